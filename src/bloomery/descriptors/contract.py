@@ -1,0 +1,76 @@
+"""What a descriptor is: features of atomic environments, with their gradients on demand."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+from bloomery.plugins import Plugin
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Features:
+    """Per-atom features of all frames and, if asked for, how each depends on the neighbours' places.
+
+    Parameters
+    ----------
+    values
+        Torch tensor, ``(A, F)``.
+    edges
+        Pairs ``(i, j)`` of centre and neighbour as atom indices over all frames, int64 ``(2, E)``. Sorted by ``i``.
+    vectors
+        From centre to neighbour in Å, ``(E, 3)``, periodic images included.
+    jacobian
+        Derivative of the features of atom ``i`` by the vector of edge ``e``, ``(E, 3, F)`` in 1/Å; ``None`` unless asked.
+        A force follows as ``F_j -= g_i . J_e`` and ``F_i += g_i . J_e`` with ``g_i = dE_i / dfeatures_i``.
+    """
+
+    values: torch.Tensor
+    edges: torch.Tensor | None = None
+    vectors: torch.Tensor | None = None
+    jacobian: torch.Tensor | None = None
+
+
+class Descriptor(Plugin):
+    """Turn configurations into per-atom features, invariant under rotation, translation and permutation."""
+
+    @abstractmethod
+    def features(
+        self, configurations: Configurations, elements: list[str], *, gradients: bool = False, device: str = "cpu"
+    ) -> Features:
+        """Features of every atom in float64.
+
+        Parameters
+        ----------
+        elements
+            The species that the features distinguish; the feature count follows from them, not from the frames.
+
+        Raises
+        ------
+        InputError
+            If a frame has an element that is not listed; the frame is named.
+        """
+
+    @abstractmethod
+    def size(self, elements: list[str]) -> int:
+        """Number of features per atom, ``F``."""
+
+    def averages(self, configurations: Configurations, elements: list[str]) -> NDArray[np.float64]:
+        """Mean of the per-atom features of each frame, ``(N, F)``; zero for an empty frame.
+
+        The default walks through chunks of frames so that memory stays bounded.
+        """
+        result = np.zeros((len(configurations), self.size(elements)))
+        for start in range(0, len(configurations), 64):
+            part = configurations[start : start + 64]
+            values = self.features(part, elements).values.cpu().numpy()
+            np.add.at(result, start + part.frame_of_atom, values)
+        return result / np.maximum(configurations.counts, 1)[:, None]

@@ -1,0 +1,1 @@
+"""Engines: the codes that fit potentials."""

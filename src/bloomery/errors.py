@@ -1,0 +1,44 @@
+"""Exceptions whose message is meant for the user: one sentence that says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BloomeryError(Exception):
+    """Base of all errors that a command reports in one sentence and a job reports by its ``kind``.
+
+    A job writes ``kind`` and the message to its result file; the parser turns the kind into an exit code.
+    """
+
+    kind: ClassVar[str] = "failed"
+
+
+class InputError(BloomeryError):
+    """The input cannot be used as it is: a file, a key or a frame is wrong."""
+
+    kind = "bad_input"
+
+
+class DivergedError(BloomeryError):
+    """A number left its stated bounds: NaN, energy or temperature beyond all measure."""
+
+    kind = "diverged"
+
+
+class RefusedPotentialError(BloomeryError):
+    """A potential failed the acceptance check and must not drive anything."""
+
+    kind = "refused"
+
+
+class OutOfMemoryError(BloomeryError):
+    """The device or the machine has less memory than the step needs."""
+
+    kind = "out_of_memory"
+
+
+class TooManyFailedError(BloomeryError):
+    """More frames of a batch failed than the settings tolerate."""
+
+    kind = "too_many_failed"

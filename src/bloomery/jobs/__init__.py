@@ -1,0 +1,1 @@
+"""The programs that run on the compute machine, one module per verb."""

@@ -1,0 +1,149 @@
+"""What all jobs share: reading the job file, progress, the result file, and errors that a parser understands."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+from pydantic import Field, ValidationError
+
+from bloomery import __version__
+from bloomery.engines.contract import Progress
+from bloomery.errors import BloomeryError, InputError, OutOfMemoryError
+from bloomery.plugins import Settings, describe_validation_error
+
+SCHEMA_VERSION = 1
+VERBS = ("sample", "describe", "select", "label", "train", "predict", "observe")
+RESULT_FILE = "result.json"
+PROGRESS_FILE = "progress.json"
+
+
+class Job(Settings):
+    """What every job file holds. Paths in it are relative to the job file's folder."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    verb: str
+    seed: int = Field(default=0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    """Threads of the numerical libraries; by default ``OMP_NUM_THREADS`` or all cores."""
+
+
+class JobModule(Protocol):
+    """What a module under `bloomery.jobs` offers: its job model, and ``run``, which returns a summary."""
+
+    Model: type[Job]
+    run: Callable[[Any, Path, Progress], dict[str, Any]]
+
+
+def execute(path: str | Path) -> int:
+    """Run a job file in its folder, write `RESULT_FILE` beside it, and return the exit status.
+
+    A job whose result says that it finished is not run again: schedulers may start the same folder twice.
+
+    Returns
+    -------
+    int
+        0 if the job finished, 2 if its input is bad, 1 if it failed otherwise.
+    """
+    path = Path(path)
+    folder = path.resolve().parent
+    started = time.time()
+    result: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "versions": versions()}
+    previous = _read_json(folder / RESULT_FILE)
+    if previous is not None and previous.get("status") == "finished":
+        return 0
+    try:
+        job, module = _load(path)
+        result["verb"] = job.verb
+        _limit_threads(job.threads)
+        result["summary"] = module.run(job, folder, progress_writer(folder / PROGRESS_FILE))
+        result["status"] = "finished"
+    except BloomeryError as error:
+        result |= {"status": "failed", "error": {"kind": error.kind, "message": str(error)}}
+    except MemoryError as error:
+        result |= {"status": "failed", "error": {"kind": OutOfMemoryError.kind, "message": f"out of memory: {error}"}}
+    except Exception as error:  # noqa: BLE001  the job's last resort: the parser must see what happened
+        kind = OutOfMemoryError.kind if type(error).__name__ == "OutOfMemoryError" else "crashed"
+        result |= {"status": "failed", "error": {"kind": kind, "message": f"{type(error).__name__}: {error}"}}
+        result["traceback"] = traceback.format_exc()
+    result["seconds"] = time.time() - started
+    write_json(folder / RESULT_FILE, result)
+    if result["status"] == "finished":
+        return 0
+    return 2 if result["error"]["kind"] == InputError.kind else 1
+
+
+def progress_writer(path: Path, interval: float = 1.0) -> Progress:
+    """Make a progress callback that keeps a small JSON file up to date, at most once per ``interval`` seconds."""
+    last = 0.0
+
+    def report(stage: str, step: int, total: int, numbers: dict[str, float]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= interval or step >= total:
+            last = now
+            write_json(path, {"stage": stage, "step": step, "total": total, "numbers": numbers, "time": time.time()})
+
+    return report
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that has a say in the numbers."""
+    found = {"bloomery": __version__, "python": platform.python_version()}
+    for name in ("numpy", "scipy", "ase", "torch", "vesin", "matscipy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON in one step, so that a reader never sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _load(path: Path) -> tuple[Job, JobModule]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"{path}: is not valid JSON ({error}).") from error
+    verb = content.get("verb") if isinstance(content, dict) else None
+    if verb not in VERBS:
+        raise InputError(f"{path}: verb is {verb!r}; it must be one of {', '.join(VERBS)}.")
+    module = cast(JobModule, importlib.import_module(f"bloomery.jobs.{verb}"))
+    try:
+        return module.Model.model_validate(content), module
+    except ValidationError as error:
+        raise InputError(describe_validation_error(error, str(path), module.Model)) from error
+
+
+def _limit_threads(threads: int | None) -> None:
+    if threads is None:
+        return
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    try:
+        import torch  # noqa: PLC0415
+    except ImportError:
+        return
+    torch.set_num_threads(threads)

@@ -1,0 +1,1 @@
+"""Labellers that run in one process: where reference values come from."""

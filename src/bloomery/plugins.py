@@ -1,0 +1,127 @@
+"""Finding plug-ins by name, and the settings that every plug-in has."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, Self
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from bloomery.errors import InputError
+
+Kind = Literal["descriptors", "engines", "samplers", "selectors", "labellers", "observables"]
+KINDS: tuple[Kind, ...] = ("descriptors", "engines", "samplers", "selectors", "labellers", "observables")
+
+
+class Settings(BaseModel):
+    """Base of all settings models: unknown keys are refused, instances are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class PluginSpec(Settings):
+    """A plug-in by name, with its settings: what a campaign file and a job file say of it.
+
+    The short forms of the campaign file are accepted: ``sanity``, or ``farthest_point: {frames: 12}``.
+    """
+
+    name: str
+    settings: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and len(value) == 1 and not {"name", "settings"} & set(value):
+            name, settings = next(iter(value.items()))
+            return {"name": name, "settings": settings or {}}
+        return value
+
+    def load(self, kind: Kind) -> Any:
+        """Make the plug-in: its class, with its checked settings.
+
+        Raises
+        ------
+        InputError
+            If there is no such plug-in, or a setting is wrong.
+        """
+        plugin = load_plugin(kind, self.name)
+        return plugin(parse_settings(plugin.Settings, self.settings, where=self.name))
+
+
+def parse_settings(model: type[Settings], values: dict[str, Any], where: str) -> Any:
+    """Check settings against their model; the first mistake becomes one sentence that names its key.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, missing, of the wrong type or out of range.
+    """
+    try:
+        return model.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise InputError(describe_validation_error(error, where, model)) from error
+
+
+def describe_validation_error(error: pydantic.ValidationError, where: str, model: type[BaseModel] | None = None) -> str:
+    """Turn the first problem pydantic found into one sentence."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in (where, *first["loc"]) if str(part) != "")
+    if first["type"] == "extra_forbidden":
+        known = (
+            f" (known keys: {', '.join(model.model_fields)})" if model is not None and len(first["loc"]) == 1 else ""
+        )
+        return f"{key}: there is no such key; remove it or correct its spelling{known}."
+    if first["type"] == "missing":
+        return f"{key}: is missing; add this key."
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    return f"{key}: {message[:1].lower()}{message[1:]}{got}."
+
+
+@cache
+def registered(kind: Kind) -> dict[str, EntryPoint]:
+    """Entry points of one kind by name, sorted."""
+    return {point.name: point for point in sorted(entry_points(group=f"bloomery.{kind}"), key=lambda point: point.name)}
+
+
+def load_plugin(kind: Kind, name: str) -> Any:
+    """Import a plug-in's class.
+
+    Raises
+    ------
+    InputError
+        If nothing of that name is registered, or a package that it needs is missing.
+    """
+    known = registered(kind)
+    if name not in known:
+        raise InputError(
+            f"{kind.removesuffix('s')} {name!r} is not registered; choose one of {', '.join(known) or 'none'}."
+        )
+    try:
+        return known[name].load()
+    except ImportError as error:
+        raise InputError(
+            f"{kind.removesuffix('s')} {name!r} cannot be loaded: {error}; install what it needs."
+        ) from error
+
+
+class Plugin:
+    """Base of all plug-ins: a name, a settings model, and the settings they were made with.
+
+    Subclasses set ``name`` (equal to their entry point) and ``Settings``, and read ``self.settings``.
+    """
+
+    name: str
+    Settings: type[Settings] = Settings
+
+    def __init__(self, settings: Any = None) -> None:
+        self.settings = settings if settings is not None else self.Settings()
+
+    @classmethod
+    def make(cls, **settings: Any) -> Self:
+        """Make the plug-in from keyword settings, checked."""
+        return cls(parse_settings(cls.Settings, settings, where=cls.name))

@@ -1,0 +1,88 @@
+"""What every potential returns for a set of configurations, and the disagreement drawn from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictions of ``M`` committee members for ``N`` frames with ``A`` atoms in all.
+
+    Parameters
+    ----------
+    counts
+        Number of atoms of each frame, ``(N,)``.
+    energies
+        Total energies in eV, energy reference included, ``(M, N)``.
+    forces
+        Forces in eV/Å, ``(M, A, 3)``.
+    stresses
+        Stresses in eV/Å^3, ASE's Voigt order and sign, ``(M, N, 6)``; zero for a frame without a full cell. ``None`` if
+        not asked for.
+    energy_sigma, force_sigma
+        The engine's own predictive standard deviation, ``(N,)`` in eV and ``(A,)`` in eV/Å, for engines that have one.
+        Where given they take the place of the spread over members.
+    """
+
+    counts: NDArray[np.int64]
+    energies: NDArray[np.float64]
+    forces: NDArray[np.float64]
+    stresses: NDArray[np.float64] | None = None
+    energy_sigma: NDArray[np.float64] | None = None
+    force_sigma: NDArray[np.float64] | None = None
+
+    @property
+    def members(self) -> int:
+        """Size of the committee, ``M``."""
+        return len(self.energies)
+
+    @property
+    def energy(self) -> NDArray[np.float64]:
+        """Committee mean of the energy in eV, ``(N,)``."""
+        return self.energies.mean(axis=0)
+
+    @property
+    def force(self) -> NDArray[np.float64]:
+        """Committee mean of the forces in eV/Å, ``(A, 3)``."""
+        return self.forces.mean(axis=0)
+
+    @property
+    def stress(self) -> NDArray[np.float64] | None:
+        """Committee mean of the stress in eV/Å^3, ``(N, 6)``."""
+        return None if self.stresses is None else self.stresses.mean(axis=0)
+
+    @property
+    def energy_disagreement(self) -> NDArray[np.float64]:
+        """Standard deviation of the total energy over members in eV, ``(N,)``; zero for a single member."""
+        if self.energy_sigma is not None:
+            return self.energy_sigma
+        return _spread(self.energies)
+
+    @property
+    def atom_disagreement(self) -> NDArray[np.float64]:
+        """Disagreement of each atom's force in eV/Å, ``(A,)``: root mean square over the three components."""
+        if self.force_sigma is not None:
+            return self.force_sigma
+        return np.sqrt((_spread(self.forces) ** 2).mean(axis=-1))
+
+    @property
+    def disagreement(self) -> NDArray[np.float64]:
+        """Largest force disagreement among the atoms of each frame in eV/Å, ``(N,)``; zero for an empty frame."""
+        result = np.zeros(len(self.counts))
+        ends = np.cumsum(self.counts)
+        atoms = self.atom_disagreement
+        for frame, (count, end) in enumerate(zip(self.counts, ends, strict=True)):
+            if count:
+                result[frame] = atoms[end - count : end].max()
+        return result
+
+
+def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation over the first axis with ``M - 1`` in the denominator."""
+    if len(values) < 2:
+        return np.zeros(values.shape[1:])
+    return values.std(axis=0, ddof=1)

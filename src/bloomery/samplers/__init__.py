@@ -1,0 +1,1 @@
+"""Samplers: where new configurations come from."""

@@ -1,0 +1,62 @@
+"""What a sampler is: starting configurations, perhaps a potential, and a seed go in; frames with their origin come out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.plugins import Plugin
+
+ORIGIN_KEYS = ("start", "trajectory", "step", "block", "temperature", "disagreement", "stop_reason")
+"""Per-frame arrays that every sampler fills.
+
+``start``: index of the starting configuration (int, -1 if none); ``trajectory`` (int, unique within one run of a
+sampler); ``step`` (int); ``block``: frames of one trajectory that are too close in time to count as independent share
+a block (int, unique within the run); ``temperature``: the target in K (float, -1 where it has no meaning);
+``disagreement``: largest force disagreement of an atom in eV/Å as the driving committee saw it (float, -1 if unknown);
+``stop_reason``: why the frame's trajectory ended (text, empty where nothing can stop it).
+"""
+
+
+@dataclass(frozen=True)
+class SamplerReport:
+    """What a sampler says about its run, besides the frames: counts and texts that go to the user."""
+
+    numbers: dict[str, float] = field(default_factory=dict)
+    trajectories: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Sampler(Plugin):
+    """Make new configurations."""
+
+    needs_potential: ClassVar[bool] = False
+
+    @abstractmethod
+    def sample(
+        self,
+        start: Configurations,
+        *,
+        potential: Potential | None = None,
+        seed: int = 0,
+        scale: float | None = None,
+        progress: Progress = no_progress,
+    ) -> tuple[Configurations, SamplerReport]:
+        """Sample frames that carry `ORIGIN_KEYS`.
+
+        Parameters
+        ----------
+        scale
+            Force RMSE of the potential on the probe in eV/Å, if known: what relative limits are relative to.
+
+        Raises
+        ------
+        InputError
+            If the starting configurations cannot be used; the frame is named.
+        """
+
+    @abstractmethod
+    def plan(self, n_start: int) -> dict[str, int]:
+        """Upper bounds for ``n_start`` starting configurations: ``frames`` and ``md_steps``."""

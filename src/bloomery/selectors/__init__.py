@@ -1,0 +1,1 @@
+"""Selectors: which configurations of a pool are worth a label."""
