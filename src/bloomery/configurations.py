@@ -371,7 +371,7 @@ class Configurations:
             return cls.load(path)
         try:
             frames = ase.io.read(path, index=":", format="extxyz" if path.suffix in {".xyz", ".extxyz"} else None)
-        except Exception as error:  # noqa: BLE001  ASE's readers raise whatever their parsing ran into
+        except Exception as error:
             raise InputError(
                 f"{path}: cannot be read as atomic structures ({type(error).__name__}: {error})."
             ) from error

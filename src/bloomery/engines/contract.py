@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int, dict[str, float]], None]
 """Called as ``progress(stage, step, total, numbers)``; jobs turn it into a progress file."""
 
 
-def no_progress(stage: str, step: int, total: int, numbers: dict[str, float]) -> None:  # noqa: ARG001
+def no_progress(stage: str, step: int, total: int, numbers: dict[str, float]) -> None:
     """Report nothing."""
 
 

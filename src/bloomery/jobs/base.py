@@ -20,7 +20,7 @@ from bloomery.engines.contract import Progress
 from bloomery.errors import BloomeryError, InputError, OutOfMemoryError
 from bloomery.plugins import Settings, describe_validation_error
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 VERBS = ("sample", "describe", "select", "label", "train", "predict", "observe")
 RESULT_FILE = "result.json"
 PROGRESS_FILE = "progress.json"
@@ -29,7 +29,7 @@ PROGRESS_FILE = "progress.json"
 class Job(Settings):
     """What every job file holds. Paths in it are relative to the job file's folder."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     verb: str
     seed: int = Field(default=0, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -131,7 +131,7 @@ def _load(path: Path) -> tuple[Job, JobModule]:
     verb = content.get("verb") if isinstance(content, dict) else None
     if verb not in VERBS:
         raise InputError(f"{path}: verb is {verb!r}; it must be one of {', '.join(VERBS)}.")
-    module = cast(JobModule, importlib.import_module(f"bloomery.jobs.{verb}"))
+    module = cast("JobModule", importlib.import_module(f"bloomery.jobs.{verb}"))
     try:
         return module.Model.model_validate(content), module
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What a sampler is: starting configurations, perhaps a potential, and a seed go in; frames with their origin come out."""
+"""What a sampler is: starting configurations, perhaps a potential, and a seed go in; frames with an origin come out."""
 
 from __future__ import annotations
 
