@@ -1,0 +1,1 @@
+"""The workflows of a campaign: the loop, and one workchain per stage of it."""

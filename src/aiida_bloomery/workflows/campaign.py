@@ -1,0 +1,381 @@
+"""The reinforcement loop: from starting structures to a validated potential and the data set it was trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, WorkChain, if_, while_
+from aiida.plugins import WorkflowFactory
+
+from aiida_bloomery.calculations.functions.conclude import conclude
+from aiida_bloomery.calculations.functions.decide import decide
+from aiida_bloomery.calculations.functions.isolated_atoms import energy_reference, isolated_atoms
+from aiida_bloomery.calculations.functions.merge_ledgers import merge_ledgers
+from aiida_bloomery.calculations.functions.plan_iteration import plan_iteration
+from aiida_bloomery.calculations.functions.record_iteration import record_iteration
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.workflows import validators
+from aiida_bloomery.workflows.ports import stage_inputs
+from aiida_bloomery.workflows.protocols import protocol_inputs
+from aiida_bloomery.workflows.sampling import SamplingWorkChain
+from aiida_bloomery.workflows.selection import SelectionWorkChain
+from aiida_bloomery.workflows.training import TrainingWorkChain
+from aiida_bloomery.workflows.validation import ValidationWorkChain
+
+
+class ReinforcementWorkChain(WorkChain):
+    """Sample, select, label, assess, train, validate, record: again until a stop rule fires.
+
+    The bootstrap is iteration 0 of the same loop, with samplers of its own and no potential yet.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline, outputs and exit codes."""
+        super().define(spec)
+        spec.input("structures", valid_type=ConfigurationsData, help="Starting structures.")
+        spec.input_namespace(
+            "codes", valid_type=orm.AbstractCode, dynamic=True, help="`bloomery`: the program that the jobs run."
+        )
+        spec.input("seed", valid_type=orm.Int, serializer=orm.to_aiida_type, help="Of every random choice.")
+        spec.input("device", valid_type=orm.Str, required=False, help="Where torch runs: `auto`, `cpu` or `cuda`.")
+        spec.input("bootstrap", valid_type=orm.Dict, validator=validators.stage, help="`{samplers, selectors}` of iteration 0.")
+        spec.input("sampling", valid_type=orm.Dict, validator=validators.stage, help="`{samplers}` of the loop.")
+        spec.input_namespace(
+            "frames", dynamic=True, valid_type=ConfigurationsData, required=False, help="The user's own frames, by label."
+        )
+        spec.input("selection", valid_type=orm.Dict, validator=validators.selection, help="`{descriptor, selectors, roles}`.")
+        spec.input("labeller", valid_type=orm.Str, validator=validators.labeller, help="`bloomery.labelling.*` without prefix.")
+        spec.input_namespace("labelling", dynamic=True, valid_type=orm.Data, help="Inputs of the labelling workchain.")
+        spec.input(
+            "training", valid_type=orm.Dict, validator=validators.training, help="`{engine, acceptance, warm_start}`."
+        )
+        spec.input(
+            "energy_reference", valid_type=orm.Dict, validator=validators.energy_reference, help="`{method, values}`."
+        )
+        spec.input("stop", valid_type=orm.Dict, validator=validators.stop, help="Stop rules and budgets.")
+        spec.input("options", valid_type=orm.Dict, required=False, help="Scheduler options by verb.")
+        spec.outline(
+            cls.setup,
+            if_(cls.wants_isolated_atoms)(cls.label_atoms, cls.refer_to_atoms),
+            while_(cls.is_not_done)(
+                cls.plan, cls.sample, cls.select, cls.label, cls.learn, cls.validate, cls.record
+            ),
+            if_(cls.was_warm_started)(cls.train_final, cls.validate_final),
+            cls.results,
+        )  # fmt: skip
+        spec.output_namespace("data_set", dynamic=True, valid_type=ConfigurationsData, help="Labelled frames by batch.")
+        spec.output("potential", valid_type=PotentialData, required=False, help="The latest accepted potential.")
+        spec.output("history", valid_type=orm.Dict, required=False, help="Every iteration, and why the loop ended.")
+        spec.output("ledger", valid_type=orm.Dict, required=False, help="What happened to every frame to be labelled.")
+        spec.exit_code(401, "ERROR_SAMPLING_FAILED", message="Sampling failed in {where}: {message}")
+        spec.exit_code(402, "ERROR_SELECTION_FAILED", message="Selection failed in {where}: {message}")
+        spec.exit_code(403, "ERROR_LABELLING_FAILED", message="Labelling failed in {where}: {message}")
+        spec.exit_code(404, "ERROR_TRAINING_FAILED", message="Training failed in {where}: {message}")
+        spec.exit_code(405, "ERROR_VALIDATION_FAILED", message="Validation failed in {where}: {message}")
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        structures: ConfigurationsData,
+        labeller: str,
+        labelling: dict[str, Any],
+        protocol: str | None = None,
+        overrides: dict[str, Any] | None = None,
+        *,
+        frames: dict[str, ConfigurationsData] | None = None,
+        options: dict[str, Any] | None = None,
+        device: str = "auto",
+        seed: int = 1,
+    ) -> ProcessBuilder:
+        """Return a builder with the inputs of a protocol.
+
+        Parameters
+        ----------
+        code
+            The `bloomery` program.
+        structures
+            Starting structures.
+        labeller, labelling
+            Name of a labelling workchain, and its inputs, for example from its own ``get_builder_from_protocol``.
+        protocol
+            ``fast``, ``balanced`` (the default) or ``stringent``.
+        overrides
+            Values of the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop` that
+            differ from the protocol's; mappings are merged, lists replaced.
+        frames
+            The user's own frames, for the sampler `from_file`.
+        options
+            Scheduler options by verb.
+        """
+        inputs = protocol_inputs("campaign", protocol, overrides)
+        builder = cls.get_builder()
+        builder.codes = {"bloomery": code}
+        builder.structures = structures
+        builder.labeller = orm.Str(labeller)
+        builder.labelling = labelling
+        for name in ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop"):
+            builder[name] = orm.Dict(inputs[name])
+        if frames:
+            builder.frames = frames
+        if options:
+            builder.options = orm.Dict(options)
+        builder.device = orm.Str(device)
+        builder.seed = orm.Int(seed)
+        return builder
+
+    # -- where we are ---------------------------------------------------------------------------------------------
+
+    @property
+    def where(self) -> str:
+        """Name of the present iteration, which the labels of its processes begin with."""
+        return f"iteration_{self.ctx.iteration:03d}" if self.ctx.iteration else "bootstrap"
+
+    def _submit(self, stage: str, process: Any, **inputs: Any) -> Any:
+        """Submit a stage's workchain under a label that tells iteration and stage."""
+        inputs.setdefault("metadata", {})["call_link_label"] = f"{self.where}_{stage}"
+        return self.submit(process, **inputs)
+
+    def _function(self, stage: str, function: Any, **inputs: Any) -> Any:
+        """Run a calcfunction under such a label."""
+        return function(**inputs, metadata={"call_link_label": f"{self.where}_{stage}"})
+
+    def _fail(self, label: str, process: orm.ProcessNode) -> ExitCode:
+        """Attach what there is, then end: nothing that was computed is lost."""
+        self.results()
+        message = process.exit_message or f"<{process.pk}> ended as {process.process_state.value}."
+        return self.exit_codes[label].format(where=self.where, message=message)
+
+    def _with_potential(self) -> dict[str, Any]:
+        """The present potential and its known error, where there are any."""
+        inputs = {}
+        if self.ctx.potential is not None:
+            inputs["potential"] = self.ctx.potential
+        if "scale" in self.ctx.plan:
+            inputs["scale"] = self.ctx.plan["scale"]
+        return inputs
+
+    def setup(self) -> None:
+        """Begin with nothing."""
+        self.ctx.iteration = 0
+        self.ctx.batches = {}
+        self.ctx.ledgers = {}
+        for name in ("potential", "history", "decision", "reference", "funnel", "warm"):
+            self.ctx[name] = None
+        if self.inputs.energy_reference["method"] == "values":
+            self.ctx.reference = self.inputs.energy_reference
+
+    # -- energy reference -----------------------------------------------------------------------------------------
+
+    def wants_isolated_atoms(self) -> bool:
+        """Whether isolated atoms are to be labelled."""
+        return bool(self.inputs.energy_reference["method"] == "isolated_atoms")
+
+    def label_atoms(self) -> ToContext:
+        """Label one isolated atom of each element."""
+        atoms = isolated_atoms(self.inputs.structures, metadata={"call_link_label": "energy_reference_atoms"})
+        process = self.submit(
+            WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
+            configurations=atoms,
+            isolated_atoms=orm.Bool(True),  # noqa: FBT003
+            metadata={"call_link_label": "energy_reference"},
+            **self.inputs.labelling,
+        )
+        return ToContext(atoms=process)
+
+    def refer_to_atoms(self) -> ExitCode | None:
+        """Turn the atoms' labels into the energy reference."""
+        if not self.ctx.atoms.is_finished_ok or "labelled" not in self.ctx.atoms.outputs:
+            return self._fail("ERROR_LABELLING_FAILED", self.ctx.atoms)
+        self.ctx.reference = energy_reference(
+            self.ctx.atoms.outputs.labelled, metadata={"call_link_label": "energy_reference_values"}
+        )
+        return None
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    def is_not_done(self) -> bool:
+        """Whether no stop rule has fired."""
+        return self.ctx.decision is None or not self.ctx.decision["done"]
+
+    def plan(self) -> None:
+        """Decide what this iteration does."""
+        inputs = {"history": self.ctx.history} if self.ctx.history is not None else {}
+        planned = self._function(
+            "plan",
+            plan_iteration,
+            seed=self.inputs.seed,
+            stage=self.inputs.sampling if self.ctx.iteration else self.inputs.bootstrap,
+            selection=self.inputs.selection,
+            stop=self.inputs.stop,
+            **inputs,
+        )
+        self.ctx.plan = planned
+        self.ctx.labelling = self.ctx.assessment = self.ctx.training = self.ctx.validation = None
+
+    def sample(self) -> ToContext:
+        """Make a pool of candidates."""
+        inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential()
+        if "frames" in self.inputs:
+            inputs["frames"] = self.inputs.frames
+        process = self._submit(
+            "sample",
+            SamplingWorkChain,
+            structures=self.inputs.structures,
+            samplers=_namespace(self.ctx.plan, "samplers"),
+            labeller=self.inputs.labeller,
+            labelling=self.inputs.labelling,
+            **inputs,
+        )
+        return ToContext(sampling=process)
+
+    def select(self) -> ExitCode | ToContext:
+        """Select what is worth a label, and draw the probe."""
+        if not self.ctx.sampling.is_finished_ok:
+            return self._fail("ERROR_SAMPLING_FAILED", self.ctx.sampling)
+        inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential()
+        process = self._submit(
+            "select",
+            SelectionWorkChain,
+            pools=dict(self.ctx.sampling.outputs.pools),
+            data_set=self.ctx.batches,
+            descriptor=self.ctx.plan["descriptor"],
+            parameters=self.ctx.plan["selection"],
+            **inputs,
+        )
+        return ToContext(selection=process)
+
+    def label(self) -> ExitCode | ToContext | None:
+        """Label the selected frames."""
+        if not self.ctx.selection.is_finished_ok:
+            return self._fail("ERROR_SELECTION_FAILED", self.ctx.selection)
+        if "selected" not in self.ctx.selection.outputs:
+            return None
+        process = self._submit(
+            "label",
+            WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
+            configurations=self.ctx.selection.outputs.selected,
+            **self.inputs.labelling,
+        )
+        return ToContext(labelling=process)
+
+    def learn(self) -> ExitCode | ToContext | None:
+        """Assess the potential on what it has not seen, and train the next: side by side, neither needs the other."""
+        process = self.ctx.labelling
+        if process is None:
+            return None
+        key = f"batch_{self.ctx.iteration:03d}"
+        if "ledger" in process.outputs:
+            self.ctx.ledgers[key] = process.outputs.ledger
+        if "labelled" in process.outputs:
+            self.ctx.batches[key] = process.outputs.labelled
+        if not process.is_finished_ok or "labelled" not in process.outputs:
+            return self._fail("ERROR_LABELLING_FAILED", process)
+        processes = {"training": self._train("train", self.ctx.potential if self.inputs.training["warm_start"] else None)}
+        if self.ctx.potential is not None:
+            processes["assessment"] = self._observe(
+                "assess", {key: process.outputs.labelled}, _namespace(self.ctx.plan, "observables")
+            )
+        return ToContext(**processes)
+
+    def validate(self) -> ExitCode | ToContext | None:
+        """Measure the new potential on the whole probe, which it has never seen."""
+        if self.ctx.training is None:
+            return None
+        if not self.ctx.training.is_finished_ok:
+            return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
+        self.ctx.warm = "start_from" in self.ctx.training.inputs
+        self.ctx.potential = self.ctx.training.outputs.potential
+        return ToContext(validation=self._observe("validate", self.ctx.batches, self._probe()))
+
+    def record(self) -> ExitCode | None:
+        """Write the iteration into the history, and let the stop rules decide."""
+        inputs = {"funnel": self.ctx.selection.outputs.funnel}
+        if self.ctx.history is not None:
+            inputs["history"] = self.ctx.history
+        if self.ctx.validation is not None:
+            if not self.ctx.validation.is_finished_ok:
+                return self._fail("ERROR_VALIDATION_FAILED", self.ctx.validation)
+            inputs |= {
+                "ledger": self.ctx.labelling.outputs.ledger,
+                "batch": self.ctx.labelling.outputs.labelled,
+                "potential": self.ctx.potential,
+                "training": self.ctx.training.outputs.history,
+                "validation": self.ctx.validation.outputs.observations["probe"],
+            }
+        if self.ctx.assessment is not None and self.ctx.assessment.is_finished_ok:
+            for key in ("probe", "selected"):
+                inputs[f"assess_{key}"] = self.ctx.assessment.outputs.observations[key]
+        self.ctx.history = self._function("record", record_iteration, **inputs)
+        self.ctx.decision = self._function("decide", decide, history=self.ctx.history, stop=self.inputs.stop)
+        self.report(f"{self.where}: {self.ctx.decision['reason']}")
+        self.ctx.iteration += 1
+        return None
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def was_warm_started(self) -> bool:
+        """Whether the last potential carries weights from earlier data: then it is retrained before delivery."""
+        return bool(self.ctx.warm)
+
+    def train_final(self) -> ToContext:
+        """Train the delivered potential from scratch on the whole data set."""
+        return ToContext(training=self._train("final_train", None))
+
+    def validate_final(self) -> ExitCode | ToContext:
+        """Validate it like every other."""
+        if not self.ctx.training.is_finished_ok:
+            return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
+        self.ctx.potential = self.ctx.training.outputs.potential
+        return ToContext(validation=self._observe("final_validate", self.ctx.batches, self._probe()))
+
+    def results(self) -> None:
+        """Attach data set, potential, history and ledger."""
+        if self.ctx.batches:
+            self.out("data_set", self.ctx.batches)
+        if self.ctx.ledgers:
+            self.out("ledger", merge_ledgers(**self.ctx.ledgers, metadata={"call_link_label": "ledger"}))
+        if self.ctx.potential is not None:
+            self.out("potential", self.ctx.potential)
+        if self.ctx.history is not None:
+            inputs = {"history": self.ctx.history}
+            if self.ctx.decision is not None:
+                inputs["decision"] = self.ctx.decision
+            if self.ctx.potential is not None:
+                inputs["potential"] = self.ctx.potential
+            if self.ctx.validation is not None and self.ctx.validation.is_finished_ok:
+                inputs["validation"] = self.ctx.validation.outputs.observations["probe"]
+            self.out("history", conclude(**inputs, metadata={"call_link_label": "results"}))
+
+    def _train(self, stage: str, start_from: PotentialData | None) -> Any:
+        inputs = stage_inputs(self.inputs, self.ctx.plan["seed"])
+        if "train" in self.inputs.codes:
+            inputs["code"] = self.inputs.codes.train
+        if start_from is not None:
+            inputs["start_from"] = start_from
+        if self.ctx.reference is not None:
+            inputs["energy_reference"] = self.ctx.reference
+        return self._submit(
+            stage, TrainingWorkChain, parameters=self.inputs.training, batches=self.ctx.batches, **inputs
+        )
+
+    def _observe(self, stage: str, configurations: dict[str, Any], observables: dict[str, Any]) -> Any:
+        return self._submit(
+            stage,
+            ValidationWorkChain,
+            potential=self.ctx.potential,
+            configurations=configurations,
+            observables=observables,
+            **stage_inputs(self.inputs, self.ctx.plan["seed"]),
+        )
+
+    def _probe(self) -> dict[str, Any]:
+        return {"probe": _namespace(self.ctx.plan, "observables")["probe"]}
+
+
+def _namespace(outputs: dict[str, Any], name: str) -> dict[str, Any]:
+    """The entries ``name__*`` of a calcfunction's outputs, by what follows."""
+    return {key.removeprefix(f"{name}__"): node for key, node in outputs.items() if key.startswith(f"{name}__")}

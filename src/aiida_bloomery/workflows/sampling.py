@@ -1,0 +1,103 @@
+"""Sample new configurations with one or more samplers, side by side."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain
+from aiida.plugins import CalculationFactory, WorkflowFactory
+from aiida.plugins.entry_point import is_registered_entry_point
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.workflows.ports import execution_ports, job_inputs
+
+SampleCalculation = CalculationFactory("bloomery.sample")
+
+
+class SamplingWorkChain(WorkChain):
+    """Run each sampler in a job of its own and gather the pools.
+
+    A sampler that fails is reported and does not take the others down; the stage fails when none gave a frame.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline, outputs and exit codes."""
+        super().define(spec)
+        execution_ports(spec)
+        spec.input("structures", valid_type=ConfigurationsData, help="Where samplers start.")
+        spec.input_namespace(
+            "samplers",
+            dynamic=True,
+            valid_type=orm.Dict,
+            help="By key of the pool: `{sampler: {name, settings}}`.",
+        )
+        spec.input_namespace(
+            "frames",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="The user's own frames by label, for the sampler `from_file` with `{frames: LABEL}`.",
+        )
+        spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
+        spec.input("scale", valid_type=orm.Float, required=False, help="Force RMSE of the potential on the probe, eV/Å.")
+        spec.input("labeller", valid_type=orm.Str, required=False, help="The labeller that `reference_md` drives.")
+        spec.input_namespace(
+            "labelling", dynamic=True, valid_type=orm.Data, required=False, help="Inputs of that labeller."
+        )
+        spec.outline(cls.run_samplers, cls.results)
+        spec.output_namespace(
+            "pools", dynamic=True, valid_type=ConfigurationsData, help="The frames of each sampler, by key."
+        )
+        spec.output_namespace("reports", dynamic=True, valid_type=orm.Dict, help="What each sampler says of its run.")
+        spec.exit_code(
+            400, "ERROR_NO_FRAMES", message="No sampler gave a frame: read the reports of the sampling jobs, then mend "
+            "the sampler's settings or the starting structures."
+        )  # fmt: skip
+
+    def run_samplers(self) -> ToContext:
+        """Submit one process per sampler."""
+        processes = {}
+        for key, parameters in self.inputs.samplers.items():
+            sampler = parameters["sampler"]
+            through_labeller = f"bloomery.reference_md.{self.inputs.labeller.value}" if "labeller" in self.inputs else ""
+            if sampler["name"] == "reference_md" and is_registered_entry_point(
+                f"aiida.workflows:{through_labeller}"
+            ):
+                processes[key] = self.submit(
+                    WorkflowFactory(through_labeller),
+                    structures=self.inputs.structures,
+                    parameters=parameters,
+                    seed=self.inputs.seed,
+                    metadata={"call_link_label": key},
+                    **self.inputs.labelling,
+                )
+                continue
+            inputs = job_inputs(self.inputs, "sample")
+            inputs["metadata"]["call_link_label"] = key
+            label = sampler.get("settings", {}).get("frames") if sampler["name"] == "from_file" else None
+            inputs["start"] = self.inputs.frames[label] if label else self.inputs.structures
+            inputs["parameters"] = parameters
+            for name in ("potential", "scale"):
+                if name in self.inputs:
+                    inputs[name] = self.inputs[name]
+            processes[key] = self.submit(SampleCalculation, **inputs)
+        self.report(f"launched {len(processes)} sampler(s): {', '.join(processes)}")
+        return ToContext(**processes)
+
+    def results(self) -> ExitCode | None:
+        """Attach the pools of the samplers that gave one."""
+        pools, reports = {}, {}
+        for key in self.inputs.samplers:
+            process = self.ctx[key]
+            if not process.is_finished_ok:
+                self.report(f"sampler {key} <{process.pk}> failed: {process.exit_message or process.exit_status}")
+            if "frames" in process.outputs and process.outputs.frames.n_frames:
+                pools[key] = process.outputs.frames
+            if "report" in process.outputs:
+                reports[key] = process.outputs.report
+        self.out("reports", reports)
+        if not pools:
+            return self.exit_codes.ERROR_NO_FRAMES
+        self.out("pools", pools)
+        return None

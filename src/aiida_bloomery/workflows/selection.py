@@ -1,0 +1,74 @@
+"""Select from pools the frames that are worth a label, and draw the probe."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain
+from aiida.plugins import CalculationFactory
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.workflows.ports import execution_ports, job_inputs
+from bloomery.plugins import PluginSpec, load_plugin
+
+DescribeCalculation = CalculationFactory("bloomery.describe")
+SelectCalculation = CalculationFactory("bloomery.select")
+
+
+class SelectionWorkChain(WorkChain):
+    """Describe pools and data set where a selector wants features, then apply the selectors in turn."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline, outputs and exit codes."""
+        super().define(spec)
+        execution_ports(spec)
+        spec.input_namespace("pools", dynamic=True, valid_type=ConfigurationsData, help="Candidates, by sampler.")
+        spec.input_namespace(
+            "data_set", dynamic=True, valid_type=ConfigurationsData, required=False, help="What is labelled already."
+        )
+        spec.input("potential", valid_type=PotentialData, required=False, help="Whose disagreement counts.")
+        spec.input("scale", valid_type=orm.Float, required=False, help="Force RMSE of the potential on the probe, eV/Å.")
+        spec.input("descriptor", valid_type=orm.Dict, help="`{descriptor: {name, settings}}`.")
+        spec.input("parameters", valid_type=orm.Dict, help="`{selectors: [...], roles: {...}, max_frames}`.")
+        spec.outline(cls.describe, cls.select, cls.results)
+        spec.output("selected", valid_type=ConfigurationsData, required=False, help="Frames to label; absent if none.")
+        spec.output("funnel", valid_type=orm.Dict, help="How many frames each selector saw, took and dropped, and why.")
+        spec.exit_code(400, "ERROR_DESCRIBE_FAILED", message="The descriptors could not be computed: {message}")
+        spec.exit_code(401, "ERROR_SELECT_FAILED", message="The selection failed: {message}")
+
+    def describe(self) -> ToContext | None:
+        """Compute the features of all frames in one job, if any selector needs them."""
+        specs = [PluginSpec.model_validate(spec) for spec in self.inputs.parameters["selectors"]]
+        if not any(load_plugin("selectors", spec.name).needs_features for spec in specs):
+            return None
+        configurations = {f"pool_{key}": node for key, node in self.inputs.pools.items()}
+        configurations |= {f"data_{key}": node for key, node in self.inputs.get("data_set", {}).items()}
+        inputs = job_inputs(self.inputs, "describe")
+        inputs |= {"parameters": self.inputs.descriptor, "configurations": configurations}
+        inputs["metadata"]["call_link_label"] = "describe"
+        return ToContext(described=self.submit(DescribeCalculation, **inputs))
+
+    def select(self) -> ExitCode | ToContext:
+        """Apply the selectors."""
+        inputs = job_inputs(self.inputs, "select")
+        inputs |= {"parameters": self.inputs.parameters, "pools": self.inputs.pools}
+        inputs["metadata"]["call_link_label"] = "select"
+        if "described" in self.ctx:
+            if not self.ctx.described.is_finished_ok:
+                return self.exit_codes.ERROR_DESCRIBE_FAILED.format(message=self.ctx.described.exit_message)
+            inputs["features"] = self.ctx.described.outputs.features
+        for name in ("data_set", "potential", "scale"):
+            if name in self.inputs:
+                inputs[name] = self.inputs[name]
+        return ToContext(selection=self.submit(SelectCalculation, **inputs))
+
+    def results(self) -> ExitCode | None:
+        """Attach the selected frames."""
+        process = self.ctx.selection
+        if not process.is_finished_ok:
+            return self.exit_codes.ERROR_SELECT_FAILED.format(message=process.exit_message)
+        self.out("funnel", process.outputs.funnel)
+        if "selected" in process.outputs:
+            self.out("selected", process.outputs.selected)
+        return None

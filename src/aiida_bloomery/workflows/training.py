@@ -1,0 +1,72 @@
+"""Fit a potential with any engine, again from another seed where a fit diverges or is refused."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, ProcessSpec, process_handler, while_
+from aiida.plugins import CalculationFactory
+
+from aiida_bloomery.calculations.functions.next_seed import next_seed
+from aiida_bloomery.calculations.train.base import TrainCalculation
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.workflows.ports import execution_ports, job_inputs
+
+
+class TrainingWorkChain(BaseRestartWorkChain):
+    """Train a committee; the potential it gives has passed the acceptance check."""
+
+    @property
+    def process_class(self) -> type[TrainCalculation]:
+        """The engine's own training job."""
+        return CalculationFactory(f"bloomery.train.{self.inputs.parameters['engine']['name']}")
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline, outputs and exit codes."""
+        super().define(spec)
+        execution_ports(spec)
+        spec.input("parameters", valid_type=orm.Dict, help="`{engine: {name, settings}, acceptance: {...}}`.")
+        spec.input_namespace("batches", dynamic=True, valid_type=ConfigurationsData, help="The data set.")
+        spec.input("start_from", valid_type=PotentialData, required=False, help="Warm start: these weights.")
+        spec.input("energy_reference", valid_type=orm.Dict, required=False, help="`{values: {element: eV}}`.")
+        spec.inputs["max_iterations"].default = lambda: orm.Int(3)
+        spec.outline(
+            cls.setup,
+            cls.prepare,
+            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
+            cls.results,
+        )
+        spec.output("potential", valid_type=PotentialData, help="The fitted potential.")
+        spec.output("history", valid_type=orm.Dict, help="How the training went.")
+        spec.exit_code(400, "ERROR_TRAINING_FAILED", message="The training cannot be mended by another try: {message}")
+
+    def prepare(self) -> None:
+        """Gather the inputs of the training job."""
+        inputs = job_inputs(self.inputs, "train")
+        for name in ("parameters", "batches", "start_from", "energy_reference"):
+            if name in self.inputs:
+                inputs[name] = self.inputs[name]
+        self.ctx.inputs = inputs
+
+    @process_handler(priority=500)
+    def start_afresh(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """A fit that diverged or was refused is tried again from new weights and another seed."""
+        labels = ("ERROR_DIVERGED", "ERROR_POTENTIAL_REFUSED")
+        codes = [self.process_class.exit_codes[label] for label in labels if label in self.process_class.exit_codes]
+        if calculation.exit_status not in {code.status for code in codes}:
+            return None
+        self.report(f"{calculation.exit_message} Trying again from scratch with another seed.")
+        self.ctx.inputs.pop("start_from", None)
+        self.ctx.inputs["seed"] = next_seed(self.ctx.inputs["seed"])
+        return ProcessHandlerReport(do_break=True)
+
+    @process_handler(priority=100)
+    def give_up(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Bad input stays bad, however often it is tried."""
+        if calculation.exit_status is None or not 200 <= calculation.exit_status < 300:
+            return None
+        return ProcessHandlerReport(
+            do_break=True,
+            exit_code=self.exit_codes.ERROR_TRAINING_FAILED.format(message=calculation.exit_message),
+        )

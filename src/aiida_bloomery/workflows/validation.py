@@ -1,0 +1,62 @@
+"""Measure observables of a potential on labelled frames."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain
+from aiida.plugins import CalculationFactory
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.workflows.ports import execution_ports, job_inputs
+
+ObserveCalculation = CalculationFactory("bloomery.observe")
+
+
+class ValidationWorkChain(WorkChain):
+    """Run each observable in a job of its own."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline, outputs and exit codes."""
+        super().define(spec)
+        execution_ports(spec)
+        spec.input("potential", valid_type=PotentialData, help="What is measured.")
+        spec.input_namespace("configurations", dynamic=True, valid_type=ConfigurationsData, help="Labelled frames.")
+        spec.input_namespace(
+            "observables", dynamic=True, valid_type=orm.Dict, help="By key: `{observable: {name, settings}, roles}`."
+        )
+        spec.outline(cls.run_observables, cls.results)
+        spec.output_namespace("observations", dynamic=True, valid_type=orm.Dict, help="Numbers with bounds and units.")
+        spec.output_namespace("arrays", dynamic=True, valid_type=orm.ArrayData, help="What figures are drawn from.")
+        spec.exit_code(400, "ERROR_OBSERVABLE_FAILED", message="The observable {key} failed: {message}")
+
+    def run_observables(self) -> ToContext:
+        """Submit one job per observable."""
+        processes = {}
+        for key, parameters in self.inputs.observables.items():
+            inputs = job_inputs(self.inputs, "observe")
+            inputs["metadata"]["call_link_label"] = key
+            inputs |= {
+                "parameters": parameters,
+                "potential": self.inputs.potential,
+                "configurations": self.inputs.configurations,
+            }
+            processes[key] = self.submit(ObserveCalculation, **inputs)
+        return ToContext(**processes)
+
+    def results(self) -> ExitCode | None:
+        """Attach what was measured; the first failure decides the exit code."""
+        failed = None
+        observations, arrays = {}, {}
+        for key in self.inputs.observables:
+            process = self.ctx[key]
+            if not process.is_finished_ok:
+                failed = failed or self.exit_codes.ERROR_OBSERVABLE_FAILED.format(key=key, message=process.exit_message)
+                continue
+            observations[key] = process.outputs.observation
+            if "arrays" in process.outputs:
+                arrays[key] = process.outputs.arrays
+        self.out("observations", observations)
+        self.out("arrays", arrays)
+        return failed

@@ -1,0 +1,87 @@
+"""What one iteration of a campaign does, from its settings and its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bloomery.plugins import PluginSpec
+from bloomery.seeds import derive_seed
+
+TRAINED_ROLES = ["train", "early_stopping", "calibration"]
+
+
+@dataclass(frozen=True)
+class IterationPlan:
+    """Settings of the stages of one iteration, as plain values.
+
+    Parameters
+    ----------
+    seed
+        Of every random choice in this iteration.
+    samplers
+        Key of the pool to ``{"sampler": {"name", "settings"}}``.
+    descriptor
+        ``{"descriptor": {"name", "settings"}}``.
+    selection
+        ``{"selectors": [...], "roles": {...}, "max_frames": int | None}``.
+    observables
+        What is measured on newly labelled frames (``probe``, ``selected``) and on the whole probe (``errors``).
+    scale
+        Force RMSE of the present potential on the probe in eV/Å; ``None`` while unknown.
+    """
+
+    seed: int
+    samplers: dict[str, dict[str, Any]]
+    descriptor: dict[str, Any]
+    selection: dict[str, Any]
+    observables: dict[str, dict[str, Any]]
+    scale: float | None
+
+
+def plan(
+    seed: int, stage: dict[str, Any], selection: dict[str, Any], stop: dict[str, Any], history: dict[str, Any] | None
+) -> IterationPlan:
+    """Plan the next iteration; the bootstrap, if there is no history.
+
+    The seed follows from the campaign's and the iteration's number. The label budget that is left limits how many
+    frames may be selected, the probe's among them.
+    """
+    iterations = history["iterations"] if history else []
+    samplers = {}
+    for index, value in enumerate(stage["samplers"]):
+        spec = PluginSpec.model_validate(value)
+        samplers[f"{spec.name}_{index}"] = {"sampler": spec.model_dump()}
+    selectors = [PluginSpec.model_validate(value).model_dump() for value in stage.get("selectors") or selection["selectors"]]
+    errors = {"name": "errors", "settings": {}}
+    return IterationPlan(
+        seed=derive_seed(seed, "iteration", len(iterations)),
+        samplers=samplers,
+        descriptor={"descriptor": PluginSpec.model_validate(selection.get("descriptor", "power_spectrum")).model_dump()},
+        selection={
+            "selectors": selectors,
+            "roles": selection.get("roles", {}),
+            "max_frames": _labels_left(stop, iterations),
+        },
+        observables={
+            "probe": {"observable": errors, "roles": ["probe"]},
+            "selected": {"observable": errors, "roles": TRAINED_ROLES},
+        },
+        scale=_force_error(iterations),
+    )
+
+
+def _labels_left(stop: dict[str, Any], iterations: list[dict[str, Any]]) -> int | None:
+    if stop.get("max_labels") is None:
+        return None
+    used = iterations[-1]["labels_total"] if iterations else 0
+    return max(0, int(stop["max_labels"]) - int(used))
+
+
+def _force_error(iterations: list[dict[str, Any]]) -> float | None:
+    """Force RMSE on the probe in eV/Å, of the latest validation that has one; histories hold meV/Å."""
+    for iteration in reversed(iterations):
+        validation = iteration.get("validation") or {}
+        if "rmse" in validation.get("forces", {}):
+            return float(validation["forces"]["rmse"]["value"]) / 1000
+    return None
