@@ -52,12 +52,16 @@ def plan(
     for index, value in enumerate(stage["samplers"]):
         spec = PluginSpec.model_validate(value)
         samplers[f"{spec.name}_{index}"] = {"sampler": spec.model_dump()}
-    selectors = [PluginSpec.model_validate(value).model_dump() for value in stage.get("selectors") or selection["selectors"]]
+    selectors = [
+        PluginSpec.model_validate(value).model_dump() for value in stage.get("selectors") or selection["selectors"]
+    ]
     errors = {"name": "errors", "settings": {}}
     return IterationPlan(
         seed=derive_seed(seed, "iteration", len(iterations)),
         samplers=samplers,
-        descriptor={"descriptor": PluginSpec.model_validate(selection.get("descriptor", "power_spectrum")).model_dump()},
+        descriptor={
+            "descriptor": PluginSpec.model_validate(selection.get("descriptor", "power_spectrum")).model_dump()
+        },
         selection={
             "selectors": selectors,
             "roles": selection.get("roles", {}),

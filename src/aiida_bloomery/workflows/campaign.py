@@ -41,13 +41,23 @@ class ReinforcementWorkChain(WorkChain):
         )
         spec.input("seed", valid_type=orm.Int, serializer=orm.to_aiida_type, help="Of every random choice.")
         spec.input("device", valid_type=orm.Str, required=False, help="Where torch runs: `auto`, `cpu` or `cuda`.")
-        spec.input("bootstrap", valid_type=orm.Dict, validator=validators.stage, help="`{samplers, selectors}` of iteration 0.")
+        spec.input(
+            "bootstrap", valid_type=orm.Dict, validator=validators.stage, help="`{samplers, selectors}` of iteration 0."
+        )
         spec.input("sampling", valid_type=orm.Dict, validator=validators.stage, help="`{samplers}` of the loop.")
         spec.input_namespace(
-            "frames", dynamic=True, valid_type=ConfigurationsData, required=False, help="The user's own frames, by label."
+            "frames",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="The user's own frames, by label.",
         )
-        spec.input("selection", valid_type=orm.Dict, validator=validators.selection, help="`{descriptor, selectors, roles}`.")
-        spec.input("labeller", valid_type=orm.Str, validator=validators.labeller, help="`bloomery.labelling.*` without prefix.")
+        spec.input(
+            "selection", valid_type=orm.Dict, validator=validators.selection, help="`{descriptor, selectors, roles}`."
+        )
+        spec.input(
+            "labeller", valid_type=orm.Str, validator=validators.labeller, help="`bloomery.labelling.*` without prefix."
+        )
         spec.input_namespace("labelling", dynamic=True, valid_type=orm.Data, help="Inputs of the labelling workchain.")
         spec.input(
             "training", valid_type=orm.Dict, validator=validators.training, help="`{engine, acceptance, warm_start}`."
@@ -274,7 +284,9 @@ class ReinforcementWorkChain(WorkChain):
             self.ctx.batches[key] = process.outputs.labelled
         if not process.is_finished_ok or "labelled" not in process.outputs:
             return self._fail("ERROR_LABELLING_FAILED", process)
-        processes = {"training": self._train("train", self.ctx.potential if self.inputs.training["warm_start"] else None)}
+        processes = {
+            "training": self._train("train", self.ctx.potential if self.inputs.training["warm_start"] else None)
+        }
         if self.ctx.potential is not None:
             processes["assessment"] = self._observe(
                 "assess", {key: process.outputs.labelled}, _namespace(self.ctx.plan, "observables")

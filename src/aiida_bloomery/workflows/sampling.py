@@ -40,7 +40,9 @@ class SamplingWorkChain(WorkChain):
             help="The user's own frames by label, for the sampler `from_file` with `{frames: LABEL}`.",
         )
         spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
-        spec.input("scale", valid_type=orm.Float, required=False, help="Force RMSE of the potential on the probe, eV/Å.")
+        spec.input(
+            "scale", valid_type=orm.Float, required=False, help="Force RMSE of the potential on the probe, eV/Å."
+        )
         spec.input("labeller", valid_type=orm.Str, required=False, help="The labeller that `reference_md` drives.")
         spec.input_namespace(
             "labelling", dynamic=True, valid_type=orm.Data, required=False, help="Inputs of that labeller."
@@ -60,10 +62,10 @@ class SamplingWorkChain(WorkChain):
         processes = {}
         for key, parameters in self.inputs.samplers.items():
             sampler = parameters["sampler"]
-            through_labeller = f"bloomery.reference_md.{self.inputs.labeller.value}" if "labeller" in self.inputs else ""
-            if sampler["name"] == "reference_md" and is_registered_entry_point(
-                f"aiida.workflows:{through_labeller}"
-            ):
+            through_labeller = (
+                f"bloomery.reference_md.{self.inputs.labeller.value}" if "labeller" in self.inputs else ""
+            )
+            if sampler["name"] == "reference_md" and is_registered_entry_point(f"aiida.workflows:{through_labeller}"):
                 processes[key] = self.submit(
                     WorkflowFactory(through_labeller),
                     structures=self.inputs.structures,

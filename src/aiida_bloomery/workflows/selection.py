@@ -28,7 +28,9 @@ class SelectionWorkChain(WorkChain):
             "data_set", dynamic=True, valid_type=ConfigurationsData, required=False, help="What is labelled already."
         )
         spec.input("potential", valid_type=PotentialData, required=False, help="Whose disagreement counts.")
-        spec.input("scale", valid_type=orm.Float, required=False, help="Force RMSE of the potential on the probe, eV/Å.")
+        spec.input(
+            "scale", valid_type=orm.Float, required=False, help="Force RMSE of the potential on the probe, eV/Å."
+        )
         spec.input("descriptor", valid_type=orm.Dict, help="`{descriptor: {name, settings}}`.")
         spec.input("parameters", valid_type=orm.Dict, help="`{selectors: [...], roles: {...}, max_frames}`.")
         spec.outline(cls.describe, cls.select, cls.results)

@@ -1,0 +1,48 @@
+"""The plan of an iteration follows from settings and history alone."""
+
+from typing import Any
+
+from bloomery.planning import plan
+from bloomery.seeds import derive_seed
+
+STAGE: dict[str, Any] = {"samplers": ["rattle_strain", {"md": {"steps": 10}}]}
+SELECTION: dict[str, Any] = {"descriptor": "power_spectrum", "selectors": ["sanity", {"random": {"frames": 3}}]}
+
+
+def iteration(total: int, rmse: float | None) -> dict[str, Any]:
+    validation = None if rmse is None else {"forces": {"rmse": {"value": rmse, "unit": "meV/Å"}}}
+    return {"labels_total": total, "validation": validation}
+
+
+def test_bootstrap_has_the_whole_budget_and_no_error() -> None:
+    planned = plan(1, STAGE, SELECTION, {"max_labels": 50}, None)
+    assert planned.selection["max_frames"] == 50
+    assert planned.scale is None
+    assert list(planned.samplers) == ["rattle_strain_0", "md_1"]
+    assert planned.samplers["md_1"] == {"sampler": {"name": "md", "settings": {"steps": 10}}}
+
+
+def test_budget_shrinks_and_the_last_known_error_counts() -> None:
+    history = {"iterations": [iteration(20, 80.0), iteration(36, None)]}
+    planned = plan(1, STAGE, SELECTION, {"max_labels": 40}, history)
+    assert planned.selection["max_frames"] == 4
+    assert planned.scale == 0.08
+    assert plan(1, STAGE, SELECTION, {"max_labels": 30}, history).selection["max_frames"] == 0
+    assert plan(1, STAGE, SELECTION, {}, history).selection["max_frames"] is None
+
+
+def test_seeds_differ_by_iteration_and_repeat_by_campaign() -> None:
+    histories: list[dict[str, Any] | None] = [None, {"iterations": [iteration(20, 80.0)]}]
+    seeds = [plan(1, STAGE, SELECTION, {}, history).seed for history in histories]
+    assert seeds == [plan(1, STAGE, SELECTION, {}, history).seed for history in histories]
+    assert len({*seeds, plan(2, STAGE, SELECTION, {}, None).seed}) == 3
+
+
+def test_a_stages_own_selectors_take_precedence() -> None:
+    planned = plan(1, {**STAGE, "selectors": ["random"]}, SELECTION, {}, None)
+    assert [spec["name"] for spec in planned.selection["selectors"]] == ["random"]
+
+
+def test_derived_seeds_are_stable_across_versions() -> None:
+    assert 0 <= derive_seed(1, "a") < 2**31
+    assert derive_seed(1, "a") == 1808799442
