@@ -29,8 +29,8 @@ class Features:
     vectors
         From centre to neighbour in Å, ``(E, 3)``, periodic images included.
     jacobian
-        Derivative of the features of atom ``i`` by the vector of edge ``e``, ``(E, 3, F)`` in 1/Å; ``None`` unless asked.
-        A force follows as ``F_j -= g_i . J_e`` and ``F_i += g_i . J_e`` with ``g_i = dE_i / dfeatures_i``.
+        Derivative of the features of atom ``i`` by the vector of edge ``e``, ``(E, 3, F)`` in 1/Å; ``None`` unless
+        asked. A force follows as ``F_j -= g_i . J_e`` and ``F_i += g_i . J_e`` with ``g_i = dE_i / dfeatures_i``.
     """
 
     values: torch.Tensor

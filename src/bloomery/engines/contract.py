@@ -123,8 +123,8 @@ class Potential(ABC):
             return None
         atom = int(np.flatnonzero(~known)[0])
         return (
-            f"frame {configurations.frame_of_atom[atom]} holds {chemical_symbols[configurations.numbers[atom]]}, which the "
-            f"potential does not know (it knows {', '.join(self.elements)}); train on frames with that element first."
+            f"frame {configurations.frame_of_atom[atom]} holds {chemical_symbols[configurations.numbers[atom]]}, which "
+            f"the potential does not know (it knows {', '.join(self.elements)}); train on frames with that element first."
         )
 
 
