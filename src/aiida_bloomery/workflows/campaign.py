@@ -10,13 +10,13 @@ from aiida.plugins import WorkflowFactory
 
 from aiida_bloomery.calculations.functions.conclude import conclude
 from aiida_bloomery.calculations.functions.decide import decide
-from aiida_bloomery.calculations.functions.isolated_atoms import energy_reference, isolated_atoms
 from aiida_bloomery.calculations.functions.merge_ledgers import merge_ledgers
 from aiida_bloomery.calculations.functions.plan_iteration import plan_iteration
 from aiida_bloomery.calculations.functions.record_iteration import record_iteration
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
+from aiida_bloomery.workflows.energy_reference import EnergyReferenceWorkChain
 from aiida_bloomery.workflows.ports import stage_inputs
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from aiida_bloomery.workflows.sampling import SamplingWorkChain
@@ -181,28 +181,20 @@ class ReinforcementWorkChain(WorkChain):
     # -- energy reference -----------------------------------------------------------------------------------------
 
     def wants_isolated_atoms(self) -> bool:
-        """Whether isolated atoms are to be labelled."""
+        """Whether the reference comes from isolated atoms."""
         return bool(self.inputs.energy_reference["method"] == "isolated_atoms")
 
     def label_atoms(self) -> ToContext:
-        """Label one isolated atom of each element."""
-        atoms = isolated_atoms(self.inputs.structures, metadata={"call_link_label": "energy_reference_atoms"})
-        process = self.submit(
-            WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
-            configurations=atoms,
-            isolated_atoms=orm.Bool(True),  # noqa: FBT003
-            metadata={"call_link_label": "energy_reference"},
-            **self.inputs.labelling,
-        )
+        """Let the labeller compute the isolated atoms."""
+        names = ("structures", "labeller", "labelling")
+        process = self._submit("atoms", EnergyReferenceWorkChain, **{name: self.inputs[name] for name in names})
         return ToContext(atoms=process)
 
     def refer_to_atoms(self) -> ExitCode | None:
-        """Turn the atoms' labels into the energy reference."""
-        if not self.ctx.atoms.is_finished_ok or "labelled" not in self.ctx.atoms.outputs:
+        """Take the energy reference of all potentials from them."""
+        if not self.ctx.atoms.is_finished_ok:
             return self._fail("ERROR_LABELLING_FAILED", self.ctx.atoms)
-        self.ctx.reference = energy_reference(
-            self.ctx.atoms.outputs.labelled, metadata={"call_link_label": "energy_reference_values"}
-        )
+        self.ctx.reference = self.ctx.atoms.outputs.energy_reference
         return None
 
     # -- the loop -------------------------------------------------------------------------------------------------

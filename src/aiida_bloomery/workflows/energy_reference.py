@@ -1,0 +1,48 @@
+"""Energies of isolated atoms through any labeller: what a potential's energies are relative to."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain
+from aiida.plugins import WorkflowFactory
+
+from aiida_bloomery.calculations.functions.isolated_atoms import energy_reference, isolated_atoms
+from aiida_bloomery.data.configurations import ConfigurationsData
+
+
+class EnergyReferenceWorkChain(WorkChain):
+    """Label one isolated atom of each element of the structures."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline, outputs and exit codes."""
+        super().define(spec)
+        spec.input("structures", valid_type=ConfigurationsData, help="Whose elements are wanted.")
+        spec.input("labeller", valid_type=orm.Str, help="`bloomery.labelling.*` without the prefix.")
+        spec.input_namespace("labelling", dynamic=True, valid_type=orm.Data, help="Inputs of the labelling workchain.")
+        spec.outline(cls.label, cls.results)
+        spec.output("energy_reference", valid_type=orm.Dict, help="`{method, values: {element: eV}}`.")
+        spec.output("ledger", valid_type=orm.Dict, required=False, help="What happened to every atom.")
+        spec.exit_code(400, "ERROR_LABELLING_FAILED", message="The isolated atoms could not be labelled: {message}")
+
+    def label(self) -> ToContext:
+        """Label the atoms, each in a box of its own."""
+        process = self.submit(
+            WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
+            configurations=isolated_atoms(self.inputs.structures, metadata={"call_link_label": "atoms"}),
+            isolated_atoms=orm.Bool(True),  # noqa: FBT003
+            metadata={"call_link_label": "label"},
+            **self.inputs.labelling,
+        )
+        return ToContext(labelling=process)
+
+    def results(self) -> ExitCode | None:
+        """Read the reference off the labels."""
+        process = self.ctx.labelling
+        if "ledger" in process.outputs:
+            self.out("ledger", process.outputs.ledger)
+        labelled = process.outputs.labelled if "labelled" in process.outputs else None
+        if not process.is_finished_ok or labelled is None:
+            return self.exit_codes.ERROR_LABELLING_FAILED.format(message=process.exit_message)
+        self.out("energy_reference", energy_reference(labelled, metadata={"call_link_label": "values"}))
+        return None
