@@ -1,0 +1,90 @@
+"""The computer and the codes of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+COMPUTER = "localhost"
+CORES_PROPERTY = "bloomery_cores"
+POLL_INTERVAL = 0.2
+"""Seconds between two looks at the process table. Without a pause the daemon would keep a core busy with looking."""
+
+
+def install_computer(workdir: Path) -> tuple[Any, bool]:
+    """Make the computer for jobs on this machine unless it exists.
+
+    Returns
+    -------
+    The computer, and whether it was made now.
+    """
+    from aiida import orm  # noqa: PLC0415
+    from aiida.common.exceptions import NotExistent  # noqa: PLC0415
+
+    try:
+        computer, made = orm.Computer.collection.get(label=COMPUTER), False
+    except NotExistent:
+        computer = orm.Computer(
+            label=COMPUTER,
+            hostname="localhost",
+            description="This machine, without a queue.",
+            transport_type="core.local",
+            scheduler_type="core.direct",
+            workdir=str(workdir),
+        ).store()
+        computer.set_minimum_job_poll_interval(POLL_INTERVAL)
+        computer.set_default_mpiprocs_per_machine(1)
+        computer.set_property(CORES_PROPERTY, available_cores())
+        made = True
+    if not computer.is_configured:
+        # A login shell for every command costs 0.25 s; jobs name their programs by full paths.
+        computer.configure(safe_interval=0, use_login_shell=False)
+        made = True
+    return computer, made
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def install_code(
+    computer: Any, label: str, executable: Path, plugin: str | None, prepend: str = ""
+) -> tuple[Any, bool]:
+    """Make a code unless it exists; one of the same label for another program is renamed and hidden.
+
+    Returns
+    -------
+    The code, and whether it was made now.
+    """
+    from aiida import orm  # noqa: PLC0415
+
+    query = orm.QueryBuilder().append(orm.Computer, filters={"id": computer.pk}, tag="computer")
+    query.append(orm.InstalledCode, filters={"label": label}, with_computer="computer")
+    for code in query.all(flat=True):
+        if str(code.filepath_executable) == str(executable):
+            return code, False
+        code.label = f"{label}-{code.pk}"
+        code.is_hidden = True
+    code = orm.InstalledCode(
+        label=label,
+        computer=computer,
+        filepath_executable=str(executable),
+        default_calc_job_plugin=plugin,
+        prepend_text=prepend,
+    ).store()
+    return code, True
+
+
+def bloomery_program() -> Path:
+    """The ``bloomery`` program of this environment."""
+    return Path(sys.executable).parent / "bloomery"
+
+
+def pw_program() -> Path | None:
+    """The ``pw.x`` to use: that of the variable ``PW``, else the first on the path."""
+    found = shutil.which(os.environ.get("PW") or "pw.x")
+    return Path(found) if found else None
