@@ -1,0 +1,88 @@
+"""Lines of a job script: one start of a folder at a time, no more cores than declared, and a time limit that counts.
+
+They need bash and util-linux (``flock``) where the job runs, and nothing else.
+"""
+
+from __future__ import annotations
+
+from aiida import orm
+
+CORES_PROPERTY = "bloomery_cores"
+"""Property of a `Computer` without a queue: how many cores all jobs together may use."""
+
+SLOTS_FOLDER = ".bloomery-slots"
+TIMED_OUT_FILE = "timed_out"
+
+_FOLDER_LOCK = """\
+# One start of this folder at a time: the lock lasts until this shell and all its children have ended.
+exec {bloomery_lock}>>.bloomery.lock
+flock "$bloomery_lock"
+"""
+
+_SLOTS = """\
+# No more cores at a time than declared, over all jobs of this machine. Who waits holds the gate, so nobody waits for
+# slots while another collects them, and nobody is overtaken for ever.
+bloomery_slots="@SLOTS@"
+mkdir -p "$bloomery_slots"
+exec {bloomery_gate}>>"$bloomery_slots/gate"
+flock "$bloomery_gate"
+bloomery_taken=0
+declare -A bloomery_slot
+while [ "$bloomery_taken" -lt @CORES@ ]; do
+  for ((bloomery_i = 0; bloomery_i < @TOTAL@ && bloomery_taken < @CORES@; bloomery_i++)); do
+    [ -n "${bloomery_slot[$bloomery_i]:-}" ] && continue
+    exec {bloomery_fd}>>"$bloomery_slots/$bloomery_i"
+    if flock --nonblock "$bloomery_fd"; then
+      bloomery_slot[$bloomery_i]=$bloomery_fd
+      bloomery_taken=$((bloomery_taken + 1))
+    else
+      exec {bloomery_fd}>&-
+    fi
+  done
+  [ "$bloomery_taken" -lt @CORES@ ] && sleep 0.1
+done
+exec {bloomery_gate}>&-
+"""
+
+
+def guard(computer: orm.Computer, cores: int, done: str | None = None) -> str:
+    """Lines to put before a job's command.
+
+    Parameters
+    ----------
+    computer
+        Where the job runs. Slots are taken only where its scheduler does not queue and its property
+        ``bloomery_cores`` is set.
+    cores
+        How many cores the job uses. A job that wants more than there are gets them all.
+    done
+        A shell condition: where it holds, a second start of the folder has nothing left to do and ends.
+    """
+    lines = [_FOLDER_LOCK]
+    if done is not None:
+        lines.append(f"# What an earlier start of this folder has finished is not done again.\n{done} && exit 0\n")
+    total = computer.get_property(CORES_PROPERTY, None)
+    if total is not None and computer.scheduler_type == "core.direct":
+        folder = f"{computer.get_workdir()}/{SLOTS_FOLDER}".replace("{username}", "$(id -un)")
+        replacements = {"@SLOTS@": folder, "@CORES@": str(min(cores, int(total))), "@TOTAL@": str(int(total))}
+        slots = _SLOTS
+        for key, value in replacements.items():
+            slots = slots.replace(key, value)
+        lines.append(slots)
+    return "\n".join(lines)
+
+
+def time_limit(seconds: int, name: str = "bloomery_command") -> tuple[str, str]:
+    """Lines before and after a job's command that end it after some seconds, counted from when it really starts.
+
+    The scheduler `core.direct` knows no time limit, and one that counts from submission would punish a job for
+    waiting. A job that was ended leaves the file ``timed_out``. Lines between these two become the body of a shell
+    function, so the command may be any that AiiDA writes.
+    """
+    return (
+        f"{name}() {{",
+        f"}}\nexport -f {name}\n"
+        f"{name}_start=$SECONDS\n"
+        f"timeout --kill-after=30 {seconds} bash -c {name}\n"
+        f"[ $((SECONDS - {name}_start)) -ge {seconds} ] && touch {TIMED_OUT_FILE}\n",
+    )
