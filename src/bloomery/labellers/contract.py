@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -49,14 +50,27 @@ class LedgerEntry:
         return asdict(self)
 
 
+Record = Callable[[Configurations | None, LedgerEntry], None]
+"""Called as ``record(labelled, entry)`` when a frame is done: the frame with its labels, or ``None`` if it failed."""
+
+
+def no_record(labelled: Configurations | None, entry: LedgerEntry) -> None:
+    """Keep nothing."""
+
+
 class Labeller(Plugin):
     """Give frames their reference values."""
 
     @abstractmethod
     def label(
-        self, configurations: Configurations, *, progress: Progress = no_progress
+        self, configurations: Configurations, *, progress: Progress = no_progress, record: Record = no_record
     ) -> tuple[Configurations, list[LedgerEntry]]:
         """Label frames; those that fail are left out of the result and entered in the ledger.
+
+        Parameters
+        ----------
+        record
+            Called after each frame, so that what is done survives an end that comes too soon.
 
         Returns
         -------

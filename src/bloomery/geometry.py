@@ -1,0 +1,112 @@
+"""Simple geometry of frames: supercells, strains, distances that are too short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ase
+import numpy as np
+from ase.data import chemical_symbols, covalent_radii
+from ase.geometry import complete_cell
+from matscipy.neighbours import neighbour_list
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+
+DEGENERATE = 1e-3
+"""A periodic cell whose volume is less than this share of the product of its edges is degenerate."""
+
+
+@dataclass(frozen=True)
+class DistanceLimits:
+    """The shortest distances that are still sane.
+
+    Parameters
+    ----------
+    absolute
+        For every pair, in Å.
+    relative
+        As a multiple of the sum of both covalent radii (Cordero et al., Dalton Trans. 2832 (2008), as ASE has them).
+    """
+
+    absolute: float = 0.0
+    relative: float = 0.0
+
+    def of_pairs(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Limit in Å for pairs of atomic numbers, ``(P,)``."""
+        return np.maximum(self.absolute, self.relative * (covalent_radii[first] + covalent_radii[second]))
+
+    def broken_by(
+        self,
+        numbers: NDArray[np.int64],
+        positions: NDArray[np.float64],
+        cell: NDArray[np.float64],
+        pbc: NDArray[np.bool_],
+    ) -> str:
+        """Say which two atoms of a frame are too close, worst pair first; empty if none are.
+
+        Periodic images count, an atom's own among them. The cell must not be degenerate.
+        """
+        if not len(numbers):
+            return ""
+        cutoff = float(self.of_pairs(numbers, numbers).max())
+        if cutoff <= 0:
+            return ""
+        first, second, distances = neighbour_list(
+            "ijd", positions=positions, cell=complete_cell(cell), pbc=pbc, cutoff=cutoff
+        )
+        limits = self.of_pairs(numbers[first], numbers[second])
+        if not (distances < limits).any():
+            return ""
+        worst = int(np.argmin(distances - limits))
+        i, j = sorted((int(first[worst]), int(second[worst])))
+        return (
+            f"atoms {i} ({chemical_symbols[numbers[i]]}) and {j} ({chemical_symbols[numbers[j]]}) are "
+            f"{distances[worst]:.2f} Å apart, less than {limits[worst]:.2f} Å"
+        )
+
+
+def degenerate_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> bool:
+    """Tell whether the periodic vectors of a cell, rows in Å, ``(3, 3)``, do not span what they should."""
+    if not pbc.any():
+        return False
+    vectors = cell[pbc]
+    lengths = np.linalg.norm(vectors, axis=1)
+    if not np.isfinite(cell).all() or (lengths < 1e-6).any():
+        return True
+    unit = vectors / lengths[:, None]
+    return bool(np.sqrt(max(0.0, np.linalg.det(unit @ unit.T))) < DEGENERATE)
+
+
+def insane(configurations: Configurations, frame: int, limits: DistanceLimits) -> str:
+    """Say what is physically absurd about one frame; empty if nothing is."""
+    if not configurations.counts[frame]:
+        return "it holds no atom"
+    offset = configurations.offsets[frame]
+    atoms = slice(offset, offset + configurations.counts[frame])
+    cell, pbc = configurations.cells[frame], configurations.pbc[frame]
+    if not (np.isfinite(configurations.positions[atoms]).all() and np.isfinite(cell).all()):
+        return "a position or the cell is not finite"
+    if degenerate_cell(cell, pbc):
+        return "its cell is degenerate"
+    return limits.broken_by(configurations.numbers[atoms], configurations.positions[atoms], cell, pbc)
+
+
+def strain_tensor(strain: float | tuple[float, ...]) -> NDArray[np.float64]:
+    """Symmetric strain tensor, ``(3, 3)``, of an isotropic strain or of six Voigt components (xx, yy, zz, yz, xz, xy).
+
+    Shear components are those of the tensor, not the doubled engineering strains.
+    """
+    if isinstance(strain, int | float):
+        return np.eye(3) * float(strain)
+    xx, yy, zz, yz, xz, xy = strain
+    return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]], dtype=float)
+
+
+def strained(atoms: ase.Atoms, tensor: NDArray[np.float64]) -> ase.Atoms:
+    """Return atoms in the cell ``h (1 + strain)``, moved along with it; ``h`` holds the cell vectors as rows."""
+    result = atoms.copy()
+    deformation = np.eye(3) + tensor
+    result.set_cell(atoms.cell.array @ deformation, scale_atoms=False)
+    result.positions = atoms.positions @ deformation
+    return result

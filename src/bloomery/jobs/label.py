@@ -1,0 +1,137 @@
+"""The job `label`: give frames their reference values, keeping what is done if it ends too soon."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import chdir
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Progress
+from bloomery.jobs.base import Job, write_json
+from bloomery.labellers.contract import Labeller, LedgerEntry
+from bloomery.plugins import PluginSpec
+
+LABELLED_FILE = "labelled.npz"
+LEDGER_FILE = "ledger.json"
+JOURNAL_FILE = "journal.jsonl"
+
+
+class Model(Job):
+    """What the job file of `label` holds."""
+
+    verb: Literal["label"] = "label"
+    labeller: PluginSpec
+    """Which labeller, with its settings."""
+    configurations: str
+    """File with the frames to label."""
+
+
+def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Label what the journal does not hold yet; `LABELLED_FILE` and `LEDGER_FILE` follow as frames finish."""
+    labeller: Labeller = job.labeller.load("labellers")
+    configurations = Configurations.read(folder / job.configurations)
+    journal = Journal(folder, configurations)
+    todo = np.array([frame for frame in range(len(configurations)) if frame not in journal.entries], dtype=np.int64)
+    with chdir(folder), journal:  # files that settings name are relative to the job
+        labeller.check(configurations)
+        labeller.label(configurations[todo], progress=progress, record=journal.recorder(todo))
+    outcomes = [entry.outcome for entry in journal.entries.values()]
+    return {
+        "n_frames": len(configurations),
+        "n_labelled": len(outcomes) - outcomes.count("failed"),
+        "n_failed": outcomes.count("failed"),
+        "n_resumed": len(configurations) - len(todo),
+    }
+
+
+class Journal:
+    """What is done of a labelling job: one line per frame, appended as it finishes, and files that sum it up.
+
+    The files are written anew at most every few seconds, the journal at once: a second start of the same job loses
+    nothing, and neither does a reader of the files, but for those seconds.
+    """
+
+    def __init__(self, folder: Path, configurations: Configurations, interval: float = 2.0) -> None:
+        self.folder = folder
+        self.configurations = configurations
+        self.hashes = configurations.hashes()
+        self.interval = interval
+        self.entries: dict[int, LedgerEntry] = {}
+        self.labels: dict[int, dict[str, Any]] = {}
+        self._file: IO[str] | None = None
+        self._written = time.monotonic()
+        self._read()
+
+    def __enter__(self) -> Journal:
+        self._file = (self.folder / JOURNAL_FILE).open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._file is not None:
+            self._file.close()
+        self.write()
+
+    def recorder(self, frames: np.ndarray[Any, np.dtype[np.int64]]) -> Any:
+        """Make the callback of a labeller that was handed these frames."""
+
+        def record(labelled: Configurations | None, entry: LedgerEntry) -> None:
+            frame = int(frames[entry.frame])
+            self.add(replace(entry, frame=frame), labelled)
+
+        return record
+
+    def add(self, entry: LedgerEntry, labelled: Configurations | None) -> None:
+        """Enter one frame."""
+        labels = {} if labelled is None else {name: values.tolist() for name, values in labelled.labels.items()}
+        self.entries[entry.frame], self.labels[entry.frame] = entry, labels
+        if self._file is not None:
+            self._file.write(json.dumps({"entry": entry.as_dict(), "labels": labels}) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        if time.monotonic() - self._written > self.interval:
+            started = time.monotonic()
+            self.write()
+            self._written = time.monotonic()
+            self.interval = max(self.interval, 20 * (self._written - started))
+
+    def write(self) -> None:
+        """Write the files that sum the journal up, each in one step."""
+        frames = [frame for frame in sorted(self.entries) if self.entries[frame].outcome != "failed"]
+        parts = [
+            self.configurations[[frame]].without_labels().with_labels(**self.labels[frame]).with_info(parent=frame)
+            for frame in frames
+        ]
+        labelled = (
+            Configurations.concatenate(parts) if parts else Configurations.empty().with_info(parent=np.zeros(0, int))
+        )
+        buffer = BytesIO()
+        labelled.save(buffer)
+        temporary = self.folder / f".{LABELLED_FILE}.{os.getpid()}"
+        temporary.write_bytes(buffer.getvalue())
+        temporary.replace(self.folder / LABELLED_FILE)
+        write_json(
+            self.folder / LEDGER_FILE, {"entries": [self.entries[frame].as_dict() for frame in sorted(self.entries)]}
+        )
+
+    def _read(self) -> None:
+        """Take up what an earlier start of this job finished; half a line at the end was never finished."""
+        path = self.folder / JOURNAL_FILE
+        if not path.is_file():
+            return
+        content = path.read_text(encoding="utf-8")
+        whole = content[: content.rfind("\n") + 1]
+        if whole != content:
+            path.write_text(whole, encoding="utf-8")
+        for line in whole.splitlines():
+            record = json.loads(line)
+            entry = LedgerEntry(**record["entry"])
+            if entry.frame < len(self.hashes) and self.hashes[entry.frame] == entry.hash:
+                self.entries[entry.frame], self.labels[entry.frame] = entry, record["labels"]

@@ -1,0 +1,45 @@
+"""The job `sample`: run one sampler."""
+
+from __future__ import annotations
+
+from contextlib import chdir
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Progress, load_potential
+from bloomery.errors import InputError
+from bloomery.jobs.base import Job
+from bloomery.plugins import PluginSpec
+from bloomery.samplers.contract import Sampler
+
+FRAMES_FILE = "frames.npz"
+
+
+class Model(Job):
+    """What the job file of `sample` holds."""
+
+    verb: Literal["sample"] = "sample"
+    sampler: PluginSpec
+    """Which sampler, with its settings."""
+    start: str
+    """File with the starting structures."""
+    potential: str | None = None
+    """Folder of the potential that drives."""
+    scale: float | None = Field(default=None, gt=0)
+    """Force error of the potential on the probe in eV/Å."""
+
+
+def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Sample and write `FRAMES_FILE`; the summary is the sampler's report."""
+    sampler: Sampler = job.sampler.load("samplers")
+    if sampler.needs_potential and job.potential is None:
+        raise InputError(f"sampler {job.sampler.name!r} needs a potential; give one.")
+    start = Configurations.read(folder / job.start)
+    potential = None if job.potential is None else load_potential(folder / job.potential, job.device)
+    with chdir(folder):  # files that settings name are relative to the job
+        frames, report = sampler.sample(start, potential=potential, seed=job.seed, scale=job.scale, progress=progress)
+    frames.snapped().save(folder / FRAMES_FILE)
+    return {"n_frames": len(frames), "numbers": report.numbers, "trajectories": report.trajectories}

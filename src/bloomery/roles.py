@@ -1,0 +1,148 @@
+"""Which role a frame plays: probe, train, early stopping or calibration.
+
+The probe is drawn from the pool before any criterion has looked at it, and never trained on: what is measured on it is
+honest. Everything is ranked by hashes of content and seed, so that the same seed draws the same frames in another run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from bloomery.plugins import Settings
+from bloomery.selectors.ranking import draw
+
+Role = Literal["probe", "train", "early_stopping", "calibration"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+class RoleSettings(Settings):
+    """Which share of the labelled frames plays which role."""
+
+    probe_share: float = Field(default=0.2, ge=0, lt=1)
+    """Share of each batch that is drawn at random and never trained on."""
+    min_probe: int = Field(default=2, ge=0)
+    """Frames of the probe in each batch, at least."""
+    early_stopping_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the other frames that trainings stop on; one at least, of five or more."""
+    calibration_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the other frames on which uncertainties are calibrated; one at least, of eight or more."""
+
+    @model_validator(mode="after")
+    def _some_are_trained_on(self) -> RoleSettings:
+        if self.early_stopping_share + self.calibration_share > 0.5:
+            raise ValueError("early_stopping_share and calibration_share must leave half of the frames to train on")
+        return self
+
+    def n_probe(self, n_wanted: int, n_pool: int, max_frames: int | None = None) -> int:
+        """Size of the probe for a batch.
+
+        Parameters
+        ----------
+        n_wanted
+            How many frames the selectors would take at most, the probe not counted.
+        n_pool
+            How many there are; half of them at most go to the probe.
+        max_frames
+            How many may be labelled in all, the probe among them.
+        """
+        if self.probe_share == 0 and self.min_probe == 0:
+            return 0
+        n = ceil(round(self.probe_share / (1 - self.probe_share) * n_wanted, 9))
+        n = min(n, ceil(round(self.probe_share * n_pool, 9)))
+        if max_frames is not None:
+            n = min(n, ceil(round(self.probe_share * max_frames, 9)))
+        n = min(max(n, self.min_probe), n_pool // 2)
+        return n if max_frames is None else min(n, max_frames)
+
+
+@dataclass(frozen=True)
+class ProbeDraw:
+    """Indices of the frames of the probe, in the order of the draw, and of what is left of the pool."""
+
+    probe: NDArray[np.int64]
+    remaining: NDArray[np.int64]
+    n_blocks: int
+
+
+def draw_probe(
+    hashes: Sequence[str],
+    blocks: Sequence[str],
+    n_probe: int,
+    *,
+    seed: int,
+    barred: frozenset[str] = frozenset(),
+) -> ProbeDraw:
+    """Draw frames at random; with each its whole block leaves the pool, and every frame of equal content.
+
+    One frame is taken of each block, and half of the blocks at most: if these are too few, further frames of the same
+    blocks follow. A pool of a single block gives no probe, since nothing independent would be left to train on.
+
+    Parameters
+    ----------
+    hashes, blocks
+        Content hash and block name of each frame of the pool.
+    barred
+        Names of blocks that must not be drawn, because frames of theirs have been trained on.
+    """
+    order = sorted(range(len(hashes)), key=lambda frame: (draw(seed, hashes[frame]), hashes[frame], blocks[frame]))
+    free = [frame for frame in order if blocks[frame] not in barred]
+    most_blocks = len(set(blocks)) // 2
+    drawn_blocks: set[str] = set()
+    taken: dict[str, int] = {}
+    for frame in free:
+        if len(taken) >= n_probe or len(drawn_blocks) >= most_blocks:
+            break
+        if blocks[frame] not in drawn_blocks and hashes[frame] not in taken:
+            drawn_blocks.add(blocks[frame])
+            taken[hashes[frame]] = frame
+    for frame in free:
+        if len(taken) >= n_probe:
+            break
+        if blocks[frame] in drawn_blocks:
+            taken.setdefault(hashes[frame], frame)
+    remaining = [
+        frame for frame in range(len(hashes)) if blocks[frame] not in drawn_blocks and hashes[frame] not in taken
+    ]
+    return ProbeDraw(
+        np.array(list(taken.values()), dtype=np.int64), np.array(remaining, dtype=np.int64), len(drawn_blocks)
+    )
+
+
+def split_roles(blocks: Sequence[str], settings: RoleSettings, *, seed: int) -> list[Role]:
+    """Give each frame that is not of the probe its role; the frames of one block share it.
+
+    Blocks are ranked by a hash of seed and name, and the shares cut from that ranking. A block that would take more
+    than twice the share is passed over, so that no block is too large for what is left to train on.
+    """
+    sizes: dict[str, int] = {}
+    for block in blocks:
+        sizes[block] = sizes.get(block, 0) + 1
+    ranked = sorted(sizes, key=lambda block: (draw(seed, block), block))
+    n = len(blocks)
+    roles: dict[str, Role] = dict.fromkeys(ranked, "train")
+    shares: tuple[tuple[Role, float, int], ...] = (
+        ("early_stopping", settings.early_stopping_share, 5),
+        ("calibration", settings.calibration_share, 8),
+    )
+    for role, share, least in shares:
+        wanted = max(round(share * n), int(n >= least)) if share else 0
+        have = 0
+        for block in ranked:
+            left = sum(sizes[other] for other in ranked if roles[other] == "train")
+            fits = have + sizes[block] <= 2 * wanted or have == 0
+            if have < wanted and roles[block] == "train" and fits and 2 * (left - sizes[block]) >= n:
+                roles[block] = role
+                have += sizes[block]
+    return [roles[block] for block in blocks]
+
+
+def count_roles(roles: Sequence[str]) -> dict[str, int]:
+    """How many frames play each role, every role named."""
+    return {role: sum(other == role for other in roles) for role in ROLES}

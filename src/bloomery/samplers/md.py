@@ -1,0 +1,67 @@
+"""Molecular dynamics driven by a committee, which stops where the committee no longer agrees."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.errors import InputError
+from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.dynamics import Brake, DynamicsSettings, run_all, trajectories
+
+
+class MolecularDynamicsSettings(DynamicsSettings):
+    """Settings of the sampler `md`."""
+
+    max_disagreement: float | None = Field(default=None, gt=0)
+    """A trajectory stops when the disagreement of any atom stays above this, in eV/Å."""
+    max_relative_disagreement: float | None = Field(default=None, gt=0)
+    """The same, as a multiple of the potential's force error on the probe; of two limits the lower counts."""
+    patience: int = Field(default=5, ge=1)
+    """So many steps in a row must be above the limit."""
+
+    def brake(self, scale: float | None) -> Brake | None:
+        """Turn the limits into one, in eV/Å; ``scale`` is the force error on the probe in eV/Å."""
+        limits = [] if self.max_disagreement is None else [self.max_disagreement]
+        if self.max_relative_disagreement is not None:
+            if scale is not None:
+                limits.append(self.max_relative_disagreement * scale)
+            elif not limits:
+                raise InputError(
+                    "md.max_relative_disagreement: the potential's force error on the probe is not known, so there is "
+                    "nothing to be relative to; give max_disagreement in eV/Å as well."
+                )
+        return Brake(min(limits), self.patience) if limits else None
+
+
+class MolecularDynamics(Sampler):
+    """Langevin dynamics of several structures at several temperatures, in one job."""
+
+    name = "md"
+    Settings = MolecularDynamicsSettings
+    settings: MolecularDynamicsSettings
+    needs_potential = True
+
+    def sample(
+        self,
+        start: Configurations,
+        *,
+        potential: Potential | None = None,
+        seed: int = 0,
+        scale: float | None = None,
+        progress: Progress = no_progress,
+    ) -> tuple[Configurations, SamplerReport]:
+        """Sample; frames carry the disagreement that the committee had on them."""
+        if potential is None:
+            raise InputError("md: needs a potential to drive it; train one first, or sample with rattle_strain.")
+        unknown = potential.unknown_element(start)
+        if unknown:
+            raise InputError(f"md: {unknown}")
+        brake = self.settings.brake(scale)
+        prepared = trajectories(start, self.settings, seed, self.name)
+        return run_all(prepared, self.settings, potential.calculator(), brake=brake, labels=False, progress=progress)
+
+    def plan(self, n_start: int) -> dict[str, int]:
+        """Upper bounds."""
+        return self.settings.plan(n_start)

@@ -1,0 +1,57 @@
+"""What samplers share: telling where frames come from, and seeds that follow from content."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
+
+
+def with_origin(
+    frames: Configurations,
+    *,
+    trajectory: ArrayLike,
+    block: ArrayLike,
+    start: ArrayLike = -1,
+    step: ArrayLike = 0,
+    temperature: ArrayLike = -1.0,
+    disagreement: ArrayLike = -1.0,
+    stop_reason: ArrayLike = "",
+) -> Configurations:
+    """Return the frames with every array of `ORIGIN_KEYS` in its proper type; scalars hold for all frames."""
+    n = len(frames)
+    arrays = {
+        key: np.broadcast_to(np.asarray(value, dtype=int), n).copy()
+        for key, value in {"start": start, "trajectory": trajectory, "step": step, "block": block}.items()
+    }
+    arrays |= {
+        key: np.broadcast_to(np.asarray(value, dtype=float), n).copy()
+        for key, value in {"temperature": temperature, "disagreement": disagreement}.items()
+    }
+    arrays["stop_reason"] = np.broadcast_to(np.asarray(stop_reason, dtype=np.str_), n).copy()
+    return frames.with_info(**arrays)
+
+
+def identities(configurations: Configurations) -> list[str]:
+    """Name each frame by content, ``hash:k`` for the k-th frame of that content: what its seeds are derived from.
+
+    So neither the order nor the number of the other frames has a say in what is made of one frame.
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for content in configurations.hashes():
+        names.append(f"{content}:{seen[content]}")
+        seen[content] += 1
+    return names
+
+
+def require_frames(configurations: Configurations, sampler: str) -> None:
+    """Raise `InputError` if there is nothing to start from, or a frame holds no atom."""
+    if not len(configurations):
+        raise InputError(f"{sampler}: there are no starting structures; give at least one.")
+    if not configurations.counts.all():
+        raise InputError(f"{sampler}: starting structure {int(np.argmin(configurations.counts))} holds no atom.")

@@ -1,0 +1,43 @@
+"""A short trajectory driven by the reference method itself; its frames have labels already."""
+
+from __future__ import annotations
+
+from bloomery.calculators import CalculatorSpec
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.dynamics import DynamicsSettings, run_all, trajectories
+
+
+class ReferenceMolecularDynamicsSettings(DynamicsSettings):
+    """Settings of the sampler `reference_md`."""
+
+    calculator: CalculatorSpec
+    """The ASE calculator that drives: its name, or its name and arguments."""
+
+
+class ReferenceMolecularDynamics(Sampler):
+    """Langevin dynamics with any ASE calculator."""
+
+    name = "reference_md"
+    Settings = ReferenceMolecularDynamicsSettings
+    settings: ReferenceMolecularDynamicsSettings
+
+    def sample(
+        self,
+        start: Configurations,
+        *,
+        potential: Potential | None = None,  # noqa: ARG002
+        seed: int = 0,
+        scale: float | None = None,  # noqa: ARG002
+        progress: Progress = no_progress,
+    ) -> tuple[Configurations, SamplerReport]:
+        """Sample; frames carry the calculator's energy, forces and, in a full cell, stress as labels."""
+        prepared = trajectories(start, self.settings, seed, self.name)
+        return run_all(
+            prepared, self.settings, self.settings.calculator.make(), brake=None, labels=True, progress=progress
+        )
+
+    def plan(self, n_start: int) -> dict[str, int]:
+        """Upper bounds."""
+        return self.settings.plan(n_start)

@@ -1,0 +1,34 @@
+"""Orders that follow from content and seed, never from the place of a frame in a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomery.errors import InputError
+from bloomery.selectors.contract import Pool
+
+
+def draw(seed: int, content: str) -> float:
+    """Return a number in [0, 1) that is as good as random, but follows from seed and content."""
+    digest = hashlib.blake2b(f"{seed}|{content}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 11) / 2**53
+
+
+def ranked(scores: NDArray[np.float64], hashes: Sequence[str]) -> NDArray[np.int64]:
+    """Order frames by falling score, ties by content hash."""
+    return np.lexsort((np.asarray(hashes, dtype=np.str_), -scores)).astype(np.int64)
+
+
+def require_finite(values: NDArray[np.float64], what: str, selector: str, pool: Pool) -> None:
+    """Raise `InputError`, with the first frame named, if a value is not finite."""
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if bad.any():
+        frame = int(np.flatnonzero(bad)[0])
+        raise InputError(
+            f"{selector}: frame {frame} of the pool ({pool.hashes[frame]}) has {what} that is not finite; "
+            "put sanity before this selector, or check the potential."
+        )

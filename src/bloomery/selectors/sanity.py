@@ -1,0 +1,81 @@
+"""Drop frames that no reference method should be asked about."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bloomery.configurations import Configurations
+from bloomery.geometry import DistanceLimits, insane
+from bloomery.plugins import Settings
+from bloomery.selectors.contract import Picks, Pool, Selector
+
+
+class SanitySettings(Settings):
+    """Settings of the selector `sanity`."""
+
+    min_distance: float = Field(default=0.0, ge=0)
+    """No two atoms may be closer than this, in Å."""
+    min_relative_distance: float = Field(default=0.6, ge=0, le=1)
+    """No two atoms may be closer than this multiple of the sum of their covalent radii."""
+    min_volume_per_atom: float | None = Field(default=None, gt=0)
+    """In Å^3, of fully periodic frames."""
+    max_volume_per_atom: float | None = Field(default=None, gt=0)
+    """In Å^3, of fully periodic frames."""
+    max_force: float | None = Field(default=None, gt=0)
+    """Largest force on an atom in eV/Å, of frames that have forces."""
+
+
+class Sanity(Selector):
+    """Keep frames that are finite, in a proper cell, without atoms that are too close."""
+
+    name = "sanity"
+    Settings = SanitySettings
+    settings: SanitySettings
+
+    def select(self, pool: Pool, *, seed: int = 0) -> Picks:  # noqa: ARG002
+        """Pick every sane frame, in the order of the pool; all score the same."""
+        limits = DistanceLimits(self.settings.min_distance, self.settings.min_relative_distance)
+        largest = _largest_forces(pool.configurations)
+        reasons: Counter[str] = Counter()
+        kept = []
+        for frame in range(len(pool)):
+            reason = self._reason(pool.configurations, frame, limits, largest)
+            if reason:
+                reasons[reason] += 1
+            else:
+                kept.append(frame)
+        return Picks(np.array(kept, dtype=np.int64), np.zeros(len(kept)), dict(reasons))
+
+    def at_most(self, n_pool: int) -> int:
+        """All of them."""
+        return n_pool
+
+    def _reason(
+        self, configurations: Configurations, frame: int, limits: DistanceLimits, largest: NDArray[np.float64]
+    ) -> str:
+        """Short text to count, of the first thing that is wrong."""
+        settings = self.settings
+        reason = insane(configurations, frame, limits)
+        if reason:
+            return "atoms too close" if reason.startswith("atoms") else reason
+        if configurations.pbc[frame].all():
+            volume = abs(float(np.linalg.det(configurations.cells[frame]))) / configurations.counts[frame]
+            if settings.min_volume_per_atom is not None and volume < settings.min_volume_per_atom:
+                return "volume too small"
+            if settings.max_volume_per_atom is not None and volume > settings.max_volume_per_atom:
+                return "volume too large"
+        if settings.max_force is not None and largest[frame] > settings.max_force:
+            return "force too large"
+        return ""
+
+
+def _largest_forces(configurations: Configurations) -> NDArray[np.float64]:
+    """Largest force of each frame in eV/Å, ``(N,)``; zero where a frame has no forces."""
+    forces, mask = configurations.label("forces")
+    result = np.zeros(len(configurations))
+    np.maximum.at(result, configurations.frame_of_atom, np.linalg.norm(forces, axis=1))
+    return np.where(mask, result, 0.0)
