@@ -109,7 +109,10 @@ def load_profile(home: Home) -> None:
     except (ConfigurationError, ProfileConfigurationError) as error:
         if home.own:
             raise InputError(f"{home.folder}: is not set up; run `aiida-bloomery setup` first.") from error
-        known = ", ".join(get_config().profile_names) or "none"
+        try:
+            known = ", ".join(get_config().profile_names) or "none"
+        except ConfigurationError:
+            known = "none"
         raise InputError(
             f"profile {home.profile!r} does not exist in {home.folder / '.aiida'} (there: {known}); correct the name, "
             "or unset AIIDA_PATH if it points elsewhere."

@@ -1,0 +1,255 @@
+"""What a campaign file may say, key by key. The schema for editors is made from these models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from bloomery.plugins import Kind, PluginSpec, Settings
+from bloomery.quantities import Unit
+
+Protocol = Literal["fast", "balanced", "stringent"]
+Device = Literal["auto", "cpu", "cuda"]
+
+JOBS = ("sample", "describe", "select", "label", "train", "observe")
+"""What `bloomery` jobs do: for each, a code entry may say how it runs."""
+
+
+@dataclass(frozen=True)
+class OfKind:
+    """Annotation of a plug-in's place in the file: which kind belongs there."""
+
+    kind: Kind
+
+
+Sampler = Annotated[PluginSpec, OfKind("samplers")]
+Selector = Annotated[PluginSpec, OfKind("selectors")]
+Descriptor = Annotated[PluginSpec, OfKind("descriptors")]
+Engine = Annotated[PluginSpec, OfKind("engines")]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Structures(Settings):
+    """Starting structures from one file. A file name alone is a short form."""
+
+    file: str
+    """File of any format that ASE reads (extxyz, POSCAR, CIF, ...), relative to the campaign file."""
+    index: str = ":"
+    """Which frames of the file, as a Python index or slice; by default all."""
+    supercell: tuple[Positive, Positive, Positive] = (1, 1, 1)
+    """Repeats along the cell vectors."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"file": value} if isinstance(value, str) else value
+
+    @field_validator("index", mode="before")
+    @classmethod
+    def _number_is_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("index")
+    @classmethod
+    def _is_index(cls, value: str) -> str:
+        parts = value.split(":")
+        try:
+            for part in parts:
+                int(part or 0)
+        except ValueError:
+            parts = []
+        if not 1 <= len(parts) <= 3:
+            raise ValueError("should be an index or a slice of frames, such as 0, '10:20' or '::5'")
+        return value
+
+
+class Bootstrap(Settings):
+    """Iteration 0: frames for a first potential, made without one."""
+
+    samplers: list[Sampler] = Field(min_length=1)
+    """What makes the pool."""
+    selection: list[Selector] | None = None
+    """Selectors applied in turn; by default those of the protocol."""
+
+
+class Iterations(Settings):
+    """Bounds on the number of turns of the loop, after the bootstrap. One number is the upper bound."""
+
+    min: int | None = Field(default=None, ge=0)
+    """Targets do not end the campaign before so many."""
+    max: int | None = Field(default=None, ge=0)
+    """The campaign ends after so many."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"max": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Iterations:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min is {self.min} and max is {self.max}; give a max of at least {self.min}")
+        return self
+
+
+class Stop(Settings):
+    """When the campaign is done. Targets are reached when the upper confidence bound of the probe's error is below."""
+
+    energy: Annotated[float, Unit("meV/atom"), Field(gt=0)] | None = None
+    """Target: RMSE of the energy, in meV/atom."""
+    forces: Annotated[float, Unit("meV/Å"), Field(gt=0)] | None = None
+    """Target: RMSE of the force components, in meV/Å."""
+    relative_forces: Annotated[float, Unit("1"), Field(gt=0, lt=1)] | None = None
+    """Target: RMSE of the force components as a share of their root mean square."""
+    stress: Annotated[float, Unit("GPa"), Field(gt=0)] | None = None
+    """Target: RMSE of the stress components, in GPa."""
+    labels: int | None = Field(default=None, ge=1)
+    """The campaign ends when so many labels are spent."""
+    iterations: Iterations | None = None
+    """Bounds on the number of turns of the loop."""
+    consecutive: int | None = Field(default=None, ge=1)
+    """Targets must be reached in so many iterations running."""
+    probe_frames: int | None = Field(default=None, ge=1)
+    """Targets wait until the probe holds so many frames."""
+
+
+class Code(Settings):
+    """How one program runs: where, and with which resources. The label alone is a short form."""
+
+    code: str | None = None
+    """Label of the AiiDA code, such as ``pw@cluster``; by default the one on this machine."""
+    cores: int = Field(default=1, ge=1)
+    """Cores of one process: MPI ranks for ``pw``, threads for ``bloomery``."""
+    parallel: int = Field(default=1, ge=1)
+    """How many frames are labelled at a time within one job; the job asks for ``cores`` times this."""
+    nodes: int = Field(default=1, ge=1)
+    """Machines of one job."""
+    walltime: Annotated[int, Unit("s"), Field(ge=60)] | None = None
+    """Longest time of one job, in s (``1 h``, ``00:30:00``)."""
+    queue: str | None = None
+    """Queue or partition of the scheduler."""
+    account: str | None = None
+    """Account that the scheduler charges."""
+    qos: str | None = None
+    """Quality of service of the scheduler."""
+    memory: Annotated[int, Unit("kB"), Field(ge=1)] | None = None
+    """Memory of one job per machine, in kB (``4 GB``)."""
+    gpus: int = Field(default=0, ge=0)
+    """GPUs of one job; the request is written for the computer's scheduler."""
+    mpi: bool | None = None
+    """Whether the program is started through MPI; by default where it uses more than one core and is ``pw``."""
+    commands: list[str] = []
+    """Further lines for the head of the job script, such as ``#SBATCH --constraint=v100``."""
+    prepend: list[str] = []
+    """Shell lines that run before the program, such as ``module load QuantumESPRESSO``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"code": value} if isinstance(value, str) else value
+
+
+class Codes(Settings):
+    """How the programs run, by program and, for the program `bloomery`, by what its job does."""
+
+    bloomery: Code = Code()
+    """Every job of the program `bloomery`."""
+    sample: Code | None = None
+    """Sampling jobs, where they run in another way than other jobs; likewise the following."""
+    describe: Code | None = None
+    """Jobs that compute descriptors."""
+    select: Code | None = None
+    """Selection jobs."""
+    label: Code | None = None
+    """Labelling jobs of the labellers `calculator` and `lookup`."""
+    train: Code | None = None
+    """Training jobs; may name another code, such as one on a GPU machine."""
+    observe: Code | None = None
+    """Validation jobs."""
+    pw: Code = Code()
+    """Quantum ESPRESSO's pw.x."""
+
+
+class EnergyReference(Settings):
+    """Where the energies of single atoms come from, which every potential subtracts before it is fitted."""
+
+    method: Literal["fit", "isolated_atoms", "values"]
+    """``fit``: least squares of the compositions; ``isolated_atoms``: labelled; ``values``: given."""
+    values: dict[str, Annotated[float, Unit("eV")]] = {}
+    """Energy of one atom by element, in eV."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"method": value}
+        if isinstance(value, dict) and not {"method", "values"} & set(value):
+            return {"method": "values", "values": value}
+        return value
+
+
+class CampaignFile(Settings):
+    """A reinforcement campaign: what it starts from, how it samples, selects, labels and trains, and when it ends."""
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the campaign: of its process, and of the folder with its results."""
+    description: str = ""
+    """What it is for, in your words."""
+    structures: list[Structures] = Field(min_length=1)
+    """Where sampling starts."""
+    protocol: Protocol = "balanced"
+    """Defaults for all that is not said here."""
+    seed: int = Field(default=1, ge=0, lt=2**31)
+    """Of every random choice."""
+    device: Device = "auto"
+    """Where training and dynamics run: ``auto`` takes a GPU where there is one."""
+    bootstrap: Bootstrap | None = None
+    """Iteration 0."""
+    sampling: list[Sampler] | None = Field(default=None, min_length=1)
+    """Samplers of the loop, driven by the potential."""
+    selection: list[Selector] | None = Field(default=None, min_length=1)
+    """Selectors of the loop, applied in turn."""
+    descriptor: Descriptor | None = None
+    """What selectors measure distances in."""
+    roles: dict[str, Any] = {}
+    """Shares of the frames' roles: probe, train, early stopping, calibration."""
+    labelling: dict[str, Any] = Field(min_length=1, max_length=1)
+    """The labeller and its settings: one of ``quantumespresso``, ``calculator``, ``lookup``."""
+    training: Engine | None = None
+    """The engine and its settings."""
+    warm_start: bool | None = None
+    """Whether a training starts from the weights of the one before; what is delivered is trained from scratch."""
+    acceptance: dict[str, Any] = {}
+    """Bounds of the physics check that a potential passes before it may drive anything."""
+    energy_reference: EnergyReference | None = None
+    """Energies of single atoms: ``fit``, ``isolated_atoms``, or values by element."""
+    stop: Stop = Stop()
+    """When the campaign is done."""
+    codes: Codes = Codes()
+    """How the programs run."""
+
+    @field_validator("structures", mode="before")
+    @classmethod
+    def _one_file(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | dict) else value
+
+    @field_validator("labelling", mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {value: {}}
+        if isinstance(value, dict) and len(value) > 1:
+            raise ValueError(f"holds {', '.join(map(str, value))}; a campaign has one labeller: keep one of them")
+        return value
+
+    @property
+    def labeller(self) -> str:
+        """Name of the labeller."""
+        return next(iter(self.labelling))
+
+    @property
+    def labeller_settings(self) -> dict[str, Any]:
+        """Settings of the labeller, as they stand in the file."""
+        return dict(self.labelling[self.labeller] or {})

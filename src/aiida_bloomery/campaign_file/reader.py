@@ -1,0 +1,188 @@
+"""Read a campaign file: YAML without duplicate keys, and every mistake as one sentence with file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from aiida_bloomery.campaign_file.model import CampaignFile
+from bloomery.errors import InputError
+from bloomery.plugins import describe_validation_error
+
+Key = tuple[Hashable, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file as it was read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        Plain values.
+    lines
+        Line number of every key, by its path in the content.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    lines: dict[Key, int]
+
+    @property
+    def folder(self) -> Path:
+        """What paths in the file are relative to."""
+        return self.path.resolve().parent
+
+    def error(self, key: Key | str, message: str) -> InputError:
+        """Make the error for a key: file, line and dotted key come first."""
+        parts: Key = tuple(key.split(".")) if isinstance(key, str) else key
+        line = self.line_of(parts)
+        dotted = ".".join(str(part) for part in parts)
+        where = f"{self.path}, line {line}" if line else str(self.path)
+        return InputError(f"{where}: {dotted}: {message}" if dotted else f"{where}: {message}")
+
+    def line_of(self, key: Key) -> int | None:
+        """Line of a key, or of the nearest key above it that stands in the file."""
+        key = tuple(int(part) if isinstance(part, str) and part.isdigit() else part for part in key)
+        while key:
+            if key in self.lines:
+                return self.lines[key]
+            key = key[:-1]
+        return None
+
+
+def read_yaml(path: Path) -> Source:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises
+    ------
+    InputError
+        If it is missing, is no YAML, holds a key twice, or something else than a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; check the path.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}); give a YAML file in UTF-8.") from error
+    loader = yaml.SafeLoader(text)
+    lines: dict[Key, int] = {}
+    try:
+        root = loader.get_single_node()
+        _walk(root, (), lines, path)
+        content = loader.construct_document(root) if root is not None else None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        problem = error.problem or error.context or "it cannot be parsed"
+        raise InputError(f"{path}{line}: is not valid YAML ({problem}); correct the line or the one before it.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid YAML ({error}).") from error
+    finally:
+        loader.dispose()
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no keys; write `name: ...`, `structures: ...` and so on, one to a line.")
+    return Source(path, content, lines)
+
+
+def read_campaign(path: str | Path) -> tuple[CampaignFile, Source]:
+    """Read a campaign file and check it against its schema.
+
+    Raises
+    ------
+    InputError
+        For the first mistake, with file, line, key and remedy.
+    """
+    source = read_yaml(Path(path))
+    return parse_model(CampaignFile, source.content, source, ()), source
+
+
+def parse_model(model: type[Model], values: Any, source: Source, where: Key) -> Model:
+    """Check values that stand under a key against a model.
+
+    Raises
+    ------
+    InputError
+        For the first mistake.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise describe(error, source, where, model) from error
+
+
+def describe(error: ValidationError, source: Source, where: Key, model: type[BaseModel]) -> InputError:
+    """Turn what pydantic found first into an error that names file, line and key."""
+    first = error.errors()[0]
+    loc = _plain_location(first["loc"], source, where)
+    if first["type"] == "extra_forbidden":
+        known = list(_model_at(model, loc).model_fields)
+        close = difflib.get_close_matches(str(loc[-1]), known, n=1)
+        remedy = f"write {close[0]!r}" if close else f"choose one of {', '.join(known)}"
+        return source.error((*where, *loc), f"there is no such key; {remedy}, or remove it.")
+    _, _, message = describe_validation_error(error, "", model).partition(": ")
+    return source.error((*where, *loc), message)
+
+
+def _plain_location(loc: Key, source: Source, where: Key) -> Key:
+    """Leave out what pydantic adds to a place: the tried members of a union, and validators' names."""
+    node: Any = source.content
+    for part in where:
+        node = _child(node, part)
+    kept: list[Hashable] = []
+    for index, part in enumerate(loc):
+        child = _child(node, part)
+        last = index == len(loc) - 1
+        if child is None and not (last and isinstance(part, str) and part.isidentifier()):
+            continue
+        kept.append(part)
+        node = child
+    return tuple(kept)
+
+
+def _child(node: Any, part: Hashable) -> Any:
+    if isinstance(node, dict):
+        return node.get(part)
+    if isinstance(node, list) and isinstance(part, int) and part < len(node):
+        return node[part]
+    return None
+
+
+def _model_at(model: type[BaseModel], loc: Key) -> type[BaseModel]:
+    """The model that the last key of a place belongs to."""
+    for part in loc[:-1]:
+        field = model.model_fields.get(str(part))
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field is not None else []
+        for candidate in candidates:
+            for item in (candidate, *getattr(candidate, "__args__", ())):
+                if isinstance(item, type) and issubclass(item, BaseModel):
+                    model = item
+    return model
+
+
+def _walk(node: yaml.Node | None, key: Key, lines: dict[Key, int], path: Path) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for name, value in node.value:
+            line = name.start_mark.line + 1
+            label = str(name.value)
+            if label in seen and label != "<<":
+                raise InputError(
+                    f"{path}, line {line}: {'.'.join(map(str, (*key, label)))}: stands in line {seen[label]} already; "
+                    "remove one of the two."
+                )
+            seen[label] = line
+            lines[(*key, label)] = line
+            _walk(value, (*key, label), lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*key, index)] = value.start_mark.line + 1
+            _walk(value, (*key, index), lines, path)

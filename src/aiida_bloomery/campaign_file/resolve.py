@@ -1,0 +1,194 @@
+"""Bring a campaign file together with its protocol and the files it names: everything that does not need a profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aiida_bloomery.campaign_file.model import CampaignFile, Structures
+from aiida_bloomery.campaign_file.reader import Key, Source
+from bloomery.configurations import Configurations
+from bloomery.errors import BloomeryError, InputError
+from bloomery.plugins import PluginSpec
+
+STAGES = ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop")
+TARGETS = ("energy", "forces", "relative_forces", "stress")
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A campaign file with all it refers to.
+
+    Parameters
+    ----------
+    file, source
+        The file, as checked and as read.
+    structures
+        Starting structures.
+    frames
+        The user's own frames by label, for the sampler `from_file`.
+    settings
+        The inputs of the campaign's workchain that hold settings (see `STAGES`), protocol and file merged.
+    """
+
+    file: CampaignFile
+    source: Source
+    structures: Configurations
+    frames: dict[str, Configurations]
+    settings: dict[str, Any]
+
+    def samplers(self, stage: str) -> list[tuple[Key, PluginSpec]]:
+        """Samplers of ``bootstrap`` or ``sampling``, with the key that each stands under in the file."""
+        specs = [PluginSpec.model_validate(value) for value in self.settings[stage]["samplers"]]
+        key: Key = ("bootstrap", "samplers") if stage == "bootstrap" else ("sampling",)
+        return [((*key, index), spec) for index, spec in enumerate(specs)]
+
+    def selectors(self, stage: str) -> list[tuple[Key, PluginSpec]]:
+        """Selectors of ``bootstrap`` or ``sampling``, likewise."""
+        own = self.settings["bootstrap"].get("selectors") if stage == "bootstrap" else None
+        key: Key = ("bootstrap", "selection") if own else ("selection",)
+        values = own or self.settings["selection"]["selectors"]
+        return [((*key, index), PluginSpec.model_validate(value)) for index, value in enumerate(values)]
+
+
+def resolve(file: CampaignFile, source: Source) -> Campaign:
+    """Read the files that a campaign file names, and fill in what its protocol says.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or cannot be read.
+    """
+    parts = [read_structures(entry, source, ("structures", index)) for index, entry in enumerate(file.structures)]
+    frames: dict[str, Configurations] = {}
+    settings = settings_of(file, _with_frames(file, source, frames))
+    return Campaign(file, source, Configurations.concatenate(parts), frames, settings)
+
+
+def read_structures(entry: Structures, source: Source, key: Key) -> Configurations:
+    """Read starting structures from one file."""
+    found = read_file(entry.file, source, key)
+    numbers = [int(part) if part else None for part in entry.index.split(":")]
+    try:
+        chosen = found[numbers[0]] if len(numbers) == 1 and numbers[0] is not None else found[slice(*numbers)]
+    except IndexError as error:
+        raise source.error(
+            (*key, "index"), f"{entry.index}: {entry.file} holds {len(found)} frames; give a smaller index."
+        ) from error
+    if not len(chosen):
+        raise source.error((*key, "index"), f"{entry.index!r} takes none of the {len(found)} frames; widen the slice.")
+    chosen = chosen.without_labels().without_info(*chosen.info)
+    if entry.supercell == (1, 1, 1):
+        return chosen
+    return Configurations.from_atoms([atoms.repeat(entry.supercell) for atoms in chosen.to_atoms()], info_keys=())
+
+
+def read_file(name: str, source: Source, key: Key) -> Configurations:
+    """Read frames from a file that the campaign file names."""
+    path = source.folder / Path(name).expanduser()
+    try:
+        return Configurations.read(path)
+    except InputError as error:
+        raise source.error(key, str(error)) from error
+
+
+def settings_of(file: CampaignFile, samplers: dict[str, list[dict[str, Any]] | None]) -> dict[str, Any]:
+    """Settings of all stages: the protocol's, with what the file says instead."""
+    from aiida_bloomery.workflows.protocols import protocol_inputs  # noqa: PLC0415
+
+    settings: dict[str, Any] = protocol_inputs("campaign", file.protocol, _overrides(file, samplers))
+    targets = _targets(file)
+    if targets:
+        # Targets that are given stand alone: those of the protocol are not asked for on top.
+        settings["stop"]["targets"] = targets
+    return settings
+
+
+def _overrides(file: CampaignFile, samplers: dict[str, list[dict[str, Any]] | None]) -> dict[str, Any]:
+    bootstrap = {
+        "samplers": samplers["bootstrap"],
+        "selectors": _dump(file.bootstrap.selection) if file.bootstrap else None,
+    }
+    selection = {
+        "selectors": _dump(file.selection),
+        "descriptor": file.descriptor and file.descriptor.model_dump(),
+        "roles": file.roles or None,
+    }
+    training = {
+        "engine": file.training and file.training.model_dump(),
+        "acceptance": file.acceptance or None,
+        "warm_start": file.warm_start,
+    }
+    iterations = file.stop.iterations
+    stop = {
+        "min_iterations": iterations and iterations.min,
+        "max_iterations": iterations and iterations.max,
+        "max_labels": file.stop.labels,
+        "consecutive": file.stop.consecutive,
+        "min_probe_frames": file.stop.probe_frames,
+    }
+    stages = {
+        "bootstrap": bootstrap,
+        "sampling": {"samplers": samplers["sampling"]},
+        "selection": selection,
+        "training": training,
+        "energy_reference": file.energy_reference.model_dump() if file.energy_reference else {},
+        "stop": stop,
+    }
+    given = {stage: {key: value for key, value in values.items() if value is not None} for stage, values in stages.items()}
+    return {stage: values for stage, values in given.items() if values}
+
+
+def _targets(file: CampaignFile) -> dict[str, float]:
+    return {name: value for name in TARGETS if (value := getattr(file.stop, name)) is not None}
+
+
+def _dump(specs: list[PluginSpec] | None) -> list[dict[str, Any]] | None:
+    return None if specs is None else [spec.model_dump() for spec in specs]
+
+
+def _with_frames(
+    file: CampaignFile, source: Source, frames: dict[str, Configurations]
+) -> dict[str, list[dict[str, Any]] | None]:
+    """Samplers of both stages, as plain values; files of `from_file` are read, and named by a label instead."""
+    stages = {
+        "bootstrap": (("bootstrap", "samplers"), file.bootstrap.samplers if file.bootstrap else None),
+        "sampling": (("sampling",), file.sampling),
+    }
+    result: dict[str, list[dict[str, Any]] | None] = {}
+    for stage, (key, specs) in stages.items():
+        taken = []
+        for index, spec in enumerate(specs or []):
+            name = spec.settings.get("file")
+            if spec.name == "from_file" and isinstance(name, str):
+                label = f"{stage}_{index}"
+                frames[label] = read_file(name, source, (*key, index, "from_file", "file"))
+                settings = {key: value for key, value in spec.settings.items() if key != "file"}
+                spec = replace_settings(spec, settings | {"frames": label})
+            taken.append(spec.model_dump())
+        result[stage] = taken if specs is not None else None
+    return result
+
+
+def replace_settings(spec: PluginSpec, settings: dict[str, Any]) -> PluginSpec:
+    """Return the same plug-in with other settings."""
+    return spec.model_copy(update={"settings": settings})
+
+
+def rehearse(campaign: Campaign) -> Campaign:
+    """Return the campaign with a teacher in the place of its labeller.
+
+    Raises
+    ------
+    InputError
+        If no teacher covers the elements.
+    """
+    from bloomery.teachers import teacher_for  # noqa: PLC0415
+
+    try:
+        teacher = teacher_for(campaign.structures.elements)
+    except BloomeryError as error:
+        raise campaign.source.error(("structures",), f"this campaign cannot be rehearsed: {error}") from error
+    file = campaign.file.model_copy(update={"labelling": {"calculator": {"calculator": teacher.model_dump()}}})
+    return replace(campaign, file=file)

@@ -1,0 +1,64 @@
+"""The campaign command line, ``aiida-bloomery``. Command modules are imported when their command is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from bloomery.errors import BloomeryError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "setup": ("setup", "Make profile, computer, codes and pseudopotentials; start the daemon."),
+    "check": ("campaign", "Check a campaign file and print its plan."),
+    "run": ("campaign", "Run a campaign file and watch it; attach to it if it runs."),
+    "submit": ("campaign", "Submit a campaign file and print its PK."),
+    "status": ("status", "Show services and campaigns, or one campaign."),
+    "report": ("results", "Write the report of a campaign, one HTML page."),
+    "lineage": ("results", "Trace a frame of the data set back to its origin."),
+    "ledger": ("results", "Show what happened to every frame that was to be labelled."),
+    "export": ("results", "Write data set, potential and manifest to a folder."),
+    "plugins": ("plugins", "Show what is registered of each kind, with its settings."),
+    "schema": ("plugins", "Print the schema of campaign files, for editors."),
+    "stop": ("setup", "Stop the daemon of our own profile; campaigns go on when it starts again."),
+}
+"""Command name to the module here that defines it, and its line in the help."""
+
+BAD_INPUT = 2
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name, and turns our errors into one sentence and exit status 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands' names in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: PLR6301
+        """Import the command."""
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{COMMANDS[name][0]}")
+        command: click.Command = getattr(module, f"{name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BloomeryError as error:
+            failure = click.ClickException(str(error))
+            failure.exit_code = BAD_INPUT
+            raise failure from error
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="aiida-bloomery")
+def main() -> None:
+    """Run reinforcement campaigns for interatomic potentials, and look at what they gave."""

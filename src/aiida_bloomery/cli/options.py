@@ -1,0 +1,57 @@
+"""What commands share: options, and printing facts as text or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from aiida_bloomery.setup.home import Home, find_home, load_profile
+
+Command = Callable[..., Any]
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def profile_option(command: Command) -> Command:
+    """``--profile NAME``."""
+    text = "Use this AiiDA profile of yours; its daemon is left alone. By default our own."
+    return click.option("--profile", "-p", metavar="NAME", default=None, help=text)(command)
+
+
+def json_option(command: Command) -> Command:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")(command)
+
+
+def file_argument(command: Command) -> Command:
+    """``FILE``."""
+    return click.argument("file", type=click.Path(path_type=Path))(command)
+
+
+def pk_argument(command: Command) -> Command:
+    """``PK``: number, UUID or name of a campaign."""
+    return click.argument("pk", metavar="PK")(command)
+
+
+def rehearse_option(command: Command) -> Command:
+    """``--rehearse``."""
+    text = "Label with a quick potential from a library instead: a rehearsal before paying for the campaign."
+    return click.option("--rehearse", is_flag=True, help=text)(command)
+
+
+def loaded(profile: str | None) -> Home:
+    """Find the home and load its profile."""
+    home = find_home(profile)
+    load_profile(home)
+    return home
+
+
+def print_json(facts: Any) -> None:
+    """Print plain values as JSON."""
+    click.echo(json.dumps(facts, indent=2, ensure_ascii=False, default=str))

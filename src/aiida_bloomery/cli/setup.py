@@ -1,0 +1,51 @@
+"""`setup` and `stop`: what there is before and after campaigns."""
+
+from __future__ import annotations
+
+import click
+
+from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option
+
+MARKS = {"made": "[green]+[/]", "there": "[dim]=[/]", "missing": "[red]![/]"}
+
+
+@click.command("setup")
+@click.option("--start/--no-start", default=True, help="Start the daemon of our own profile.")
+@profile_option
+@json_option
+def setup_command(profile: str | None, start: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Make profile, computer, codes and pseudopotentials; start the daemon. What is there is left alone."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from aiida_bloomery import services  # noqa: PLC0415
+    from aiida_bloomery.setup import find_home, set_up  # noqa: PLC0415
+
+    home = find_home(profile)
+    steps = []
+    for step in set_up(home):
+        steps.append(asdict(step))
+        if not as_json:
+            console.print(f" {MARKS[step.state]} {step.what}: {step.detail}")
+    done = services.ensure(home) if start and home.own else []
+    if as_json:
+        print_json({"home": str(home.folder), "profile": home.profile, "own": home.own, "steps": steps, "daemon": done})
+        return
+    for sentence in done:
+        console.print(f" {MARKS['made']} {sentence}")
+    if home.own:
+        console.print(f"To let plain `verdi` see the profile: [bold]{home.export_line}[/]")
+
+
+@click.command("stop")
+@profile_option
+def stop_command(profile: str | None) -> None:
+    """Stop the daemon of our own profile. Campaigns stay where they are; jobs that run go on running."""
+    from aiida_bloomery import services  # noqa: PLC0415
+
+    home = loaded(profile)
+    stopped = services.stop(home)
+    console.print(
+        "The daemon is stopped; `aiida-bloomery run FILE` or `setup` starts it again."
+        if stopped
+        else "The daemon did not run."
+    )

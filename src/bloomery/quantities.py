@@ -1,0 +1,132 @@
+"""Numbers with units in settings: ``100 meV/Å`` is taken where a force is meant, and ``2 fs`` is refused there.
+
+A settings model declares the unit it works in, ``Annotated[float, Unit("meV/Å")]``; a plain number is in that unit.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from ase import units
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+_ENERGIES = {
+    "eV": 1.0,
+    "meV": 1e-3,
+    "Ry": units.Ry,
+    "mRy": 1e-3 * units.Ry,
+    "Ha": units.Ha,
+    "Hartree": units.Ha,
+    "kJ/mol": units.kJ / units.mol,
+    "kcal/mol": units.kcal / units.mol,
+}
+_LENGTHS = {"Å": 1.0, "A": 1.0, "Ang": 1.0, "Angstrom": 1.0, "nm": 10.0, "bohr": units.Bohr, "Bohr": units.Bohr}
+
+DIMENSIONS: dict[str, dict[str, float]] = {
+    "energy": _ENERGIES,
+    "energy per atom": {f"{name}/atom": factor for name, factor in _ENERGIES.items()},
+    "force": {
+        f"{energy}/{length}": factor / by for energy, factor in _ENERGIES.items() for length, by in _LENGTHS.items()
+    },
+    "pressure": {
+        "GPa": 1.0,
+        "MPa": 1e-3,
+        "Pa": 1e-9,
+        "bar": 1e-4,
+        "kbar": 0.1,
+        **{f"eV/{name}{cube}": 1 / units.GPa for name in ("Å", "A") for cube in ("^3", "³")},
+    },
+    "length": _LENGTHS,
+    "inverse length": {f"1/{name}": 1 / factor for name, factor in _LENGTHS.items()},
+    "time": {
+        "fs": 1e-15,
+        "ps": 1e-12,
+        "ns": 1e-9,
+        "ms": 1e-3,
+        "s": 1.0,
+        "min": 60.0,
+        "h": 3600.0,
+        "d": 86400.0,
+    },
+    "temperature": {"K": 1.0},
+    "memory": {"kB": 1.0, "MB": 1024.0, "GB": 1024.0**2, "TB": 1024.0**3},
+    "share": {"1": 1.0, "%": 0.01},
+}
+"""Units by dimension, each with its size in the dimension's own base."""
+
+_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*")
+_CLOCK = re.compile(r"\s*(\d+):([0-5]\d):([0-5]\d)\s*")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Pydantic annotation of a number: the unit that it is kept in."""
+
+    name: str
+
+    @property
+    def dimension(self) -> str:
+        """What the unit measures."""
+        return next(dimension for dimension, known in DIMENSIONS.items() if self.name in known)
+
+    def convert(self, value: Any) -> Any:
+        """Turn text with a unit into a number in this unit; leave everything else to pydantic.
+
+        Raises
+        ------
+        ValueError
+            If the text's unit is unknown, or measures something else.
+        """
+        if isinstance(value, bool):
+            raise ValueError(f"should be {self._article} {self.dimension} in {self.name}, not a yes or no")  # noqa: TRY004
+        if not isinstance(value, str):
+            return value
+        if self.dimension == "time" and (clock := _CLOCK.fullmatch(value)):
+            hours, minutes, seconds = map(int, clock.groups())
+            return (3600 * hours + 60 * minutes + seconds) / DIMENSIONS["time"][self.name]
+        match = _QUANTITY.fullmatch(value)
+        if match is None:
+            raise ValueError(f"should be {self._article} {self.dimension}, such as '1 {self.name}'")
+        number, name = match.groups()
+        if not name:
+            return float(number)
+        known = DIMENSIONS[self.dimension]
+        if name not in known:
+            other = next((dimension for dimension, names in DIMENSIONS.items() if name in names), None)
+            wrong = f"{name!r} measures {_article(other)} {other}" if other else f"the unit {name!r} is not known"
+            raise ValueError(
+                f"should be {self._article} {self.dimension} in {self.name} (or {', '.join(self._others())}), "
+                f"but {wrong}"
+            )
+        factor = known[name] / known[self.name]
+        return float(f"{float(number) * factor:.12g}")
+
+    @property
+    def _article(self) -> str:
+        return _article(self.dimension)
+
+    def _others(self) -> list[str]:
+        return [name for name in DIMENSIONS[self.dimension] if name != self.name][:3]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.convert, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"type": "string", "pattern": r"^[-+.0-9]"}], "examples": [f"1 {self.name}"]}
+
+
+def _article(word: str | None) -> str:
+    return "an" if word and word[0] in "aeiou" else "a"
+
+
+Femtoseconds = Annotated[float, Unit("fs")]
+Picoseconds = Annotated[float, Unit("ps")]
+Seconds = Annotated[float, Unit("s")]
+Kelvin = Annotated[float, Unit("K")]
+Angstrom = Annotated[float, Unit("Å")]
+ForceInEV = Annotated[float, Unit("eV/Å")]
+Share = Annotated[float, Unit("1")]
