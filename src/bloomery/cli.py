@@ -1,0 +1,305 @@
+"""The command `bloomery`: every verb on a job file, as the jobs of a campaign run it, and on plain files."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from bloomery.console import (
+    Program,
+    common,
+    execute_job,
+    finished_job,
+    given,
+    is_job,
+    option_json,
+    option_potential,
+    option_scale,
+    option_set,
+    progress_bar,
+    shared_fields,
+    tell,
+)
+from bloomery.errors import InputError, TooManyFailedError
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="aiida-bloomery", prog_name="bloomery")
+def cli() -> None:
+    """Sample, describe, select, label, train, predict, observe: active learning of interatomic potentials.
+
+    Every verb runs a job file (`bloomery sample job.json`) or works on plain files, extxyz for frames.
+    """
+
+
+@cli.command()
+@click.argument("what", metavar="SAMPLER|JOB.json")
+@click.option("--start", metavar="FILE", help="Starting structures, in any format that ASE reads.")
+@click.option("--out", metavar="FILE", help="Where the frames go: .extxyz or .npz.")
+@option_potential
+@option_scale
+@option_set
+@common
+def sample(what: str, start: str | None, out: str | None, assignments: tuple[str, ...], **options: Any) -> None:
+    """Make new configurations.
+
+    Example: bloomery sample md --start si.extxyz --potential pot/ --set temperatures=[300,600] --out pool.extxyz
+    """
+    if is_job(what):
+        execute_job("sample", what)
+    from bloomery import plain_files as files  # noqa: PLC0415
+
+    target = files.check_output(given(out, "--out"))
+    fields = {
+        "sampler": {"name": what, "settings": files.parse_assignments(assignments)},
+        "start": files.absolute(given(start, "--start"), "file"),
+        "scale": options["scale"],
+        "potential": files.potential(options["potential"]),
+    }
+    with finished_job("sample", fields, options) as (folder, summary):
+        from bloomery.configurations import Configurations  # noqa: PLC0415
+
+        frames = Configurations.load(folder / "frames.npz")
+        if not len(frames):
+            raise files.no_frames(summary)
+        files.write_frames(frames, target)
+        tell(options, summary, *files.told_stops(summary), f"{len(frames)} frames -> {target}")
+
+
+@cli.command()
+@click.argument("what", nargs=-1, required=True, metavar="FRAMES...|JOB.json")
+@click.option("--descriptor", default="power_spectrum", show_default=True, help="Which descriptor.")
+@click.option("--element", "elements", multiple=True, help="Element to tell apart; by default those that occur.")
+@click.option("--out", metavar="FILE", help="Where the features go: .npz, one array (frames, features) per file.")
+@option_set
+@common
+def describe(
+    what: tuple[str, ...],
+    descriptor: str,
+    elements: tuple[str, ...],
+    out: str | None,
+    assignments: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Compute the features of frames, averaged over their atoms."""
+    if is_job(*what):
+        execute_job("describe", what[0])
+    import shutil  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
+
+    from bloomery import plain_files as files  # noqa: PLC0415
+
+    target = files.check_output(given(out, "--out"), [".npz"])
+    inputs = {Path(path).stem: files.absolute(path, "file") for path in what}
+    fields = {
+        "descriptor": {"name": descriptor, "settings": files.parse_assignments(assignments)},
+        "elements": list(elements) or files.elements_of(inputs.values()),
+        "inputs": inputs,
+    }
+    with finished_job("describe", fields, options) as (folder, summary):
+        shutil.copyfile(folder / "features.npz", target)
+        tell(options, summary, f"features of {', '.join(inputs)} -> {target}")
+
+
+@cli.command()
+@click.argument("what", nargs=-1, metavar="[JOB.json]")
+@click.option("--pool", "pools", multiple=True, metavar="FILE", help="Candidates; may be given more than once.")
+@click.option("--data", multiple=True, metavar="FILE", help="What is labelled already; may be given more than once.")
+@click.option("-s", "--selector", "selectors", multiple=True, metavar="NAME:KEY=VALUE,...", help="In turn.")
+@click.option("--roles", multiple=True, metavar="KEY=VALUE", help="Shares of the roles, such as probe_share=0.1.")
+@click.option("--no-probe", is_flag=True, help="Draw no probe.")
+@click.option("--max-frames", type=click.IntRange(min=1), help="Select at most so many, the probe among them.")
+@click.option("--descriptor", default="power_spectrum", show_default=True, help="For selectors that need features.")
+@click.option("--out", metavar="FILE", help="Where the selected frames go: .extxyz or .npz.")
+@option_potential
+@option_scale
+@common
+def select(what: tuple[str, ...], out: str | None, **options: Any) -> None:
+    """Choose frames that are worth a label, and draw the probe.
+
+    Example: bloomery select --pool pool.extxyz --data data.extxyz -s sanity -s random:frames=12 --out selected.extxyz
+    """
+    if is_job(*what):
+        execute_job("select", what[0])
+    if what:
+        raise click.UsageError(f"{what[0]!r} is not a job file; give candidates with --pool.")
+    from bloomery import plain_files as files  # noqa: PLC0415
+    from bloomery.configurations import Configurations  # noqa: PLC0415
+
+    target = files.check_output(given(out, "--out"))
+    roles = files.parse_assignments(options["roles"])
+    if options["no_probe"]:
+        roles |= {"probe_share": 0, "min_probe": 0}
+    fields = {
+        "selectors": [files.parse_selector(text) for text in given(options["selectors"], "--selector")],
+        "roles": roles,
+        "pools": files.keyed(given(options["pools"], "--pool")),
+        "data_set": files.keyed(options["data"]),
+        "scale": options["scale"],
+        "max_frames": options["max_frames"],
+        "potential": files.potential(options["potential"]),
+    }
+    with files.working_folder(options["keep"]) as folder:
+        with progress_bar() as progress:
+            fields["features"] = files.features_for(fields, options["descriptor"], folder, progress)
+            summary = files.run_job("select", fields | shared_fields(options), folder, progress)
+        frames = Configurations.load(folder / "selected.npz")
+        if len(frames):
+            files.write_frames(frames, target)
+        steps = [f"  {step['selector']}: {step['came_in']} -> {step['left']}" for step in summary["funnel"]]
+        roles_told = ", ".join(f"{n} {role}" for role, n in summary["roles"].items() if n)
+        told = f"{len(frames)} of {summary['n_pool']} frames -> {target} ({roles_told})"
+        tell(options, summary, *steps, told if len(frames) else "no frame is left; nothing was written")
+
+
+@cli.command()
+@click.argument("what", metavar="FRAMES|JOB.json")
+@click.option("--labeller", default="calculator", show_default=True, help="Which labeller.")
+@click.option("--out", metavar="FILE", help="Where the labelled frames go: .extxyz or .npz.")
+@option_set
+@common
+def label(what: str, labeller: str, out: str | None, assignments: tuple[str, ...], **options: Any) -> None:
+    """Give frames their reference energies, forces and stresses.
+
+    Example: bloomery label sel.extxyz --set calculator=stillinger_weber --out labelled.extxyz
+    """
+    if is_job(what):
+        execute_job("label", what)
+    from bloomery import plain_files as files  # noqa: PLC0415
+    from bloomery.configurations import Configurations  # noqa: PLC0415
+
+    target = files.check_output(given(out, "--out"))
+    settings = files.parse_assignments(assignments)
+    if isinstance(settings.get("library"), str):
+        settings["library"] = files.absolute(settings["library"], "file")
+    fields = {
+        "labeller": {"name": labeller, "settings": settings},
+        "configurations": files.absolute(what, "file"),
+    }
+    with finished_job("label", fields, options) as (folder, summary):
+        frames = Configurations.load(folder / "labelled.npz")
+        ledger = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))["entries"]
+        failed = [f"  frame {entry['frame']}: {entry['reason']}" for entry in ledger if entry["outcome"] == "failed"]
+        if not len(frames):
+            raise TooManyFailedError(f"no frame could be labelled:{failed[0]}.")
+        files.write_frames(frames, target)
+        tell(options, summary | {"ledger": ledger}, *failed, f"{len(frames)} labelled frames -> {target}")
+
+
+@cli.command()
+@click.argument("what", nargs=-1, required=True, metavar="DATA...|JOB.json")
+@click.option("--engine", default="hdnnp", show_default=True, help="Which engine.")
+@click.option("--start-from", metavar="FOLDER", help="Go on from the weights of this potential.")
+@click.option(
+    "--early-stopping", type=click.FloatRange(0, 0.5), default=0.1, show_default=True,
+    help="Share of the frames to stop on, where the frames do not say their role.",
+)  # fmt: skip
+@click.option("--out", metavar="FOLDER", help="Where the potential goes.")
+@option_set
+@common
+def train(what: tuple[str, ...], out: str | None, assignments: tuple[str, ...], **options: Any) -> None:
+    """Fit a potential to labelled frames."""
+    if is_job(*what):
+        execute_job("train", what[0])
+    from pathlib import Path  # noqa: PLC0415
+
+    from bloomery import plain_files as files  # noqa: PLC0415
+
+    target = Path(given(out, "--out"))
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target}: exists already; give another folder, or remove it.")
+    paths = [files.absolute(path, "file") for path in what]
+    with files.working_folder(options["keep"]) as folder:
+        fields = {
+            "engine": {"name": options["engine"], "settings": files.parse_assignments(assignments)},
+            "batches": [files.with_roles(paths, folder, options["early_stopping"], options["seed"])],
+            "start_from": files.potential(options["start_from"]),
+        }
+        with progress_bar() as progress:
+            summary = files.run_job("train", fields | shared_fields(options), folder, progress)
+        files.deliver_folder(folder / "potential", target)
+        tell(options, summary, f"potential -> {target}")
+
+
+@cli.command()
+@click.argument("what", nargs=-1, required=True, metavar="(POTENTIAL FRAMES)|JOB.json")
+@click.option("--out", metavar="FILE", help="Where the frames go, with the committee's mean as their labels.")
+@click.option("--stress/--no-stress", default=True, show_default=True, help="Predict stresses too.")
+@common
+def predict(what: tuple[str, ...], out: str | None, stress: bool, **options: Any) -> None:
+    """Predict energies, forces and stresses, and the disagreement of the committee."""
+    if is_job(*what):
+        execute_job("predict", what[0])
+    if len(what) != 2:
+        raise click.UsageError("give the folder of a potential and a file with frames.")
+    from bloomery import plain_files as files  # noqa: PLC0415
+    from bloomery.configurations import Configurations  # noqa: PLC0415
+
+    target = files.check_output(given(out, "--out"))
+    fields = {
+        "potential": files.potential(what[0]),
+        "configurations": files.absolute(what[1], "file"),
+        "stress": stress,
+    }
+    with finished_job("predict", fields, options) as (folder, summary):
+        frames = files.predicted_frames(Configurations.read(what[1]), folder / "prediction.npz")
+        files.write_frames(frames, target)
+        tell(options, summary, f"{len(frames)} frames -> {target}")
+
+
+@cli.command()
+@click.argument("what", nargs=-1, required=True, metavar="(OBSERVABLE FRAMES...)|JOB.json")
+@click.option("--role", "roles", multiple=True, help="Keep only frames with this role; may be given more than once.")
+@click.option("--arrays", metavar="FILE", help="Write the arrays behind the numbers: .npz.")
+@option_potential
+@option_set
+@common
+def observe(what: tuple[str, ...], assignments: tuple[str, ...], **options: Any) -> None:
+    """Measure an observable, such as the errors of a potential on labelled frames.
+
+    Example: bloomery observe errors --potential pot/ test.extxyz
+    """
+    if is_job(*what):
+        execute_job("observe", what[0])
+    if len(what) < 2:
+        raise click.UsageError("give the name of an observable and at least one file with frames.")
+    import shutil  # noqa: PLC0415
+
+    from bloomery import plain_files as files  # noqa: PLC0415
+
+    target = files.check_output(options["arrays"], [".npz"]) if options["arrays"] else None
+    fields = {
+        "observable": {"name": what[0], "settings": files.parse_assignments(assignments)},
+        "potential": files.potential(options["potential"]),
+        "configurations": [files.absolute(path, "file") for path in what[1:]],
+        "roles": list(options["roles"]) or None,
+    }
+    with finished_job("observe", fields, options) as (folder, summary):
+        if target is not None:
+            shutil.copyfile(folder / "observation.npz", target)
+        tell(options, summary, *files.told_numbers(summary))
+
+
+@cli.command()
+@option_json
+def plugins(as_json: bool) -> None:
+    """List what is registered, of each kind, with its settings."""
+    from bloomery import plain_files as files  # noqa: PLC0415
+
+    found = files.registered_plugins()
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    for kind, names in found.items():
+        click.echo(f"{kind}:")
+        for name, about in names.items():
+            click.echo(f"  {name}: {about['summary']}")
+            for key, setting in about["settings"].items():
+                click.echo(f"      {key}: {setting}")
+
+
+def main() -> None:
+    """Run the command."""
+    cli()

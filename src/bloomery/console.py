@@ -1,0 +1,161 @@
+"""What the commands of `bloomery` share: errors in one sentence, job files, progress, and how results are told."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from bloomery.errors import BloomeryError, InputError
+
+if TYPE_CHECKING:
+    from bloomery.engines.contract import Progress
+
+DEBUG_VARIABLE = "BLOOMERY_DEBUG"
+
+Command = Callable[..., Any]
+Value = TypeVar("Value")
+
+
+class Refusal(click.ClickException):
+    """One sentence on standard error, and the exit status of its kind."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Program(click.Group):
+    """Turns every error into one sentence: a traceback is a bug, and shown only on demand."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command: exit status 2 for bad input, 1 for what failed otherwise."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BloomeryError as error:
+            raise Refusal(str(error), 2 if isinstance(error, InputError) else 1) from error
+        except Exception as error:
+            if os.environ.get(DEBUG_VARIABLE):
+                traceback.print_exc()
+            raise Refusal(
+                f"unexpected {type(error).__name__}: {error} (set {DEBUG_VARIABLE}=1 to see where).", 1
+            ) from error
+
+
+option_set = click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the plug-in; the value is YAML."
+)
+option_potential = click.option("--potential", metavar="FOLDER", help="A potential, as `bloomery train` writes it.")
+option_scale = click.option("--scale", type=float, help="Force error of the potential on the probe in eV/Å.")
+option_json = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+_COMMON = (
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random choice."),
+    click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Of torch."
+    ),
+    click.option("--threads", type=click.IntRange(min=1), help="Threads of the numerical libraries."),
+    click.option(
+        "--keep", metavar="FOLDER", help="Keep the job's files there; the same command takes up what it began."
+    ),
+    option_json,
+)
+
+
+def common(function: Command) -> Command:
+    """Add the options that every verb has."""
+    for option in reversed(_COMMON):
+        function = option(function)
+    return function
+
+
+def is_job(*arguments: str) -> bool:
+    """Tell whether the command's arguments are one job file."""
+    return len(arguments) == 1 and arguments[0].endswith(".json")
+
+
+def execute_job(verb: str, path: str) -> NoReturn:
+    """Run a job file as a campaign does, and end with its exit status."""
+    from bloomery.jobs.base import RESULT_FILE, execute  # noqa: PLC0415
+
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))["verb"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = verb  # the job itself says what is wrong with its file
+    if found != verb:
+        raise InputError(f"{path}: is a job for `bloomery {found}`, not for `bloomery {verb}`.")
+    status = execute(path)
+    result = json.loads((Path(path).resolve().parent / RESULT_FILE).read_text(encoding="utf-8"))
+    if status:
+        click.echo(f"Error: {result['error']['message']}", err=True)
+        if "traceback" in result:
+            click.echo(result["traceback"], err=True)  # into the job's standard error, for whoever looks into it
+    raise click.exceptions.Exit(status)
+
+
+def given(value: Value | None, option: str) -> Value:
+    """Return the value of an option that plain files need, and a job file does not."""
+    if value is None or value == ():
+        raise click.UsageError(f"Missing option '{option}'.")
+    return value
+
+
+def shared_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """Fields that every job has."""
+    return {key: options[key] for key in ("seed", "device", "threads")}
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Show progress on standard error if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[numbers]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, step: int, total: int, numbers: dict[str, float]) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, numbers="")
+            told = "  ".join(f"{key} {value:.4g}" for key, value in numbers.items())
+            bar.update(tasks[stage], completed=step, total=total, numbers=told)
+
+        yield report
+
+
+@contextmanager
+def finished_job(verb: str, fields: dict[str, Any], options: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Run a job on plain files; give its folder and summary while the folder exists."""
+    from bloomery.plain_files import run_job, working_folder  # noqa: PLC0415
+
+    with working_folder(options["keep"]) as folder:
+        with progress_bar() as progress:
+            summary = run_job(verb, fields | shared_fields(options), folder, progress)
+        yield folder, summary
+
+
+def tell(options: dict[str, Any], summary: dict[str, Any], *sentences: str) -> None:
+    """Print the summary as JSON, or a few sentences."""
+    if options["as_json"]:
+        click.echo(json.dumps(summary, indent=1))
+        return
+    for sentence in sentences:
+        click.echo(sentence)

@@ -1,0 +1,271 @@
+"""The verbs on plain files: turn the arguments of a command into a job, run it, and turn its files into the user's."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+import yaml
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Progress
+from bloomery.errors import BloomeryError, InputError
+from bloomery.plugins import KINDS, describe_validation_error, load_plugin, registered
+from bloomery.prediction import Prediction
+from bloomery.roles import RoleSettings, split_roles
+
+JOB_FILE = "job.json"
+FRAME_SUFFIXES = (".extxyz", ".xyz", ".npz")
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` texts; values are YAML, and dots in a key lead into nested settings.
+
+    Raises
+    ------
+    InputError
+        If a text has no ``=``, or its value is not YAML.
+    """
+    result: dict[str, Any] = {}
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator or not key.strip():
+            raise InputError(f"{assignment!r} is not of the form key=value.")
+        *path, last = key.strip().split(".")
+        place = result
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise InputError(f"{assignment!r} sets a key below {part!r}, which has a value already.")
+        place[last] = _yaml(text, assignment)
+    return result
+
+
+def parse_selector(text: str) -> dict[str, Any]:
+    """Read ``name`` or ``name:key=value,key=value`` into a plug-in spec."""
+    name, _, rest = text.partition(":")
+    if not rest:
+        return {"name": name, "settings": {}}
+    mapping = re.sub(r"(^|,)\s*([A-Za-z_]\w*)=", r"\1 \2: ", rest)
+    settings = _yaml(f"{{{mapping}}}", text)
+    if not isinstance(settings, dict) or None in settings.values():
+        raise InputError(f"selector {text!r} is not of the form name:key=value,key=value.")
+    return {"name": name, "settings": settings}
+
+
+def absolute(path: str | Path, what: str) -> str:
+    """Return the absolute path of a file or folder of the user.
+
+    Raises
+    ------
+    InputError
+        If there is nothing at that path.
+    """
+    if not Path(path).exists():
+        raise InputError(f"{path}: there is no such {what}; check the path.")
+    return str(Path(path).resolve())
+
+
+def check_output(path: str | Path, suffixes: Sequence[str] = FRAME_SUFFIXES) -> Path:
+    """Refuse, before anything runs, an output that could not be written in the end."""
+    path = Path(path)
+    if path.suffix not in suffixes:
+        raise InputError(f"{path}: the name of this output must end in {' or '.join(suffixes)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: its folder {path.parent} does not exist; make it first.")
+    return path
+
+
+@contextmanager
+def working_folder(keep: str | None) -> Iterator[Path]:
+    """Give a folder for the job's files: one that is kept, and taken up again, or a temporary one."""
+    if keep is not None:
+        folder = Path(keep).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="bloomery-") as name:
+        yield Path(name)
+
+
+def run_job(verb: str, fields: dict[str, Any], folder: Path, progress: Progress) -> dict[str, Any]:
+    """Write a job file, run the job in this process and return its summary.
+
+    Raises
+    ------
+    InputError
+        If a field is wrong; or if the folder was kept from another job.
+    """
+    module = importlib.import_module(f"bloomery.jobs.{verb}")
+    content = {"verb": verb, **{key: value for key, value in fields.items() if value is not None}}
+    try:
+        job = module.Model.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise InputError(describe_validation_error(error, verb, module.Model)) from error
+    file = folder / JOB_FILE
+    text = json.dumps(job.model_dump(mode="json"), indent=1)
+    if file.is_file() and file.read_text(encoding="utf-8") != text:
+        raise InputError(f"{folder}: was kept from another job; give another folder, or remove it.")
+    file.write_text(text, encoding="utf-8")
+    summary: dict[str, Any] = module.run(job, folder, progress)
+    return summary
+
+
+def write_frames(frames: Configurations, path: Path) -> None:
+    """Write frames as extxyz or as our own archive."""
+    if path.suffix == ".npz":
+        frames.save(path)
+    else:
+        frames.write_extxyz(path)
+
+
+def with_roles(paths: Sequence[str], folder: Path, share: float, seed: int) -> str:
+    """Join labelled frames for a training; frames that have no role yet get one.
+
+    Parameters
+    ----------
+    share
+        Share of the frames to stop on.
+
+    Returns
+    -------
+    str
+        Name of the file in ``folder``.
+    """
+    parts = [Configurations.read(path) for path in paths]
+    if not all("role" in part.info for part in parts):
+        settings = RoleSettings(early_stopping_share=share, calibration_share=0.0)
+        joined = Configurations.concatenate([part.without_info(*part.info) for part in parts])
+        frames = joined.with_info(role=np.array(split_roles(joined.hashes(), settings, seed=seed), dtype=np.str_))
+    else:
+        frames = Configurations.concatenate(parts)
+    frames.save(folder / "data.npz")
+    return "data.npz"
+
+
+def predicted_frames(frames: Configurations, archive: Path) -> Configurations:
+    """Attach the committee's mean as labels and its disagreement as per-frame array.
+
+    ``archive`` is what the job `predict` wrote. Stress goes to fully periodic frames.
+    """
+    with np.load(archive, allow_pickle=False) as arrays:
+        prediction = Prediction(**{name: arrays[name] for name in arrays.files})
+    labels: dict[str, Any] = {"energy": prediction.energy, "forces": prediction.force}
+    masks = {}
+    if prediction.stress is not None:
+        labels["stress"] = prediction.stress
+        masks["stress"] = frames.pbc.all(axis=1)
+    return (
+        frames.without_labels()
+        .with_labels(masks=masks, **labels)
+        .with_info(disagreement=prediction.disagreement, energy_disagreement=prediction.energy_disagreement)
+    )
+
+
+def potential(path: str | None) -> str | None:
+    """Return the absolute path of a potential's folder, if one is given."""
+    return None if path is None else absolute(path, "potential")
+
+
+def keyed(paths: Sequence[str]) -> dict[str, str]:
+    """Name files by their stems, which must differ."""
+    result: dict[str, str] = {}
+    for path in paths:
+        key = Path(path).stem
+        if key in result:
+            raise InputError(f"{path}: another file is called {key} as well; rename one of them.")
+        result[key] = absolute(path, "file")
+    return result
+
+
+def elements_of(paths: Iterable[str]) -> list[str]:
+    """Elements that occur in any of the files."""
+    return Configurations.concatenate([Configurations.read(path).without_info() for path in paths]).elements
+
+
+def features_for(fields: dict[str, Any], descriptor: str, folder: Path, progress: Progress) -> str | None:
+    """Describe pools and data set, if a selector needs it; return the file's name in ``folder``."""
+    if not any(load_plugin("selectors", spec["name"]).needs_features for spec in fields["selectors"]):
+        return None
+    inputs = {f"pool_{key}": path for key, path in fields["pools"].items()}
+    inputs |= {f"data_{key}": path for key, path in fields["data_set"].items()}
+    place = folder / "describe"
+    place.mkdir(exist_ok=True)
+    job = {"descriptor": {"name": descriptor}, "elements": elements_of(inputs.values()), "inputs": inputs}
+    run_job("describe", job, place, progress)
+    return "describe/features.npz"
+
+
+def no_frames(summary: dict[str, Any]) -> BloomeryError:
+    """Say why a sampler made no frame."""
+    reasons = [trajectory.get("stop_reason", "") for trajectory in summary["trajectories"]]
+    reason = next((text for text in reasons if text), "no reason is given")
+    return BloomeryError(f"the sampler made no frame ({reason}).")
+
+
+def told_stops(summary: dict[str, Any]) -> list[str]:
+    """Say which trajectories ended before their time, and why."""
+    return [
+        f"  trajectory {entry['trajectory']} stopped: {entry['stop_reason']}"
+        for entry in summary["trajectories"]
+        if entry.get("stop_reason", "completed") != "completed"
+    ]
+
+
+def told_numbers(summary: dict[str, Any], path: str = "") -> list[str]:
+    """Write every measured number of a summary on a line of its own, with its interval."""
+    lines = []
+    for key, value in summary.items():
+        name = f"{path}.{key}" if path else key
+        if isinstance(value, dict) and {"value", "unit"} <= set(value):
+            bounds = f"  ({value['lower']:.4g} to {value['upper']:.4g})" if "lower" in value else ""
+            unit = "" if value["unit"] == "1" else f" {value['unit']}"
+            lines.append(f"{name}: {value['value']:.4g}{unit}{bounds}")
+        elif isinstance(value, dict):
+            lines += told_numbers(value, name)
+        elif isinstance(value, int | float | str):
+            lines.append(f"{name}: {value}")
+    return lines
+
+
+def registered_plugins() -> dict[str, dict[str, Any]]:
+    """List every kind of plug-in: name, first line of its documentation, and its settings with their meaning.
+
+    A plug-in that cannot be loaded is listed with the reason.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for kind in KINDS:
+        found[kind] = {}
+        for name in registered(kind):
+            try:
+                plugin = load_plugin(kind, name)
+            except InputError as error:
+                found[kind][name] = {"summary": str(error), "settings": {}}
+                continue
+            fields = plugin.Settings.model_fields.items()
+            found[kind][name] = {
+                "summary": (plugin.__doc__ or "").strip().splitlines()[0],
+                "settings": {key: " ".join((field.description or "").split()) for key, field in fields},
+            }
+    return found
+
+
+def deliver_folder(source: Path, target: Path) -> None:
+    """Copy a folder of results to where the user wants it."""
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{where!r} holds a value that cannot be read as YAML.") from error
