@@ -197,7 +197,7 @@ class _Comparison:
         reference = self.frames.label("forces")[0]
         squares = self._per_frame((self.force_error**2).sum(axis=1))
         absolutes = self._per_frame(np.abs(self.force_error).sum(axis=1))
-        components = 3.0 * self.frames.counts * self.force_mask
+        components = np.where(self.force_mask, 3.0 * self.frames.counts, 0.0)
         strength = self._per_frame((reference**2).sum(axis=1) * self.atom_mask)
         forces = self._rmse_mae(squares, absolutes, components, MILLI, "meV/Å")
         forces["max"] = number(MILLI * np.abs(self.force_error).max(), "meV/Å")
