@@ -1,0 +1,27 @@
+"""Close the history of a campaign, in the graph."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_bloomery.data.potential import PotentialData
+from bloomery import history as histories
+
+
+@calcfunction
+def conclude(
+    history: orm.Dict,
+    decision: orm.Dict | None = None,
+    potential: PotentialData | None = None,
+    validation: orm.Dict | None = None,
+) -> orm.Dict:
+    """Return the history with the decision that ended it and the errors of the delivered potential."""
+    return orm.Dict(
+        histories.conclude(
+            history.get_dict(),
+            decision.get_dict() if decision is not None else None,
+            str(potential.uuid) if potential is not None else "",
+            validation.get_dict() if validation is not None else None,
+        )
+    )

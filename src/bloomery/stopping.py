@@ -1,0 +1,138 @@
+"""When a campaign is done, decided from its history and its rules alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from bloomery.plugins import Settings
+
+
+class Targets(Settings):
+    """Errors on the probe that are small enough. What counts is the upper bound of each error's 95 % interval."""
+
+    energy: float | None = Field(default=None, gt=0)
+    """Energy RMSE in meV/atom."""
+    forces: float | None = Field(default=None, gt=0)
+    """Force RMSE in meV/Å."""
+    relative_forces: float | None = Field(default=None, gt=0, lt=1)
+    """Force RMSE as a share of the probe's root mean square force."""
+    stress: float | None = Field(default=None, gt=0)
+    """Stress RMSE in GPa."""
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The targets that are set."""
+        return self.model_dump(exclude_none=True)
+
+
+class StopRules(Settings):
+    """Rules that end a campaign."""
+
+    targets: Targets = Targets()
+    """Errors that are small enough; all of those given must be reached."""
+    min_iterations: int = Field(default=0, ge=0)
+    """Iterations after the bootstrap before a target may end the campaign."""
+    max_iterations: int = Field(default=10, ge=0)
+    """Iterations after the bootstrap, at most."""
+    max_labels: int | None = Field(default=None, ge=1)
+    """Frames to be labelled in the whole campaign, at most; failed ones count, those found in the cache do not."""
+    consecutive: int = Field(default=2, ge=1)
+    """Iterations running in which the targets must be reached."""
+    min_probe_frames: int = Field(default=10, ge=2)
+    """Frames the probe must hold before a target may end the campaign."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_iterations > self.max_iterations:
+            raise ValueError(
+                f"min_iterations ({self.min_iterations}) is more than max_iterations ({self.max_iterations}); "
+                "lower the one or raise the other"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a campaign goes on, and why.
+
+    Parameters
+    ----------
+    done
+        Whether it ends here.
+    rule
+        The rule that fired: ``targets``, ``nothing_left``, ``max_labels``, ``max_iterations``; empty to go on.
+    reason
+        One sentence.
+    success
+        Whether what was asked for is reached. A spent budget is a normal end, but no success.
+    """
+
+    done: bool
+    rule: str
+    reason: str
+    success: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def decide(history: dict[str, Any], rules: StopRules) -> Decision:
+    """Apply the rules to a history, whose last entry is the iteration just ended."""
+    iterations = history["iterations"]
+    done = len(iterations) - 1
+    latest = iterations[-1]
+    measured = [entry["validation"] for entry in iterations if entry.get("validation")]
+    if rules.targets.given and done >= rules.min_iterations:
+        runs = [validation for validation in measured[-rules.consecutive :] if _reached(validation, rules)]
+        if len(runs) == rules.consecutive:
+            reason = (
+                f"the targets are reached in {rules.consecutive} iteration(s) running: {_errors(measured[-1], rules)}"
+            )
+            return Decision(True, "targets", f"{reason}.", True)
+    if latest["n_selected"] == 0 and not _spent(latest, rules):
+        return Decision(True, "nothing_left", "no frame of the last pool was worth a label.", True)
+    if _spent(latest, rules):
+        return Decision(True, "max_labels", f"the budget of {rules.max_labels} labels is spent.", False)
+    if done >= rules.max_iterations:
+        return Decision(True, "max_iterations", f"{done} iteration(s) are done, as many as allowed.", False)
+    if not measured:
+        return Decision(False, "", "no error is known yet.", False)
+    return Decision(False, "", f"goes on: {_errors(measured[-1], rules)}.", False)
+
+
+def _spent(latest: dict[str, Any], rules: StopRules) -> bool:
+    return rules.max_labels is not None and latest["labels_total"] >= rules.max_labels
+
+
+def _number(validation: dict[str, Any], target: str) -> dict[str, Any] | None:
+    """Return the measured number that a target is about."""
+    group, key = ("forces", "relative_rmse") if target == "relative_forces" else (target, "rmse")
+    found = validation.get(group, {}).get(key)
+    return found if isinstance(found, dict) else None
+
+
+def _reached(validation: dict[str, Any], rules: StopRules) -> bool:
+    if validation.get("n_frames", 0) < rules.min_probe_frames:
+        return False
+    for target, limit in rules.targets.given.items():
+        found = _number(validation, target)
+        if found is None or found.get("upper", float("inf")) > limit:
+            return False
+    return True
+
+
+def _errors(validation: dict[str, Any], rules: StopRules) -> str:
+    parts = []
+    for target in rules.targets.given or {"energy": 0, "forces": 0}:
+        found = _number(validation, target)
+        if found is None:
+            continue
+        name = target.replace("_", " ")
+        scale, unit = (100, "%") if found["unit"] == "1" else (1, found["unit"])
+        bound = f" (at most {scale * found['upper']:.3g})" if "upper" in found else ""
+        parts.append(f"{name} RMSE {scale * found['value']:.3g}{bound} {unit}")
+    return ", ".join(parts) + f" on {validation.get('n_frames', 0)} probe frames"
