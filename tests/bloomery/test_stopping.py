@@ -1,0 +1,103 @@
+"""Stop rules: what ends a campaign, what must not."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bloomery.stopping import StopRules, decide
+
+
+def validation(rmse: float, upper: float | None = None, frames: int = 12) -> dict[str, Any]:
+    bounds = {} if upper is None else {"lower": rmse / 2, "upper": upper}
+    return {
+        "n_frames": frames,
+        "energy": {"rmse": {"value": 2.0, "upper": 3.0, "lower": 1.0, "unit": "meV/atom"}},
+        "forces": {
+            "rmse": {"value": rmse, "unit": "meV/Å", **bounds},
+            "relative_rmse": {"value": rmse / 1000, "unit": "1", **({} if upper is None else {"upper": upper / 1000})},
+        },
+    }
+
+
+def history(
+    *entries: tuple[float, float | None], frames: int = 12, selected: int = 5, labels: int = 10
+) -> dict[str, Any]:
+    return {
+        "iterations": [
+            {
+                "validation": validation(*entry, frames=frames),
+                "n_selected": selected,
+                "labels_total": labels * (index + 1),
+            }
+            for index, entry in enumerate(entries)
+        ]
+    }
+
+
+RULES: dict[str, Any] = {"targets": {"forces": 50}, "min_iterations": 1, "max_iterations": 5}
+
+
+def rules(**changes: Any) -> StopRules:
+    return StopRules.model_validate({**RULES, **changes})
+
+
+def test_targets_must_hold_twice_running() -> None:
+    assert decide(history((40, 45), (40, 45)), rules()).rule == "targets"
+    assert not decide(history((40, 45), (60, 70), (40, 45)), rules()).done
+    assert decide(history((60, 70), (40, 45)), rules(consecutive=1)).success
+
+
+def test_the_upper_bound_counts_not_the_value() -> None:
+    assert not decide(history((40, 55), (40, 55)), rules()).done
+    assert not decide(history((40, None), (40, None)), rules()).done
+
+
+def test_all_targets_must_hold() -> None:
+    both = {"forces": 50, "energy": 2.5}
+    assert not decide(history((40, 45), (40, 45)), rules(targets=both)).done
+    assert decide(history((40, 45), (40, 45)), rules(targets={**both, "energy": 3.0})).done
+    assert not decide(history((40, 45), (40, 45)), rules(targets={"stress": 1.0})).done
+
+
+def test_a_target_relative_to_the_forces() -> None:
+    assert decide(history((40, 45), (40, 45)), rules(targets={"relative_forces": 0.05})).done
+    assert not decide(history((40, 45), (40, 45)), rules(targets={"relative_forces": 0.04})).done
+
+
+def test_targets_wait_for_iterations_and_for_the_probe() -> None:
+    assert not decide(history((40, 45), (40, 45)), rules(min_iterations=2)).done
+    assert not decide(history((40, 45), (40, 45), frames=9), rules()).done
+
+
+def test_without_targets_budgets_end_the_campaign() -> None:
+    decision = decide(history((40, 45), (40, 45)), rules(targets={}, max_labels=20))
+    assert (decision.rule, decision.success) == ("max_labels", False)
+    decision = decide(history((40, 45), (40, 45)), rules(targets={}, max_iterations=1))
+    assert (decision.rule, decision.success) == ("max_iterations", False)
+    assert not decide(history((40, 45), (40, 45)), rules(targets={}, max_labels=21)).done
+
+
+def test_nothing_left_is_a_success_unless_the_budget_is_why() -> None:
+    decision = decide(history((90, 95), selected=0), rules())
+    assert (decision.rule, decision.success) == ("nothing_left", True)
+    decision = decide(history((90, 95), selected=0), rules(max_labels=10))
+    assert (decision.rule, decision.success) == ("max_labels", False)
+
+
+def test_reasons_quote_the_errors() -> None:
+    assert "forces RMSE 40 (at most 45) meV/Å on 12 probe frames" in decide(history((40, 45), (40, 45)), rules()).reason
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"min_iterations": 6}, "min_iterations .6. is more than max_iterations .5."),
+        ({"targets": {"forces": -1}}, "greater than 0"),
+        ({"targets": {"force": 1}}, "Extra inputs"),
+        ({"max_labels": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_rules_that_make_no_sense(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        rules(**values)
