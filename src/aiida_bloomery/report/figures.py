@@ -1,0 +1,277 @@
+"""The figures of the report, each a function from plain data to an SVG element."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from aiida_bloomery.report.drawing import (
+    BLUE,
+    GOLD,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PINK,
+    SKY,
+    canvas,
+    grid,
+    logarithmic,
+    svg,
+)
+from aiida_bloomery.report.facts import Arrays
+from aiida_bloomery.report.formatting import digits, find
+
+ROLE_COLOURS = {"train": BLUE, "early_stopping": SKY, "calibration": GOLD, "probe": ORANGE}
+STAGE_COLOURS = {
+    "sample": BLUE, "select": SKY, "label": ORANGE, "assess": PINK, "train": GREEN, "validate": GOLD, "record": GREY
+}  # fmt: skip
+MANY = 3000
+"""With more points than this a parity plot counts them in hexagons."""
+
+
+_MEASURED = (
+    ("whole probe, by the new potential", ("validation",), BLUE, "o"),
+    ("new probe frames, by the potential before", ("assess", "probe"), SKY, "s"),
+    ("selected frames, by the potential before", ("assess", "selected"), ORANGE, "^"),
+)
+"""What an error is measured on: words, place in the history, colour and marker."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its title and caption."""
+
+    title: str
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """Numbers by iteration: ``(iteration, value, lower, upper)``; bounds equal the value where there are none."""
+
+    label: str
+    points: list[tuple[int, float, float, float]]
+    colour: str
+    marker: str
+    line: bool = False
+
+
+def errors_by_iteration(
+    iterations: Sequence[Mapping[str, Any]], quantity: str, name: str, target: float | None = None
+) -> Figure | None:
+    """RMSE of ``quantity`` by iteration with its bootstrap intervals; ``None`` if there is no such error."""
+    series = [
+        Series(label, points, colour, marker, line=not path[1:])
+        for label, path, colour, marker in _MEASURED
+        if (points := _points(iterations, path, quantity))
+    ]
+    if not series:
+        return None
+    unit = _unit(iterations, quantity)
+    with canvas(f"errors-{quantity}") as figure:
+        axes = figure.add_subplot()
+        for shift, part in zip(np.linspace(-0.08, 0.08, len(series)), series, strict=True):
+            x, y, lower, upper = (np.array(column, dtype=float) for column in zip(*part.points, strict=True))
+            axes.errorbar(
+                x + shift, y, yerr=[np.maximum(y - lower, 0), np.maximum(upper - y, 0)], color=part.colour,
+                marker=part.marker, markersize=5, linestyle="-" if part.line else "none", linewidth=1.4, elinewidth=1.2,
+                capsize=2.5, label=part.label,
+            )  # fmt: skip
+        values = np.array([point[1:] for part in series for point in part.points])
+        _scale(axes, values, target)
+        if target is not None:
+            axes.axhline(
+                target, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), label=f"target, {digits(target)} {unit}"
+            )
+        axes.set_xlabel("iteration (0: bootstrap)")
+        axes.set_ylabel(f"{name} RMSE ({unit})")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.margins(x=0.12)
+        grid(axes)
+        figure.legend(loc="outside upper left", ncols=1, handlelength=1.6)
+        drawn = svg(figure, f"{name} RMSE by iteration, with bootstrap intervals")
+    return Figure(f"{name.capitalize()} error by iteration", drawn, "Bars: 95 % intervals of a bootstrap over blocks.")
+
+
+def _points(
+    iterations: Sequence[Mapping[str, Any]], path: tuple[str, ...], quantity: str
+) -> list[tuple[int, float, float, float]]:
+    found = []
+    for index, iteration in enumerate(iterations):
+        number = find(iteration, *path, quantity, "rmse")
+        if number is not None:
+            value = float(number["value"])
+            found.append(
+                (
+                    int(iteration.get("iteration", index)),
+                    value,
+                    float(number.get("lower", value)),
+                    float(number.get("upper", value)),
+                )
+            )
+    return found
+
+
+def _unit(iterations: Sequence[Mapping[str, Any]], quantity: str) -> str:
+    for iteration in iterations:
+        for _, path, _, _ in _MEASURED:
+            number = find(iteration, *path, quantity, "rmse")
+            if number is not None:
+                return str(number.get("unit", ""))
+    return ""
+
+
+def _scale(axes: Axes, values: NDArray[np.float64], target: float | None) -> None:
+    """From zero where the values fit together, logarithmic where they do not."""
+    low = min(values[values > 0].min(initial=np.inf), target or np.inf)
+    if np.isfinite(low) and values.max() > 12 * low:
+        axes.set_yscale("log")
+        logarithmic(axes.yaxis)
+    else:
+        axes.set_ylim(0, 1.08 * max(values.max(), target or 0))
+
+
+def parity(arrays: Arrays, quantity: str, name: str, unit: str) -> Figure | None:
+    """Predicted against reference values, and below it their difference; ``None`` if the arrays lack either."""
+    try:
+        reference, predicted = (_finite(arrays[f"{quantity}_{of}"]) for of in ("reference", "predicted"))
+    except KeyError:
+        return None
+    if reference.size == 0 or reference.shape != predicted.shape:
+        return None
+    shift = 0.0
+    if quantity == "energy":  # only differences mean something
+        shift = float(reference.mean())
+    x, y = reference - shift, predicted - shift
+    rmse = float(np.sqrt(((y - x) ** 2).mean()))
+    with canvas(f"parity-{quantity}", height=4.9) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1.2])
+        ends = _ends(np.concatenate([x, y]))
+        upper.plot(ends, ends, color=INK, linewidth=0.8)
+        lower.axhline(0, color=INK, linewidth=0.8)
+        _cloud(upper, x, y)
+        _cloud(lower, x, y - x)
+        upper.set_xlim(*ends)
+        upper.set_ylim(*ends)
+        upper.set_ylabel(f"predicted ({unit})")
+        lower.set_ylabel(f"difference\n({unit})")
+        lower.set_xlabel(f"reference ({unit})")
+        for axes in (upper, lower):
+            grid(axes, "both")
+        upper.text(0.04, 0.95, f"RMSE {digits(rmse)} {unit}\n{x.size} values", transform=upper.transAxes, va="top")
+        drawn = svg(figure, f"Predicted against reference {name} on the probe")
+    about = f" Both less the mean reference, {digits(shift, 6)} {unit}." if shift else ""
+    return Figure(
+        f"{name.capitalize()} on the probe",
+        drawn,
+        f"Above: the line is equality. Below: predicted less reference.{about}",
+    )
+
+
+def _finite(values: Any) -> NDArray[np.float64]:
+    return np.asarray(values, dtype=float).ravel()
+
+
+def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    margin = 0.04 * (high - low) or 0.04 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
+def _cloud(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+    if x.size > MANY:
+        axes.hexbin(x, y, gridsize=44, bins="log", mincnt=1, cmap="viridis", linewidths=0.2)
+    else:
+        axes.plot(x, y, "o", color=BLUE, markersize=3 if x.size > 200 else 4.5, alpha=0.45, markeredgewidth=0)
+
+
+def disagreement(arrays: Arrays, spearman: float | None = None) -> Figure | None:
+    """Force error of each frame against the committee's disagreement on it, both logarithmic."""
+    try:
+        x, y = (_finite(arrays[key]) for key in ("disagreement", "frame_force_rmse"))
+    except KeyError:
+        return None
+    if x.shape != y.shape:
+        return None
+    kept = (x > 0) & (y > 0)
+    if kept.sum() < 2:
+        return None
+    x, y = x[kept], y[kept]
+    with canvas("disagreement", height=3.6) as figure:
+        axes = figure.add_subplot()
+        axes.loglog(x, y, "o", color=BLUE, markersize=4.5, alpha=0.55, markeredgewidth=0)
+        ends = (min(x.min(), y.min()) / 1.3, max(x.max(), y.max()) * 1.3)
+        axes.plot(ends, ends, color=INK, linewidth=0.8)
+        logarithmic(axes.xaxis, axes.yaxis)
+        axes.set_xlabel("largest force disagreement in the frame (eV/Å)")
+        axes.set_ylabel("force RMSE of the frame (eV/Å)")
+        grid(axes, "both")
+        drawn = svg(figure, "Force error against disagreement of the committee, frame by frame")
+    rank = "" if spearman is None else f" Their rank correlation is {digits(spearman, 2)}."
+    return Figure(
+        "Does disagreement tell the error?", drawn, f"A point is a frame of the probe; the line is equality.{rank}"
+    )
+
+
+def labels_by_role(iterations: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """Labelled frames of each iteration, by role."""
+    rows = {
+        int(iteration.get("iteration", index)): (iteration.get("labels") or {}).get("by_role") or {}
+        for index, iteration in enumerate(iterations)
+    }
+    if not any(rows.values()):
+        return None
+    parts = {role: [float(row.get(role, 0)) for row in rows.values()] for role in ROLE_COLOURS}
+    colours = {role.replace("_", " "): colour for role, colour in ROLE_COLOURS.items()}
+    named = {role.replace("_", " "): values for role, values in parts.items()}
+    drawn = _stacked(
+        "roles", list(rows), named, colours=colours, xlabel="labelled frames", words="Labelled frames by role"
+    )
+    return Figure("Labels by role", drawn, "Only the probe measures; it is drawn at random before any selector looks.")
+
+
+def time_by_stage(iterations: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """Wall time of each iteration, by stage."""
+    rows = {
+        int(iteration.get("iteration", index)): iteration.get("stages") or {}
+        for index, iteration in enumerate(iterations)
+    }
+    if not any(rows.values()):
+        return None
+    stages = [stage for stage in STAGE_COLOURS if any(stage in row for row in rows.values())]
+    stages += sorted({stage for row in rows.values() for stage in row} - set(STAGE_COLOURS))
+    longest = max(sum(float(value or 0) for value in row.values()) for row in rows.values())
+    factor, unit = (3600, "h") if longest > 7200 else (60, "min") if longest > 180 else (1, "s")
+    parts = {stage: [float(row.get(stage) or 0) / factor for row in rows.values()] for stage in stages}
+    drawn = _stacked(
+        "stages", list(rows), parts, colours=STAGE_COLOURS, xlabel=f"wall time ({unit})", words="Wall time by stage"
+    )
+    return Figure("Where the time went", drawn, "Assessment and training run side by side; bars add them up.")
+
+
+def _stacked(
+    name: str, keys: list[int], parts: Mapping[str, list[float]], *, colours: Mapping[str, str], xlabel: str, words: str
+) -> str:
+    """Horizontal bars, one per iteration, the first on top."""
+    with canvas(name, height=1.2 + 0.28 * len(keys)) as figure:
+        axes = figure.add_subplot()
+        left = np.zeros(len(keys))
+        places = np.arange(len(keys))
+        for part, values in parts.items():
+            if any(values):
+                axes.barh(places, values, left=left, height=0.72, color=colours.get(part, GREY), label=part)
+                left += np.array(values)
+        axes.set_yticks(places, ["bootstrap" if key == 0 else str(key) for key in keys])
+        axes.invert_yaxis()
+        axes.set_xlabel(xlabel)
+        grid(axes, "x")
+        figure.legend(loc="outside upper left", ncols=4, handlelength=1, columnspacing=1)
+        return svg(figure, words)

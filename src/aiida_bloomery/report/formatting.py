@@ -1,0 +1,78 @@
+"""Numbers as a reader wants them: as many digits as mean something, with interval and unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+MISSING = "–"
+
+
+def find(summary: Mapping[str, Any] | None, *path: str) -> Mapping[str, Any] | None:
+    """Return the number ``{"value", "unit", ...}`` at a path of nested mappings, or ``None``."""
+    found: Any = summary
+    for key in path:
+        if not isinstance(found, Mapping) or key not in found:
+            return None
+        found = found[key]
+    return found if isinstance(found, Mapping) and "value" in found else None
+
+
+def digits(value: float, significant: int = 3) -> str:
+    """Write a number with so many significant digits, without an exponent where that stays short."""
+    if not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    if magnitude < -4:
+        return f"{value:.{significant - 1}e}"
+    decimals = max(0, significant - 1 - magnitude)
+    return f"{value:,.{decimals}f}".replace(",", "\u202f")
+
+
+def plain(number: Mapping[str, Any] | None) -> str:
+    """Value only."""
+    return MISSING if number is None else digits(number["value"])
+
+
+def interval(number: Mapping[str, Any] | None) -> str:
+    """Bounds as ``31.0 to 40.2``; empty where there are none."""
+    if number is None or "lower" not in number or "upper" not in number:
+        return ""
+    return f"{digits(number['lower'])} to {digits(number['upper'])}"
+
+
+def with_unit(number: Mapping[str, Any] | None) -> str:
+    """Value and unit; shares become percent."""
+    if number is None:
+        return MISSING
+    if number.get("unit") == "1":
+        return percent(number["value"])
+    return f"{digits(number['value'])} {number['unit']}"
+
+
+def percent(share: float) -> str:
+    """Write a share in percent."""
+    return f"{digits(100 * share, 2 if share < 1 else 3)} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time span in its two largest units."""
+    if seconds is None or not math.isfinite(seconds):
+        return MISSING
+    if seconds < 60:
+        return f"{digits(seconds, 2)} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """Write how many there are of something."""
+    return f"{n} {one if n == 1 else many or one + 's'}"

@@ -1,0 +1,200 @@
+"""The report in words: what came of the campaign, and what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiida_bloomery.report.facts import CampaignFacts
+from aiida_bloomery.report.formatting import count, find, interval, percent, with_unit
+
+TARGETS = {
+    "energy": ("energy", "rmse"),
+    "forces": ("forces", "rmse"),
+    "relative_forces": ("forces", "relative_rmse"),
+    "stress": ("stress", "rmse"),
+}
+UNITS = {"energy": "meV/atom", "forces": "meV/Å", "relative_forces": "1", "stress": "GPa"}
+NAMES = {
+    "energy": "energy RMSE",
+    "forces": "force RMSE",
+    "relative_forces": "force RMSE relative to the RMS force",
+    "stress": "stress RMSE",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of the campaign.
+
+    Parameters
+    ----------
+    tone
+        ``good``, ``ended``, ``bad`` or ``running``: the colour of the page's first word.
+    headline
+        In a few words.
+    sentences
+        The rest, one sentence each.
+    """
+
+    tone: str
+    headline: str
+    sentences: list[str]
+
+
+def verdict(facts: CampaignFacts) -> Verdict:
+    """Say what came of the campaign, and how good its potential is."""
+    tone, headline, why = _standing(facts)
+    return Verdict(tone, headline, [sentence for sentence in (why, *_quality(facts), _failures(facts)) if sentence])
+
+
+def _standing(facts: CampaignFacts) -> tuple[str, str, str]:
+    decision, done = facts.decision, len(facts.iterations)
+    if facts.outcome.state == "running":
+        where = facts.outcome.stage.replace("_", " ") or "just begun"
+        kept = (
+            f"{count(done, 'iteration')} recorded so far, the bootstrap among them" if done else "nothing recorded yet"
+        )
+        return "running", "Still running", f"Now: {where}; {kept}. This page shows what was there when it was made."
+    if facts.outcome.state == "failed":
+        kept = "Everything that was made until then is kept and shown here." if done else ""
+        return "bad", "Stopped by an error", f"{facts.outcome.message} {kept}".strip()
+    reason = _sentence(str(decision.get("reason", "")))
+    if decision.get("success"):
+        return "good", "Done", reason
+    return "ended", "Ended without reaching the targets", reason
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def _quality(facts: CampaignFacts) -> list[str]:
+    summary = facts.validation_summary
+    force, energy = find(summary, "forces", "rmse"), find(summary, "energy", "rmse")
+    if force is None and energy is None:
+        return []
+    parts = []
+    if force is not None:
+        relative = find(summary, "forces", "relative_rmse")
+        share = f", which is {percent(relative['value'])} of the probe's RMS force" if relative else ""
+        parts.append(f"the force RMSE is {_bounded(force)}{share}")
+    if energy is not None:
+        parts.append(f"the energy RMSE is {_bounded(energy)}")
+    frames = int(summary.get("n_frames", 0))
+    probe = f"{count(frames, 'frame')} drawn at random from the pools and never trained on"
+    met = _targets(facts)
+    return [f"On the probe ({probe}) {'; '.join(parts)}.", f"Targets: {'; '.join(met)}." if met else ""]
+
+
+def _bounded(number: Mapping[str, Any]) -> str:
+    bounds = interval(number)
+    return f"{with_unit(number)} (95 % interval {bounds})" if bounds else with_unit(number)
+
+
+def _targets(facts: CampaignFacts) -> list[str]:
+    """Hold each target against the upper bound of its error: that is what the stop rule does."""
+    said = []
+    for name, target in (facts.inputs.get("stop", {}).get("targets") or {}).items():
+        number = find(facts.validation_summary, *TARGETS.get(name, (name,)))
+        if target is None or number is None:
+            continue
+        bound = number.get("upper", number["value"])
+        state = "is below" if bound <= target else "is not below"
+        said.append(f"the upper bound of the {NAMES.get(name, name)} {state} {_target(name, target)}")
+    return said
+
+
+def _target(name: str, target: float) -> str:
+    return with_unit({"value": float(target), "unit": UNITS.get(name, "")})
+
+
+def _failures(facts: CampaignFacts) -> str:
+    if not facts.ledger:
+        return ""
+    if not facts.failures:
+        return f"All {count(len(facts.ledger), 'frame')} that were to be labelled have their label."
+    return f"{len(facts.failures)} of {count(len(facts.ledger), 'frame')} to be labelled failed; the ledger says why."
+
+
+def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
+    """Say what the campaign was told to do, as pairs of a word and a text."""
+    inputs = facts.inputs
+    rows = [
+        ("Starting structures", _structures(inputs.get("structures", {}))),
+        ("Bootstrap", _plugins(inputs.get("bootstrap", {}).get("samplers"))),
+        ("Sampling", _plugins(inputs.get("sampling", {}).get("samplers"))),
+        ("Selection", _plugins(inputs.get("selection", {}).get("selectors"), arrow=True)),
+        ("Labels", _labels(inputs)),
+        ("Training", _plugins([inputs["training"]["engine"]] if inputs.get("training") else None)),
+        ("Energy reference", _energy_reference(inputs.get("energy_reference", {}))),
+        ("Stop rules", _stop(inputs.get("stop", {}))),
+        ("Seed", str(inputs.get("seed", ""))),
+    ]
+    return [(word, text) for word, text in rows if text]
+
+
+def _structures(structures: Mapping[str, Any]) -> str:
+    if not structures:
+        return ""
+    formulas = ", ".join(structures.get("formulas", []))
+    return f"{structures['n_frames']} ({formulas})" if formulas else str(structures["n_frames"])
+
+
+def _plugins(specs: list[Any] | None, *, arrow: bool = False) -> str:
+    return (" → " if arrow else "; ").join(_plugin(spec) for spec in specs or [])
+
+
+def _plugin(spec: Any) -> str:
+    if isinstance(spec, str):
+        return spec
+    if len(spec) == 1 and not {"name", "settings"} & set(spec):
+        name, settings = next(iter(spec.items()))
+    else:
+        name, settings = spec.get("name", ""), spec.get("settings")
+    said = ", ".join(f"{key} {_value(value)}" for key, value in (settings or {}).items() if value is not None)
+    return f"{name} ({said})" if said else str(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_value(part) for part in value) + "]"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_value(part)}" for key, part in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _labels(inputs: Mapping[str, Any]) -> str:
+    name = str(inputs.get("labeller", ""))
+    facts = inputs.get("labelling") or {}
+    said = "; ".join(f"{key}: {_value(value)}" for key, value in facts.items())
+    return f"{name} ({said})" if said else name
+
+
+def _energy_reference(reference: Mapping[str, Any]) -> str:
+    words = {
+        "fit": "least-squares fit of the composition to the training frames",
+        "isolated_atoms": "isolated atoms through the labeller",
+        "values": "values given in the inputs",
+    }
+    return words.get(reference.get("method", ""), str(reference.get("method", "")))
+
+
+def _stop(stop: Mapping[str, Any]) -> str:
+    said = [
+        f"upper bound of the {NAMES.get(name, name)} below {_target(name, target)}"
+        for name, target in (stop.get("targets") or {}).items()
+        if target is not None
+    ]
+    if said and stop.get("consecutive"):
+        said[-1] += f", {count(int(stop['consecutive']), 'iteration')} running"
+    for key, one in (("min_iterations", "at least {}"), ("max_iterations", "at most {}")):
+        if stop.get(key) is not None:
+            said.append(one.format(count(int(stop[key]), "iteration")))
+    if stop.get("max_labels") is not None:
+        said.append(f"at most {count(int(stop['max_labels']), 'label')}")
+    return "; ".join(said)

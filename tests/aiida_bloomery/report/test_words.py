@@ -1,0 +1,73 @@
+from types import SimpleNamespace
+
+from aiida_bloomery.report.facts import Outcome
+from aiida_bloomery.report.words import verdict, what_was_done
+
+
+def test_a_reached_target_is_a_success_with_its_reason_and_error(example: SimpleNamespace) -> None:
+    said = verdict(example.campaign())
+    assert said.tone == "good"
+    assert said.sentences[0] == "The force error is below its target."
+    assert "12 frames drawn at random" in said.sentences[1]
+    assert "force RMSE is 48.0 meV/Å (95 % interval 43.2 to 52.8), which is 4.8 % of" in said.sentences[1]
+
+
+def test_the_delivered_potential_speaks_not_the_last_iterations(example: SimpleNamespace) -> None:
+    history = {"iterations": [example.iteration(0, 50.0)], "final": {"validation": example.errors(48.0)}}
+    assert "48.0 meV/Å" in verdict(example.campaign(history=history)).sentences[0]
+    history["final"] = {"validation": None}
+    assert "50.0 meV/Å" in verdict(example.campaign(history=history)).sentences[0]
+
+
+def test_a_target_is_held_against_the_upper_bound(example: SimpleNamespace) -> None:
+    history = {
+        "iterations": [],
+        "final": {"validation": {"n_frames": 12, "forces": {"rmse": example.number(58.0, "meV/Å")}}},
+    }
+    text = " ".join(verdict(example.campaign(history=history)).sentences)
+    assert "force RMSE is not below 60.0 meV/Å" in text  # 58 is, 63.8 is not
+
+
+def test_a_spent_budget_is_an_end_and_not_a_success(example: SimpleNamespace) -> None:
+    history = {
+        "iterations": [example.iteration(0, 90.0)],
+        "decision": {"success": False, "reason": "all 80 labels are used"},
+    }
+    said = verdict(example.campaign(history=history))
+    assert said.tone == "ended"
+    assert said.sentences[0] == "All 80 labels are used."
+
+
+def test_a_running_campaign_says_where_it_is(example: SimpleNamespace) -> None:
+    facts = example.campaign(
+        outcome=Outcome("running", stage="iteration_002_label"), history={"iterations": [example.iteration(0, 90.0)]}
+    )
+    said = verdict(facts)
+    assert said.tone == "running"
+    assert said.sentences[0].startswith("Now: iteration 002 label; 1 iteration recorded")
+
+
+def test_a_failed_campaign_says_why(example: SimpleNamespace) -> None:
+    said = verdict(
+        example.campaign(outcome=Outcome("failed", message="Labelling failed in iteration_001: no pw.x"), history={})
+    )
+    assert (said.tone, said.sentences[0]) == ("bad", "Labelling failed in iteration_001: no pw.x")
+
+
+def test_failed_labels_are_counted(example: SimpleNamespace) -> None:
+    assert "1 of 2 frames to be labelled failed" in verdict(example.campaign()).sentences[-1]
+    assert "All 1 frame that" in verdict(example.campaign(ledger=[example.entry(0)])).sentences[-1]
+
+
+def test_what_was_done_names_plugins_and_settings(example: SimpleNamespace) -> None:
+    done = dict(what_was_done(example.campaign()))
+    assert done["Bootstrap"] == "rattle_strain (frames 20)"
+    assert done["Sampling"] == "md (temperatures [300, 1200])"
+    assert done["Selection"] == "sanity → farthest_point (frames 16)"
+    assert done["Stop rules"] == (
+        "upper bound of the force RMSE below 60.0 meV/Å, 2 iterations running; at least 2 iterations; at most 80 labels"
+    )
+
+
+def test_what_is_not_known_is_left_out(example: SimpleNamespace) -> None:
+    assert what_was_done(example.campaign(inputs={})) == []
