@@ -1,0 +1,240 @@
+"""What all jobs of the program `bloomery` share: ports, job file, job script and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
+from pydantic import ValidationError
+
+from aiida_bloomery.calculations.job_script import TIMED_OUT_FILE, guard, time_limit
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from bloomery.errors import BloomeryError
+from bloomery.jobs.base import PROGRESS_FILE, RESULT_FILE, SCHEMA_VERSION, Job
+from bloomery.plugins import Kind, PluginSpec, describe_validation_error
+
+JOB_FILE = "job.json"
+OUTPUT_FILE = "bloomery.out"
+REFUSED_FOLDER = "refused"
+DEVICES = ("auto", "cpu", "cuda")
+
+_ONE_CORE = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+_IS_DONE = f"""grep -qs '"status": "finished"' {RESULT_FILE}"""
+
+
+@dataclass
+class JobFiles:
+    """What a job finds in its folder: copies of nodes, under paths that its job file names."""
+
+    copies: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def configurations(self, node: ConfigurationsData, path: str) -> str:
+        """Copy the frames of a node; return the path."""
+        self.copies.append((node.uuid, ConfigurationsData.FILENAME, path))
+        return path
+
+    def potential(self, node: PotentialData, path: str) -> str:
+        """Copy a potential's folder; return the path."""
+        repository = node.base.repository
+        for root, _, names in repository.walk():
+            self.copies.extend((node.uuid, str(root / name), f"{path}/{root / name}") for name in sorted(names))
+        return path
+
+
+class BloomeryCalculation(CalcJob):
+    """A job of the program `bloomery`. Subclasses set the class variables, declare ports, and write `job_fields`."""
+
+    VERB: ClassVar[str]
+    PLUGINS: ClassVar[dict[str, Kind]] = {}
+    """Keys of `parameters` that hold a plug-in, or a list of them, and its kind."""
+    PLACEHOLDERS: ClassVar[dict[str, Any]] = {}
+    """Values for the fields of the job file that `parameters` does not hold, for checking it on its own."""
+    IGNORED: ClassVar[frozenset[str]] = frozenset()
+    """Keys of `parameters` that are not for the job."""
+    RESULT_FILES: ClassVar[tuple[str, ...]] = ()
+    """Files that the parser turns into nodes, and that are not kept besides."""
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare what all jobs have."""
+        super().define(spec)
+        spec.input(
+            "parameters",
+            valid_type=orm.Dict,
+            serializer=orm.to_aiida_type,
+            validator=cls.validate_parameters,
+            help="What to do, as in the job file.",
+        )
+        spec.input(
+            "seed",
+            valid_type=orm.Int,
+            serializer=orm.to_aiida_type,
+            default=lambda: orm.Int(0),
+            validator=_validate_seed,
+            help="Seed of every random choice in the job.",
+        )
+        spec.input(
+            "device",
+            valid_type=orm.Str,
+            serializer=orm.to_aiida_type,
+            default=lambda: orm.Str("auto"),
+            validator=_validate_device,
+            help="Where torch runs: `auto` (a GPU where there is one), `cpu` or `cuda`.",
+        )
+        options = spec.inputs["metadata"]["options"]
+        options["resources"].default = lambda: dict(_ONE_CORE)
+        options["resources"].required = False
+        options["withmpi"].default = False
+        options["parser_name"].default = f"bloomery.{cls.VERB}"
+        options["input_filename"].default = JOB_FILE
+        options["output_filename"].default = OUTPUT_FILE
+        spec.inputs.validator = cls.validate_inputs
+        _exit_codes(spec)
+
+    # -- checks at submission -------------------------------------------------------------------------------------
+
+    @classmethod
+    def validate_parameters(cls, node: orm.Dict | None, _: Any) -> str | None:
+        """Check the parameters against the job's own model, and the settings of each plug-in against its own."""
+        if node is None:
+            return None
+        content = {key: value for key, value in node.get_dict().items() if key not in cls.IGNORED}
+        model: type[Job] = importlib.import_module(f"bloomery.jobs.{cls.VERB}").Model
+        try:
+            model.model_validate({"verb": cls.VERB, **cls.PLACEHOLDERS, **content})
+            for key, kind in cls.PLUGINS.items():
+                values = content.get(key, [])
+                for value in values if isinstance(values, list) else [values]:
+                    PluginSpec.model_validate(value).load(kind)
+        except ValidationError as error:
+            return describe_validation_error(error, "parameters", model)
+        except BloomeryError as error:
+            return f"parameters: {error}"
+        return None
+
+    @classmethod
+    def validate_inputs(cls, value: dict[str, Any], namespace: PortNamespace) -> str | None:
+        """Check what concerns several ports at a time."""
+        if "parameters" not in value or "parameters" not in namespace:
+            return None  # a process that wraps this one fills the ports in later
+        return cls.check_inputs(value)
+
+    @classmethod
+    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:  # noqa: ARG003
+        """Return a sentence about ports that do not go together, or ``None``."""
+        return None
+
+    # -- submission -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:
+        """Fields of the job file that are particular to the verb; files they name are put into ``files``."""
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write the job file."""
+        files = JobFiles()
+        cores = self._cores()
+        job = {
+            "schema_version": SCHEMA_VERSION,
+            "verb": self.VERB,
+            "seed": self.inputs.seed.value,
+            "device": self.inputs.device.value,
+            **self.job_fields(files, folder),
+        }
+        with folder.open(JOB_FILE, "w", encoding="utf-8") as handle:
+            json.dump(job, handle, indent=1)
+        before, after = self._time_limit()
+        code = CodeInfo()
+        code.code_uuid = self.inputs.code.uuid
+        code.cmdline_params = [self.VERB, JOB_FILE]
+        code.stdout_name = OUTPUT_FILE
+        code.join_files = True
+        info = CalcInfo()
+        info.codes_info = [code]
+        info.prepend_text = "\n".join(
+            [guard(self.node.computer, cores, done=_IS_DONE), f"export OMP_NUM_THREADS={cores}", before]
+        )
+        info.append_text = after
+        info.local_copy_list = files.copies
+        info.retrieve_list = [RESULT_FILE, OUTPUT_FILE, PROGRESS_FILE, TIMED_OUT_FILE, REFUSED_FOLDER]
+        info.retrieve_temporary_list = list(self.RESULT_FILES)
+        return info
+
+    def _cores(self) -> int:
+        """Cores that the job has asked for: one process, with this many threads."""
+        resources = self.node.get_option("resources")
+        processes = resources.get("tot_num_mpiprocs") or (
+            resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1)
+        )
+        return int(processes * resources.get("num_cores_per_mpiproc", 1))
+
+    def _time_limit(self) -> tuple[str, str]:
+        """Lines that end the job after its wall time, where the scheduler does not."""
+        seconds = self.node.get_option("max_wallclock_seconds")
+        if not seconds or self.node.computer.scheduler_type != "core.direct":
+            return "", ""
+        return time_limit(seconds)
+
+    def _build_process_label(self) -> str:
+        """Name the plug-in beside the class in `verdi process list`."""
+        names = []
+        for key in self.PLUGINS:
+            values = self.inputs.parameters.get_dict().get(key, [])
+            names += [
+                PluginSpec.model_validate(value).name for value in (values if isinstance(values, list) else [values])
+            ]
+        return f"{type(self).__name__}({', '.join(names)})" if names else type(self).__name__
+
+
+def _validate_seed(node: orm.Int | None, _: Any) -> str | None:
+    if node is not None and node.value < 0:
+        return f"seed: must not be negative, got {node.value}."
+    return None
+
+
+def _validate_device(node: orm.Str | None, _: Any) -> str | None:
+    if node is not None and node.value not in DEVICES:
+        return f"device: {node.value!r} is none of {', '.join(DEVICES)}."
+    return None
+
+
+def _exit_codes(spec: CalcJobProcessSpec) -> None:
+    """Declare the exit codes; the parser fills the messages in from the job's result file."""
+    spec.exit_code(200, "ERROR_BAD_INPUT", message="{message}")
+    spec.exit_code(
+        300,
+        "ERROR_RESULT_MISSING",
+        invalidates_cache=True,
+        message="The job left no result: it was killed or never started. {message} Look at "
+        "`verdi calcjob outputcat` and at the scheduler's error output, then run it again.",
+    )
+    spec.exit_code(
+        301,
+        "ERROR_RESULT_UNREADABLE",
+        invalidates_cache=True,
+        message="The job's result cannot be used: {message}",
+    )
+    spec.exit_code(400, "ERROR_JOB_FAILED", invalidates_cache=True, message="{message}")
+    spec.exit_code(410, "ERROR_DIVERGED", message="{message}")
+    spec.exit_code(
+        420,
+        "ERROR_OUT_OF_MEMORY",
+        invalidates_cache=True,
+        message="{message} Use smaller batches or fewer frames, or a device with more memory.",
+    )
+    spec.exit_code(
+        430,
+        "ERROR_OUT_OF_WALLTIME",
+        invalidates_cache=True,
+        message="The job was ended after its wall time of {seconds} s: raise `max_wallclock_seconds`, or ask for less.",
+    )
+    spec.exit_code(440, "ERROR_POTENTIAL_REFUSED", message="{message}")
+    spec.exit_code(450, "ERROR_TOO_MANY_FAILED", message="{message}")

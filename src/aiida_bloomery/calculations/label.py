@@ -1,0 +1,64 @@
+"""Label configurations in one process: with an ASE calculator, or with labels that exist already."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.jobs.label import LABELLED_FILE, LEDGER_FILE
+from bloomery.plugins import Kind, PluginSpec
+
+LIBRARY_FILE = "library.npz"
+
+
+class LabelCalculation(BloomeryCalculation):
+    """Label many configurations in one job, with an ASE calculator or from a library of labelled frames."""
+
+    VERB = "label"
+    PLUGINS: ClassVar[dict[str, Kind]] = {"labeller": "labellers"}
+    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"configurations": "configurations.npz"}
+    RESULT_FILES = (LABELLED_FILE, LEDGER_FILE)
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs and outputs."""
+        super().define(spec)
+        spec.inputs["parameters"].help = "`{labeller: {name, settings}}`."
+        spec.input("configurations", valid_type=ConfigurationsData, help="Frames to label.")
+        spec.input(
+            "library", valid_type=ConfigurationsData, required=False, help="Labelled frames, for the labeller `lookup`."
+        )
+        spec.output(
+            "labelled",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="The frames that have labels now, also after a job that was killed; parents are `configurations`.",
+        )
+        spec.output("ledger", valid_type=orm.Dict, required=False, help="What happened to every frame.")
+
+    @classmethod
+    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+        """There must be frames, and a library that is given must have labels."""
+        if not inputs["configurations"].n_frames:
+            return "configurations: holds no frame, so there is nothing to label."
+        library = inputs.get("library")
+        if library is not None and not any(library.base.attributes.get("labels").values()):
+            return "library: holds no labels; give labelled frames."
+        return None
+
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
+        """Labeller and frames; the library is a setting of the labeller."""
+        spec = PluginSpec.model_validate(self.inputs.parameters.get_dict()["labeller"])
+        settings = dict(spec.settings)
+        if "library" in self.inputs:
+            settings["library"] = files.configurations(self.inputs.library, LIBRARY_FILE)
+        return {
+            **self.inputs.parameters.get_dict(),
+            "labeller": {"name": spec.name, "settings": settings},
+            "configurations": files.configurations(self.inputs.configurations, "configurations.npz"),
+        }

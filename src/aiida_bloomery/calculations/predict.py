@@ -1,0 +1,63 @@
+"""Predict energies, forces and stresses of configurations with a potential."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+
+PREDICTION_FILE = "prediction.npz"
+
+
+class PredictCalculation(BloomeryCalculation):
+    """Predict energies, forces and stresses of configurations with every member of a potential."""
+
+    VERB = "predict"
+    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"potential": "potential", "configurations": "configurations.npz"}
+    RESULT_FILES = (PREDICTION_FILE,)
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs and outputs."""
+        super().define(spec)
+        spec.inputs["parameters"].help = "`{stress: bool}`: whether stresses are wanted."
+        spec.inputs["parameters"].default = lambda: orm.Dict({"stress": True})
+        spec.inputs["parameters"].required = False
+        spec.input("potential", valid_type=PotentialData, help="What predicts.")
+        spec.input("configurations", valid_type=ConfigurationsData, help="Frames to predict.")
+        spec.output(
+            "prediction",
+            valid_type=orm.ArrayData,
+            help="`counts` (N), `energies` (M, N) in eV, `forces` (M, A, 3) in eV/Å, `stresses` (M, N, 6) in eV/Å^3.",
+        )
+        spec.output("report", valid_type=orm.Dict, help="Sizes, versions and seconds.")
+
+    @classmethod
+    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+        """The potential must know all elements."""
+        return unknown_elements(inputs["potential"], inputs["configurations"])
+
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
+        """Potential and frames."""
+        return {
+            **self.inputs.parameters.get_dict(),
+            "potential": files.potential(self.inputs.potential, "potential"),
+            "configurations": files.configurations(self.inputs.configurations, "configurations.npz"),
+        }
+
+
+def unknown_elements(potential: PotentialData, configurations: ConfigurationsData) -> str | None:
+    """Return a sentence if there are elements that the potential does not know."""
+    unknown = [element for element in configurations.elements if element not in potential.elements]
+    if not unknown:
+        return None
+    return (
+        f"configurations: hold {', '.join(unknown)}, which the potential does not know (it knows "
+        f"{', '.join(potential.elements)}); train on frames with them first."
+    )

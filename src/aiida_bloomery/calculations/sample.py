@@ -1,0 +1,60 @@
+"""Make new configurations with a sampler."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from bloomery.jobs.sample import FRAMES_FILE
+from bloomery.plugins import Kind, PluginSpec, load_plugin
+
+
+class SampleCalculation(BloomeryCalculation):
+    """Make new configurations with a sampler: rattled and strained cells, molecular dynamics, the user's own frames."""
+
+    VERB = "sample"
+    PLUGINS: ClassVar[dict[str, Kind]] = {"sampler": "samplers"}
+    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"start": "start.npz"}
+    RESULT_FILES = (FRAMES_FILE,)
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs and outputs."""
+        super().define(spec)
+        spec.inputs["parameters"].help = "`{sampler: {name, settings}}`."
+        spec.input("start", valid_type=ConfigurationsData, help="Starting configurations.")
+        spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
+        spec.input(
+            "scale",
+            valid_type=orm.Float,
+            required=False,
+            serializer=orm.to_aiida_type,
+            help="Force RMSE of the potential on the probe in eV/Å: what relative limits are relative to.",
+        )
+        spec.output(
+            "frames", valid_type=ConfigurationsData, help="What was sampled, with its origin; parents are in `start`."
+        )
+        spec.output("report", valid_type=orm.Dict, help="What the sampler says of its run, and of each trajectory.")
+
+    @classmethod
+    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+        """A sampler that needs a potential must be given one."""
+        name = PluginSpec.model_validate(inputs["parameters"].get_dict()["sampler"]).name
+        if load_plugin("samplers", name).needs_potential and "potential" not in inputs:
+            return f"potential: is missing; the sampler {name!r} needs one."
+        return None
+
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
+        """Sampler, start, potential and scale."""
+        job = {**self.inputs.parameters.get_dict(), "start": files.configurations(self.inputs.start, "start.npz")}
+        if "potential" in self.inputs:
+            job["potential"] = files.potential(self.inputs.potential, "potential")
+        if "scale" in self.inputs:
+            job["scale"] = self.inputs.scale.value
+        return job

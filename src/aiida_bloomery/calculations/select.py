@@ -1,0 +1,97 @@
+"""Select from pools the frames that are worth a label, and draw the probe."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from aiida import orm
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from bloomery.jobs.select import SELECTED_FILE
+from bloomery.plugins import Kind, PluginSpec, load_plugin
+
+FEATURES_FILE = "features.npz"
+
+
+class SelectCalculation(BloomeryCalculation):
+    """Draw the probe from pools, then apply selectors in turn, and give every selected frame its role."""
+
+    VERB = "select"
+    PLUGINS: ClassVar[dict[str, Kind]] = {"selectors": "selectors"}
+    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"pools": {"key": "key.npz"}}
+    RESULT_FILES = (SELECTED_FILE,)
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs and outputs."""
+        super().define(spec)
+        spec.inputs["parameters"].help = "`{selectors: [{name, settings}, ...], roles: {...}, max_frames}`."
+        spec.input_namespace("pools", dynamic=True, valid_type=ConfigurationsData, help="Candidates, by sampler.")
+        spec.input_namespace(
+            "data_set", dynamic=True, valid_type=ConfigurationsData, required=False, help="What is labelled already."
+        )
+        spec.input(
+            "features",
+            valid_type=orm.ArrayData,
+            required=False,
+            help="Features of all frames: arrays `pool_KEY` and `data_KEY`.",
+        )
+        spec.input(
+            "potential",
+            valid_type=PotentialData,
+            required=False,
+            help="Whose disagreement counts where the pool does not bring it.",
+        )
+        spec.input(
+            "scale",
+            valid_type=orm.Float,
+            required=False,
+            serializer=orm.to_aiida_type,
+            help="Force RMSE of the potential on the probe in eV/Å: what relative limits are relative to.",
+        )
+        spec.output(
+            "selected",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="Frames to label with role, rule and score; parents are in the pools. Absent if nothing was left.",
+        )
+        spec.output("funnel", valid_type=orm.Dict, help="How many frames each selector saw, took and dropped, and why.")
+
+    @classmethod
+    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+        """Pools must be there, and features where a selector needs them."""
+        if not inputs.get("pools"):
+            return "pools: is empty; give at least one node with candidates."
+        for spec in inputs["parameters"].get_dict()["selectors"]:
+            name = PluginSpec.model_validate(spec).name
+            if load_plugin("selectors", name).needs_features and "features" not in inputs:
+                return f"features: is missing; the selector {name!r} needs the output of `bloomery.describe`."
+        return None
+
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:
+        """Selectors, roles, pools, data set, features, potential and scale."""
+        job = {
+            **self.inputs.parameters.get_dict(),
+            "pools": {
+                key: files.configurations(node, f"pools/{key}.npz") for key, node in sorted(self.inputs.pools.items())
+            },
+            "data_set": {
+                key: files.configurations(node, f"data_set/{key}.npz")
+                for key, node in sorted(self.inputs.get("data_set", {}).items())
+            },
+        }
+        if "features" in self.inputs:
+            node = self.inputs.features
+            with folder.open(FEATURES_FILE, "wb") as handle:
+                np.savez(handle, allow_pickle=False, **{name: node.get_array(name) for name in node.get_arraynames()})
+            job["features"] = FEATURES_FILE
+        if "potential" in self.inputs:
+            job["potential"] = files.potential(self.inputs.potential, "potential")
+        if "scale" in self.inputs:
+            job["scale"] = self.inputs.scale.value
+        return job

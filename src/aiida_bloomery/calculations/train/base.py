@@ -1,0 +1,94 @@
+"""What the training jobs of all engines share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from bloomery.plugins import Kind, PluginSpec
+
+POTENTIAL_FOLDER = "potential"
+HISTORY_FILE = "history.json"
+
+
+class TrainCalculation(BloomeryCalculation):
+    """Fit a potential to a data set, and check its physics before it may drive anything.
+
+    Subclasses, one per engine, set `ENGINE` and have an entry point `bloomery.train.ENGINE`.
+    """
+
+    VERB = "train"
+    ENGINE: ClassVar[str]
+    PLUGINS: ClassVar[dict[str, Kind]] = {"engine": "engines"}
+    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"batches": ["batch.npz"]}
+    IGNORED = frozenset({"warm_start"})
+    RESULT_FILES = (POTENTIAL_FOLDER, HISTORY_FILE)
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs and outputs."""
+        super().define(spec)
+        spec.inputs["parameters"].help = "`{engine: {name, settings}, acceptance: {...}}`."
+        spec.input_namespace(
+            "batches",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            help="The data set, in the order of its keys; only frames with the role `train` are fitted.",
+        )
+        spec.input("start_from", valid_type=PotentialData, required=False, help="Warm start: begin with these weights.")
+        spec.input(
+            "energy_reference",
+            valid_type=orm.Dict,
+            required=False,
+            serializer=orm.to_aiida_type,
+            help="`{values: {element: eV}}`; without it, fitted to the composition of the training frames.",
+        )
+        spec.output("potential", valid_type=PotentialData, help="The potential, which has passed the acceptance check.")
+        spec.output("history", valid_type=orm.Dict, help="`columns` by epoch, and a `summary` with the acceptance.")
+
+    @classmethod
+    def validate_parameters(cls, node: orm.Dict | None, port: Any) -> str | None:
+        """Check the engine's settings, and that it is this job's engine."""
+        message = super().validate_parameters(node, port)
+        if message or node is None or not hasattr(cls, "ENGINE"):
+            return message
+        name = PluginSpec.model_validate(node.get_dict()["engine"]).name
+        if name != cls.ENGINE:
+            return f"parameters.engine: is {name!r}, which `bloomery.train.{name}` trains, not this calculation."
+        return None
+
+    @classmethod
+    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+        """There must be labels, an energy reference for every element, and weights that fit."""
+        batches = inputs.get("batches") or {}
+        if not any(sum(node.base.attributes.get("labels").values()) for node in batches.values()):
+            return "batches: no frame has a label; give labelled frames."
+        elements = sorted({element for node in batches.values() for element in node.elements})
+        if "energy_reference" in inputs:
+            values = inputs["energy_reference"].get_dict().get("values", {})
+            missing = [element for element in elements if element not in values]
+            if missing:
+                return f"energy_reference.values.{missing[0]}: is missing; give the energy in eV of every element."
+        start = inputs.get("start_from")
+        if start is not None and start.engine != getattr(cls, "ENGINE", start.engine):
+            return f"start_from: was fitted by {start.engine!r}; a warm start needs a potential of the same engine."
+        return None
+
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
+        """Engine, data set, start and energy reference."""
+        parameters = self.inputs.parameters.get_dict()
+        job: dict[str, Any] = {key: value for key, value in parameters.items() if key not in self.IGNORED}
+        job["batches"] = [
+            files.configurations(node, f"batches/{key}.npz") for key, node in sorted(self.inputs.batches.items())
+        ]
+        if "start_from" in self.inputs:
+            job["start_from"] = files.potential(self.inputs.start_from, "start_from")
+        if "energy_reference" in self.inputs:
+            job["energy_reference"] = self.inputs.energy_reference.get_dict()["values"]
+        return job

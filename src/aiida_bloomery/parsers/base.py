@@ -1,0 +1,145 @@
+"""What all parsers of the program `bloomery` share: the result file, and exit codes from what went wrong."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from aiida import orm
+from aiida.common.exceptions import ValidationError
+from aiida.engine import ExitCode
+from aiida.parsers import Parser
+
+from aiida_bloomery.calculations.job_script import TIMED_OUT_FILE
+from aiida_bloomery.data.configurations import ConfigurationsData, check_parents
+from bloomery.configurations import Configurations
+from bloomery.errors import (
+    BloomeryError,
+    DivergedError,
+    InputError,
+    OutOfMemoryError,
+    RefusedPotentialError,
+    TooManyFailedError,
+)
+from bloomery.jobs.base import RESULT_FILE
+
+SCHEDULER_OUT_OF_MEMORY = 110
+SCHEDULER_OUT_OF_WALLTIME = 120
+
+
+class BloomeryParser(Parser):
+    """Read the result file, let the subclass make the outputs, and turn failures into exit codes."""
+
+    EXIT_CODES: ClassVar[dict[str, str]] = {
+        InputError.kind: "ERROR_BAD_INPUT",
+        BloomeryError.kind: "ERROR_JOB_FAILED",
+        "crashed": "ERROR_JOB_FAILED",
+        DivergedError.kind: "ERROR_DIVERGED",
+        OutOfMemoryError.kind: "ERROR_OUT_OF_MEMORY",
+        RefusedPotentialError.kind: "ERROR_POTENTIAL_REFUSED",
+        TooManyFailedError.kind: "ERROR_TOO_MANY_FAILED",
+    }
+
+    folder: Path
+    """Where the job's result files are."""
+
+    def parse(self, *, retrieved_temporary_folder: str | None = None, **_: Any) -> ExitCode | None:
+        """Attach the outputs of a job that finished; otherwise say why it did not."""
+        self.folder = Path(retrieved_temporary_folder or ".")
+        try:
+            result = self._result()
+            if result is None:
+                self.salvage()
+                return self._without_result()
+            if result["status"] == "finished":
+                self.collect(result)
+                return None
+            self.salvage()
+            error = result["error"]
+            label = self.EXIT_CODES.get(error["kind"], "ERROR_JOB_FAILED")
+            return self.exit_codes[label].format(message=error["message"])
+        except (InputError, ValidationError, OSError, ValueError, KeyError, TypeError) as error:
+            text = f"{type(error).__name__}: {error}" if isinstance(error, KeyError | TypeError) else str(error)
+            return self.exit_codes.ERROR_RESULT_UNREADABLE.format(message=text)
+
+    @abstractmethod
+    def collect(self, result: dict[str, Any]) -> None:
+        """Attach the outputs; ``result`` is the job's result file."""
+
+    def salvage(self) -> None:
+        """Attach what is worth keeping of a job that did not finish."""
+
+    # -- for subclasses -------------------------------------------------------------------------------------------
+
+    def report_of(self, result: dict[str, Any], **more: Any) -> orm.Dict:
+        """The job's summary, with the versions that ran and the seconds it took."""
+        return orm.Dict(
+            {**result["summary"], **more, "seconds": result["seconds"], "versions": result.get("versions", {})}
+        )
+
+    def attach(self, name: str, configurations: Configurations) -> None:
+        """Attach frames whose parents are what the frames say.
+
+        Raises
+        ------
+        InputError
+            If a parent is not; the frame is named.
+        """
+        node = ConfigurationsData(configurations)
+        message = check_parents(node.configurations)
+        if message:
+            raise InputError(message)
+        self.out(name, node)
+
+    def arrays(self, name: str) -> dict[str, Any]:
+        """Read arrays that the job wrote.
+
+        Raises
+        ------
+        InputError
+            If there is no such file, or it cannot be read.
+        """
+        try:
+            with np.load(self.folder / name, allow_pickle=False) as archive:
+                return {key: archive[key] for key in archive.files}
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{name} cannot be read ({error}).") from error
+
+    # -- failures -------------------------------------------------------------------------------------------------
+
+    def _result(self) -> dict[str, Any] | None:
+        """The result file, or ``None`` if there is none."""
+        names = self.retrieved.base.repository.list_object_names()
+        if RESULT_FILE not in names:
+            return None
+        try:
+            result = json.loads(self.retrieved.base.repository.get_object_content(RESULT_FILE))
+        except ValueError as error:
+            raise InputError(f"{RESULT_FILE} is not valid JSON ({error}).") from error
+        if not isinstance(result, dict):
+            raise InputError(f"{RESULT_FILE} does not hold a mapping.")
+        return result
+
+    def _without_result(self) -> ExitCode:
+        """Why a job left no result."""
+        names = self.retrieved.base.repository.list_object_names()
+        if TIMED_OUT_FILE in names or self.node.exit_status == SCHEDULER_OUT_OF_WALLTIME:
+            seconds = self.node.get_option("max_wallclock_seconds")
+            return self.exit_codes.ERROR_OUT_OF_WALLTIME.format(seconds=seconds)
+        if self.node.exit_status == SCHEDULER_OUT_OF_MEMORY:
+            return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message="The scheduler ended the job: out of memory.")
+        last = self._last_words(names)
+        message = f"The last it said: {last!r}." if last else "It said nothing."
+        return self.exit_codes.ERROR_RESULT_MISSING.format(message=message)
+
+    def _last_words(self, names: list[str]) -> str:
+        """The last line of what the job, or else the scheduler, said."""
+        for name in (self.node.get_option("output_filename"), self.node.get_option("scheduler_stderr")):
+            if name in names:
+                text = self.retrieved.base.repository.get_object_content(name).strip()
+                if text:
+                    return str(text.splitlines()[-1])[:200]
+        return ""

@@ -1,0 +1,24 @@
+"""Read the features of configurations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+
+from aiida_bloomery.calculations.describe import FEATURES_FILE
+from aiida_bloomery.parsers.base import BloomeryParser
+from bloomery.errors import InputError
+
+
+class DescribeParser(BloomeryParser):
+    """Parser of `DescribeCalculation`."""
+
+    def collect(self, result: dict[str, Any]) -> None:
+        """Attach one row of features per frame, for every key."""
+        arrays = self.arrays(FEATURES_FILE)
+        for key, node in self.node.inputs.configurations.items():
+            if key not in arrays or len(arrays[key]) != node.n_frames:
+                raise InputError(f"{FEATURES_FILE} does not hold {node.n_frames} rows of features for {key!r}.")
+        self.out("features", orm.ArrayData(arrays))
+        self.out("report", self.report_of(result))

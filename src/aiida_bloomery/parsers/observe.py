@@ -1,0 +1,32 @@
+"""Read what an observable measured."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aiida import orm
+
+from aiida_bloomery.parsers.base import BloomeryParser
+from bloomery.jobs.observe import ARRAYS_FILE, OBSERVATION_FILE
+
+UNITS_ATTRIBUTE = "units"
+
+
+class ObserveParser(BloomeryParser):
+    """Parser of `ObserveCalculation`."""
+
+    def collect(self, result: dict[str, Any]) -> None:
+        """Attach numbers and arrays; the arrays' units are an attribute of their node."""
+        content = json.loads((self.folder / OBSERVATION_FILE).read_text(encoding="utf-8"))
+        self.out(
+            "observation",
+            orm.Dict(
+                {**content["summary"], "seconds": result["seconds"], "versions": result.get("versions", {})},
+            ),
+        )
+        arrays = self.arrays(ARRAYS_FILE)
+        if arrays:
+            node = orm.ArrayData(arrays)
+            node.base.attributes.set(UNITS_ATTRIBUTE, content.get("units", {}))
+            self.out("arrays", node)

@@ -1,0 +1,30 @@
+"""Read a fitted potential and how its training went, of any engine."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aiida import orm
+
+from aiida_bloomery.calculations.train.base import HISTORY_FILE, POTENTIAL_FOLDER
+from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.parsers.base import BloomeryParser
+
+
+class TrainParser(BloomeryParser):
+    """Parser of `TrainCalculation` and its subclasses."""
+
+    def collect(self, result: dict[str, Any]) -> None:
+        """Attach the potential and its history; a refused potential stays among the retrieved files."""
+        content = json.loads((self.folder / HISTORY_FILE).read_text(encoding="utf-8"))
+        node = PotentialData(self.folder / POTENTIAL_FOLDER)
+        node._validate()  # noqa: SLF001  an exit code says more than a process that raised on storing its output
+        self.out("potential", node)
+        history = {
+            "columns": content["columns"],
+            "summary": {**content.get("summary", {}), **result["summary"]},
+            "seconds": result["seconds"],
+            "versions": result.get("versions", {}),
+        }
+        self.out("history", orm.Dict(history))
