@@ -43,6 +43,7 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
         made=datetime.now().astimezone(),
         inputs=_inputs(campaign),
         history=_history(campaign, called),
+        times=_times(called),
         funnels={
             iteration: _content(node, "funnel").get("funnel", [])
             for iteration, stage, node in _stages(called)
@@ -95,6 +96,15 @@ def _history(campaign: orm.ProcessNode, called: list[tuple[str, orm.ProcessNode]
         return _content(campaign, "history")
     records = [node for _, stage, node in _stages(called) if stage == "record" and node.is_finished_ok]
     return _content(records[-1], "result") if records else {}
+
+
+def _times(called: list[tuple[str, orm.ProcessNode]]) -> dict[int, dict[str, float]]:
+    """Wall time of the stages that have ended, by iteration; calcfunctions take no time worth a bar."""
+    times: dict[int, dict[str, float]] = {}
+    for iteration, stage, node in _stages(called):
+        if isinstance(node, orm.WorkChainNode) and node.is_terminated:
+            times.setdefault(iteration, {})[stage] = (node.mtime - node.ctime).total_seconds()
+    return times
 
 
 def _content(node: orm.ProcessNode, output: str) -> dict[str, Any]:

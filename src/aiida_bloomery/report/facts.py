@@ -62,6 +62,8 @@ class CampaignFacts:
         ``labelling``, ``training``, ``energy_reference``, ``stop``, ``seed``.
     history
         ``{"iterations": [...], "decision": {...}, "final": {...}}``.
+    times
+        Iteration to wall time of each stage in s.
     funnels
         Iteration to what each selector saw and took.
     ledger
@@ -85,6 +87,7 @@ class CampaignFacts:
     made: datetime
     inputs: Mapping[str, Any] = field(default_factory=dict)
     history: Mapping[str, Any] = field(default_factory=dict)
+    times: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     funnels: Mapping[int, list[Mapping[str, Any]]] = field(default_factory=dict)
     ledger: list[Mapping[str, Any]] = field(default_factory=list)
     validation: Arrays = field(default_factory=dict)

@@ -238,19 +238,16 @@ def labels_by_role(iterations: Sequence[Mapping[str, Any]]) -> Figure | None:
     return Figure("Labels by role", drawn, "Only the probe measures; it is drawn at random before any selector looks.")
 
 
-def time_by_stage(iterations: Sequence[Mapping[str, Any]]) -> Figure | None:
-    """Wall time of each iteration, by stage."""
-    rows = {
-        int(iteration.get("iteration", index)): iteration.get("stages") or {}
-        for index, iteration in enumerate(iterations)
-    }
-    if not any(rows.values()):
+def time_by_stage(times: Mapping[int, Mapping[str, float]]) -> Figure | None:
+    """Wall time of each iteration, by stage; ``times`` in s."""
+    if not times:
         return None
+    rows = dict(sorted(times.items()))
     stages = [stage for stage in STAGE_COLOURS if any(stage in row for row in rows.values())]
     stages += sorted({stage for row in rows.values() for stage in row} - set(STAGE_COLOURS))
-    longest = max(sum(float(value or 0) for value in row.values()) for row in rows.values())
+    longest = max(sum(row.values()) for row in rows.values())
     factor, unit = (3600, "h") if longest > 7200 else (60, "min") if longest > 180 else (1, "s")
-    parts = {stage: [float(row.get(stage) or 0) / factor for row in rows.values()] for stage in stages}
+    parts = {stage.replace("_", " "): [row.get(stage, 0.0) / factor for row in rows.values()] for stage in stages}
     drawn = _stacked(
         "stages", list(rows), parts, colours=STAGE_COLOURS, xlabel=f"wall time ({unit})", words="Wall time by stage"
     )
@@ -272,6 +269,7 @@ def _stacked(
         axes.set_yticks(places, ["bootstrap" if key == 0 else str(key) for key in keys])
         axes.invert_yaxis()
         axes.set_xlabel(xlabel)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         grid(axes, "x")
         figure.legend(loc="outside upper left", ncols=4, handlelength=1, columnspacing=1)
         return svg(figure, words)

@@ -56,13 +56,15 @@ def render(facts: CampaignFacts) -> str:
         done=what_was_done(facts),
         times={name: _time(getattr(facts, name)) for name in ("started", "changed", "made")},
         running=facts.outcome.state == "running",
-        iterations=[_iteration_row(iteration) for iteration in facts.iterations],
+        iterations=[
+            _iteration_row(iteration, facts.times.get(iteration["iteration"], {})) for iteration in facts.iterations
+        ],
         errors=_drawn(_error_figures(facts)),
         parities=_drawn(_parity_figures(facts)),
         elements=_elements(facts.validation_summary),
         worst=_worst(facts.validation_summary),
         labels=_drawn([figures.labels_by_role(facts.iterations)]),
-        clock=_drawn([figures.time_by_stage(facts.iterations)]),
+        clock=_drawn([figures.time_by_stage(facts.times)]),
         funnels={iteration: _funnel(funnel) for iteration, funnel in sorted(facts.funnels.items())},
         failures=facts.failures[:LONGEST_LEDGER],
         failures_left=max(0, len(facts.failures) - LONGEST_LEDGER),
@@ -90,24 +92,22 @@ def _tiles(facts: CampaignFacts) -> list[Tile]:
         if number is not None:
             bounds = interval(number)
             tiles.append(Tile(plain(number), f"{number['unit']} {name}", f"95 %: {bounds}" if bounds else ""))
-    used = sum(entry.get("outcome") in ("labelled", "cached") for entry in facts.ledger)
-    if facts.iterations:
-        used = max(used, int(facts.iterations[-1].get("labels_total") or 0))
+    cached = sum(entry.get("outcome") == "cached" for entry in facts.ledger)
+    labelled = len(facts.ledger) - len(facts.failures)
     budget = facts.inputs.get("stop", {}).get("max_labels")
-    tiles.append(Tile(str(used), "labels", f"of {budget} allowed" if budget else ""))
-    tiles.append(
-        Tile(str(len(facts.failures)), "failed labels", f"of {len(facts.ledger)} tried" if facts.ledger else "")
-    )
+    spent = f"{len(facts.ledger) - cached} of {budget} labels spent" if budget else ""
+    tiles.append(Tile(str(labelled), "labelled frames", spent))
+    tiles.append(Tile(str(len(facts.failures)), "frames whose label failed"))
     tiles.append(Tile(duration((facts.changed - facts.started).total_seconds()), "wall time"))
     return tiles
 
 
-def _iteration_row(iteration: Mapping[str, Any]) -> list[Cell]:
+def _iteration_row(iteration: Mapping[str, Any], times: Mapping[str, float]) -> list[Cell]:
     labels = iteration.get("labels") or {}
     validation = iteration.get("validation") or {}
     relative = find(validation, "forces", "relative_rmse")
     gone = [f"{labels[key]} {key}" for key in ("failed", "cached") if labels.get(key)]
-    seconds = sum(float(value or 0) for value in (iteration.get("stages") or {}).values())
+    seconds = sum(times.values())
     return [
         Cell("bootstrap" if iteration.get("iteration") == 0 else str(iteration.get("iteration", MISSING))),
         Cell(_integer(iteration.get("n_pool"))),
@@ -139,7 +139,7 @@ def _error_figures(facts: CampaignFacts) -> list[Figure | None]:
 
 def _parity_figures(facts: CampaignFacts) -> list[Figure | None]:
     arrays, units = facts.validation, facts.units
-    spearman = (facts.validation_summary.get("disagreement") or {}).get("spearman")
+    spearman = (facts.validation_summary.get("disagreement") or {}).get("spearman_frames")
     value = spearman["value"] if isinstance(spearman, Mapping) else spearman
     return [
         figures.parity(arrays, "forces", "forces", units.get("forces_reference", "eV/Å")),

@@ -85,7 +85,7 @@ def _quality(facts: CampaignFacts) -> list[str]:
         parts.append(f"the energy RMSE is {_bounded(energy)}")
     frames = int(summary.get("n_frames", 0))
     probe = f"{count(frames, 'frame')} drawn at random from the pools and never trained on"
-    met = _targets(facts)
+    met = [] if facts.decision.get("success") else _targets(facts)
     return [f"On the probe ({probe}) {'; '.join(parts)}.", f"Targets: {'; '.join(met)}." if met else ""]
 
 

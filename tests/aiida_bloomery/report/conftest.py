@@ -31,15 +31,21 @@ def errors(force: float, n_frames: int = 12) -> dict[str, Any]:
         },
         "stress": {"rmse": number(force / 400, "GPa")},
         "per_element": {"Si": {"forces_rmse": number(force, "meV/Å")}},
-        "worst_frames": [{"frame": 3, "hash": "c0ffee" * 10, "force_rmse": 2 * force, "energy_error": force / 10}],
-        "disagreement": {"spearman": 0.83},
+        "worst_frames": [
+            {
+                "frame": 3,
+                "hash": "c0ffee" * 10,
+                "force_rmse": number(2 * force, "meV/Å"),
+                "energy_error": number(-force / 10, "meV/atom"),
+            }
+        ],
+        "disagreement": {"spearman": number(0.9, "1"), "spearman_frames": number(0.83, "1")},
     }
 
 
 def iteration(index: int, force: float, *, probe: int = 12) -> dict[str, Any]:
     return {
         "iteration": index,
-        "stages": {"sample": 40.0, "select": 5.0, "label": 120.0, "train": 60.0, "validate": 4.0},
         "n_pool": 400,
         "n_selected": 20,
         "labels": {
@@ -114,6 +120,7 @@ def campaign(**changes: Any) -> CampaignFacts:
             },
             "final": {"validation": errors(48.0), "potential": "11111111-0000-0000-0000-000000000000"},
         },
+        "times": {i: {"sample": 40.0, "select": 5.0, "label": 120.0, "train": 60.0, "validate": 4.0} for i in range(3)},
         "funnels": {0: funnel(), 1: funnel(), 2: funnel()},
         "ledger": [entry(0), entry(1, "failed", exit_code=410, reason="SCF did not converge in 80 steps", attempts=3)],
         "validation": arrays(),
