@@ -79,10 +79,11 @@ def time_limit(seconds: int, name: str = "bloomery_command") -> tuple[str, str]:
     waiting. A job that was ended leaves the file ``timed_out``. Lines between these two become the body of a shell
     function, so the command may be any that AiiDA writes.
     """
-    return (
-        f"{name}() {{",
-        f"}}\nexport -f {name}\n"
-        f"{name}_start=$SECONDS\n"
-        f"timeout --kill-after=30 {seconds} bash -c {name}\n"
-        f"[ $((SECONDS - {name}_start)) -ge {seconds} ] && touch {TIMED_OUT_FILE}\n",
-    )
+    after = [
+        "}",
+        f"export -f {name}",
+        f"{name}_start=$SECONDS",
+        f"timeout --kill-after=30 {seconds} bash -c {name}",
+        f"[ $((SECONDS - {name}_start)) -ge {seconds} ] && touch {TIMED_OUT_FILE}",
+    ]
+    return f"{name}() {{", "\n".join(after)

@@ -1,0 +1,131 @@
+"""Bring labels from packs, single calculations and the cache together, in the order of the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
+from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
+from bloomery.configurations import LABELS, Configurations
+from bloomery.labellers.contract import LedgerEntry
+
+
+@calcfunction
+def collect_labels(configurations: ConfigurationsData, processes: orm.Dict, **nodes: orm.Data) -> dict[str, Any]:
+    """Return `labelled`, the frames that have labels, and `ledger`, what happened to every frame.
+
+    Parameters
+    ----------
+    configurations
+        The frames that were to be labelled.
+    processes
+        UUIDs of what ran, for those that failed and left no node: ``{"packs": [[uuid, [frame, ...]], ...],
+        "frames": {frame: uuid}}``.
+    nodes
+        ``cached`` and ``labelled_*``: labelled frames; ``ledger_*``: ledgers of packs, in the order in which they ran.
+    """
+    found = _found(configurations.hashes, [node for key, node in sorted(nodes.items()) if not key.startswith("ledger")])
+    cached = set(nodes["cached"].hashes) if "cached" in nodes else set()
+    ledgers = [node.get_dict() for key, node in sorted(nodes.items()) if key.startswith("ledger")]
+    entries = [
+        _entry(frame, hash_, found.get(hash_), hash_ in cached, ledgers, processes.get_dict())
+        for frame, hash_ in enumerate(configurations.hashes)
+    ]
+    versions = sorted({node.base.attributes.get(VERSION_ATTRIBUTE, "") for node in nodes.values()} - {""})
+    outputs: dict[str, Any] = {
+        "ledger": orm.Dict({"entries": [entry.as_dict() for entry in entries], "versions": versions})
+    }
+    frames = [entry.frame for entry in entries if entry.outcome != "failed"]
+    if frames:
+        labelled = ConfigurationsData(_labelled(configurations, frames, found))
+        labelled.base.attributes.set(VERSION_ATTRIBUTE, ", ".join(versions))
+        outputs["labelled"] = labelled
+    return outputs
+
+
+def _found(hashes: list[str], nodes: Iterable[ConfigurationsData]) -> dict[str, Configurations]:
+    """Labelled frame by content hash."""
+    found: dict[str, Configurations] = {}
+    wanted = set(hashes)
+    for node in nodes:
+        for index, hash_ in enumerate(node.hashes):
+            if hash_ in wanted:
+                found.setdefault(hash_, node.configurations[index])
+    return found
+
+
+def _labelled(source: ConfigurationsData, frames: list[int], found: dict[str, Configurations]) -> Configurations:
+    """The frames with all that their source says of them, the labels, and where these are from."""
+    bare = source.configurations[frames].without_labels()
+    parts = [found[hash_] for hash_ in bare.hashes()]
+    values: dict[str, Any] = {}
+    masks: dict[str, Any] = {}
+    for name in LABELS:
+        labels = [part.label(name) for part in parts]
+        masks[name] = np.concatenate([mask for _, mask in labels])
+        if masks[name].any():
+            values[name] = np.concatenate([value for value, _ in labels])
+    origin = {
+        key: np.array([str(part.info[key][0]) if key in part.info else "" for part in parts])
+        for key in ("label_uuid", "label_folder")
+    }
+    return with_parents(bare.with_labels(masks=masks, **values).with_info(**origin), source, frames)
+
+
+def _entry(
+    frame: int,
+    hash_: str,
+    found: Configurations | None,
+    is_cached: bool,
+    ledgers: list[dict[str, Any]],
+    processes: dict[str, Any],
+) -> LedgerEntry:
+    """What happened to one frame, over all its attempts."""
+    job = str(found.info["label_uuid"][0]) if found is not None and "label_uuid" in found.info else ""
+    if is_cached:
+        return LedgerEntry(frame, hash_, "cached", attempts=0, job=job)
+    tries = [entry for ledger in ledgers for entry in ledger["entries"] if entry["frame"] == frame]
+    attempts = sum(int(entry["attempts"]) for entry in tries)
+    seconds = sum(float(entry["seconds"]) for entry in tries)
+    last = tries[-1] if tries else {}
+    exit_code, reason = int(last.get("exit_code", 0)), str(last.get("reason", ""))
+    last_job = str(last.get("job", ""))
+    for uuid, frames in processes.get("packs", []):
+        if frame in frames and uuid not in {entry["job"] for entry in tries}:
+            node = orm.load_node(uuid)
+            exit_code, reason, last_job = node.exit_status or 1, _message(node), uuid
+    single = processes.get("frames", {}).get(str(frame))
+    if single is not None:
+        node = orm.load_node(single)
+        calculations = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
+        attempts += len(calculations)
+        seconds += sum(_seconds(calculation) for calculation in calculations)
+        exit_code, reason = node.exit_status or 1, _message(node)
+        last_job = calculations[-1].uuid if calculations else node.uuid
+    if found is not None:
+        return LedgerEntry(frame, hash_, "labelled", attempts, round(seconds, 3), job=job)
+    return LedgerEntry(
+        frame, hash_, "failed", attempts, round(seconds, 3), exit_code or 1,
+        reason or "it was never finished: every job that it was in was ended before.", last_job,
+    )  # fmt: skip
+
+
+def _message(node: orm.ProcessNode) -> str:
+    """One sentence on how a process ended."""
+    if node.exception:
+        return str(node.exception).strip().splitlines()[-1]
+    return str(node.exit_message or f"{node.process_label} ended as {node.process_state.value}.")
+
+
+def _seconds(calculation: orm.CalcJobNode) -> float:
+    """Wall time of a run of pw.x, as it counts itself, or as long as the job was there."""
+    if "output_parameters" in calculation.outputs:
+        own = calculation.outputs.output_parameters.get_dict().get("wall_time_seconds")
+        if own is not None:
+            return float(own)
+    return float((calculation.mtime - calculation.ctime).total_seconds())

@@ -1,0 +1,83 @@
+"""Labels that exist already: found by the content of a frame and by a fingerprint of the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida_pseudo.data.pseudo.upf import UpfData
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+
+FINGERPRINT_ATTRIBUTE = "label_fingerprint"
+VERSION_ATTRIBUTE = "label_version"
+
+# What says how a job is done, not what comes out.
+_NOT_PHYSICS = {
+    "CONTROL": {
+        "disk_io", "max_seconds", "outdir", "prefix", "pseudo_dir", "restart_mode", "title", "verbosity", "wf_collect",
+    },
+}  # fmt: skip
+
+
+def fingerprint(
+    code: orm.AbstractCode,
+    pseudos: Mapping[str, UpfData],
+    parameters: orm.Dict,
+    kpoints: orm.KpointsData | None = None,
+    kpoints_rule: orm.Dict | None = None,
+) -> str:
+    """Hash of everything that decides what a label is, besides the frame.
+
+    Two codes count as the same if they start the same program in the same way: on one computer, a path is a version.
+    """
+    physics = {
+        namelist: {key: value for key, value in content.items() if key not in _NOT_PHYSICS.get(namelist, set())}
+        for namelist, content in parameters.get_dict().items()
+    }
+    content = {
+        "code": [
+            str(code.computer.uuid) if getattr(code, "computer", None) is not None else "",
+            str(code.get_executable()),
+            code.prepend_text,
+        ],
+        "parameters": physics,
+        "kpoints": kpoints_rule.get_dict() if kpoints is None and kpoints_rule is not None else _describe(kpoints),
+        "pseudos": {element: pseudo.md5 for element, pseudo in pseudos.items()},
+    }
+    text = json.dumps(content, sort_keys=True, default=float)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def find_labels(fingerprint_: str, hashes: list[str]) -> dict[str, ConfigurationsData]:
+    """Nodes that hold labels of these frames with these settings.
+
+    Returns
+    -------
+    dict
+        Content hash of a frame to the oldest node that holds its label; frames without one are left out.
+    """
+    builder = orm.QueryBuilder()
+    builder.append(ConfigurationsData, filters={f"attributes.{FINGERPRINT_ATTRIBUTE}": fingerprint_})
+    builder.order_by({ConfigurationsData: {"id": "asc"}})
+    wanted = set(hashes)
+    found: dict[str, ConfigurationsData] = {}
+    for (node,) in builder.iterall():
+        for hash_ in wanted.intersection(node.hashes):
+            found.setdefault(hash_, node)
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def _describe(kpoints: orm.KpointsData | None) -> Any:
+    if kpoints is None:
+        return None
+    if "mesh" in kpoints.base.attributes.keys():  # noqa: SIM118  not a mapping
+        mesh, offset = kpoints.get_kpoints_mesh()
+        return {"mesh": list(mesh), "offset": [float(value) for value in offset]}
+    points, weights = kpoints.get_kpoints(also_weights=True)
+    return {"points": points.round(10).tolist(), "weights": weights.round(10).tolist()}

@@ -1,0 +1,308 @@
+"""Many frames in one job of pw.x: a process per frame, several at a time, each with its own folder and time limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ase
+import numpy as np
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
+from aiida_pseudo.data.pseudo.upf import UpfData
+from aiida_quantumespresso.calculations.pw import PwCalculation
+
+from aiida_bloomery.calculations.job_script import guard
+from aiida_bloomery.data.configurations import ConfigurationsData
+
+FRAME_FOLDER = "frame_{:04d}"
+INPUT_FILE = "aiida.in"
+OUTPUT_FILE = "aiida.out"
+XML_FILE = "data-file-schema.xml"
+LOG_FILE = "frames.log"
+PROGRESS_FILE = "progress.json"
+
+DEFAULT_PACK: dict[str, Any] = {"concurrency": 1, "frame_timeout_s": 3600}
+
+# AiiDA writes the command itself, with mpirun, containers and quoting as code and computer say; these lines make it the
+# body of a function that is called once in every frame's folder. Lines that the user adds through the options
+# `prepend_text` and `append_text` land inside of it, and so hold for every frame.
+_BEFORE = "bloomery_frame() {"
+
+_DRIVER = """\
+}
+export -f bloomery_frame
+export OMP_NUM_THREADS=@THREADS@
+bloomery_home=$PWD
+
+bloomery_log() { echo "$1 $2 $(date +%s.%N) ${3:-}" >> "$bloomery_home/@LOG@"; }
+
+bloomery_tried() { grep -q "^$1 end " "$bloomery_home/@LOG@" 2> /dev/null; }
+
+bloomery_complete() {
+  grep -q 'JOB DONE' @OUTPUT@ && grep -q '</qes:espresso>' out/aiida.save/@XML@ @XML@
+} 2> /dev/null
+
+bloomery_one() {
+  cd "$1" || return
+  if ! bloomery_complete; then
+    rm -rf out @OUTPUT@ @XML@ CRASH
+    mkdir out
+    bloomery_log "$1" start
+    timeout --kill-after=10 @TIMEOUT@ bash -c bloomery_frame
+    bloomery_status=$?
+    # A frame that somebody ended with the whole job has not failed: it is not entered, and may start again.
+    case $bloomery_status in 129 | 130 | 143) return ;; esac
+  fi
+  [ -f out/aiida.save/@XML@ ] && mv out/aiida.save/@XML@ @XML@
+  bloomery_log "$1" end "${bloomery_status:-0}"
+  rm -rf out
+}
+
+bloomery_progress() {
+  bloomery_step=$(grep -c ' end ' @LOG@ 2> /dev/null)
+  printf '{"stage": "label", "step": %d, "total": @TOTAL@, "numbers": {}, "time": %d}\\n' \\
+    "${bloomery_step:-0}" "$(date +%s)" > .@PROGRESS@ && mv .@PROGRESS@ @PROGRESS@
+}
+
+bloomery_running=0
+bloomery_progress
+for bloomery_folder in frame_*; do
+  bloomery_tried "$bloomery_folder" && continue
+  if [ "$bloomery_running" -ge @CONCURRENCY@ ]; then
+    wait -n
+    bloomery_running=$((bloomery_running - 1))
+    bloomery_progress
+  fi
+  bloomery_one "$bloomery_folder" &
+  bloomery_running=$((bloomery_running + 1))
+done
+while [ "$bloomery_running" -gt 0 ]; do
+  wait -n
+  bloomery_running=$((bloomery_running - 1))
+  bloomery_progress
+done
+"""
+
+
+def validate_pack(node: orm.Dict | None, _: Any) -> str | None:
+    """Check what the driver is told."""
+    if node is None:
+        return None
+    content = node.get_dict()
+    unknown = sorted(set(content) - {"size", *DEFAULT_PACK})
+    if unknown:
+        return f"pack.{unknown[0]}: there is no such key; the keys are concurrency, frame_timeout_s, size."
+    for key, value in content.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            return f"pack.{key}: must be a whole number of at least 1, got {value!r}."
+    return None
+
+
+def validate_kpoints_rule(node: orm.Dict | None, _: Any) -> str | None:
+    """Check the rule that makes meshes."""
+    if node is None:
+        return None
+    content = node.get_dict()
+    if set(content) != {"distance", "offset"}:
+        return "kpoints_rule: needs the keys distance and offset, and no other."
+    if not isinstance(content["distance"], int | float) or content["distance"] <= 0:
+        return f"kpoints_rule.distance: must be positive, in 1/Å, got {content['distance']!r}."
+    if len(content["offset"]) != 3 or any(value not in {0, 0.5} for value in content["offset"]):
+        return f"kpoints_rule.offset: must be three numbers, each 0 or 0.5, got {content['offset']!r}."
+    return None
+
+
+class _FrameInput(PwCalculation):
+    """The input generator of aiida-quantumespresso, told where the shared pseudopotentials lie."""
+
+    _PSEUDO_SUBFOLDER = "../pseudo/"
+
+
+class PwPackCalculation(CalcJob):
+    """Single-point labels of many frames with pw.x in one job."""
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs, outputs and exit codes."""
+        super().define(spec)
+        spec.input("configurations", valid_type=ConfigurationsData, help="Where the frames are.")
+        spec.input("frames", valid_type=orm.List, help="Indices of the frames that this job labels.")
+        spec.input("parameters", valid_type=orm.Dict, help="Namelists of pw.x; `calculation` is `scf`.")
+        spec.input("kpoints", valid_type=orm.KpointsData, required=False, help="The same k-points for every frame.")
+        spec.input(
+            "kpoints_rule",
+            valid_type=orm.Dict,
+            required=False,
+            validator=validate_kpoints_rule,
+            help="Or `{distance, offset}`: a mesh for each frame by its cell.",
+        )
+        spec.input_namespace("pseudos", valid_type=UpfData, dynamic=True, help="Pseudopotential of each element.")
+        spec.input(
+            "pack",
+            valid_type=orm.Dict,
+            default=lambda: orm.Dict(DEFAULT_PACK),
+            validator=validate_pack,
+            help="`concurrency`: frames at a time; `frame_timeout_s`: time limit of one frame. A frame gets the cores "
+            "of the job divided by the concurrency: ask for them as `num_cores_per_mpiproc`.",
+        )
+        spec.input("metadata.options.resources", valid_type=dict, required=False, default=lambda: dict(_ONE_CORE))
+        spec.input("metadata.options.withmpi", valid_type=bool, default=False)
+        spec.input("metadata.options.parser_name", valid_type=str, default="bloomery.pw_pack")
+        spec.inputs.validator = cls.validate_inputs
+        spec.output(
+            "labelled",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="The frames that have labels now, with `label_uuid` and `label_folder`; parents are `configurations`.",
+        )
+        spec.output("ledger", valid_type=orm.Dict, help="What happened to every frame of this job.")
+        spec.exit_code(300, "ERROR_NOTHING_RETRIEVED", message="The job left nothing to read: look at the scheduler's "
+                       "output, and at the prepend text of computer and code.")  # fmt: skip
+        spec.exit_code(400, "ERROR_FRAMES_FAILED", message="{failed} of {total} frames have no label; the ledger says "
+                       "why.")  # fmt: skip
+        spec.exit_code(420, "ERROR_INTERRUPTED", message="The job was ended before {left} of {total} frames were done; "
+                       "send them again.")  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, value: dict[str, Any], namespace: PortNamespace) -> str | None:
+        """Check what can be seen before anything runs."""
+        if any(name not in value for name in ("configurations", "frames", "pseudos")) or "frames" not in namespace:
+            return None
+        configurations = value["configurations"].configurations
+        frames = value["frames"].get_list()
+        if not frames or len(set(frames)) != len(frames):
+            return "frames: must name at least one frame, each once."
+        if min(frames) < 0 or max(frames) >= len(configurations):
+            return f"frames: must lie between 0 and {len(configurations) - 1}, got {min(frames)} to {max(frames)}."
+        if ("kpoints" in value) == ("kpoints_rule" in value):
+            return "kpoints: give either `kpoints` or `kpoints_rule`."
+        missing = sorted(set(configurations[frames].elements) - set(value["pseudos"]))
+        if missing:
+            return f"pseudos.{missing[0]}: is missing; add a pseudopotential for this element."
+        return None
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write an input per frame and the driver."""
+        resources = self.node.get_option("resources")
+        processes = resources.get("tot_num_mpiprocs") or (
+            resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1)
+        )
+        cores = processes * resources.get("num_cores_per_mpiproc", 1)
+        pack = DEFAULT_PACK | self.inputs.pack.get_dict()
+        concurrency = min(pack["concurrency"], len(self.inputs.frames.get_list()))
+        replacements = {
+            "@CONCURRENCY@": concurrency,
+            "@TIMEOUT@": pack["frame_timeout_s"],
+            "@THREADS@": max(1, cores // processes // concurrency),
+            "@TOTAL@": len(self.inputs.frames.get_list()),
+            "@OUTPUT@": OUTPUT_FILE,
+            "@XML@": XML_FILE,
+            "@LOG@": LOG_FILE,
+            "@PROGRESS@": PROGRESS_FILE,
+        }
+        driver = _DRIVER
+        for key, text in replacements.items():
+            driver = driver.replace(key, str(text))
+        code_info = CodeInfo()
+        code_info.code_uuid = self.inputs.code.uuid
+        code_info.cmdline_params = ["-in", INPUT_FILE]
+        code_info.stdout_name = OUTPUT_FILE
+        code_info.join_files = True
+        calc_info = CalcInfo()
+        calc_info.uuid = str(self.uuid)
+        calc_info.codes_info = [code_info]
+        calc_info.prepend_text = f"{guard(self.node.computer, cores)}\n{_BEFORE}"
+        calc_info.append_text = driver
+        calc_info.local_copy_list = self._write_inputs(folder)
+        calc_info.retrieve_list = [
+            LOG_FILE,
+            *((f"frame_*/{name}", ".", 2) for name in (OUTPUT_FILE, XML_FILE, "CRASH")),
+        ]
+        return calc_info
+
+    def _write_inputs(self, folder: Folder) -> list[tuple[str, str, str]]:
+        """Write each frame's input; return the pseudopotentials to copy, once for all frames."""
+        configurations = self.inputs.configurations.configurations
+        parameters = self.inputs.parameters.get_dict()
+        copies: set[tuple[str, str, str]] = set()
+        folder.get_subfolder("pseudo", create=True)
+        for index in self.inputs.frames.get_list():
+            atoms = configurations[index].without_labels().to_atoms()[0]
+            text, pseudos = frame_input(
+                atoms,
+                parameters,
+                dict(self.inputs.pseudos),
+                self.inputs.get("kpoints"),
+                self.inputs.get("kpoints_rule"),
+            )
+            name = FRAME_FOLDER.format(index)
+            folder.get_subfolder(name, create=True)
+            with folder.open(f"{name}/{INPUT_FILE}", "w", encoding="utf-8") as handle:
+                handle.write(text)
+            copies.update((uuid, source, target.removeprefix("../")) for uuid, source, target in pseudos)
+        return sorted(copies)
+
+
+_ONE_CORE = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+
+
+def frame_input(
+    atoms: ase.Atoms,
+    parameters: dict[str, Any],
+    pseudos: dict[str, UpfData],
+    kpoints: orm.KpointsData | None,
+    kpoints_rule: orm.Dict | None,
+) -> tuple[str, list[tuple[str, str, str]]]:
+    """Write the input of pw.x for one frame as aiida-quantumespresso writes it.
+
+    Returns
+    -------
+    text
+        The input file.
+    copies
+        Pseudopotentials to copy: uuid, file in the node, file beside the frame's folder.
+    """
+    structure = frame_structure(atoms)
+    kinds = structure.get_kind_names()
+    return _FrameInput._generate_pwcp_inputdata(  # noqa: SLF001  its documented seam for subclasses
+        orm.Dict(parameters_for(parameters, kinds)),
+        {},
+        {kind: pseudos[kind] for kind in kinds},
+        structure,
+        frame_kpoints(structure, kpoints, kpoints_rule),
+    )
+
+
+def frame_structure(atoms: ase.Atoms) -> orm.StructureData:
+    """Return a frame as an unstored node, its atoms in their order, its kinds the elements."""
+    return orm.StructureData(ase=ase.Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=atoms.pbc))
+
+
+def frame_kpoints(
+    structure: orm.StructureData, kpoints: orm.KpointsData | None, rule: orm.Dict | None
+) -> orm.KpointsData:
+    """Return the k-points of a frame: those given, or a mesh with points at most a distance apart."""
+    if kpoints is not None:
+        return kpoints
+    content = rule.get_dict() if rule is not None else {}
+    reciprocal = 2 * np.pi * np.linalg.inv(np.array(structure.cell)).T
+    mesh = np.ceil(np.linalg.norm(reciprocal, axis=1) / content["distance"] - 1e-6).astype(int)
+    # Along an open direction there is nothing to sample.
+    mesh = np.where(structure.pbc, np.maximum(mesh, 1), 1)
+    offset = np.where(structure.pbc, content["offset"], 0.0)
+    node = orm.KpointsData()
+    node.set_kpoints_mesh(mesh.tolist(), offset=offset.tolist())
+    return node
+
+
+def parameters_for(parameters: dict[str, Any], kinds: list[str]) -> dict[str, Any]:
+    """Return the namelists with settings by element cut down to the elements that a frame has."""
+    return {
+        namelist: {
+            key: {kind: value[kind] for kind in kinds if kind in value} if isinstance(value, dict) else value
+            for key, value in content.items()
+        }
+        for namelist, content in parameters.items()
+    }

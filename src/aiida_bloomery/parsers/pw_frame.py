@@ -1,0 +1,135 @@
+"""Labels from one run of pw.x: energy, forces and stress in our units, or the reason why there are none."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import numpy as np
+from aiida_quantumespresso.calculations.pw import PwCalculation
+from aiida_quantumespresso.parsers.parse_raw.pw import parse_stdout
+from aiida_quantumespresso.parsers.parse_xml import parse as xml_module
+from aiida_quantumespresso.parsers.parse_xml.exceptions import XMLParseError, XMLUnsupportedFormatError
+from ase import units
+from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import NDArray
+
+EXIT_NO_XML = 303
+EXIT_BAD_XML = 321
+EXIT_INCOMPLETE = 312
+EXIT_NO_LABELS = 330
+EXIT_OUT_OF_TIME = 400
+EXIT_NOT_CONVERGED = 410
+
+
+@dataclass(frozen=True)
+class FrameLabels:
+    """What pw.x says of one frame.
+
+    Parameters
+    ----------
+    energy
+        In eV, the one that the forces are the gradient of: with smearing the free energy ``F = E - TS``, which pw.x
+        prints after the exclamation mark and writes to its XML as ``etot``.
+    forces
+        ``(n, 3)`` in eV/Å.
+    stress
+        ``(6,)`` in eV/Å^3, ASE's order and sign (pw.x's own sign is the opposite), or ``None`` if it was not asked for.
+    version
+        Of pw.x.
+    """
+
+    energy: float
+    forces: NDArray[np.float64]
+    stress: NDArray[np.float64] | None
+    version: str
+
+
+@dataclass(frozen=True)
+class FrameFailure:
+    """Why there are no labels: the status that `PwCalculation` gives to such an end, and one sentence."""
+
+    exit_code: int
+    reason: str
+
+
+def read_frame(xml: str | None, stdout: str | None, n_atoms: int) -> FrameLabels | FrameFailure:
+    """Read the XML of a run of pw.x; its text output says what went wrong.
+
+    Parameters
+    ----------
+    xml, stdout
+        Contents of ``data-file-schema.xml`` and of the text output; ``None`` where there is no such file.
+    n_atoms
+        Number of atoms that the frame has.
+    """
+    failure = _failure_in(stdout)
+    if failure is not None:
+        return failure
+    if xml is None:
+        return FrameFailure(EXIT_NO_XML, "pw.x left no XML file; read its output.")
+    try:
+        with _schemas_read_once():
+            parsed, _ = xml_module.parse_xml(io.StringIO(xml))
+    except (XMLParseError, XMLUnsupportedFormatError, ParseError, KeyError, TypeError, ValueError) as error:
+        return FrameFailure(EXIT_BAD_XML, f"the XML file of pw.x cannot be read ({error}).")
+    if not parsed.get("convergence_info", {}).get("scf_conv", {}).get("convergence_achieved", False):
+        return FrameFailure(EXIT_NOT_CONVERGED, "the electronic minimisation did not reach self-consistency.")
+    return _labels(parsed, n_atoms)
+
+
+def _labels(parsed: dict[str, Any], n_atoms: int) -> FrameLabels | FrameFailure:
+    trajectory = parsed["trajectory"]
+    for name in ("energy", "forces"):
+        if not trajectory.get(name):
+            return FrameFailure(EXIT_NO_LABELS, f"pw.x gave no {name}; set tprnfor and tstress in CONTROL.")
+    energy = float(trajectory["energy"][-1])
+    forces = np.asarray(trajectory["forces"][-1], dtype=float)
+    if forces.shape != (n_atoms, 3):
+        return FrameFailure(EXIT_NO_LABELS, f"pw.x gave forces on {len(forces)} atoms instead of {n_atoms}.")
+    stress = None
+    if trajectory.get("stress"):
+        stress = -full_3x3_to_voigt_6_stress(np.asarray(trajectory["stress"][-1], dtype=float)) * units.GPa
+    for name, value in (("energy", energy), ("forces", forces), ("stress", stress)):
+        if value is not None and not np.isfinite(value).all():
+            return FrameFailure(EXIT_NO_LABELS, f"the {name} that pw.x gave is not finite.")
+    return FrameLabels(energy, forces, stress, str(parsed["creator_version"]))
+
+
+def _failure_in(stdout: str | None) -> FrameFailure | None:
+    """What the text output says went wrong, in the words and by the numbers of `PwCalculation`."""
+    if not stdout:
+        return FrameFailure(EXIT_INCOMPLETE, "pw.x wrote no output: it did not start, or was ended at once.")
+    try:
+        _, logs = parse_stdout(stdout, {"CONTROL": {}, "SYSTEM": {}, "ELECTRONS": {}}, None, None)
+    except Exception as error:  # noqa: BLE001  a foreign parser on broken text: whatever it raises means the same
+        return FrameFailure(EXIT_INCOMPLETE, f"the output of pw.x cannot be read ({type(error).__name__}: {error}).")
+    known = PwCalculation.exit_codes
+    labels = [label for label in logs.error if isinstance(label, str) and label in known]
+    if not labels:
+        return None
+    # An output that ends early is a consequence; what else the output complains of is the cause.
+    labels.sort(key=lambda label: label == "ERROR_OUTPUT_STDOUT_INCOMPLETE")
+    code = known[labels[0]]
+    return FrameFailure(code.status, code.message[:1].lower() + code.message[1:])
+
+
+@contextmanager
+def _schemas_read_once() -> Iterator[None]:
+    """Keep the XML schema between frames: compiling it takes thirty times as long as reading a frame."""
+    original = xml_module.XMLSchema
+    xml_module.XMLSchema = _schema
+    try:
+        yield
+    finally:
+        xml_module.XMLSchema = original
+
+
+@cache
+def _schema(path: Any, original: Any = xml_module.XMLSchema) -> Any:
+    return original(path)

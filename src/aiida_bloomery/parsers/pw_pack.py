@@ -1,0 +1,179 @@
+"""Read what a pack left: labels of every frame that finished, and an entry in the ledger for every other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import ExitCode
+from aiida.parsers import Parser
+
+from aiida_bloomery.calculations.label_cache import FINGERPRINT_ATTRIBUTE, VERSION_ATTRIBUTE, fingerprint
+from aiida_bloomery.calculations.pw_pack import DEFAULT_PACK, FRAME_FOLDER, LOG_FILE, OUTPUT_FILE, XML_FILE
+from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
+from aiida_bloomery.parsers.pw_frame import EXIT_INCOMPLETE, EXIT_OUT_OF_TIME, FrameFailure, FrameLabels, read_frame
+from bloomery.configurations import Configurations
+
+_KILLED = 137
+_TIMED_OUT = (124, _KILLED)
+
+
+@dataclass
+class FrameLog:
+    """What the driver wrote of one frame: how often it started, how long it ran, and how it ended."""
+
+    starts: int = 0
+    seconds: float = 0.0
+    status: int | None = None
+    last_seconds: float = 0.0
+    _started: float = 0.0
+
+    def start(self, time: float) -> None:
+        """Take note of a start."""
+        self.starts += 1
+        self.status = None
+        self._started = time
+
+    def end(self, time: float, status: int) -> None:
+        """Take note of an end."""
+        self.status = status
+        self.last_seconds = time - self._started if self.starts else 0.0
+        self.seconds += self.last_seconds
+
+
+def read_log(text: str) -> dict[str, FrameLog]:
+    """Read the driver's log: lines of folder, ``start`` or ``end``, seconds since the epoch, exit status."""
+    frames: dict[str, FrameLog] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 3 or words[1] not in {"start", "end"}:
+            continue  # a line that the job was killed over
+        frame = frames.setdefault(words[0], FrameLog())
+        if words[1] == "start":
+            frame.start(float(words[2]))
+        elif len(words) == 4:
+            frame.end(float(words[2]), int(words[3]))
+    return frames
+
+
+def labelled_frames(
+    source: ConfigurationsData, labels: Mapping[int, FrameLabels], job: Mapping[int, str], folder: Mapping[int, str]
+) -> Configurations:
+    """Frames of a node with the labels that were found, and with where they are from.
+
+    Parameters
+    ----------
+    labels, job, folder
+        By index of the frame: labels, UUID of the calculation that gave them, and folder in which its input is.
+    """
+    indices = sorted(labels)
+    frames = source.configurations[indices].without_labels()
+    stresses = [labels[index].stress for index in indices]
+    labelled = frames.with_labels(
+        energy=[labels[index].energy for index in indices],
+        forces=np.concatenate([labels[index].forces for index in indices]),
+        stress=[np.zeros(6) if stress is None else stress for stress in stresses],
+        masks={"stress": [stress is not None for stress in stresses]},
+    ).with_info(
+        label_uuid=[job[index] for index in indices],
+        label_folder=[folder[index] for index in indices],
+    )
+    return with_parents(labelled, source, indices)
+
+
+class PwPackParser(Parser):
+    """Parser of `PwPackCalculation`."""
+
+    def parse(self, **_: Any) -> ExitCode | None:
+        """Attach the labelled frames and the ledger."""
+        names = set(self.retrieved.base.repository.list_object_names())
+        log = read_log(self.retrieved.base.repository.get_object_content(LOG_FILE)) if LOG_FILE in names else {}
+        source: ConfigurationsData = self.node.inputs.configurations
+        frames = self.node.inputs.frames.get_list()
+        counts, hashes = source.configurations.counts, source.hashes
+        labels: dict[int, FrameLabels] = {}
+        entries = []
+        for index in frames:
+            outcome, result = self._read(index, log.get(FRAME_FOLDER.format(index)), int(counts[index]))
+            if isinstance(result, FrameLabels):
+                labels[index] = result
+            frame_log = log.get(FRAME_FOLDER.format(index), FrameLog())
+            entries.append(
+                {
+                    "frame": index,
+                    "hash": hashes[index],
+                    "outcome": outcome,
+                    "attempts": frame_log.starts,
+                    "seconds": round(frame_log.seconds, 3),
+                    "exit_code": result.exit_code if isinstance(result, FrameFailure) else 0,
+                    "reason": result.reason if isinstance(result, FrameFailure) else "",
+                    "job": self.node.uuid,
+                }
+            )
+        versions = sorted({label.version for label in labels.values()})
+        self.out("ledger", orm.Dict({"entries": entries, "versions": {"pw.x": ", ".join(versions)}}))
+        if labels:
+            self.out("labelled", self._labelled(source, labels, versions))
+        return self._conclude([entry["outcome"] for entry in entries], is_empty=not names)
+
+    def _read(self, index: int, log: FrameLog | None, n_atoms: int) -> tuple[str, FrameLabels | FrameFailure | None]:
+        """Outcome of one frame, and its labels or the reason why it has none."""
+        if log is None or not log.starts:
+            return "not_started", None
+        limit = (DEFAULT_PACK | self.node.inputs.pack.get_dict())["frame_timeout_s"]
+        if log.status in _TIMED_OUT and log.last_seconds >= limit:
+            return "failed", FrameFailure(
+                EXIT_OUT_OF_TIME, f"pw.x was ended after the {limit} s that a frame may take."
+            )
+        if log.status is None:
+            return "interrupted", None
+        if log.status == _KILLED:
+            return "failed", FrameFailure(EXIT_INCOMPLETE, "pw.x was killed, most likely for want of memory.")
+        folder = FRAME_FOLDER.format(index)
+        result = read_frame(self._content(f"{folder}/{XML_FILE}"), self._content(f"{folder}/{OUTPUT_FILE}"), n_atoms)
+        return ("labelled" if isinstance(result, FrameLabels) else "failed"), result
+
+    def _content(self, path: str) -> str | None:
+        try:
+            return str(self.retrieved.base.repository.get_object_content(path))
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+
+    def _labelled(
+        self, source: ConfigurationsData, labels: dict[int, FrameLabels], versions: list[str]
+    ) -> ConfigurationsData:
+        node = ConfigurationsData(
+            labelled_frames(
+                source,
+                labels,
+                dict.fromkeys(labels, str(self.node.uuid)),
+                {index: FRAME_FOLDER.format(index) for index in labels},
+            )
+        )
+        inputs = self.node.inputs
+        node.base.attributes.set(
+            FINGERPRINT_ATTRIBUTE,
+            fingerprint(
+                inputs.code,
+                dict(inputs.pseudos),
+                inputs.parameters,
+                inputs.kpoints if "kpoints" in inputs else None,
+                inputs.kpoints_rule if "kpoints_rule" in inputs else None,
+            ),
+        )
+        node.base.attributes.set(VERSION_ATTRIBUTE, f"pw.x {', '.join(versions)}")
+        return node
+
+    def _conclude(self, outcomes: list[str], *, is_empty: bool) -> ExitCode | None:
+        left = sum(outcome in {"not_started", "interrupted"} for outcome in outcomes)
+        failed = outcomes.count("failed")
+        if is_empty and left == len(outcomes):
+            return self.exit_codes.ERROR_NOTHING_RETRIEVED
+        if left:
+            return self.exit_codes.ERROR_INTERRUPTED.format(left=left, total=len(outcomes))
+        if failed:
+            return self.exit_codes.ERROR_FRAMES_FAILED.format(failed=failed, total=len(outcomes))
+        return None

@@ -1,0 +1,1 @@
+"""Workchains that give configurations their reference values, one per method."""

@@ -1,0 +1,87 @@
+"""What a labelling workchain is: configurations go in; labelled ones and a ledger of every frame come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessSpec, WorkChain
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.configurations import Configurations
+
+
+def validate_share(node: orm.Float | None, _: Any) -> str | None:
+    """Check that a share lies between 0 and 1."""
+    if node is None or 0 <= node.value <= 1:
+        return None
+    return f"max_failed_share: must lie between 0 and 1, got {node.value}."
+
+
+class LabellingWorkChain(WorkChain):
+    """Give every frame its reference values, or an entry in the ledger that says why it has none.
+
+    Subclasses add their own inputs and the outline, and end with `conclude`.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare the inputs, outputs and exit codes that all labelling workchains share."""
+        super().define(spec)
+        spec.input("configurations", valid_type=ConfigurationsData, help="The frames to label.")
+        spec.input(
+            "isolated_atoms",
+            valid_type=orm.Bool,
+            default=lambda: orm.Bool(False),
+            help="Whether each frame is an atom alone in a box.",
+        )
+        spec.input(
+            "max_failed_share",
+            valid_type=orm.Float,
+            default=lambda: orm.Float(0.5),
+            validator=validate_share,
+            help="Which share of the frames may fail before the batch counts as failed.",
+        )
+        spec.output(
+            "labelled",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="The frames that have labels, in the order of `configurations`, which are their parents.",
+        )
+        spec.output("ledger", valid_type=orm.Dict, required=False, help="`entries`: what happened to every frame.")
+        spec.exit_code(
+            450,
+            "ERROR_TOO_MANY_FAILED",
+            message="{failed} of {total} frames could not be labelled, more than may fail; the first, frame {frame}: "
+            "{reason} Read the ledger, mend the labeller's settings or the frames, and submit again: labels that exist "
+            "are not computed twice.",
+        )
+
+    @classmethod
+    def check(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> str | None:  # noqa: ARG003
+        """Return one sentence if frames like these cannot be labelled with these inputs, before anything runs.
+
+        Parameters
+        ----------
+        configurations
+            Frames, or the structures that frames will be made from.
+        inputs
+            Inputs of this workchain, as far as they are known.
+        """
+        return None
+
+    def conclude(self, ledger: orm.Dict, labelled: ConfigurationsData | None) -> ExitCode | None:
+        """Attach the outputs, and say whether too many frames failed."""
+        self.out("ledger", ledger)
+        if labelled is not None:
+            self.out("labelled", labelled)
+        entries = ledger["entries"]
+        failed = [entry for entry in entries if entry["outcome"] == "failed"]
+        if failed:
+            self.report(f"{len(failed)} of {len(entries)} frames have no label: {failed[0]['reason']}")
+        if len(failed) > self.inputs.max_failed_share.value * len(entries):
+            return self.exit_codes.ERROR_TOO_MANY_FAILED.format(
+                failed=len(failed), total=len(entries), frame=failed[0]["frame"], reason=failed[0]["reason"]
+            )
+        return None

@@ -1,0 +1,65 @@
+"""Sharing frames out among jobs, and cores among frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiida import orm
+
+from aiida_bloomery.calculations.job_script import CORES_PROPERTY
+
+
+def share_out(frames: Sequence[int], costs: Sequence[float], size: int) -> list[list[int]]:
+    """Share frames out among as few packs of at most ``size`` as can be, of about equal cost.
+
+    Parameters
+    ----------
+    frames
+        Indices of the frames.
+    costs
+        What each of them costs, in any unit.
+
+    Returns
+    -------
+    list
+        The frames of each pack, in their own order.
+    """
+    n_packs = math.ceil(len(frames) / size)
+    packs: list[list[int]] = [[] for _ in range(n_packs)]
+    loads = [0.0] * n_packs
+    # Longest first, each to the pack with the least to do: within 4/3 of the best (Graham 1969).
+    for cost, frame in sorted(zip(costs, frames, strict=True), key=lambda pair: (-pair[0], pair[1])):
+        open_packs = [pack for pack in range(n_packs) if len(packs[pack]) < size]
+        lightest = min(open_packs, key=lambda pack: (loads[pack], pack))
+        packs[lightest].append(frame)
+        loads[lightest] += cost
+    return [sorted(pack) for pack in packs]
+
+
+def frame_cores(options: Mapping[str, Any]) -> int:
+    """Cores that one frame uses."""
+    resources = options.get("resources", {})
+    processes = resources.get("tot_num_mpiprocs") or (
+        resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1)
+    )
+    return int(processes) * int(resources.get("num_cores_per_mpiproc", 1))
+
+
+def default_concurrency(computer: orm.Computer, options: Mapping[str, Any]) -> int:
+    """How many frames run at a time unless it is said: as many as a computer without a queue has cores for."""
+    total = computer.get_property(CORES_PROPERTY, None) if computer is not None else None
+    return max(1, int(total) // frame_cores(options)) if total else 1
+
+
+def pack_options(options: Mapping[str, Any], concurrency: int) -> dict[str, Any]:
+    """Scheduler options of a pack, from those of one frame: room for several frames beside each other.
+
+    A scheduler then sees more cores per process, while mpirun still starts the processes of one frame.
+    """
+    resources = dict(options.get("resources", {}))
+    cores = int(resources.get("num_cores_per_mpiproc", 1)) * concurrency
+    if cores > 1:
+        resources["num_cores_per_mpiproc"] = cores
+    return {**options, "resources": resources}

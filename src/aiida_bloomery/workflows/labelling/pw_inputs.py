@@ -1,0 +1,169 @@
+"""Inputs of pw.x from a protocol, and what can be seen to be wrong with them before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida_pseudo.data.pseudo.upf import UpfData
+from aiida_pseudo.groups.family import PseudoPotentialFamily
+from aiida_pseudo.groups.mixins import RecommendedCutoffMixin
+
+from aiida_bloomery.workflows.labelling.packing import default_concurrency
+from aiida_bloomery.workflows.protocols import merge, protocol_inputs
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
+
+BLOCKED = {
+    "CONTROL": ("pseudo_dir", "outdir", "prefix"),
+    "SYSTEM": ("celldm", "nat", "ntyp", "a", "b", "c", "cosab", "cosac", "cosbc"),
+}
+"""Keys of the namelists that are written for the user."""
+
+
+def pw_inputs(
+    code: orm.AbstractCode,
+    elements: list[str],
+    protocol: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    name: str = "labelling.quantumespresso",
+    pseudos: str | Mapping[str, UpfData] | None = None,
+    kpoints: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the namespace `pw` and the other inputs of a protocol, as nodes.
+
+    Raises
+    ------
+    InputError
+        If an element has no pseudopotential, there is no such family, or no cutoff is known.
+    """
+    inputs = protocol_inputs(name, protocol, overrides)
+    if kpoints is not None:
+        inputs["kpoints"] = dict(kpoints)
+    settings = merge(inputs["options"], options or {})
+    nodes, cutoffs = resolve_pseudos(pseudos, elements)
+    inputs["parameters"] = merge({"SYSTEM": cutoffs}, inputs["parameters"])
+    message = check_parameters(inputs["parameters"])
+    if message:
+        raise InputError(message)
+    pack = {"concurrency": default_concurrency(code.computer, settings), **inputs["pack"]}
+    pw = {
+        "code": code,
+        "parameters": orm.Dict(inputs["parameters"]),
+        "pseudos": nodes,
+        "options": orm.Dict(settings),
+        "pack": orm.Dict(pack),
+        **kpoints_input(inputs["kpoints"]),
+    }
+    return {"pw": pw, "max_failed_share": orm.Float(inputs["max_failed_share"])}
+
+
+def kpoints_input(kpoints: Mapping[str, Any]) -> dict[str, orm.Data]:
+    """Return `kpoints` or `kpoints_rule` as a node.
+
+    Raises
+    ------
+    InputError
+        If there is neither a mesh nor a distance.
+    """
+    offset = [float(value) for value in kpoints.get("offset", (0.0, 0.0, 0.0))]
+    if kpoints.get("mesh"):
+        node = orm.KpointsData()
+        node.set_kpoints_mesh([int(value) for value in kpoints["mesh"]], offset=offset)
+        return {"kpoints": node}
+    if kpoints.get("distance"):
+        return {"kpoints_rule": orm.Dict({"distance": float(kpoints["distance"]), "offset": offset})}
+    raise InputError("kpoints: give `mesh`, three numbers, or `distance` in 1/Å, and an `offset` if it is not zero.")
+
+
+def resolve_pseudos(
+    pseudos: str | Mapping[str, UpfData] | None, elements: list[str]
+) -> tuple[dict[str, UpfData], dict[str, float]]:
+    """Return a pseudopotential for each element, and the cutoffs in Ry that their family recommends.
+
+    Raises
+    ------
+    InputError
+        If there is no such family, or it lacks an element.
+    """
+    if isinstance(pseudos, Mapping):
+        missing = sorted(set(elements) - set(pseudos))
+        if missing:
+            raise InputError(f"pseudos.{missing[0]}: is missing; give a pseudopotential for this element.")
+        return dict(pseudos), {}
+    family = _family(pseudos)
+    try:
+        nodes = family.get_pseudos(elements=tuple(elements)) if elements else {}
+    except ValueError as error:
+        raise InputError(
+            f"pseudos: family {family.label!r} does not cover {', '.join(elements)} ({error}); choose another family, "
+            "or give `pseudos` by element."
+        ) from error
+    if not elements or not isinstance(family, RecommendedCutoffMixin):
+        return nodes, {}
+    try:
+        low, high = family.get_recommended_cutoffs(elements=tuple(elements), unit="Ry")
+    except ValueError:  # a family whose cutoffs nobody has set
+        return nodes, {}
+    return nodes, {"ecutwfc": float(low), "ecutrho": float(high)}
+
+
+def _family(label: str | None) -> PseudoPotentialFamily:
+    query = orm.QueryBuilder().append(PseudoPotentialFamily, filters={"label": label} if label is not None else {})
+    families = query.all(flat=True)
+    if len(families) == 1:
+        return families[0]
+    if families:
+        raise InputError(
+            f"pseudos: there are {len(families)} families{'' if label is None else f' called {label!r}'}; name one of "
+            f"{', '.join(sorted({family.label for family in families}))}."
+        )
+    if label is None:
+        raise InputError("pseudos: no pseudopotential family is installed; run `aiida-bloomery setup`.")
+    raise InputError(f"pseudos: there is no family {label!r}; see `aiida-pseudo list` for those that are installed.")
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> str | None:
+    """Return one sentence about the first thing wrong with the namelists."""
+    for namelist, content in parameters.items():
+        if not isinstance(content, Mapping) or namelist != namelist.upper():
+            return f"parameters.{namelist}: must be the name of a namelist in capitals, with its keys below it."
+        for key in content:
+            if key in BLOCKED.get(namelist, ()) or key.startswith("celldm"):
+                return f"parameters.{namelist}.{key}: is set for you; remove it."
+    if "ecutwfc" not in parameters.get("SYSTEM", {}):
+        return "parameters.SYSTEM.ecutwfc: is missing; give the cutoff in Ry, or choose a family that recommends one."
+    calculation = parameters.get("CONTROL", {}).get("calculation", "scf")
+    if calculation != "scf":
+        return f"parameters.CONTROL.calculation: a label is an `scf` calculation, got {calculation!r}."
+    if not parameters.get("CONTROL", {}).get("tprnfor", False):
+        return "parameters.CONTROL.tprnfor: must be true, or there will be no forces."
+    return None
+
+
+def check_frames(
+    configurations: Configurations, pseudos: set[str], parameters: Mapping[str, Any], *, isolated_atoms: bool = False
+) -> str | None:
+    """Return one sentence about the first frame that pw.x cannot take with these settings."""
+    missing = [element for element in configurations.elements if element not in pseudos]
+    if missing:
+        return f"pseudos.{missing[0]}: is missing; add a pseudopotential for this element."
+    empty = np.flatnonzero(configurations.counts == 0)
+    if len(empty):
+        return f"configurations: frame {empty[0]} holds no atom; remove it."
+    flat = np.flatnonzero(configurations.volumes < 1e-3)
+    if len(flat):
+        return f"configurations: frame {flat[0]} has no cell, or one without volume; pw.x needs a cell."
+    if isolated_atoms or "assume_isolated" in parameters.get("SYSTEM", {}):
+        return None
+    open_ = np.flatnonzero(~configurations.pbc.all(axis=1))
+    if len(open_):
+        return (
+            f"configurations: frame {open_[0]} is not periodic along all three cell vectors, as pw.x takes it to be; "
+            "set its pbc, or `assume_isolated` in SYSTEM."
+        )
+    return None
