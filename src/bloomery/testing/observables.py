@@ -1,0 +1,44 @@
+"""What every observable must do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential
+from bloomery.observables.contract import Observable
+
+
+def check_observable(observable: Observable, potential: Potential | None, frames: Configurations) -> None:
+    """Check that an observation is plain, has units, is reproducible and leaves its input alone."""
+    before = frames.digest()
+    observation = observable.observe(potential, frames, seed=2)
+    assert frames.digest() == before, "the frames were changed"
+    assert observation.summary
+    json.dumps(observation.summary, allow_nan=False)
+    numbers = list(_numbers(observation.summary))
+    assert numbers, "nothing was measured"
+    for measured in numbers:
+        assert isinstance(measured["value"], float)
+        assert isinstance(measured["unit"], str)
+        if "lower" in measured:
+            assert measured["lower"] <= measured["upper"]
+    assert set(observation.arrays) <= set(observation.units), "every array needs a unit"
+    assert all(array.dtype.kind in "biufU" for array in observation.arrays.values()), "arrays are plain"
+    again = observable.observe(potential, frames, seed=2)
+    assert again.summary == observation.summary, "the same seed gave other numbers"
+    assert all(np.array_equal(array, again.arrays[name]) for name, array in observation.arrays.items())
+
+
+def _numbers(summary: Any) -> Any:
+    if isinstance(summary, dict):
+        if {"value", "unit"} <= set(summary):
+            yield summary
+            return
+        summary = list(summary.values())
+    if isinstance(summary, list):
+        for value in summary:
+            yield from _numbers(value)

@@ -1,0 +1,56 @@
+"""What every sampler must do."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential
+from bloomery.samplers.contract import ORIGIN_KEYS, Sampler, SamplerReport
+
+
+def check_sampler(
+    sampler: Sampler, start: Configurations, *, potential: Potential | None = None, scale: float | None = 0.1
+) -> None:
+    """Check that a sampler is reproducible, says where frames come from, and keeps to its plan.
+
+    Parameters
+    ----------
+    start
+        Two starting structures or more, of different content.
+    potential
+        For samplers that need one.
+    """
+    before = start.digest()
+    frames, report = sampler.sample(start, potential=potential, seed=1, scale=scale)
+    assert start.digest() == before, "the starting configurations were changed"
+    assert len(frames), "no frame was made, so nothing can be checked"
+    check_origins(frames, len(start))
+    _check_report(report)
+    again, _ = sampler.sample(start, potential=potential, seed=1, scale=scale)
+    assert again.digest() == frames.digest(), "the same seed gave other frames"
+    assert len(frames) <= sampler.plan(len(start))["frames"], "more frames than planned"
+    assert set(sampler.plan(len(start))) == {"frames", "md_steps"}
+    order = np.arange(len(start))[::-1]
+    turned, _ = sampler.sample(start[order], potential=potential, seed=1, scale=scale)
+    assert Counter(turned.hashes()) == Counter(frames.hashes()), "the order of the starting structures has a say"
+
+
+def check_origins(frames: Configurations, n_start: int) -> None:
+    """Check the arrays of `ORIGIN_KEYS`: all there, of their types, blocks inside of trajectories."""
+    kinds = {key: frames.info[key].dtype.kind for key in ORIGIN_KEYS}
+    expected = dict.fromkeys(("start", "trajectory", "step", "block"), "i")
+    expected |= {"temperature": "f", "disagreement": "f", "stop_reason": "U"}
+    assert kinds == expected, f"types of the origin arrays: {kinds}"
+    assert ((frames.info["start"] >= -1) & (frames.info["start"] < n_start)).all(), "start is not an index of the start"
+    pairs = set(zip(frames.info["block"].tolist(), frames.info["trajectory"].tolist(), strict=True))
+    assert len(pairs) == len(set(frames.info["block"].tolist())), "a block belongs to two trajectories"
+    assert np.isfinite(frames.positions).all()
+    assert np.isfinite(frames.cells).all()
+
+
+def _check_report(report: SamplerReport) -> None:
+    json.dumps({"numbers": report.numbers, "trajectories": report.trajectories}, allow_nan=False)

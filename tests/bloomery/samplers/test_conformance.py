@@ -1,0 +1,25 @@
+"""Every registered sampler passes the conformance suite."""
+
+from typing import Any
+
+import pytest
+
+from bloomery.configurations import Configurations
+from bloomery.plugins import load_plugin, registered
+from bloomery.testing.potentials import TeacherCommittee
+from bloomery.testing.samplers import check_sampler
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "from_file": {"max_frames": 1},
+    "md": {"temperatures": [300, 900], "steps": 20, "interval": 5, "block_steps": 10, "max_relative_disagreement": 2},
+    "rattle_strain": {"frames": 3, "strain": [-0.05, 0.02], "rattle": [0.01, 0.1]},
+    "reference_md": {"calculator": "stillinger_weber", "steps": 10, "interval": 3, "strains": [0, 0.02]},
+}
+
+
+@pytest.mark.parametrize("name", registered("samplers"))
+def test_every_sampler_conforms(name: str, silicon: Configurations, committee: TeacherCommittee) -> None:
+    plugin = load_plugin("samplers", name)
+    assert plugin.name == name
+    sampler = plugin.make(**SETTINGS[name])
+    check_sampler(sampler, silicon, potential=committee if sampler.needs_potential else None)

@@ -1,0 +1,216 @@
+"""Molecular dynamics: the ensemble, the brakes, and what is kept."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
+from bloomery.prediction import Prediction
+from bloomery.samplers.dynamics import DynamicsSettings
+from bloomery.samplers.md import MolecularDynamics
+from bloomery.samplers.reference_md import ReferenceMolecularDynamics
+from bloomery.testing.potentials import TeacherCommittee
+
+
+class Scripted(TeacherCommittee):
+    """Does as the teacher until a given evaluation, then something absurd."""
+
+    def __init__(self, at: int, what: str) -> None:
+        super().__init__(members=2, spread=0.0)
+        self.at, self.what, self.calls = at, what, 0
+
+    def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
+        """Count evaluations."""
+        self.calls += 1
+        prediction = super().predict(configurations, stress=stress)
+        if self.calls <= self.at:
+            return prediction
+        if self.what == "raise":
+            raise RuntimeError("the machine is on fire")
+        forces: NDArray[np.float64] = prediction.forces.copy()
+        if self.what == "nan":
+            forces[:] = np.nan
+        if self.what == "kick":
+            forces[:, 0, 0] += 3e3
+        if self.what == "disagree":
+            forces[0, 1] += 1.0  # of two members: a standard deviation of 1/sqrt(2) in each component
+        return Prediction(prediction.counts, prediction.energies, forces, prediction.stresses)
+
+
+def test_the_mean_temperature_is_the_target() -> None:
+    start = Configurations.from_atoms([bulk("Si", cubic=True)])
+    sampler = ReferenceMolecularDynamics.make(
+        calculator="stillinger_weber", temperatures=[600], steps=1500, interval=1500, timestep_fs=2, friction=0.05
+    )
+    _, report = sampler.sample(start, seed=11)
+    # 21 degrees of freedom: one reading scatters by 31 %, 3 ps with a memory of about 20 fs by some 3 %.
+    assert report.trajectories[0]["mean_temperature"] == pytest.approx(600, rel=0.1)
+
+
+def test_the_trajectory_is_that_of_ase(silicon: Configurations, committee: TeacherCommittee) -> None:
+    from ase import units
+    from ase.constraints import FixCom
+    from ase.md.langevin import Langevin
+
+    from bloomery.samplers.dynamics import trajectories
+
+    settings = MolecularDynamics.make(steps=7, interval=7, temperatures=[500]).settings
+    frames, _ = MolecularDynamics(settings).sample(silicon[[1]], potential=committee, seed=3)
+    prepared = trajectories(silicon[[1]], settings, 3, "md")[0]
+    atoms, generator = prepared.atoms, np.random.default_rng(prepared.seed)
+    masses = atoms.get_masses()[:, None]
+    momenta = generator.normal(size=(8, 3)) * np.sqrt(masses * units.kB * 500)
+    atoms.set_momenta(momenta - momenta.mean(axis=0))
+    atoms.set_constraint(FixCom())
+    atoms.calc = committee.calculator()
+    dynamics = Langevin(
+        atoms, 1.0 * units.fs, temperature_K=500, friction=0.02 / units.fs, rng=generator, fixcm=False
+    )
+    dynamics.run(7)
+    np.testing.assert_allclose(frames.positions, atoms.positions, atol=1e-10)
+
+
+def test_frames_carry_the_disagreement_that_drove_them(silicon: Configurations, committee: TeacherCommittee) -> None:
+    frames, _ = MolecularDynamics.make(steps=20, interval=4).sample(silicon, potential=committee)
+    np.testing.assert_allclose(frames.info["disagreement"], committee.predict(frames).disagreement, rtol=1e-10)
+    assert frames.info["step"].tolist() == [4, 8, 12, 16, 20] * 2
+    assert set(frames.info["stop_reason"]) == {"completed"}
+
+
+def test_disagreement_stops_a_trajectory_only_after_patience(primitive: Configurations) -> None:
+    sampler = MolecularDynamics.make(steps=30, interval=10, max_disagreement=0.5, patience=4, supercell=(2, 1, 1))
+    frames, report = sampler.sample(primitive, potential=Scripted(at=8, what="disagree"))
+    # Evaluation 9 is that of step 8: steps 8, 9, 10 and 11 are above the limit.
+    entry = report.trajectories[0]
+    assert entry["stop_reason"] == "step 11: disagreement of 0.707 eV/Å, above 0.500 eV/Å for 4 steps"
+    assert frames.info["step"].tolist() == [10, 11]
+    assert report.numbers["stopped"] == 1
+
+
+def test_a_limit_relative_to_the_scale(primitive: Configurations) -> None:
+    settings: dict[str, Any] = {"steps": 6, "interval": 3, "max_relative_disagreement": 3, "patience": 1}
+    for scale, stopped in ((0.2, 1), (0.3, 0)):
+        _, report = MolecularDynamics.make(**settings).sample(
+            primitive, potential=Scripted(at=2, what="disagree"), scale=scale
+        )
+        assert report.numbers["stopped"] == stopped
+    with pytest.raises(InputError, match=r"max_relative_disagreement.*not known"):
+        MolecularDynamics.make(**settings).sample(primitive, potential=Scripted(at=2, what="disagree"))
+    brake = MolecularDynamics.make(max_disagreement=0.4, **settings).settings.brake(0.1)
+    assert brake is not None
+    assert brake.limit == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason", "last_step"),
+    [
+        ("nan", "step 5: a force or position is not finite", 4),
+        # The kick of evaluation 6, step 5, shows in the momenta at once.
+        ("kick", "step 5: the temperature of", 4),
+        ("raise", "failed after 4 steps: RuntimeError: the machine is on fire", 3),
+    ],
+)
+def test_absurd_frames_are_not_kept_but_the_last_sane_one_is(
+    silicon: Configurations, what: str, reason: str, last_step: int
+) -> None:
+    sampler = MolecularDynamics.make(steps=12, interval=3)
+    frames, report = sampler.sample(silicon[[0]], potential=Scripted(at=5, what=what))
+    assert report.trajectories[0]["stop_reason"].startswith(reason)
+    assert frames.info["step"].tolist()[-1] == last_step
+    assert np.isfinite(frames.positions).all()
+
+
+def test_atoms_too_close_stop_a_trajectory(silicon: Configurations, committee: TeacherCommittee) -> None:
+    # The crystal's bonds of 2.35 Å soon become shorter than 2.3 Å at 900 K.
+    sampler = MolecularDynamics.make(steps=200, interval=50, temperatures=[900], min_distance=2.3)
+    frames, report = sampler.sample(silicon[[0]], potential=committee)
+    assert "Å apart, less than 2.30 Å" in report.trajectories[0]["stop_reason"]
+    distances = [atoms.get_all_distances(mic=True)[~np.eye(8, dtype=bool)].min() for atoms in frames.to_atoms()]
+    assert len(distances) == 1
+    assert distances[0] >= 2.3
+
+
+def test_one_failing_trajectory_does_not_lose_the_others(silicon: Configurations) -> None:
+    sampler = MolecularDynamics.make(steps=4, interval=2, temperatures=[300])
+    potential = Scripted(at=7, what="raise")
+    frames, report = sampler.sample(silicon, potential=potential)
+    assert [entry["stop_reason"].split(" ")[0] for entry in report.trajectories] == ["completed", "failed"]
+    assert set(frames.info["trajectory"]) == {0}
+
+
+def test_more_structures_and_temperatures_do_not_change_a_trajectory(
+    silicon: Configurations, committee: TeacherCommittee
+) -> None:
+    alone, _ = MolecularDynamics.make(steps=5, interval=5, temperatures=[700]).sample(silicon[[1]], potential=committee)
+    among, _ = MolecularDynamics.make(steps=5, interval=5, temperatures=[300, 700]).sample(silicon, potential=committee)
+    assert alone.hashes()[0] == among.hashes()[3]
+
+
+def test_equal_structures_take_different_paths(silicon: Configurations, committee: TeacherCommittee) -> None:
+    frames, _ = MolecularDynamics.make(steps=5, interval=5).sample(silicon[[0, 0]], potential=committee)
+    assert len(set(frames.hashes())) == 2
+
+
+def test_blocks_and_equilibration(primitive: Configurations, committee: TeacherCommittee) -> None:
+    sampler = MolecularDynamics.make(
+        steps=20, interval=2, equilibration=6, block_steps=10, temperatures=[300, 400], strains=[0, 0.01]
+    )
+    frames, _ = sampler.sample(primitive, potential=committee)
+    first = frames[frames.info["trajectory"] == 0]
+    assert first.info["step"].tolist() == [6, 8, 10, 12, 14, 16, 18, 20]
+    assert first.info["block"].tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
+    assert len(set(frames.info["block"])) == 8
+    assert sampler.plan(1) == {"frames": 36, "md_steps": 80}
+
+
+def test_thinning_keeps_the_frames_at_which_trajectories_stopped(silicon: Configurations) -> None:
+    sampler = MolecularDynamics.make(steps=60, interval=2, max_frames=5, max_disagreement=0.5, patience=3)
+    frames, _ = sampler.sample(silicon, potential=Scripted(at=40, what="disagree"))
+    assert len(frames) == 5
+    stops = [reason.split(":")[0].removeprefix("step ") for reason in frames.info["stop_reason"]]
+    assert sum(str(step) == stop for step, stop in zip(frames.info["step"], stops, strict=True)) == 2
+
+
+def test_a_time_step_too_long_for_the_lightest_atom_is_refused(committee: TeacherCommittee) -> None:
+    water = Configurations.from_atoms([molecule("H2O", cell=[8] * 3, pbc=True)])
+    sampler = ReferenceMolecularDynamics.make(calculator="emt", timestep_fs=1.5)
+    with pytest.raises(InputError, match=r"timestep_fs: 1.5 fs is too long for H; take at most 1.1 fs"):
+        sampler.sample(water)
+
+
+def test_md_without_a_potential_is_refused(silicon: Configurations, committee: TeacherCommittee) -> None:
+    with pytest.raises(InputError, match="needs a potential"):
+        MolecularDynamics.make().sample(silicon)
+    copper = Configurations.from_atoms([bulk("Cu")])
+    with pytest.raises(InputError, match="frame 0 holds Cu"):
+        MolecularDynamics.make().sample(copper, potential=committee)
+
+
+def test_settings_that_keep_no_frame_are_refused() -> None:
+    with pytest.raises(InputError, match="no frame would be kept"):
+        MolecularDynamics.make(steps=5, interval=10)
+
+
+def test_reference_md_labels_are_those_of_the_calculator(silicon: Configurations) -> None:
+    sampler = ReferenceMolecularDynamics.make(calculator="stillinger_weber", steps=6, interval=3, strains=[0.02])
+    frames, _ = sampler.sample(silicon)
+    again = TeacherCommittee(members=1, spread=0.0).evaluate(frames.without_labels())
+    for name in ("energy", "forces", "stress"):
+        assert frames.has(name).all()
+        np.testing.assert_allclose(frames.label(name)[0], again.label(name)[0], atol=1e-10)
+
+
+def test_a_single_atom_moves() -> None:
+    argon = Configurations.from_atoms([bulk("Ar", "fcc", a=5.3)])
+    frames, _ = ReferenceMolecularDynamics.make(calculator="lj", steps=5, interval=5).sample(argon)
+    assert len(frames) == 1
+    assert abs(frames.positions).max() > 0
+
+
+def test_the_plan_counts_every_frame() -> None:
+    settings = DynamicsSettings(steps=100, interval=10, temperatures=[300, 600], strains=[0.0, 0.01, -0.01])
+    assert settings.plan(2) == {"frames": 12 * 11, "md_steps": 1200}
