@@ -96,6 +96,12 @@ stamp_of() {
     { cat "$project/constraints.txt" "$project/pyproject.toml"; echo "$1 $venv $project"; } | cksum
 }
 
+pip_install() {
+    "$venv/bin/pip" install -q --disable-pip-version-check "$@" >"$log" 2>&1 </dev/null && return
+    grep -v '^WARNING' "$log" | tail -n 20 >&2
+    return 1
+}
+
 make_environment() {
     local extra=$1 stamp="$venv/.bloomery-$1" python
     log=$(mktemp)
@@ -111,10 +117,10 @@ make_environment() {
     fi
     say "Installing the dependencies (the first time takes minutes)"
     # torch first and by its pin: a later resolution would take any build of it.
-    "$venv/bin/pip" install -q "$torch_pin" </dev/null ||
+    pip_install "$torch_pin" ||
         fail "pip could not install $torch_pin; a build for CPUs alone is smaller: point PIP_FIND_LINKS or" \
             "PIP_EXTRA_INDEX_URL to one and run this again."
-    "$venv/bin/pip" install -q -c "$project/constraints.txt" -e "$project[$extra]" </dev/null ||
-        fail "pip could not install the dependencies; see above, then run this again."
+    pip_install -c "$project/constraints.txt" -e "$project[$extra]" ||
+        fail "pip could not install the dependencies; mend what it says, then run this again."
     stamp_of "$extra" >"$stamp"
 }

@@ -166,6 +166,48 @@ def has_task(pk: int) -> bool:
     return any(pk in tasks for tasks in _tasks())
 
 
+def revive_lost(campaign: int) -> list[str]:
+    """Give processes of a campaign a task again that have lost it, or never got one: their submitter was killed.
+
+    Returns
+    -------
+    list
+        What was done, one sentence each.
+    """
+    if not uses_zeromq() or not (lost := _lost(campaign)):
+        return []
+    # A task that moves in the queue while it is read can be overlooked once.
+    time.sleep(2)
+    lost = [pk for pk in _lost(campaign) if pk in lost]
+    if not lost:
+        return []
+    from aiida import orm  # noqa: PLC0415
+    from aiida.engine.processes.control import revive_processes  # noqa: PLC0415
+
+    revive_processes([orm.load_node(pk) for pk in lost])
+    return [f"process {pk} had no task in the queue and was given one" for pk in lost]
+
+
+def _lost(campaign: int) -> list[int]:
+    """Active processes of a campaign that no worker will ever pick up.
+
+    A process that its parent has called again since, under the same label, is not missed.
+    """
+    from aiida_bloomery.progress import ACTIVE, below, campaign_state  # noqa: PLC0415
+
+    called = below(campaign)
+    latest = {(process.parent, process.label): process.pk for process in called}
+    wanted = [
+        process.pk
+        for process in called
+        if process.active and process.kind != "function" and latest[process.parent, process.label] == process.pk
+    ]
+    if campaign_state(campaign).state in ACTIVE:
+        wanted.append(campaign)
+    tasks = set().union(*_tasks())
+    return [pk for pk in wanted if pk not in tasks]
+
+
 def uses_zeromq() -> bool:
     """Whether the loaded profile's broker is the one that AiiDA ships."""
     return bool(_profile().process_control_backend == "core.zeromq")

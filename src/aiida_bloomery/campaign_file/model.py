@@ -122,8 +122,9 @@ class Code(Settings):
     """Label of the AiiDA code, such as ``pw@cluster``; by default the one on this machine."""
     cores: int = Field(default=1, ge=1)
     """Cores of one process: MPI ranks for ``pw``, threads for ``bloomery``."""
-    parallel: int = Field(default=1, ge=1)
-    """How many frames are labelled at a time within one job; the job asks for ``cores`` times this."""
+    parallel: int | None = Field(default=None, ge=1)
+    """How many frames are labelled at a time within one job, which asks for ``cores`` times this; by default what a
+    machine without a queue has room for, elsewhere one."""
     nodes: int = Field(default=1, ge=1)
     """Machines of one job."""
     walltime: Annotated[int, Unit("s"), Field(ge=60)] | None = None
@@ -140,9 +141,9 @@ class Code(Settings):
     """GPUs of one job; the request is written for the computer's scheduler."""
     mpi: bool | None = None
     """Whether the program is started through MPI; by default where it uses more than one core and is ``pw``."""
-    commands: list[str] = []
+    commands: list[str] = Field(default=[])
     """Further lines for the head of the job script, such as ``#SBATCH --constraint=v100``."""
-    prepend: list[str] = []
+    prepend: list[str] = Field(default=[])
     """Shell lines that run before the program, such as ``module load QuantumESPRESSO``."""
 
     @model_validator(mode="before")
@@ -177,7 +178,7 @@ class EnergyReference(Settings):
 
     method: Literal["fit", "isolated_atoms", "values"]
     """``fit``: least squares of the compositions; ``isolated_atoms``: labelled; ``values``: given."""
-    values: dict[str, Annotated[float, Unit("eV")]] = {}
+    values: dict[str, Annotated[float, Unit("eV")]] = Field(default={})
     """Energy of one atom by element, in eV."""
 
     @model_validator(mode="before")
@@ -213,7 +214,7 @@ class CampaignFile(Settings):
     """Selectors of the loop, applied in turn."""
     descriptor: Descriptor | None = None
     """What selectors measure distances in."""
-    roles: dict[str, Any] = {}
+    roles: dict[str, Any] = Field(default={})
     """Shares of the frames' roles: probe, train, early stopping, calibration."""
     labelling: dict[str, Any] = Field(min_length=1, max_length=1)
     """The labeller and its settings: one of ``quantumespresso``, ``calculator``, ``lookup``."""
@@ -221,7 +222,7 @@ class CampaignFile(Settings):
     """The engine and its settings."""
     warm_start: bool | None = None
     """Whether a training starts from the weights of the one before; what is delivered is trained from scratch."""
-    acceptance: dict[str, Any] = {}
+    acceptance: dict[str, Any] = Field(default={})
     """Bounds of the physics check that a potential passes before it may drive anything."""
     energy_reference: EnergyReference | None = None
     """Energies of single atoms: ``fit``, ``isolated_atoms``, or values by element."""

@@ -83,7 +83,9 @@ def read_yaml(path: Path) -> Source:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         problem = error.problem or error.context or "it cannot be parsed"
-        raise InputError(f"{path}{line}: is not valid YAML ({problem}); correct the line or the one before it.") from error
+        raise InputError(
+            f"{path}{line}: is not valid YAML ({problem}); correct the line or the one before it."
+        ) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid YAML ({error}).") from error
     finally:

@@ -136,7 +136,9 @@ def _overrides(file: CampaignFile, samplers: dict[str, list[dict[str, Any]] | No
         "energy_reference": file.energy_reference.model_dump() if file.energy_reference else {},
         "stop": stop,
     }
-    given = {stage: {key: value for key, value in values.items() if value is not None} for stage, values in stages.items()}
+    given = {
+        stage: {key: value for key, value in values.items() if value is not None} for stage, values in stages.items()
+    }
     return {stage: values for stage, values in given.items() if values}
 
 
@@ -161,19 +163,15 @@ def _with_frames(
         taken = []
         for index, spec in enumerate(specs or []):
             name = spec.settings.get("file")
+            settings = dict(spec.settings)
             if spec.name == "from_file" and isinstance(name, str):
                 label = f"{stage}_{index}"
                 frames[label] = read_file(name, source, (*key, index, "from_file", "file"))
-                settings = {key: value for key, value in spec.settings.items() if key != "file"}
-                spec = replace_settings(spec, settings | {"frames": label})
-            taken.append(spec.model_dump())
+                del settings["file"]
+                settings["frames"] = label
+            taken.append({"name": spec.name, "settings": settings})
         result[stage] = taken if specs is not None else None
     return result
-
-
-def replace_settings(spec: PluginSpec, settings: dict[str, Any]) -> PluginSpec:
-    """Return the same plug-in with other settings."""
-    return spec.model_copy(update={"settings": settings})
 
 
 def rehearse(campaign: Campaign) -> Campaign:

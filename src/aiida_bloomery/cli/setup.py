@@ -13,7 +13,7 @@ MARKS = {"made": "[green]+[/]", "there": "[dim]=[/]", "missing": "[red]![/]"}
 @click.option("--start/--no-start", default=True, help="Start the daemon of our own profile.")
 @profile_option
 @json_option
-def setup_command(profile: str | None, start: bool, as_json: bool) -> None:  # noqa: FBT001
+def setup_command(profile: str | None, start: bool, as_json: bool) -> None:
     """Make profile, computer, codes and pseudopotentials; start the daemon. What is there is left alone."""
     from dataclasses import asdict  # noqa: PLC0415
 

@@ -1,0 +1,251 @@
+"""Checks of a campaign file that need no profile: each raises one sentence with file, line, key and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from ase.neighborlist import neighbor_list
+
+from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
+from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
+from aiida_bloomery.campaign_file.plan import NO_LIMIT, plan_stage, sampler_bounds, selectors
+from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
+from aiida_bloomery.campaign_file.resolve import Campaign
+from bloomery.configurations import Configurations, symbols_to_numbers
+from bloomery.errors import BloomeryError
+from bloomery.plugins import Kind, PluginSpec, load_plugin, registered
+
+CLOSEST = 0.5
+"""Å. Atoms that are closer are a mistake in the file."""
+SMALLEST_CELL, LARGEST_CELL = 1.0, 10_000.0
+"""Å^3 per atom of a cell that is periodic in all directions."""
+
+
+def check_file(campaign: Campaign) -> list[str]:
+    """Run all checks.
+
+    Returns
+    -------
+    list
+        Notes: what is allowed, and perhaps not meant.
+
+    Raises
+    ------
+    InputError
+        For the first mistake.
+    """
+    for check in (
+        _structures,
+        _frames,
+        _duplicate_files,
+        _plugins,
+        _settings,
+        _labeller,
+        _energy_reference,
+        _pools,
+        _budget,
+        _device,
+    ):
+        check(campaign)
+    return list(_notes(campaign))
+
+
+def labeller(campaign: Campaign) -> LabellerPart:
+    """The labeller's part of the file, checked against its model."""
+    name = campaign.file.labeller
+    try:
+        part = labeller_part(name)
+    except LookupError as error:
+        raise campaign.source.error(
+            ("labelling", name), f"there is no such labeller; choose one of {', '.join(labeller_names())}."
+        ) from error
+    return parse_model(part, campaign.file.labeller_settings, campaign.source, ("labelling", name))
+
+
+# -- structures -------------------------------------------------------------------------------------------------------
+
+
+def _structures(campaign: Campaign) -> None:
+    for index, entry in enumerate(campaign.file.structures):
+        key = ("structures", index)
+        from aiida_bloomery.campaign_file.resolve import read_structures  # noqa: PLC0415
+
+        _sane(read_structures(entry, campaign.source, key), campaign.source, key, entry.file)
+
+
+def _frames(campaign: Campaign) -> None:
+    for label, frames in campaign.frames.items():
+        stage, _, index = label.rpartition("_")
+        key: Key = ("bootstrap", "samplers") if stage == "bootstrap" else ("sampling",)
+        key = (*key, int(index), "from_file", "file")
+        _sane(frames, campaign.source, key, str(label))
+        unknown = sorted(set(frames.elements) - set(campaign.structures.elements))
+        if unknown:
+            raise campaign.source.error(
+                key, f"holds {', '.join(unknown)}, which no starting structure does; add a structure with it."
+            )
+
+
+def _sane(frames: Configurations, source: Source, key: Key, name: str) -> None:
+    for index, atoms in enumerate(frames.to_atoms()):
+        where = f"frame {index} of {name}"
+        if not len(atoms):
+            raise source.error(key, f"{where} has no atoms; remove it.")
+        if not atoms.numbers.all():
+            raise source.error(key, f"{where} holds atoms of no known element; give chemical symbols.")
+        vectors = atoms.cell.array[atoms.pbc]
+        if len(vectors) and np.linalg.matrix_rank(vectors, tol=1e-3) < len(vectors):
+            raise source.error(
+                key, f"{where} is periodic along a cell vector that is missing or not its own; mend the cell."
+            )
+        if atoms.pbc.all() and not SMALLEST_CELL <= atoms.cell.volume / len(atoms) <= LARGEST_CELL:
+            raise source.error(
+                key,
+                f"{where} has a cell of {atoms.cell.volume / len(atoms):.3g} Å^3 per atom; mend its vectors (in Å).",
+            )
+        first, second, distance = neighbor_list("ijd", atoms, CLOSEST)
+        if len(first):
+            closest = int(np.argmin(distance))
+            raise source.error(
+                key,
+                f"{where} has atoms {first[closest]} and {second[closest]} only {distance[closest]:.2f} Å apart; "
+                "remove one, or mend positions and cell (in Å).",
+            )
+
+
+def _duplicate_files(campaign: Campaign) -> None:
+    entries = campaign.file.structures
+    for index, entry in enumerate(entries):
+        if entry in entries[:index]:
+            raise campaign.source.error(
+                ("structures", index), f"{entry.file} stands in the list already; remove it, or give another index."
+            )
+
+
+# -- plug-ins and settings --------------------------------------------------------------------------------------------
+
+
+def _plugins(campaign: Campaign) -> None:
+    through_labeller = campaign.file.labeller != "calculator"
+    for stage in ("bootstrap", "sampling"):
+        for key, spec in campaign.samplers(stage):
+            _plugin(campaign, "samplers", spec, key, driven_by_labeller=through_labeller)
+        for key, spec in campaign.selectors(stage):
+            _plugin(campaign, "selectors", spec, key)
+    _plugin(
+        campaign,
+        "descriptors",
+        PluginSpec.model_validate(campaign.settings["selection"]["descriptor"]),
+        ("descriptor",),
+    )
+    _plugin(campaign, "engines", PluginSpec.model_validate(campaign.settings["training"]["engine"]), ("training",))
+    for key, spec in campaign.samplers("bootstrap"):
+        if load_plugin("samplers", spec.name).needs_potential:
+            raise campaign.source.error(
+                key,
+                f"{spec.name} needs a potential, and the bootstrap has none yet; use rattle_strain or from_file.",
+            )
+
+
+def _plugin(campaign: Campaign, kind: Kind, spec: PluginSpec, key: Key, *, driven_by_labeller: bool = False) -> None:
+    if spec.name not in registered(kind):
+        raise campaign.source.error(
+            key,
+            f"{kind.removesuffix('s')} {spec.name!r} is not registered; choose one of {', '.join(registered(kind))}.",
+        )
+    plugin = load_plugin(kind, spec.name)
+    parse_model(plugin.Settings, spec.settings, campaign.source, (*key, spec.name))
+
+
+def _settings(campaign: Campaign) -> None:
+    from bloomery.acceptance import AcceptanceSettings  # noqa: PLC0415
+    from bloomery.roles import RoleSettings  # noqa: PLC0415
+
+    parse_model(RoleSettings, campaign.file.roles, campaign.source, ("roles",))
+    parse_model(AcceptanceSettings, campaign.file.acceptance, campaign.source, ("acceptance",))
+    from bloomery.stopping import StopRules  # noqa: PLC0415
+
+    parse_model(StopRules, campaign.settings["stop"], campaign.source, ("stop",))
+
+
+def _labeller(campaign: Campaign) -> None:
+    labeller(campaign).check(campaign)
+
+
+def _energy_reference(campaign: Campaign) -> None:
+    reference = campaign.file.energy_reference
+    if reference is None or reference.method != "values":
+        return
+    for element in reference.values:
+        try:
+            symbols_to_numbers([element])
+        except BloomeryError as error:
+            raise campaign.source.error(("energy_reference", element), str(error)) from error
+    for element in campaign.structures.elements:
+        if element not in reference.values:
+            raise campaign.source.error(("energy_reference",), f"has no energy for {element}; add one, in eV.")
+
+
+# -- numbers that must fit together -----------------------------------------------------------------------------------
+
+
+def _pools(campaign: Campaign) -> None:
+    for stage in ("bootstrap", "sampling"):
+        pool = sum(sampler_bounds(campaign, spec)["frames"] for _, spec in campaign.samplers(stage))
+        for key, selector in selectors(campaign, stage):
+            wanted = selector.at_most(NO_LIMIT)
+            if pool < wanted < NO_LIMIT:
+                raise campaign.source.error(
+                    (*key, selector.name),
+                    f"takes {wanted} frames, but the samplers give {pool} at most; sample more frames or take fewer.",
+                )
+
+
+def _budget(campaign: Campaign) -> None:
+    stop = campaign.settings["stop"]
+    limit = stop.get("max_labels")
+    if limit is None:
+        return
+    unlimited = replace(campaign, settings=campaign.settings | {"stop": {**stop, "max_labels": None}})
+    wanted = plan_stage(unlimited, "bootstrap").labels
+    if limit < wanted:
+        raise campaign.source.error(
+            ("stop", "labels"),
+            f"{limit} labels are fewer than the {wanted} that the bootstrap takes, probe included; allow more, or take "
+            "fewer.",
+        )
+
+
+def _device(campaign: Campaign) -> None:
+    if campaign.file.device != "cuda" or _elsewhere(campaign):
+        return
+    import torch  # noqa: PLC0415
+
+    if not torch.cuda.is_available():
+        raise campaign.source.error(
+            ("device",), "cuda is asked for and this machine has no CUDA device; write auto, or name a code elsewhere."
+        )
+
+
+def _elsewhere(campaign: Campaign) -> bool:
+    codes = campaign.file.codes
+    entries = (codes.bloomery, codes.train or codes.bloomery)
+    return all(entry.code is not None and not entry.code.endswith("@localhost") for entry in entries)
+
+
+def _notes(campaign: Campaign) -> Any:
+    stop = campaign.settings["stop"]
+    targets = stop.get("targets") or {}
+    if not any(value is not None for value in targets.values()):
+        yield "stop: there is no target, so the campaign ends when its labels or iterations are spent."
+    needed = stop.get("min_probe_frames", 10)
+    bootstrap, loop = plan_stage(campaign, "bootstrap"), plan_stage(campaign, "sampling")
+    probe = bootstrap.probe + int(stop["max_iterations"]) * loop.probe
+    if targets and probe < needed:
+        yield f"stop: targets wait for {needed} probe frames, and the campaign draws {probe} at most: none can be reached."
+
+
+Check = Callable[[Campaign], None]

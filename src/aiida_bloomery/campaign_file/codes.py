@@ -1,0 +1,152 @@
+"""From the ``codes`` of a campaign file to AiiDA codes and the options of their jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida_bloomery.campaign_file.model import JOBS, Code
+from aiida_bloomery.campaign_file.resolve import Campaign
+from aiida_bloomery.setup.machine import CORES_PROPERTY
+from bloomery.errors import InputError
+
+DEFAULT_LABELS = {"bloomery": "bloomery@localhost", "pw": "pw@localhost"}
+
+GPU_REQUESTS = {
+    "core.slurm": "#SBATCH --gres=gpu:{gpus}",
+    "core.sge": "#$ -l gpu={gpus}",
+    "core.lsf": '#BSUB -gpu "num={gpus}"',
+    "core.direct": "",
+}
+"""How a scheduler is asked for GPUs, as a line in the head of the job script."""
+
+
+def load_code(campaign: Campaign, key: str) -> Any:
+    """Load the code of an entry under ``codes``.
+
+    Raises
+    ------
+    InputError
+        If there is no such code, or its computer is not configured.
+    """
+    from aiida import orm  # noqa: PLC0415
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent  # noqa: PLC0415
+
+    label = (
+        entry_of(campaign, key).code
+        or DEFAULT_LABELS.get(key, campaign.file.codes.bloomery.code)
+        or "bloomery@localhost"
+    )
+    where = ("codes", key, "code")
+    try:
+        code = orm.load_code(label)
+    except NotExistent as error:
+        known = ", ".join(
+            sorted(code.full_label for code in orm.QueryBuilder().append(orm.AbstractCode).all(flat=True))
+        )
+        raise campaign.source.error(
+            where,
+            f"there is no code {label!r} (there: {known or 'none'}); correct the label, run `aiida-bloomery setup` for "
+            "this machine's codes, or make it with `verdi code create core.code.installed`.",
+        ) from error
+    except MultipleObjectsError as error:
+        raise campaign.source.error(
+            where, f"several codes are called {label!r}; write the label with its computer, such as {label}@COMPUTER."
+        ) from error
+    computer = code.computer
+    if computer is not None and not computer.is_configured:
+        raise campaign.source.error(
+            where,
+            f"the computer {computer.label!r} of {label!r} is not configured; run "
+            f"`verdi computer configure {computer.transport_type} {computer.label}`.",
+        )
+    return code
+
+
+def entry_of(campaign: Campaign, key: str) -> Code:
+    """The entry of a program, or of what a `bloomery` job does, which falls back to that of `bloomery`."""
+    codes = campaign.file.codes
+    entry: Code | None = getattr(codes, key, None)
+    return entry if entry is not None else codes.bloomery
+
+
+def job_options(entry: Code, code: Any) -> dict[str, Any]:
+    """Options of a job that runs one process: its cores are threads, unless MPI is asked for."""
+    mpi = bool(entry.mpi)
+    return _options(entry, code, processes=entry.cores if mpi else 1, threads=1 if mpi else entry.cores, mpi=mpi)
+
+
+def pack_options(entry: Code, code: Any) -> dict[str, Any]:
+    """Options of a job that runs several processes at a time: an MPI rank has a core for every one of them."""
+    mpi = entry.mpi if entry.mpi is not None else entry.cores > 1
+    at_a_time = concurrency(entry, code)
+    if mpi:
+        return _options(entry, code, processes=entry.cores, threads=at_a_time, mpi=True)
+    return _options(entry, code, processes=1, threads=entry.cores * at_a_time, mpi=False)
+
+
+def concurrency(entry: Code, code: Any) -> int:
+    """Frames labelled at a time within one job: as said, else what a machine without a queue has room for."""
+    if entry.parallel is not None:
+        return entry.parallel
+    cores = code.computer.get_property(CORES_PROPERTY, None) if code.computer is not None else None
+    return max(1, int(cores) // entry.cores) if cores else 1
+
+
+def verb_options(campaign: Campaign, load: Any) -> dict[str, Any]:
+    """Options of the jobs of `bloomery` by what they do, with ``default`` for those that are not named.
+
+    Parameters
+    ----------
+    load
+        Function from the key of an entry to its code.
+    """
+    options = {"default": job_options(campaign.file.codes.bloomery, load("bloomery"))}
+    for verb in JOBS:
+        entry = getattr(campaign.file.codes, verb)
+        if entry is not None:
+            options[verb] = job_options(entry, load(verb))
+    return options
+
+
+def _options(entry: Code, code: Any, *, processes: int, threads: int, mpi: bool) -> dict[str, Any]:
+    per_machine, rest = divmod(processes, entry.nodes)
+    if rest:
+        raise InputError(
+            f"codes: {processes} ranks cannot be shared evenly by {entry.nodes} nodes; change cores or nodes."
+        )
+    resources: dict[str, Any] = {"num_machines": entry.nodes, "num_mpiprocs_per_machine": per_machine}
+    if threads > 1:
+        resources["num_cores_per_mpiproc"] = threads
+    options: dict[str, Any] = {"resources": resources, "withmpi": mpi}
+    given = {
+        "max_wallclock_seconds": entry.walltime,
+        "queue_name": entry.queue,
+        "account": entry.account,
+        "qos": entry.qos,
+        "max_memory_kb": entry.memory,
+    }
+    options |= {key: value for key, value in given.items() if value is not None}
+    lines = [line for line in (gpu_request(entry, code), *entry.commands) if line]
+    if lines:
+        options["custom_scheduler_commands"] = "\n".join(lines)
+    if entry.prepend:
+        options["prepend_text"] = "\n".join(entry.prepend)
+    return options
+
+
+def gpu_request(entry: Code, code: Any) -> str:
+    """The line that asks the computer's scheduler for GPUs; empty if none are wanted.
+
+    Raises
+    ------
+    InputError
+        If it is not known how that scheduler is asked.
+    """
+    if not entry.gpus:
+        return ""
+    scheduler = code.computer.scheduler_type if code.computer is not None else "core.direct"
+    if scheduler not in GPU_REQUESTS:
+        raise InputError(
+            f"codes: how {scheduler} is asked for GPUs is not known; write the line under commands, and gpus: 0."
+        )
+    return GPU_REQUESTS[scheduler].format(gpus=entry.gpus)

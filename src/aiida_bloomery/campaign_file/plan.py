@@ -1,0 +1,106 @@
+"""What a campaign costs at most: MD steps, labels and trainings, before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aiida_bloomery.campaign_file.reader import Key
+from aiida_bloomery.campaign_file.resolve import Campaign
+from bloomery.plugins import PluginSpec
+from bloomery.roles import RoleSettings
+from bloomery.samplers.contract import Sampler
+from bloomery.selectors.contract import Selector
+
+NO_LIMIT = 10**9
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """Upper bounds for one iteration: frames sampled, MD steps, frames selected, and those of the probe."""
+
+    pool: int
+    md_steps: int
+    selected: int
+    probe: int
+
+    @property
+    def labels(self) -> int:
+        """Frames to label."""
+        return self.selected + self.probe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Upper bounds for a campaign."""
+
+    bootstrap: StagePlan
+    iteration: StagePlan
+    iterations: int
+    isolated_atoms: int
+    max_labels: int | None
+    warm_start: bool
+
+    @property
+    def labels(self) -> int:
+        """Labels in all."""
+        wanted = self.bootstrap.labels + self.iterations * self.iteration.labels
+        return min(wanted, self.max_labels or NO_LIMIT) + self.isolated_atoms
+
+    @property
+    def md_steps(self) -> int:
+        """Steps of molecular dynamics in all."""
+        return self.bootstrap.md_steps + self.iterations * self.iteration.md_steps
+
+    @property
+    def trainings(self) -> int:
+        """Trainings in all; a potential that was warm-started is trained from scratch once more."""
+        return 1 + self.iterations + int(self.warm_start)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self) | {"labels": self.labels, "md_steps": self.md_steps, "trainings": self.trainings}
+
+
+def plan_campaign(campaign: Campaign) -> Plan:
+    """Add up what the campaign's plug-ins say of themselves."""
+    stop = campaign.settings["stop"]
+    reference = campaign.settings["energy_reference"]["method"]
+    return Plan(
+        bootstrap=plan_stage(campaign, "bootstrap"),
+        iteration=plan_stage(campaign, "sampling"),
+        iterations=int(stop["max_iterations"]),
+        isolated_atoms=len(campaign.structures.elements) if reference == "isolated_atoms" else 0,
+        max_labels=stop.get("max_labels"),
+        warm_start=bool(campaign.settings["training"].get("warm_start")),
+    )
+
+
+def plan_stage(campaign: Campaign, stage: str) -> StagePlan:
+    """Upper bounds for the bootstrap, or for one turn of the loop."""
+    pool = steps = 0
+    for _, spec in campaign.samplers(stage):
+        bounds = sampler_bounds(campaign, spec)
+        pool += bounds["frames"]
+        steps += bounds.get("md_steps", 0)
+    wanted = pool
+    for _, selector in selectors(campaign, stage):
+        wanted = selector.at_most(wanted)
+    roles = RoleSettings.model_validate(campaign.settings["selection"].get("roles", {}))
+    limit = campaign.settings["stop"].get("max_labels")
+    probe = roles.n_probe(wanted, pool, limit)
+    selected = min(wanted, pool - probe, (limit or NO_LIMIT) - probe)
+    return StagePlan(pool, steps, max(selected, 0), probe)
+
+
+def sampler_bounds(campaign: Campaign, spec: PluginSpec) -> dict[str, int]:
+    """Upper bounds of one sampler: ``frames`` and ``md_steps``."""
+    label = spec.settings.get("frames")
+    frames = campaign.frames.get(label, campaign.structures) if isinstance(label, str) else campaign.structures
+    sampler: Sampler = spec.load("samplers")
+    return sampler.plan(len(frames))
+
+
+def selectors(campaign: Campaign, stage: str) -> list[tuple[Key, Selector]]:
+    """The selectors of a stage, with the key that each stands under."""
+    return [(key, spec.load("selectors")) for key, spec in campaign.selectors(stage)]

@@ -1,0 +1,184 @@
+"""A campaign on the terminal: live while it runs, a table when it has ended."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from aiida_bloomery.cli.options import console
+from aiida_bloomery.progress import STAGES, CampaignState, campaign_state
+from aiida_bloomery.setup.home import Home
+
+REFRESH = 1.0
+WATCH_SERVICES = 15.0
+TARGET_NAMES = {"energy": "energy", "forces": "forces", "relative_forces": "forces", "stress": "stress"}
+
+
+def watch(pk: int, home: Home) -> CampaignState:
+    """Show a campaign until it ends; daemon and broker of our own profile are watched and mended meanwhile.
+
+    On a terminal the display is live; elsewhere a line is printed whenever something has changed.
+    """
+    looked = time.monotonic()
+    state = campaign_state(pk)
+    said = ""
+    with (
+        Live(render(state), console=console, auto_refresh=False, transient=True)
+        if console.is_terminal
+        else _Nothing() as live
+    ):
+        while state.active:
+            if live is not None:
+                live.update(render(state), refresh=True)
+            elif (line := one_line(state)) != said:
+                said = line
+                console.print(f"{clock(state.seconds)}  {line}")
+            time.sleep(REFRESH)
+            if time.monotonic() - looked > WATCH_SERVICES:
+                _look_after(home, pk)
+                looked = time.monotonic()
+            state = campaign_state(pk)
+    return state
+
+
+def render(state: CampaignState) -> RenderableType:
+    """The live display."""
+    head = Text.assemble(
+        (state.name, "bold"), f"  PK {state.pk}   ", (stage_text(state), "cyan"), f"   {clock(state.seconds)}"
+    )
+    done = STAGES.index(state.stage) if state.stage in STAGES else 0
+    jobs = state.jobs
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row(
+        "jobs", f"{jobs['running']} running, {jobs['waiting']} waiting, {jobs['done']} done, {jobs['failed']} failed"
+    )
+    budget = f" of {state.max_labels}" if state.max_labels else ""
+    bar = ProgressBar(total=state.max_labels, completed=state.labels, width=30) if state.max_labels else Text("")
+    facts.add_row("labels", _columns(f"{state.labels}{budget}", bar))
+    facts.add_row(
+        "stage",
+        _columns(f"{clock(state.stage_seconds)} in {state.stage}", ProgressBar(total=6, completed=done, width=30)),
+    )
+    parts: list[RenderableType] = [head, facts]
+    if state.iterations:
+        parts.append(iterations_table(state))
+    parts.append(Text("Ctrl-C detaches; the campaign goes on.", style="dim"))
+    return Group(*parts)
+
+
+def iterations_table(state: CampaignState) -> Table:
+    """Errors by iteration, with the bounds of their 95 % intervals."""
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for title in ("iteration", "pool", "labels", "probe", "energy RMSE", "force RMSE", "of RMS force", "stress RMSE"):
+        table.add_column(title, justify="right")
+    for entry in state.iterations:
+        errors = entry["errors"]
+        numbers = [quantity(errors.get(name)) for name in ("energy", "forces", "relative_forces", "stress")]
+        name = "bootstrap" if entry["iteration"] == 0 else str(entry["iteration"])
+        table.add_row(name, str(entry["pool"]), str(entry["labels_total"]), str(entry["probe_frames"]), *numbers)
+    if state.targets:
+        wanted = [
+            f"< {state.targets['energy']:g} meV/atom" if "energy" in state.targets else "",
+            f"< {state.targets['forces']:g} meV/Å" if "forces" in state.targets else "",
+            f"< {state.targets['relative_forces']:.1%}" if "relative_forces" in state.targets else "",
+            f"< {state.targets['stress']:g} GPa" if "stress" in state.targets else "",
+        ]
+        table.add_row("target", "", str(state.max_labels or ""), "", *wanted, style="dim")
+    return table
+
+
+def summary(state: CampaignState, paths: dict[str, str]) -> RenderableType:
+    """What a campaign ended with."""
+    parts: list[RenderableType] = [Text.assemble((state.name, "bold"), f"  PK {state.pk}   {outcome(state)}")]
+    if state.iterations:
+        parts.append(iterations_table(state))
+    grid = Table.grid(padding=(0, 2))
+    jobs = state.jobs
+    grid.add_row("time", clock(state.seconds))
+    grid.add_row("jobs", f"{jobs['done']} done, {jobs['failed']} failed")
+    for name, path in paths.items():
+        grid.add_row(name, path)
+    parts.append(grid)
+    return Group(*parts)
+
+
+def outcome(state: CampaignState) -> str:
+    """How it ended, in a sentence."""
+    if state.active:
+        return stage_text(state)
+    if not state.succeeded:
+        code = f" with exit code {state.exit_status}" if state.exit_status else ""
+        return f"ended as {state.state}{code}: {state.message or 'see `verdi process report`'}"
+    decision = state.decision or {}
+    reason = str(decision.get("reason", "")).rstrip(".")
+    return f"{'reached' if decision.get('success') else 'done'}: {reason or 'finished'}"
+
+
+def stage_text(state: CampaignState) -> str:
+    """What a campaign does now."""
+    if not state.active:
+        return state.state
+    if state.iteration is None:
+        return state.stage or state.state
+    where = "bootstrap" if state.iteration == 0 else f"iteration {state.iteration}"
+    return f"{where}: {state.stage}"
+
+
+def one_line(state: CampaignState) -> str:
+    """The state in one line, without what changes all the time."""
+    budget = f"/{state.max_labels}" if state.max_labels else ""
+    line = f"{stage_text(state)}, labels {state.labels}{budget}"
+    jobs = ", ".join(f"{count} {name}" for name, count in state.jobs.items() if count and name != "done")
+    forces = state.iterations[-1]["errors"].get("forces") if state.iterations else None
+    return line + (f", jobs {jobs}" if jobs else "") + (f", force RMSE {quantity(forces)}" if forces else "")
+
+
+def quantity(number: dict[str, Any] | None) -> str:
+    """A measured number with its interval."""
+    if number is None:
+        return "-"
+    if number["unit"] == "1":
+        text = f"{number['value']:.1%}"
+        return f"{text} ({number['lower']:.1%}-{number['upper']:.1%})" if "lower" in number else text
+    text = f"{number['value']:.3g}"
+    if "lower" in number:
+        text += f" ({number['lower']:.3g}-{number['upper']:.3g})"
+    return f"{text} {number['unit']}"
+
+
+def clock(seconds: float) -> str:
+    """A duration as h:mm:ss."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def _columns(*cells: RenderableType) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(*cells)
+    return grid
+
+
+class _Nothing:
+    """Stands in for a live display where there is no terminal."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _look_after(home: Home, pk: int) -> None:
+    from aiida_bloomery import services  # noqa: PLC0415
+
+    if not home.own:
+        return
+    for sentence in (*services.ensure(home), *services.revive_lost(pk)):
+        console.print(f"[yellow]{sentence}[/]")

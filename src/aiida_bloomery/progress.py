@@ -1,0 +1,277 @@
+"""Where a campaign stands: plain facts read from the graph, cheap enough to be asked every second."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bloomery.errors import InputError
+
+PROCESS_TYPE = "aiida.workflows:bloomery.campaign"
+ACTIVE = ("created", "running", "waiting")
+STAGES = ("sample", "select", "label", "assess", "train", "validate", "record", "results", "atoms")
+
+_STAGE = re.compile(r"(?:(bootstrap|final)|iteration_(\d+)|energy_reference)_?(\w*)")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process below a campaign."""
+
+    pk: int
+    parent: int
+    label: str
+    kind: str
+    state: str
+    exit_status: int | None
+    job: str
+    started: datetime
+    changed: datetime
+
+    @property
+    def active(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in ACTIVE
+
+
+@dataclass(frozen=True)
+class CampaignState:
+    """What there is to tell about a campaign.
+
+    Parameters
+    ----------
+    state
+        AiiDA's process state; ``exit_status`` and ``message`` say how it ended.
+    iteration, stage, stage_seconds
+        What it does now; empty when it has ended.
+    jobs
+        Number of jobs ``running``, ``waiting``, ``done`` and ``failed``.
+    labels, max_labels
+        Labels spent, and the budget; ``None`` if there is none.
+    iterations
+        One entry per finished iteration: number, labels in all, and errors on the probe.
+    targets
+        What the errors are to be.
+    decision
+        Which rule ended the campaign, and why.
+    """
+
+    pk: int
+    uuid: str
+    name: str
+    state: str
+    exit_status: int | None
+    message: str
+    started: str
+    seconds: float
+    iteration: int | None = None
+    stage: str = ""
+    stage_seconds: float = 0.0
+    jobs: dict[str, int] = field(default_factory=dict)
+    labels: int = 0
+    max_labels: int | None = None
+    max_iterations: int | None = None
+    iterations: list[dict[str, Any]] = field(default_factory=list)
+    targets: dict[str, float] = field(default_factory=dict)
+    decision: dict[str, Any] | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in ACTIVE
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended as it should, with a target reached or a budget spent."""
+        return self.state == "finished" and self.exit_status == 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def load_campaign_node(identifier: str | int) -> Any:
+    """Load a campaign by PK, UUID or name; of several with one name, the latest.
+
+    Raises
+    ------
+    InputError
+        If there is none, or the node is something else.
+    """
+    from aiida import orm  # noqa: PLC0415
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent  # noqa: PLC0415
+
+    named = campaigns(name=str(identifier))
+    if named:
+        return named[0]
+    try:
+        node = orm.load_node(identifier)
+    except (NotExistent, MultipleObjectsError, ValueError) as error:
+        raise InputError(
+            f"there is no campaign {identifier}; `aiida-bloomery status` lists them all by PK and name."
+        ) from error
+    if getattr(node, "process_type", None) != PROCESS_TYPE:
+        raise InputError(
+            f"{identifier} is not a campaign but {node.__class__.__name__}; `aiida-bloomery status` lists them."
+        )
+    return node
+
+
+def campaigns(name: str | None = None, mark: str | None = None) -> list[Any]:
+    """Campaign nodes, latest first.
+
+    Parameters
+    ----------
+    name
+        Only those with this label.
+    mark
+        Only those whose description holds this text.
+    """
+    from aiida import orm  # noqa: PLC0415
+
+    filters: dict[str, Any] = {"process_type": PROCESS_TYPE}
+    if name is not None:
+        filters["label"] = name
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters=filters, tag="campaign")
+    nodes = query.order_by({"campaign": {"id": "desc"}}).all(flat=True)
+    return [node for node in nodes if mark is None or mark in node.description]
+
+
+def campaign_state(pk: int) -> CampaignState:
+    """Read the state of a campaign."""
+    from aiida import orm  # noqa: PLC0415
+
+    columns = ["uuid", "label", "attributes.process_state", "attributes.exit_status", "attributes.exit_message"]
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, project=[*columns, "ctime", "mtime"])
+    uuid, label, state, exit_status, message, started, changed = query.first()
+    end = datetime.now(UTC) if state in ACTIVE else changed
+    processes = below(pk)
+    history, stop = _history(pk), _stop(pk)
+    return CampaignState(
+        pk=pk,
+        uuid=uuid,
+        name=label,
+        state=state or "created",
+        exit_status=exit_status,
+        message=message or "",
+        started=started.isoformat(timespec="seconds"),
+        seconds=(end - started).total_seconds(),
+        **_stage([process for process in processes if process.parent == pk], active=state in ACTIVE),
+        jobs=_jobs(processes),
+        labels=history["iterations"][-1]["labels_total"] if history["iterations"] else 0,
+        max_labels=stop.get("max_labels"),
+        max_iterations=stop.get("max_iterations"),
+        iterations=[_errors(entry) for entry in history["iterations"]],
+        targets={key: value for key, value in (stop.get("targets") or {}).items() if value is not None},
+        decision=history.get("decision") or None,
+    )
+
+
+def below(pk: int) -> list[Process]:
+    """All processes that a process has called, and those that they called."""
+    found: list[Process] = []
+    parents = [pk]
+    while parents:
+        children = _called(parents)
+        found += children
+        parents = [child.pk for child in children if child.kind == "workchain"]
+    return found
+
+
+def _called(parents: Iterable[int]) -> list[Process]:
+    from aiida import orm  # noqa: PLC0415
+
+    query = orm.QueryBuilder()
+    query.append(orm.ProcessNode, filters={"id": {"in": list(parents)}}, tag="parent", project=["id"])
+    names = ["process_state", "exit_status", "state", "scheduler_state"]
+    query.append(
+        orm.ProcessNode,
+        with_incoming="parent",
+        project=["id", "node_type", "ctime", "mtime", *(f"attributes.{name}" for name in names)],
+        edge_filters={"type": {"in": ["call_calc", "call_work"]}},
+        edge_project=["label"],
+    )
+    processes = []
+    for parent, child, node_type, started, changed, state, exit_status, job, scheduler, label in query.all():
+        kind = "workchain" if ".workchain." in node_type else "job" if ".calcjob." in node_type else "function"
+        doing = "running" if scheduler == "running" and job == "withscheduler" else "waiting"
+        processes.append(Process(child, parent, label, kind, state or "created", exit_status, doing, started, changed))
+    return sorted(processes, key=lambda process: process.pk)
+
+
+def _jobs(processes: list[Process]) -> dict[str, int]:
+    counts = Counter({"running": 0, "waiting": 0, "done": 0, "failed": 0})
+    for process in processes:
+        if process.kind == "job":
+            counts[process.job if process.active else "done" if process.exit_status == 0 else "failed"] += 1
+    return dict(counts)
+
+
+def _stage(children: list[Process], *, active: bool) -> dict[str, Any]:
+    if not active or not children:
+        return {"stage": "begin"} if active else {}
+    # Assessment and training run side by side; the training is what the campaign waits for.
+    current = next(
+        (child for child in reversed(children) if child.active and "assess" not in child.label), children[-1]
+    )
+    match = _STAGE.fullmatch(current.label)
+    if match is None:
+        return {"stage": current.label}
+    name, number, stage = match.groups()
+    iteration = int(number) if number else 0 if name == "bootstrap" else None
+    stage = "energy reference" if current.label.startswith("energy_reference") else stage
+    seconds = (datetime.now(UTC) - current.started).total_seconds()
+    return {"iteration": iteration, "stage": f"final {stage}" if name == "final" else stage, "stage_seconds": seconds}
+
+
+def _history(pk: int) -> dict[str, Any]:
+    """The campaign's history: its output, or while it runs what its latest iteration recorded."""
+    from aiida import orm  # noqa: PLC0415
+
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, tag="campaign")
+    query.append(orm.Dict, with_incoming="campaign", edge_filters={"label": "history"}, project=["attributes"])
+    found = query.first(flat=True)
+    if found is not None:
+        return dict(found)
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, tag="campaign")
+    query.append(
+        orm.CalcFunctionNode, with_incoming="campaign", edge_filters={"label": {"like": "%record"}}, tag="record"
+    )
+    query.append(orm.Dict, with_incoming="record", tag="history", project=["attributes"])
+    query.order_by({"history": {"id": "desc"}})
+    for attributes in query.all(flat=True):
+        if "iterations" in attributes:
+            return dict(attributes)
+    return {"iterations": []}
+
+
+def _stop(pk: int) -> dict[str, Any]:
+    from aiida import orm  # noqa: PLC0415
+
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, tag="campaign")
+    query.append(orm.Dict, with_outgoing="campaign", edge_filters={"label": "stop"}, project=["attributes"])
+    return dict(query.first(flat=True) or {})
+
+
+def _errors(entry: dict[str, Any]) -> dict[str, Any]:
+    """What one iteration is quoted by: labels, and the errors of its potential on the probe."""
+    validation = entry.get("validation") or {}
+    quoted = {
+        "energy": validation.get("energy", {}).get("rmse"),
+        "forces": validation.get("forces", {}).get("rmse"),
+        "relative_forces": validation.get("forces", {}).get("relative_rmse"),
+        "stress": validation.get("stress", {}).get("rmse"),
+    }
+    return {
+        "iteration": entry["iteration"],
+        "pool": entry.get("n_pool", 0),
+        "selected": entry.get("n_selected", 0),
+        "failed": entry.get("labels", {}).get("failed", 0),
+        "labels_total": entry["labels_total"],
+        "probe_frames": validation.get("n_frames", 0),
+        "errors": {name: number for name, number in quoted.items() if isinstance(number, dict)},
+    }
