@@ -200,8 +200,9 @@ class Configurations:
 
     def hashes(self) -> list[str]:
         """Content hash of each frame: of species, periodicity, cell and positions on the grid, without labels."""
-        cells = np.rint(self.cells / GRID).astype(np.int64)
-        positions = np.rint(self.positions / GRID).astype(np.int64)
+        with np.errstate(invalid="ignore"):  # a frame that is not finite has a hash too, until `sanity` drops it
+            cells = np.rint(self.cells / GRID).astype(np.int64)
+            positions = np.rint(self.positions / GRID).astype(np.int64)
         numbers = self.numbers.astype(np.int64)
         offsets = self.offsets
         result = []

@@ -132,7 +132,7 @@ def split_roles(blocks: Sequence[str], settings: RoleSettings, *, seed: int) -> 
         ("calibration", settings.calibration_share, 8),
     )
     for role, share, least in shares:
-        wanted = max(round(share * n), int(n >= least)) if share else 0
+        wanted = max(int(share * n + 1e-9), int(n >= least)) if share else 0
         have = 0
         for block in ranked:
             left = sum(sizes[other] for other in ranked if roles[other] == "train")

@@ -4,13 +4,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ase import units
 from ase.build import bulk, molecule
+from ase.constraints import FixCom
+from ase.md.langevin import Langevin
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
 from bloomery.errors import InputError
 from bloomery.prediction import Prediction
-from bloomery.samplers.dynamics import DynamicsSettings
+from bloomery.samplers.dynamics import DynamicsSettings, trajectories
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.reference_md import ReferenceMolecularDynamics
 from bloomery.testing.potentials import TeacherCommittee
@@ -52,12 +55,6 @@ def test_the_mean_temperature_is_the_target() -> None:
 
 
 def test_the_trajectory_is_that_of_ase(silicon: Configurations, committee: TeacherCommittee) -> None:
-    from ase import units
-    from ase.constraints import FixCom
-    from ase.md.langevin import Langevin
-
-    from bloomery.samplers.dynamics import trajectories
-
     settings = MolecularDynamics.make(steps=7, interval=7, temperatures=[500]).settings
     frames, _ = MolecularDynamics(settings).sample(silicon[[1]], potential=committee, seed=3)
     prepared = trajectories(silicon[[1]], settings, 3, "md")[0]
@@ -67,9 +64,7 @@ def test_the_trajectory_is_that_of_ase(silicon: Configurations, committee: Teach
     atoms.set_momenta(momenta - momenta.mean(axis=0))
     atoms.set_constraint(FixCom())
     atoms.calc = committee.calculator()
-    dynamics = Langevin(
-        atoms, 1.0 * units.fs, temperature_K=500, friction=0.02 / units.fs, rng=generator, fixcm=False
-    )
+    dynamics = Langevin(atoms, 1.0 * units.fs, temperature_K=500, friction=0.02 / units.fs, rng=generator, fixcm=False)
     dynamics.run(7)
     np.testing.assert_allclose(frames.positions, atoms.positions, atol=1e-10)
 

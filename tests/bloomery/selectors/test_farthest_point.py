@@ -1,0 +1,97 @@
+"""Farthest-point sampling, against a reference that shares no line with it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from bloomery.errors import InputError
+from bloomery.selectors.farthest_point import FarthestPoint, farthest_points
+from bloomery.testing.selectors import some_pool
+
+
+def by_brute_force(features: NDArray[np.float64], known: NDArray[np.float64], n: int) -> tuple[list[int], list[float]]:
+    """Compute every distance, every time."""
+    picks: list[int] = []
+    scores: list[float] = []
+    if not len(known):
+        distances = cdist(features, features.mean(axis=0, keepdims=True))[:, 0]
+        picks, scores = [int(distances.argmax())], [float(distances.max())]
+    while len(picks) < n:
+        distances = cdist(features, np.concatenate([known, features[picks]])).min(axis=1)
+        if distances.max() == 0:
+            break
+        picks.append(int(distances.argmax()))
+        scores.append(float(distances.max()))
+    return picks, scores
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 15), st.integers(0, 6), st.integers(1, 5), st.integers(1, 20))
+@settings(max_examples=100, deadline=None)
+def test_picks_are_those_of_brute_force(seed: int, n_pool: int, n_known: int, n_features: int, n_picks: int) -> None:
+    generator = np.random.default_rng(seed)
+    features = generator.normal(size=(n_pool, n_features))
+    known = generator.normal(size=(n_known, n_features))
+    picks, distances = farthest_points(features, known, n_picks)
+    expected, scores = by_brute_force(features, known, min(n_picks, n_pool))
+    assert picks.tolist() == expected
+    np.testing.assert_allclose(distances, scores, rtol=1e-12)
+
+
+def test_every_pick_is_at_most_twice_as_far_from_optimal() -> None:
+    # Gonzalez (1985): the greedy cover's radius is at most twice the best one; four clusters show it.
+    generator = np.random.default_rng(1)
+    centres = np.array([[0, 0], [10, 0], [0, 10], [10, 10.0]])
+    features = (centres[:, None] + generator.normal(scale=0.1, size=(4, 20, 2))).reshape(-1, 2)
+    picks, _ = farthest_points(features, np.zeros((0, 2)), 4)
+    assert sorted(picks // 20) == [0, 1, 2, 3]
+
+
+def test_frames_equal_to_known_ones_are_never_taken() -> None:
+    pool = some_pool(6)
+    assert pool.features is not None
+    picks = FarthestPoint.make(frames=6).select(replace(pool, known_features=pool.features[:4]))
+    assert sorted(picks.indices.tolist()) == [4, 5]
+    assert picks.reasons == {"too near to others": 4}
+
+
+def test_standardising_makes_units_irrelevant() -> None:
+    pool = some_pool(10)
+    assert pool.features is not None
+    assert pool.known_features is not None
+    factor = np.array([1e-4, 1.0, 1e3, 7.0])
+    scaled = replace(pool, features=pool.features * factor, known_features=pool.known_features * factor)
+    first, second = (FarthestPoint.make(frames=4).select(one) for one in (pool, scaled))
+    assert first.indices.tolist() == second.indices.tolist()
+    np.testing.assert_allclose(first.scores, second.scores, rtol=1e-9)
+    raw = FarthestPoint.make(frames=4, standardise=False).select(scaled)
+    assert raw.indices.tolist() != first.indices.tolist()
+
+
+def test_constant_features_do_no_harm() -> None:
+    pool = some_pool(8)
+    assert pool.features is not None
+    assert pool.known_features is not None
+    features, known = pool.features.copy(), pool.known_features.copy()
+    features[:, 1] = known[:, 1] = 3.7
+    picks = FarthestPoint.make(frames=3).select(replace(pool, features=features, known_features=known))
+    assert np.isfinite(picks.scores).all()
+    assert len(picks.indices) == 3
+
+
+def test_nothing_nearer_than_the_distance_asked_for_is_taken() -> None:
+    pool = some_pool(30)
+    scores = FarthestPoint.make(frames=30).select(pool).scores
+    limit = float(scores[4])
+    picks = FarthestPoint.make(frames=30, min_distance=limit).select(pool)
+    assert picks.scores.tolist() == [score for score in scores.tolist() if score > limit]
+    assert (np.diff(scores) <= 1e-12).all()
+
+
+def test_features_of_another_descriptor_are_refused() -> None:
+    with pytest.raises(InputError, match="the pool has 4 features and the data set 3"):
+        FarthestPoint.make(frames=2).select(replace(some_pool(), known_features=np.zeros((2, 3))))
