@@ -1,0 +1,140 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.common.links import LinkType
+
+from aiida_bloomery.report import write_report
+from aiida_bloomery.report.collect import CAMPAIGN, collect
+from bloomery.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("profile")
+
+
+def process(caller: orm.WorkChainNode | None = None, label: str = "", state: str = "finished") -> orm.WorkChainNode:
+    """A workchain, called under a label, that stands in a state."""
+    node = orm.WorkChainNode()
+    if caller is not None:
+        node.base.links.add_incoming(caller, LinkType.CALL_WORK, label)
+    node.set_process_state(state)
+    if state == "finished":
+        node.set_exit_status(0)
+    return node.store()
+
+
+def campaign(state: str = "finished", **inputs: Any) -> orm.WorkChainNode:
+    node = orm.WorkChainNode(process_type=CAMPAIGN, label="silicon <8>")
+    for name, value in inputs.items():
+        node.base.links.add_incoming(value.store(), LinkType.INPUT_WORK, name)
+    node.set_process_state(state)
+    if state == "finished":
+        node.set_exit_status(0)
+    return node.store()
+
+
+def give(node: orm.ProcessNode, **outputs: orm.Data) -> None:
+    for label, data in outputs.items():
+        data.store().base.links.add_incoming(node, LinkType.RETURN, label)
+
+
+@pytest.fixture
+def built(example: SimpleNamespace) -> orm.WorkChainNode:
+    """A campaign with a bootstrap and one iteration, and the jobs of both."""
+    node = campaign(
+        stop=orm.Dict({"targets": {"forces": 60.0}, "max_labels": 80}),
+        seed=orm.Int(7),
+        labelling__pw__parameters=orm.Dict({"SYSTEM": {"ecutwfc": 30.0}}),
+    )
+    funnel = [{"selector": "sanity", "came_in": 5, "left": 4, "reasons": {"too close": 1}}]
+    give(process(node, "bootstrap_select"), funnel=orm.Dict({"funnel": funnel}))
+    give(process(node, "bootstrap_label"), ledger=orm.Dict({"entries": [example.entry(0), example.entry(1, "failed")]}))
+    give(process(node, "iteration_001_label"), ledger=orm.Dict({"entries": [example.entry(0)]}))
+    arrays = orm.ArrayData({"forces_reference": np.zeros((3, 3)), "forces_predicted": np.ones((3, 3))})
+    arrays.base.attributes.set("units", {"forces_reference": "eV/Å"})
+    give(process(node, "iteration_001_validate"), arrays__probe=arrays)
+    history = {"iterations": [example.iteration(0, 90.0), example.iteration(1, 50.0)], "decision": {"success": True}}
+    give(node, history=orm.Dict(history))
+    return node
+
+
+def test_stages_are_read_by_iteration(built: orm.WorkChainNode) -> None:
+    facts = collect(built)
+    assert facts.title == "silicon <8>"
+    assert facts.outcome.state == "finished"
+    assert [row["selector"] for row in facts.funnels[0]] == ["sanity"]
+    assert [(entry["iteration"], entry["outcome"]) for entry in facts.ledger] == [
+        (0, "labelled"),
+        (0, "failed"),
+        (1, "labelled"),
+    ]
+    assert facts.validation["forces_predicted"].shape == (3, 3)
+    assert facts.units == {"forces_reference": "eV/Å"}
+    assert set(facts.times) == {0, 1}
+    assert len(facts.iterations) == 2
+
+
+def test_inputs_are_plain_values(built: orm.WorkChainNode) -> None:
+    assert collect(built).inputs == {
+        "stop": {"targets": {"forces": 60.0}, "max_labels": 80},
+        "seed": 7,
+        "labelling": {"pw": {"parameters": {"SYSTEM": {"ecutwfc": 30.0}}}},
+    }
+
+
+def test_running_campaign_has_the_history_of_its_latest_record(example: SimpleNamespace) -> None:
+    node = campaign(state="waiting")
+    for index in range(2):
+        record = orm.CalcFunctionNode()
+        record.base.links.add_incoming(node, LinkType.CALL_CALC, f"iteration_{index:03d}_record")
+        record.set_process_state("finished")
+        record.set_exit_status(0)
+        record.store()
+        history = orm.Dict({"iterations": [example.iteration(i, 90.0) for i in range(index + 1)]})
+        history.base.links.add_incoming(record, LinkType.CREATE, "result")
+        history.store()
+    process(node, "iteration_002_label", state="waiting")
+    facts = collect(node)
+    assert (facts.outcome.state, facts.outcome.stage) == ("running", "iteration_002_label")
+    assert len(facts.iterations) == 2
+
+
+def test_failed_campaign_says_why() -> None:
+    node = campaign(state="waiting")
+    node.set_process_state("finished")
+    node.set_exit_status(403)
+    node.set_exit_message("Labelling failed in bootstrap: no pw.x.")
+    assert collect(node).outcome.message == "Labelling failed in bootstrap: no pw.x. (exit code 403)"
+
+
+def test_excepted_campaign_gives_the_last_line_of_its_exception() -> None:
+    node = campaign(state="waiting")
+    node.set_process_state("excepted")
+    node.set_exception("Traceback\n  File ...\nValueError: bad")
+    assert collect(node).outcome.message == "ValueError: bad"
+
+
+def test_versions_of_all_jobs_are_gathered() -> None:
+    node = campaign()
+    for version in ("0.1.0", "0.2.0", "0.2.0"):
+        job = orm.CalcJobNode()
+        job.base.links.add_incoming(node, LinkType.CALL_CALC, f"job{job.uuid[:8]}")
+        job.store()
+        result = orm.Dict({"versions": {"bloomery": version}})
+        result.base.links.add_incoming(job, LinkType.CREATE, "report")
+        result.store()
+    assert collect(node).versions == {"bloomery": ["0.1.0", "0.2.0"]}
+
+
+def test_report_is_written_into_a_new_folder(built: orm.WorkChainNode, tmp_path: Path) -> None:
+    path = write_report(built, tmp_path / "new" / "report.html")
+    html = path.read_text(encoding="utf-8")
+    assert "silicon &lt;8&gt;" in html
+    assert str(built.uuid) in html
+
+
+def test_other_nodes_are_refused() -> None:
+    with pytest.raises(InputError, match="is not a campaign"):
+        collect(process())
