@@ -1,0 +1,125 @@
+"""Finding the parts of a campaign in the graph, of one that runs as well as of one that has ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aiida import orm
+from aiida.common.links import LinkType
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from bloomery.errors import InputError
+
+CAMPAIGN_TYPE = "aiida.workflows:bloomery.campaign"
+BATCH = "batch_{:03d}"
+
+_STAGE = re.compile(r"(?:bootstrap|iteration_(\d+))_(\w+)")
+_NAMESPACE = "data_set__"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One process that a campaign called.
+
+    Parameters
+    ----------
+    label
+        Of the call, such as ``iteration_002_label``.
+    iteration
+        Number of the iteration; 0 for the bootstrap, -1 for what belongs to none.
+    name
+        ``sample``, ``select``, ``label``, ``train``, ...; the whole label for what belongs to no iteration.
+    process
+        The process.
+    """
+
+    label: str
+    iteration: int
+    name: str
+    process: orm.ProcessNode
+
+
+def stages(campaign: orm.ProcessNode) -> list[Stage]:
+    """Processes that a campaign called, in the order of their calls."""
+    links = campaign.base.links.get_outgoing(link_type=(LinkType.CALL_WORK, LinkType.CALL_CALC)).all()
+    found = []
+    for link in sorted(links, key=lambda link: link.node.pk or 0):
+        if not isinstance(link.node, orm.ProcessNode):
+            continue
+        match = _STAGE.fullmatch(link.link_label)
+        iteration, name = (int(match[1] or 0), match[2]) if match else (-1, link.link_label)
+        found.append(Stage(link.link_label, iteration, name, link.node))
+    return found
+
+
+def data_set(campaign: orm.ProcessNode) -> dict[str, ConfigurationsData]:
+    """Labelled batches by key, in order: the outputs, or what a campaign that runs has labelled so far."""
+    links = campaign.base.links.get_outgoing(link_type=LinkType.RETURN).all()
+    batches = {
+        link.link_label.removeprefix(_NAMESPACE): link.node for link in links if link.link_label.startswith(_NAMESPACE)
+    }
+    if not batches:
+        batches = {
+            BATCH.format(stage.iteration): stage.process.outputs.labelled
+            for stage in stages(campaign)
+            if stage.name == "label" and stage.iteration >= 0 and "labelled" in stage.process.outputs
+        }
+    return dict(sorted(batches.items()))
+
+
+def potential(campaign: orm.ProcessNode) -> PotentialData | None:
+    """The delivered potential, or the latest one of a campaign that runs; ``None`` if there is none yet."""
+    if "potential" in campaign.outputs:
+        node: PotentialData = campaign.outputs.potential
+        return node
+    trained = [stage.process for stage in stages(campaign) if stage.name in {"train", "final_train"}]
+    for process in reversed(trained):
+        if "potential" in process.outputs:
+            found: PotentialData = process.outputs.potential
+            return found
+    return None
+
+
+def history(campaign: orm.ProcessNode) -> dict[str, object]:
+    """The history, or the latest record of a campaign that runs; empty if there is none yet."""
+    if "history" in campaign.outputs:
+        return dict(campaign.outputs.history.get_dict())
+    for stage in reversed(stages(campaign)):
+        if stage.name == "record" and stage.process.is_finished_ok:
+            return dict(stage.process.outputs.result.get_dict())
+    return {}
+
+
+def iteration_of(batch: str) -> int:
+    """Number of the iteration that a batch is from."""
+    return int(batch.rpartition("_")[2])
+
+
+def frames(campaign: orm.ProcessNode) -> Iterator[tuple[str, ConfigurationsData, int]]:
+    """Yield batch, node and index in it for every frame of the data set, in order."""
+    for batch, node in data_set(campaign).items():
+        for index in range(node.n_frames):
+            yield batch, node, index
+
+
+def require_campaign(node: orm.Node) -> orm.ProcessNode:
+    """Return the node if it is a campaign.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if isinstance(node, orm.ProcessNode) and node.process_type == CAMPAIGN_TYPE:
+        return node
+    raise InputError(
+        f"node {node.pk} is not a campaign but {describe_node(node)}; `aiida-bloomery status` lists the campaigns."
+    )
+
+
+def describe_node(node: orm.Node) -> str:
+    """Name the kind of a node."""
+    return str(getattr(node, "process_label", None) or type(node).__name__)

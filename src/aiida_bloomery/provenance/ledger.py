@@ -1,0 +1,57 @@
+"""What happened to every frame of a campaign that was to be labelled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from aiida import orm
+
+from aiida_bloomery.provenance import campaign as campaigns
+
+
+@dataclass(frozen=True)
+class LedgerSummary:
+    """A ledger in numbers.
+
+    Parameters
+    ----------
+    outcomes
+        How many frames were ``labelled``, ``cached`` and ``failed``.
+    attempts
+        How often the reference method was started.
+    seconds
+        Wall time of all attempts.
+    reasons
+        Why frames failed, and how many.
+    """
+
+    outcomes: dict[str, int]
+    attempts: int
+    seconds: float
+    reasons: dict[str, int]
+
+
+def entries(campaign: orm.ProcessNode) -> list[dict[str, Any]]:
+    """All entries of a campaign's ledger in order, each with its ``batch`` and ``iteration``; also while it runs."""
+    campaign = campaigns.require_campaign(campaign)
+    if "ledger" in campaign.outputs:
+        return list(campaign.outputs.ledger["entries"])
+    return [
+        {**entry, "batch": campaigns.BATCH.format(stage.iteration), "iteration": stage.iteration}
+        for stage in campaigns.stages(campaign)
+        if stage.name == "label" and stage.iteration >= 0 and "ledger" in stage.process.outputs
+        for entry in stage.process.outputs.ledger["entries"]
+    ]
+
+
+def summarise(found: list[dict[str, Any]]) -> LedgerSummary:
+    """Count what is in a ledger."""
+    outcomes = Counter(str(entry["outcome"]) for entry in found)
+    return LedgerSummary(
+        outcomes={name: outcomes[name] for name in ("labelled", "cached", "failed")},
+        attempts=sum(int(entry["attempts"]) for entry in found),
+        seconds=float(sum(entry["seconds"] for entry in found)),
+        reasons=dict(Counter(str(entry["reason"]) for entry in found if entry["outcome"] == "failed").most_common()),
+    )

@@ -1,0 +1,326 @@
+"""Where a frame comes from, and which frames came from something."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.common.exceptions import NotExistent
+from aiida.common.links import LinkType
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.provenance import campaign as campaigns
+from aiida_bloomery.provenance.trace import Place, Tracer
+from bloomery.errors import InputError
+
+FACTS: dict[str, tuple[str, ...]] = {
+    "label": ("role", "label_folder"),
+    "selection": ("rule", "score", "role", "pool"),
+    "sampling": ("trajectory", "step", "block", "temperature", "disagreement", "stop_reason"),
+    "structure": (),
+}
+"""What each kind of step tells of a frame, by the names of its per-frame arrays."""
+
+
+@dataclass(frozen=True)
+class NodeReference:
+    """A node by PK, UUID and kind."""
+
+    pk: int
+    uuid: str
+    kind: str
+
+    @classmethod
+    def of(cls, node: orm.Node) -> NodeReference:
+        """Refer to a node."""
+        return cls(node.pk or 0, str(node.uuid), campaigns.describe_node(node))
+
+    def __str__(self) -> str:
+        return f"{self.kind}<{self.pk}>"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a frame's way, backwards in time.
+
+    Parameters
+    ----------
+    kind
+        ``label``, ``selection``, ``sampling`` or ``structure``.
+    process
+        What did it; none for a structure that was given.
+    node, index
+        Where the frame is after this step.
+    hash
+        Its content hash there.
+    facts
+        What is known of it: rule, score, trajectory, temperature, input file, ...
+    potential
+        The potential that had a hand in it.
+    """
+
+    kind: str
+    process: NodeReference | None
+    node: NodeReference
+    index: int
+    hash: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    potential: NodeReference | None = None
+
+
+@dataclass(frozen=True)
+class PotentialOrigin:
+    """Where a potential comes from.
+
+    Parameters
+    ----------
+    potential, training
+        The potential, and the job that fitted it.
+    training_set
+        Key of the batch to its node.
+    start_from
+        The potential whose weights it began with, if any.
+    """
+
+    potential: NodeReference
+    training: NodeReference | None
+    training_set: dict[str, NodeReference]
+    start_from: NodeReference | None = None
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The way of one frame, from its label back to the structure that it began as.
+
+    Parameters
+    ----------
+    frame
+        Index that was asked for.
+    batch
+        Key of its batch; empty if a single node was asked.
+    steps
+        From the label back in time.
+    potentials
+        The potentials that had a hand in it, with their training sets, in the order of the steps.
+    """
+
+    frame: int
+    batch: str
+    steps: list[Step]
+    potentials: list[PotentialOrigin]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return the chain as text, one step a line, indented the further back it goes."""
+        where = f" ({self.batch})" if self.batch else ""
+        result = [f"frame {self.frame}{where}  {self.steps[0].hash}"]
+        for depth, step in enumerate(self.steps):
+            result.append("   " * depth + f"<- {_text(step)}")
+            result += [
+                "   " * (depth + 2) + _potential_text(origin)
+                for origin in self.potentials
+                if step.potential == origin.potential
+            ]
+        return result
+
+
+@dataclass(frozen=True)
+class Found:
+    """A labelled frame: its node, its index there, and its content hash."""
+
+    node: NodeReference
+    index: int
+    hash: str
+
+
+def lineage(node: orm.Node, frame: int) -> Lineage:
+    """Trace a frame back to where it began.
+
+    Parameters
+    ----------
+    node
+        A campaign, or a node with configurations.
+    frame
+        Index of the frame: in the campaign's data set, over its batches in order, or in the node.
+
+    Raises
+    ------
+    InputError
+        If there is no such frame, or the node is neither.
+    """
+    if isinstance(node, ConfigurationsData):
+        if not 0 <= frame < node.n_frames:
+            raise InputError(f"frame {frame}: node {node.pk} has {node.n_frames} frames, counted from 0.")
+        batch, place = "", Place(node, frame)
+    else:
+        places = list(campaigns.frames(campaigns.require_campaign(node)))
+        if not 0 <= frame < len(places):
+            raise InputError(f"frame {frame}: the data set of campaign {node.pk} has {len(places)}, counted from 0.")
+        batch, place = places[frame][0], Place(*places[frame][1:])
+    tracer = Tracer()
+    steps: list[Step] = []
+    origins: dict[str, PotentialOrigin] = {}
+    for earlier in tracer.chain(place):
+        steps.append(_step(earlier, tracer))
+        potential = tracer.potential(earlier.node)
+        if potential is not None:
+            origins.setdefault(str(potential.uuid), potential_origin(potential))
+    return Lineage(frame, batch, steps, list(origins.values()))
+
+
+def potential_origin(potential: PotentialData) -> PotentialOrigin:
+    """Tell what a potential was fitted to."""
+    training = potential.creator
+    if training is None:
+        return PotentialOrigin(NodeReference.of(potential), None, {})
+    batches = training.base.links.get_incoming(node_class=ConfigurationsData, link_type=LinkType.INPUT_CALC).all()
+    start = training.base.links.get_incoming(node_class=PotentialData, link_type=LinkType.INPUT_CALC).first()
+    return PotentialOrigin(
+        NodeReference.of(potential),
+        NodeReference.of(training),
+        {
+            link.link_label.removeprefix("batches__"): NodeReference.of(link.node)
+            for link in sorted(batches, key=lambda link: link.link_label)
+        },
+        NodeReference.of(start.node) if start else None,
+    )
+
+
+def frames_from(node: orm.Node, *, index: int | None = None, campaign: orm.ProcessNode | None = None) -> list[Found]:
+    """Labelled frames that came from something.
+
+    Parameters
+    ----------
+    node
+        A label calculation, a sampling or selection job, a potential, or a node with configurations: structures, a
+        pool, selected frames.
+    index
+        Of one frame in a node with configurations; by default all of them.
+    campaign
+        Search in its data set only; by default in all labelled frames that descend from the node.
+    """
+    tracer = Tracer()
+    nodes = campaigns.data_set(campaign).values() if campaign is not None else _labelled_descendants(node)
+    found = []
+    for labelled in nodes:
+        hashes = labelled.hashes
+        for frame in range(labelled.n_frames):
+            chain = tracer.chain(Place(labelled, frame))
+            if any(_came_from(place, node, index, tracer) for place in chain):
+                found.append(Found(NodeReference.of(labelled), frame, hashes[frame]))
+    return found
+
+
+def _came_from(place: Place, node: orm.Node, index: int | None, tracer: Tracer) -> bool:
+    if isinstance(node, ConfigurationsData):
+        return bool(place.node.uuid == node.uuid and index in {None, place.index})
+    if isinstance(node, PotentialData):
+        potential = tracer.potential(place.node)
+        return place.kind == "sampling" and potential is not None and bool(potential.uuid == node.uuid)
+    if place.info("label_uuid") == node.uuid:
+        return True
+    creator = tracer.creator(place.node)
+    return place.kind != "label" and creator is not None and bool(creator.uuid == node.uuid)
+
+
+def _labelled_descendants(node: orm.Node) -> list[ConfigurationsData]:
+    """Nodes with labels that descend from a node and are results: not the parts that a workchain joined later."""
+    builder = orm.QueryBuilder().append(orm.Node, filters={"id": node.pk}, tag="origin")
+    builder.append(ConfigurationsData, with_ancestors="origin", tag="frames")
+    builder.order_by({"frames": {"id": "asc"}})
+    candidates = {str(found.uuid): found for found in builder.all(flat=True)}
+    if isinstance(node, ConfigurationsData):
+        candidates.setdefault(str(node.uuid), node)
+    return [
+        found
+        for found in candidates.values()
+        if "label_uuid" in found.base.attributes.get("info_keys") and _is_result(found)
+    ]
+
+
+def _is_result(node: ConfigurationsData) -> bool:
+    creator = node.creator
+    if creator is None or creator.caller is None:
+        return True
+    return bool(node.base.links.get_incoming(link_type=LinkType.RETURN).first())
+
+
+# -- one step --------------------------------------------------------------------------------------------------------
+
+
+def _step(place: Place, tracer: Tracer) -> Step:
+    kind = place.kind
+    facts = {key: value for key in FACTS[kind] if (value := place.info(key)) not in {None, ""}}
+    process: orm.ProcessNode | None = tracer.creator(place.node)
+    if kind == "label":
+        process = _label_calculation(place) or process
+        facts |= _label_facts(place, process)
+    elif kind == "sampling" and process is not None and "parameters" in process.inputs:
+        facts["sampler"] = process.inputs.parameters.get_dict().get("sampler")
+    elif kind == "structure":
+        facts["formula"] = str(place.node.configurations[[place.index]].to_atoms()[0].symbols)
+        if place.node.label:
+            facts["label"] = place.node.label
+    potential = tracer.potential(place.node)
+    return Step(
+        kind=kind,
+        process=NodeReference.of(process) if process is not None else None,
+        node=NodeReference.of(place.node),
+        index=place.index,
+        hash=place.node.hashes[place.index],
+        facts=facts,
+        potential=NodeReference.of(potential) if potential is not None else None,
+    )
+
+
+def _label_calculation(place: Place) -> orm.ProcessNode | None:
+    try:
+        node = orm.load_node(uuid=str(place.info("label_uuid")))
+    except (NotExistent, ValueError):
+        return None
+    return node if isinstance(node, orm.ProcessNode) else None
+
+
+def _label_facts(place: Place, process: orm.ProcessNode | None) -> dict[str, Any]:
+    """Energy, and where the input of the label calculation is in its repository."""
+    energy, mask = place.node.configurations.label("energy")
+    facts: dict[str, Any] = {"energy": float(energy[place.index])} if mask[place.index] else {}
+    if isinstance(process, orm.CalcJobNode):
+        folder = str(place.info("label_folder", "") or "")
+        names = set(process.base.repository.list_object_names(folder or None))
+        name = process.get_option("input_filename") or "aiida.in"
+        found = name if name in names else next((other for other in sorted(names) if other.endswith(".in")), None)
+        if found is not None:
+            facts["input"] = f"{folder}/{found}" if folder else str(found)
+        if "code" in process.inputs:
+            facts["code"] = process.inputs.code.full_label
+    return facts
+
+
+def _text(step: Step) -> str:
+    facts = ", ".join(f"{key} {_value(value)}" for key, value in step.facts.items() if _is_known(key, value))
+    who = f"{step.process}: " if step.process is not None else ""
+    return f"{step.kind} by {who}{step.node} frame {step.index}" + (f" ({facts})" if facts else "")
+
+
+def _potential_text(origin: PotentialOrigin) -> str:
+    batches = ", ".join(f"{key} {reference}" for key, reference in origin.training_set.items()) or "unknown data"
+    by = f", fitted by {origin.training}" if origin.training is not None else ""
+    start = f", from the weights of {origin.start_from}" if origin.start_from is not None else ""
+    return f"with potential {origin.potential}{by} to {batches}{start}"
+
+
+def _is_known(key: str, value: Any) -> bool:
+    return not (key in {"temperature", "disagreement"} and isinstance(value, int | float) and value < 0)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("name", value))
+    return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
