@@ -86,6 +86,39 @@ done
 """
 
 
+def driver(*, total: int, concurrency: int, timeout: int, threads: int) -> str:
+    """Lines that run a function in every frame's folder.
+
+    A second start does again only what was not finished. What happens goes to `LOG_FILE`, one line for each start and
+    each end of a frame, and to `PROGRESS_FILE`.
+
+    Parameters
+    ----------
+    total
+        Number of frames.
+    concurrency
+        Frames at a time.
+    timeout
+        Seconds that a frame may take.
+    threads
+        OpenMP threads of each process.
+    """
+    replacements = {
+        "@CONCURRENCY@": concurrency,
+        "@TIMEOUT@": timeout,
+        "@THREADS@": threads,
+        "@TOTAL@": total,
+        "@OUTPUT@": OUTPUT_FILE,
+        "@XML@": XML_FILE,
+        "@LOG@": LOG_FILE,
+        "@PROGRESS@": PROGRESS_FILE,
+    }
+    text = _DRIVER
+    for key, value in replacements.items():
+        text = text.replace(key, str(value))
+    return text
+
+
 def validate_pack(node: orm.Dict | None, _: Any) -> str | None:
     """Check what the driver is told."""
     if node is None:
@@ -192,19 +225,6 @@ class PwPackCalculation(CalcJob):
         cores = processes * resources.get("num_cores_per_mpiproc", 1)
         pack = DEFAULT_PACK | self.inputs.pack.get_dict()
         concurrency = min(pack["concurrency"], len(self.inputs.frames.get_list()))
-        replacements = {
-            "@CONCURRENCY@": concurrency,
-            "@TIMEOUT@": pack["frame_timeout_s"],
-            "@THREADS@": max(1, cores // processes // concurrency),
-            "@TOTAL@": len(self.inputs.frames.get_list()),
-            "@OUTPUT@": OUTPUT_FILE,
-            "@XML@": XML_FILE,
-            "@LOG@": LOG_FILE,
-            "@PROGRESS@": PROGRESS_FILE,
-        }
-        driver = _DRIVER
-        for key, text in replacements.items():
-            driver = driver.replace(key, str(text))
         code_info = CodeInfo()
         code_info.code_uuid = self.inputs.code.uuid
         code_info.cmdline_params = ["-in", INPUT_FILE]
@@ -214,7 +234,12 @@ class PwPackCalculation(CalcJob):
         calc_info.uuid = str(self.uuid)
         calc_info.codes_info = [code_info]
         calc_info.prepend_text = f"{guard(self.node.computer, cores)}\n{_BEFORE}"
-        calc_info.append_text = driver
+        calc_info.append_text = driver(
+            total=len(self.inputs.frames.get_list()),
+            concurrency=concurrency,
+            timeout=pack["frame_timeout_s"],
+            threads=max(1, cores // processes // concurrency),
+        )
         calc_info.local_copy_list = self._write_inputs(folder)
         calc_info.retrieve_list = [
             LOG_FILE,

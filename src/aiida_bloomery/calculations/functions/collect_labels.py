@@ -24,10 +24,10 @@ def collect_labels(configurations: ConfigurationsData, processes: orm.Dict, **no
     configurations
         The frames that were to be labelled.
     processes
-        UUIDs of what ran, for those that failed and left no node: ``{"packs": [[uuid, [frame, ...]], ...],
+        UUIDs of what ran, for what failed and left no node: ``{"packs": [[uuid, [frame, ...]], ...],
         "frames": {frame: uuid}}``.
     nodes
-        ``cached`` and ``labelled_*``: labelled frames; ``ledger_*``: ledgers of packs, in the order in which they ran.
+        ``cached`` and ``labelled_*``: labelled frames; ``ledger_*``: ledgers of jobs, in the order in which they ran.
     """
     found = _found(configurations.hashes, [node for key, node in sorted(nodes.items()) if not key.startswith("ledger")])
     cached = set(nodes["cached"].hashes) if "cached" in nodes else set()
@@ -89,7 +89,7 @@ def _entry(
     job = str(found.info["label_uuid"][0]) if found is not None and "label_uuid" in found.info else ""
     if is_cached:
         return LedgerEntry(frame, hash_, "cached", attempts=0, job=job)
-    tries = [entry for ledger in ledgers for entry in ledger["entries"] if entry["frame"] == frame]
+    tries = [entry for ledger in ledgers for entry in ledger["entries"] if entry["hash"] == hash_]
     attempts = sum(int(entry["attempts"]) for entry in tries)
     seconds = sum(float(entry["seconds"]) for entry in tries)
     last = tries[-1] if tries else {}

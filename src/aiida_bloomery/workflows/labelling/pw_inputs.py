@@ -36,6 +36,8 @@ def pw_inputs(
 ) -> dict[str, Any]:
     """Return the namespace `pw` and the other inputs of a protocol, as nodes.
 
+    An override of ``None`` takes a variable out of a namelist.
+
     Raises
     ------
     InputError
@@ -46,7 +48,10 @@ def pw_inputs(
         inputs["kpoints"] = dict(kpoints)
     settings = merge(inputs["options"], options or {})
     nodes, cutoffs = resolve_pseudos(pseudos, elements)
-    inputs["parameters"] = merge({"SYSTEM": cutoffs}, inputs["parameters"])
+    inputs["parameters"] = {
+        namelist: {key: value for key, value in content.items() if value is not None}
+        for namelist, content in merge({"SYSTEM": cutoffs}, inputs["parameters"]).items()
+    }
     message = check_parameters(inputs["parameters"])
     if message:
         raise InputError(message)

@@ -1,0 +1,132 @@
+"""What labelling workchains share whose labeller runs in one process of the program `bloomery`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
+
+from aiida_bloomery.calculations.functions.collect_labels import collect_labels
+from aiida_bloomery.calculations.functions.take_frames import take_frames
+from aiida_bloomery.calculations.label import LabelCalculation
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.workflows.labelling.contract import LabellingWorkChain
+from aiida_bloomery.workflows.protocols import merge, protocol_inputs
+from bloomery.plugins import PluginSpec
+
+MAX_ROUNDS = 3
+
+
+class InProcessLabellingWorkChain(LabellingWorkChain):
+    """Label all frames in one job; if it is ended before it is done, send what is left again.
+
+    Subclasses set ``LABELLER``, the name of their plug-in among `bloomery.labellers`.
+    """
+
+    LABELLER: ClassVar[str]
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs and outline."""
+        super().define(spec)
+        spec.input("code", valid_type=orm.AbstractCode, help="The program `bloomery`.")
+        spec.input(
+            "parameters",
+            valid_type=orm.Dict,
+            validator=cls.validate_parameters,
+            help="`{labeller: {name, settings}}`.",
+        )
+        spec.input("options", valid_type=orm.Dict, required=False, help="Scheduler options of the job.")
+        spec.outline(cls.setup, while_(cls.has_frames)(cls.run_job, cls.inspect_job), cls.collect)
+
+    @classmethod
+    def validate_parameters(cls, node: orm.Dict | None, port: Any) -> str | None:
+        """Check the labeller and its settings."""
+        if node is None:
+            return None
+        name = PluginSpec.model_validate(node.get_dict().get("labeller", "")).name
+        if name != cls.LABELLER:
+            return f"parameters.labeller: is {name!r}, but this workchain runs {cls.LABELLER!r}."
+        message = LabelCalculation.validate_parameters(node, port)
+        return None if message is None else str(message)
+
+    @classmethod
+    def builder_from_settings(
+        cls,
+        code: orm.AbstractCode,
+        settings: dict[str, Any],
+        configurations: ConfigurationsData | None,
+        protocol: str | None,
+        overrides: dict[str, Any] | None,
+        options: dict[str, Any] | None,
+    ) -> ProcessBuilder:
+        """Return a builder with a labeller's settings and what the protocol says of the rest."""
+        inputs = protocol_inputs(f"labelling.{cls.LABELLER}", protocol, overrides)
+        builder = cls.get_builder()
+        if configurations is not None:
+            builder.configurations = configurations
+        builder.code = code
+        builder.parameters = orm.Dict({"labeller": {"name": cls.LABELLER, "settings": settings}})
+        builder.max_failed_share = orm.Float(inputs["max_failed_share"])
+        builder.options = orm.Dict(merge(inputs["options"], options or {}))
+        return builder
+
+    def setup(self) -> None:
+        """Note what is to be done."""
+        self.ctx.pending = list(range(self.inputs.configurations.n_frames))
+        self.ctx.round = 0
+        self.ctx.nodes = {}
+        self.ctx.processes = {"packs": [], "frames": {}}
+
+    def has_frames(self) -> bool:
+        """Whether frames are left, and it is worth another round."""
+        return bool(self.ctx.pending) and self.ctx.round < MAX_ROUNDS
+
+    def run_job(self) -> ToContext:
+        """Submit a job with the frames that are left."""
+        configurations = self.inputs.configurations
+        if len(self.ctx.pending) < configurations.n_frames:
+            configurations = take_frames(
+                configurations, orm.List(self.ctx.pending), metadata={"call_link_label": f"frames_{self.ctx.round:02d}"}
+            )
+        inputs: dict[str, Any] = {"library": self.inputs.library} if "library" in self.inputs else {}
+        options = self.inputs.options.get_dict() if "options" in self.inputs else {}
+        process = self.submit(
+            LabelCalculation,
+            code=self.inputs.code,
+            parameters=self.inputs.parameters,
+            configurations=configurations,
+            metadata={"options": options, "call_link_label": f"label_{self.ctx.round:02d}"},
+            **inputs,
+        )
+        self.ctx.processes["packs"].append([process.uuid, self.ctx.pending])
+        self.report(f"submitted {len(self.ctx.pending)} frames in one job")
+        return ToContext(job=process)
+
+    def inspect_job(self) -> None:
+        """See which frames are done, one way or the other."""
+        process = self.ctx.job
+        key = f"{self.ctx.round:02d}"
+        self.ctx.round += 1
+        if "labelled" in process.outputs:
+            self.ctx.nodes[f"labelled_{key}"] = process.outputs.labelled
+        if "ledger" not in process.outputs:
+            self.report(f"job <{process.pk}> left no ledger: {process.exit_message or process.process_state}")
+            if process.exit_status is not None and 200 <= process.exit_status < 300:
+                self.ctx.round = MAX_ROUNDS  # an input that is bad stays bad
+            return
+        self.ctx.nodes[f"ledger_{key}"] = process.outputs.ledger
+        done = {entry["hash"] for entry in process.outputs.ledger["entries"]}
+        hashes = self.inputs.configurations.hashes
+        self.ctx.pending = [frame for frame in self.ctx.pending if hashes[frame] not in done]
+
+    def collect(self) -> ExitCode | None:
+        """Bring everything together, in the order of the frames."""
+        outputs = collect_labels(
+            self.inputs.configurations,
+            orm.Dict(self.ctx.processes),
+            **self.ctx.nodes,
+            metadata={"call_link_label": "collect_labels"},
+        )
+        return self.conclude(outputs["ledger"], outputs.get("labelled"))
