@@ -145,9 +145,10 @@ def campaign_state(pk: int) -> CampaignState:
     """Read the state of a campaign."""
     from aiida import orm  # noqa: PLC0415
 
-    columns = ["uuid", "label", "attributes.process_state", "attributes.exit_status", "attributes.exit_message"]
-    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, project=[*columns, "ctime", "mtime"])
-    uuid, label, state, exit_status, message, started, changed = query.first()
+    attributes = [f"attributes.{name}" for name in ("process_state", "exit_status", "exit_message", "exception")]
+    columns = ["uuid", "label", *attributes, "ctime", "mtime"]
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, project=columns)
+    uuid, label, state, exit_status, message, exception, started, changed = query.first()
     end = datetime.now(UTC) if state in ACTIVE else changed
     processes = below(pk)
     history, stop = _history(pk), _stop(pk)
@@ -157,7 +158,7 @@ def campaign_state(pk: int) -> CampaignState:
         name=label,
         state=state or "created",
         exit_status=exit_status,
-        message=message or "",
+        message=message or " ".join((exception or "").split()),
         started=started.isoformat(timespec="seconds"),
         seconds=(end - started).total_seconds(),
         **_stage([process for process in processes if process.parent == pk], active=state in ACTIVE),

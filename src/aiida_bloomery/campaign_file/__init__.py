@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiida_bloomery.campaign_file.reader import read_campaign
-from aiida_bloomery.campaign_file.resolve import Campaign, rehearse, resolve
+from aiida_bloomery.campaign_file.resolve import Campaign, resolve
 
 __all__ = ["Campaign", "load_campaign"]
 
@@ -30,7 +30,5 @@ def load_campaign(path: str | Path, *, rehearsal: bool = False) -> tuple[Campaig
     from aiida_bloomery.campaign_file.checks import check_file  # noqa: PLC0415
 
     file, source = read_campaign(path)
-    campaign = resolve(file, source)
-    if rehearsal:
-        campaign = rehearse(campaign)
+    campaign = resolve(file, source, rehearsal=rehearsal)
     return campaign, check_file(campaign)

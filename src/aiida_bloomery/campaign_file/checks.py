@@ -11,7 +11,7 @@ from ase.neighborlist import neighbor_list
 
 from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
-from aiida_bloomery.campaign_file.plan import NO_LIMIT, plan_stage, sampler_bounds, selectors
+from aiida_bloomery.campaign_file.plan import NO_LIMIT, checkable, plan_stage, sampler_bounds, selectors
 from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
 from aiida_bloomery.campaign_file.resolve import Campaign
 from bloomery.configurations import Configurations, symbols_to_numbers
@@ -129,10 +129,9 @@ def _duplicate_files(campaign: Campaign) -> None:
 
 
 def _plugins(campaign: Campaign) -> None:
-    through_labeller = campaign.file.labeller != "calculator"
     for stage in ("bootstrap", "sampling"):
         for key, spec in campaign.samplers(stage):
-            _plugin(campaign, "samplers", spec, key, driven_by_labeller=through_labeller)
+            _plugin(campaign, "samplers", checkable(campaign, spec), key)
         for key, spec in campaign.selectors(stage):
             _plugin(campaign, "selectors", spec, key)
     _plugin(
@@ -150,7 +149,7 @@ def _plugins(campaign: Campaign) -> None:
             )
 
 
-def _plugin(campaign: Campaign, kind: Kind, spec: PluginSpec, key: Key, *, driven_by_labeller: bool = False) -> None:
+def _plugin(campaign: Campaign, kind: Kind, spec: PluginSpec, key: Key) -> None:
     if spec.name not in registered(kind):
         raise campaign.source.error(
             key,
@@ -245,7 +244,7 @@ def _notes(campaign: Campaign) -> Any:
     bootstrap, loop = plan_stage(campaign, "bootstrap"), plan_stage(campaign, "sampling")
     probe = bootstrap.probe + int(stop["max_iterations"]) * loop.probe
     if targets and probe < needed:
-        yield f"stop: targets wait for {needed} probe frames, and the campaign draws {probe} at most: none can be reached."
+        yield f"stop: targets wait for {needed} probe frames; the campaign draws {probe} at most, so none is reached."
 
 
 Check = Callable[[Campaign], None]

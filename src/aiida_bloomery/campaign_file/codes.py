@@ -6,7 +6,6 @@ from typing import Any
 
 from aiida_bloomery.campaign_file.model import JOBS, Code
 from aiida_bloomery.campaign_file.resolve import Campaign
-from aiida_bloomery.setup.machine import CORES_PROPERTY
 from bloomery.errors import InputError
 
 DEFAULT_LABELS = {"bloomery": "bloomery@localhost", "pw": "pw@localhost"}
@@ -69,27 +68,39 @@ def entry_of(campaign: Campaign, key: str) -> Code:
     return entry if entry is not None else codes.bloomery
 
 
-def job_options(entry: Code, code: Any) -> dict[str, Any]:
-    """Options of a job that runs one process: its cores are threads, unless MPI is asked for."""
-    mpi = bool(entry.mpi)
-    return _options(entry, code, processes=entry.cores if mpi else 1, threads=1 if mpi else entry.cores, mpi=mpi)
+def job_options(entry: Code, code: Any, *, mpi: bool = False) -> dict[str, Any]:
+    """Options of a job that runs one process: its cores are MPI ranks, or threads.
 
-
-def pack_options(entry: Code, code: Any) -> dict[str, Any]:
-    """Options of a job that runs several processes at a time: an MPI rank has a core for every one of them."""
-    mpi = entry.mpi if entry.mpi is not None else entry.cores > 1
-    at_a_time = concurrency(entry, code)
-    if mpi:
-        return _options(entry, code, processes=entry.cores, threads=at_a_time, mpi=True)
-    return _options(entry, code, processes=1, threads=entry.cores * at_a_time, mpi=False)
-
-
-def concurrency(entry: Code, code: Any) -> int:
-    """Frames labelled at a time within one job: as said, else what a machine without a queue has room for."""
-    if entry.parallel is not None:
-        return entry.parallel
-    cores = code.computer.get_property(CORES_PROPERTY, None) if code.computer is not None else None
-    return max(1, int(cores) // entry.cores) if cores else 1
+    Parameters
+    ----------
+    mpi
+        Whether the program is started through MPI where the entry does not say.
+    """
+    if entry.mpi is not None:
+        mpi = entry.mpi
+    ranks, rest = divmod(entry.cores if mpi else 1, entry.nodes)
+    if rest or not ranks:
+        raise InputError(
+            f"codes: {entry.cores} core(s) cannot be shared evenly by {entry.nodes} nodes; change cores, nodes or mpi."
+        )
+    resources: dict[str, Any] = {"num_machines": entry.nodes, "num_mpiprocs_per_machine": ranks}
+    if not mpi and entry.cores > 1:
+        resources["num_cores_per_mpiproc"] = entry.cores
+    given = {
+        "max_wallclock_seconds": entry.walltime,
+        "queue_name": entry.queue,
+        "account": entry.account,
+        "qos": entry.qos,
+        "max_memory_kb": entry.memory,
+    }
+    options = {"resources": resources, "withmpi": mpi}
+    options |= {key: value for key, value in given.items() if value is not None}
+    lines = [line for line in (gpu_request(entry, code), *entry.commands) if line]
+    if lines:
+        options["custom_scheduler_commands"] = "\n".join(lines)
+    if entry.prepend:
+        options["prepend_text"] = "\n".join(entry.prepend)
+    return options
 
 
 def verb_options(campaign: Campaign, load: Any) -> dict[str, Any]:
@@ -105,32 +116,6 @@ def verb_options(campaign: Campaign, load: Any) -> dict[str, Any]:
         entry = getattr(campaign.file.codes, verb)
         if entry is not None:
             options[verb] = job_options(entry, load(verb))
-    return options
-
-
-def _options(entry: Code, code: Any, *, processes: int, threads: int, mpi: bool) -> dict[str, Any]:
-    per_machine, rest = divmod(processes, entry.nodes)
-    if rest:
-        raise InputError(
-            f"codes: {processes} ranks cannot be shared evenly by {entry.nodes} nodes; change cores or nodes."
-        )
-    resources: dict[str, Any] = {"num_machines": entry.nodes, "num_mpiprocs_per_machine": per_machine}
-    if threads > 1:
-        resources["num_cores_per_mpiproc"] = threads
-    options: dict[str, Any] = {"resources": resources, "withmpi": mpi}
-    given = {
-        "max_wallclock_seconds": entry.walltime,
-        "queue_name": entry.queue,
-        "account": entry.account,
-        "qos": entry.qos,
-        "max_memory_kb": entry.memory,
-    }
-    options |= {key: value for key, value in given.items() if value is not None}
-    lines = [line for line in (gpu_request(entry, code), *entry.commands) if line]
-    if lines:
-        options["custom_scheduler_commands"] = "\n".join(lines)
-    if entry.prepend:
-        options["prepend_text"] = "\n".join(entry.prepend)
     return options
 
 

@@ -97,8 +97,15 @@ def sampler_bounds(campaign: Campaign, spec: PluginSpec) -> dict[str, int]:
     """Upper bounds of one sampler: ``frames`` and ``md_steps``."""
     label = spec.settings.get("frames")
     frames = campaign.frames.get(label, campaign.structures) if isinstance(label, str) else campaign.structures
-    sampler: Sampler = spec.load("samplers")
+    sampler: Sampler = checkable(campaign, spec).load("samplers")
     return sampler.plan(len(frames))
+
+
+def checkable(campaign: Campaign, spec: PluginSpec) -> PluginSpec:
+    """Return a sampler as its plug-in takes it: a calculator stands in for a labeller that drives dynamics itself."""
+    if spec.name != "reference_md" or campaign.file.labeller == "calculator" or "calculator" in spec.settings:
+        return spec
+    return spec.model_copy(update={"settings": {**spec.settings, "calculator": "emt"}})
 
 
 def selectors(campaign: Campaign, stage: str) -> list[tuple[Key, Selector]]:

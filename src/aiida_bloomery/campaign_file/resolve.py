@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +52,26 @@ class Campaign:
         return [((*key, index), PluginSpec.model_validate(value)) for index, value in enumerate(values)]
 
 
-def resolve(file: CampaignFile, source: Source) -> Campaign:
+def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> Campaign:
     """Read the files that a campaign file names, and fill in what its protocol says.
+
+    Parameters
+    ----------
+    rehearsal
+        Whether a teacher takes the labeller's place.
 
     Raises
     ------
     InputError
-        If a file is missing or cannot be read.
+        If a file is missing or cannot be read, or no teacher covers the elements.
     """
     parts = [read_structures(entry, source, ("structures", index)) for index, entry in enumerate(file.structures)]
+    structures = Configurations.concatenate(parts)
+    if rehearsal:
+        file = file.model_copy(update={"labelling": {"calculator": {"calculator": _teacher(structures, source)}}})
     frames: dict[str, Configurations] = {}
-    settings = settings_of(file, _with_frames(file, source, frames))
-    return Campaign(file, source, Configurations.concatenate(parts), frames, settings)
+    settings = settings_of(file, _samplers(file, source, frames))
+    return Campaign(file, source, structures, frames, settings)
 
 
 def read_structures(entry: Structures, source: Source, key: Key) -> Configurations:
@@ -93,11 +101,14 @@ def read_file(name: str, source: Source, key: Key) -> Configurations:
         raise source.error(key, str(error)) from error
 
 
-def settings_of(file: CampaignFile, samplers: dict[str, list[dict[str, Any]] | None]) -> dict[str, Any]:
+def settings_of(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
     """Settings of all stages: the protocol's, with what the file says instead."""
     from aiida_bloomery.workflows.protocols import protocol_inputs  # noqa: PLC0415
 
     settings: dict[str, Any] = protocol_inputs("campaign", file.protocol, _overrides(file, samplers))
+    rules, bounds = settings["stop"], file.stop.iterations
+    if bounds is not None and bounds.min is None and bounds.max is not None:
+        rules["min_iterations"] = min(rules.get("min_iterations", 0), bounds.max)
     targets = _targets(file)
     if targets:
         # Targets that are given stand alone: those of the protocol are not asked for on top.
@@ -105,7 +116,7 @@ def settings_of(file: CampaignFile, samplers: dict[str, list[dict[str, Any]] | N
     return settings
 
 
-def _overrides(file: CampaignFile, samplers: dict[str, list[dict[str, Any]] | None]) -> dict[str, Any]:
+def _overrides(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
     bootstrap = {
         "samplers": samplers["bootstrap"],
         "selectors": _dump(file.bootstrap.selection) if file.bootstrap else None,
@@ -128,7 +139,7 @@ def _overrides(file: CampaignFile, samplers: dict[str, list[dict[str, Any]] | No
         "consecutive": file.stop.consecutive,
         "min_probe_frames": file.stop.probe_frames,
     }
-    stages = {
+    stages: dict[str, dict[str, Any]] = {
         "bootstrap": bootstrap,
         "sampling": {"samplers": samplers["sampling"]},
         "selection": selection,
@@ -150,11 +161,11 @@ def _dump(specs: list[PluginSpec] | None) -> list[dict[str, Any]] | None:
     return None if specs is None else [spec.model_dump() for spec in specs]
 
 
-def _with_frames(
+def _samplers(
     file: CampaignFile, source: Source, frames: dict[str, Configurations]
 ) -> dict[str, list[dict[str, Any]] | None]:
     """Samplers of both stages, as plain values; files of `from_file` are read, and named by a label instead."""
-    stages = {
+    stages: dict[str, tuple[Key, list[PluginSpec] | None]] = {
         "bootstrap": (("bootstrap", "samplers"), file.bootstrap.samplers if file.bootstrap else None),
         "sampling": (("sampling",), file.sampling),
     }
@@ -162,31 +173,25 @@ def _with_frames(
     for stage, (key, specs) in stages.items():
         taken = []
         for index, spec in enumerate(specs or []):
-            name = spec.settings.get("file")
             settings = dict(spec.settings)
+            name = settings.get("file")
             if spec.name == "from_file" and isinstance(name, str):
                 label = f"{stage}_{index}"
                 frames[label] = read_file(name, source, (*key, index, "from_file", "file"))
                 del settings["file"]
                 settings["frames"] = label
+            if spec.name == "reference_md" and file.labeller == "calculator":
+                # The reference method is the labeller's, here as for any other labeller.
+                settings.setdefault("calculator", file.labeller_settings.get("calculator"))
             taken.append({"name": spec.name, "settings": settings})
         result[stage] = taken if specs is not None else None
     return result
 
 
-def rehearse(campaign: Campaign) -> Campaign:
-    """Return the campaign with a teacher in the place of its labeller.
-
-    Raises
-    ------
-    InputError
-        If no teacher covers the elements.
-    """
+def _teacher(structures: Configurations, source: Source) -> dict[str, Any]:
     from bloomery.teachers import teacher_for  # noqa: PLC0415
 
     try:
-        teacher = teacher_for(campaign.structures.elements)
+        return teacher_for(structures.elements).model_dump()
     except BloomeryError as error:
-        raise campaign.source.error(("structures",), f"this campaign cannot be rehearsed: {error}") from error
-    file = campaign.file.model_copy(update={"labelling": {"calculator": {"calculator": teacher.model_dump()}}})
-    return replace(campaign, file=file)
+        raise source.error(("structures",), f"this campaign cannot be rehearsed: {error}") from error

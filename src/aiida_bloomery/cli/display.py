@@ -47,8 +47,8 @@ def watch(pk: int, home: Home) -> CampaignState:
     return state
 
 
-def render(state: CampaignState) -> RenderableType:
-    """The live display."""
+def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
+    """The live display; ``hint`` says how to leave it."""
     head = Text.assemble(
         (state.name, "bold"), f"  PK {state.pk}   ", (stage_text(state), "cyan"), f"   {clock(state.seconds)}"
     )
@@ -68,7 +68,8 @@ def render(state: CampaignState) -> RenderableType:
     parts: list[RenderableType] = [head, facts]
     if state.iterations:
         parts.append(iterations_table(state))
-    parts.append(Text("Ctrl-C detaches; the campaign goes on.", style="dim"))
+    if hint:
+        parts.append(Text("Ctrl-C detaches; the campaign goes on.", style="dim"))
     return Group(*parts)
 
 
@@ -118,6 +119,13 @@ def outcome(state: CampaignState) -> str:
     decision = state.decision or {}
     reason = str(decision.get("reason", "")).rstrip(".")
     return f"{'reached' if decision.get('success') else 'done'}: {reason or 'finished'}"
+
+
+def ending(state: CampaignState) -> str:
+    """How it ended, in two words."""
+    if not state.succeeded:
+        return f"{state.state} [{state.exit_status}]" if state.exit_status else state.state
+    return "reached" if (state.decision or {}).get("success") else "done"
 
 
 def stage_text(state: CampaignState) -> str:

@@ -33,24 +33,24 @@ class Part(LabellerPart):
         except BloomeryError as error:
             raise campaign.source.error(("labelling", "calculator", "calculator"), str(error)) from error
 
-    def inputs(self, campaign: Campaign, code: Any, entry: Code) -> dict[str, Any]:  # noqa: ARG002
+    def inputs(self, campaign: Campaign, code: Any, entry: Code) -> dict[str, Any]:
         """Inputs of the workchain."""
         settings = {"calculator": self.calculator.model_dump(), "frame_timeout_s": self.frame_timeout}
-        return labeller_inputs("calculator", settings, self, code, entry)
+        return in_process_inputs("calculator", settings, self, campaign, code, entry)
 
 
-def labeller_inputs(name: str, settings: dict[str, Any], part: LabellerPart, code: Any, entry: Code) -> dict[str, Any]:
-    """Inputs that labellers in one process share."""
-    from aiida import orm  # noqa: PLC0415
+def in_process_inputs(
+    name: str, settings: dict[str, Any], part: LabellerPart, campaign: Campaign, code: Any, entry: Code
+) -> dict[str, Any]:
+    """Inputs of the workchains whose labeller runs in one process of `bloomery`."""
+    from aiida.plugins import WorkflowFactory  # noqa: PLC0415
 
     from aiida_bloomery.campaign_file.codes import job_options  # noqa: PLC0415
 
     given = {key: value for key, value in settings.items() if value is not None}
-    inputs = {
-        "code": code,
-        "parameters": orm.Dict({"labeller": {"name": name, "settings": given}}),
-        "options": orm.Dict(job_options(entry, code)),
-    }
-    if part.max_failed_share is not None:
-        inputs["max_failed_share"] = orm.Float(part.max_failed_share)
-    return inputs
+    overrides = {} if part.max_failed_share is None else {"max_failed_share": part.max_failed_share}
+    workchain: Any = WorkflowFactory(f"bloomery.labelling.{name}")
+    builder = workchain.builder_from_settings(
+        code, given, None, campaign.file.protocol, overrides, job_options(entry, code)
+    )
+    return {port: builder[port] for port in ("code", "parameters", "max_failed_share", "options")}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from aiida_bloomery.campaign_file.labellers.calculator import labeller_inputs
+from aiida_bloomery.campaign_file.labellers.calculator import in_process_inputs
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart, frames_of
 
 if TYPE_CHECKING:
@@ -57,6 +57,6 @@ class Part(LabellerPart):
         from aiida_bloomery.campaign_file.resolve import read_file  # noqa: PLC0415
         from aiida_bloomery.data.configurations import ConfigurationsData  # noqa: PLC0415
 
-        inputs = labeller_inputs("lookup", {"require": list(self.require)}, self, code, entry)
+        inputs = in_process_inputs("lookup", {"require": list(self.require)}, self, campaign, code, entry)
         library = read_file(self.library, campaign.source, KEY)
         return inputs | {"library": ConfigurationsData(library.without_info(*library.info))}

@@ -91,8 +91,8 @@ class Part(LabellerPart):
             if len(open_frames):
                 raise campaign.source.error(
                     name,
-                    f"frame {open_frames[0]} is not periodic along all three cell vectors, which pw.x needs; put it into "
-                    'a periodic cell (pbc="T T T" in an extxyz file).',
+                    f"frame {open_frames[0]} is not periodic along all three vectors, which pw.x needs; put it "
+                    'into a periodic cell (pbc="T T T" in an extxyz file).',
                 )
         if isinstance(self.pseudopotentials, dict):
             for element in campaign.structures.elements:
@@ -159,4 +159,50 @@ class Part(LabellerPart):
 
     def inputs(self, campaign: Campaign, code: Any, entry: Code) -> dict[str, Any]:
         """Inputs of the workchain."""
-        raise NotImplementedError
+        from aiida_bloomery.campaign_file.codes import job_options  # noqa: PLC0415
+        from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs  # noqa: PLC0415
+
+        family = self.pseudopotentials if isinstance(self.pseudopotentials, str) else self.pseudos(campaign)
+        mesh: dict[str, Any] | None = None
+        if self.kpoints is not None:
+            mesh = {"mesh": list(self.kpoints.mesh)} if self.kpoints.mesh else {"distance": self.kpoints.distance}
+            mesh["offset"] = [shift / 2 for shift in self.kpoints.shift]
+        options = job_options(entry, code, mpi=entry.cores > 1)
+        # With limits in place a pack knows its time: frames that hang are ended one by one.
+        pack = {"size": self.frames_per_job, "concurrency": entry.parallel, "frame_timeout_s": self._frame_seconds()}
+        overrides: dict[str, Any] = {"parameters": self._namelists(family, campaign.structures.elements)}
+        overrides["pack"] = {key: value for key, value in pack.items() if value is not None}
+        if self.max_failed_share is not None:
+            overrides["max_failed_share"] = self.max_failed_share
+        return pw_inputs(
+            code,
+            campaign.structures.elements,
+            campaign.file.protocol,
+            overrides,
+            pseudos=family,
+            kpoints=mesh,
+            options=options,
+        )
+
+    def _frame_seconds(self) -> int | None:
+        return None if self.frame_time is None else max(1, round(self.frame_time))
+
+    def _namelists(self, family: Any, elements: list[str]) -> dict[str, Any]:
+        """Variables of pw.x that differ from the protocol's."""
+        from aiida_bloomery.workflows.labelling.pw_inputs import resolve_pseudos  # noqa: PLC0415
+
+        system: dict[str, Any] = {}
+        if self.ecutwfc is not None:
+            system["ecutwfc"] = self.ecutwfc
+            _, recommended = resolve_pseudos(family, elements)
+            ratio = recommended["ecutrho"] / recommended["ecutwfc"] if recommended else 4.0
+            system["ecutrho"] = self.ecutwfc * ratio
+        if self.ecutrho is not None:
+            system["ecutrho"] = self.ecutrho
+        if self.smearing == "none":
+            system |= {"occupations": "fixed", "degauss": 0.0}
+        elif self.smearing is not None:
+            system |= {"occupations": "smearing", "smearing": self.smearing.type, "degauss": self.smearing.width}
+        namelists = {name.upper(): dict(variables) for name, variables in self.parameters.items()}
+        namelists["SYSTEM"] = system | namelists.get("SYSTEM", {})
+        return namelists

@@ -1,0 +1,149 @@
+"""The JSON Schema of campaign files, and what is registered of each kind of plug-in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
+from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
+from aiida_bloomery.campaign_file.model import Bootstrap, CampaignFile, OfKind
+from bloomery.acceptance import AcceptanceSettings
+from bloomery.errors import InputError
+from bloomery.plugins import KINDS, Kind, load_plugin, registered
+from bloomery.roles import RoleSettings
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+REFERENCE = "#/$defs/{model}"
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema: the file's model, with every registered plug-in and its settings in its place."""
+    places = plugin_places()
+    models: dict[str, type[BaseModel]] = {"roles": RoleSettings, "acceptance": AcceptanceSettings}
+    for kind in sorted(set(places.values())):
+        models |= {f"{kind}.{name}": load_plugin(kind, name).Settings for name in registered(kind)}
+    models |= {f"labellers.{name}": labeller_part(name) for name in labeller_names()}
+    every: list[type[BaseModel]] = [CampaignFile, *models.values()]
+    wanted: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in every]
+    references, definitions = models_json_schema(wanted, ref_template=REFERENCE, schema_generator=GenerateJsonSchema)
+    found = definitions["$defs"]
+    root = found.pop("CampaignFile")
+    properties = root["properties"]
+    settings = {name: references[model, "validation"] for name, model in models.items()}
+    for (model, key), kind in places.items():
+        owner = properties if model == "CampaignFile" else found[model]["properties"]
+        owner[key] = _with_plugins(owner[key], _choice(settings, kind))
+    for key in ("roles", "acceptance"):
+        properties[key] = {**settings[key], "description": properties[key]["description"]}
+    properties["labelling"] = {**_choice(settings, "labellers"), "description": properties["labelling"]["description"]}
+    properties["structures"]["items"] = {"anyOf": [{"type": "string"}, properties["structures"]["items"]]}
+    for name, short in SHORT_FORMS.items():
+        _allow(root, found, name, short)
+    found.pop("PluginSpec", None)
+    return {"$schema": DIALECT, **root, "$defs": dict(sorted(found.items()))}
+
+
+SHORT_FORMS: dict[str, dict[str, Any]] = {
+    "Iterations": {"type": "integer", "minimum": 0},
+    "Code": {"type": "string"},
+    "EnergyReference": {"type": ["string", "object"]},
+    "CalculatorSpec": {"type": ["string", "object"]},
+}
+"""Models that a plain value may stand for."""
+
+
+def schema_text() -> str:
+    """Return the schema as the text of a file."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+
+
+def plugin_places() -> dict[tuple[str, str], Kind]:
+    """Where plug-ins stand in the file: model and key to kind."""
+    places: dict[tuple[str, str], Kind] = {}
+    for owner in (CampaignFile, Bootstrap):
+        for key, field in owner.model_fields.items():
+            kind = _kind_of(field.annotation) or _kind_in(field.metadata)
+            if kind is not None:
+                places[owner.__name__, key] = kind
+    return places
+
+
+def describe_plugins(kind: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Name, summary and settings of every registered plug-in, by kind.
+
+    Raises
+    ------
+    InputError
+        If there is no such kind.
+    """
+    if kind is not None and kind not in KINDS and f"{kind}s" not in KINDS:
+        raise InputError(f"there is no kind of plug-in {kind!r}; the kinds are {', '.join(KINDS)}.")
+    wanted = [known for known in KINDS if kind is None or known in {kind, f"{kind}s"}]
+    return {known: [_describe(known, name) for name in registered(known)] for known in wanted}
+
+
+def _describe(kind: Kind, name: str) -> dict[str, Any]:
+    try:
+        plugin = load_plugin(kind, name)
+    except InputError as error:
+        return {"name": name, "summary": "", "settings": [], "problem": str(error)}
+    return {
+        "name": name,
+        "summary": (plugin.__doc__ or "").strip().split("\n")[0],
+        "module": plugin.__module__,
+        "settings": [
+            {
+                "name": key,
+                "type": str(field.annotation) if not isinstance(field.annotation, type) else field.annotation.__name__,
+                "required": field.is_required(),
+                "default": None if field.is_required() else field.get_default(call_default_factory=True),
+                "description": " ".join((field.description or "").split()),
+            }
+            for key, field in plugin.Settings.model_fields.items()
+        ],
+    }
+
+
+def _kind_of(annotation: Any) -> Kind | None:
+    """The kind of plug-in somewhere in an annotation."""
+    found = _kind_in(getattr(annotation, "__metadata__", ()))
+    for part in get_args(annotation):
+        found = found or _kind_of(part)
+    return found
+
+
+def _kind_in(metadata: Any) -> Kind | None:
+    return next((item.kind for item in metadata if isinstance(item, OfKind)), None)
+
+
+def _choice(settings: dict[str, Any], group: str) -> dict[str, Any]:
+    """Schema of a plug-in of a kind: its name, or its name with settings."""
+    names = {key.removeprefix(f"{group}."): value for key, value in settings.items() if key.startswith(f"{group}.")}
+    with_settings = [
+        {"type": "object", "properties": {name: value}, "required": [name], "additionalProperties": False}
+        for name, value in names.items()
+    ]
+    return {"anyOf": [{"enum": list(names)}, *with_settings]}
+
+
+def _with_plugins(field: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
+    """Put the choice of plug-ins in the place of their general model."""
+    text = json.dumps(field).replace(json.dumps({"$ref": "#/$defs/PluginSpec"}), json.dumps(choice))
+    result: dict[str, Any] = json.loads(text)
+    return result
+
+
+def _allow(root: dict[str, Any], found: dict[str, Any], name: str, short: dict[str, Any]) -> None:
+    """Let a plain value stand for a model, wherever it is referred to."""
+    if name not in found:
+        return
+    reference = {"$ref": REFERENCE.format(model=name)}
+    found[f"{name}OrShort"] = {"anyOf": [short, {"$ref": REFERENCE.format(model=name)}]}
+    for owner in (root, *(value for key, value in found.items() if not key.endswith("OrShort"))):
+        for key, value in owner.get("properties", {}).items():
+            text = json.dumps(value)
+            longer = text.replace(json.dumps(reference), json.dumps({"$ref": REFERENCE.format(model=f"{name}OrShort")}))
+            owner["properties"][key] = json.loads(longer)

@@ -1,0 +1,143 @@
+"""`report`, `lineage`, `ledger` and `export`: what a campaign gave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aiida_bloomery.cli.options import console, json_option, loaded, pk_argument, print_json, profile_option
+from bloomery.errors import BloomeryError
+
+REPORT_FILE = "report.html"
+
+
+@click.command("report")
+@pk_argument
+@click.option(
+    "--to", "file", type=click.Path(path_type=Path), default=None, help="The page; by default NAME-report.html."
+)
+@profile_option
+def report_command(pk: str, file: Path | None, profile: str | None) -> None:
+    """Write the report of a campaign, one HTML page that needs nothing else."""
+    loaded(profile)
+    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.report import write_report  # noqa: PLC0415
+
+    node = load_campaign_node(pk)
+    click.echo(write_report(node, file or Path(f"{node.label or node.pk}-{REPORT_FILE}")))
+
+
+@click.command("lineage")
+@pk_argument
+@click.option(
+    "--frame", type=click.IntRange(min=0), required=True, help="Index in the data set, over its batches in order."
+)
+@profile_option
+@json_option
+def lineage_command(pk: str, frame: int, profile: str | None, as_json: bool) -> None:
+    """Trace a frame back: label <- selection <- sampling <- potential <- its training set, and the start.
+
+    PK is a campaign, or a node with configurations.
+    """
+    loaded(profile)
+    from aiida import orm  # noqa: PLC0415
+
+    from aiida_bloomery.data.configurations import ConfigurationsData  # noqa: PLC0415
+    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.provenance.lineage import lineage  # noqa: PLC0415
+
+    query = orm.QueryBuilder().append(
+        ConfigurationsData, filters={"or": [{"id": int(pk) if pk.isdigit() else 0}, {"uuid": pk}]}
+    )
+    found = lineage(query.first(flat=True) or load_campaign_node(pk), frame)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    for line in found.lines():
+        click.echo(line)
+
+
+@click.command("ledger")
+@pk_argument
+@click.option("--failed", is_flag=True, help="Only frames without a label.")
+@profile_option
+@json_option
+def ledger_command(pk: str, failed: bool, profile: str | None, as_json: bool) -> None:
+    """Show what happened to every frame that was to be labelled."""
+    loaded(profile)
+    from rich.table import Table  # noqa: PLC0415
+
+    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.provenance import ledger  # noqa: PLC0415
+
+    found = ledger.entries(load_campaign_node(pk))
+    summary = ledger.summarise(found)
+    shown = [entry for entry in found if entry["outcome"] == "failed"] if failed else found
+    if as_json:
+        print_json({"summary": vars(summary), "entries": shown})
+        return
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for title in ("iteration", "frame", "outcome", "attempts", "seconds", "exit code", "job", "reason"):
+        table.add_column(title)
+    for entry in shown:
+        code = str(entry["exit_code"]) if entry["exit_code"] else ""
+        facts = (
+            entry.get("iteration", ""),
+            entry["frame"],
+            entry["outcome"],
+            entry["attempts"],
+            f"{entry['seconds']:.1f}",
+        )
+        table.add_row(*map(str, facts), code, entry["job"][:8], entry["reason"])
+    console.print(table)
+    outcomes = ", ".join(f"{count} {name}" for name, count in summary.outcomes.items())
+    console.print(f"{outcomes}; {summary.attempts} attempts, {summary.seconds:.0f} s")
+
+
+@click.command("export")
+@pk_argument
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path), default=None, help="The folder; by default results/NAME."
+)
+@profile_option
+@json_option
+def export_command(pk: str, folder: Path | None, profile: str | None, as_json: bool) -> None:
+    """Write data set, potential, manifest and report to a folder. An earlier export there is replaced."""
+    loaded(profile)
+    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
+
+    node = load_campaign_node(pk)
+    paths = deliver(node.pk, folder or Path("results") / (node.label or str(node.pk)), strict=True)
+    if as_json:
+        print_json(paths)
+        return
+    for name, path in paths.items():
+        console.print(f"{name}: {path}")
+
+
+def deliver(pk: int, folder: Path, *, strict: bool = False) -> dict[str, str]:
+    """Export a campaign and write its report beside the rest; return what is where.
+
+    Parameters
+    ----------
+    strict
+        Whether it is an error if there is nothing to export yet.
+    """
+    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.provenance.export import DATA_SET_FILE, MANIFEST_FILE, POTENTIAL_FOLDER, export  # noqa: PLC0415
+    from aiida_bloomery.report import write_report  # noqa: PLC0415
+
+    node = load_campaign_node(pk)
+    paths = {}
+    try:
+        folder = export(node, folder)
+    except BloomeryError:
+        if strict:
+            raise
+    else:
+        parts = {"data set": DATA_SET_FILE, "potential": POTENTIAL_FOLDER, "manifest": MANIFEST_FILE}
+        paths = {name: str(folder / part) for name, part in parts.items() if (folder / part).exists()}
+    report = folder.with_name(f"{folder.name}-{REPORT_FILE}")
+    paths["report"] = str(write_report(node, report).absolute())
+    return paths

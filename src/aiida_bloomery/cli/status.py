@@ -1,0 +1,97 @@
+"""`status`: services and campaigns, or one campaign."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option
+
+if TYPE_CHECKING:
+    from aiida_bloomery.services import Services
+    from aiida_bloomery.setup.home import Home
+
+SHOWN = 20
+"""Campaigns in the overview."""
+
+
+@click.command("status")
+@click.argument("pk", metavar="[PK]", required=False)
+@click.option("--watch", "-w", is_flag=True, help="Watch the campaign until it ends; Ctrl-C leaves it alone.")
+@profile_option
+@json_option
+def status_command(pk: str | None, watch: bool, profile: str | None, as_json: bool) -> None:
+    """Show services and campaigns, or one campaign by PK, UUID or name."""
+    from aiida_bloomery import services  # noqa: PLC0415
+    from aiida_bloomery.cli import display  # noqa: PLC0415
+    from aiida_bloomery.progress import campaign_state, campaigns, load_campaign_node  # noqa: PLC0415
+
+    home = loaded(profile)
+    found = services.inspect(home)
+    if pk is None and watch:
+        running = [node.pk for node in campaigns() if not node.is_terminated]
+        pk = str(running[0]) if running else None
+    if pk is not None:
+        node = load_campaign_node(pk)
+        state = campaign_state(node.pk)
+        if watch and state.active and not as_json:
+            try:
+                state = display.watch(node.pk, home)
+            except KeyboardInterrupt:
+                console.print("\nThe campaign goes on.")
+                return
+        if as_json:
+            print_json(state.as_dict())
+            return
+        console.print(display.render(state, hint=False) if state.active else display.summary(state, {}))
+        _print_services(home, found, only_problems=True)
+        return
+    states = [campaign_state(node.pk) for node in campaigns()[:SHOWN]]
+    if as_json:
+        facts = [state.as_dict() for state in states]
+        print_json({"home": str(home.folder), "profile": home.profile, "services": vars(found), "campaigns": facts})
+        return
+    _print_services(home, found)
+    _print_campaigns(states)
+
+
+def _print_services(home: Home, found: Services, *, only_problems: bool = False) -> None:
+    if not only_problems:
+        whose = "our own" if home.own else "yours"
+        console.print(f"profile {home.profile or 'default'} ({whose}) in {home.folder}")
+    if found.healthy and not only_problems:
+        console.print(
+            f"daemon runs, {len(found.workers)} worker(s); queue: {found.processing} at work, {found.pending} waiting"
+        )
+    for problem in found.problems:
+        console.print(f"[yellow]{problem}[/]")
+    for command in found.remedy:
+        console.print(f"  to mend it: {command}")
+
+
+def _print_campaigns(states: list[Any]) -> None:
+    from rich.table import Table  # noqa: PLC0415
+
+    from aiida_bloomery.cli import display  # noqa: PLC0415
+
+    if not states:
+        console.print("No campaign yet; `aiida-bloomery run FILE` starts one.")
+        return
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for title in ("PK", "name", "state", "iteration", "labels", "force RMSE", "time"):
+        table.add_column(title)
+    for state in states:
+        last: dict[str, Any] = state.iterations[-1] if state.iterations else {"iteration": "", "errors": {}}
+        budget = f"/{state.max_labels}" if state.max_labels else ""
+        doing = display.stage_text(state) if state.active else display.ending(state)
+        table.add_row(
+            str(state.pk),
+            state.name,
+            doing,
+            str(last["iteration"]),
+            f"{state.labels}{budget}",
+            display.quantity(last["errors"].get("forces")),
+            display.clock(state.seconds),
+        )
+    console.print(table)
