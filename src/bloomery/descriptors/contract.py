@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,40 @@ class Descriptor(Plugin):
     @abstractmethod
     def size(self, elements: list[str]) -> int:
         """Number of features per atom, ``F``."""
+
+    def edge_gradients(
+        self,
+        configurations: Configurations,
+        elements: list[str],
+        model: Callable[[torch.Tensor, slice], torch.Tensor],
+        *,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Derivatives of ``M`` functions of the features by the places of the neighbours.
+
+        The default goes through the Jacobian; a descriptor that can contract without one is much faster.
+
+        Parameters
+        ----------
+        model
+            Called as ``model(values, atoms)`` for consecutive slices of the atoms, with their features
+            ``(a, F)``; returns the derivatives of the ``M`` functions by these features, ``(M, a, F)``.
+
+        Returns
+        -------
+        edges, vectors, gradients
+            ``(2, E)`` and ``(E, 3)`` as in `Features`, and ``(M, E, 3)``.
+        """
+        import torch  # noqa: PLC0415
+
+        found = self.features(configurations, elements, gradients=True, device=device)
+        if found.edges is None or found.vectors is None or found.jacobian is None:
+            raise TypeError(f"descriptor {self.name!r} gave no gradients although it was asked for them")
+        kind: torch.dtype = getattr(torch, dtype)
+        by_feature = model(found.values.to(kind), slice(0, configurations.n_atoms))
+        gradients = torch.einsum("mef,ecf->mec", by_feature[:, found.edges[0]], found.jacobian.to(kind))
+        return found.edges, found.vectors.to(kind), gradients
 
     def averages(self, configurations: Configurations, elements: list[str]) -> NDArray[np.float64]:
         """Mean of the per-atom features of each frame, ``(N, F)``; zero for an empty frame.

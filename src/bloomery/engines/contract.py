@@ -124,7 +124,7 @@ class Potential(ABC):
         atom = int(np.flatnonzero(~known)[0])
         return (
             f"frame {configurations.frame_of_atom[atom]} holds {chemical_symbols[configurations.numbers[atom]]}, which "
-            f"the potential does not know (it knows {', '.join(self.elements)}); train on frames with that element first."
+            f"the potential does not know (it knows {', '.join(self.elements)}); train on frames with that element."
         )
 
 

@@ -1,0 +1,351 @@
+"""The physics that a potential must pass before it may drive anything.
+
+Energies and forces of a potential are computed by different code, and potentials are known whose energies are right and
+whose forces are wrong, without a word. Therefore forces and stresses are held against finite differences of the
+potential's own energy, and the laws that energies obey are tried on frames of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.spatial.transform import Rotation
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, reference_energies
+from bloomery.errors import RefusedPotentialError
+from bloomery.plugins import Settings
+from bloomery.prediction import Prediction
+from bloomery.seeds import derive_seed
+
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+STENCIL = ((-2.0, 1 / 12), (-1.0, -8 / 12), (1.0, 8 / 12), (2.0, -1 / 12))
+"""Four points around the middle: the error of the derivative is of fourth order in the step."""
+LOOKED_AT = 256
+"""At most this many frames are predicted to find those worth checking."""
+
+
+class AcceptanceSettings(Settings):
+    """What is checked, on how much, and how strictly."""
+
+    frames: int = Field(default=4, ge=1)
+    """Frames of the data that are checked: half of them those with the largest forces."""
+    directions: int = Field(default=8, ge=1)
+    """Directions in which all atoms of a frame are moved at once to difference the energy."""
+    tolerance: float = Field(default=1e-6, gt=0)
+    """Largest error that passes, relative to the root mean square of the forces, for potentials in float64."""
+    single_tolerance: float = Field(default=1e-3, gt=0)
+    """The same for what is computed in float32; 1 meV/Å passes at least."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: the largest error found, the limit, and the frame where it was found."""
+
+    name: str
+    what: str
+    value: float
+    limit: float
+    unit: str
+    frame: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the limit; a value that is not a number never is."""
+        return bool(self.value <= self.limit)
+
+
+@dataclass(frozen=True)
+class AcceptanceReport:
+    """All checks of one potential, in the order in which they were made."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether all checks passed."""
+        return all(check.passed for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values: name to value, limit, unit, frame and outcome."""
+        return {
+            "passed": self.passed,
+            "checks": {
+                check.name: {
+                    "value": check.value if np.isfinite(check.value) else None,
+                    "limit": check.limit,
+                    "unit": check.unit,
+                    "frame": check.frame,
+                    "passed": check.passed,
+                }
+                for check in self.checks
+            },
+        }
+
+    def raise_if_refused(self) -> None:
+        """Raise if a check failed.
+
+        Raises
+        ------
+        RefusedPotentialError
+            One sentence about the first failed check.
+        """
+        for check in self.checks:
+            if not check.passed:
+                raise RefusedPotentialError(
+                    f"the potential is refused: {check.what} is off by {check.value:.3g} {check.unit} in frame "
+                    f"{check.frame}, the limit is {check.limit:.3g} {check.unit}; do not use it."
+                )
+
+
+def check_potential(
+    potential: Potential, configurations: Configurations, settings: AcceptanceSettings | None = None, seed: int = 0
+) -> AcceptanceReport:
+    """Try the physics of a potential on frames of the data. No frames, no checks."""
+    settings = settings or AcceptanceSettings()
+    random = np.random.default_rng(derive_seed(seed, "acceptance"))
+    bare = configurations.without_labels()
+    frames, origin, finite = _choose(potential, bare, settings, random)
+    checks = [finite] if len(frames) else []
+    if len(frames) and finite.passed:
+        checks += [
+            replace(check, frame=int(origin[check.frame])) for check in _trials(potential, frames, settings, random)
+        ]
+    return AcceptanceReport(checks)
+
+
+def _choose(
+    potential: Potential, configurations: Configurations, settings: AcceptanceSettings, random: np.random.Generator
+) -> tuple[Configurations, NDArray[np.int64], Check]:
+    """Pick frames, half of them by their largest force, so that every element is there; and whether all is finite."""
+    filled = random.permutation(np.flatnonzero(configurations.counts > 0))[:LOOKED_AT]
+    looked = configurations[filled]
+    prediction = potential.predict(looked)
+    largest = np.zeros(len(looked))
+    np.maximum.at(largest, looked.frame_of_atom, np.abs(prediction.forces).max(axis=(0, 2)))
+    odd = ~np.isfinite(largest) | ~np.isfinite(prediction.energies).all(axis=0)
+    if prediction.stresses is not None:
+        odd |= ~np.isfinite(prediction.stresses).all(axis=(0, 2))
+    first = int(filled[np.argmax(odd)]) if odd.any() else 0
+    share = float(odd.mean()) if len(odd) else 0.0
+    finite = Check("finite", "the share of predictions that are not finite", share, 0.0, "", first)
+    ranking = np.argsort(-np.where(odd, 0.0, largest), kind="stable")
+    chosen = list(ranking[: (settings.frames + 1) // 2])
+    chosen += [frame for frame in range(len(looked)) if frame not in chosen][: settings.frames - len(chosen)]
+    for number in np.unique(looked.numbers):
+        holders = np.unique(looked.frame_of_atom[looked.numbers == number])
+        if not np.isin(holders, chosen).any():
+            chosen.append(int(holders[0]))
+    return looked[chosen], filled[chosen], finite
+
+
+@dataclass(frozen=True)
+class _Scales:
+    """What errors are held against: eV/Å, eV per atom, eV/Å^3; and the step of the finite differences in Å."""
+
+    force: float
+    energy: float
+    stress: float
+    steps: tuple[float, ...]
+
+
+def _trials(
+    potential: Potential, frames: Configurations, settings: AcceptanceSettings, random: np.random.Generator
+) -> Iterator[Check]:
+    double = potential if potential.dtype == "float64" else potential.as_float64()
+    tried = potential if double is None else double
+    middle = tried.predict(frames)
+    rms = float(np.sqrt((middle.force**2).mean()))
+    single = max(1e-3, settings.single_tolerance * rms)
+    # The floor is for frames at rest, where forces are nothing but rounding.
+    force = single if double is None else settings.tolerance * max(rms, 1e-2)
+    full = _full(frames)
+    density = float((frames.counts[full] / frames.volumes[full]).max()) if full.any() else 0.0
+    tension = force * density
+    if double is not None and middle.stress is not None and full.any():
+        tension = max(tension, settings.tolerance * float(np.sqrt((middle.stress[full] ** 2).mean())))
+    # 1 Å turns forces into energies: how far off an atom's energy may be.
+    scales = _Scales(force, force, tension, (0.03,) if double is None else (3e-4, 1e-3, 1e-4))
+    yield from _differences(tried, frames, middle, scales, settings.directions, random)
+    yield from _symmetries(tried, frames, middle, scales, random)
+    if double is not None and double is not potential:
+        error = np.abs(potential.predict(frames).forces - middle.forces).max(axis=(0, 2))
+        yield _worst("float32", "the force in float32 against float64", error, single, "eV/Å", frames.frame_of_atom)
+
+
+def _worst(
+    name: str, what: str, errors: NDArray[np.float64], limit: float, unit: str, frames: NDArray[np.int64]
+) -> Check:
+    """Make a check of the largest error; one that is not a number is the largest."""
+    if not len(errors):
+        return Check(name, what, 0.0, limit, unit, 0)
+    worst = int(np.argmax(np.where(np.isnan(errors), np.inf, errors)))
+    return Check(name, what, float(errors[worst]), limit, unit, int(frames[worst]))
+
+
+def _full(frames: Configurations) -> NDArray[np.bool_]:
+    return frames.pbc.all(axis=1) & (frames.volumes > 0)
+
+
+# -- finite differences -------------------------------------------------------------------------------------------
+
+
+def _slope(potential: Potential, path: Callable[[float], Configurations], step: float) -> NDArray[np.float64]:
+    """Derivative of the energies of all members along a path of frames at its middle, ``(M, N)``."""
+    points = Configurations.concatenate([path(place * step) for place, _ in STENCIL])
+    energies = potential.predict(points, stress=False).energies - reference_energies(points, potential.energy_reference)
+    parts = energies.reshape(len(energies), len(STENCIL), -1)
+    return np.tensordot(parts, [weight for _, weight in STENCIL], axes=(1, 0)) / step
+
+
+def _difference(
+    potential: Potential,
+    path: Callable[[float], Configurations],
+    expected: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    limit: float,
+    steps: tuple[float, ...],
+) -> NDArray[np.float64]:
+    """Largest error over members of the expected derivative, divided by ``scale``, ``(N,)``.
+
+    Further steps are tried where the first fails: large curvature spoils long steps, and a wrong force fails at all.
+    """
+    best = np.full(len(scale), np.inf)
+    for step in steps:
+        errors = np.abs(_slope(potential, path, step) - expected).max(axis=0) / scale
+        best = np.fmin(best, errors)
+        if (best <= limit).all():
+            break
+    return best
+
+
+def _differences(
+    potential: Potential,
+    frames: Configurations,
+    middle: Prediction,
+    scales: _Scales,
+    directions: int,
+    random: np.random.Generator,
+) -> Iterator[Check]:
+    """Forces along random directions of all atoms together, and stresses, against differences of the energy."""
+    errors = np.zeros(len(frames))
+    size = np.sqrt(frames.counts)
+    for _ in range(directions):
+        # Each atom moves by about one step.
+        move = random.normal(size=frames.positions.shape)
+        move *= (size / np.sqrt(_sums((move**2).sum(axis=1), frames)))[frames.frame_of_atom][:, None]
+        path = partial(_displaced, frames, move)
+        expected = -_sums((middle.forces * move).sum(axis=2), frames)
+        errors = np.maximum(errors, _difference(potential, path, expected, size, scales.force, scales.steps))
+    what = "the force against finite differences of the energy"
+    yield _worst("forces", what, errors, scales.force, "eV/Å", np.arange(len(frames)))
+    full = np.flatnonzero(_full(frames))
+    if middle.stresses is None or not len(full):
+        return
+    part, volumes = frames[full], frames.volumes[full]
+    errors = np.zeros(len(full))
+    for component, (a, b) in enumerate(VOIGT):
+        strain = np.zeros((3, 3))
+        strain[a, b] += 0.5
+        strain[b, a] += 0.5
+        path = partial(_strained, part, strain)
+        expected = middle.stresses[:, full, component] * volumes
+        found = _difference(potential, path, expected, volumes, scales.stress, scales.steps)
+        errors = np.maximum(errors, found)
+    what = "the stress against finite differences of the energy"
+    yield _worst("stress", what, errors, scales.stress, "eV/Å^3", full)
+
+
+def _sums(values: NDArray[np.float64], frames: Configurations) -> NDArray[np.float64]:
+    """Sums over the atoms of each frame, ``(..., A)`` to ``(..., N)``; no frame is empty."""
+    return np.add.reduceat(values, frames.offsets[:-1], axis=-1)
+
+
+def _displaced(frames: Configurations, move: NDArray[np.float64], step: float) -> Configurations:
+    return replace(frames, positions=frames.positions + step * move)
+
+
+def _strained(frames: Configurations, strain: NDArray[np.float64], step: float) -> Configurations:
+    deformation = np.eye(3) + step * strain
+    return replace(frames, positions=frames.positions @ deformation, cells=frames.cells @ deformation)
+
+
+# -- symmetries ---------------------------------------------------------------------------------------------------
+
+
+def _symmetries(
+    potential: Potential, frames: Configurations, middle: Prediction, scales: _Scales, random: np.random.Generator
+) -> Iterator[Check]:
+    rotation = Rotation.random(rng=random).as_matrix()
+    turned = replace(frames, positions=frames.positions @ rotation, cells=frames.cells @ rotation)
+    yield from _same("rotation", potential, turned, frames, replace(middle, forces=middle.forces @ rotation), scales)
+    whole = random.integers(-1, 2, size=(frames.n_atoms, 3)) * frames.pbc[frames.frame_of_atom]
+    images = np.einsum("ai,aij->aj", whole, frames.cells[frames.frame_of_atom])
+    moved = replace(frames, positions=frames.positions + random.normal(size=3) + images)
+    yield from _same("translation", potential, moved, frames, middle, scales)
+    order = np.argsort(frames.frame_of_atom + random.uniform(size=frames.n_atoms), kind="stable")
+    mixed = replace(frames, positions=frames.positions[order], numbers=frames.numbers[order])
+    yield from _same("permutation", potential, mixed, frames, replace(middle, forces=middle.forces[:, order]), scales)
+    yield from _extensivity(potential, frames, middle, scales)
+
+
+def _same(
+    name: str,
+    potential: Potential,
+    changed: Configurations,
+    frames: Configurations,
+    expected: Prediction,
+    scales: _Scales,
+) -> Iterator[Check]:
+    found = potential.predict(changed, stress=False)
+    energies = np.abs(found.energies - expected.energies).max(axis=0) / frames.counts
+    yield _worst(
+        f"{name}_energy", f"the energy per atom under {name}", energies, scales.energy, "eV", np.arange(len(frames))
+    )
+    forces = np.abs(found.forces - expected.forces).max(axis=(0, 2))
+    yield _worst(f"{name}_forces", f"the force under {name}", forces, scales.force, "eV/Å", frames.frame_of_atom)
+
+
+def _extensivity(potential: Potential, frames: Configurations, middle: Prediction, scales: _Scales) -> Iterator[Check]:
+    """Twice the frame is twice the energy: a supercell along a periodic direction, else a copy out of reach."""
+    doubled = [_twice(frame, potential.cutoff) for frame in frames]
+    found = potential.predict(Configurations.concatenate(doubled), stress=False)
+    energies = np.abs(found.energies - 2 * middle.energies).max(axis=0) / (2 * frames.counts)
+    yield _worst(
+        "extensivity_energy",
+        "the energy per atom of twice the frame",
+        energies,
+        scales.energy,
+        "eV",
+        np.arange(len(frames)),
+    )
+    pairs = found.forces.reshape(len(found.forces), -1, 3)
+    copies = np.concatenate([np.tile(np.arange(first, last), 2) for first, last in pairwise(frames.offsets)])
+    forces = np.abs(pairs - middle.forces[:, copies]).max(axis=(0, 2))
+    yield _worst(
+        "extensivity_forces", "the force in twice the frame", forces, scales.force, "eV/Å", frames.frame_of_atom[copies]
+    )
+
+
+def _twice(frame: Configurations, cutoff: float) -> Configurations:
+    axis = int(np.argmax(frame.pbc[0]))
+    cells = frame.cells.copy()
+    if frame.pbc[0, axis]:
+        shift = frame.cells[0, axis]
+        cells[0, axis] *= 2
+    else:
+        shift = np.array([np.ptp(frame.positions[:, 0]) + 2 * cutoff + 10.0, 0.0, 0.0])
+    return replace(
+        frame,
+        counts=frame.counts * 2,
+        numbers=np.tile(frame.numbers, 2),
+        positions=np.concatenate([frame.positions, frame.positions + shift]),
+        cells=cells,
+    )

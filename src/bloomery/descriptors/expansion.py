@@ -1,0 +1,239 @@
+"""The arithmetic of the power spectrum in torch: values, Jacobians, and gradients contracted without a Jacobian.
+
+Neighbours are laid out as ``(rows, K)`` with one row for each pair of a centre and a neighbour species, padded to the
+longest row with neighbours on the cutoff, where every radial function and its slope vanish. Sums over neighbours are
+then batched matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bloomery.descriptors.harmonics import harmonic_table, monomial_jets
+
+if TYPE_CHECKING:
+    from bloomery.descriptors.power_spectrum import PowerSpectrumSettings
+
+CHUNK_ATOMS = 64
+"""Centres that are worked on at a time: few enough to stay in cache, many enough to keep the overhead small."""
+JACOBIAN_CHUNK_ATOMS = 16
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some centres and their neighbours.
+
+    Parameters
+    ----------
+    atoms, edges
+        Which of all atoms and edges these are.
+    vectors
+        From centre to neighbour in Å, padded, ``(rows, K, 3)``.
+    slots
+        Place of each edge in the flattened table of neighbours, ``(E,)``.
+    """
+
+    atoms: slice
+    edges: slice
+    vectors: torch.Tensor
+    slots: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What the sums over the neighbours of a chunk are made of.
+
+    Parameters
+    ----------
+    distances, units
+        ``(rows, K, 1)`` in Å and ``(rows, K, 3)``.
+    radial, slopes
+        Radial functions and their derivatives, ``(rows, K, n)``.
+    jets
+        Monomials of the unit vectors and their derivatives, ``(rows, K, 4, H)``.
+    moments
+        The sums ``c`` of the descriptor's formulas, ``(centres, S n, H)``.
+    """
+
+    distances: torch.Tensor
+    units: torch.Tensor
+    radial: torch.Tensor
+    slopes: torch.Tensor
+    jets: torch.Tensor
+    moments: torch.Tensor
+
+
+class Expansion:
+    """Power spectrum with given settings for ``S`` species on one device."""
+
+    def __init__(self, settings: PowerSpectrumSettings, n_species: int, device: str, dtype: str) -> None:
+        self.n_species, self.cutoff = n_species, settings.cutoff
+        self.device, self.dtype = torch.device(device), getattr(torch, dtype)
+        self.channels, self.degrees = n_species * settings.radial, settings.max_degree + 1
+        self.width = (settings.cutoff - settings.inner) / settings.radial
+        self.centres = torch.tensor(settings.inner + self.width * np.arange(settings.radial)).to(
+            device=self.device, dtype=self.dtype
+        )
+        self.table = harmonic_table(settings.max_degree).to(self.device, self.dtype)
+        self.orders = self.table.exponents.sum(dim=0).to(self.dtype)
+        self.first, self.second = torch.triu_indices(self.channels, self.channels, device=self.device)
+        self.weights = torch.where(self.first == self.second, 1.0, 2.0**0.5).to(self.dtype)[:, None]
+        # Sums over m as a matrix product, ``(H, L + 1)``.
+        degree_of = torch.repeat_interleave(torch.arange(self.degrees), 2 * torch.arange(self.degrees) + 1)
+        self.sum_orders = torch.eye(self.degrees)[degree_of].to(device=self.device, dtype=self.dtype)
+        # From pairs of channels to the symmetric square of channels, with both halves of the derivative.
+        square = torch.zeros((self.channels, self.channels), dtype=torch.long, device=self.device)
+        square[self.first, self.second] = torch.arange(len(self.first), device=self.device)
+        self.square = torch.maximum(square, square.T).flatten()
+        both = 1.0 + torch.eye(self.channels, device=self.device).flatten()
+        self.square_weights = both.to(self.dtype) * self.weights[self.square, 0]
+
+    @property
+    def size(self) -> int:
+        """Number of features, ``F``."""
+        return self.channels + len(self.first) * self.degrees
+
+    # -- what callers use -----------------------------------------------------------------------------------------
+
+    def features(
+        self, pairs: NDArray[np.int64], vectors: NDArray[np.float64], species: NDArray[np.int64], *, jacobian: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Features ``(A, F)`` and, if asked for, their Jacobian ``(E, 3, F)``."""
+        values = [torch.zeros((0, self.size), dtype=self.dtype, device=self.device)]
+        jacobians = [torch.zeros((0, 3, self.size), dtype=self.dtype, device=self.device)]
+        for chunk in self._chunks(pairs, vectors, species, JACOBIAN_CHUNK_ATOMS if jacobian else CHUNK_ATOMS):
+            basis = self._basis(chunk)
+            values.append(self._values(basis.moments))
+            if jacobian:
+                jacobians.append(self._jacobian(basis, chunk, species[pairs[1, chunk.edges]]))
+        return torch.cat(values), torch.cat(jacobians) if jacobian else None
+
+    def edge_gradients(
+        self,
+        pairs: NDArray[np.int64],
+        vectors: NDArray[np.float64],
+        species: NDArray[np.int64],
+        model: Callable[[torch.Tensor, slice], torch.Tensor],
+    ) -> torch.Tensor:
+        """Derivatives of ``M`` functions of the features by the edge vectors, ``(M, E, 3)``."""
+        result = []
+        for chunk in self._chunks(pairs, vectors, species, CHUNK_ATOMS):
+            basis = self._basis(chunk)
+            by_feature = model(self._values(basis.moments), chunk.atoms)
+            by_vector = self._by_vector(basis, self._by_moment(basis.moments, by_feature))
+            result.append(by_vector.index_select(0, chunk.slots))
+        if not result:
+            nothing = torch.zeros((0, self.size), dtype=self.dtype, device=self.device)
+            return nothing.new_zeros((len(model(nothing, slice(0, 0))), 0, 3))
+        return (result[0] if len(result) == 1 else torch.cat(result)).permute(2, 0, 1)
+
+    # -- layout ---------------------------------------------------------------------------------------------------
+
+    def _chunks(
+        self, pairs: NDArray[np.int64], vectors: NDArray[np.float64], species: NDArray[np.int64], size: int
+    ) -> Iterator[Chunk]:
+        n_atoms = len(species)
+        starts = np.arange(0, n_atoms, size)
+        bounds = np.searchsorted(pairs[0], np.append(starts, n_atoms))
+        for start, first, last in zip(starts.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            atoms, edges = slice(start, min(start + size, n_atoms)), slice(first, last)
+            rows = pairs[0, edges] - start
+            n_rows = (atoms.stop - start) * self.n_species
+            if self.n_species > 1:
+                rows = rows * self.n_species + species[pairs[1, edges]]
+            counts = np.bincount(rows, minlength=n_rows)
+            width = max(int(counts.max()), 1)
+            begins = np.cumsum(counts) - counts
+            order = np.argsort(rows, kind="stable") if self.n_species > 1 else slice(None)
+            slots = np.empty(len(rows), dtype=np.int64)
+            slots[order] = rows[order] * width + np.arange(len(rows)) - begins[rows[order]]
+            padded = np.zeros((n_rows * width, 3))
+            padded[:, 0] = self.cutoff
+            padded[slots] = vectors[edges]
+            table = torch.from_numpy(padded).to(device=self.device, dtype=self.dtype)
+            yield Chunk(atoms, edges, table.reshape(n_rows, width, 3), torch.from_numpy(slots).to(self.device))
+
+    # -- forward --------------------------------------------------------------------------------------------------
+
+    def _basis(self, chunk: Chunk) -> Basis:
+        rows, width = chunk.vectors.shape[:2]
+        distances = torch.linalg.vector_norm(chunk.vectors, dim=-1, keepdim=True)
+        units = chunk.vectors / distances
+        radial, slopes = self._radial(distances)
+        jets = monomial_jets(units.reshape(-1, 3), self.table).unflatten(0, (rows, width))
+        sums = torch.bmm(radial.transpose(1, 2), jets[:, :, 0]) @ self.table.matrix
+        return Basis(distances, units, radial, slopes, jets, sums.reshape(-1, self.channels, sums.shape[-1]))
+
+    def _radial(self, distances: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gaussians times the squared cosine cutoff, whose first three derivatives vanish at the cutoff."""
+        scaled = (distances - self.centres) / self.width
+        gaussian = torch.exp(-0.5 * scaled * scaled)
+        phase = (torch.pi / self.cutoff) * distances
+        cosine = 0.5 * (1 + torch.cos(phase))
+        radial = gaussian * (cosine * cosine)
+        slope = (-torch.pi / self.cutoff) * torch.sin(phase) * cosine
+        return radial, gaussian * slope - radial * scaled / self.width
+
+    def _values(self, moments: torch.Tensor) -> torch.Tensor:
+        products = moments.index_select(1, self.first) * moments.index_select(1, self.second)
+        powers = (products @ self.sum_orders) * self.weights
+        return torch.cat([moments[..., 0], powers.flatten(1)], dim=1)
+
+    # -- backward -------------------------------------------------------------------------------------------------
+
+    def _by_moment(self, moments: torch.Tensor, by_feature: torch.Tensor) -> torch.Tensor:
+        """Chain rule from features ``(M, a, F)`` to moments, as ``(a, M, S n, H)``."""
+        members, n_atoms = by_feature.shape[:2]
+        pairs = by_feature[..., self.channels :].unflatten(2, (len(self.first), self.degrees)).permute(1, 3, 0, 2)
+        square = pairs.index_select(3, self.square) * self.square_weights
+        square = square.reshape(n_atoms, self.degrees, members * self.channels, self.channels)
+        parts = [
+            torch.bmm(square[:, degree], moments[..., degree**2 : (degree + 1) ** 2]) for degree in range(self.degrees)
+        ]
+        parts[0] += by_feature[..., : self.channels].transpose(0, 1).reshape(n_atoms, -1, 1)
+        return torch.cat(parts, dim=2).unflatten(1, (members, self.channels))
+
+    def _gradient_parts(self, basis: Basis) -> torch.Tensor:
+        """Tangential and radial parts of the monomials' gradients, ``(rows, K, 3, 2 H)``."""
+        along = basis.units[..., None] * basis.jets[:, :, :1]
+        across = (basis.jets[:, :, 1:] - self.orders * along) / basis.distances[..., None]
+        return torch.cat([across, along], dim=-1)
+
+    def _by_vector(self, basis: Basis, by_moment: torch.Tensor) -> torch.Tensor:
+        """Chain rule from moments to the places of the neighbours, ``(rows K, 3, M)``."""
+        members = by_moment.shape[1]
+        rows, width, n = basis.radial.shape
+        weights = (by_moment @ self.table.matrix.T).unflatten(2, (self.n_species, n)).permute(0, 2, 3, 4, 1)
+        both = torch.stack([basis.radial, basis.slopes], dim=2).reshape(rows, 2 * width, n)
+        product = torch.bmm(both, weights.reshape(rows, n, -1)).reshape(rows * width, -1, members)
+        return torch.bmm(self._gradient_parts(basis).flatten(0, 1), product)
+
+    def _jacobian(self, basis: Basis, chunk: Chunk, neighbour_species: NDArray[np.int64]) -> torch.Tensor:
+        """Derivatives of the features by the edge vectors, ``(E, 3, F)``, for the edges of one chunk."""
+        rows, width, n = basis.radial.shape
+        across, along = (self._gradient_parts(basis)[..., None, :]).chunk(2, dim=-1)
+        full = along * basis.slopes[:, :, None, :, None] + across * basis.radial[:, :, None, :, None]
+        full = full @ self.table.matrix  # (rows, K, 3, n, H)
+        moments = basis.moments.repeat_interleave(self.n_species, dim=0)
+        n_edges = len(chunk.slots)
+        columns = torch.from_numpy(neighbour_species * n).to(self.device)[:, None] + torch.arange(n, device=self.device)
+        edge = torch.arange(n_edges, device=self.device)[:, None]
+        pairs = []
+        for degree in range(self.degrees):
+            part = slice(degree**2, (degree + 1) ** 2)
+            left = full[..., part].reshape(rows, width * 3 * n, -1)
+            product = torch.bmm(left, moments[..., part].transpose(1, 2)).reshape(rows * width, 3, n, self.channels)
+            square = full.new_zeros((n_edges, self.channels, 3, self.channels))
+            square[edge, columns] = product[chunk.slots].transpose(1, 2)
+            square = square.transpose(1, 2)
+            pairs.append(square[..., self.first, self.second] + square[..., self.second, self.first])
+        two_body = full.new_zeros((n_edges, self.channels, 3))
+        two_body[edge, columns] = full[..., 0].reshape(rows * width, 3, n)[chunk.slots].transpose(1, 2)
+        three_body = torch.stack(pairs, dim=-1) * self.weights
+        return torch.cat([two_body.transpose(1, 2), three_body.flatten(2)], dim=2)

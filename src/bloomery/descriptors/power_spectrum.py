@@ -1,0 +1,117 @@
+"""Power spectrum of the smooth neighbour density, with two-body terms (Bartok et al., Phys. Rev. B 87, 184115 (2013)).
+
+With channels ``a`` (a neighbour species and a radial function), ``c_a,lm = sum_j R_a(r_ij) C_lm(r_ij / |r_ij|)`` and
+``C_lm`` in Racah's norm, the features of atom ``i`` are
+
+    two-body    ``c_a,00 = sum_j R_a(r_ij)``
+    three-body  ``w_ab sum_m c_a,lm c_b,lm = w_ab sum_jk R_a(r_ij) R_b(r_ik) P_l(cos theta_ijk)``
+
+for ``a <= b`` and ``l = 0 ... max_degree``, with ``w_ab = 1`` for ``a = b`` and ``sqrt(2)`` otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bloomery.configurations import Configurations, symbols_to_numbers
+from bloomery.descriptors.contract import Descriptor, Features
+from bloomery.errors import InputError
+from bloomery.neighbours import find_neighbours
+from bloomery.plugins import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from bloomery.descriptors.expansion import Expansion
+
+
+class PowerSpectrumSettings(Settings):
+    """Settings of the descriptor `power_spectrum`."""
+
+    cutoff: float = Field(default=5.0, gt=0)
+    """Neighbours up to this distance in Å are seen."""
+    radial: int = Field(default=6, ge=1)
+    """Number of radial functions: Gaussians at equal distances from ``inner`` on, times a cutoff function."""
+    inner: float = Field(default=1.0, ge=0)
+    """Centre of the first Gaussian in Å: about the shortest bond that matters."""
+    max_degree: int = Field(default=4, ge=0, le=8)
+    """Largest angular momentum ``l``."""
+
+
+class PowerSpectrum(Descriptor):
+    """Power spectrum and two-body terms, for any number of species, any periodicity and any size of cell."""
+
+    name = "power_spectrum"
+    Settings = PowerSpectrumSettings
+    settings: PowerSpectrumSettings
+
+    def size(self, elements: list[str]) -> int:
+        """Number of features per atom: ``S n + (l + 1) S n (S n + 1) / 2`` for ``S`` species and ``n`` Gaussians."""
+        channels = len(elements) * self.settings.radial
+        return channels + (self.settings.max_degree + 1) * channels * (channels + 1) // 2
+
+    def features(
+        self, configurations: Configurations, elements: list[str], *, gradients: bool = False, device: str = "cpu"
+    ) -> Features:
+        """Features of every atom in float64; see `Descriptor.features`."""
+        import torch  # noqa: PLC0415
+
+        expansion, species = self._expansion(elements, device, "float64"), _species(configurations, elements)
+        neighbours = find_neighbours(configurations, self.settings.cutoff)
+        values, jacobian = expansion.features(neighbours.pairs, neighbours.vectors, species, jacobian=gradients)
+        return Features(
+            values,
+            torch.from_numpy(neighbours.pairs).to(device),
+            torch.from_numpy(neighbours.vectors).to(device),
+            jacobian,
+        )
+
+    def edge_gradients(
+        self,
+        configurations: Configurations,
+        elements: list[str],
+        model: Callable[[torch.Tensor, slice], torch.Tensor],
+        *,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """See `Descriptor.edge_gradients`: contracted analytically, without a Jacobian."""
+        import torch  # noqa: PLC0415
+
+        expansion, species = self._expansion(elements, device, dtype), _species(configurations, elements)
+        neighbours = find_neighbours(configurations, self.settings.cutoff)
+        gradients = expansion.edge_gradients(neighbours.pairs, neighbours.vectors, species, model)
+        vectors = torch.from_numpy(neighbours.vectors).to(device=device, dtype=gradients.dtype)
+        return torch.from_numpy(neighbours.pairs).to(device), vectors, gradients
+
+    def _expansion(self, elements: list[str], device: str, dtype: str) -> Expansion:
+        return _make_expansion(self.settings, len(elements), device, dtype)
+
+
+@cache
+def _make_expansion(settings: PowerSpectrumSettings, n_species: int, device: str, dtype: str) -> Expansion:
+    """Make the tables once: a step of molecular dynamics is shorter than making them."""
+    from bloomery.descriptors.expansion import Expansion  # noqa: PLC0415
+
+    return Expansion(settings, n_species, device, dtype)
+
+
+def _species(configurations: Configurations, elements: list[str]) -> NDArray[np.int64]:
+    """Position of each atom's element in ``elements``, ``(A,)``."""
+    place = np.full(len(chemical_symbols), -1, dtype=np.int64)
+    place[symbols_to_numbers(elements)] = np.arange(len(elements))
+    species = place[configurations.numbers]
+    if (species < 0).any():
+        atom = int(np.flatnonzero(species < 0)[0])
+        raise InputError(
+            f"frame {configurations.frame_of_atom[atom]} holds {chemical_symbols[configurations.numbers[atom]]}, which "
+            f"the descriptor was not asked for (it was asked for {', '.join(elements)}); add the element."
+        )
+    return species

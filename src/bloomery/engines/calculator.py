@@ -1,0 +1,69 @@
+"""An ASE calculator for potentials of any engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential
+
+
+class CommitteeCalculator(Calculator):
+    """Mean energy, forces and stress of a potential's members, and how much the members disagree on each atom's force.
+
+    ``results["disagreement"]`` is in eV/Å, one number per atom. Stress is there for frames with a full cell.
+    """
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress", "disagreement"]  # noqa: RUF012
+
+    def __init__(self, potential: Potential, **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
+        self.potential = potential
+
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:  # noqa: ARG002
+        """Say what has changed since the last evaluation, to the last bit; ASE's own comparison takes longer."""
+        old: Any = self.atoms
+        if old is None or len(old) != len(atoms):
+            return list(all_changes)
+        pairs = {
+            "positions": (old.positions, atoms.positions),
+            "numbers": (old.numbers, atoms.numbers),
+            "cell": (old.cell.array, atoms.cell.array),
+            "pbc": (old.pbc, atoms.pbc),
+        }
+        return [name for name, (before, now) in pairs.items() if not (before == now).all()]
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Evaluate all properties at once; only the stress is left out unless asked for."""
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        present: Any = self.atoms
+        cell, pbc = present.cell.array, present.pbc
+        stress = "stress" in (properties or []) and bool(pbc.all())
+        prediction = self.potential.predict(
+            Configurations(
+                counts=np.array([len(present)]),
+                numbers=present.numbers.astype(np.int64),
+                positions=present.positions,
+                cells=cell[None],
+                pbc=pbc[None],
+            ),
+            stress=stress,
+        )
+        energy = float(prediction.energy[0])
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "forces": prediction.force,
+            "disagreement": prediction.atom_disagreement,
+        }
+        if prediction.stress is not None:
+            self.results["stress"] = prediction.stress[0]

@@ -1,0 +1,50 @@
+"""Checkpoints: a killed training goes on where it was, to the same result."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from bloomery.engines.hdnnp.training import State
+
+
+def save_checkpoint(path: Path, digest: str, state: State) -> None:
+    """Write the state in one step, so that a kill leaves the old checkpoint or the new one."""
+    arrays: dict[str, np.ndarray] = {}
+    plain = {}
+    for entry in fields(state):
+        value = getattr(state, entry.name)
+        if isinstance(value, torch.Tensor):
+            arrays[entry.name] = value.detach().cpu().numpy()
+        else:
+            plain[entry.name] = value
+    arrays["plain"] = np.array(json.dumps({"digest": digest, **plain}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
+    np.savez(temporary, allow_pickle=False, **arrays)
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path | None, digest: str, fresh: State) -> State:
+    """Return the state that was saved for the same training, else the fresh one."""
+    if path is None or not path.is_file():
+        return fresh
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            plain = json.loads(str(archive["plain"]))
+            if plain.pop("digest") != digest:
+                return fresh
+            tensors = {name: torch.from_numpy(archive[name]) for name in archive.files if name != "plain"}
+        if {*plain, *tensors} != {entry.name for entry in fields(fresh)}:
+            return fresh
+    except (OSError, ValueError, KeyError, EOFError):
+        return fresh  # half a file is no reason to fail: train again
+    values: dict[str, Any] = {name: value.to(fresh.weights.device) for name, value in tensors.items()}
+    return type(fresh)(**values, **plain)

@@ -1,0 +1,305 @@
+"""From labelled frames to a potential: checks, scales, blocks, start, training."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations, symbols_to_numbers
+from bloomery.descriptors.contract import Descriptor
+from bloomery.devices import choose_device
+from bloomery.energy_reference import check_energy_reference, fit_energy_reference
+from bloomery.engines.contract import Potential, Progress, TrainingData, TrainingHistory, reference_energies
+from bloomery.engines.hdnnp.blocks import BlockBuilder
+from bloomery.engines.hdnnp.loss import LossFunction, Spreads
+from bloomery.engines.hdnnp.model import Parameters, Scaling, initial_parameters
+from bloomery.engines.hdnnp.potential import HdnnpPotential, load_descriptor
+from bloomery.engines.hdnnp.settings import HdnnpSettings
+from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, State, Trainer
+from bloomery.errors import InputError
+from bloomery.jobs.base import versions
+from bloomery.seeds import derive_seed
+
+CHECKPOINT_FILE = "checkpoint.npz"
+
+
+def fit(
+    settings: HdnnpSettings,
+    data: TrainingData,
+    *,
+    start_from: Potential | None,
+    device: str,
+    seed: int,
+    progress: Progress,
+    folder: Path | None,
+) -> tuple[HdnnpPotential, TrainingHistory]:
+    """Fit a committee; see `Engine.train`."""
+    began = time.perf_counter()
+    place = torch.device(choose_device(device))
+    train, early, elements = _usable(data)
+    check_energy_reference(data.energy_reference, elements)
+    start = _check_start(start_from, settings, elements)
+    descriptor = load_descriptor(settings.descriptor)
+    scaling = _scaling(train, elements, descriptor, data.energy_reference, str(place))
+    membership = derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
+    frames = Configurations.concatenate([train, early])
+    builder = BlockBuilder(
+        configurations=frames,
+        energies=frames.label("energy")[0] - reference_energies(frames, data.energy_reference),
+        weights=member_weights(frames.hashes(), settings.members, settings.share, membership),
+        descriptor=descriptor,
+        elements=elements,
+        scaling=scaling,
+        device=place,
+        dtype=getattr(torch, settings.training_dtype),
+    )
+    progress("prepare", 0, 1, {})
+    blocks, cached = _blocks(builder, settings, len(train), seed)
+    parameters = _start_parameters(settings, start, scaling, len(elements), descriptor.size(elements), seed)
+    packing = Packing.of(parameters)
+    loss = LossFunction(
+        settings.loss,
+        _spreads(train, builder.energies[: len(train)]),
+        torch.from_numpy(scaling.offset).to(device=place, dtype=builder.dtype),
+        scaling.energy,
+    )
+    trainer = Trainer(
+        settings=settings,
+        schedule=Schedule(
+            settings.steps if start is None else settings.warm_steps,
+            settings.learning_rate if start is None else settings.warm_learning_rate,
+            settings.averaging,
+        ),
+        loss=loss,
+        packing=packing,
+        seed=seed,
+        checkpoint=None if folder is None else Path(folder) / CHECKPOINT_FILE,
+        digest=_digest(settings, data, seed, packing.pack(parameters)),
+        progress=progress,
+    )
+    prepared = time.perf_counter() - began
+    state = trainer.fit(packing.pack(parameters).to(device=place, dtype=builder.dtype), blocks)
+    best = {name: value.detach().double().cpu().contiguous() for name, value in packing.unpack(state.best).items()}
+    potential = HdnnpPotential(
+        parameters=best,
+        scaling=scaling,
+        descriptor=settings.descriptor,
+        elements=elements,
+        energy_reference={element: data.energy_reference[element] for element in elements},
+        dtype=settings.dtype,
+        device=str(place),
+        versions=versions(),
+        details={
+            "settings": settings.model_dump(mode="json"),
+            "membership_seed": membership,
+            "seed": seed,
+            "trained_on": {"digest": data.train.digest(), "frames": len(train), "early_stopping": len(early)},
+        },
+    )
+    summary = _summary(state, trainer, prepared, len(train), len(early), cached, start is not None, str(place))
+    return potential, TrainingHistory(state.columns, summary)
+
+
+def member_weights(hashes: list[str], members: int, share: float, seed: int) -> NDArray[np.float64]:
+    """Which member sees which frame, ``(M, N)``: one or zero, from the frame's content alone.
+
+    The same frame is seen by the same members in every training with this seed, so that a member that starts from an
+    earlier one has not seen, through it, what it should not see. Every frame is seen by some member at least.
+    """
+    count = max(1, round(share * members))
+    result = np.zeros((members, len(hashes)))
+    for frame, text in enumerate(hashes):
+        ranks = [
+            hashlib.blake2b(f"{seed}|{member}|{text}".encode(), digest_size=8).digest() for member in range(members)
+        ]
+        result[np.argsort(ranks)[:count], frame] = 1.0
+    return result
+
+
+# -- checks -------------------------------------------------------------------------------------------------------
+
+
+def _usable(data: TrainingData) -> tuple[Configurations, Configurations, list[str]]:
+    """Frames with atoms and a label; early-stopping frames with known elements only."""
+    parts = []
+    for role, frames in (("train", data.train), ("early_stopping", data.early_stopping)):
+        labelled = np.zeros(len(frames), dtype=bool)
+        for name in frames.labels:
+            values, mask = frames.label(name)
+            finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+            if len(values) != len(frames):
+                bad = np.zeros(len(frames), dtype=bool)
+                np.logical_or.at(bad, frames.frame_of_atom, ~finite)
+                finite = ~bad
+            wrong = np.flatnonzero(mask & ~finite)
+            if len(wrong):
+                raise InputError(
+                    f"frame {wrong[0]} of the role {role} has a label {name} that is not finite; remove the label or "
+                    "the frame."
+                )
+            labelled |= mask
+        parts.append(frames[labelled & (frames.counts > 0)])
+    train, early = parts
+    if not len(train):
+        raise InputError("there is no labelled frame of the role train; label frames before training.")
+    elements = train.elements
+    known = np.isin(early.numbers, symbols_to_numbers(elements))
+    foreign = np.zeros(len(early), dtype=bool)
+    np.logical_or.at(foreign, early.frame_of_atom, ~known)
+    return train, early[~foreign], elements
+
+
+def _check_start(start: Potential | None, settings: HdnnpSettings, elements: list[str]) -> HdnnpPotential | None:
+    if start is None:
+        return None
+    if not isinstance(start, HdnnpPotential):
+        raise InputError(
+            f"start_from: is a potential of the engine {start.engine!r}; give one of 'hdnnp', or train from scratch."
+        )
+    problems = {
+        "elements": (start.elements, elements),
+        "descriptor": (
+            (start.descriptor_spec.name, start.descriptor.settings),
+            (settings.descriptor.name, load_descriptor(settings.descriptor).settings),
+        ),
+        "members": (start.members, settings.members),
+        "hidden layers": (tuple(start.details["settings"]["hidden"]), settings.hidden),
+    }
+    for what, (old, new) in problems.items():
+        if old != new:
+            raise InputError(
+                f"start_from: its {what} differ ({old} there, {new} in this training); train from scratch."
+            )
+    return start
+
+
+# -- scales -------------------------------------------------------------------------------------------------------
+
+
+def _scaling(
+    train: Configurations, elements: list[str], descriptor: Descriptor, reference: dict[str, float], device: str
+) -> Scaling:
+    """Learn all scales from the training frames."""
+    size = descriptor.size(elements)
+    numbers = np.array(symbols_to_numbers(elements))
+    lonely = Configurations(
+        counts=np.ones(len(elements), dtype=np.int64),
+        numbers=numbers,
+        positions=np.zeros((len(elements), 3)),
+        cells=np.zeros((len(elements), 3, 3)),
+        pbc=np.zeros((len(elements), 3), dtype=bool),
+    )
+    isolated = descriptor.features(lonely, elements, device=device).values.cpu().numpy()
+    values = np.concatenate(
+        [descriptor.features(train[i : i + 64], elements, device=device).values.cpu().numpy()
+         for i in range(0, len(train), 64)]
+    )  # fmt: skip
+    mean, std, magnitude = np.zeros((len(elements), size)), np.ones((len(elements), size)), np.ones_like(isolated)
+    for species, number in enumerate(numbers):
+        rows = values[train.numbers == number]
+        mean[species] = rows.mean(axis=0)
+        size_of = np.sqrt(((rows - isolated[species]) ** 2).mean(axis=0))
+        # A feature that hardly varies in the training frames must not be blown up outside them.
+        floor = np.maximum(1e-3 * size_of, 1e-8)
+        std[species] = np.maximum(rows.std(axis=0), floor)
+        magnitude[species] = np.where(size_of > 1e-8, size_of, 1.0)
+    energies, mask = train.label("energy")
+    residual = train.without_labels().with_labels(
+        energy=np.where(mask, energies - reference_energies(train, reference), 0.0), masks={"energy": mask}
+    )
+    fitted = fit_energy_reference(residual, elements)
+    spreads = _spreads(train, residual.label("energy")[0])
+    has_forces = bool(train.has("forces").any())
+    unit = 0.2 * spreads.forces if has_forces else spreads.energy * float(np.sqrt(train.counts.mean()))
+    return Scaling(mean, std, isolated, magnitude, np.array([fitted[element] for element in elements]), unit)
+
+
+def _spreads(train: Configurations, energies: NDArray[np.float64]) -> Spreads:
+    """Spread of the labels, bounded from below where frames hardly differ."""
+    mask = train.has("energy")
+    energy = float((energies[mask] / train.counts[mask]).std()) if mask.any() else 0.0
+    forces, has = train.label("forces")
+    present = forces[has[train.frame_of_atom]]
+    force = float(np.sqrt((present**2).mean())) if present.size else 0.0
+    stress, has = train.label("stress")
+    tension = float(np.sqrt((stress[has] ** 2).mean())) if has.any() else 0.0
+    return Spreads(max(energy, 1e-3), max(force, 1e-2), max(tension, 1e-4))
+
+
+# -- blocks and start ---------------------------------------------------------------------------------------------
+
+
+def _blocks(builder: BlockBuilder, settings: HdnnpSettings, n_train: int, seed: int) -> tuple[Blocks, bool]:
+    order = np.random.default_rng(derive_seed(seed, "batches")).permutation(n_train)
+    batches = [order[i : i + settings.batch_size] for i in range(0, n_train, settings.batch_size)]
+    cached = bool(builder.bytes_per_frame().sum() < settings.memory * 2**30)
+    train: list[Any] = [builder.build(batch) if cached else partial(builder.build, batch) for batch in batches]
+    rest = np.arange(n_train, len(builder.configurations))
+    early = [builder.build(rest[i : i + 16]) for i in range(0, len(rest), 16)]
+    return Blocks(train, early), cached
+
+
+def _start_parameters(
+    settings: HdnnpSettings,
+    start: HdnnpPotential | None,
+    scaling: Scaling,
+    n_species: int,
+    n_features: int,
+    seed: int,
+) -> Parameters:
+    if start is None:
+        seeds = [derive_seed(seed, "weights", member) for member in range(settings.members)]
+        return initial_parameters(n_species, n_features, settings.hidden, seeds)
+    return rescaled(start.parameters, start.scaling, scaling)
+
+
+def rescaled(parameters: Parameters, old: Scaling, new: Scaling) -> Parameters:
+    """Turn parameters for old scales of inputs and outputs into those of the same function for new scales."""
+    result = {name: value.clone() for name, value in parameters.items()}
+    last = sum(name.startswith("weight") for name in result) - 1
+    ratio = torch.from_numpy(new.std / old.std)[None, :, :, None]
+    shift = torch.from_numpy((new.mean - old.mean) / old.std)[None, :, None, :]
+    result["bias_0"] += shift @ result["weight_0"]
+    result[f"bias_{last}"] += shift @ result["skip"]
+    result["weight_0"] *= ratio
+    result["skip"] *= ratio
+    unit = old.energy / new.energy
+    for name in ("skip", f"weight_{last}", f"bias_{last}"):
+        result[name] *= unit
+    result[f"bias_{last}"] += torch.from_numpy((old.offset - new.offset) / new.energy)[None, :, None, None]
+    return result
+
+
+def _digest(settings: HdnnpSettings, data: TrainingData, seed: int, start: torch.Tensor) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for text in (settings.model_dump_json(), data.train.digest(), data.early_stopping.digest(), str(seed),
+                 str(sorted(data.energy_reference.items()))):  # fmt: skip
+        digest.update(text.encode())
+    digest.update(start.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _summary(
+    state: State, trainer: Trainer, prepared: float, n_train: int, n_early: int, cached: bool, warm: bool, device: str
+) -> dict[str, Any]:
+    return {
+        "steps": state.step,
+        "best_step": state.best_step,
+        "stopped": "all steps done" if state.step >= trainer.schedule.steps else "early stopping",
+        "n_train": n_train,
+        "n_early_stopping": n_early,
+        "jacobians_kept": cached,
+        "warm_start": warm,
+        "device": device,
+        "seconds_preparing": prepared,
+        "seconds_training": state.seconds,
+        "train_loss": state.columns["train_loss"][-1] if state.columns["train_loss"] else None,
+        "early_stopping_loss": float(state.best_loss.mean()) if n_early else None,
+    }

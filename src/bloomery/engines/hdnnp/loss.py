@@ -1,0 +1,86 @@
+"""Energies, forces and stresses of a block, and the loss drawn from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from bloomery.engines.hdnnp.blocks import Block
+from bloomery.engines.hdnnp.model import Parameters, networks
+from bloomery.engines.hdnnp.settings import LossWeights
+
+
+@dataclass(frozen=True)
+class Spreads:
+    """Spread of each label in the training frames: eV per atom, eV/Å, eV/Å^3. Errors are counted in these units."""
+
+    energy: float
+    forces: float
+    stress: float
+
+
+@dataclass(frozen=True)
+class LossFunction:
+    """Loss of each member on a block.
+
+    Parameters
+    ----------
+    offset
+        Energy of an average atom of each element in eV, ``(S,)``.
+    unit
+        Unit of the networks' outputs in eV.
+    """
+
+    weights: LossWeights
+    spreads: Spreads
+    offset: torch.Tensor
+    unit: float
+
+    def predict(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Energies ``(N, M)`` in eV, forces ``(A, 3, M)`` in eV/Å and stresses ``(N, 6, M)`` in eV/Å^3."""
+        energies, gradients = self._atoms(parameters, block)
+        members = energies.shape[0]
+        n_frames, n_atoms = len(block.counts), len(block.frames)
+        total = energies.new_zeros((n_frames, members)).index_add(0, block.frames, energies.T)
+        moved = torch.bmm(block.jacobian, gradients.permute(1, 2, 0))
+        triples = moved[:, :-6].reshape(-1, 3, members)
+        forces = -energies.new_zeros((n_atoms + 1, 3, members)).index_add(0, block.targets, triples)[:n_atoms]
+        virial = energies.new_zeros((n_frames, 6, members)).index_add(0, block.frames, moved[:, -6:])
+        return total, forces, virial / block.volumes[:, None, None]
+
+    def __call__(self, parameters: Parameters, block: Block, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """Mean over the frames of each member's loss, ``(M,)``.
+
+        Parameters
+        ----------
+        weights
+            Of each frame for each member, ``(M, N)``; the block's own by default.
+        """
+        weights = block.weights if weights is None else weights
+        energy, forces, stress = self.predict(parameters, block)
+        error = ((energy - block.labels["energy"][:, None]) / (block.counts[:, None] * self.spreads.energy)) ** 2
+        loss = self.weights.energy * block.masks["energy"][:, None] * error
+        squares = ((forces - block.labels["forces"][:, :, None]) / self.spreads.forces).square().mean(dim=1)
+        error = torch.zeros_like(loss).index_add(0, block.frames, squares) / block.counts[:, None]
+        loss = loss + self.weights.forces * block.masks["forces"][:, None] * error
+        error = ((stress - block.labels["stress"][:, :, None]) / self.spreads.stress).square().mean(dim=1)
+        loss = loss + self.weights.stress * block.masks["stress"][:, None] * error
+        return (weights * loss.T).mean(dim=1)
+
+    def _atoms(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor]:
+        """Atomic energies ``(M, A)`` in eV and their gradients by the inputs ``(M, A, F)``."""
+        if len(block.species) == 1:
+            outputs, gradients = networks(parameters, 0, block.inputs)
+            offset = self.offset
+        else:
+            order = torch.cat(block.species)
+            back = torch.argsort(order)
+            parts = [networks(parameters, s, block.inputs[atoms]) for s, atoms in enumerate(block.species)]
+            outputs = torch.cat([part[0] for part in parts], dim=1)[:, back]
+            gradients = torch.cat([part[1] for part in parts], dim=1)[:, back]
+            offset = torch.cat([self.offset[s].expand(len(atoms)) for s, atoms in enumerate(block.species)])[back]
+        raw = outputs * self.unit + offset
+        switch = block.switch.T
+        slopes = (switch * self.unit)[..., None] * gradients + raw[..., None] * block.switch_gradients
+        return raw * switch, slopes

@@ -1,0 +1,81 @@
+"""Settings of the engine `hdnnp`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from bloomery.errors import InputError
+from bloomery.plugins import PluginSpec, Settings
+
+
+class LossWeights(Settings):
+    """Weight of each label in the loss, relative to its own spread in the training frames."""
+
+    energy: float = Field(default=1.0, ge=0)
+    """Of the energy per atom, in units of its standard deviation."""
+    forces: float = Field(default=1.0, ge=0)
+    """Of the force components, in units of their root mean square."""
+    stress: float = Field(default=0.1, ge=0)
+    """Of the stress components, in units of their root mean square."""
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> Self:
+        if self.energy == self.forces == self.stress == 0:
+            raise ValueError("all weights are zero; give one of energy, forces, stress a weight")
+        return self
+
+
+class HdnnpSettings(Settings):
+    """Settings of the engine `hdnnp`. Defaults are tuned for tens to hundreds of frames."""
+
+    members: int = Field(default=8, ge=1)
+    """Members of the committee."""
+    share: float = Field(default=0.8, gt=0, le=1)
+    """Share of the training frames that each member sees; the draw follows from the frame's content."""
+    descriptor: PluginSpec = PluginSpec(name="power_spectrum")
+    """Descriptor of the atomic environments, with its settings."""
+    hidden: tuple[int, ...] = (32, 32)
+    """Width of each hidden layer."""
+    steps: int = Field(default=3000, ge=1)
+    """Gradient steps of a training from scratch, whatever the number of frames."""
+    warm_steps: int = Field(default=1000, ge=1)
+    """Gradient steps of a training that starts from an earlier potential."""
+    batch_size: int = Field(default=4, ge=1)
+    """Frames per gradient step."""
+    learning_rate: float = Field(default=5e-3, gt=0)
+    """Largest step size of Adam; it falls to a hundredth along a cosine."""
+    warm_learning_rate: float = Field(default=2e-3, gt=0)
+    """The same for a training that starts from an earlier potential."""
+    weight_decay: float = Field(default=5e-5, ge=0)
+    """L2 penalty on the weights."""
+    averaging: float = Field(default=0.02, gt=0, lt=1)
+    """Weights are averaged over about this share of the training; the average is what is kept."""
+    loss: LossWeights = LossWeights()
+    """Weights of the labels."""
+    patience: float = Field(default=0.5, gt=0, le=1)
+    """Training stops when the loss on the early-stopping frames has not improved for this share of the steps."""
+    dtype: Literal["float32", "float64"] = "float64"
+    """Precision of the potential."""
+    training_dtype: Literal["float32", "float64"] = "float64"
+    """Precision of the training."""
+    memory: float = Field(default=4.0, gt=0)
+    """Memory for descriptor Jacobians in GiB; where they need more they are computed again at every step."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_lists(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("hidden"), list):
+            return {**values, "hidden": tuple(values["hidden"])}
+        return values
+
+    @model_validator(mode="after")
+    def _descriptor_exists(self) -> Self:
+        try:
+            self.descriptor.load("descriptors")
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError("hidden needs at least one layer of width 1 or more")
+        return self

@@ -1,0 +1,218 @@
+"""Fitting a committee: all members take each gradient step together."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from math import cos, pi
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bloomery.engines.contract import Progress
+from bloomery.engines.hdnnp.blocks import Block
+from bloomery.engines.hdnnp.checkpoint import load_checkpoint, save_checkpoint
+from bloomery.engines.hdnnp.loss import LossFunction
+from bloomery.engines.hdnnp.model import Parameters
+from bloomery.engines.hdnnp.settings import HdnnpSettings
+from bloomery.errors import DivergedError
+from bloomery.seeds import derive_seed
+
+REPORTS = 50
+"""A training reports, and looks at the early-stopping frames, this many times."""
+COLUMNS = ("step", "epoch", "train_loss", "early_stopping_loss", "learning_rate", "seconds")
+
+
+@dataclass
+class State:
+    """All that a training remembers between reports. Tensors are ``(M, P)``: one row of weights for each member."""
+
+    weights: torch.Tensor
+    first: torch.Tensor
+    second: torch.Tensor
+    average: torch.Tensor
+    best: torch.Tensor
+    best_loss: torch.Tensor
+    step: int = 0
+    best_step: int = 0
+    seconds: float = 0.0
+    columns: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+
+    @classmethod
+    def start(cls, weights: torch.Tensor) -> State:
+        """Return the state before the first step."""
+        zero = torch.zeros_like(weights)
+        worst = torch.full((len(weights),), torch.inf, dtype=weights.dtype, device=weights.device)
+        return cls(weights.clone(), zero, zero.clone(), weights.clone(), weights.clone(), worst)
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How named parameters ``(M, ...)`` lie in one matrix ``(M, P)``."""
+
+    shapes: dict[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> Packing:
+        """Take the shapes from parameters."""
+        return cls({name: tuple(value.shape[1:]) for name, value in parameters.items()})
+
+    def pack(self, parameters: Parameters) -> torch.Tensor:
+        """Return the matrix."""
+        return torch.cat([parameters[name].flatten(1) for name in self.shapes], dim=1)
+
+    def unpack(self, matrix: torch.Tensor) -> Parameters:
+        """Return views of the matrix by name."""
+        parts = torch.split(matrix, [int(np.prod(shape)) for shape in self.shapes.values()], dim=1)
+        return {name: part.unflatten(1, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+
+    def decays(self, like: torch.Tensor) -> torch.Tensor:
+        """Return 1 for weights and 0 for biases, ``(1, P)``."""
+        parts = [
+            torch.full((1, int(np.prod(shape))), 0.0 if name.startswith("bias") else 1.0)
+            for name, shape in self.shapes.items()
+        ]
+        return torch.cat(parts, dim=1).to(like)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How many steps of which size."""
+
+    steps: int
+    rate: float
+    averaging: float
+
+    def learning_rate(self, step: int) -> float:
+        """Rise over the first 2 %, then a cosine down to a hundredth."""
+        rise = max(1, self.steps // 50)
+        if step < rise:
+            return self.rate * (step + 1) / rise
+        part = (step - rise) / max(1, self.steps - rise)
+        return self.rate * (0.01 + 0.99 * 0.5 * (1 + cos(pi * part)))
+
+    def memory(self, step: int) -> float:
+        """Share of the averaged weights that is kept at this step."""
+        return min(1 - 1 / max(self.averaging * self.steps, 1.0), (step + 1) / (step + 10))
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The frames as blocks; ``train(index)`` may compute its block anew if there is no memory to keep it."""
+
+    train: list[Any]
+    early_stopping: list[Block]
+
+    def get(self, index: int) -> Block:
+        """Return one block of training frames."""
+        block = self.train[index]
+        return block if isinstance(block, Block) else block()
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """One training, from a start to its best weights."""
+
+    settings: HdnnpSettings
+    schedule: Schedule
+    loss: LossFunction
+    packing: Packing
+    seed: int
+    checkpoint: Path | None
+    digest: str
+    progress: Progress
+
+    def fit(self, start: torch.Tensor, blocks: Blocks) -> State:
+        """Train until the schedule ends or the early-stopping frames say so; resume where a killed training was.
+
+        Raises
+        ------
+        DivergedError
+            If the loss is not finite.
+        """
+        state = load_checkpoint(self.checkpoint, self.digest, State.start(start))
+        began = time.perf_counter() - state.seconds
+        saved = time.perf_counter()
+        decays = self.packing.decays(state.weights)
+        interval = max(1, self.schedule.steps // REPORTS)
+        running: list[torch.Tensor] = []
+        while state.step < self.schedule.steps and not self._patience_spent(state):
+            running.append(self._step(state, blocks, decays))
+            if state.step % interval == 0 or state.step == self.schedule.steps:
+                state.seconds = time.perf_counter() - began
+                self._report(state, blocks, torch.stack(running))
+                running = []
+                if self.checkpoint is not None and time.perf_counter() - saved > 5.0:
+                    save_checkpoint(self.checkpoint, self.digest, state)
+                    saved = time.perf_counter()
+        if not blocks.early_stopping:
+            state.best = state.average.clone()
+            state.best_step = state.step
+        if self.checkpoint is not None:
+            save_checkpoint(self.checkpoint, self.digest, state)
+        return state
+
+    def _patience_spent(self, state: State) -> bool:
+        waited = state.step - state.best_step
+        return bool(torch.isfinite(state.best_loss).any()) and waited > self.settings.patience * self.schedule.steps
+
+    def _order(self, epoch: int, n_blocks: int) -> NDArray[np.int64]:
+        return np.random.default_rng(derive_seed(self.seed, "order", epoch)).permutation(n_blocks)
+
+    def _step(self, state: State, blocks: Blocks, decays: torch.Tensor) -> torch.Tensor:
+        """One step of Adam (Kingma and Ba, arXiv:1412.6980) and of the running average; the members' losses."""
+        epoch, index = divmod(state.step, len(blocks.train))
+        block = blocks.get(int(self._order(epoch, len(blocks.train))[index]))
+        weights = state.weights.requires_grad_(True)
+        losses = self.loss(self.packing.unpack(weights), block)
+        (gradient,) = torch.autograd.grad(losses.sum(), weights)
+        weights.requires_grad_(False)
+        rate = self.schedule.learning_rate(state.step)
+        state.step += 1
+        gradient.addcmul_(weights, decays, value=self.settings.weight_decay)
+        state.first.lerp_(gradient, 0.1)
+        state.second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+        scale = (state.second / (1 - 0.999**state.step)).sqrt_().add_(1e-8)
+        weights.addcdiv_(state.first, scale, value=-rate / (1 - 0.9**state.step))
+        state.average.lerp_(weights, 1 - self.schedule.memory(state.step))
+        return losses.detach()
+
+    def _report(self, state: State, blocks: Blocks, running: torch.Tensor) -> None:
+        train_loss = float(running.mean())
+        numbers = {
+            "step": float(state.step),
+            "epoch": state.step / len(blocks.train),
+            "train_loss": train_loss,
+            "early_stopping_loss": train_loss,
+            "learning_rate": self.schedule.learning_rate(state.step - 1),
+            "seconds": state.seconds,
+        }
+        if blocks.early_stopping:
+            losses = self.early_stopping_loss(state.average, blocks)
+            numbers["early_stopping_loss"] = float(losses.mean())
+            better = losses < state.best_loss
+            if better.any():
+                state.best_step = state.step
+            state.best = torch.where(better[:, None], state.average, state.best)
+            state.best_loss = torch.where(better, losses, state.best_loss)
+        if not np.isfinite([train_loss, numbers["early_stopping_loss"]]).all():
+            raise DivergedError(
+                f"training: the loss is not finite after {state.step} steps; lower learning_rate, or look for frames "
+                "with absurd labels."
+            )
+        for name, value in numbers.items():
+            state.columns[name].append(value)
+        self.progress("train", state.step, self.schedule.steps, numbers)
+
+    def early_stopping_loss(self, weights: torch.Tensor, blocks: Blocks) -> torch.Tensor:
+        """Loss of each member on all early-stopping frames, ``(M,)``."""
+        with torch.no_grad():
+            parameters = self.packing.unpack(weights)
+            parts = [
+                self.loss(parameters, block, torch.ones_like(block.weights)) * len(block.counts)
+                for block in blocks.early_stopping
+            ]
+            return torch.stack(parts).sum(dim=0) / sum(len(block.counts) for block in blocks.early_stopping)

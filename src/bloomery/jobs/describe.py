@@ -1,0 +1,42 @@
+"""Compute frame-averaged features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bloomery.configurations import Configurations
+from bloomery.descriptors.contract import Descriptor
+from bloomery.engines.contract import Progress
+from bloomery.jobs.base import Job
+from bloomery.plugins import PluginSpec
+
+FEATURES_FILE = "features.npz"
+
+
+class Model(Job):
+    """Job file of `describe`."""
+
+    verb: Literal["describe"] = "describe"
+    descriptor: PluginSpec
+    elements: list[str]
+    """Species that the features distinguish, so that features of several jobs can be compared."""
+    inputs: dict[str, str]
+    """Name to file of frames; each name becomes an array of the result."""
+
+
+def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Write one array ``(N, F)`` of frame-averaged features for each input."""
+    descriptor: Descriptor = job.descriptor.load("descriptors")
+    arrays = {}
+    for index, (key, name) in enumerate(job.inputs.items()):
+        progress("describe", index, len(job.inputs), {})
+        arrays[key] = descriptor.averages(Configurations.read(folder / name), job.elements)
+    np.savez(folder / FEATURES_FILE, allow_pickle=False, **arrays)
+    progress("describe", len(job.inputs), len(job.inputs), {})
+    return {
+        "n_features": descriptor.size(job.elements),
+        "n_frames": {key: len(values) for key, values in arrays.items()},
+    }

@@ -1,0 +1,53 @@
+"""Predict energies, forces and stresses of all members for given frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Progress, load_potential
+from bloomery.jobs.base import Job
+
+PREDICTION_FILE = "prediction.npz"
+CHUNK_FRAMES = 256
+
+
+class Model(Job):
+    """Job file of `predict`."""
+
+    verb: Literal["predict"] = "predict"
+    potential: str
+    """Folder of the potential."""
+    configurations: str
+    """The frames."""
+    stress: bool = True
+    """Whether stresses are wanted."""
+
+
+def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Predict in chunks, and write ``counts``, ``energies``, ``forces`` and ``stresses`` of all members."""
+    potential = load_potential(folder / job.potential, job.device)
+    frames = Configurations.read(folder / job.configurations)
+    parts = []
+    for start in range(0, len(frames), CHUNK_FRAMES):
+        parts.append(potential.predict(frames[start : start + CHUNK_FRAMES], stress=job.stress))
+        progress("predict", min(start + CHUNK_FRAMES, len(frames)), len(frames), {})
+    if not parts:
+        parts.append(potential.predict(frames, stress=job.stress))
+    arrays = {
+        "counts": frames.counts,
+        "energies": np.concatenate([part.energies for part in parts], axis=1),
+        "forces": np.concatenate([part.forces for part in parts], axis=1),
+    }
+    if job.stress:
+        arrays["stresses"] = np.concatenate([part.stresses for part in parts if part.stresses is not None], axis=1)
+    np.savez(folder / PREDICTION_FILE, allow_pickle=False, **arrays)
+    return {
+        "n_frames": len(frames),
+        "n_atoms": frames.n_atoms,
+        "members": potential.members,
+        "disagreement": max((float(part.disagreement.max()) for part in parts if len(part.counts)), default=0.0),
+    }

@@ -1,0 +1,124 @@
+"""Fit a potential, and accept it or refuse it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bloomery.acceptance import AcceptanceReport, AcceptanceSettings, check_potential
+from bloomery.configurations import LABELS, Configurations
+from bloomery.energy_reference import check_energy_reference, fit_energy_reference
+from bloomery.engines.contract import Engine, Progress, TrainingData, TrainingHistory, load_potential
+from bloomery.errors import InputError
+from bloomery.jobs.base import Job, write_json
+from bloomery.plugins import PluginSpec
+
+POTENTIAL_FOLDER = "potential"
+REFUSED_FOLDER = "refused"
+HISTORY_FILE = "history.json"
+CHECKPOINT_FOLDER = "checkpoint"
+
+
+class Model(Job):
+    """Job file of `train`."""
+
+    verb: Literal["train"] = "train"
+    engine: PluginSpec
+    batches: list[str]
+    """Labelled frames with info ``role``; frames of batches without roles are all train."""
+    start_from: str | None = None
+    """Folder of a potential of the same engine, for a warm start."""
+    energy_reference: dict[str, float] | None = None
+    """Energy per atom of each element in eV; by default a least-squares fit of the composition."""
+    acceptance: AcceptanceSettings = AcceptanceSettings()
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Frames of the two roles that a training may see."""
+
+    train: Configurations
+    early_stopping: Configurations
+
+
+def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Train on the frames of the role train, stop on those of early_stopping, never touch the others."""
+    began = time.perf_counter()
+    engine: Engine = job.engine.load("engines")
+    roles = read_roles(folder, job.batches)
+    elements = roles.train.elements
+    if job.energy_reference is None:
+        reference, method = fit_energy_reference(roles.train, elements), "fit"
+    else:
+        reference, method = check_energy_reference(job.energy_reference, elements), "values"
+    start = None if job.start_from is None else load_potential(folder / job.start_from, job.device)
+    potential, history = engine.train(
+        TrainingData(roles.train, roles.early_stopping, reference),
+        start_from=start,
+        device=job.device,
+        seed=job.seed,
+        progress=progress,
+        folder=folder / CHECKPOINT_FOLDER,
+    )
+    progress("accept", 0, 1, {})
+    report = check_potential(potential, roles.train, job.acceptance, job.seed)
+    potential.save(folder / (POTENTIAL_FOLDER if report.passed else REFUSED_FOLDER))
+    _write_history(folder, history, report)
+    report.raise_if_refused()
+    return {
+        **history.summary,
+        "energy_reference": reference,
+        "energy_reference_method": method,
+        "acceptance": report.to_dict(),
+        "members": potential.members,
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def read_roles(folder: Path, batches: list[str]) -> Roles:
+    """Read all batches and sort their frames by role.
+
+    Raises
+    ------
+    InputError
+        If a label is not finite (batch and frame are named), or no frame of the role train has a label.
+    """
+    parts: dict[str, list[Configurations]] = {"train": [], "early_stopping": []}
+    for name in batches:
+        batch = Configurations.load(folder / name) if name.endswith(".npz") else Configurations.read(folder / name)
+        _check_labels(batch, name)
+        roles = np.asarray(batch.info.get("role", np.full(len(batch), "train")))
+        roles = np.where(roles == "", "train", roles)
+        for role, found in parts.items():
+            found.append(batch[roles == role])
+    train, early = (Configurations.concatenate(found) for found in parts.values())
+    labelled = np.zeros(len(train), dtype=bool)
+    for mask in train.masks.values():
+        labelled |= mask
+    if not labelled.any():
+        raise InputError(
+            f"batches: no frame of the role train in {', '.join(batches)} has a label; label frames before training."
+        )
+    return Roles(train[labelled], early)
+
+
+def _check_labels(batch: Configurations, name: str) -> None:
+    for label, values in batch.labels.items():
+        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        frames = batch.frame_of_atom if LABELS[label].per == "atom" else np.arange(len(batch))
+        wrong = frames[~finite & batch.masks[label][frames]]
+        if len(wrong):
+            raise InputError(
+                f"{name}: frame {wrong[0]} has a label {label} that is not finite; remove the label or the frame."
+            )
+
+
+def _write_history(folder: Path, history: TrainingHistory, report: AcceptanceReport) -> None:
+    write_json(
+        folder / HISTORY_FILE,
+        {"columns": history.columns, "summary": history.summary, "acceptance": report.to_dict()},
+    )

@@ -1,0 +1,67 @@
+"""Neighbour lists: one library behind one function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase.geometry import complete_cell
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """All pairs of atoms within a cutoff, each seen from both ends; sorted by centre.
+
+    The arrays lie in memory as torch wants them: ``torch.from_numpy`` shares them.
+
+    Parameters
+    ----------
+    pairs
+        Centre and neighbour as atom indices over all frames, int64 ``(2, E)``. An atom may neighbour its own images.
+    vectors
+        From centre to neighbour in Å, ``(E, 3)``, periodic images included.
+    """
+
+    pairs: NDArray[np.int64]
+    vectors: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+def find_neighbours(configurations: Configurations, cutoff: float) -> Neighbours:
+    """Find all neighbours closer than ``cutoff`` (Å), for any periodicity and any size of cell.
+
+    Frames that are periodic along some directions only may have zero vectors along the others.
+    """
+    from vesin import NeighborList  # noqa: PLC0415  imports torch where it is installed
+
+    # One thread: frames are small, and jobs share the machine.
+    search = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
+    offsets = configurations.offsets
+    pairs, vectors = [], []
+    for frame, first in enumerate(offsets[:-1]):
+        positions = configurations.positions[first : offsets[frame + 1]]
+        if not len(positions):
+            continue
+        cell, pbc = configurations.cells[frame], configurations.pbc[frame]
+        found, delta = _search(search, positions, cell, pbc)
+        pairs.append(found + first)
+        vectors.append(delta)
+    if not pairs:
+        return Neighbours(np.zeros((2, 0), dtype=np.int64), np.zeros((0, 3)))
+    joined = pairs[0] if len(pairs) == 1 else np.concatenate(pairs)
+    return Neighbours(np.ascontiguousarray(joined.T), vectors[0] if len(vectors) == 1 else np.concatenate(vectors))
+
+
+def _search(
+    search: Any, positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    if not pbc.all():
+        cell = complete_cell(cell)
+    pairs, vectors = search.compute(positions, cell, pbc, quantities="PD")
+    return pairs.astype(np.int64), vectors
