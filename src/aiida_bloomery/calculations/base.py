@@ -19,11 +19,11 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.errors import BloomeryError
 from bloomery.jobs.base import PROGRESS_FILE, RESULT_FILE, SCHEMA_VERSION, Job
+from bloomery.jobs.train import REFUSED_FOLDER
 from bloomery.plugins import Kind, PluginSpec, describe_validation_error
 
 JOB_FILE = "job.json"
 OUTPUT_FILE = "bloomery.out"
-REFUSED_FOLDER = "refused"
 DEVICES = ("auto", "cpu", "cuda")
 
 _ONE_CORE = {"num_machines": 1, "num_mpiprocs_per_machine": 1}

@@ -11,9 +11,8 @@ from ase.data import atomic_numbers
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
 from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.jobs.describe import FEATURES_FILE
 from bloomery.plugins import Kind
-
-FEATURES_FILE = "features.npz"
 
 
 class DescribeCalculation(BloomeryCalculation):

@@ -11,8 +11,7 @@ from aiida.engine import CalcJobProcessSpec
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
-
-PREDICTION_FILE = "prediction.npz"
+from bloomery.jobs.predict import PREDICTION_FILE
 
 
 class PredictCalculation(BloomeryCalculation):

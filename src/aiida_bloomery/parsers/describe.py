@@ -6,9 +6,9 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_bloomery.calculations.describe import FEATURES_FILE
 from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.errors import InputError
+from bloomery.jobs.describe import FEATURES_FILE
 
 
 class DescribeParser(BloomeryParser):

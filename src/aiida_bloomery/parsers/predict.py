@@ -6,9 +6,9 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_bloomery.calculations.predict import PREDICTION_FILE
 from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.errors import InputError
+from bloomery.jobs.predict import PREDICTION_FILE
 
 
 class PredictParser(BloomeryParser):

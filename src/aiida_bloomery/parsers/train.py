@@ -7,9 +7,9 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_bloomery.calculations.train.base import HISTORY_FILE, POTENTIAL_FOLDER
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.parsers.base import BloomeryParser
+from bloomery.jobs.train import HISTORY_FILE, POTENTIAL_FOLDER
 
 
 class TrainParser(BloomeryParser):

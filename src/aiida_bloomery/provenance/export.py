@@ -39,7 +39,7 @@ def export(campaign: orm.ProcessNode, folder: str | Path) -> Path:
     """Write what a campaign has made so far.
 
     The folder holds ``data_set.extxyz`` with labels, role and origin of every frame, ``potential/`` with a README on
-    its use, and ``manifest.json``. It appears in one step; an earlier export there is replaced, what else lies beside it
+    its use, and ``manifest.json``. An earlier export there is replaced in one step; what else lies beside it
     is kept.
 
     Returns

@@ -11,10 +11,8 @@ from aiida.engine import CalcJobProcessSpec
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from bloomery.jobs.train import HISTORY_FILE, POTENTIAL_FOLDER
 from bloomery.plugins import Kind, PluginSpec
-
-POTENTIAL_FOLDER = "potential"
-HISTORY_FILE = "history.json"
 
 
 class TrainCalculation(BloomeryCalculation):
