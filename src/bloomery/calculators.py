@@ -74,6 +74,12 @@ def _stillinger_weber(**parameters: Any) -> Any:
         Stillinger_Weber_PRB_31_5262_Si,
     )
 
+    known = {name for name in Stillinger_Weber_PRB_31_5262_Si if not name.startswith("_") and name != "el"}
+    for name, value in parameters.items():
+        if name not in known or not isinstance(value, int | float):
+            raise InputError(
+                f"calculator 'stillinger_weber': {name}={value!r} is not one of its numbers {', '.join(sorted(known))}."
+            )
     return Manybody(**StillingerWeber({**Stillinger_Weber_PRB_31_5262_Si, **parameters}))
 
 

@@ -119,7 +119,7 @@ def split_roles(blocks: Sequence[str], settings: RoleSettings, *, seed: int) -> 
     """Give each frame that is not of the probe its role; the frames of one block share it.
 
     Blocks are ranked by a hash of seed and name, and the shares cut from that ranking. A block that would take more
-    than twice the share is passed over, so that no block is too large for what is left to train on.
+    than twice the share, or a third of the frames, is passed over, and half of the frames are always trained on.
     """
     sizes: dict[str, int] = {}
     for block in blocks:
@@ -136,7 +136,7 @@ def split_roles(blocks: Sequence[str], settings: RoleSettings, *, seed: int) -> 
         have = 0
         for block in ranked:
             left = sum(sizes[other] for other in ranked if roles[other] == "train")
-            fits = have + sizes[block] <= 2 * wanted or have == 0
+            fits = have + sizes[block] <= max(2 * wanted, n // 3)
             if have < wanted and roles[block] == "train" and fits and 2 * (left - sizes[block]) >= n:
                 roles[block] = role
                 have += sizes[block]

@@ -1,0 +1,157 @@
+"""The command `bloomery`: plain files in, plain files out, and one sentence where something is wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from click.testing import CliRunner, Result
+
+from bloomery.cli import cli
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
+from bloomery.plain_files import parse_assignments, parse_selector
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with a structure."""
+    monkeypatch.chdir(tmp_path)
+    Configurations.from_atoms([bulk("Si", cubic=True)]).write_extxyz("si.extxyz")
+    return tmp_path
+
+
+def bloomery(line: str, status: int = 0) -> Result:
+    """Run a command line."""
+    result = CliRunner().invoke(cli, line.split())
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def test_a_data_set_and_a_potential_from_one_structure(here: Path) -> None:
+    bloomery(
+        "sample rattle_strain --start si.extxyz --set frames=12 --set rattle=[0.02,0.1] --seed 1 --out pool.extxyz"
+    )
+    bloomery("label pool.extxyz --set calculator=stillinger_weber --out data.extxyz")
+    bloomery(
+        "train data.extxyz --set members=2 --set steps=30 --set hidden=[8] --set descriptor.name=power_spectrum "
+        "--set descriptor.settings.radial=4 --set descriptor.settings.max_degree=2 --threads 1 --out pot"
+    )
+    assert (here / "pot" / "potential.json").is_file()
+    told = bloomery(
+        "sample md --start si.extxyz --potential pot --set temperatures=[300,600] --set steps=30 --seed 1 --out md.npz"
+    )
+    assert "6 frames -> md.npz" in told.output
+    told = bloomery("select --pool md.npz --data data.extxyz -s sanity -s random:frames=2 --out selected.extxyz")
+    assert "sanity: 6 -> 6" in told.output
+    bloomery("label selected.extxyz --set calculator=stillinger_weber --out test.extxyz")
+    errors = json.loads(bloomery("observe errors test.extxyz --potential pot --json --role probe").output)
+    assert errors["n_frames"] == 2
+    assert errors["forces"]["rmse"]["unit"] == "meV/Å"
+    assert "forces.rmse: " in bloomery("observe errors test.extxyz --potential pot --arrays parity.npz").output
+    with np.load("parity.npz") as arrays:
+        assert "forces_predicted" in arrays.files
+    bloomery("predict pot test.extxyz --out predicted.extxyz")
+    predicted, test = (Configurations.read(name) for name in ("predicted.extxyz", "test.extxyz"))
+    assert predicted.hashes() == test.hashes()
+    rmse = 1000 * np.sqrt(((predicted.label("forces")[0] - test.label("forces")[0])[: 8 * 2] ** 2).mean())
+    assert errors["forces"]["rmse"]["value"] == pytest.approx(rmse, rel=1e-4)
+    bloomery("describe test.extxyz --element Si --out features.npz")
+    with np.load("features.npz") as arrays:
+        assert len(arrays["test"]) == len(test)
+    told = bloomery("select --pool md.npz --data data.extxyz -s farthest_point:frames=2 --no-probe --out far.npz")
+    assert set(Configurations.read("far.npz").info["rule"]) == {"farthest_point"}
+    assert "exists already" in bloomery("train data.extxyz --out pot", 2).output
+
+
+def test_the_same_seed_gives_the_same_file(here: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        bloomery(f"sample rattle_strain --start si.extxyz --set frames=3 --seed 5 --out {name}")
+    assert Configurations.read("a.npz").digest() == Configurations.read("b.npz").digest()
+
+
+def test_job_files_run_as_in_a_campaign(here: Path) -> None:
+    job = {"verb": "sample", "sampler": {"rattle_strain": {"frames": 2}}, "start": "si.extxyz"}
+    (here / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    bloomery("sample job.json")
+    assert json.loads((here / "result.json").read_text(encoding="utf-8"))["status"] == "finished"
+    assert "is a job for `bloomery sample`, not for `bloomery label`" in bloomery("label job.json", 2).output
+    (here / "result.json").unlink()
+    (here / "job.json").write_text(json.dumps(job | {"start": "none.npz"}), encoding="utf-8")
+    assert "there is no such file" in bloomery("sample job.json", 2).output
+
+
+def test_kept_folders_take_up_what_was_begun(here: Path) -> None:
+    bloomery("sample rattle_strain --start si.extxyz --set frames=3 --out pool.npz")
+    line = "label pool.npz --set calculator=stillinger_weber --keep work --json --out labels.npz"
+    assert json.loads(bloomery(line).output)["n_resumed"] == 0
+    assert json.loads(bloomery(line).output)["n_resumed"] == 3
+    assert "was kept from another job" in bloomery(line.replace("stillinger_weber", "lj"), 2).output
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("sample nonsense --start si.extxyz --out a.npz", "sampler 'nonsense' is not registered; choose one of"),
+        ("sample rattle_strain --start no.extxyz --out a.npz", "no.extxyz: there is no such file"),
+        ("sample rattle_strain --start si.extxyz --out a.pdf", "must end in .extxyz or .xyz or .npz"),
+        ("sample rattle_strain --start si.extxyz --out no/a.npz", "its folder no does not exist"),
+        (
+            "sample rattle_strain --start si.extxyz --set frame=2 --out a.npz",
+            "rattle_strain.frame: there is no such key",
+        ),
+        ("sample rattle_strain --start si.extxyz --set frames=[ --out a.npz", "cannot be read as YAML"),
+        ("sample rattle_strain --start si.extxyz --set frames --out a.npz", "is not of the form key=value"),
+        ("sample rattle_strain --start si.extxyz", "Missing option '--out'"),
+        ("sample md --start si.extxyz --out a.npz", "sampler 'md' needs a potential"),
+        ("sample md --start si.extxyz --potential . --out a.npz", "holds no potential.json"),
+        ("label si.extxyz --set calculator=vasp --out a.npz", "calculator 'vasp' is not known"),
+        ("label si.extxyz --labeller lookup --set library=si.extxyz --out a.npz", "no frame has energy and forces"),
+        ("select --pool si.extxyz -s random --out a.npz", "random.frames: is missing"),
+        ("select --pool si.extxyz -s random:5 --out a.npz", "not of the form name:key=value"),
+        ("select --pool si.extxyz --out a.npz", "Missing option '--selector'"),
+        ("select --pool si.extxyz -s disagreement:lower=1 --out a.npz", "give a potential"),
+        ("select si.extxyz -s sanity --out a.npz", "is not a job file"),
+        ("observe errors si.extxyz", "there is no potential"),
+        ("predict pot si.extxyz --out a.npz", "pot: there is no such potential"),
+        ("train si.extxyz --out pot", "has a label"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_status_2(here: Path, line: str, sentence: str) -> None:
+    result = bloomery(line, 2)
+    assert sentence in result.output
+    assert not (here / "a.npz").exists()
+
+
+def test_plugins_are_listed_with_their_settings() -> None:
+    found = json.loads(bloomery("plugins --json").output)
+    assert set(found) == {"descriptors", "engines", "samplers", "selectors", "labellers", "observables"}
+    assert "Target temperatures in K" in found["samplers"]["md"]["settings"]["temperatures"]
+    assert "  farthest_point: Greedy farthest-point sampling" in bloomery("plugins").output
+
+
+def test_settings_and_selectors_are_read_as_yaml() -> None:
+    assert parse_assignments(["a=[1, 2.5]", "b.c=x", "b.d=true", "e="]) == {
+        "a": [1, 2.5],
+        "b": {"c": "x", "d": True},
+        "e": None,
+    }
+    assert parse_selector("sanity") == {"name": "sanity", "settings": {}}
+    assert parse_selector("x:frames=3,bounds=[1,2],mode=far") == {
+        "name": "x",
+        "settings": {"frames": 3, "bounds": [1, 2], "mode": "far"},
+    }
+    with pytest.raises(InputError, match="has a value already"):
+        parse_assignments(["a=1", "a.b=2"])
+    with pytest.raises(InputError, match="YAML"):
+        parse_assignments(["a=!!python/object/apply:os.getcwd []"])
+
+
+def test_help_is_quick_and_imports_no_numerics() -> None:
+    code = "import sys, bloomery.cli; print(sorted({'numpy', 'torch', 'ase', 'aiida'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
