@@ -1,29 +1,41 @@
-"""An AiiDA profile in memory, the program `bloomery` on this machine, and tiny real nodes."""
+"""An AiiDA profile in memory, the program `bloomery` on this machine, and small real nodes."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
+from aiida.engine import run_get_node
+from aiida.plugins import CalculationFactory
 from ase.build import bulk
 
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
 from bloomery.configurations import Configurations
+from bloomery.engines.contract import TrainingData
+from bloomery.engines.hdnnp import Hdnnp
+from bloomery.teachers import teacher_for
 
 pytest_plugins = "aiida.tools.pytest_fixtures"
 
+TINY_ENGINE = {"hdnnp": {"members": 2, "steps": 20, "hidden": [4], "dtype": "float64"}}
+
 
 @pytest.fixture(scope="session")
-def profile(aiida_profile):
+def profile(aiida_profile: Any) -> Any:
     """The ephemeral profile, shared by all tests of a session."""
     return aiida_profile
 
 
 @pytest.fixture(scope="session")
-def computer(profile, tmp_path_factory):
+def computer(profile: Any, tmp_path_factory: pytest.TempPathFactory) -> orm.Computer:
     """This machine, without a queue and without a login shell for every command."""
     machine = orm.Computer(
         label="here",
@@ -39,7 +51,7 @@ def computer(profile, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def bloomery_code(computer):
+def bloomery_code(computer: orm.Computer) -> orm.InstalledCode:
     """The program `bloomery` of this environment."""
     return orm.InstalledCode(
         label="bloomery",
@@ -49,28 +61,161 @@ def bloomery_code(computer):
     ).store()
 
 
-def silicon(n_frames: int = 3, rattle: float = 0.05, seed: int = 0) -> Configurations:
-    """Rattled cells of eight silicon atoms, as they come from anywhere."""
-    frames = []
-    for index in range(n_frames):
-        atoms = bulk("Si", cubic=True)
-        atoms.rattle(rattle, seed=1000 * seed + index)
-        frames.append(atoms)
-    return Configurations.from_atoms(frames)
-
-
-def labelled_silicon(n_frames: int = 3, rattle: float = 0.05, seed: int = 0) -> Configurations:
-    """The same, with labels of a harmonic toy: numbers of the right shape and size."""
-    frames = silicon(n_frames, rattle, seed).snapped()
-    rng = np.random.default_rng(seed)
+def silicon(n_frames: int = 3, rattle: float = 0.05, seed: int = 0, *, labelled: bool = False) -> Configurations:
+    """Rattled cells of eight silicon atoms, with labels of Stillinger and Weber's potential if asked for."""
+    atoms = [bulk("Si", cubic=True) for _ in range(n_frames)]
+    for index, frame in enumerate(atoms):
+        frame.rattle(rattle, seed=1000 * seed + index)
+    frames = Configurations.from_atoms(atoms).snapped()
+    if not labelled:
+        return frames
+    atoms = frames.to_atoms()
+    for frame in atoms:
+        frame.calc = teacher_for(["Si"]).make()
     return frames.with_labels(
-        energy=-40.0 + 0.1 * rng.normal(size=n_frames),
-        forces=rng.normal(size=(frames.n_atoms, 3)),
-        stress=0.01 * rng.normal(size=(n_frames, 6)),
+        energy=[frame.get_potential_energy() for frame in atoms],
+        forces=np.concatenate([frame.get_forces() for frame in atoms]),
+        stress=[frame.get_stress() for frame in atoms],
     )
 
 
-@pytest.fixture
-def frames(profile):
-    """A stored node of three silicon cells."""
+@pytest.fixture(scope="session")
+def make_silicon() -> Callable[..., Configurations]:
+    """Make rattled silicon cells: ``make_silicon(n_frames, rattle, seed, labelled=False)``."""
+    return silicon
+
+
+@pytest.fixture(scope="session")
+def frames(profile: Any) -> ConfigurationsData:
+    """A node of three silicon cells without labels."""
     return ConfigurationsData(silicon()).store()
+
+
+@pytest.fixture(scope="session")
+def labelled_frames(profile: Any) -> ConfigurationsData:
+    """A node of six labelled silicon cells with roles."""
+    roles = ["probe", "train", "train", "train", "train", "early_stopping"]
+    return ConfigurationsData(silicon(6, 0.08, labelled=True).with_info(role=roles)).store()
+
+
+@pytest.fixture(scope="session")
+def potential_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a committee of two that has barely been trained."""
+    frames = silicon(4, 0.08, labelled=True)
+    engine = Hdnnp.make(members=2, steps=5, hidden=(4,))
+    potential, _ = engine.train(TrainingData(frames, Configurations.empty(), {"Si": -4.3}), device="cpu", seed=1)
+    folder = tmp_path_factory.mktemp("potential")
+    potential.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def potential(profile: Any, potential_folder: Path) -> PotentialData:
+    """A stored potential."""
+    return PotentialData(potential_folder).store()
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Runs jobs of the program `bloomery` to their end, in this process."""
+
+    code: orm.InstalledCode
+
+    def run(self, name: str, **inputs: Any) -> orm.CalcJobNode:
+        """Run ``bloomery.NAME`` and return its node."""
+        inputs.setdefault("device", "cpu")
+        _, node = run_get_node(CalculationFactory(f"bloomery.{name}"), code=self.code, **inputs)
+        return node
+
+    def done(self, name: str, **inputs: Any) -> orm.CalcJobNode:
+        """Run one that must succeed."""
+        node = self.run(name, **inputs)
+        assert node.is_finished_ok, (node.exit_status, node.exit_message, node.get_scheduler_stderr())
+        return node
+
+
+@pytest.fixture(scope="session")
+def jobs(bloomery_code: orm.InstalledCode) -> Jobs:
+    """Run jobs: ``jobs.done("sample", start=..., parameters=...)``."""
+    return Jobs(bloomery_code)
+
+
+LABELLER = {"labeller": {"calculator": {"calculator": {"name": "stillinger_weber"}}}}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The jobs of a bootstrap and of one iteration, each fed by the one before, and a campaign that called them.
+
+    The campaign is of nodes alone: what `ReinforcementWorkChain` would leave behind, with the workchains in between
+    reduced to what the campaign sees of them.
+    """
+
+    sample: orm.CalcJobNode
+    select: orm.CalcJobNode
+    label: orm.CalcJobNode
+    train: orm.CalcJobNode
+    sample_1: orm.CalcJobNode
+    describe_1: orm.CalcJobNode
+    select_1: orm.CalcJobNode
+    label_1: orm.CalcJobNode
+    train_1: orm.CalcJobNode
+    observe_1: orm.CalcJobNode
+    campaign: orm.WorkChainNode
+
+
+@pytest.fixture(scope="session")
+def chain(jobs: Jobs, frames: ConfigurationsData) -> Chain:
+    """A bootstrap and an iteration, really run."""
+    sample = jobs.done("sample", start=frames, seed=1, parameters={"sampler": {"rattle_strain": {"frames": 8}}})
+    chosen = {"selectors": ["sanity", "duplicates", {"random": {"frames": 8}}]}
+    select = jobs.done("select", pools={"rattle_strain_0": sample.outputs.frames}, seed=1, parameters=chosen)
+    label = jobs.done("label", configurations=select.outputs.selected, parameters=LABELLER)
+    batches = {"batch_000": label.outputs.labelled}
+    engine = {"engine": TINY_ENGINE, "warm_start": True}
+    train = jobs.done("train.hdnnp", batches=batches, seed=1, parameters=engine)
+    md = {"sampler": {"md": {"temperatures": [300, 900], "steps": 30, "interval": 5}}}
+    driven = {"potential": train.outputs.potential}
+    sample_1 = jobs.done("sample", start=frames, seed=2, parameters=md, scale=0.5, **driven)
+    pools = {"md_0": sample_1.outputs.frames}
+    described = {"pool_md_0": pools["md_0"], "data_batch_000": batches["batch_000"]}
+    describe_1 = jobs.done("describe", configurations=described, parameters={"descriptor": "power_spectrum"})
+    chosen = {"selectors": ["sanity", "duplicates", {"farthest_point": {"frames": 4}}], "max_frames": 6}
+    features = {"features": describe_1.outputs.features}
+    select_1 = jobs.done(
+        "select", pools=pools, data_set=batches, seed=2, parameters=chosen, scale=0.5, **features, **driven
+    )
+    label_1 = jobs.done("label", configurations=select_1.outputs.selected, parameters=LABELLER)
+    batches = {**batches, "batch_001": label_1.outputs.labelled}
+    train_1 = jobs.done("train.hdnnp", batches=batches, seed=2, parameters=engine, start_from=train.outputs.potential)
+    errors = {"observable": "errors", "roles": ["probe"]}
+    observe_1 = jobs.done(
+        "observe", configurations=batches, potential=train_1.outputs.potential, seed=2, parameters=errors
+    )
+    called = {
+        "bootstrap_label": {"labelled": label.outputs.labelled, "ledger": label.outputs.ledger},
+        "bootstrap_train": {"potential": train.outputs.potential},
+        "iteration_001_label": {"labelled": label_1.outputs.labelled, "ledger": label_1.outputs.ledger},
+        "iteration_001_train": {"potential": train_1.outputs.potential},
+    }
+    campaign = campaign_of(called)
+    found = (sample, select, label, train, sample_1, describe_1, select_1, label_1, train_1, observe_1, campaign)
+    return Chain(*found)
+
+
+def campaign_of(called: dict[str, dict[str, orm.Data]], **outputs: orm.Data) -> orm.WorkChainNode:
+    """Store a campaign that called workchains under these labels, with these outputs; it is still running."""
+    campaign = orm.WorkChainNode()
+    campaign.process_type = "aiida.workflows:bloomery.campaign"
+    campaign.set_process_label("ReinforcementWorkChain")
+    campaign.label = "a campaign of nodes"
+    campaign.store()
+    for label, returned in called.items():
+        child = orm.WorkChainNode()
+        child.base.links.add_incoming(campaign, LinkType.CALL_WORK, label)
+        child.store()
+        for name, node in returned.items():
+            node.base.links.add_incoming(child, LinkType.RETURN, name)
+    for name, node in outputs.items():
+        node.base.links.add_incoming(campaign, LinkType.RETURN, name)
+    return campaign
