@@ -1,0 +1,212 @@
+"""Directives that write the reference from the code: campaign file keys, plug-ins with their settings, commands.
+
+What they print is made by the functions here that return Markdown; the tests call these.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import click
+from docutils import nodes
+from docutils.parsers.rst import directives
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
+from aiida_bloomery.campaign_file.model import CampaignFile
+from bloomery.plugins import Kind, PluginSpec, load_plugin, registered
+from bloomery.quantities import Unit
+
+
+def code_spans(text: str) -> str:
+    """Docstring text as Markdown in one line: double backticks become code spans."""
+    return re.sub(r"``(.+?)``", r"`\1`", " ".join(text.split())).replace("|", "\\|")
+
+
+WORDS: dict[Any, str] = {float: "number", int: "integer", str: "text", bool: "yes or no", dict: "mapping"}
+
+
+def type_name(annotation: Any) -> str:
+    """Type of a setting in the words of a campaign file."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is not None:
+        return _generic_name(origin, arguments)
+    if issubclass(annotation, PluginSpec):
+        return "plug-in"
+    return "mapping" if issubclass(annotation, BaseModel) else WORDS[annotation]
+
+
+def _generic_name(origin: Any, arguments: tuple[Any, ...]) -> str:
+    many = [] if origin is typing.Literal else [part for part in arguments if part is not type(None)]
+    if origin is typing.Annotated:
+        units = [extra.name for extra in arguments[1:] if isinstance(extra, Unit)]
+        name = f"{type_name(arguments[0])} in {units[0]}" if units else type_name(arguments[0])
+        return name.replace("number in 1", "share, such as `0.1` or `10 %`")
+    if origin is typing.Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(map(type_name, many)))
+    if origin is list or arguments[-1] is Ellipsis:
+        return f"list of {type_name(arguments[0])}"
+    return f"{len(many)} × {type_name(arguments[0])}" if origin is tuple else WORDS[origin]
+
+
+def default_text(field: FieldInfo) -> str:
+    """Default of a setting, ``required`` if it has none; nothing where the default is to be absent."""
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, PluginSpec):
+        value = value.name
+    if value is None or value in ("", {}) or isinstance(value, BaseModel):
+        return ""
+    if isinstance(value, (list, tuple)):
+        return f"`[{', '.join(map(str, value))}]`"
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
+
+
+def settings_table(model: type[BaseModel]) -> str:
+    """Table of a settings model: key, type, default and meaning."""
+    lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in model.model_fields.items():
+        kind = type_name(typing.Annotated[field.annotation, *(field.metadata or [None])])
+        lines.append(f"| `{name}` | {kind} | {default_text(field)} | {code_spans(field.description or '')} |")
+    return "\n".join(lines)
+
+
+def submodels(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Settings models inside a model, with the key that they stand under."""
+    for name, field in model.model_fields.items():
+        for part in _leaves(field.annotation):
+            if isinstance(part, type) and issubclass(part, BaseModel) and not issubclass(part, PluginSpec):
+                yield name, part
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Annotated:
+        arguments = arguments[:1]
+    if not arguments:
+        yield annotation
+    for part in arguments:
+        yield from _leaves(part)
+
+
+def model_reference(model: type[BaseModel], name: str, level: int, seen: set[type[BaseModel]] | None = None) -> str:
+    """Section about a model and, below it, about the models in it."""
+    seen = set() if seen is None else seen
+    seen.add(model)
+    summary = code_spans((model.__doc__ or "").strip())
+    parts = [f"{'#' * level} `{name}`" if name else "", summary, settings_table(model)]
+    for key, inner in submodels(model):
+        if inner not in seen:
+            parts.append(model_reference(inner, f"{name}.{key}" if name else key, level + (1 if name else 0), seen))
+    return "\n\n".join(part for part in parts if part)
+
+
+def kind_reference(kind: Kind, level: int) -> str:
+    """Section per registered plug-in of a kind."""
+    parts = []
+    for name in registered(kind):
+        plugin = load_plugin(kind, name)
+        parts.append(f"{'#' * level} `{name}`\n\n{code_spans((plugin.__doc__ or '').strip())}")
+        fields = plugin.Settings.model_fields
+        parts.append(settings_table(plugin.Settings) if fields else "It has no settings.")
+        parts += [
+            model_reference(inner, f"{name}.{key}", level + 1)
+            for key, inner in submodels(plugin.Settings)
+            if inner.model_fields
+        ]
+    return "\n\n".join(parts)
+
+
+def labeller_reference(level: int) -> str:
+    """Section per labeller of a campaign file."""
+    return "\n\n".join(model_reference(labeller_part(name), name, level) for name in labeller_names())
+
+
+def command_reference(place: str, level: int) -> str:
+    """Help of a click program and of each of its commands; ``place`` is ``module:attribute``."""
+    module, _, attribute = place.partition(":")
+    program: click.Group = getattr(importlib.import_module(module), attribute)
+    name = {"aiida_bloomery.cli": "aiida-bloomery", "bloomery.cli": "bloomery"}[module]
+    context = click.Context(program, info_name=name, max_content_width=100)
+    parts = [_help(program, context)]
+    for key in program.list_commands(context):
+        command = typing.cast("click.Command", program.get_command(context, key))
+        inner = click.Context(command, info_name=key, parent=context, max_content_width=100)
+        parts.append(f"{'#' * level} `{name} {key}`\n\n{_help(command, inner)}")
+    return "\n\n".join(parts)
+
+
+def _help(command: click.Command, context: click.Context) -> str:
+    return f"```text\n{command.get_help(context)}\n```"
+
+
+class Generated(SphinxDirective):
+    """Base of directives whose content is Markdown made by a function."""
+
+    required_arguments = 0
+    optional_arguments = 1
+    option_spec: typing.ClassVar[dict[str, Any]] = {"level": directives.positive_int}
+
+    def run(self) -> list[nodes.Node]:
+        """Parse what the function wrote."""
+        return self.parse_text_to_nodes(self.text(self.options.get("level", 3)), allow_section_headings=True)
+
+    def text(self, level: int) -> str:
+        """Return the Markdown."""
+        raise NotImplementedError
+
+
+class CampaignKeys(Generated):
+    """Every key of the campaign file."""
+
+    def text(self, level: int) -> str:
+        """Return the Markdown."""
+        return model_reference(CampaignFile, "", level)
+
+
+class Labellers(Generated):
+    """Every labeller's part of the campaign file."""
+
+    def text(self, level: int) -> str:
+        """Return the Markdown."""
+        return labeller_reference(level)
+
+
+class PluginSettings(Generated):
+    """Every plug-in of a kind."""
+
+    required_arguments = 1
+
+    def text(self, level: int) -> str:
+        """Return the Markdown."""
+        return kind_reference(self.arguments[0], level)
+
+
+class Commands(Generated):
+    """A program and its commands."""
+
+    required_arguments = 1
+
+    def text(self, level: int) -> str:
+        """Return the Markdown."""
+        return command_reference(self.arguments[0], level)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directives."""
+    app.add_directive("campaign-keys", CampaignKeys)
+    app.add_directive("labellers", Labellers)
+    app.add_directive("plugin-settings", PluginSettings)
+    app.add_directive("commands", Commands)
+    return {"version": "1", "parallel_read_safe": True}

@@ -1,0 +1,66 @@
+"""The code in the documentation works."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import click
+import pytest
+import yaml
+
+import aiida_bloomery.cli
+import bloomery.cli
+from aiida_bloomery.campaign_file import load_campaign
+from aiida_bloomery.campaign_file.model import CampaignFile
+from bloomery.configurations import Configurations
+from bloomery.labellers.calculator import CalculatorLabeller
+from bloomery.samplers.rattle_strain import RattleStrain
+
+
+def test_python_blocks_of_a_page_run_one_after_the_other(python_page, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": "docs"}
+    for block in python_page.of("python"):
+        # Empty lines before the code, so that a traceback has the line of the page.
+        source = "\n" * block.line + block.text
+        exec(compile(source, str(block.page), "exec"), namespace)
+
+
+@pytest.fixture(scope="module")
+def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the campaign files of the documentation would lie, with the files that they name."""
+    folder = tmp_path_factory.mktemp("campaigns")
+    shutil.copy(root / "examples" / "silicon" / "si8.extxyz", folder)
+    frames, _ = RattleStrain.make(frames=40).sample(Configurations.read(folder / "si8.extxyz"))
+    labelled, _ = CalculatorLabeller.make(calculator="stillinger_weber").label(frames)
+    ase.io.write(folder / "labelled.extxyz", labelled.without_info(*labelled.info).to_atoms())
+    return folder
+
+
+def test_yaml_blocks_are_valid_campaign_files(yaml_block, folder: Path) -> None:
+    """A fragment is held against the schema on top of the shortest file; a whole file is checked with its files too."""
+    content = yaml.safe_load(yaml_block.text)
+    base = {"name": "fragment", "structures": "si8.extxyz", "labelling": "quantumespresso"}
+    CampaignFile.model_validate(base | content)
+    path = folder / f"line-{yaml_block.line}.yaml"
+    path.write_text(yaml.safe_dump(base | content), encoding="utf-8")
+    load_campaign(path)
+
+
+def find(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The click command that a line calls, and what is left of the line for it."""
+    program = {"bloomery": bloomery.cli.cli, "aiida-bloomery": aiida_bloomery.cli.main}[Path(words[0]).name]
+    command = program.get_command(click.Context(program), words[1]) if words[1:] else None
+    if command is None:
+        assert words[1:2] in ([], ["--help"], ["--version"]), f"there is no command {words[1]}"
+        return program, words[1:]
+    return command, words[2:]
+
+
+def test_commands_and_their_options_exist(command: list[str]) -> None:
+    found, arguments = find(command)
+    context = click.Context(found, info_name=command[0])
+    found.make_parser(context).parse_args(list(arguments))
