@@ -144,12 +144,12 @@ class ReinforcementWorkChain(WorkChain):
         """Name of the present iteration, which the labels of its processes begin with."""
         return f"iteration_{self.ctx.iteration:03d}" if self.ctx.iteration else "bootstrap"
 
-    def _submit(self, stage: str, process: Any, **inputs: Any) -> Any:
+    def _submit(self, stage: str, process: Any, /, **inputs: Any) -> Any:
         """Submit a stage's workchain under a label that tells iteration and stage."""
         inputs.setdefault("metadata", {})["call_link_label"] = f"{self.where}_{stage}"
         return self.submit(process, **inputs)
 
-    def _function(self, stage: str, function: Any, **inputs: Any) -> Any:
+    def _function(self, stage: str, function: Any, /, **inputs: Any) -> Any:
         """Run a calcfunction under such a label."""
         return function(**inputs, metadata={"call_link_label": f"{self.where}_{stage}"})
 

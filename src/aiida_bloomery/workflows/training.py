@@ -11,6 +11,7 @@ from aiida_bloomery.calculations.train.base import TrainCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
+from bloomery.plugins import PluginSpec
 
 
 class TrainingWorkChain(BaseRestartWorkChain):
@@ -18,8 +19,11 @@ class TrainingWorkChain(BaseRestartWorkChain):
 
     @property
     def process_class(self) -> type[TrainCalculation]:
-        """The engine's own training job."""
-        return CalculationFactory(f"bloomery.train.{self.inputs.parameters['engine']['name']}")
+        """The engine's own training job; what all of them share, while the inputs are not known yet."""
+        if "parameters" not in self.inputs:
+            return TrainCalculation
+        engine = PluginSpec.model_validate(self.inputs.parameters["engine"]).name
+        return CalculationFactory(f"bloomery.train.{engine}")
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -48,6 +52,10 @@ class TrainingWorkChain(BaseRestartWorkChain):
             if name in self.inputs:
                 inputs[name] = self.inputs[name]
         self.ctx.inputs = inputs
+
+    def get_outputs(self, node: orm.CalcJobNode) -> dict[str, orm.Data]:
+        """Outputs of a training job that are this workchain's too; which engine's job it is is not known in `define`."""
+        return {name: node.outputs[name] for name in self.spec().outputs if name in node.outputs}
 
     @process_handler(priority=500)
     def start_afresh(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
