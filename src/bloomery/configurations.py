@@ -294,7 +294,7 @@ class Configurations:
                 raise ValueError(f"label {name!r} has shape {array.shape}, expected {shape}")
             mask = np.asarray((masks or {}).get(name, np.ones(len(self))), dtype=bool)
             present = mask[self.frame_of_atom] if kind.per == "atom" else mask
-            bad = present & ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+            bad = present & ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
             if bad.any():
                 row = int(np.flatnonzero(bad)[0])
                 frame = int(self.frame_of_atom[row]) if kind.per == "atom" else row

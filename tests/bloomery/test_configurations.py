@@ -157,3 +157,9 @@ def test_pickled_content_is_refused(tmp_path: Path) -> None:
     np.savez(path, counts=np.array([object()], dtype=object))
     with pytest.raises(InputError, match="not an archive of configurations"):
         Configurations.load(path)
+
+
+def test_no_frames_take_labels_too() -> None:
+    labelled = Configurations.empty().with_labels(energy=[], forces=np.zeros((0, 3)), stress=np.zeros((0, 6)))
+    assert len(labelled) == 0
+    assert labelled.label("stress")[0].shape == (0, 6)
