@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -10,11 +9,13 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_bloomery.report.facts import CampaignFacts, Node, Outcome
-from bloomery.errors import InputError
+from aiida_bloomery.parsers.observe import UNITS_ATTRIBUTE
+from aiida_bloomery.provenance import campaign as campaigns
+from aiida_bloomery.provenance import ledger
+from aiida_bloomery.provenance.campaign import Stage
+from aiida_bloomery.report.facts import FINAL, CampaignFacts, Node, Outcome
 
-CAMPAIGN = "aiida.workflows:bloomery.campaign"
-_STAGE = re.compile(r"(?:(bootstrap)|iteration_(\d+))_(\w+)")
+FINAL_PREFIX = "final_"
 
 
 def collect(campaign: orm.ProcessNode) -> CampaignFacts:
@@ -25,36 +26,26 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
     InputError
         If the node is not a campaign.
     """
-    if campaign.process_type != CAMPAIGN:
-        raise InputError(
-            f"node {campaign.pk} is not a campaign but {campaign.process_label or campaign.node_type}; "
-            "`aiida-bloomery status` lists the campaigns."
-        )
-    called = list(_called(campaign))
-    arrays, units = _validation(called)
-    moments = [node.mtime for _, node in called]
+    stages = campaigns.stages(campaigns.require_campaign(campaign))
+    arrays, units = _validation(stages)
+    moments = [stage.process.mtime for stage in stages]
     return CampaignFacts(
         title=campaign.label or "Reinforcement campaign",
         pk=campaign.pk or 0,
         uuid=campaign.uuid,
-        outcome=_outcome(campaign, called),
+        outcome=_outcome(campaign, stages),
         started=campaign.ctime,
         changed=campaign.mtime if campaign.is_terminated else max([campaign.mtime, *moments]),
         made=datetime.now().astimezone(),
         inputs=_inputs(campaign),
-        history=_history(campaign, called),
-        times=_times(called),
+        history=campaigns.history(campaign),
+        times=_times(stages),
         funnels={
-            iteration: _content(node, "funnel").get("funnel", [])
-            for iteration, stage, node in _stages(called)
-            if stage == "select" and "funnel" in node.outputs
+            stage.iteration: stage.process.outputs.funnel.get_dict().get("funnel", [])
+            for stage in stages
+            if stage.name == "select" and "funnel" in stage.process.outputs
         },
-        ledger=[
-            {**entry, "iteration": iteration}
-            for iteration, stage, node in _stages(called)
-            if stage == "label"
-            for entry in _content(node, "ledger").get("entries", [])
-        ],
+        ledger=list(ledger.entries(campaign)),
         validation=arrays,
         units=units,
         versions=_versions(campaign),
@@ -62,26 +53,10 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
     )
 
 
-def _called(campaign: orm.ProcessNode) -> Iterator[tuple[str, orm.ProcessNode]]:
-    """Processes that the campaign called, by the label of the call, in order."""
-    links = campaign.base.links.get_outgoing(link_type=(LinkType.CALL_WORK, LinkType.CALL_CALC)).all()
-    for link in sorted(links, key=lambda link: link.node.pk or 0):
-        if isinstance(link.node, orm.ProcessNode):
-            yield link.link_label, link.node
-
-
-def _stages(called: list[tuple[str, orm.ProcessNode]]) -> Iterator[tuple[int, str, orm.ProcessNode]]:
-    """Yield iteration, stage and process of those calls that belong to an iteration."""
-    for label, node in called:
-        match = _STAGE.fullmatch(label)
-        if match:
-            yield int(match[2] or 0), match[3], node
-
-
-def _outcome(campaign: orm.ProcessNode, called: list[tuple[str, orm.ProcessNode]]) -> Outcome:
+def _outcome(campaign: orm.ProcessNode, stages: list[Stage]) -> Outcome:
     if not campaign.is_terminated:
-        under_way = [label for label, node in called if not node.is_terminated]
-        return Outcome("running", stage=(under_way or [label for label, _ in called] or [""])[-1])
+        under_way = [stage.label for stage in stages if not stage.process.is_terminated]
+        return Outcome("running", stage=(under_way or [stage.label for stage in stages] or [""])[-1])
     if campaign.is_finished_ok:
         return Outcome("finished")
     state = campaign.process_state.value if campaign.process_state else "lost"
@@ -90,37 +65,28 @@ def _outcome(campaign: orm.ProcessNode, called: list[tuple[str, orm.ProcessNode]
     return Outcome("failed", message=f"{message.strip().splitlines()[-1]}{code}")
 
 
-def _history(campaign: orm.ProcessNode, called: list[tuple[str, orm.ProcessNode]]) -> dict[str, Any]:
-    """Return the campaign's history, or the latest record of a campaign that is not at its end."""
-    if "history" in campaign.outputs:
-        return _content(campaign, "history")
-    records = [node for _, stage, node in _stages(called) if stage == "record" and node.is_finished_ok]
-    return _content(records[-1], "result") if records else {}
-
-
-def _times(called: list[tuple[str, orm.ProcessNode]]) -> dict[int, dict[str, float]]:
+def _times(stages: list[Stage]) -> dict[int, dict[str, float]]:
     """Wall time of the stages that have ended, by iteration; calcfunctions take no time worth a bar."""
     times: dict[int, dict[str, float]] = {}
-    for iteration, stage, node in _stages(called):
-        if isinstance(node, orm.WorkChainNode) and node.is_terminated:
-            times.setdefault(iteration, {})[stage] = (node.mtime - node.ctime).total_seconds()
+    for stage in stages:
+        if isinstance(stage.process, orm.WorkChainNode) and stage.iteration >= 0 and stage.process.is_terminated:
+            final = stage.name.startswith(FINAL_PREFIX)
+            of_iteration = times.setdefault(FINAL if final else stage.iteration, {})
+            name = stage.name.removeprefix(FINAL_PREFIX)
+            of_iteration[name] = (stage.process.mtime - stage.process.ctime).total_seconds()
     return times
 
 
-def _content(node: orm.ProcessNode, output: str) -> dict[str, Any]:
-    return node.outputs[output].get_dict() if output in node.outputs else {}
-
-
-def _validation(called: list[tuple[str, orm.ProcessNode]]) -> tuple[dict[str, Any], dict[str, str]]:
+def _validation(stages: list[Stage]) -> tuple[dict[str, Any], dict[str, str]]:
     """Arrays of the last validation on the probe that there is, and their units."""
-    for label, node in reversed(called):
-        if not label.endswith("_validate") or not node.is_finished_ok or "arrays" not in node.outputs:
+    for stage in reversed(stages):
+        process = stage.process
+        if stage.name.removeprefix(FINAL_PREFIX) != "validate" or not process.is_finished_ok:
             continue
-        if "probe" not in node.outputs.arrays:
-            continue
-        data = node.outputs.arrays["probe"]
-        units = data.base.attributes.get("units", {})
-        return {name: data.get_array(name) for name in data.get_arraynames()}, dict(units)
+        if "arrays" in process.outputs and "probe" in process.outputs.arrays:
+            data = process.outputs.arrays["probe"]
+            units = data.base.attributes.get(UNITS_ATTRIBUTE, {})
+            return {name: data.get_array(name) for name in data.get_arraynames()}, dict(units)
     return {}, {}
 
 

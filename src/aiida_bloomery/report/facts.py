@@ -9,6 +9,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+FINAL = -1
+"""What stands for the iteration's number where the delivered potential is trained once more."""
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -63,7 +66,7 @@ class CampaignFacts:
     history
         ``{"iterations": [...], "decision": {...}, "final": {...}}``.
     times
-        Iteration to wall time of each stage in s.
+        Iteration (or `FINAL`) to wall time of each stage in s.
     funnels
         Iteration to what each selector saw and took.
     ledger

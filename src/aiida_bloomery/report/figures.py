@@ -25,7 +25,7 @@ from aiida_bloomery.report.drawing import (
     logarithmic,
     svg,
 )
-from aiida_bloomery.report.facts import Arrays
+from aiida_bloomery.report.facts import FINAL, Arrays
 from aiida_bloomery.report.formatting import digits, find
 
 ROLE_COLOURS = {"train": BLUE, "early_stopping": SKY, "calibration": GOLD, "probe": ORANGE}
@@ -242,7 +242,7 @@ def time_by_stage(times: Mapping[int, Mapping[str, float]]) -> Figure | None:
     """Wall time of each iteration, by stage; ``times`` in s."""
     if not times:
         return None
-    rows = dict(sorted(times.items()))
+    rows = dict(sorted(times.items(), key=lambda row: (row[0] == FINAL, row[0])))
     stages = [stage for stage in STAGE_COLOURS if any(stage in row for row in rows.values())]
     stages += sorted({stage for row in rows.values() for stage in row} - set(STAGE_COLOURS))
     longest = max(sum(row.values()) for row in rows.values())
@@ -266,7 +266,7 @@ def _stacked(
             if any(values):
                 axes.barh(places, values, left=left, height=0.72, color=colours.get(part, GREY), label=part)
                 left += np.array(values)
-        axes.set_yticks(places, ["bootstrap" if key == 0 else str(key) for key in keys])
+        axes.set_yticks(places, [{0: "bootstrap", FINAL: "final"}.get(key, str(key)) for key in keys])
         axes.invert_yaxis()
         axes.set_xlabel(xlabel)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))

@@ -7,8 +7,10 @@ import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_bloomery.provenance.campaign import CAMPAIGN_TYPE
 from aiida_bloomery.report import write_report
-from aiida_bloomery.report.collect import CAMPAIGN, collect
+from aiida_bloomery.report.collect import collect
+from aiida_bloomery.report.facts import FINAL
 from bloomery.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("profile")
@@ -26,7 +28,7 @@ def process(caller: orm.WorkChainNode | None = None, label: str = "", state: str
 
 
 def campaign(state: str = "finished", **inputs: Any) -> orm.WorkChainNode:
-    node = orm.WorkChainNode(process_type=CAMPAIGN, label="silicon <8>")
+    node = orm.WorkChainNode(process_type=CAMPAIGN_TYPE, label="silicon <8>")
     for name, value in inputs.items():
         node.base.links.add_incoming(value.store(), LinkType.INPUT_WORK, name)
     node.set_process_state(state)
@@ -74,6 +76,14 @@ def test_stages_are_read_by_iteration(built: orm.WorkChainNode) -> None:
     assert facts.units == {"forces_reference": "eV/Å"}
     assert set(facts.times) == {0, 1}
     assert len(facts.iterations) == 2
+
+
+def test_the_final_training_has_a_time_of_its_own() -> None:
+    node = campaign()
+    process(node, "iteration_001_train")
+    process(node, "iteration_002_final_train")
+    times = collect(node).times
+    assert (list(times[1]), list(times[FINAL])) == (["train"], ["train"])
 
 
 def test_inputs_are_plain_values(built: orm.WorkChainNode) -> None:
