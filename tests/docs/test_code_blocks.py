@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,19 @@ def test_python_blocks_of_a_page_run_one_after_the_other(python_page, tmp_path, 
         # Empty lines before the code, so that a traceback has the line of the page.
         source = "\n" * block.line + block.text
         exec(compile(source, str(block.page), "exec"), namespace)
+
+
+def test_names_in_blocks_that_need_a_campaign_exist(page) -> None:
+    """They are parsed, what they import is imported, and attributes of imported modules are looked up."""
+    for block in page.of("{code-block} python"):
+        tree = ast.parse(block.text)
+        namespace: dict[str, Any] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                exec(compile(ast.Module([node], []), block.where, "exec"), namespace)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in namespace:
+                assert hasattr(namespace[node.value.id], node.attr), f"{block.where}: {ast.unparse(node)}"
 
 
 @pytest.fixture(scope="module")
