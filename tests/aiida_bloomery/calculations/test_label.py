@@ -1,0 +1,71 @@
+"""Labelling jobs: labels are those of the calculator, and the ledger says what happened to every frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bloomery.teachers import teacher_for
+
+
+def test_labels_are_those_of_the_calculator(chain):
+    frames = chain.label.outputs.labelled.configurations
+    for frame in frames:
+        atoms = frame.to_atoms()[0]
+        forces = atoms.get_forces()
+        atoms.calc = teacher_for(["Si"]).make()
+        assert np.allclose(forces, atoms.get_forces(), atol=1e-10)
+
+
+def test_parents_and_label_calculation_are_kept(chain):
+    source, labelled = chain.select.outputs.selected, chain.label.outputs.labelled
+    info = labelled.configurations.info
+    assert set(info["parent_uuid"].tolist()) == {source.uuid}
+    assert set(info["label_uuid"].tolist()) == {chain.label.uuid}
+    assert info["role"].tolist() == source.configurations.info["role"].tolist()
+
+
+def test_ledger_has_an_entry_for_every_frame(chain):
+    source, entries = chain.select.outputs.selected, chain.label.outputs.ledger["entries"]
+    assert [entry["hash"] for entry in entries] == source.hashes
+    assert {entry["job"] for entry in entries} == {chain.label.uuid}
+    assert {entry["outcome"] for entry in entries} == {"labelled"}
+
+
+def test_library_gives_the_labels_that_it_has(chain, jobs):
+    source, labelled = chain.select.outputs.selected, chain.label.outputs.labelled
+    library = type(source)(labelled.configurations[:3]).store()
+    node = jobs.done("label", configurations=source, library=library, parameters={"labeller": "lookup"})
+    assert node.outputs.labelled.hashes == source.hashes[:3]
+    outcomes = [entry["outcome"] for entry in node.outputs.ledger["entries"]]
+    assert outcomes == ["labelled"] * 3 + ["failed"] * (source.n_frames - 3)
+    assert np.array_equal(
+        node.outputs.labelled.configurations.label("energy")[0], labelled.configurations.label("energy")[0][:3]
+    )
+
+
+def test_finished_frames_of_a_job_that_was_ended_are_kept(jobs, make_silicon, frames):
+    # 3000 frames take half a minute; the journal is on the disk after two seconds.
+    many = type(frames)(make_silicon(3000)).store()
+    node = jobs.run(
+        "label",
+        configurations=many,
+        parameters={"labeller": {"calculator": {"calculator": {"name": "stillinger_weber"}}}},
+        metadata={"options": {"max_wallclock_seconds": 8}},
+    )
+    assert node.exit_status == 430
+    labelled = node.outputs.labelled
+    assert 0 < labelled.n_frames < many.n_frames
+    assert labelled.hashes == [many.hashes[index] for index in labelled.configurations.info["parent_index"]]
+    assert len(node.outputs.ledger["entries"]) == labelled.n_frames
+
+
+def test_library_without_labels_is_refused(jobs, frames):
+    with pytest.raises(ValueError, match="library: holds no labels"):
+        jobs.run("label", configurations=frames, library=frames, parameters={"labeller": "lookup"})
+
+
+def test_nothing_to_label_is_refused(jobs, frames):
+    none = type(frames)(frames.configurations[:0]).store()
+    with pytest.raises(ValueError, match="holds no frame"):
+        jobs.run("label", configurations=none, parameters={"labeller": "lookup"})
