@@ -47,22 +47,32 @@ class DistanceLimits:
 
         Periodic images count, an atom's own among them. The cell must not be degenerate.
         """
-        if not len(numbers):
-            return ""
-        cutoff = float(self.of_pairs(numbers, numbers).max())
+        return self.margin(numbers, positions, cell, pbc, skin=0.0)[1]
+
+    def margin(
+        self,
+        numbers: NDArray[np.int64],
+        positions: NDArray[np.float64],
+        cell: NDArray[np.float64],
+        pbc: NDArray[np.bool_],
+        *,
+        skin: float,
+    ) -> tuple[float, str]:
+        """Smallest distance above its limit in Å, at most ``skin``, and a sentence if it is below."""
+        cutoff = float(self.of_pairs(numbers, numbers).max(initial=0.0))
         if cutoff <= 0:
-            return ""
+            return np.inf, ""
         first, second, distances = neighbour_list(
-            "ijd", positions=positions, cell=complete_cell(cell), pbc=pbc, cutoff=cutoff
+            "ijd", positions=positions, cell=complete_cell(cell), pbc=pbc, cutoff=cutoff + skin
         )
-        limits = self.of_pairs(numbers[first], numbers[second])
-        if not (distances < limits).any():
-            return ""
-        worst = int(np.argmin(distances - limits))
+        margins = distances - self.of_pairs(numbers[first], numbers[second])
+        worst = int(np.argmin(margins)) if len(margins) else -1
+        if worst < 0 or margins[worst] >= 0:
+            return min(skin, float(margins.min(initial=skin))), ""
         i, j = sorted((int(first[worst]), int(second[worst])))
-        return (
+        return float(margins[worst]), (
             f"atoms {i} ({chemical_symbols[numbers[i]]}) and {j} ({chemical_symbols[numbers[j]]}) are "
-            f"{distances[worst]:.2f} Å apart, less than {limits[worst]:.2f} Å"
+            f"{distances[worst]:.2f} Å apart, less than {distances[worst] - margins[worst]:.2f} Å"
         )
 
 

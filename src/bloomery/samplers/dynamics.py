@@ -1,22 +1,15 @@
-"""Langevin molecular dynamics that watches itself: what `md` and `reference_md` share.
-
-The integrator is ASE's, after Vanden-Eijnden and Ciccotti, Chem. Phys. Lett. 429, 310 (2006).
-"""
+"""Langevin molecular dynamics that watches itself: what `md` and `reference_md` share."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import ase
 import numpy as np
-from ase import units
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.constraints import FixCom
 from ase.data import atomic_masses, chemical_symbols
-from ase.md.langevin import Langevin
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
@@ -25,9 +18,11 @@ from bloomery.engines.contract import Progress
 from bloomery.errors import InputError
 from bloomery.geometry import DistanceLimits, insane, strain_tensor, strained
 from bloomery.plugins import Settings
-from bloomery.reference import reference_values
 from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.forces import Driver, Evaluation
+from bloomery.samplers.langevin import Langevin
 from bloomery.samplers.origin import identities, require_frames, with_origin
+from bloomery.samplers.watch import Brake, Watch
 from bloomery.seeds import derive_seed
 
 Positive = Annotated[float, Field(gt=0)]
@@ -35,6 +30,7 @@ Repeat = Annotated[int, Field(ge=1)]
 Small = Annotated[float, Field(gt=-0.5, lt=0.5)]
 Strain = Small | tuple[Small, Small, Small, Small, Small, Small]
 
+COMPLETED = "completed"
 LONGEST_STEP = 1.1
 """Longest sane time step in fs for an atom of 1 u; it grows with the square root of the lightest atom's mass."""
 
@@ -95,11 +91,13 @@ class DynamicsSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Brake:
-    """When disagreement ends a trajectory: above ``limit`` (eV/Å) for ``patience`` steps in a row."""
+class Kept:
+    """One frame of a trajectory: positions in Å, ``(n, 3)``, and labels where the driver is the reference."""
 
-    limit: float
-    patience: int
+    positions: NDArray[np.float64]
+    step: int
+    disagreement: float
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -110,22 +108,27 @@ class Trajectory:
     temperature: float
     strain: Any
     seed: int
-    atoms: ase.Atoms
-    frames: list[ase.Atoms] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    disagreements: list[float] = field(default_factory=list)
+    frame: Configurations
+    kept: list[Kept] = field(default_factory=list)
     done: int = 0
     stop_reason: str = ""
-    stopped_early: bool = False
     heat: float = 0.0
     largest_disagreement: float = -1.0
 
-    def keep(self, frame: ase.Atoms, step: int, disagreement: float) -> None:
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it ended before its last step."""
+        return self.stop_reason != COMPLETED
+
+    def note(self, temperature: float, disagreement: float) -> None:
+        """Take a reading of temperature in K and disagreement in eV/Å."""
+        self.heat += float(temperature)
+        self.largest_disagreement = max(self.largest_disagreement, float(disagreement))
+
+    def keep(self, kept: Kept) -> None:
         """Keep a frame, once."""
-        if not self.steps or self.steps[-1] != step:
-            self.frames.append(frame)
-            self.steps.append(step)
-            self.disagreements.append(disagreement)
+        if not self.kept or self.kept[-1].step != kept.step:
+            self.kept.append(kept)
 
     def summary(self, index: int) -> dict[str, Any]:
         """Numbers and texts for the report."""
@@ -135,7 +138,7 @@ class Trajectory:
             "temperature": self.temperature,
             "strain": self.strain,
             "steps": self.done,
-            "frames": len(self.frames),
+            "frames": len(self.kept),
             "mean_temperature": float(self.heat / max(1, self.done)),
             "largest_disagreement": self.largest_disagreement,
             "stop_reason": self.stop_reason,
@@ -164,14 +167,14 @@ def trajectories(start: Configurations, settings: DynamicsSettings, seed: int, s
             cell = atoms.repeat(settings.supercell)
             if cell.pbc.any():
                 cell = strained(cell, strain_tensor(strain))
-            cell.info = {}
+            frame = Configurations.from_atoms([cell], info_keys=[])
             prepared += [
                 Trajectory(
                     start=index,
                     temperature=temperature,
                     strain=list(strain) if isinstance(strain, tuple) else strain,
                     seed=derive_seed(seed, identity, strain, temperature),
-                    atoms=cell.copy(),
+                    frame=frame,
                 )
                 for temperature in settings.temperatures
             ]
@@ -181,20 +184,23 @@ def trajectories(start: Configurations, settings: DynamicsSettings, seed: int, s
 def run_all(
     prepared: list[Trajectory],
     settings: DynamicsSettings,
-    calculator: Any,
+    driver: Driver,
     *,
     brake: Brake | None,
     labels: bool,
     progress: Progress,
 ) -> tuple[Configurations, SamplerReport]:
-    """Run trajectories one after the other; one that fails says so and does not lose the others."""
+    """Run all trajectories, as many at a time as the driver likes; one that fails does not lose the others."""
     started = time.perf_counter()
     total = len(prepared) * settings.steps
-    for index, trajectory in enumerate(prepared):
-        done = index * settings.steps
-        for step in _run(trajectory, settings, calculator, brake, labels=labels):
+    before = 0
+    for group in _groups(prepared, driver.batch_atoms):
+        run = Run(group, settings, driver, brake, labels=labels)
+        for step in run.steps():
             if step % 10 == 0 or step == settings.steps:
-                progress("sample", done + step, total, {"trajectory": index, "temperature": trajectory.temperature})
+                progress("sample", before + step * len(group), total, {"trajectories": len(run.going)})
+        before += settings.steps * len(group)
+    progress("sample", total, total, {"trajectories": 0})
     seconds = time.perf_counter() - started
     steps = sum(trajectory.done for trajectory in prepared)
     frames = _collect(prepared, settings)
@@ -209,122 +215,109 @@ def run_all(
     return frames, SamplerReport(numbers, [item.summary(index) for index, item in enumerate(prepared)])
 
 
-def _run(
-    trajectory: Trajectory, settings: DynamicsSettings, calculator: Any, brake: Brake | None, *, labels: bool
-) -> Iterator[int]:
-    """Run one trajectory, yielding each step that is done."""
-    atoms = trajectory.atoms
-    atoms.calc = calculator
-    try:
-        dynamics = _prepare_dynamics(atoms, trajectory, settings)
-        watch = _Watch(trajectory, settings, brake)
-        forces = atoms.get_forces(md=True)
-        for step in range(settings.steps + 1):
-            if step:
-                forces = dynamics.step(forces)
-                trajectory.done = step
-            disagreement = _disagreement(calculator)
-            if watch.absurd(atoms, forces, step):
-                _keep_last_sane(trajectory, watch, labels=labels)
-                return
-            wants_stop = watch.unsure(disagreement, step)
-            if settings.keeps(step) or wants_stop:
-                trajectory.keep(_snapshot(atoms, labels=labels), step, disagreement)
-            if wants_stop:
-                return
-            watch.last_sane = (atoms.get_positions(), step, disagreement)
-            yield step
-        trajectory.stop_reason = "completed"
-    except Exception as error:  # noqa: BLE001  the other trajectories are not to be lost
-        trajectory.stop_reason = f"failed after {trajectory.done} steps: {type(error).__name__}: {error}"
-        trajectory.stopped_early = True
-    finally:
-        atoms.calc = None
+class Run:
+    """Trajectories that go on side by side until each has ended."""
 
-
-def _prepare_dynamics(atoms: ase.Atoms, trajectory: Trajectory, settings: DynamicsSettings) -> Langevin:
-    generator = np.random.default_rng(trajectory.seed)
-    masses = atoms.get_masses()[:, None]
-    momenta = generator.normal(size=(len(atoms), 3)) * np.sqrt(masses * units.kB * trajectory.temperature)
-    if len(atoms) > 1:
-        momenta -= masses * momenta.sum(axis=0) / masses.sum()
-        atoms.set_constraint(FixCom())
-    atoms.set_momenta(momenta)
-    return Langevin(
-        atoms,
-        timestep=settings.timestep_fs * units.fs,
-        temperature_K=trajectory.temperature,
-        friction=settings.friction / units.fs,
-        fixcm=False,  # FixCom does it, and samples the ensemble rightly
-        rng=generator,
-    )
-
-
-class _Watch:
-    """Looks at every step of one trajectory and ends it, with the reason."""
-
-    def __init__(self, trajectory: Trajectory, settings: DynamicsSettings, brake: Brake | None) -> None:
-        self.trajectory = trajectory
-        self.limits = settings.limits
-        self.brake = brake
-        self.hottest = max(1000.0, settings.max_temperature_factor * trajectory.temperature)
-        self.last_sane: tuple[NDArray[np.float64], int, float] | None = None
-        self.unsure_for = 0
-
-    def absurd(self, atoms: ase.Atoms, forces: NDArray[np.float64], step: int) -> bool:
-        """Tell whether the frame is beyond physics."""
-        reason = self._absurdity(atoms, forces)
-        if reason:
-            self._stop(f"step {step}: {reason}")
-        return bool(reason)
-
-    def _absurdity(self, atoms: ase.Atoms, forces: NDArray[np.float64]) -> str:
-        if not (np.isfinite(forces).all() and np.isfinite(atoms.positions).all()):
-            return "a force or position is not finite"
-        temperature = atoms.get_temperature() if len(atoms) > 1 else 0.0
-        if not temperature < self.hottest:
-            return f"the temperature of {temperature:.0f} K is above {self.hottest:.0f} K"
-        self.trajectory.heat += temperature if self.trajectory.done else 0.0
-        return self.limits.broken_by(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
-
-    def unsure(self, disagreement: float, step: int) -> bool:
-        """Tell whether the committee has disagreed too much for too long."""
-        self.trajectory.largest_disagreement = max(self.trajectory.largest_disagreement, disagreement)
-        if self.brake is None:
-            return False
-        self.unsure_for = self.unsure_for + 1 if disagreement > self.brake.limit else 0
-        if self.unsure_for < self.brake.patience:
-            return False
-        self._stop(
-            f"step {step}: disagreement of {disagreement:.3f} eV/Å, above {self.brake.limit:.3f} eV/Å "
-            f"for {self.unsure_for} steps"
+    def __init__(
+        self,
+        group: list[Trajectory],
+        settings: DynamicsSettings,
+        driver: Driver,
+        brake: Brake | None,
+        *,
+        labels: bool,
+    ) -> None:
+        self.going = list(group)
+        self.settings = settings
+        self.driver = driver
+        self.labels = labels
+        self.dynamics = Langevin(
+            Configurations.concatenate([trajectory.frame for trajectory in group]),
+            [trajectory.temperature for trajectory in group],
+            [trajectory.seed for trajectory in group],
+            timestep=settings.timestep_fs,
+            friction=settings.friction,
         )
-        return True
+        self.watch = Watch(self.dynamics, settings.limits, settings.max_temperature_factor, brake)
+        self._sane = (self.dynamics.positions, np.zeros(0))
 
-    def _stop(self, reason: str) -> None:
-        self.trajectory.stop_reason = reason
-        self.trajectory.stopped_early = True
+    def steps(self) -> Iterator[int]:
+        """Run, yielding each step that is done."""
+        evaluation = self._evaluate(0)
+        self._judge(evaluation, 0)
+        for step in range(1, self.settings.steps + 1):
+            if not self.going:
+                return
+            self.dynamics.move(evaluation.forces)
+            evaluation = self._evaluate(step)
+            self.dynamics.settle(evaluation.forces)
+            self._judge(evaluation, step)
+            yield step
+        for trajectory in self.going:
+            trajectory.stop_reason = COMPLETED
+
+    def _evaluate(self, step: int) -> Evaluation:
+        return self.driver(self.dynamics.frames, labels=self.labels and self.settings.keeps(step))
+
+    def _judge(self, evaluation: Evaluation, step: int) -> None:
+        """Keep frames, and end the trajectories that are absurd or unsure; their rows leave the evaluation too."""
+        absurd, unsure = self.watch.absurd(evaluation), self.watch.unsure(evaluation)
+        keeps = self.settings.keeps(step)
+        temperatures = self.dynamics.temperatures
+        for place, trajectory in enumerate(self.going):
+            trajectory.done = step
+            if place in absurd:
+                trajectory.stop_reason = f"step {step}: {absurd[place]}"
+                if step > 1:
+                    trajectory.keep(self._with_labels(trajectory, self._before(place, step - 1)))
+                continue
+            trajectory.note(temperatures[place] if step else 0.0, evaluation.disagreement[place])
+            if place in unsure:
+                trajectory.stop_reason = f"step {step}: {unsure[place]}"
+            if keeps or (place in unsure and step):
+                trajectory.keep(self._here(evaluation, place, step))
+        ended = absurd.keys() | unsure.keys()
+        if ended:
+            going = np.array([place not in ended for place in range(len(self.going))])
+            evaluation.take(going, self.dynamics.owner)
+            self.going = [trajectory for trajectory, goes in zip(self.going, going, strict=True) if goes]
+            self.watch.keep(going)
+            self.dynamics.keep(going)
+        self._sane = (self.dynamics.positions, evaluation.disagreement)
+
+    def _here(self, evaluation: Evaluation, place: int, step: int) -> Kept:
+        return Kept(
+            positions=self.dynamics.positions[self.dynamics.atoms_of(place)],
+            step=step,
+            disagreement=float(evaluation.disagreement[place]),
+            values=evaluation.values.get(place, {}),
+        )
+
+    def _before(self, place: int, step: int) -> Kept:
+        """Return the last sane frame."""
+        positions, disagreement = self._sane
+        return Kept(positions[self.dynamics.atoms_of(place)], step, float(disagreement[place]))
+
+    def _with_labels(self, trajectory: Trajectory, kept: Kept) -> Kept:
+        """Label a frame that was not meant to be kept when it was evaluated."""
+        if not self.labels or kept.values:
+            return kept
+        frame = replace(trajectory.frame, positions=kept.positions)
+        return replace(kept, values=self.driver(frame, labels=True).values.get(0, {}))
 
 
-def _keep_last_sane(trajectory: Trajectory, watch: _Watch, *, labels: bool) -> None:
-    """Keep the frame before an absurd one, unless it is the start itself."""
-    if watch.last_sane is None or watch.last_sane[1] == 0:
-        return
-    positions, step, disagreement = watch.last_sane
-    trajectory.atoms.set_positions(positions, apply_constraint=False)
-    trajectory.keep(_snapshot(trajectory.atoms, labels=labels), step, disagreement)
-
-
-def _snapshot(atoms: ase.Atoms, *, labels: bool) -> ase.Atoms:
-    frame = ase.Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    if labels:
-        frame.calc = SinglePointCalculator(frame, **reference_values(atoms))
-    return frame
-
-
-def _disagreement(calculator: Any) -> float:
-    values = calculator.results.get("disagreement")
-    return -1.0 if values is None else float(np.max(values))
+def _groups(prepared: list[Trajectory], batch_atoms: int) -> Iterator[list[Trajectory]]:
+    """Cut the list into groups of about so many atoms."""
+    group: list[Trajectory] = []
+    atoms = 0
+    for trajectory in prepared:
+        if group and atoms + trajectory.frame.n_atoms > batch_atoms:
+            yield group
+            group, atoms = [], 0
+        group.append(trajectory)
+        atoms += trajectory.frame.n_atoms
+    if group:
+        yield group
 
 
 def _check_timestep(atoms: ase.Atoms, timestep_fs: float, sampler: str) -> None:
@@ -340,30 +333,38 @@ def _check_timestep(atoms: ase.Atoms, timestep_fs: float, sampler: str) -> None:
 def _collect(prepared: list[Trajectory], settings: DynamicsSettings) -> Configurations:
     """Join the frames of all trajectories, in order, with their origin."""
     rows = [
-        (index, position, item.stopped_early and position == len(item.frames) - 1)
+        (index, position, item.stopped_early and position == len(item.kept) - 1)
         for index, item in enumerate(prepared)
-        for position in range(len(item.frames))
+        for position in range(len(item.kept))
     ]
-    rows = _thinned(rows, settings.max_frames)
+    chosen = [
+        (index, prepared[index], prepared[index].kept[position]) for index, position, _ in _thinned(rows, settings)
+    ]
     blocks: dict[tuple[int, int], int] = {}
-    for index, position, _ in rows:
-        blocks.setdefault((index, (prepared[index].steps[position] - 1) // settings.block_steps), len(blocks))
+    for index, _, kept in chosen:
+        blocks.setdefault((index, (kept.step - 1) // settings.block_steps), len(blocks))
     return with_origin(
-        Configurations.from_atoms([prepared[index].frames[position] for index, position, _ in rows], info_keys=[]),
-        start=[prepared[index].start for index, _, _ in rows],
-        trajectory=[index for index, _, _ in rows],
-        step=[prepared[index].steps[position] for index, position, _ in rows],
-        block=[
-            blocks[index, (prepared[index].steps[position] - 1) // settings.block_steps] for index, position, _ in rows
-        ],
-        temperature=[prepared[index].temperature for index, _, _ in rows],
-        disagreement=[prepared[index].disagreements[position] for index, position, _ in rows],
-        stop_reason=[prepared[index].stop_reason for index, _, _ in rows],
+        Configurations.concatenate([_frame(item, kept) for _, item, kept in chosen]),
+        start=[item.start for _, item, _ in chosen],
+        trajectory=[index for index, _, _ in chosen],
+        step=[kept.step for _, _, kept in chosen],
+        block=[blocks[index, (kept.step - 1) // settings.block_steps] for index, _, kept in chosen],
+        temperature=[item.temperature for _, item, _ in chosen],
+        disagreement=[kept.disagreement for _, _, kept in chosen],
+        stop_reason=[item.stop_reason for _, item, _ in chosen],
     )
 
 
-def _thinned(rows: list[tuple[int, int, bool]], limit: int | None) -> list[tuple[int, int, bool]]:
+def _frame(trajectory: Trajectory, kept: Kept) -> Configurations:
+    """One frame, with its labels where it has them."""
+    frame = replace(trajectory.frame, positions=kept.positions)
+    labels = {key: value if key == "forces" else np.asarray(value)[None] for key, value in kept.values.items()}
+    return frame.with_labels(masks=None, **labels)
+
+
+def _thinned(rows: list[tuple[int, int, bool]], settings: DynamicsSettings) -> list[tuple[int, int, bool]]:
     """Take evenly spaced rows, those at which a trajectory stopped first."""
+    limit = settings.max_frames
     if limit is None or len(rows) <= limit:
         return rows
     last = [row for row in rows if row[2]][:limit]

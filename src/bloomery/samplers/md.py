@@ -8,7 +8,9 @@ from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.dynamics import Brake, DynamicsSettings, run_all, trajectories
+from bloomery.samplers.dynamics import DynamicsSettings, run_all, trajectories
+from bloomery.samplers.forces import CommitteeDriver
+from bloomery.samplers.watch import Brake
 
 
 class MolecularDynamicsSettings(DynamicsSettings):
@@ -60,7 +62,9 @@ class MolecularDynamics(Sampler):
             raise InputError(f"md: {unknown}")
         brake = self.settings.brake(scale)
         prepared = trajectories(start, self.settings, seed, self.name)
-        return run_all(prepared, self.settings, potential.calculator(), brake=brake, labels=False, progress=progress)
+        return run_all(
+            prepared, self.settings, CommitteeDriver(potential), brake=brake, labels=False, progress=progress
+        )
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds."""

@@ -7,6 +7,7 @@ from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.dynamics import DynamicsSettings, run_all, trajectories
+from bloomery.samplers.forces import CalculatorDriver
 
 
 class ReferenceMolecularDynamicsSettings(DynamicsSettings):
@@ -35,7 +36,12 @@ class ReferenceMolecularDynamics(Sampler):
         """Sample; frames carry the calculator's energy, forces and, in a full cell, stress as labels."""
         prepared = trajectories(start, self.settings, seed, self.name)
         return run_all(
-            prepared, self.settings, self.settings.calculator.make(), brake=None, labels=True, progress=progress
+            prepared,
+            self.settings,
+            CalculatorDriver(self.settings.calculator.make()),
+            brake=None,
+            labels=True,
+            progress=progress,
         )
 
     def plan(self, n_start: int) -> dict[str, int]:

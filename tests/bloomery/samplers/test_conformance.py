@@ -11,7 +11,7 @@ from bloomery.testing.samplers import check_sampler
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "from_file": {"max_frames": 1},
-    "md": {"temperatures": [300, 900], "steps": 20, "interval": 5, "block_steps": 10, "max_relative_disagreement": 2},
+    "md": {"temperatures": [300, 900], "steps": 12, "interval": 4, "block_steps": 10, "max_relative_disagreement": 2},
     "rattle_strain": {"frames": 3, "strain": [-0.05, 0.02], "rattle": [0.01, 0.1]},
     "reference_md": {"calculator": "stillinger_weber", "steps": 10, "interval": 3, "strains": [0, 0.02]},
 }

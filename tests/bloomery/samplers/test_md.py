@@ -1,5 +1,6 @@
 """Molecular dynamics: the ensemble, the brakes, and what is kept."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,15 +8,22 @@ import pytest
 from ase import units
 from ase.build import bulk, molecule
 from ase.constraints import FixCom
-from ase.md.langevin import Langevin
+from ase.md import langevin as ase_langevin
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.geometry import DistanceLimits
 from bloomery.prediction import Prediction
 from bloomery.samplers.dynamics import DynamicsSettings, trajectories
+from bloomery.samplers.forces import Evaluation
+from bloomery.samplers.langevin import Langevin
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.reference_md import ReferenceMolecularDynamics
+from bloomery.samplers.watch import Watch
 from bloomery.testing.potentials import TeacherCommittee
 
 
@@ -44,27 +52,50 @@ class Scripted(TeacherCommittee):
         return Prediction(prediction.counts, prediction.energies, forces, prediction.stresses)
 
 
-def test_the_mean_temperature_is_the_target() -> None:
-    start = Configurations.from_atoms([bulk("Si", cubic=True)])
-    sampler = ReferenceMolecularDynamics.make(
-        calculator="stillinger_weber", temperatures=[600], steps=1500, interval=1500, timestep_fs=2, friction=0.05
-    )
-    _, report = sampler.sample(start, seed=11)
-    # 21 degrees of freedom: one reading scatters by 31 %, 3 ps with a memory of about 20 fs by some 3 %.
-    assert report.trajectories[0]["mean_temperature"] == pytest.approx(600, rel=0.1)
+class Springs(TeacherCommittee):
+    """Atoms bound to their places in the crystal: what statistical mechanics says of them is known."""
+
+    stiffness = 5.0  # eV/Å^2
+
+    def __init__(self) -> None:
+        super().__init__(members=1)
+        self.stretch: list[float] = []
+        self.places = bulk("Si", cubic=True).positions
+
+    def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
+        """Pull every atom back."""
+        places = np.tile(self.places, (len(configurations), 1))
+        away = configurations.positions - places
+        self.stretch.append(float((away**2).mean()))
+        return Prediction(configurations.counts, np.zeros((1, len(configurations))), -self.stiffness * away[None], None)
+
+
+def test_the_ensemble_is_the_canonical_one() -> None:
+    start = Configurations.from_atoms([bulk("Si", cubic=True)] * 60)
+    potential = Springs()
+    sampler = MolecularDynamics.make(temperatures=[600], steps=1000, interval=1000, friction=0.05)
+    _, report = sampler.sample(start, potential=potential, seed=11)
+    # 60 x 21 degrees of freedom over 1 ps, with a memory of about 20 fs: the means are known to about 1 %.
+    mean = np.mean([entry["mean_temperature"] for entry in report.trajectories])
+    assert mean == pytest.approx(600, rel=0.03)
+    # Equipartition, with the centre of mass held: k <x^2> = kT 21/24. The first 200 steps come from a cold crystal.
+    stretch = np.mean(potential.stretch[200:])
+    assert potential.stiffness * stretch == pytest.approx(units.kB * 600 * 21 / 24, rel=0.03)
 
 
 def test_the_trajectory_is_that_of_ase(silicon: Configurations, committee: TeacherCommittee) -> None:
     settings = MolecularDynamics.make(steps=7, interval=7, temperatures=[500]).settings
     frames, _ = MolecularDynamics(settings).sample(silicon[[1]], potential=committee, seed=3)
     prepared = trajectories(silicon[[1]], settings, 3, "md")[0]
-    atoms, generator = prepared.atoms, np.random.default_rng(prepared.seed)
+    atoms, generator = prepared.frame.to_atoms()[0], np.random.default_rng(prepared.seed)
     masses = atoms.get_masses()[:, None]
     momenta = generator.normal(size=(8, 3)) * np.sqrt(masses * units.kB * 500)
     atoms.set_momenta(momenta - momenta.mean(axis=0))
     atoms.set_constraint(FixCom())
     atoms.calc = committee.calculator()
-    dynamics = Langevin(atoms, 1.0 * units.fs, temperature_K=500, friction=0.02 / units.fs, rng=generator, fixcm=False)
+    dynamics = ase_langevin.Langevin(
+        atoms, 1.0 * units.fs, temperature_K=500, friction=0.02 / units.fs, rng=generator, fixcm=False
+    )
     dynamics.run(7)
     np.testing.assert_allclose(frames.positions, atoms.positions, atol=1e-10)
 
@@ -106,7 +137,7 @@ def test_a_limit_relative_to_the_scale(primitive: Configurations) -> None:
         ("nan", "step 5: a force or position is not finite", 4),
         # The kick of evaluation 6, step 5, shows in the momenta at once.
         ("kick", "step 5: the temperature of", 4),
-        ("raise", "failed after 4 steps: RuntimeError: the machine is on fire", 3),
+        ("raise", "step 5: failed: RuntimeError: the machine is on fire", 4),
     ],
 )
 def test_absurd_frames_are_not_kept_but_the_last_sane_one_is(
@@ -129,12 +160,82 @@ def test_atoms_too_close_stop_a_trajectory(silicon: Configurations, committee: T
     assert distances[0] >= 2.3
 
 
-def test_one_failing_trajectory_does_not_lose_the_others(silicon: Configurations) -> None:
-    sampler = MolecularDynamics.make(steps=4, interval=2, temperatures=[300])
-    potential = Scripted(at=7, what="raise")
-    frames, report = sampler.sample(silicon, potential=potential)
-    assert [entry["stop_reason"].split(" ")[0] for entry in report.trajectories] == ["completed", "failed"]
-    assert set(frames.info["trajectory"]) == {0}
+class Fragile(TeacherCommittee):
+    """Cannot bear a frame of two atoms, after a while."""
+
+    calls = 0
+
+    def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
+        """Fail as a whole, as an engine would."""
+        self.calls += 1
+        if self.calls > 3 and (configurations.counts == 2).any():
+            raise ValueError("two atoms are too few")
+        return super().predict(configurations, stress=stress)
+
+
+def test_one_failing_trajectory_does_not_lose_the_others(silicon: Configurations, primitive: Configurations) -> None:
+    start = Configurations.concatenate([silicon[[0]], primitive, silicon[[1]]])
+    sampler = MolecularDynamics.make(steps=6, interval=3)
+    frames, report = sampler.sample(start, potential=Fragile())
+    assert [entry["stop_reason"] for entry in report.trajectories] == [
+        "completed",
+        "step 3: failed: ValueError: two atoms are too few",
+        "completed",
+    ]
+    assert frames.info["trajectory"].tolist() == [0, 0, 1, 2, 2]
+    assert frames.info["step"].tolist() == [3, 6, 2, 3, 6]
+    whole, _ = sampler.sample(silicon, potential=TeacherCommittee())
+    np.testing.assert_allclose(frames[[0, 1, 3, 4]].positions, whole.positions, atol=1e-9)
+
+
+@pytest.mark.parametrize("batch_atoms", [1, 20, 1000])
+def test_trajectories_side_by_side_are_those_one_by_one(
+    silicon: Configurations, primitive: Configurations, batch_atoms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Configurations.concatenate([silicon, primitive])
+    monkeypatch.setattr("bloomery.samplers.forces.CommitteeDriver.batch_atoms", batch_atoms)
+    sampler = MolecularDynamics.make(
+        steps=12, interval=4, temperatures=[300, 900], max_disagreement=0.1, patience=2, strains=[0, 0.03]
+    )
+    frames, report = sampler.sample(start, potential=TeacherCommittee(members=2, spread=0.3), seed=2)
+    assert 0 < report.numbers["stopped"] < 12
+    monkeypatch.setattr("bloomery.samplers.forces.CommitteeDriver.batch_atoms", 5)
+    alone, other = sampler.sample(start, potential=TeacherCommittee(members=2, spread=0.3), seed=2)
+    assert alone.hashes() == frames.hashes()
+    assert [entry["stop_reason"] for entry in other.trajectories] == [
+        entry["stop_reason"] for entry in report.trajectories
+    ]
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 0.4))
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_no_short_distance_escapes_the_watch(seed: int, stride: float) -> None:
+    """Distances are not looked at in every step; what is found must be the same as if they were."""
+    generator = np.random.default_rng(seed)
+    frames = Configurations.from_atoms([bulk("Si", cubic=True), bulk("Si", cubic=True), bulk("Si")])
+    limits = DistanceLimits(absolute=1.9)
+    dynamics = Langevin(frames, [1.0] * 3, [0] * 3, timestep=1.0, friction=0.01)
+    watch = Watch(dynamics, limits, 5.0, None)
+    quiet = Evaluation(np.zeros((frames.n_atoms, 3)), np.full(3, -1.0))
+    for _ in range(12):
+        dynamics.frames = replace(
+            dynamics.frames, positions=dynamics.positions + generator.normal(scale=stride, size=(frames.n_atoms, 3))
+        )
+        found = watch.absurd(quiet)
+        for place, frame in enumerate(dynamics.frames):
+            expected = limits.broken_by(frame.numbers, frame.positions, frame.cells[0], frame.pbc[0])
+            assert found.get(place, "") == expected
+        if found:
+            return
+
+
+def test_hot_fluctuations_of_few_atoms_are_no_absurdity(primitive: Configurations) -> None:
+    # Two atoms have three degrees of freedom: five times the target is no rarity, one reading in 500.
+    dynamics = Langevin(primitive, [2000.0], [0], timestep=1.0, friction=0.01)
+    watch = Watch(dynamics, DistanceLimits(), 5.0, None)
+    assert watch.hottest[0] > 12 * 2000
+    many = Langevin(Configurations.from_atoms([bulk("Si") * (4, 4, 4)]), [2000.0], [0], timestep=1.0, friction=0.01)
+    assert Watch(many, DistanceLimits(), 5.0, None).hottest[0] == 5 * 2000
 
 
 def test_more_structures_and_temperatures_do_not_change_a_trajectory(
