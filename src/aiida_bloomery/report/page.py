@@ -98,7 +98,8 @@ def _tiles(facts: CampaignFacts) -> list[Tile]:
     spent = f"{len(facts.ledger) - cached} of {budget} labels spent" if budget else ""
     tiles.append(Tile(str(labelled), "labelled frames", spent))
     tiles.append(Tile(str(len(facts.failures)), "frames whose label failed"))
-    tiles.append(Tile(duration((facts.changed - facts.started).total_seconds()), "wall time"))
+    end = facts.made if facts.outcome.state == "running" else facts.changed
+    tiles.append(Tile(duration((end - facts.started).total_seconds()), "wall time"))
     return tiles
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,10 @@ NAMES = {
     "relative_forces": "force RMSE relative to the RMS force",
     "stress": "stress RMSE",
 }
+
+
+NO_PHYSICS = frozenset({"code", "options", "pack", "uuid", "md5", "CONTROL", "max_failed_share"})
+"""Keys of a labeller's inputs that do not change its labels."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
     inputs = facts.inputs
     rows = [
         ("Starting structures", _structures(inputs.get("structures", {}))),
-        ("Bootstrap", _plugins(inputs.get("bootstrap", {}).get("samplers"))),
+        ("Bootstrap", _bootstrap(inputs.get("bootstrap", {}))),
         ("Sampling", _plugins(inputs.get("sampling", {}).get("samplers"))),
         ("Selection", _plugins(inputs.get("selection", {}).get("selectors"), arrow=True)),
         ("Labels", _labels(inputs)),
@@ -141,6 +145,11 @@ def _structures(structures: Mapping[str, Any]) -> str:
         return ""
     formulas = ", ".join(structures.get("formulas", []))
     return f"{structures['n_frames']} ({formulas})" if formulas else str(structures["n_frames"])
+
+
+def _bootstrap(bootstrap: Mapping[str, Any]) -> str:
+    selection = _plugins(bootstrap.get("selectors"), arrow=True)
+    return "; selected: ".join(part for part in (_plugins(bootstrap.get("samplers")), selection) if part)
 
 
 def _plugins(specs: list[Any] | None, *, arrow: bool = False) -> str:
@@ -170,9 +179,21 @@ def _value(value: Any) -> str:
 
 def _labels(inputs: Mapping[str, Any]) -> str:
     name = str(inputs.get("labeller", ""))
-    facts = inputs.get("labelling") or {}
-    said = "; ".join(f"{key}: {_value(value)}" for key, value in facts.items())
+    said = ", ".join(_physics(inputs.get("labelling") or {}))
     return f"{name} ({said})" if said else name
+
+
+def _physics(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of a labeller without what only says how its jobs run; all of them stand at the end of the page."""
+    for key, value in settings.items():
+        if key in NO_PHYSICS:
+            continue
+        if isinstance(value, Mapping) and "filename" in value:
+            yield str(value["filename"])
+        elif isinstance(value, Mapping):
+            yield from _physics(value)
+        else:
+            yield f"{key} {_value(value)}"
 
 
 def _energy_reference(reference: Mapping[str, Any]) -> str:

@@ -101,7 +101,7 @@ def campaign(**changes: Any) -> CampaignFacts:
         "made": START + timedelta(hours=1),
         "inputs": {
             "structures": {"n_frames": 2, "formulas": ["Si8"]},
-            "bootstrap": {"samplers": [{"name": "rattle_strain", "settings": {"frames": 20}}]},
+            "bootstrap": {"samplers": [{"name": "rattle_strain", "settings": {"frames": 20}}], "selectors": ["sanity"]},
             "sampling": {"samplers": [{"name": "md", "settings": {"temperatures": [300.0, 1200.0]}}]},
             "selection": {"selectors": ["sanity", {"farthest_point": {"frames": 16}}]},
             "labeller": "quantumespresso",

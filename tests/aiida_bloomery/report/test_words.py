@@ -61,11 +61,25 @@ def test_failed_labels_are_counted(example: SimpleNamespace) -> None:
 
 def test_what_was_done_names_plugins_and_settings(example: SimpleNamespace) -> None:
     done = dict(what_was_done(example.campaign()))
-    assert done["Bootstrap"] == "rattle_strain (frames 20)"
+    assert done["Bootstrap"] == "rattle_strain (frames 20); selected: sanity"
     assert done["Sampling"] == "md (temperatures [300, 1200])"
     assert done["Selection"] == "sanity → farthest_point (frames 16)"
     assert done["Stop rules"] == (
         "upper bound of the force RMSE below 60.0 meV/Å, 2 iterations running; at least 2 iterations; at most 80 labels"
+    )
+
+
+def test_labels_are_told_by_their_physics(example: SimpleNamespace) -> None:
+    pw = {
+        "code": "pw@here",
+        "parameters": {"CONTROL": {"calculation": "scf"}, "SYSTEM": {"ecutwfc": 30.0, "smearing": "cold"}},
+        "kpoints": {"mesh": [3, 3, 3], "offset": [0.5, 0.5, 0.5]},
+        "pseudos": {"Si": {"filename": "Si.upf", "md5": "d7f8"}},
+        "options": {"withmpi": False},
+    }
+    facts = example.campaign(inputs={"labeller": "quantumespresso", "labelling": {"pw": pw}})
+    assert dict(what_was_done(facts))["Labels"] == (
+        "quantumespresso (ecutwfc 30, smearing cold, mesh [3, 3, 3], offset [0.5, 0.5, 0.5], Si.upf)"
     )
 
 
