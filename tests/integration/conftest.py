@@ -1,0 +1,37 @@
+"""Whole campaigns through the command line, in a home of their own: what a user does, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ase.build import bulk
+from tests.integration.harness import CAMPAIGN, Home, make_home
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home that all campaigns of the session share."""
+    made = make_home(tmp_path_factory.mktemp("home") / "home")
+    yield made
+    made.call("stop", check=False)
+    shutil.rmtree(made.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def campaign_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small campaign, with other values where the test wants them."""
+
+    def write(**changes: Any) -> Path:
+        bulk("Si", cubic=True).write(tmp_path / "si8.extxyz")
+        bulk("Si").write(tmp_path / "si2.extxyz")
+        content = {**CAMPAIGN, **changes}
+        path = tmp_path / f"{content['name']}.yaml"
+        path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+        return path
+
+    return write

@@ -1,0 +1,115 @@
+"""What the campaigns of the tests share: a home of their own, and the command line, as a user has them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PROGRAMS = Path(sys.executable).parent
+
+
+@dataclass
+class Home:
+    """A home with profile, computer and codes, and the commands that work on it."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def call(self, *arguments: object, check: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run ``aiida-bloomery`` and return what it printed."""
+        command = [str(PROGRAMS / "aiida-bloomery"), *map(str, arguments)]
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def facts(self, *arguments: object) -> Any:
+        """Run a command with ``--json``."""
+        return json.loads(self.call(*arguments, "--json").stdout)
+
+    def python(self, code: str) -> Any:
+        """Run Python in the home's profile; what it prints last is JSON."""
+        code = "from aiida import load_profile, orm\nimport json\nload_profile()\n" + code
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=self.environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise AssertionError(done.stderr)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def submit(self, file: Path, *options: str) -> int:
+        """Submit a campaign and return its PK."""
+        return int(self.facts("submit", file, *options)["pk"])
+
+    def wait(
+        self, pk: int, timeout: float = 600, until: Callable[[dict[str, Any]], bool] | None = None
+    ) -> dict[str, Any]:
+        """Wait until a campaign has ended, or until something holds of its status."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            status = self.facts("status", pk)
+            if until(status) if until else status["finished"]:
+                return dict(status)
+            time.sleep(1)
+        report = subprocess.run(
+            [str(PROGRAMS / "verdi"), "process", "report", str(pk)],
+            env=self.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        raise AssertionError(f"campaign {pk} is not there after {timeout} s: {status}\n{report.stdout}")
+
+
+def make_home(folder: Path, **variables: str) -> Home:
+    """Set up a home; its daemon is the caller's to stop."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("AIIDA_PATH", "BLOOMERY_HOME")}
+    environment |= {"BLOOMERY_HOME": str(folder), "AIIDA_PATH": str(folder), "OMP_NUM_THREADS": "1", **variables}
+    home = Home(folder, environment)
+    home.call("setup")
+    return home
+
+
+def daemon_processes(home: Home, kind: str) -> list[psutil.Process]:
+    """Processes of a home's daemon: its ``worker`` or its ``broker``."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if kind in words and any("verdi" in word for word in words):
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("AIIDA_PATH") == str(home.folder):
+                    found.append(process)
+    return found
+
+
+# Silicon's primitive cell with a cutoff and a mesh that take half a second: real pw.x, physics of no interest.
+QUICK_DFT: dict[str, Any] = {
+    "structures": ["si2.extxyz"],
+    "labelling": {
+        "quantumespresso": {"kpoints": {"mesh": [2, 2, 2], "shift": [1, 1, 1]}, "ecutwfc": "12 Ry", "ecutrho": "48 Ry"}
+    },
+}
+
+CAMPAIGN: dict[str, Any] = {
+    "name": "small",
+    "structures": ["si8.extxyz"],
+    "seed": 3,
+    "bootstrap": {
+        "samplers": [{"rattle_strain": {"frames": 16, "rattle": 0.08, "strain": 0.02}}],
+        "selection": ["sanity", {"random": {"frames": 10}}],
+    },
+    "sampling": [{"md": {"temperatures": [300, 900], "steps": 80, "interval": 10}}],
+    "selection": ["sanity", "duplicates", {"farthest_point": {"frames": 5}}],
+    "labelling": {"calculator": {"calculator": "stillinger_weber"}},
+    "training": {"hdnnp": {"members": 4, "steps": 150, "warm_steps": 100}},
+    "stop": {"iterations": {"min": 2, "max": 2}, "labels": 60},
+}
