@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from tests.integration.harness import Home
+import yaml
+from ase.build import bulk
+from tests.integration.harness import CAMPAIGN, Home
 
 from bloomery.configurations import Configurations
+from bloomery.teachers import teacher_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon]
 
