@@ -50,7 +50,10 @@ bloomery_one() {
     rm -rf out @OUTPUT@ @XML@ CRASH
     mkdir out
     bloomery_log "$1" start
-    timeout --kill-after=10 @TIMEOUT@ bash -c bloomery_frame
+    timeout --kill-after=10 @TIMEOUT@ bash -c bloomery_frame &
+    bloomery_pid=$!
+    trap 'kill "$bloomery_pid" 2> /dev/null' HUP INT TERM
+    wait "$bloomery_pid"
     bloomery_status=$?
     # A frame that somebody ended with the whole job has not failed: it is not entered, and may start again.
     case $bloomery_status in 129 | 130 | 143) return ;; esac
@@ -66,6 +69,7 @@ bloomery_progress() {
     "${bloomery_step:-0}" "$(date +%s)" > .@PROGRESS@ && mv .@PROGRESS@ @PROGRESS@
 }
 
+trap 'trap - TERM; kill $(jobs -p) 2> /dev/null; exit 143' HUP INT TERM
 bloomery_running=0
 bloomery_progress
 for bloomery_folder in frame_*; do

@@ -1,0 +1,357 @@
+"""The driver is run by real shells with a stand-in for pw.x; the inputs are those that AiiDA would upload."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from aiida.plugins import CalculationFactory, DataFactory
+from ase.build import bulk
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiida_bloomery.calculations.pw_pack import (
+    PwPackCalculation,
+    driver,
+    frame_kpoints,
+    parameters_for,
+    validate_kpoints_rule,
+    validate_pack,
+)
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.parsers.pw_pack import read_log
+from bloomery.configurations import Configurations
+
+# What pw.x leaves behind, as far as the driver looks at it.
+LEAVES_RESULT = """\
+mkdir -p out/aiida.save
+echo '</qes:espresso>' > out/aiida.save/data-file-schema.xml
+head -c 100000 /dev/zero > out/aiida.wfc1
+echo 'JOB DONE.' > aiida.out
+"""
+
+
+class Pack:
+    """A folder with frames, in which the driver runs."""
+
+    def __init__(self, folder: Path, n_frames: int) -> None:
+        self.folder = folder
+        for index in range(n_frames):
+            (folder / f"frame_{index:04d}").mkdir()
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, body: str, *, concurrency: int = 2, timeout: int = 20, grace: int = 10) -> subprocess.Popen[bytes]:
+        total = len(list(self.folder.glob("frame_*")))
+        script = driver(total=total, concurrency=concurrency, timeout=timeout, threads=1)
+        script = script.replace("--kill-after=10", f"--kill-after={grace}")
+        before = 'echo "$(basename $PWD) $$" >> ../starts\nhere=$(basename $PWD)\n'
+        (self.folder / "job.sh").write_text(f"bloomery_frame() {{\n{before}{body}\n{script}")
+        process = subprocess.Popen(["bash", "job.sh"], cwd=self.folder, start_new_session=True)
+        self.processes.append(process)
+        return process
+
+    def starts(self) -> list[str]:
+        path = self.folder / "starts"
+        return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
+
+    def log(self):
+        return read_log((self.folder / "frames.log").read_text())
+
+
+@pytest.fixture
+def pack(tmp_path):
+    made = Pack(tmp_path, 5)
+    yield made
+    for process in made.processes:
+        kill_session(process)
+
+
+def session_of(process) -> list[int]:
+    """All processes that a job started; `timeout` puts its own into another group."""
+    found = subprocess.run(["pgrep", "-s", str(process.pid)], check=False, capture_output=True, text=True).stdout
+    return [int(pid) for pid in found.split()]
+
+
+def kill_session(process) -> None:
+    for pid in session_of(process):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_for(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_every_frame_runs_once_and_leaves_what_is_parsed(pack):
+    assert pack.start(LEAVES_RESULT).wait(20) == 0
+    assert sorted(pack.starts()) == [f"frame_{index:04d}" for index in range(5)]
+    for folder in pack.folder.glob("frame_*"):
+        assert sorted(path.name for path in folder.iterdir()) == ["aiida.out", "data-file-schema.xml"]
+    assert {entry.status for entry in pack.log().values()} == {0}
+    progress = json.loads((pack.folder / "progress.json").read_text())
+    assert (progress["stage"], progress["step"], progress["total"]) == ("label", 5, 5)
+
+
+def test_at_most_as_many_frames_at_a_time_as_asked(pack):
+    body = "sleep 0.3\n" + LEAVES_RESULT
+    assert pack.start(body, concurrency=2).wait(20) == 0
+    events = []
+    for line in (pack.folder / "frames.log").read_text().splitlines():
+        _, what, when, *_ = line.split()
+        events.append((float(when), 1 if what == "start" else -1))
+    running = np.cumsum([change for _, change in sorted(events)])
+    assert running.max() == 2
+    assert running[-1] == 0
+
+
+def test_frame_that_hangs_is_ended_and_does_not_hold_up_the_others(pack):
+    body = f"[ $here = frame_0001 ] && sleep 60\n{LEAVES_RESULT}"
+    started = time.monotonic()
+    assert pack.start(body, timeout=1).wait(20) == 0
+    assert time.monotonic() - started < 10
+    log = pack.log()
+    assert log["frame_0001"].status == 124
+    assert log["frame_0001"].last_seconds == pytest.approx(1.0, abs=0.7)
+    assert [log[f"frame_{index:04d}"].status for index in (0, 2, 3, 4)] == [0, 0, 0, 0]
+
+
+def test_frame_that_ignores_the_signal_is_killed(pack):
+    body = f"[ $here = frame_0001 ] && {{ trap '' TERM; while :; do sleep 0.2; done; }}\n{LEAVES_RESULT}"
+    process = pack.start(body, timeout=1, grace=1)
+    assert process.wait(20) == 0
+    assert pack.log()["frame_0001"].status == 137
+    assert pack.log()["frame_0004"].status == 0
+
+
+def test_second_start_after_kill_9_does_only_what_was_not_finished(pack):
+    slow_third = f"[ $here = frame_0002 ] && [ ! -e ../again ] && touch ../again && sleep 60\n{LEAVES_RESULT}"
+    first = pack.start(slow_third, concurrency=1)
+    wait_for((pack.folder / "again").exists)
+    kill_session(first)
+    assert pack.start(slow_third, concurrency=1).wait(20) == 0
+    names = [f"frame_{index:04d}" for index in range(5)]
+    assert pack.starts() == [*names[:3], *names[2:]]
+    log = pack.log()
+    assert [log[name].starts for name in names] == [1, 1, 2, 1, 1]
+    assert [log[name].status for name in names] == [0] * 5
+
+
+def test_frame_that_was_done_but_not_entered_is_not_started_again(pack):
+    folder = pack.folder / "frame_0003"
+    subprocess.run(["bash", "-c", LEAVES_RESULT], cwd=folder, check=True)
+    assert pack.start(LEAVES_RESULT).wait(20) == 0
+    assert "frame_0003" not in pack.starts()
+    assert (folder / "data-file-schema.xml").exists()
+    assert pack.log()["frame_0003"].status == 0
+
+
+@pytest.mark.parametrize("end", [os.kill, os.killpg])
+def test_terminated_job_ends_what_it_started_and_enters_no_failure(pack, end):
+    process = pack.start("sleep 60\n" + LEAVES_RESULT)
+    wait_for(lambda: len(pack.starts()) == 2)
+    end(process.pid, signal.SIGTERM)
+    process.wait(10)
+    wait_for(lambda: not session_of(process))
+    assert [entry.status for entry in pack.log().values()] == [None, None]
+
+
+def test_crash_is_entered_with_its_status_and_not_tried_again(pack):
+    body = f"[ $here = frame_0001 ] && exit 3\n{LEAVES_RESULT}"
+    pack.start(body).wait(20)
+    pack.start(body).wait(20)
+    assert pack.log()["frame_0001"].status == 3
+    assert pack.starts().count("frame_0001") == 1
+
+
+def test_log_with_half_a_line_is_read_as_far_as_it_goes():
+    log = read_log("frame_0000 start 10.0 \nframe_0000 end 12.5 0\nframe_0001 start 12.5 \nframe_0001 en")
+    assert (log["frame_0000"].starts, log["frame_0000"].seconds, log["frame_0000"].status) == (1, 2.5, 0)
+    assert (log["frame_0001"].starts, log["frame_0001"].status) == (1, None)
+
+
+def test_log_adds_up_the_attempts_of_a_frame():
+    log = read_log("frame_0000 start 10.0 \nframe_0000 start 20.0 \nframe_0000 end 21.5 0\n")
+    assert (log["frame_0000"].starts, log["frame_0000"].seconds) == (2, 1.5)
+
+
+# -- inputs -----------------------------------------------------------------------------------------------------------
+
+UPF = """<UPF version="2.0.1">
+<PP_HEADER element="{element}" pseudo_type="NC" functional="PBE" z_valence="4.0" />
+</UPF>"""
+
+
+@pytest.fixture
+def pseudos(profile, tmp_path):
+    nodes = {}
+    for element in ("Si", "Ge"):
+        path = tmp_path / f"{element}.upf"
+        path.write_text(UPF.format(element=element))
+        with path.open("rb") as handle:
+            nodes[element] = DataFactory("pseudo.upf").get_or_create(handle, filename=path.name).store()
+    return nodes
+
+
+@pytest.fixture
+def pw_code(computer):
+    return orm.InstalledCode(
+        label=f"pw-{time.monotonic_ns()}",
+        computer=computer,
+        filepath_executable="/usr/bin/pw.x",
+        default_calc_job_plugin="quantumespresso.pw",
+        prepend_text="export FROM_THE_CODE=1",
+    ).store()
+
+
+@pytest.fixture
+def inputs(pw_code, pseudos):
+    frames = []
+    for index in range(3):
+        atoms = bulk("Si", cubic=True)
+        atoms.symbols[[1, 6]] = "Ge"
+        atoms.rattle(0.05, seed=index)
+        frames.append(atoms)
+    kpoints = orm.KpointsData()
+    kpoints.set_kpoints_mesh([3, 3, 3], offset=[0.5, 0.5, 0.5])
+    return {
+        "code": pw_code,
+        "configurations": ConfigurationsData(Configurations.from_atoms(frames)).store(),
+        "frames": orm.List([0, 2]),
+        "parameters": orm.Dict(
+            {
+                "CONTROL": {"calculation": "scf", "tprnfor": True},
+                "SYSTEM": {"ecutwfc": 20.0, "nspin": 2, "starting_magnetization": {"Si": 0.1, "Ge": 0.2, "C": 0.3}},
+            }
+        ),
+        "kpoints": kpoints,
+        "pseudos": pseudos,
+        "pack": orm.Dict({"concurrency": 2, "frame_timeout_s": 77}),
+    }
+
+
+def dry_run(inputs, tmp_path, monkeypatch, **options) -> Path:
+    monkeypatch.chdir(tmp_path)
+    options.setdefault("resources", {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 2})
+    metadata = {"options": options, "dry_run": True, "store_provenance": False}
+    _, node = run_get_node(PwPackCalculation, **inputs, metadata=metadata)
+    return Path(node.dry_run_info["folder"])
+
+
+def test_each_frame_has_its_input_with_atoms_in_their_order(inputs, tmp_path, monkeypatch):
+    folder = dry_run(inputs, tmp_path, monkeypatch)
+    assert sorted(path.name for path in folder.glob("frame_*")) == ["frame_0000", "frame_0002"]
+    frames = inputs["configurations"].configurations
+    for index in (0, 2):
+        text = (folder / f"frame_{index:04d}" / "aiida.in").read_text()
+        rows = text[text.index("ATOMIC_POSITIONS angstrom") :].splitlines()[1:9]
+        symbols, *columns = zip(*(row.split() for row in rows), strict=True)
+        assert list(symbols) == list(frames[index].to_atoms()[0].symbols)
+        np.testing.assert_allclose(np.array(columns, dtype=float).T, frames[index].positions, atol=1e-9)
+        assert "3 3 3 1 1 1" in text
+        assert "calculation = 'scf'" in text
+
+
+def test_pseudopotentials_are_copied_once_and_found_from_every_frame(inputs, tmp_path, monkeypatch):
+    folder = dry_run(inputs, tmp_path, monkeypatch)
+    assert sorted(path.name for path in (folder / "pseudo").iterdir()) == ["Ge.upf", "Si.upf"]
+    assert "pseudo_dir = '../pseudo/'" in (folder / "frame_0000" / "aiida.in").read_text()
+
+
+def test_settings_by_element_are_cut_down_to_the_frame(inputs, tmp_path, monkeypatch):
+    text = (dry_run(inputs, tmp_path, monkeypatch) / "frame_0000" / "aiida.in").read_text()
+    # Species are in alphabetical order in what aiida-quantumespresso writes.
+    assert re.findall(r"starting_magnetization\((\d)\) =\s+(\S+)", text) == [
+        ("1", "2.0000000000d-01"),
+        ("2", "1.0000000000d-01"),
+    ]
+    assert parameters_for({"SYSTEM": {"a": {"Si": 1, "C": 2}, "b": 3}}, ["Si"]) == {"SYSTEM": {"a": {"Si": 1}, "b": 3}}
+
+
+def test_job_script_honours_code_mpi_and_options(inputs, tmp_path, monkeypatch):
+    folder = dry_run(
+        inputs,
+        tmp_path,
+        monkeypatch,
+        withmpi=True,
+        prepend_text="echo of the user",
+        resources={"num_machines": 1, "num_mpiprocs_per_machine": 3, "num_cores_per_mpiproc": 4},
+    )
+    script = (folder / "_aiidasubmit.sh").read_text()
+    lines = script.splitlines()
+    body = lines[lines.index("bloomery_frame() {") + 1 : lines.index("}", lines.index("bloomery_frame() {"))]
+    assert [line for line in body if line] == [
+        "echo of the user",
+        "'mpirun' '-np' '3' '/usr/bin/pw.x' '-in' 'aiida.in'  > 'aiida.out' 2>&1",
+    ]
+    assert lines.index("export FROM_THE_CODE=1") < lines.index("bloomery_frame() {")
+    assert "timeout --kill-after=10 77 bash -c bloomery_frame" in script
+    # Twelve cores, two frames at a time with three processes each.
+    assert script.index("export OMP_NUM_THREADS=2") > script.index("bloomery_frame() {")
+    subprocess.run(["bash", "-n", str(folder / "_aiidasubmit.sh")], check=True)
+
+
+def test_calculation_is_registered():
+    assert CalculationFactory("bloomery.pw_pack") is PwPackCalculation
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frames": []}, "at least one frame"),
+        ({"frames": [0, 0]}, "each once"),
+        ({"frames": [0, 3]}, "between 0 and 2"),
+        ({"kpoints": None}, "either `kpoints` or `kpoints_rule`"),
+        ({"pack": {"concurency": 2}}, "pack.concurency: there is no such key"),
+        ({"pack": {"concurrency": 0}}, "pack.concurrency: must be a whole number"),
+    ],
+)
+def test_bad_inputs_are_refused_at_submission(inputs, change, message):
+    change = {key: orm.to_aiida_type(value) if value is not None else None for key, value in change.items()}
+    inputs = {key: value for key, value in {**inputs, **change}.items() if value is not None}
+    with pytest.raises(ValueError, match=message):
+        run_get_node(PwPackCalculation, **inputs)
+
+
+def test_element_without_pseudopotential_is_refused(inputs):
+    inputs["pseudos"] = {"Si": inputs["pseudos"]["Si"]}
+    with pytest.raises(ValueError, match=r"pseudos\.Ge: is missing"):
+        run_get_node(PwPackCalculation, **inputs)
+
+
+def test_pack_accepts_what_it_documents(profile):
+    assert validate_pack(orm.Dict({"size": 10, "concurrency": 2, "frame_timeout_s": 100}), None) is None
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{}, {"distance": 0.3}, {"distance": -1, "offset": [0, 0, 0]}, {"distance": 0.3, "offset": [0.2, 0, 0]}],
+)
+def test_bad_rules_for_kpoints_are_refused(profile, rule):
+    assert validate_kpoints_rule(orm.Dict(rule), None).startswith("kpoints_rule")
+
+
+@given(
+    lengths=st.tuples(*[st.floats(2.0, 30.0)] * 3),
+    distance=st.floats(0.05, 2.0),
+)
+def test_points_of_a_mesh_are_no_further_apart_than_asked(profile, lengths, distance):
+    structure = orm.StructureData(cell=np.diag(lengths).tolist())
+    rule = orm.Dict({"distance": distance, "offset": [0.0, 0.0, 0.0]})
+    mesh = np.array(frame_kpoints(structure, None, rule).get_kpoints_mesh()[0])
+    spacing = 2 * np.pi / np.array(lengths) / mesh
+    assert (spacing <= distance * (1 + 1e-5)).all()
+    assert ((mesh == 1) | (2 * np.pi / np.array(lengths) / np.maximum(mesh - 1, 1) > distance * (1 - 1e-5))).all()
