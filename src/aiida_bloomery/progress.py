@@ -91,7 +91,7 @@ class CampaignState:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return asdict(self)
+        return asdict(self) | {"finished": not self.active, "succeeded": self.succeeded}
 
 
 def load_campaign_node(identifier: str | int) -> Any:
@@ -158,7 +158,7 @@ def campaign_state(pk: int) -> CampaignState:
         name=label,
         state=state or "created",
         exit_status=exit_status,
-        message=message or " ".join((exception or "").split()),
+        message=message or (exception or "").strip().rsplit("\n", maxsplit=1)[-1],
         started=started.isoformat(timespec="seconds"),
         seconds=(end - started).total_seconds(),
         **_stage([process for process in processes if process.parent == pk], active=state in ACTIVE),
@@ -224,7 +224,7 @@ def _stage(children: list[Process], *, active: bool) -> dict[str, Any]:
         return {"stage": current.label}
     name, number, stage = match.groups()
     iteration = int(number) if number else 0 if name == "bootstrap" else None
-    stage = "energy reference" if current.label.startswith("energy_reference") else stage
+    stage = "energy reference" if current.label.startswith("energy_reference") else stage.replace("_", " ")
     seconds = (datetime.now(UTC) - current.started).total_seconds()
     return {"iteration": iteration, "stage": f"final {stage}" if name == "final" else stage, "stage_seconds": seconds}
 

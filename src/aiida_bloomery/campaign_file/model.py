@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from bloomery.plugins import Kind, PluginSpec, Settings
 from bloomery.quantities import Unit
@@ -15,6 +15,14 @@ Device = Literal["auto", "cpu", "cuda"]
 
 JOBS = ("sample", "describe", "select", "label", "train", "observe")
 """What `bloomery` jobs do: for each, a code entry may say how it runs."""
+
+
+SANE_TARGETS = {
+    "energy": (0.01, 1000.0, "meV/atom"),
+    "forces": (0.1, 10000.0, "meV/Å"),
+    "stress": (1e-4, 100.0, "GPa"),
+}
+"""Smallest and largest target that can be meant: potentials are not better than labels, and worse is of no use."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +119,16 @@ class Stop(Settings):
     """Bounds on the number of turns of the loop."""
     consecutive: int | None = Field(default=None, ge=1)
     """Targets must be reached in so many iterations running."""
-    probe_frames: int | None = Field(default=None, ge=1)
+    probe_frames: int | None = Field(default=None, ge=2)
     """Targets wait until the probe holds so many frames."""
+
+    @field_validator(*SANE_TARGETS)
+    @classmethod
+    def _sane(cls, value: float | None, info: ValidationInfo) -> float | None:
+        low, high, unit = SANE_TARGETS[str(info.field_name)]
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{value:g} {unit} is beyond any use; give a target between {low:g} and {high:g} {unit}")
+        return value
 
 
 class Code(Settings):

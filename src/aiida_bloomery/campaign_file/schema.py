@@ -140,10 +140,9 @@ def _allow(root: dict[str, Any], found: dict[str, Any], name: str, short: dict[s
     """Let a plain value stand for a model, wherever it is referred to."""
     if name not in found:
         return
-    reference = {"$ref": REFERENCE.format(model=name)}
-    found[f"{name}OrShort"] = {"anyOf": [short, {"$ref": REFERENCE.format(model=name)}]}
-    for owner in (root, *(value for key, value in found.items() if not key.endswith("OrShort"))):
+    either = f"{name}OrShort"
+    old, new = (f'"$ref": "{REFERENCE.format(model=model)}"' for model in (name, either))
+    for owner in (root, *found.values()):
         for key, value in owner.get("properties", {}).items():
-            text = json.dumps(value)
-            longer = text.replace(json.dumps(reference), json.dumps({"$ref": REFERENCE.format(model=f"{name}OrShort")}))
-            owner["properties"][key] = json.loads(longer)
+            owner["properties"][key] = json.loads(json.dumps(value).replace(old, new))
+    found[either] = {"anyOf": [short, {"$ref": REFERENCE.format(model=name)}]}

@@ -17,7 +17,7 @@ from aiida_bloomery.setup.home import Home
 
 REFRESH = 1.0
 WATCH_SERVICES = 15.0
-TARGET_NAMES = {"energy": "energy", "forces": "forces", "relative_forces": "forces", "stress": "stress"}
+TARGET_FORMATS = {"energy": "g", "forces": "g", "relative_forces": ".1%", "stress": "g"}
 
 
 def watch(pk: int, home: Home) -> CampaignState:
@@ -76,19 +76,18 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
 def iterations_table(state: CampaignState) -> Table:
     """Errors by iteration, with the bounds of their 95 % intervals."""
     table = Table(box=None, padding=(0, 2), header_style="bold")
-    for title in ("iteration", "pool", "labels", "probe", "energy RMSE", "force RMSE", "of RMS force", "stress RMSE"):
+    titles = ("energy RMSE\nmeV/atom", "force RMSE\nmeV/Å", "force RMSE\nof RMS force", "stress RMSE\nGPa")
+    for title in ("iteration", "pool", "labels", "probe", *titles):
         table.add_column(title, justify="right")
     for entry in state.iterations:
         errors = entry["errors"]
-        numbers = [quantity(errors.get(name)) for name in ("energy", "forces", "relative_forces", "stress")]
+        numbers = [quantity(errors.get(name), unit=False) for name in TARGET_FORMATS]
         name = "bootstrap" if entry["iteration"] == 0 else str(entry["iteration"])
         table.add_row(name, str(entry["pool"]), str(entry["labels_total"]), str(entry["probe_frames"]), *numbers)
     if state.targets:
         wanted = [
-            f"< {state.targets['energy']:g} meV/atom" if "energy" in state.targets else "",
-            f"< {state.targets['forces']:g} meV/Å" if "forces" in state.targets else "",
-            f"< {state.targets['relative_forces']:.1%}" if "relative_forces" in state.targets else "",
-            f"< {state.targets['stress']:g} GPa" if "stress" in state.targets else "",
+            f"< {state.targets[name]:{style}}" if name in state.targets else ""
+            for name, style in TARGET_FORMATS.items()
         ]
         table.add_row("target", "", str(state.max_labels or ""), "", *wanted, style="dim")
     return table
@@ -142,22 +141,21 @@ def one_line(state: CampaignState) -> str:
     """The state in one line, without what changes all the time."""
     budget = f"/{state.max_labels}" if state.max_labels else ""
     line = f"{stage_text(state)}, labels {state.labels}{budget}"
-    jobs = ", ".join(f"{count} {name}" for name, count in state.jobs.items() if count and name != "done")
+    if failed := state.jobs["failed"]:
+        line += f", jobs failed {failed}"
     forces = state.iterations[-1]["errors"].get("forces") if state.iterations else None
-    return line + (f", jobs {jobs}" if jobs else "") + (f", force RMSE {quantity(forces)}" if forces else "")
+    return f"{line}, force RMSE {quantity(forces)}" if forces else line
 
 
-def quantity(number: dict[str, Any] | None) -> str:
+def quantity(number: dict[str, Any] | None, *, unit: bool = True) -> str:
     """A measured number with its interval."""
     if number is None:
         return "-"
-    if number["unit"] == "1":
-        text = f"{number['value']:.1%}"
-        return f"{text} ({number['lower']:.1%}-{number['upper']:.1%})" if "lower" in number else text
-    text = f"{number['value']:.3g}"
+    style = ".1%" if number["unit"] == "1" else ".3g"
+    text = f"{number['value']:{style}}"
     if "lower" in number:
-        text += f" ({number['lower']:.3g}-{number['upper']:.3g})"
-    return f"{text} {number['unit']}"
+        text += f" ({number['lower']:{style}} - {number['upper']:{style}})"
+    return f"{text} {number['unit']}" if unit and number["unit"] != "1" else text
 
 
 def clock(seconds: float) -> str:

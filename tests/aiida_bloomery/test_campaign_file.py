@@ -1,0 +1,223 @@
+"""The campaign file: what it may say, and one sentence for every mistake before anything runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import yaml
+from ase import Atoms
+from ase.build import bulk
+from ase.io import write
+from click.testing import CliRunner
+
+from aiida_bloomery.campaign_file import load_campaign
+from aiida_bloomery.campaign_file.schema import describe_plugins, schema, schema_text
+from aiida_bloomery.cli import main
+from bloomery.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*/campaign.yaml"))
+
+GOOD = """\
+name: silicon
+structures: [si8.extxyz]
+protocol: fast
+seed: 1
+bootstrap:
+  samplers: [rattle_strain: {frames: 24}]
+  selection: [sanity, random: {frames: 12}]
+sampling: [md: {temperatures: [300, 900], steps: 100, interval: 10}]
+selection: [sanity, duplicates, farthest_point: {frames: 6}]
+labelling: {quantumespresso: {kpoints: {mesh: [2, 2, 2], shift: [1, 1, 1]}, ecutwfc: 30 Ry}}
+training: {hdnnp: {members: 4}}
+stop: {forces: 100 meV/Å, energy: 5 meV/atom, labels: 60, iterations: {min: 1, max: 3}}
+codes: {pw: {cores: 1, parallel: 2, walltime: 1 h}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with structures, good and bad."""
+    silicon = bulk("Si", cubic=True)
+    frames = {
+        "si8": silicon,
+        "slab": Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[8, 8, 20], pbc=[True, True, False]),
+        "close": Atoms("Si2", [[0, 0, 0], [0.3, 0, 0]], cell=[5, 5, 5], pbc=True),
+        "flat": Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[[5, 0, 0], [5, 0, 0], [0, 0, 5]], pbc=True),
+        "huge": Atoms("Si", [[0, 0, 0]], cell=[100, 100, 100], pbc=True),
+        "ghost": Atoms("X2", [[0, 0, 0], [2.3, 0, 0]], cell=[5, 5, 5], pbc=True),
+        "sodium": Atoms("Na2", [[0, 0, 0], [2.3, 0, 0]], cell=[5, 5, 5], pbc=True),
+    }
+    for name, atoms in frames.items():
+        write(tmp_path / f"{name}.extxyz", atoms, format="extxyz")
+    (tmp_path / "text.extxyz").write_text("not a structure")
+    (tmp_path / "Na.upf").write_text('<UPF version="2.0.1">\n<PP_HEADER element="Na" functional="PBE" z_valence="1"/>')
+    return tmp_path
+
+
+def edited(*changes: tuple[str, str]) -> str:
+    """The good file with pieces of its text replaced."""
+    text = GOOD
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def check(folder: Path, text: str, *options: str) -> Any:
+    """Run ``check`` on a file with this text."""
+    (folder / "campaign.yaml").write_text(text, encoding="utf-8")
+    return CliRunner().invoke(main, ["check", str(folder / "campaign.yaml"), "--file-only", *options])
+
+
+def message_of(result: Any, folder: Path) -> str:
+    """The error that was printed, with paths relative to the folder."""
+    return result.output.removeprefix("Error: ").strip().replace(f"{folder}/", "")
+
+
+MISTAKES: dict[str, dict[str, Any]] = yaml.safe_load(
+    Path(__file__).with_name("campaign_file_mistakes.yaml").read_text(encoding="utf-8")
+)
+
+
+def mistaken(mistake: dict[str, Any]) -> str:
+    """The text with a mistake in it."""
+    if "text" in mistake:
+        return str(mistake["text"])
+    return edited(*mistake.get("replace", {}).items()) + mistake.get("append", "") + "\n"
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_gives_one_sentence_and_exit_status_2(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    result = check(folder, mistaken(MISTAKES[name]))
+    assert result.exit_code == 2, result.output
+    said = message_of(result, folder)
+    # Parts in braces are what libraries say, or what is registered.
+    pattern = re.sub(r"\\\{\w+\\\}", ".+", re.escape(MISTAKES[name]["says"]))
+    assert re.fullmatch(pattern, said), said
+
+
+def test_good_file_passes_and_prints_its_plan(folder: Path) -> None:
+    result = check(folder, GOOD, "--json")
+    assert result.exit_code == 0, result.output
+    plan = json.loads(result.output)["plan"]
+    # two temperatures of 100 steps in each of three iterations
+    assert plan["md_steps"] == 3 * 2 * 100
+    assert plan["trainings"] == 1 + 3 + 1
+    assert plan["labels"] == 15 + 3 * 8
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+def test_examples_pass(path: Path) -> None:
+    result = CliRunner().invoke(main, ["check", "--file-only", str(path)])
+    assert result.exit_code == 0, result.output
+
+
+def test_twenty_lines_are_enough() -> None:
+    text = (ROOT / "examples" / "silicon" / "campaign.yaml").read_text()
+    assert len([line for line in text.splitlines() if line.strip() and not line.startswith("#")]) <= 20
+
+
+def test_rehearsal_replaces_the_labeller(folder: Path) -> None:
+    (folder / "campaign.yaml").write_text(GOOD)
+    campaign, _ = load_campaign(folder / "campaign.yaml", rehearsal=True)
+    assert campaign.file.labelling == {"calculator": {"calculator": {"name": "stillinger_weber", "arguments": {}}}}
+
+
+def test_rehearsal_without_a_teacher_is_refused(folder: Path) -> None:
+    result = check(folder, edited(("si8", "sodium")), "--rehearse")
+    assert result.exit_code == 2
+    assert message_of(result, folder).startswith(
+        "campaign.yaml, line 2: structures: this campaign cannot be rehearsed: no teacher covers Na together;"
+    )
+
+
+def test_reference_method_drives_reference_md(folder: Path) -> None:
+    text = edited(("rattle_strain: {frames: 24}", "reference_md: {steps: 240, interval: 10}"))
+    assert check(folder, text).exit_code == 0
+    campaign, _ = load_campaign(folder / "campaign.yaml", rehearsal=True)
+    ((_, sampler),) = campaign.samplers("bootstrap")
+    assert sampler.settings["calculator"]["name"] == "stillinger_weber"
+
+
+def test_targets_of_the_file_replace_those_of_the_protocol(folder: Path) -> None:
+    (folder / "campaign.yaml").write_text(GOOD)
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    assert campaign.settings["stop"]["targets"] == {"energy": 5.0, "forces": 100.0}
+    (folder / "campaign.yaml").write_text(edited(("forces: 100 meV/Å, energy: 5 meV/atom, ", "")))
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    assert campaign.settings["stop"]["targets"] == {"relative_forces": 0.2}
+
+
+def test_one_number_of_iterations_is_the_upper_bound(folder: Path) -> None:
+    (folder / "campaign.yaml").write_text(edited(("{min: 1, max: 3}", "0")))
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    stop = campaign.settings["stop"]
+    assert (stop["min_iterations"], stop["max_iterations"]) == (0, 0)
+
+
+def test_supercell_and_index_of_structures(folder: Path) -> None:
+    write(folder / "three.extxyz", [bulk("Si", a=a) for a in (5.3, 5.4, 5.5)], format="extxyz")
+    entry = "[si8.extxyz, {file: three.extxyz, index: '1:', supercell: [2, 1, 1]}]"
+    (folder / "campaign.yaml").write_text(edited(("[si8.extxyz]", entry)))
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    assert campaign.structures.counts.tolist() == [8, 4, 4]
+    np.testing.assert_allclose(campaign.structures.volumes[1:], [2 * 5.4**3 / 4, 2 * 5.5**3 / 4])
+
+
+def test_notes_say_when_a_target_cannot_be_reached(folder: Path) -> None:
+    (folder / "campaign.yaml").write_text(edited(("iterations: {min: 1, max: 3}", "iterations: 1")))
+    _, notes = load_campaign(folder / "campaign.yaml")
+    assert notes == ["stop: targets wait for 10 probe frames; the campaign draws 5 at most, so none is reached."]
+
+
+# -- schema -----------------------------------------------------------------------------------------------------------
+
+
+def test_schema_in_the_docs_is_current() -> None:
+    """``aiida-bloomery schema --to docs/campaign.schema.json`` writes it anew."""
+    assert (ROOT / "docs" / "campaign.schema.json").read_text(encoding="utf-8") == schema_text()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+def test_examples_fit_the_schema(path: Path) -> None:
+    jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), schema())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("seed: 1", "sed: 1"), ("[md:", "[mc:"), ("steps: 100", "step: 100"), ("protocol: fast", "protocol: quick")],
+    ids=lambda change: change[1],
+)
+def test_schema_refuses(change: tuple[str, str]) -> None:
+    jsonschema.validate(yaml.safe_load(GOOD), schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(edited(change)), schema())
+
+
+def test_every_key_is_described() -> None:
+    found = schema()
+    owners = {"": found, **found["$defs"]}
+    silent = [
+        f"{name}.{key}"
+        for name, owner in owners.items()
+        for key, value in owner.get("properties", {}).items()
+        if not value.get("description")
+    ]
+    assert silent == []
+
+
+def test_plugins_are_described_with_their_settings() -> None:
+    found = describe_plugins("sampler")
+    assert list(found) == ["samplers"]
+    rattle = next(plugin for plugin in found["samplers"] if plugin["name"] == "rattle_strain")
+    assert {"name": "frames", "type": "int", "required": False, "default": 20}.items() <= rattle["settings"][0].items()
+    with pytest.raises(InputError, match="there is no kind of plug-in 'cook'"):
+        describe_plugins("cook")
