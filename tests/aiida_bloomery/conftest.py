@@ -23,7 +23,6 @@ from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.teachers import teacher_for
 
-pytest_plugins = "aiida.tools.pytest_fixtures"
 
 TINY_ENGINE = {"hdnnp": {"members": 2, "steps": 20, "hidden": [4], "dtype": "float64"}}
 

@@ -80,19 +80,36 @@ class BloomeryParser(Parser):
             {**result["summary"], **more, "seconds": result["seconds"], "versions": result.get("versions", {})}
         )
 
-    def attach(self, name: str, configurations: Configurations) -> None:
-        """Attach frames whose parents are what the frames say.
+    def attach(self, name: str, configurations: Configurations, **attributes: Any) -> None:
+        """Attach frames, and check their parents now: an exit code says more than a node that refuses to be stored.
 
         Raises
         ------
         InputError
-            If a parent is not; the frame is named.
+            If a parent is not what a frame says; the frame is named.
         """
         node = ConfigurationsData(configurations)
         message = check_parents(node.configurations)
         if message:
             raise InputError(message)
+        node.base.attributes.set_many(attributes)
         self.out(name, node)
+
+    def attach_copies(self, name: str, configurations: Configurations, **attributes: Any) -> None:
+        """Attach frames that must have the content of their parents.
+
+        Raises
+        ------
+        InputError
+            If one has another; it is named.
+        """
+        pairs = zip(configurations.snapped().hashes(), configurations.info["parent_hash"].tolist(), strict=True)
+        for frame, (content, parent) in enumerate(pairs):
+            if content != parent:
+                raise InputError(
+                    f"frame {frame} of {name!r} is not the frame that it is said to be: its content differs."
+                )
+        self.attach(name, configurations, **attributes)
 
     def arrays(self, name: str) -> dict[str, Any]:
         """Read arrays that the job wrote.

@@ -8,10 +8,9 @@ from typing import Any
 from aiida import orm
 
 from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
-from aiida_bloomery.data.configurations import ConfigurationsData, check_parents, with_parents
+from aiida_bloomery.data.configurations import with_parents
 from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.configurations import Configurations
-from bloomery.errors import InputError
 from bloomery.jobs.label import LABELLED_FILE, LEDGER_FILE
 from bloomery.plugins import PluginSpec
 
@@ -21,14 +20,15 @@ class LabelParser(BloomeryParser):
 
     def collect(self, result: dict[str, Any]) -> None:
         """Attach the frames that have labels, and what happened to every frame."""
-        self._attach_ledger({**result["summary"], "seconds": result["seconds"], "versions": result.get("versions", {})})
-        self._attach_labelled(result.get("versions", {}))
+        versions = result.get("versions", {})
+        self._attach_labelled(versions)
+        self._attach_ledger({**result["summary"], "seconds": result["seconds"], "versions": versions})
 
     def salvage(self) -> None:
         """Keep the frames that were finished."""
         if (self.folder / LEDGER_FILE).is_file() and (self.folder / LABELLED_FILE).is_file():
-            self._attach_ledger({})
             self._attach_labelled({})
+            self._attach_ledger({})
 
     def _attach_ledger(self, more: dict[str, Any]) -> None:
         content = json.loads((self.folder / LEDGER_FILE).read_text(encoding="utf-8"))
@@ -39,16 +39,8 @@ class LabelParser(BloomeryParser):
         frames = Configurations.load(self.folder / LABELLED_FILE)
         if not len(frames):
             return
-        source = self.node.inputs.configurations
-        labelled = with_parents(frames, source, frames.info["parent"]).without_info("parent")
-        if labelled.hashes() != labelled.info["parent_hash"].tolist():
-            raise InputError(
-                f"{LABELLED_FILE} holds frames that are not those of `configurations`: their content differs."
-            )
-        node = ConfigurationsData(labelled.with_info(label_uuid=str(self.node.uuid)))
-        message = check_parents(node.configurations)
-        if message:
-            raise InputError(message)
+        labelled = with_parents(frames, self.node.inputs.configurations, frames.info["parent"]).without_info("parent")
         name = PluginSpec.model_validate(self.node.inputs.parameters.get_dict()["labeller"]).name
-        node.base.attributes.set(VERSION_ATTRIBUTE, f"{name}, bloomery {versions.get('bloomery', '')}".strip())
-        self.out("labelled", node)
+        version = f"{name}, bloomery {versions['bloomery']}" if "bloomery" in versions else name
+        labelled = labelled.with_info(label_uuid=str(self.node.uuid))
+        self.attach_copies("labelled", labelled, **{VERSION_ATTRIBUTE: version})

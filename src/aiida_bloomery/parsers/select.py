@@ -7,6 +7,7 @@ from typing import Any
 from aiida_bloomery.data.configurations import with_parents
 from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.configurations import Configurations
+from bloomery.errors import InputError
 from bloomery.jobs.select import SELECTED_FILE
 
 
@@ -19,7 +20,10 @@ class SelectParser(BloomeryParser):
         frames = Configurations.load(self.folder / SELECTED_FILE)
         if not len(frames):
             return
-        pools = self.node.inputs.pools
-        parents = [pools[key] for key in frames.info["pool"].tolist()]
-        frames = with_parents(frames, parents, frames.info["pool_index"])
-        self.attach("selected", frames.without_info("pool_index"))
+        pools = dict(self.node.inputs.pools)
+        keys = frames.info["pool"].tolist()
+        unknown = sorted(set(keys) - set(pools))
+        if unknown:
+            raise InputError(f"{SELECTED_FILE} holds frames of a pool {unknown[0]!r}, which was not given.")
+        selected = with_parents(frames, [pools[key] for key in keys], frames.info["pool_index"])
+        self.attach_copies("selected", selected.without_info("pool_index"))

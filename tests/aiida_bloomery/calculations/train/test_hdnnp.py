@@ -40,7 +40,7 @@ def test_energy_reference_is_the_given_one(jobs, labelled_frames):
 
 
 def test_refused_potential_has_its_own_exit_code_and_is_kept(jobs, labelled_frames):
-    parameters = {**TINY, "acceptance": {"float64_forces": 1e-30}}
+    parameters = {**TINY, "acceptance": {"tolerance": 1e-30}}
     node = jobs.run("train.hdnnp", batches={"batch_000": labelled_frames}, parameters=parameters)
     assert node.exit_status == 440
     assert "potential" not in node.outputs
