@@ -19,6 +19,7 @@ from bloomery.engines.contract import Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.labellers.contract import Labeller, LedgerEntry, Record, no_record
 from bloomery.plugins import Settings
+from bloomery.quantities import Seconds
 from bloomery.reference import reference_values
 
 
@@ -27,7 +28,7 @@ class CalculatorLabellerSettings(Settings):
 
     calculator: CalculatorSpec
     """The ASE calculator: its name, or its name and arguments."""
-    frame_timeout_s: float | None = Field(default=None, gt=0)
+    frame_timeout_s: Seconds | None = Field(default=None, gt=0)
     """Give a frame up after so many seconds; by default never."""
 
 

@@ -18,6 +18,7 @@ from bloomery.engines.contract import Progress
 from bloomery.errors import InputError
 from bloomery.geometry import DistanceLimits, insane, strain_tensor, strained
 from bloomery.plugins import Settings
+from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
 from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.forces import Driver, Evaluation
 from bloomery.samplers.langevin import Langevin
@@ -25,7 +26,7 @@ from bloomery.samplers.origin import identities, require_frames, with_origin
 from bloomery.samplers.watch import Brake, Watch
 from bloomery.seeds import derive_seed
 
-Positive = Annotated[float, Field(gt=0)]
+Temperature = Annotated[Kelvin, Field(gt=0)]
 Repeat = Annotated[int, Field(ge=1)]
 Small = Annotated[float, Field(gt=-0.5, lt=0.5)]
 Strain = Small | tuple[Small, Small, Small, Small, Small, Small]
@@ -38,13 +39,13 @@ LONGEST_STEP = 1.1
 class DynamicsSettings(Settings):
     """Settings of molecular dynamics in the canonical ensemble."""
 
-    temperatures: list[Positive] = Field(default=[300.0], min_length=1)
+    temperatures: list[Temperature] = Field(default=[300.0], min_length=1)
     """Target temperatures in K; every starting structure runs at each."""
     steps: int = Field(default=1000, ge=1)
     """Time steps of each trajectory."""
     interval: int = Field(default=10, ge=1)
     """Steps between frames that are kept."""
-    timestep_fs: float = Field(default=1.0, gt=0)
+    timestep_fs: Femtoseconds = Field(default=1.0, gt=0)
     """Time step in fs."""
     friction: float = Field(default=0.02, gt=0)
     """Friction of the thermostat in 1/fs."""
@@ -58,7 +59,7 @@ class DynamicsSettings(Settings):
     """Strains of the starting cell; every one is run. A number is isotropic; six are xx, yy, zz, yz, xz, xy."""
     max_frames: int | None = Field(default=None, ge=1)
     """Keep at most so many frames, thinned evenly; the last frames of stopped trajectories come first."""
-    min_distance: float = Field(default=0.0, ge=0)
+    min_distance: Angstrom = Field(default=0.0, ge=0)
     """A trajectory stops when two atoms are closer than this, in Å."""
     min_relative_distance: float = Field(default=0.5, ge=0, le=1)
     """A trajectory stops when two atoms are closer than this multiple of the sum of their covalent radii."""

@@ -7,6 +7,7 @@ from pydantic import Field
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
+from bloomery.quantities import ForceInEV
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.dynamics import DynamicsSettings, run_all, trajectories
 from bloomery.samplers.forces import CommitteeDriver
@@ -16,8 +17,8 @@ from bloomery.samplers.watch import Brake
 class MolecularDynamicsSettings(DynamicsSettings):
     """Settings of the sampler `md`."""
 
-    max_disagreement: float | None = Field(default=None, gt=0)
-    """A trajectory stops when the disagreement of any atom stays above this, in eV/Å."""
+    max_disagreement: ForceInEV | None = Field(default=1.0, gt=0)
+    """A trajectory stops when the disagreement of any atom stays above this, in eV/Å; ``null``: never."""
     max_relative_disagreement: float | None = Field(default=None, gt=0)
     """The same, as a multiple of the potential's force error on the probe; of two limits the lower counts."""
     patience: int = Field(default=5, ge=1)
@@ -32,7 +33,7 @@ class MolecularDynamicsSettings(DynamicsSettings):
             elif not limits:
                 raise InputError(
                     "md.max_relative_disagreement: the potential's force error on the probe is not known, so there is "
-                    "nothing to be relative to; give max_disagreement in eV/Å as well."
+                    "nothing to be relative to; give max_disagreement in eV/Å."
                 )
         return Brake(min(limits), self.patience) if limits else None
 

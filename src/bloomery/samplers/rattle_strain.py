@@ -14,6 +14,7 @@ from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.geometry import DistanceLimits, insane, strained
 from bloomery.plugins import Settings
+from bloomery.quantities import Angstrom
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import identities, require_frames, with_origin
 from bloomery.seeds import derive_seed
@@ -30,14 +31,14 @@ class RattleStrainSettings(Settings):
 
     frames: int = Field(default=20, ge=1)
     """How many frames to make of each starting structure."""
-    rattle: float | tuple[float, float] = 0.1
+    rattle: Angstrom | tuple[Angstrom, Angstrom] = 0.1
     """Standard deviation of every Cartesian displacement in Å; of a range, each frame draws its own."""
     strain: float | tuple[float, float] = 0.03
     """Largest component of the symmetric strain tensor; a range is that of the normal components, with shears up to
     half its width."""
     supercell: Repeats = (1, 1, 1)
     """Repeats of the starting cell along its vectors."""
-    min_distance: float = Field(default=0.0, ge=0)
+    min_distance: Angstrom = Field(default=0.0, ge=0)
     """No two atoms may be closer than this, in Å."""
     min_relative_distance: float = Field(default=0.6, ge=0, le=1)
     """No two atoms may be closer than this multiple of the sum of their covalent radii."""

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.plugins import Settings
+from bloomery.quantities import ForceInEV
 from bloomery.selectors.contract import Picks, Pool, Selector
 from bloomery.selectors.ranking import ranked, require_finite
 
@@ -20,9 +21,9 @@ from bloomery.selectors.ranking import ranked, require_finite
 class DisagreementSettings(Settings):
     """Settings of the selector `disagreement`."""
 
-    lower: float | None = Field(default=None, ge=0)
+    lower: ForceInEV | None = Field(default=None, ge=0)
     """Keep frames with a disagreement of at least this, in eV/Å."""
-    upper: float | None = Field(default=None, gt=0)
+    upper: ForceInEV | None = Field(default=None, gt=0)
     """Keep frames with a disagreement of at most this, in eV/Å."""
     relative_lower: float | None = Field(default=None, ge=0)
     """Lower bound as a multiple of the potential's force error on the probe; of two the higher counts."""

@@ -11,13 +11,14 @@ from pydantic import Field
 from bloomery.configurations import Configurations
 from bloomery.geometry import DistanceLimits, insane
 from bloomery.plugins import Settings
+from bloomery.quantities import Angstrom, ForceInEV
 from bloomery.selectors.contract import Picks, Pool, Selector
 
 
 class SanitySettings(Settings):
     """Settings of the selector `sanity`."""
 
-    min_distance: float = Field(default=0.0, ge=0)
+    min_distance: Angstrom = Field(default=0.0, ge=0)
     """No two atoms may be closer than this, in Å."""
     min_relative_distance: float = Field(default=0.6, ge=0, le=1)
     """No two atoms may be closer than this multiple of the sum of their covalent radii."""
@@ -25,7 +26,7 @@ class SanitySettings(Settings):
     """In Å^3, of fully periodic frames."""
     max_volume_per_atom: float | None = Field(default=None, gt=0)
     """In Å^3, of fully periodic frames."""
-    max_force: float | None = Field(default=None, gt=0)
+    max_force: ForceInEV | None = Field(default=None, gt=0)
     """Largest force on an atom in eV/Å, of frames that have forces."""
 
 

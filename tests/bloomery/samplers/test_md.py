@@ -119,6 +119,7 @@ def test_disagreement_stops_a_trajectory_only_after_patience(primitive: Configur
 
 def test_a_limit_relative_to_the_scale(primitive: Configurations) -> None:
     settings: dict[str, Any] = {"steps": 6, "interval": 3, "max_relative_disagreement": 3, "patience": 1}
+    settings["max_disagreement"] = None
     for scale, stopped in ((0.2, 1), (0.3, 0)):
         _, report = MolecularDynamics.make(**settings).sample(
             primitive, potential=Scripted(at=2, what="disagree"), scale=scale
@@ -126,7 +127,7 @@ def test_a_limit_relative_to_the_scale(primitive: Configurations) -> None:
         assert report.numbers["stopped"] == stopped
     with pytest.raises(InputError, match=r"max_relative_disagreement.*not known"):
         MolecularDynamics.make(**settings).sample(primitive, potential=Scripted(at=2, what="disagree"))
-    brake = MolecularDynamics.make(max_disagreement=0.4, **settings).settings.brake(0.1)
+    brake = MolecularDynamics.make(**(settings | {"max_disagreement": 0.4})).settings.brake(0.1)
     assert brake is not None
     assert brake.limit == pytest.approx(0.3)
 
@@ -284,6 +285,17 @@ def test_md_without_a_potential_is_refused(silicon: Configurations, committee: T
     copper = Configurations.from_atoms([bulk("Cu")])
     with pytest.raises(InputError, match="frame 0 holds Cu"):
         MolecularDynamics.make().sample(copper, potential=committee)
+
+
+def test_units_may_be_given() -> None:
+    settings = MolecularDynamics.make(temperatures=["300 K", 600], timestep_fs="0.001 ps", max_disagreement="300 meV/Å")
+    assert settings.settings.temperatures == [300.0, 600.0]
+    assert settings.settings.timestep_fs == 1.0
+    assert settings.settings.max_disagreement == 0.3
+    with pytest.raises(InputError, match=r"temperatures.0: should be a temperature in K .*'Å' measures a length"):
+        MolecularDynamics.make(temperatures=["300 Å"])
+    with pytest.raises(InputError, match="greater than 0"):
+        MolecularDynamics.make(temperatures=["-3 K"])
 
 
 def test_settings_that_keep_no_frame_are_refused() -> None:
