@@ -11,8 +11,6 @@ from ase.geometry import complete_cell
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
-
 DEGENERATE = 1e-3
 """A periodic cell whose volume is less than this share of the product of its edges is degenerate."""
 
@@ -88,18 +86,21 @@ def degenerate_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> bool:
     return bool(np.sqrt(max(0.0, np.linalg.det(unit @ unit.T))) < DEGENERATE)
 
 
-def insane(configurations: Configurations, frame: int, limits: DistanceLimits) -> str:
-    """Say what is physically absurd about one frame; empty if nothing is."""
-    if not configurations.counts[frame]:
+def insane(
+    numbers: NDArray[np.int64],
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    pbc: NDArray[np.bool_],
+    limits: DistanceLimits,
+) -> str:
+    """Say what is physically absurd about a frame; empty if nothing is."""
+    if not len(numbers):
         return "it holds no atom"
-    offset = configurations.offsets[frame]
-    atoms = slice(offset, offset + configurations.counts[frame])
-    cell, pbc = configurations.cells[frame], configurations.pbc[frame]
-    if not (np.isfinite(configurations.positions[atoms]).all() and np.isfinite(cell).all()):
+    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
         return "a position or the cell is not finite"
     if degenerate_cell(cell, pbc):
         return "its cell is degenerate"
-    return limits.broken_by(configurations.numbers[atoms], configurations.positions[atoms], cell, pbc)
+    return limits.broken_by(numbers, positions, cell, pbc)
 
 
 def strain_tensor(strain: float | tuple[float, ...]) -> NDArray[np.float64]:

@@ -160,7 +160,7 @@ def trajectories(start: Configurations, settings: DynamicsSettings, seed: int, s
     bare = start.without_labels().to_atoms()
     prepared = []
     for index, (atoms, identity) in enumerate(zip(bare, identities(start), strict=True)):
-        reason = insane(start, index, settings.limits)
+        reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, settings.limits)
         if reason:
             raise InputError(f"{sampler}: starting structure {index} cannot be used: {reason}.")
         _check_timestep(atoms, settings.timestep_fs, sampler)

@@ -91,7 +91,7 @@ class RattleStrain(Sampler):
         for index, (atoms, identity) in enumerate(
             zip(start.without_labels().to_atoms(), identities(start), strict=True)
         ):
-            reason = insane(start, index, limits)
+            reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, limits)
             if reason:
                 raise InputError(f"{self.name}: starting structure {index} cannot be used: {reason}.")
             made = 0

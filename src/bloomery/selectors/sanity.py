@@ -40,11 +40,12 @@ class Sanity(Selector):
     def select(self, pool: Pool, *, seed: int = 0) -> Picks:  # noqa: ARG002
         """Pick every sane frame, in the order of the pool; all score the same."""
         limits = DistanceLimits(self.settings.min_distance, self.settings.min_relative_distance)
+        offsets = pool.configurations.offsets
         largest = _largest_forces(pool.configurations)
         reasons: Counter[str] = Counter()
         kept = []
         for frame in range(len(pool)):
-            reason = self._reason(pool.configurations, frame, limits, largest)
+            reason = self._reason(pool.configurations, frame, offsets, limits, largest)
             if reason:
                 reasons[reason] += 1
             else:
@@ -56,11 +57,23 @@ class Sanity(Selector):
         return n_pool
 
     def _reason(
-        self, configurations: Configurations, frame: int, limits: DistanceLimits, largest: NDArray[np.float64]
+        self,
+        configurations: Configurations,
+        frame: int,
+        offsets: NDArray[np.int64],
+        limits: DistanceLimits,
+        largest: NDArray[np.float64],
     ) -> str:
         """Short text to count, of the first thing that is wrong."""
         settings = self.settings
-        reason = insane(configurations, frame, limits)
+        atoms = slice(offsets[frame], offsets[frame + 1])
+        reason = insane(
+            configurations.numbers[atoms],
+            configurations.positions[atoms],
+            configurations.cells[frame],
+            configurations.pbc[frame],
+            limits,
+        )
         if reason:
             return "atoms too close" if reason.startswith("atoms") else reason
         if configurations.pbc[frame].all():
