@@ -195,12 +195,20 @@ class PwPackCalculation(CalcJob):
             help="The frames that have labels now, with `label_uuid` and `label_folder`; parents are `configurations`.",
         )
         spec.output("ledger", valid_type=orm.Dict, help="What happened to every frame of this job.")
-        spec.exit_code(300, "ERROR_NOTHING_RETRIEVED", message="The job left nothing to read: look at the scheduler's "
-                       "output, and at the prepend text of computer and code.")  # fmt: skip
-        spec.exit_code(400, "ERROR_FRAMES_FAILED", message="{failed} of {total} frames have no label; the ledger says "
-                       "why.")  # fmt: skip
-        spec.exit_code(420, "ERROR_INTERRUPTED", message="The job was ended before {left} of {total} frames were done; "
-                       "send them again.")  # fmt: skip
+        spec.exit_code(
+            300,
+            "ERROR_NEVER_RAN",
+            message="The job ended before its first frame: look at the scheduler's output, and at the prepend text of "
+            "computer and code.",
+        )
+        spec.exit_code(
+            400, "ERROR_FRAMES_FAILED", message="{failed} of {total} frames have no label; the ledger says why."
+        )
+        spec.exit_code(
+            420,
+            "ERROR_INTERRUPTED",
+            message="The job was ended before {left} of {total} frames were done; send them again.",
+        )
 
     @classmethod
     def validate_inputs(cls, value: dict[str, Any], namespace: PortNamespace) -> str | None:

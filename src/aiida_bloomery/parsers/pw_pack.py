@@ -117,7 +117,7 @@ class PwPackParser(Parser):
         self.out("ledger", orm.Dict({"entries": entries, "versions": {"pw.x": ", ".join(versions)}}))
         if labels:
             self.out("labelled", self._labelled(source, labels, versions))
-        return self._conclude([entry["outcome"] for entry in entries], is_empty=not names)
+        return self._conclude([entry["outcome"] for entry in entries], never_ran=LOG_FILE not in names)
 
     def _read(self, index: int, log: FrameLog | None, n_atoms: int) -> tuple[str, FrameLabels | FrameFailure | None]:
         """Outcome of one frame, and its labels or the reason why it has none."""
@@ -167,11 +167,11 @@ class PwPackParser(Parser):
         node.base.attributes.set(VERSION_ATTRIBUTE, f"pw.x {', '.join(versions)}")
         return node
 
-    def _conclude(self, outcomes: list[str], *, is_empty: bool) -> ExitCode | None:
+    def _conclude(self, outcomes: list[str], *, never_ran: bool) -> ExitCode | None:
         left = sum(outcome in {"not_started", "interrupted"} for outcome in outcomes)
         failed = outcomes.count("failed")
-        if is_empty and left == len(outcomes):
-            return self.exit_codes.ERROR_NOTHING_RETRIEVED
+        if never_ran:
+            return self.exit_codes.ERROR_NEVER_RAN
         if left:
             return self.exit_codes.ERROR_INTERRUPTED.format(left=left, total=len(outcomes))
         if failed:
