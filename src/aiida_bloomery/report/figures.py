@@ -65,72 +65,76 @@ class Series:
 
 
 def errors_by_iteration(
-    iterations: Sequence[Mapping[str, Any]], quantity: str, name: str, target: float | None = None
+    iterations: Sequence[Mapping[str, Any]], quantity: tuple[str, str], name: str, target: float | None = None
 ) -> Figure | None:
-    """RMSE of ``quantity`` by iteration with its bootstrap intervals; ``None`` if there is no such error."""
+    """An error by iteration with its bootstrap intervals; ``None`` if there is no such error.
+
+    Parameters
+    ----------
+    quantity
+        Where it stands in a summary, such as ``("forces", "rmse")``.
+    name
+        What the axis calls it.
+    target
+        In the unit of the error; shares are drawn in percent.
+    """
     series = [
         Series(label, points, colour, marker, line=not path[1:])
         for label, path, colour, marker in _MEASURED
-        if (points := _points(iterations, path, quantity))
+        if (points := _points(iterations, (*path, *quantity)))
     ]
     if not series:
         return None
     unit = _unit(iterations, quantity)
-    with canvas(f"errors-{quantity}") as figure:
+    factor, unit = (100.0, "%") if unit == "1" else (1.0, unit)
+    with canvas(f"errors-{'-'.join(quantity)}") as figure:
         axes = figure.add_subplot()
-        for shift, part in zip(np.linspace(-0.08, 0.08, len(series)), series, strict=True):
+        places = sorted({point[0] for part in series for point in part.points})
+        width = 0.03 * max(len(places), 3)
+        for shift, part in zip(np.linspace(-width, width, len(series)) if series[1:] else [0.0], series, strict=True):
             x, y, lower, upper = (np.array(column, dtype=float) for column in zip(*part.points, strict=True))
+            bars = factor * np.maximum([y - lower, upper - y], 0)
             axes.errorbar(
-                x + shift, y, yerr=[np.maximum(y - lower, 0), np.maximum(upper - y, 0)], color=part.colour,
-                marker=part.marker, markersize=5, linestyle="-" if part.line else "none", linewidth=1.4, elinewidth=1.2,
-                capsize=2.5, label=part.label,
+                x + shift, factor * y, yerr=bars, color=part.colour, marker=part.marker, markersize=5,
+                linestyle="-" if part.line else "none", linewidth=1.4, elinewidth=1.2, capsize=2.5, label=part.label,
             )  # fmt: skip
-        values = np.array([point[1:] for part in series for point in part.points])
-        _scale(axes, values, target)
-        if target is not None:
-            axes.axhline(
-                target, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), label=f"target, {digits(target)} {unit}"
-            )
+        values = factor * np.array([point[1:] for part in series for point in part.points])
+        _draw_target(axes, values, None if target is None else factor * target, unit)
         axes.set_xlabel("iteration (0: bootstrap)")
-        axes.set_ylabel(f"{name} RMSE ({unit})")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.margins(x=0.12)
+        axes.set_ylabel(f"{name} ({unit})")
+        axes.set_xticks(places[:: 1 + len(places) // 12])
+        axes.set_xlim(places[0] - 0.5, places[-1] + 0.5)
         grid(axes)
         figure.legend(loc="outside upper left", ncols=1, handlelength=1.6)
-        drawn = svg(figure, f"{name} RMSE by iteration, with bootstrap intervals")
-    return Figure(f"{name.capitalize()} error by iteration", drawn, "Bars: 95 % intervals of a bootstrap over blocks.")
+        drawn = svg(figure, f"{name} by iteration, with bootstrap intervals")
+    title = f"{name[:1].upper()}{name[1:]} by iteration"
+    return Figure(title, drawn, "Bars: 95 % intervals of a bootstrap over blocks.")
 
 
-def _points(
-    iterations: Sequence[Mapping[str, Any]], path: tuple[str, ...], quantity: str
-) -> list[tuple[int, float, float, float]]:
+def _points(iterations: Sequence[Mapping[str, Any]], path: tuple[str, ...]) -> list[tuple[int, float, float, float]]:
     found = []
-    for index, iteration in enumerate(iterations):
-        number = find(iteration, *path, quantity, "rmse")
+    for iteration in iterations:
+        number = find(iteration, *path)
         if number is not None:
             value = float(number["value"])
-            found.append(
-                (
-                    int(iteration.get("iteration", index)),
-                    value,
-                    float(number.get("lower", value)),
-                    float(number.get("upper", value)),
-                )
-            )
+            bounds = (float(number.get(bound, value)) for bound in ("lower", "upper"))
+            found.append((int(iteration["iteration"]), value, *bounds))
     return found
 
 
-def _unit(iterations: Sequence[Mapping[str, Any]], quantity: str) -> str:
+def _unit(iterations: Sequence[Mapping[str, Any]], quantity: tuple[str, str]) -> str:
     for iteration in iterations:
         for _, path, _, _ in _MEASURED:
-            number = find(iteration, *path, quantity, "rmse")
+            number = find(iteration, *path, *quantity)
             if number is not None:
                 return str(number.get("unit", ""))
     return ""
 
 
-def _scale(axes: Axes, values: NDArray[np.float64], target: float | None) -> None:
-    """From zero where the values fit together, logarithmic where they do not."""
+def _draw_target(axes: Axes, values: NDArray[np.float64], target: float | None, unit: str) -> None:
+    """Draw the target, and scale: from zero where all fits together, logarithmic where it does not."""
+    if target is not None:
+        axes.axhline(target, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), label=f"target, {digits(target)} {unit}")
     low = min(values[values > 0].min(initial=np.inf), target or np.inf)
     if np.isfinite(low) and values.max() > 12 * low:
         axes.set_yscale("log")
@@ -151,22 +155,25 @@ def parity(arrays: Arrays, quantity: str, name: str, unit: str) -> Figure | None
     if quantity == "energy":  # only differences mean something
         shift = float(reference.mean())
     x, y = reference - shift, predicted - shift
-    rmse = float(np.sqrt(((y - x) ** 2).mean()))
+    # Errors of good potentials are thousandths of what they are errors of.
+    factor, small = (1000.0, f"m{unit}") if unit.startswith("eV") else (1.0, unit)
+    difference = factor * (y - x)
+    rmse = float(np.sqrt((difference**2).mean()))
     with canvas(f"parity-{quantity}", height=4.9) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1.2])
         ends = _ends(np.concatenate([x, y]))
         upper.plot(ends, ends, color=INK, linewidth=0.8)
         lower.axhline(0, color=INK, linewidth=0.8)
         _cloud(upper, x, y)
-        _cloud(lower, x, y - x)
+        _cloud(lower, x, difference)
         upper.set_xlim(*ends)
         upper.set_ylim(*ends)
         upper.set_ylabel(f"predicted ({unit})")
-        lower.set_ylabel(f"difference\n({unit})")
+        lower.set_ylabel(f"difference\n({small})")
         lower.set_xlabel(f"reference ({unit})")
         for axes in (upper, lower):
             grid(axes, "both")
-        upper.text(0.04, 0.95, f"RMSE {digits(rmse)} {unit}\n{x.size} values", transform=upper.transAxes, va="top")
+        upper.text(0.04, 0.95, f"RMSE {digits(rmse)} {small}\n{x.size} values", transform=upper.transAxes, va="top")
         drawn = svg(figure, f"Predicted against reference {name} on the probe")
     about = f" Both less the mean reference, {digits(shift, 6)} {unit}." if shift else ""
     return Figure(
@@ -224,8 +231,7 @@ def disagreement(arrays: Arrays, spearman: float | None = None) -> Figure | None
 def labels_by_role(iterations: Sequence[Mapping[str, Any]]) -> Figure | None:
     """Labelled frames of each iteration, by role."""
     rows = {
-        int(iteration.get("iteration", index)): (iteration.get("labels") or {}).get("by_role") or {}
-        for index, iteration in enumerate(iterations)
+        int(iteration["iteration"]): (iteration.get("labels") or {}).get("by_role") or {} for iteration in iterations
     }
     if not any(rows.values()):
         return None

@@ -17,7 +17,7 @@ from aiida_bloomery.report import figures
 from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.figures import Figure
 from aiida_bloomery.report.formatting import MISSING, count, digits, duration, find, interval, plain, with_unit
-from aiida_bloomery.report.words import verdict, what_was_done
+from aiida_bloomery.report.words import NAMES, TARGETS, verdict, what_was_done
 
 LONGEST_LEDGER = 200
 """So many failures are shown; the command line lists them all."""
@@ -131,11 +131,8 @@ def _integer(value: Any) -> str:
 
 def _error_figures(facts: CampaignFacts) -> list[Figure | None]:
     targets = facts.inputs.get("stop", {}).get("targets") or {}
-    return [
-        figures.errors_by_iteration(facts.iterations, "forces", "force", targets.get("forces")),
-        figures.errors_by_iteration(facts.iterations, "energy", "energy", targets.get("energy")),
-        figures.errors_by_iteration(facts.iterations, "stress", "stress", targets.get("stress")),
-    ]
+    shown = [key for key in TARGETS if key != "relative_forces" or targets.get(key) is not None]
+    return [figures.errors_by_iteration(facts.iterations, TARGETS[key], NAMES[key], targets.get(key)) for key in shown]
 
 
 def _parity_figures(facts: CampaignFacts) -> list[Figure | None]:

@@ -10,11 +10,12 @@ from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.formatting import count, find, interval, percent, with_unit
 
 TARGETS = {
-    "energy": ("energy", "rmse"),
     "forces": ("forces", "rmse"),
     "relative_forces": ("forces", "relative_rmse"),
+    "energy": ("energy", "rmse"),
     "stress": ("stress", "rmse"),
 }
+"""Target to the place of its error in a summary, in the order of the page."""
 UNITS = {"energy": "meV/atom", "forces": "meV/Å", "relative_forces": "1", "stress": "GPa"}
 NAMES = {
     "energy": "energy RMSE",
@@ -90,7 +91,9 @@ def _quality(facts: CampaignFacts) -> list[str]:
     frames = int(summary.get("n_frames", 0))
     probe = f"{count(frames, 'frame')} drawn at random from the pools and never trained on"
     met = [] if facts.decision.get("success") else _targets(facts)
-    return [f"On the probe ({probe}) {'; '.join(parts)}.", f"Targets: {'; '.join(met)}." if met else ""]
+    needed = facts.inputs.get("stop", {}).get("min_probe_frames", 10)
+    wait = f" They count once the probe holds {needed} frames." if frames < needed else ""
+    return [f"On the probe ({probe}) {'; '.join(parts)}.", f"Targets: {'; '.join(met)}.{wait}" if met else ""]
 
 
 def _bounded(number: Mapping[str, Any]) -> str:

@@ -147,3 +147,9 @@ def test_many_force_components_stay_a_small_page(example: SimpleNamespace) -> No
 def test_lacking_arrays_cost_a_figure_and_not_the_page(lacking: str, example: SimpleNamespace) -> None:
     some = {key: value for key, value in example.arrays().items() if key != lacking}
     assert render(example.campaign(validation=some)).count("<svg") == 7
+
+
+def test_a_relative_target_has_a_figure_of_its_own_in_percent(example: SimpleNamespace) -> None:
+    html = render(example.campaign(inputs={"stop": {"targets": {"relative_forces": 0.1}}}))
+    assert html.count("<svg") == 9
+    assert "target, 10.0 %" in html

@@ -28,6 +28,12 @@ def test_a_target_is_held_against_the_upper_bound(example: SimpleNamespace) -> N
     assert "force RMSE is not below 60.0 meV/Å" in text  # 58 is, 63.8 is not
 
 
+def test_targets_wait_for_the_probe(example: SimpleNamespace) -> None:
+    validation = example.errors(48.0, n_frames=4)
+    text = " ".join(verdict(example.campaign(history={"final": {"validation": validation}})).sentences)
+    assert "is below 60.0 meV/Å. They count once the probe holds 10 frames." in text
+
+
 def test_a_spent_budget_is_an_end_and_not_a_success(example: SimpleNamespace) -> None:
     history = {
         "iterations": [example.iteration(0, 90.0)],
