@@ -23,7 +23,6 @@ from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.teachers import teacher_for
 
-
 TINY_ENGINE = {"hdnnp": {"members": 2, "steps": 20, "hidden": [4], "dtype": "float64"}}
 
 
@@ -200,6 +199,12 @@ def chain(jobs: Jobs, frames: ConfigurationsData) -> Chain:
     campaign = campaign_of(called)
     found = (sample, select, label, train, sample_1, describe_1, select_1, label_1, train_1, observe_1, campaign)
     return Chain(*found)
+
+
+@pytest.fixture(scope="session")
+def make_campaign(profile: Any) -> Callable[..., orm.WorkChainNode]:
+    """Make a campaign of nodes: ``make_campaign({"bootstrap_label": {"labelled": node}}, **outputs)``."""
+    return campaign_of
 
 
 def campaign_of(called: dict[str, dict[str, orm.Data]], **outputs: orm.Data) -> orm.WorkChainNode:
