@@ -117,8 +117,8 @@ def _points(iterations: Sequence[Mapping[str, Any]], path: tuple[str, ...]) -> l
         number = find(iteration, *path)
         if number is not None:
             value = float(number["value"])
-            bounds = (float(number.get(bound, value)) for bound in ("lower", "upper"))
-            found.append((int(iteration["iteration"]), value, *bounds))
+            lower, upper = (float(number.get(bound, value)) for bound in ("lower", "upper"))
+            found.append((int(iteration["iteration"]), value, lower, upper))
     return found
 
 
