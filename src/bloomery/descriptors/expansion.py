@@ -83,7 +83,9 @@ class Expansion:
         self.table = harmonic_table(settings.max_degree).to(self.device, self.dtype)
         self.orders = self.table.exponents.sum(dim=0).to(self.dtype)
         self.first, self.second = torch.triu_indices(self.channels, self.channels, device=self.device)
-        self.weights = torch.where(self.first == self.second, 1.0, 2.0**0.5).to(self.dtype)[:, None]
+        weights = torch.full((len(self.first), 1), 2.0**0.5, device=self.device, dtype=self.dtype)
+        weights[self.first == self.second] = 1.0
+        self.weights = weights
         # Sums over m as a matrix product, ``(H, L + 1)``.
         degree_of = torch.repeat_interleave(torch.arange(self.degrees), 2 * torch.arange(self.degrees) + 1)
         self.sum_orders = torch.eye(self.degrees)[degree_of].to(device=self.device, dtype=self.dtype)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.descriptors.contract import Descriptor, Features
@@ -43,6 +43,12 @@ class PowerSpectrumSettings(Settings):
     """Centre of the first Gaussian in Å: about the shortest bond that matters."""
     max_degree: int = Field(default=4, ge=0, le=8)
     """Largest angular momentum ``l``."""
+
+    @model_validator(mode="after")
+    def _inner_is_inside(self) -> Self:
+        if self.inner >= self.cutoff:
+            raise ValueError(f"inner must be below the cutoff of {self.cutoff} Å; lower inner, got {self.inner}")
+        return self
 
 
 class PowerSpectrum(Descriptor):

@@ -13,7 +13,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.configurations import LABELS, Configurations
 from bloomery.errors import InputError
 from bloomery.plugins import Plugin, load_plugin
 from bloomery.prediction import Prediction
@@ -186,6 +186,17 @@ def load_potential(folder: str | Path, device: str = "auto") -> Potential:
         raise InputError(f"{file}: does not say which engine wrote it ({error}).") from error
     potential: Potential = load_plugin("engines", engine).load(folder, device)
     return potential
+
+
+def bad_label(configurations: Configurations) -> tuple[int, str] | None:
+    """Return the first frame with a label that is not finite, and which label; ``None`` if all are."""
+    for name, values in configurations.labels.items():
+        frames = configurations.frame_of_atom if LABELS[name].per == "atom" else np.arange(len(configurations))
+        odd = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        wrong = frames[odd & configurations.masks[name][frames]]
+        if len(wrong):
+            return int(wrong[0]), name
+    return None
 
 
 def reference_energies(configurations: Configurations, reference: dict[str, float]) -> NDArray[np.float64]:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from bloomery.acceptance import AcceptanceReport, AcceptanceSettings, check_potential
-from bloomery.configurations import LABELS, Configurations
+from bloomery.configurations import Configurations
 from bloomery.energy_reference import check_energy_reference, fit_energy_reference
-from bloomery.engines.contract import Engine, Progress, TrainingData, TrainingHistory, load_potential
+from bloomery.engines.contract import Engine, Progress, TrainingData, TrainingHistory, bad_label, load_potential
 from bloomery.errors import InputError
 from bloomery.jobs.base import Job, write_json
 from bloomery.plugins import PluginSpec
@@ -90,31 +90,22 @@ def read_roles(folder: Path, batches: list[str]) -> Roles:
     parts: dict[str, list[Configurations]] = {"train": [], "early_stopping": []}
     for name in batches:
         batch = Configurations.load(folder / name) if name.endswith(".npz") else Configurations.read(folder / name)
-        _check_labels(batch, name)
+        wrong = bad_label(batch)
+        if wrong is not None:
+            raise InputError(
+                f"{name}: frame {wrong[0]} has a label {wrong[1]} that is not finite; remove the label or the frame."
+            )
         roles = np.asarray(batch.info.get("role", np.full(len(batch), "train")))
         roles = np.where(roles == "", "train", roles)
         for role, found in parts.items():
             found.append(batch[roles == role])
     train, early = (Configurations.concatenate(found) for found in parts.values())
-    labelled = np.zeros(len(train), dtype=bool)
-    for mask in train.masks.values():
-        labelled |= mask
+    labelled = np.any([np.zeros(len(train), dtype=bool), *train.masks.values()], axis=0)
     if not labelled.any():
         raise InputError(
             f"batches: no frame of the role train in {', '.join(batches)} has a label; label frames before training."
         )
     return Roles(train[labelled], early)
-
-
-def _check_labels(batch: Configurations, name: str) -> None:
-    for label, values in batch.labels.items():
-        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-        frames = batch.frame_of_atom if LABELS[label].per == "atom" else np.arange(len(batch))
-        wrong = frames[~finite & batch.masks[label][frames]]
-        if len(wrong):
-            raise InputError(
-                f"{name}: frame {wrong[0]} has a label {label} that is not finite; remove the label or the frame."
-            )
 
 
 def _write_history(folder: Path, history: TrainingHistory, report: AcceptanceReport) -> None:

@@ -16,7 +16,14 @@ from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.descriptors.contract import Descriptor
 from bloomery.devices import choose_device
 from bloomery.energy_reference import check_energy_reference, fit_energy_reference
-from bloomery.engines.contract import Potential, Progress, TrainingData, TrainingHistory, reference_energies
+from bloomery.engines.contract import (
+    Potential,
+    Progress,
+    TrainingData,
+    TrainingHistory,
+    bad_label,
+    reference_energies,
+)
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Parameters, Scaling, initial_parameters
@@ -130,21 +137,13 @@ def _usable(data: TrainingData) -> tuple[Configurations, Configurations, list[st
     """Frames with atoms and a label; early-stopping frames with known elements only."""
     parts = []
     for role, frames in (("train", data.train), ("early_stopping", data.early_stopping)):
-        labelled = np.zeros(len(frames), dtype=bool)
-        for name in frames.labels:
-            values, mask = frames.label(name)
-            finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-            if len(values) != len(frames):
-                bad = np.zeros(len(frames), dtype=bool)
-                np.logical_or.at(bad, frames.frame_of_atom, ~finite)
-                finite = ~bad
-            wrong = np.flatnonzero(mask & ~finite)
-            if len(wrong):
-                raise InputError(
-                    f"frame {wrong[0]} of the role {role} has a label {name} that is not finite; remove the label or "
-                    "the frame."
-                )
-            labelled |= mask
+        wrong = bad_label(frames)
+        if wrong is not None:
+            raise InputError(
+                f"frame {wrong[0]} of the role {role} has a label {wrong[1]} that is not finite; remove the label or "
+                "the frame."
+            )
+        labelled = np.any([np.zeros(len(frames), dtype=bool), *frames.masks.values()], axis=0)
         parts.append(frames[labelled & (frames.counts > 0)])
     train, early = parts
     if not len(train):

@@ -1,0 +1,173 @@
+"""What every engine, and every potential that it fits, must do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bloomery.acceptance import check_potential
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Engine, Potential, TrainingData, TrainingHistory, load_potential
+from bloomery.errors import InputError
+from bloomery.prediction import Prediction
+
+
+class _KilledError(Exception):
+    """Stands in for a kill in the middle of a training."""
+
+
+def check_engine(engine: Engine, data: TrainingData, folder: Path) -> Potential:
+    """Check training, resuming, warm starts, files, physics and refusals; return the potential.
+
+    Parameters
+    ----------
+    engine
+        With settings that make a training take seconds.
+    data
+        Frames of the role train with energies and forces, some of the role early_stopping.
+    folder
+        For the potentials' files.
+    """
+    potential, history = engine.train(data, seed=1, device="cpu")
+    check_history(history)
+    check_reproducible(engine, data, potential, folder)
+    check_potential_contract(engine, potential, data.train)
+    check_files(engine, potential, data.train, folder / "saved")
+    check_training_data(engine, data)
+    warm, _ = engine.train(data, seed=2, device="cpu", start_from=potential)
+    assert np.isfinite(warm.predict(data.train).forces).all()
+    report = check_potential(potential, data.train)
+    assert report.passed, report.to_dict()
+    return potential
+
+
+def check_history(history: TrainingHistory) -> None:
+    """A history has columns of one length, of finite numbers, and a summary."""
+    lengths = {len(values) for values in history.columns.values()}
+    assert len(lengths) == 1, "columns of a history have one length"
+    assert np.isfinite([list(values) for values in history.columns.values()]).all()
+    assert history.summary
+
+
+def check_reproducible(engine: Engine, data: TrainingData, potential: Potential, folder: Path) -> None:
+    """The same seed gives the same potential, through a kill as well; another seed gives another one."""
+    expected = potential.predict(data.train)
+    again, _ = engine.train(data, seed=1, device="cpu")
+    assert_same(again.predict(data.train), expected)
+
+    def kill(stage: str, step: int, total: int, numbers: dict[str, float]) -> None:  # noqa: ARG001
+        if stage == "train" and step >= total / 2:
+            raise _KilledError
+
+    try:
+        engine.train(data, seed=1, device="cpu", progress=kill, folder=folder / "killed")
+    except _KilledError:
+        pass
+    else:
+        raise AssertionError("a training reports its progress")
+    resumed, _ = engine.train(data, seed=1, device="cpu", folder=folder / "killed")
+    assert_same(resumed.predict(data.train), expected)
+    other, _ = engine.train(data, seed=2, device="cpu", folder=folder / "killed")
+    assert not np.allclose(other.predict(data.train).forces, expected.forces), "the seed has no effect"
+
+
+def check_potential_contract(engine: Engine, potential: Potential, frames: Configurations) -> None:
+    """Shapes, limits and refusals of predictions."""
+    assert potential.engine == engine.name
+    assert potential.versions
+    found = potential.predict(frames)
+    members = potential.members
+    assert found.energies.shape == (members, len(frames))
+    assert found.forces.shape == (members, frames.n_atoms, 3)
+    assert found.stresses is not None
+    assert found.stresses.shape == (members, len(frames), 6)
+    assert potential.predict(frames, stress=False).stresses is None
+    for index in (0, len(frames) - 1):
+        alone = potential.predict(frames[[index]])
+        np.testing.assert_allclose(alone.energies[:, 0], found.energies[:, index], rtol=1e-5, atol=1e-5)
+    nothing = potential.predict(Configurations.empty())
+    assert nothing.energies.shape == (members, 0)
+    element = potential.elements[0]
+    number = int(frames.numbers[0])
+    assert element in frames.elements
+    lone = Configurations(
+        counts=np.array([1, 0]),
+        numbers=np.array([number]),
+        positions=np.zeros((1, 3)),
+        cells=np.zeros((2, 3, 3)),
+        pbc=np.zeros((2, 3), dtype=bool),
+    )
+    isolated = potential.predict(lone)
+    assert np.isfinite(isolated.energies).all()
+    assert not isolated.forces.any(), "an atom without neighbours feels no force"
+    assert not isolated.energies[:, 1].any(), "no atoms have no energy"
+    stranger = replace(frames, numbers=np.where(np.arange(frames.n_atoms) == frames.n_atoms - 1, 79, frames.numbers))
+    _refused(lambda: potential.predict(stranger), f"frame {len(frames) - 1}")
+    calculator = potential.calculator()
+    atoms = frames[[0]].to_atoms()[0]
+    atoms.calc = calculator
+    np.testing.assert_allclose(atoms.get_forces(), found.force[: len(atoms)], rtol=1e-6, atol=1e-6)
+    assert calculator.results["disagreement"].shape == (len(atoms),)
+
+
+def check_files(engine: Engine, potential: Potential, frames: Configurations, folder: Path) -> None:
+    """What is saved is loaded, by any route, to the same predictions; nothing in it is a pickle."""
+    expected = potential.predict(frames)
+    potential.save(folder)
+    for loaded in (engine.load(folder, "cpu"), load_potential(folder, "cpu")):
+        assert_same(loaded.predict(frames), expected)
+        assert loaded.elements == potential.elements
+        assert loaded.energy_reference == potential.energy_reference
+        assert loaded.versions == potential.versions
+        assert loaded.members == potential.members
+    written = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"}
+    engine.load(folder, "cpu").save(folder.with_name("again"))
+    assert written == {
+        path.name: path.read_bytes() for path in folder.with_name("again").iterdir() if path.suffix == ".json"
+    }, "a potential that is loaded and saved is the same potential"
+
+
+def check_training_data(engine: Engine, data: TrainingData) -> None:
+    """Absent labels are masked, odd frames are taken, what cannot be fitted is refused."""
+    train = data.train
+    half = np.arange(len(train)) % 2 == 0
+    energies, forces = train.label("energy")[0], train.label("forces")[0]
+    partial = train.without_labels().with_labels(energy=energies, forces=forces, masks={"forces": half})
+    odd = Configurations.concatenate([partial, _lone_and_empty(train)])
+    fitted, _ = engine.train(replace(data, train=odd, early_stopping=Configurations.empty()), device="cpu")
+    assert np.isfinite(fitted.predict(odd).energies).all()
+    broken = energies.copy()
+    broken[1] = np.nan
+    wrong = replace(train, labels={**train.labels, "energy": broken})
+    _refused(lambda: engine.train(replace(data, train=wrong), device="cpu"), "frame 1")
+    _refused(lambda: engine.train(replace(data, train=train.without_labels()), device="cpu"), "label")
+
+
+def assert_same(found: Prediction, expected: Prediction) -> None:
+    """Two predictions are equal to the last bit."""
+    np.testing.assert_array_equal(found.energies, expected.energies)
+    np.testing.assert_array_equal(found.forces, expected.forces)
+
+
+def _lone_and_empty(frames: Configurations) -> Configurations:
+    """One isolated atom with its energy, and one frame without atoms."""
+    lone = Configurations(
+        counts=np.array([1, 0]),
+        numbers=frames.numbers[:1],
+        positions=np.zeros((1, 3)),
+        cells=np.zeros((2, 3, 3)),
+        pbc=np.zeros((2, 3), dtype=bool),
+    )
+    return lone.with_labels(energy=np.zeros(2), masks={"energy": [True, False]})
+
+
+def _refused(call: Callable[[], object], words: str) -> None:
+    message = ""
+    try:
+        call()
+    except InputError as error:
+        message = str(error)
+    assert words in message, f"must be refused with a message about {words!r}, got {message!r}"

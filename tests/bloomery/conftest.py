@@ -1,0 +1,47 @@
+"""Labelled frames for tests: silicon, labelled by the Stillinger-Weber potential."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from bloomery.calculators import CalculatorSpec
+from bloomery.configurations import Configurations
+
+MakeSilicon = Callable[..., Configurations]
+
+
+def label(frames: Configurations) -> Configurations:
+    """Label frames with Stillinger-Weber energies, forces and stresses."""
+    calculator = CalculatorSpec(name="stillinger_weber").make()
+    energies, forces, stresses = [], [], []
+    for atoms in frames.to_atoms():
+        atoms.calc = calculator
+        energies.append(atoms.get_potential_energy())
+        forces.append(atoms.get_forces())
+        stresses.append(atoms.get_stress())
+    return frames.with_labels(energy=energies, forces=np.concatenate(forces), stress=stresses)
+
+
+@pytest.fixture(scope="session")
+def make_silicon() -> MakeSilicon:
+    """Return a function that makes rattled and strained cells of eight silicon atoms, with labels."""
+
+    def make(n_frames: int, seed: int = 0, rattle: float = 0.1, strain: float = 0.03) -> Configurations:
+        random = np.random.default_rng(seed)
+        frames = []
+        for _ in range(n_frames):
+            atoms = bulk("Si", cubic=True)
+            atoms.set_cell(atoms.cell.array @ (np.eye(3) + random.uniform(-strain, strain, (3, 3))), scale_atoms=True)
+            atoms.positions += random.normal(scale=rattle, size=(8, 3))
+            frames.append(atoms)
+        return label(Configurations.from_atoms(frames).snapped())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def silicon(make_silicon: MakeSilicon) -> Configurations:
+    """Sixteen labelled frames of eight silicon atoms."""
+    return make_silicon(16)
