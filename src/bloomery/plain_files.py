@@ -19,6 +19,7 @@ import yaml
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Progress
 from bloomery.errors import BloomeryError, InputError
+from bloomery.jobs.base import limit_threads
 from bloomery.plugins import KINDS, describe_validation_error, load_plugin, registered
 from bloomery.prediction import Prediction
 from bloomery.roles import RoleSettings, split_roles
@@ -116,6 +117,7 @@ def run_job(verb: str, fields: dict[str, Any], folder: Path, progress: Progress)
     if file.is_file() and file.read_text(encoding="utf-8") != text:
         raise InputError(f"{folder}: was kept from another job; give another folder, or remove it.")
     file.write_text(text, encoding="utf-8")
+    limit_threads(job.threads)
     summary: dict[str, Any] = module.run(job, folder, progress)
     return summary
 

@@ -64,7 +64,7 @@ def execute(path: str | Path) -> int:
     try:
         job, module = _load(path)
         result["verb"] = job.verb
-        _limit_threads(job.threads)
+        limit_threads(job.threads)
         result["summary"] = module.run(job, folder, progress_writer(folder / PROGRESS_FILE))
         result["status"] = "finished"
     except BloomeryError as error:
@@ -138,7 +138,8 @@ def _load(path: Path) -> tuple[Job, JobModule]:
         raise InputError(describe_validation_error(error, str(path), module.Model)) from error
 
 
-def _limit_threads(threads: int | None) -> None:
+def limit_threads(threads: int | None) -> None:
+    """Let the numerical libraries use so many threads; ``None`` leaves it to them."""
     if threads is None:
         return
     os.environ["OMP_NUM_THREADS"] = str(threads)

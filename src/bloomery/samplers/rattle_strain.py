@@ -65,7 +65,7 @@ class RattleStrainSettings(Settings):
 class RattleStrain(Sampler):
     """Displace atoms by Gaussian noise in cells that are strained at random.
 
-    Non-periodic frames are rattled and not strained: they have no cell that could be.
+    Frames that are not periodic in all directions are rattled and not strained.
     """
 
     name = "rattle_strain"
