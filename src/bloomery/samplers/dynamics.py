@@ -204,7 +204,7 @@ def run_all(
     progress("sample", total, total, {"trajectories": 0})
     seconds = time.perf_counter() - started
     steps = sum(trajectory.done for trajectory in prepared)
-    frames = _collect(prepared, settings)
+    frames = collect(prepared, settings)
     numbers = {
         "trajectories": float(len(prepared)),
         "stopped": float(sum(trajectory.stopped_early for trajectory in prepared)),
@@ -331,7 +331,7 @@ def _check_timestep(atoms: ase.Atoms, timestep_fs: float, sampler: str) -> None:
         )
 
 
-def _collect(prepared: list[Trajectory], settings: DynamicsSettings) -> Configurations:
+def collect(prepared: list[Trajectory], settings: DynamicsSettings) -> Configurations:
     """Join the frames of all trajectories, in order, with their origin."""
     rows = [
         (index, position, item.stopped_early and position == len(item.kept) - 1)
