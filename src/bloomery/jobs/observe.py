@@ -41,7 +41,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     potential = None if job.potential is None else load_potential(folder / job.potential, job.device)
     with chdir(folder):  # files that settings name are relative to the job
         observation = observable.observe(potential, frames, seed=job.seed, progress=progress)
-    np.savez_compressed(folder / ARRAYS_FILE, **observation.arrays)
+    np.savez_compressed(folder / ARRAYS_FILE, allow_pickle=False, **observation.arrays)
     write_json(folder / OBSERVATION_FILE, {"summary": observation.summary, "units": observation.units})
     return observation.summary
 

@@ -240,7 +240,7 @@ def _cut(selection: Selection, limit: int) -> Selection:
     )
 
 
-def _assemble(  # noqa: PLR0917
+def _assemble(
     candidates: Candidates,
     probe: NDArray[np.int64],
     others: NDArray[np.int64],
