@@ -48,7 +48,7 @@ def fingerprint(
         "kpoints": kpoints_rule.get_dict() if kpoints is None and kpoints_rule is not None else _describe(kpoints),
         "pseudos": {element: pseudo.md5 for element, pseudo in pseudos.items()},
     }
-    text = json.dumps(content, sort_keys=True, default=float)
+    text = json.dumps(_as_floats(content), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -81,3 +81,14 @@ def _describe(kpoints: orm.KpointsData | None) -> Any:
         return {"mesh": list(mesh), "offset": [float(value) for value in offset]}
     points, weights = kpoints.get_kpoints(also_weights=True)
     return {"points": points.round(10).tolist(), "weights": weights.round(10).tolist()}
+
+
+def _as_floats(value: Any) -> Any:
+    """Make 20 and 20.0 the same, wherever they are."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_floats(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_floats(item) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return value

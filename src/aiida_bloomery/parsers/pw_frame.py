@@ -74,13 +74,25 @@ def read_frame(xml: str | None, stdout: str | None, n_atoms: int) -> FrameLabels
     if xml is None:
         return FrameFailure(EXIT_NO_XML, "pw.x left no XML file; read its output.")
     try:
-        with _schemas_read_once():
-            parsed, _ = xml_module.parse_xml(io.StringIO(xml))
+        parsed = read_xml(xml)
     except (XMLParseError, XMLUnsupportedFormatError, ParseError, KeyError, TypeError, ValueError) as error:
         return FrameFailure(EXIT_BAD_XML, f"the XML file of pw.x cannot be read ({error}).")
     if not parsed.get("convergence_info", {}).get("scf_conv", {}).get("convergence_achieved", False):
         return FrameFailure(EXIT_NOT_CONVERGED, "the electronic minimisation did not reach self-consistency.")
     return _labels(parsed, n_atoms)
+
+
+def read_xml(xml: str) -> dict[str, Any]:
+    """Parse an XML file of pw.x with aiida-quantumespresso."""
+    with _schemas_read_once():
+        parsed: dict[str, Any] = xml_module.parse_xml(io.StringIO(xml))[0]
+    return parsed
+
+
+def read_stdout(stdout: str) -> tuple[dict[str, Any], Any]:
+    """Parse a text output of pw.x with aiida-quantumespresso: what it says, and what it complains of."""
+    parsed, logs = parse_stdout(stdout, {"CONTROL": {}, "SYSTEM": {}, "ELECTRONS": {}}, None, None)
+    return parsed, logs
 
 
 def _labels(parsed: dict[str, Any], n_atoms: int) -> FrameLabels | FrameFailure:
@@ -106,7 +118,7 @@ def _failure_in(stdout: str | None) -> FrameFailure | None:
     if not stdout:
         return FrameFailure(EXIT_INCOMPLETE, "pw.x wrote no output: it did not start, or was ended at once.")
     try:
-        _, logs = parse_stdout(stdout, {"CONTROL": {}, "SYSTEM": {}, "ELECTRONS": {}}, None, None)
+        _, logs = read_stdout(stdout)
     except Exception as error:  # noqa: BLE001  a foreign parser on broken text: whatever it raises means the same
         return FrameFailure(EXIT_INCOMPLETE, f"the output of pw.x cannot be read ({type(error).__name__}: {error}).")
     known = PwCalculation.exit_codes

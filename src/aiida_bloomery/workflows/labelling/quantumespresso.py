@@ -16,22 +16,16 @@ from aiida_bloomery.calculations.functions.frame_inputs import frame_inputs
 from aiida_bloomery.calculations.functions.isolated_atom_settings import isolated_atom_settings
 from aiida_bloomery.calculations.functions.labels_from_cache import labels_from_cache
 from aiida_bloomery.calculations.functions.parse_pw_frame import parse_pw_frame
-from aiida_bloomery.calculations.job_script import guard, time_limit
 from aiida_bloomery.calculations.label_cache import find_labels, fingerprint
-from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, PwPackCalculation, validate_kpoints_rule, validate_pack
+from aiida_bloomery.calculations.pw_pack import PwPackCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.contract import LabellingWorkChain
-from aiida_bloomery.workflows.labelling.packing import default_concurrency, frame_cores, pack_options, share_out
-from aiida_bloomery.workflows.labelling.pw_inputs import check_frames, check_parameters, pw_inputs
+from aiida_bloomery.workflows.labelling.packing import default_concurrency, pack_options, share_out
+from aiida_bloomery.workflows.labelling.pw_inputs import check_frames, pw_inputs
+from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_options
 from bloomery.configurations import Configurations
 
 MAX_ROUNDS = 3
-DEFAULT_SIZE = 50
-
-
-def validate_parameters(node: orm.Dict | None, _: Any) -> str | None:
-    """Check the namelists."""
-    return None if node is None else check_parameters(node.get_dict())
 
 
 def validate_inputs(value: Mapping[str, Any], _: PortNamespace) -> str | None:
@@ -227,7 +221,7 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
                     "structure": single["structure"],
                     "parameters": single["parameters"],
                     "pseudos": self._pseudos([frame]),
-                    "metadata": {"options": self._single_options()},
+                    "metadata": {"options": single_options(self.inputs.pw)},
                 },
                 metadata={"call_link_label": f"frame_{frame:04d}"},
             )
@@ -268,42 +262,3 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
     def _pseudos(self, frames: list[int]) -> dict[str, UpfData]:
         elements = self.inputs.configurations.configurations[frames].elements
         return {element: self.inputs.pw.pseudos[element] for element in elements}
-
-    def _single_options(self) -> dict[str, Any]:
-        """Options of a calculation of one frame: guarded like a pack, and ended when its time is over."""
-        options = self._options
-        lines = guard(self.inputs.pw.code.computer, frame_cores(options), done=f"grep -qs 'JOB DONE' {OUTPUT_FILE}")
-        before, after = time_limit(int(options.get("max_wallclock_seconds", 86400)))
-        options["prepend_text"] = f"{lines}\n{options.get('prepend_text', '')}\n{before}"
-        options["append_text"] = f"{after}\n{options.get('append_text', '')}"
-        return options
-
-
-def pw_ports(spec: ProcessSpec) -> None:
-    """Declare the namespace `pw`, which all workchains that drive pw.x share."""
-    spec.input_namespace("pw", help="pw.x and its settings.")
-    spec.input("pw.code", valid_type=orm.AbstractCode, help="pw.x.")
-    spec.input("pw.parameters", valid_type=orm.Dict, validator=validate_parameters, help="Namelists of pw.x.")
-    spec.input("pw.kpoints", valid_type=orm.KpointsData, required=False, help="The same k-points for every frame.")
-    spec.input(
-        "pw.kpoints_rule",
-        valid_type=orm.Dict,
-        required=False,
-        validator=validate_kpoints_rule,
-        help="`{distance, offset}`: a mesh for each frame by its cell, with points at most so far apart (1/Å).",
-    )
-    spec.input_namespace("pw.pseudos", valid_type=UpfData, dynamic=True, help="Pseudopotential of each element.")
-    spec.input(
-        "pw.options",
-        valid_type=orm.Dict,
-        default=lambda: orm.Dict({"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1}, "withmpi": False}),
-        help="Scheduler options of one frame: resources, max_wallclock_seconds, queue_name, account, withmpi.",
-    )
-    spec.input(
-        "pw.pack",
-        valid_type=orm.Dict,
-        default=lambda: orm.Dict({"size": DEFAULT_SIZE}),
-        validator=validate_pack,
-        help="`size`: frames of a pack at most; `concurrency`: frames at a time (default: the cores of a computer "
-        "without a queue); `frame_timeout_s`: time limit of one frame.",
-    )

@@ -1,0 +1,63 @@
+"""What workchains that drive pw.x share: the namespace `pw`, and the options of a calculation of one frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ProcessSpec
+from aiida_pseudo.data.pseudo.upf import UpfData
+
+from aiida_bloomery.calculations.job_script import guard, time_limit
+from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, validate_kpoints_rule, validate_pack
+from aiida_bloomery.workflows.labelling.packing import frame_cores
+from aiida_bloomery.workflows.labelling.pw_inputs import check_parameters
+
+DEFAULT_SIZE = 50
+A_DAY = 86400
+
+
+def validate_parameters(node: orm.Dict | None, _: Any) -> str | None:
+    """Check the namelists."""
+    return None if node is None else check_parameters(node.get_dict())
+
+
+def pw_ports(spec: ProcessSpec) -> None:
+    """Declare the namespace `pw`, which all workchains that drive pw.x share."""
+    spec.input_namespace("pw", help="pw.x and its settings.")
+    spec.input("pw.code", valid_type=orm.AbstractCode, help="pw.x.")
+    spec.input("pw.parameters", valid_type=orm.Dict, validator=validate_parameters, help="Namelists of pw.x.")
+    spec.input("pw.kpoints", valid_type=orm.KpointsData, required=False, help="The same k-points for every frame.")
+    spec.input(
+        "pw.kpoints_rule",
+        valid_type=orm.Dict,
+        required=False,
+        validator=validate_kpoints_rule,
+        help="`{distance, offset}`: a mesh for each frame by its cell, with points at most so far apart (1/Å).",
+    )
+    spec.input_namespace("pw.pseudos", valid_type=UpfData, dynamic=True, help="Pseudopotential of each element.")
+    spec.input(
+        "pw.options",
+        valid_type=orm.Dict,
+        default=lambda: orm.Dict({"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1}, "withmpi": False}),
+        help="Scheduler options of one frame: resources, max_wallclock_seconds, queue_name, account, withmpi.",
+    )
+    spec.input(
+        "pw.pack",
+        valid_type=orm.Dict,
+        default=lambda: orm.Dict({"size": DEFAULT_SIZE}),
+        validator=validate_pack,
+        help="`size`: frames of a pack at most; `concurrency`: frames at a time (default: the cores of a computer "
+        "without a queue); `frame_timeout_s`: time limit of one frame.",
+    )
+
+
+def single_options(pw: Any) -> dict[str, Any]:
+    """Options of a calculation of its own, from the inputs `pw`: guarded like a pack, ended when its time is over."""
+    options = dict(pw.options.get_dict())
+    lines = guard(pw.code.computer, frame_cores(options), done=f"grep -qs 'JOB DONE' {OUTPUT_FILE}")
+    before, after = time_limit(int(options.get("max_wallclock_seconds", A_DAY)))
+    threads = f"export OMP_NUM_THREADS={options.get('resources', {}).get('num_cores_per_mpiproc', 1)}"
+    options["prepend_text"] = "\n".join([lines, threads, options.get("prepend_text", ""), before])
+    options["append_text"] = f"{after}\n{options.get('append_text', '')}"
+    return options

@@ -1,0 +1,1 @@
+"""Workchains that run a short trajectory driven by the reference method itself, one per method."""

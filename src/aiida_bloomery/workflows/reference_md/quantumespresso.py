@@ -1,0 +1,169 @@
+"""A short trajectory by pw.x's own molecular dynamics, whose frames have labels already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, WorkChain
+from aiida_pseudo.data.pseudo.upf import UpfData
+from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
+
+from aiida_bloomery.calculations.functions.md_frames import md_frames
+from aiida_bloomery.calculations.functions.md_starts import SAMPLER, md_settings, md_starts
+from aiida_bloomery.calculations.label_cache import fingerprint
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.workflows.labelling.pw_inputs import check_frames, pw_inputs
+from aiida_bloomery.workflows.labelling.pw_ports import pw_ports, single_options
+from aiida_bloomery.workflows.protocols import merge, protocol_inputs
+from bloomery.errors import BloomeryError
+
+DEFAULT_MAX_STEPS = 100
+
+
+def validate_sampler(node: orm.Dict | None, _: Any) -> str | None:
+    """Check the settings of the dynamics."""
+    if node is None:
+        return None
+    try:
+        md_settings(node.get_dict())
+    except (BloomeryError, KeyError, ValueError) as error:
+        return f"parameters: {error}"
+    return None
+
+
+def validate_inputs(value: Any, _: Any) -> str | None:
+    """Check the starting structures against the settings of pw.x."""
+    if "structures" not in value or "pw" not in value:
+        return None
+    return check_frames(
+        value["structures"].configurations, set(value["pw"]["pseudos"]), value["pw"]["parameters"].get_dict()
+    )
+
+
+class QuantumEspressoReferenceMdWorkChain(WorkChain):
+    """Run each starting structure at each temperature with pw.x, and keep frames with their labels."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline, outputs and exit codes."""
+        super().define(spec)
+        spec.input("structures", valid_type=ConfigurationsData, help="Starting structures.")
+        spec.input(
+            "parameters",
+            valid_type=orm.Dict,
+            validator=validate_sampler,
+            help="`{sampler: {name: reference_md, settings}}`.",
+        )
+        spec.input("seed", valid_type=orm.Int, help="Of the starting velocities.")
+        spec.input(
+            "max_failed_share", valid_type=orm.Float, required=False, help="Of the labelling; without a meaning here."
+        )
+        pw_ports(spec)
+        spec.inputs.validator = validate_inputs
+        spec.outline(cls.run_trajectories, cls.results)
+        spec.output("frames", valid_type=ConfigurationsData, required=False, help="Frames with origin and labels.")
+        spec.output("report", valid_type=orm.Dict, required=False, help="What came of each trajectory.")
+        spec.exit_code(
+            400, "ERROR_NO_FRAMES", message="None of the trajectories gave a frame; the first, <{process}>: {message}"
+        )
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        structures: ConfigurationsData,
+        protocol: str | None = None,
+        overrides: dict[str, Any] | None = None,
+        *,
+        pseudos: str | dict[str, UpfData] | None = None,
+        kpoints: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+        seed: int = 1,
+    ) -> ProcessBuilder:
+        """Return a builder with the inputs of a protocol.
+
+        Parameters
+        ----------
+        code
+            pw.x.
+        structures
+            Starting structures.
+        overrides
+            ``settings``: of the sampler; ``pw``: values of the labelling protocol of the same name that differ.
+        pseudos, kpoints, options
+            As for `QuantumEspressoLabellingWorkChain`.
+        """
+        inputs = protocol_inputs("reference_md.quantumespresso", protocol, overrides)
+        pw = pw_inputs(
+            code, structures.elements, protocol, inputs["pw"], pseudos=pseudos, kpoints=kpoints, options=options
+        )["pw"]
+        builder = cls.get_builder()
+        builder.structures = structures
+        builder.parameters = orm.Dict({"sampler": {"name": SAMPLER, "settings": inputs["settings"]}})
+        builder.seed = orm.Int(seed)
+        for name, node in pw.items():
+            builder.pw[name] = node
+        return builder
+
+    def _kpoints(self) -> dict[str, orm.Data]:
+        return {name: self.inputs.pw[name] for name in ("kpoints", "kpoints_rule") if name in self.inputs.pw}
+
+    def run_trajectories(self) -> ToContext:
+        """Submit every trajectory."""
+        pw = self.inputs.pw
+        starts = md_starts(
+            self.inputs.structures,
+            self.inputs.parameters,
+            self.inputs.seed,
+            pw_parameters=pw.parameters,
+            metadata={"call_link_label": "md_starts"},
+            **self._kpoints(),
+        )
+        processes = {}
+        for name in sorted(key.removeprefix("structure_") for key in starts if key.startswith("structure_")):
+            structure = starts[f"structure_{name}"]
+            processes[f"trajectory_{name}"] = self.submit(
+                PwBaseWorkChain,
+                kpoints=starts.get(f"kpoints_{name}", pw.get("kpoints")),
+                pw={
+                    "code": pw.code,
+                    "structure": structure,
+                    "parameters": starts[f"parameters_{name}"],
+                    "settings": starts[f"settings_{name}"],
+                    "pseudos": {kind: pw.pseudos[kind] for kind in structure.get_kind_names()},
+                    "metadata": {"options": single_options(pw)},
+                },
+                metadata={"call_link_label": f"trajectory_{name}"},
+            )
+        self.ctx.names = sorted(processes)
+        self.report(f"submitted {len(processes)} trajectories")
+        return ToContext(**processes)
+
+    def results(self) -> ExitCode | None:
+        """Read the frames of the trajectories that ended well."""
+        ended = {name: self.ctx[name] for name in self.ctx.names if self.ctx[name].is_finished_ok}
+        for name in self.ctx.names:
+            if name not in ended:
+                process = self.ctx[name]
+                self.report(f"{name} <{process.pk}> failed: {process.exit_message or process.process_state}")
+        pw = self.inputs.pw
+        # Of single points without symmetry, as the dynamics are.
+        parameters = merge(pw.parameters.get_dict(), {"SYSTEM": {"nosym": True}})
+        outputs = md_frames(
+            self.inputs.structures,
+            self.inputs.parameters,
+            self.inputs.seed,
+            orm.Int(parameters.get("ELECTRONS", {}).get("electron_maxstep", DEFAULT_MAX_STEPS)),
+            orm.Str(fingerprint(pw.code, dict(pw.pseudos), orm.Dict(parameters), **self._kpoints())),
+            **{name: process.outputs.retrieved for name, process in ended.items()},
+            metadata={"call_link_label": "md_frames"},
+        )
+        self.out("report", outputs["report"])
+        if "frames" not in outputs:
+            first = self.ctx[self.ctx.names[0]]
+            return self.exit_codes.ERROR_NO_FRAMES.format(
+                process=first.pk, message=first.exit_message or f"ended as {first.process_state.value}."
+            )
+        self.out("frames", outputs["frames"])
+        return None
