@@ -83,25 +83,41 @@ class Decision:
 def decide(history: dict[str, Any], rules: StopRules) -> Decision:
     """Apply the rules to a history, whose last entry is the iteration just ended."""
     iterations = history["iterations"]
-    done = len(iterations) - 1
-    latest = iterations[-1]
     measured = [entry["validation"] for entry in iterations if entry.get("validation")]
-    if rules.targets.given and done >= rules.min_iterations:
-        runs = [validation for validation in measured[-rules.consecutive :] if _reached(validation, rules)]
-        if len(runs) == rules.consecutive:
-            reason = (
-                f"the targets are reached in {rules.consecutive} iteration(s) running: {_errors(measured[-1], rules)}"
-            )
-            return Decision(True, "targets", f"{reason}.", True)
-    if latest["n_selected"] == 0 and not _spent(latest, rules):
+    errors = _errors(measured[-1], rules) if measured else ""
+    if _targets_hold(measured, len(iterations) - 1, rules):
+        reason = f"the targets are reached in {rules.consecutive} iteration(s) running: {errors}."
+        return Decision(True, "targets", reason, True)
+    ended = _nothing_left(iterations[-1], rules, bool(measured)) or _budget_spent(iterations, rules)
+    if ended is not None:
+        return ended
+    return Decision(False, "", f"goes on: {errors}." if measured else "no error is known yet.", False)
+
+
+def _targets_hold(measured: list[dict[str, Any]], done: int, rules: StopRules) -> bool:
+    if not rules.targets.given or done < rules.min_iterations:
+        return False
+    latest = measured[-rules.consecutive :]
+    return len(latest) == rules.consecutive and all(_reached(validation, rules) for validation in latest)
+
+
+def _nothing_left(latest: dict[str, Any], rules: StopRules, has_potential: bool) -> Decision | None:
+    """Nothing was selected, and not because the budget is spent."""
+    if latest["n_selected"] or _spent(latest, rules):
+        return None
+    if has_potential:
         return Decision(True, "nothing_left", "no frame of the last pool was worth a label.", True)
-    if _spent(latest, rules):
+    reason = "no frame of the bootstrap was worth a label, so there is no potential: mend its sampler or selectors."
+    return Decision(True, "nothing_left", reason, False)
+
+
+def _budget_spent(iterations: list[dict[str, Any]], rules: StopRules) -> Decision | None:
+    done = len(iterations) - 1
+    if _spent(iterations[-1], rules):
         return Decision(True, "max_labels", f"the budget of {rules.max_labels} labels is spent.", False)
     if done >= rules.max_iterations:
         return Decision(True, "max_iterations", f"{done} iteration(s) are done, as many as allowed.", False)
-    if not measured:
-        return Decision(False, "", "no error is known yet.", False)
-    return Decision(False, "", f"goes on: {_errors(measured[-1], rules)}.", False)
+    return None
 
 
 def _spent(latest: dict[str, Any], rules: StopRules) -> bool:

@@ -85,6 +85,12 @@ def test_nothing_left_is_a_success_unless_the_budget_is_why() -> None:
     assert (decision.rule, decision.success) == ("max_labels", False)
 
 
+def test_an_empty_bootstrap_is_no_success() -> None:
+    empty = {"iterations": [{"validation": None, "n_selected": 0, "labels_total": 0}]}
+    decision = decide(empty, rules())
+    assert (decision.done, decision.rule, decision.success) == (True, "nothing_left", False)
+
+
 def test_reasons_quote_the_errors() -> None:
     assert "forces RMSE 40 (at most 45) meV/Å on 12 probe frames" in decide(history((40, 45), (40, 45)), rules()).reason
 

@@ -194,6 +194,17 @@ class BloomeryCalculation(CalcJob):
         return f"{type(self).__name__}({', '.join(names)})" if names else type(self).__name__
 
 
+def unknown_elements(potential: PotentialData, configurations: ConfigurationsData, port: str) -> str | None:
+    """Return a sentence if a port holds elements that a potential does not know, or ``None``."""
+    unknown = [element for element in configurations.elements if element not in potential.elements]
+    if not unknown:
+        return None
+    return (
+        f"{port}: holds {', '.join(unknown)}, which the potential does not know (it knows "
+        f"{', '.join(potential.elements)}); train on frames with them first."
+    )
+
+
 def _validate_seed(node: orm.Int | None, _: Any) -> str | None:
     if node is not None and node.value < 0:
         return f"seed: must not be negative, got {node.value}."

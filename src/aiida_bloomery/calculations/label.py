@@ -10,7 +10,7 @@ from aiida.engine import CalcJobProcessSpec
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
 from aiida_bloomery.data.configurations import ConfigurationsData
-from bloomery.jobs.label import LABELLED_FILE, LEDGER_FILE
+from bloomery.jobs.label import JOURNAL_FILE, LABELLED_FILE, LEDGER_FILE
 from bloomery.plugins import Kind, PluginSpec
 
 LIBRARY_FILE = "library.npz"
@@ -22,14 +22,16 @@ class LabelCalculation(BloomeryCalculation):
     VERB = "label"
     PLUGINS: ClassVar[dict[str, Kind]] = {"labeller": "labellers"}
     PLACEHOLDERS: ClassVar[dict[str, Any]] = {"configurations": "configurations.npz"}
-    RESULT_FILES = (LABELLED_FILE, LEDGER_FILE)
+    RESULT_FILES = (LABELLED_FILE, LEDGER_FILE, JOURNAL_FILE)
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Declare inputs and outputs."""
         super().define(spec)
         spec.inputs["parameters"].help = "`{labeller: {name, settings}}`."
-        spec.input("configurations", valid_type=ConfigurationsData, help="Frames to label.")
+        spec.input(
+            "configurations", valid_type=ConfigurationsData, serializer=orm.to_aiida_type, help="Frames to label."
+        )
         spec.input(
             "library", valid_type=ConfigurationsData, required=False, help="Labelled frames, for the labeller `lookup`."
         )

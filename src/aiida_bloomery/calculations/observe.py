@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unknown_elements
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.observe import ARRAYS_FILE, OBSERVATION_FILE
@@ -37,8 +37,14 @@ class ObserveCalculation(BloomeryCalculation):
 
     @classmethod
     def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
-        """There must be frames."""
-        return None if inputs.get("configurations") else "configurations: is empty; give at least one node."
+        """There must be frames, of elements that the potential knows."""
+        nodes = inputs.get("configurations")
+        if not nodes:
+            return "configurations: is empty; give at least one node."
+        if "potential" not in inputs:
+            return None
+        found = (unknown_elements(inputs["potential"], node, f"configurations.{key}") for key, node in nodes.items())
+        return next((message for message in found if message), None)
 
     def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
         """Observable, potential and frames."""

@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unknown_elements
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.predict import PREDICTION_FILE
@@ -29,7 +29,9 @@ class PredictCalculation(BloomeryCalculation):
         spec.inputs["parameters"].default = lambda: orm.Dict({"stress": True})
         spec.inputs["parameters"].required = False
         spec.input("potential", valid_type=PotentialData, help="What predicts.")
-        spec.input("configurations", valid_type=ConfigurationsData, help="Frames to predict.")
+        spec.input(
+            "configurations", valid_type=ConfigurationsData, serializer=orm.to_aiida_type, help="Frames to predict."
+        )
         spec.output(
             "prediction",
             valid_type=orm.ArrayData,
@@ -40,7 +42,7 @@ class PredictCalculation(BloomeryCalculation):
     @classmethod
     def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
         """The potential must know all elements."""
-        return unknown_elements(inputs["potential"], inputs["configurations"])
+        return unknown_elements(inputs["potential"], inputs["configurations"], "configurations")
 
     def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
         """Potential and frames."""
@@ -49,14 +51,3 @@ class PredictCalculation(BloomeryCalculation):
             "potential": files.potential(self.inputs.potential, "potential"),
             "configurations": files.configurations(self.inputs.configurations, "configurations.npz"),
         }
-
-
-def unknown_elements(potential: PotentialData, configurations: ConfigurationsData) -> str | None:
-    """Return a sentence if there are elements that the potential does not know."""
-    unknown = [element for element in configurations.elements if element not in potential.elements]
-    if not unknown:
-        return None
-    return (
-        f"configurations: hold {', '.join(unknown)}, which the potential does not know (it knows "
-        f"{', '.join(potential.elements)}); train on frames with them first."
-    )

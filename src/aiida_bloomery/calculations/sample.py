@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unknown_elements
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.sample import FRAMES_FILE
@@ -28,7 +28,9 @@ class SampleCalculation(BloomeryCalculation):
         """Declare inputs and outputs."""
         super().define(spec)
         spec.inputs["parameters"].help = "`{sampler: {name, settings}}`."
-        spec.input("start", valid_type=ConfigurationsData, help="Starting configurations.")
+        spec.input(
+            "start", valid_type=ConfigurationsData, serializer=orm.to_aiida_type, help="Starting configurations."
+        )
         spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
         spec.input(
             "scale",
@@ -44,11 +46,15 @@ class SampleCalculation(BloomeryCalculation):
 
     @classmethod
     def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
-        """A sampler that needs a potential must be given one."""
+        """There must be something to start from, and what a sampler needs to be driven by."""
+        if not inputs["start"].n_frames:
+            return "start: holds no frame; give at least one."
         name = PluginSpec.model_validate(inputs["parameters"].get_dict()["sampler"]).name
-        if load_plugin("samplers", name).needs_potential and "potential" not in inputs:
+        if not load_plugin("samplers", name).needs_potential:
+            return None
+        if "potential" not in inputs:
             return f"potential: is missing; the sampler {name!r} needs one."
-        return None
+        return unknown_elements(inputs["potential"], inputs["start"], "start")
 
     def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
         """Sampler, start, potential and scale."""

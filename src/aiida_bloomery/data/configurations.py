@@ -115,6 +115,12 @@ class ConfigurationsData(orm.Data):
         return buffer.getvalue().encode(), {}
 
 
+@orm.to_aiida_type.register(Configurations)
+def _(configurations: Configurations) -> ConfigurationsData:
+    """Make a node where a port is given plain frames."""
+    return ConfigurationsData(configurations)
+
+
 def canonical(configurations: Configurations) -> Configurations:
     """Return the frames on the grid, with per-frame arrays in types that depend on their values alone."""
     info: dict[str, NDArray[Any]] = {}

@@ -11,7 +11,7 @@ from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import with_parents
 from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.configurations import Configurations
-from bloomery.jobs.label import LABELLED_FILE, LEDGER_FILE
+from bloomery.jobs.label import JOURNAL_FILE, LABELLED_FILE, LEDGER_FILE, Journal
 from bloomery.plugins import PluginSpec
 
 
@@ -25,10 +25,12 @@ class LabelParser(BloomeryParser):
         self._attach_ledger({**result["summary"], "seconds": result["seconds"], "versions": versions})
 
     def salvage(self) -> None:
-        """Keep the frames that were finished."""
-        if (self.folder / LEDGER_FILE).is_file() and (self.folder / LABELLED_FILE).is_file():
-            self._attach_labelled({})
-            self._attach_ledger({})
+        """Keep the frames that were finished: the journal knows them all."""
+        if not (self.folder / JOURNAL_FILE).is_file():
+            return
+        Journal(self.folder, self.node.inputs.configurations.configurations).write()
+        self._attach_labelled({})
+        self._attach_ledger({})
 
     def _attach_ledger(self, more: dict[str, Any]) -> None:
         content = json.loads((self.folder / LEDGER_FILE).read_text(encoding="utf-8"))

@@ -262,7 +262,8 @@ def _step(place: Place, tracer: Tracer) -> Step:
         process = _label_calculation(place) or process
         facts |= _label_facts(place, process)
     elif kind == "sampling" and process is not None and "parameters" in process.inputs:
-        facts["sampler"] = process.inputs.parameters.get_dict().get("sampler")
+        sampler = process.inputs.parameters.get_dict().get("sampler")
+        facts |= {"sampler": sampler} if sampler else {}
     elif kind == "structure":
         facts["formula"] = str(place.node.configurations[[place.index]].to_atoms()[0].symbols)
         if place.node.label:
@@ -293,11 +294,10 @@ def _label_facts(place: Place, process: orm.ProcessNode | None) -> dict[str, Any
     facts: dict[str, Any] = {"energy": float(energy[place.index])} if mask[place.index] else {}
     if isinstance(process, orm.CalcJobNode):
         folder = str(place.info("label_folder", "") or "")
-        names = set(process.base.repository.list_object_names(folder or None))
         name = process.get_option("input_filename") or "aiida.in"
-        found = name if name in names else next((other for other in sorted(names) if other.endswith(".in")), None)
-        if found is not None:
-            facts["input"] = f"{folder}/{found}" if folder else str(found)
+        path = f"{folder}/{name}" if folder else str(name)
+        if process.base.repository.has_object(path):
+            facts["input"] = path
         if "code" in process.inputs:
             facts["code"] = process.inputs.code.full_label
     return facts

@@ -21,5 +21,5 @@ def test_predictions_are_those_of_the_potential(jobs, frames, potential):
 
 def test_elements_that_the_potential_does_not_know_are_refused(jobs, frames, potential):
     carbon = type(frames)(Configurations.from_atoms([ase.Atoms("C", cell=[5, 5, 5], pbc=True)])).store()
-    with pytest.raises(ValueError, match="hold C, which the potential does not know"):
+    with pytest.raises(ValueError, match="configurations: holds C, which the potential does not know"):
         jobs.run("predict", configurations=carbon, potential=potential)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ase
 import pytest
+
+from bloomery.configurations import Configurations
 
 
 def test_parents_are_the_starting_structures(chain, frames):
@@ -30,8 +33,12 @@ def test_dynamics_without_potential_are_refused(jobs, frames):
         jobs.run("sample", start=frames, parameters={"sampler": {"md": {"temperatures": [300]}}})
 
 
-def test_bad_structures_are_reported_by_the_job(jobs, frames):
-    from_empty = type(frames)(frames.configurations[:0]).store()
-    node = jobs.run("sample", start=from_empty, parameters={"sampler": "rattle_strain"})
-    assert node.exit_status == 200
-    assert node.exit_message == "rattle_strain: there are no starting structures; give at least one."
+def test_structures_of_unknown_elements_are_refused(jobs, frames, potential):
+    carbon = type(frames)(Configurations.from_atoms([ase.Atoms("C", cell=[5, 5, 5], pbc=True)])).store()
+    with pytest.raises(ValueError, match="start: holds C, which the potential does not know"):
+        jobs.run("sample", start=carbon, potential=potential, parameters={"sampler": {"md": {"temperatures": [300]}}})
+
+
+def test_nothing_to_start_from_is_refused(jobs, frames):
+    with pytest.raises(ValueError, match="start: holds no frame"):
+        jobs.run("sample", start=frames.configurations[:0], parameters={"sampler": "rattle_strain"})
