@@ -61,15 +61,21 @@ def guard(computer: orm.Computer, cores: int, done: str | None = None) -> str:
     lines = [_FOLDER_LOCK]
     if done is not None:
         lines.append(f"# What an earlier start of this folder has finished is not done again.\n{done} && exit 0\n")
-    total = computer.get_property(CORES_PROPERTY, None)
-    if total is not None and computer.scheduler_type == "core.direct":
+    total = declared_cores(computer)
+    if total is not None:
         folder = f"{computer.get_workdir()}/{SLOTS_FOLDER}".replace("{username}", "$(id -un)")
-        replacements = {"@SLOTS@": folder, "@CORES@": str(min(cores, int(total))), "@TOTAL@": str(int(total))}
+        replacements = {"@SLOTS@": folder, "@CORES@": str(min(cores, total)), "@TOTAL@": str(total)}
         slots = _SLOTS
         for key, value in replacements.items():
             slots = slots.replace(key, value)
         lines.append(slots)
     return "\n".join(lines)
+
+
+def declared_cores(computer: orm.Computer) -> int | None:
+    """How many cores all jobs together may use on a computer without a queue; ``None`` where nothing is declared."""
+    total = computer.get_property(CORES_PROPERTY, None)
+    return int(total) if total is not None and computer.scheduler_type == "core.direct" else None
 
 
 def time_limit(seconds: int, name: str = "bloomery_command") -> tuple[str, str]:

@@ -13,7 +13,7 @@ from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.calculations.pw import PwCalculation
 
-from aiida_bloomery.calculations.job_script import guard
+from aiida_bloomery.calculations.job_script import declared_cores, guard
 from aiida_bloomery.data.configurations import ConfigurationsData
 
 FRAME_FOLDER = "frame_{:04d}"
@@ -230,13 +230,8 @@ class PwPackCalculation(CalcJob):
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write an input per frame and the driver."""
-        resources = self.node.get_option("resources")
-        processes = resources.get("tot_num_mpiprocs") or (
-            resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1)
-        )
-        cores = processes * resources.get("num_cores_per_mpiproc", 1)
+        cores, concurrency, threads = self._cores()
         pack = DEFAULT_PACK | self.inputs.pack.get_dict()
-        concurrency = min(pack["concurrency"], len(self.inputs.frames.get_list()))
         code_info = CodeInfo()
         code_info.code_uuid = self.inputs.code.uuid
         code_info.cmdline_params = ["-in", INPUT_FILE]
@@ -250,7 +245,7 @@ class PwPackCalculation(CalcJob):
             total=len(self.inputs.frames.get_list()),
             concurrency=concurrency,
             timeout=pack["frame_timeout_s"],
-            threads=max(1, cores // processes // concurrency),
+            threads=threads,
         )
         calc_info.local_copy_list = self._write_inputs(folder)
         calc_info.retrieve_list = [
@@ -258,6 +253,18 @@ class PwPackCalculation(CalcJob):
             *((f"frame_*/{name}", ".", 2) for name in (OUTPUT_FILE, XML_FILE, "CRASH")),
         ]
         return calc_info
+
+    def _cores(self) -> tuple[int, int, int]:
+        """Cores of the job, frames at a time, and threads of each process: never more than the job has cores."""
+        resources = self.node.get_option("resources")
+        processes = resources.get("tot_num_mpiprocs") or (
+            resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1)
+        )
+        cores = int(processes) * int(resources.get("num_cores_per_mpiproc", 1))
+        usable = min(cores, declared_cores(self.node.computer) or cores)
+        wanted = (DEFAULT_PACK | self.inputs.pack.get_dict())["concurrency"]
+        concurrency = max(1, min(wanted, len(self.inputs.frames.get_list()), usable // processes))
+        return cores, concurrency, max(1, usable // processes // concurrency)
 
     def _write_inputs(self, folder: Folder) -> list[tuple[str, str, str]]:
         """Write each frame's input; return the pseudopotentials to copy, once for all frames."""

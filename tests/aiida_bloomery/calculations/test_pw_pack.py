@@ -304,6 +304,27 @@ def test_job_script_honours_code_mpi_and_options(inputs, tmp_path, monkeypatch):
     subprocess.run(["bash", "-n", str(folder / "_aiidasubmit.sh")], check=True)
 
 
+def test_no_more_frames_at_a_time_than_the_job_has_cores(inputs, tmp_path, monkeypatch):
+    inputs["pack"] = orm.Dict({"concurrency": 8})
+    inputs["frames"] = orm.List([0, 1, 2])
+    resources = {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 2}
+    script = (dry_run(inputs, tmp_path, monkeypatch, resources=resources) / "_aiidasubmit.sh").read_text()
+    assert '"$bloomery_running" -ge 2' in script
+
+
+def test_no_more_frames_at_a_time_than_the_computer_declares(inputs, tmp_path, monkeypatch):
+    inputs["code"].computer.set_property("bloomery_cores", 2)
+    try:
+        resources = {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 16}
+        inputs["pack"] = orm.Dict({"concurrency": 16})
+        inputs["frames"] = orm.List([0, 1, 2])
+        script = (dry_run(inputs, tmp_path, monkeypatch, resources=resources) / "_aiidasubmit.sh").read_text()
+    finally:
+        inputs["code"].computer.delete_property("bloomery_cores")
+    assert '"$bloomery_running" -ge 2' in script
+    assert '"$bloomery_taken" -lt 2' in script
+
+
 def test_calculation_is_registered():
     assert CalculationFactory("bloomery.pw_pack") is PwPackCalculation
 

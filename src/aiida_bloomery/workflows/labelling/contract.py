@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessSpec, WorkChain
+from aiida.engine import ExitCode, ProcessSpec
 
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.workflows.once import SubmitsOnce
 from bloomery.configurations import Configurations
 
 
@@ -19,7 +20,7 @@ def validate_share(node: orm.Float | None, _: Any) -> str | None:
     return f"max_failed_share: must lie between 0 and 1, got {node.value}."
 
 
-class LabellingWorkChain(WorkChain):
+class LabellingWorkChain(SubmitsOnce):
     """Give every frame its reference values, or an entry in the ledger that says why it has none.
 
     Subclasses add their own inputs and the outline, and end with `conclude`.

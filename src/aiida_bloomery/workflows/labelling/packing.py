@@ -8,7 +8,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_bloomery.calculations.job_script import CORES_PROPERTY
+from aiida_bloomery.calculations.job_script import declared_cores
 
 
 def share_out(frames: Sequence[int], costs: Sequence[float], size: int) -> list[list[int]]:
@@ -49,14 +49,15 @@ def frame_cores(options: Mapping[str, Any]) -> int:
 
 def default_concurrency(computer: orm.Computer, options: Mapping[str, Any]) -> int:
     """How many frames run at a time unless it is said: as many as a computer without a queue has cores for."""
-    total = computer.get_property(CORES_PROPERTY, None) if computer is not None else None
-    return max(1, int(total) // frame_cores(options)) if total else 1
+    total = declared_cores(computer)
+    return max(1, total // frame_cores(options)) if total else 1
 
 
 def pack_options(options: Mapping[str, Any], concurrency: int) -> dict[str, Any]:
     """Scheduler options of a pack, from those of one frame: room for several frames beside each other.
 
-    A scheduler then sees more cores per process, while mpirun still starts the processes of one frame.
+    A scheduler then sees more cores per process, while mpirun still starts the processes of one frame. It must not bind
+    them to cores, or the frames share the first ones: with Open MPI, give the computer `mpirun --bind-to none ...`.
     """
     resources = dict(options.get("resources", {}))
     cores = int(resources.get("num_cores_per_mpiproc", 1)) * concurrency

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, WorkChain
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
@@ -15,6 +15,7 @@ from aiida_bloomery.calculations.label_cache import fingerprint
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.pw_inputs import check_frames, pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import pw_ports, single_options
+from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.protocols import merge, protocol_inputs
 from bloomery.errors import BloomeryError
 
@@ -41,7 +42,7 @@ def validate_inputs(value: Any, _: Any) -> str | None:
     )
 
 
-class QuantumEspressoReferenceMdWorkChain(WorkChain):
+class QuantumEspressoReferenceMdWorkChain(SubmitsOnce):
     """Run each starting structure at each temperature with pw.x, and keep frames with their labels."""
 
     @classmethod

@@ -1,0 +1,196 @@
+"""Inputs of pw.x from protocols and families, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import ase
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.plugins import DataFactory, GroupFactory
+from ase.build import bulk
+
+from aiida_bloomery.calculations.label_cache import fingerprint
+from aiida_bloomery.workflows.labelling.pw_inputs import (
+    check_frames,
+    check_parameters,
+    kpoints_input,
+    pw_inputs,
+    resolve_pseudos,
+)
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
+
+UPF = '<UPF version="2.0.1">\n<PP_HEADER element="{0}" pseudo_type="NC" z_valence="4.0" />\n</UPF>{1}'
+GOOD = {"CONTROL": {"tprnfor": True}, "SYSTEM": {"ecutwfc": 30}}
+
+
+def upf(folder, element, more=""):
+    path = folder / f"{element}.upf"
+    path.write_text(UPF.format(element, more))
+    with path.open("rb") as handle:
+        return DataFactory("pseudo.upf").get_or_create(handle, filename=path.name).store()
+
+
+@pytest.fixture
+def code(computer):
+    return orm.InstalledCode(
+        label=f"pw-{time.monotonic_ns()}", computer=computer, filepath_executable="/usr/bin/pw.x"
+    ).store()
+
+
+@pytest.fixture
+def family(profile, tmp_path):
+    folder = tmp_path / "family"
+    folder.mkdir()
+    for element in ("Si", "Ge"):
+        upf(folder, element)
+    label = f"test/{time.monotonic_ns()}"
+    made = GroupFactory("pseudo.family.cutoffs").create_from_folder(
+        folder, label, pseudo_type=DataFactory("pseudo.upf")
+    )
+    made.set_cutoffs(
+        {"Si": {"cutoff_wfc": 20, "cutoff_rho": 80}, "Ge": {"cutoff_wfc": 40, "cutoff_rho": 320}}, "normal", unit="Ry"
+    )
+    yield made
+    orm.Group.collection.delete(made.pk)
+
+
+def test_cutoffs_are_the_largest_that_the_family_recommends(code, family):
+    pw = pw_inputs(code, ["Si", "Ge"], pseudos=family.label)["pw"]
+    assert pw["parameters"]["SYSTEM"]["ecutwfc"] == 40
+    assert pw["parameters"]["SYSTEM"]["ecutrho"] == 320
+    assert set(pw["pseudos"]) == {"Si", "Ge"}
+    assert pw_inputs(code, ["Si"], pseudos=family.label)["pw"]["parameters"]["SYSTEM"]["ecutwfc"] == 20
+
+
+def test_overrides_beat_the_family(code, family):
+    overrides = {"parameters": {"SYSTEM": {"ecutwfc": 25.0, "smearing": None}}}
+    system = pw_inputs(code, ["Si"], None, overrides, pseudos=family.label)["pw"]["parameters"]["SYSTEM"]
+    assert (system["ecutwfc"], system["ecutrho"]) == (25.0, 80.0)
+    assert "smearing" not in system
+
+
+def test_single_family_needs_no_name(code, family):
+    families = orm.QueryBuilder().append(GroupFactory("pseudo.family.cutoffs")).count()
+    assert families == 1
+    assert resolve_pseudos(None, ["Si"])[0]["Si"].element == "Si"
+
+
+@pytest.mark.parametrize(
+    ("pseudos", "elements", "message"),
+    [("no/such", ["Si"], "there is no family 'no/such'"), ({}, ["Si"], r"pseudos\.Si: is missing")],
+)
+def test_missing_pseudopotentials_are_named(profile, pseudos, elements, message):
+    with pytest.raises(InputError, match=message):
+        resolve_pseudos(pseudos, elements)
+
+
+def test_family_that_lacks_an_element_is_named(family):
+    with pytest.raises(InputError, match=f"family '{family.label}' does not cover Si, C"):
+        resolve_pseudos(family.label, ["Si", "C"])
+
+
+def test_pseudopotentials_by_element_need_a_cutoff(code, profile, tmp_path):
+    nodes = {"Si": upf(tmp_path, "Si", "<!-- other -->")}
+    with pytest.raises(InputError, match="ecutwfc: is missing"):
+        pw_inputs(code, ["Si"], pseudos=nodes)
+    overrides = {"parameters": {"SYSTEM": {"ecutwfc": 25.0}}}
+    assert pw_inputs(code, ["Si"], None, overrides, pseudos=nodes)["pw"]["pseudos"] == nodes
+
+
+def test_options_are_merged_into_the_protocol(code, family):
+    options = {"queue_name": "short", "resources": {"num_mpiprocs_per_machine": 4}, "withmpi": True}
+    found = pw_inputs(code, ["Si"], pseudos=family.label, options=options)["pw"]["options"].get_dict()
+    assert found["resources"] == {"num_machines": 1, "num_mpiprocs_per_machine": 4}
+    assert (found["queue_name"], found["withmpi"], found["max_wallclock_seconds"]) == ("short", True, 3600)
+
+
+def test_kpoints_by_mesh_or_by_distance(profile):
+    node = kpoints_input({"mesh": [3, 3, 3], "offset": [0.5, 0.5, 0.5]})["kpoints"]
+    assert node.get_kpoints_mesh() == ([3, 3, 3], [0.5, 0.5, 0.5])
+    rule = kpoints_input({"distance": 0.3})["kpoints_rule"].get_dict()
+    assert rule == {"distance": 0.3, "offset": [0.0, 0.0, 0.0]}
+    with pytest.raises(InputError, match="kpoints: give `mesh`"):
+        kpoints_input({"offset": [0, 0, 0]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"SYSTEM": {}}, "ecutwfc: is missing"),
+        ({"CONTROL": {"tprnfor": False}}, "tprnfor: must be true"),
+        ({"CONTROL": {"tprnfor": True, "calculation": "relax"}}, "calculation: a label is an `scf`"),
+        ({"CONTROL": {"tprnfor": True, "prefix": "x"}}, "CONTROL.prefix: is set for you"),
+        ({"SYSTEM": {"ecutwfc": 30, "celldm(1)": 10}}, r"celldm\(1\): is set for you"),
+        ({"SYSTEM": {"ecutwfc": 30, "nat": 3}}, "SYSTEM.nat: is set for you"),
+        ({"electrons": {"conv_thr": 1e-8}}, "electrons: must be the name of a namelist in capitals"),
+        ({"ELECTRONS": 3}, "ELECTRONS: must be the name of a namelist"),
+    ],
+)
+def test_bad_namelists_are_named(change, message):
+    found = check_parameters({**GOOD, **change})
+    assert found is not None
+    assert re.search(message, found), found
+
+
+def test_good_namelists_and_frames_pass():
+    assert check_parameters(GOOD) is None
+    assert check_frames(Configurations.from_atoms([bulk("Si")]), {"Si", "Ge"}, GOOD) is None
+
+
+def test_frame_without_periodicity_is_refused_unless_it_is_meant():
+    frames = Configurations.from_atoms([bulk("Si"), ase.Atoms("Si", cell=[9, 9, 9], pbc=False)])
+    assert "frame 1 is not periodic" in check_frames(frames, {"Si"}, GOOD)
+    assert check_frames(frames, {"Si"}, GOOD, isolated_atoms=True) is None
+    isolated = {**GOOD, "SYSTEM": {"ecutwfc": 30, "assume_isolated": "mt"}}
+    assert check_frames(frames, {"Si"}, isolated) is None
+
+
+def test_frame_without_volume_or_atoms_is_refused():
+    flat = ase.Atoms("Si", cell=[[3, 0, 0], [0, 3, 0], [3, 3, 0]], pbc=True)
+    assert "frame 0 has no cell, or one without volume" in check_frames(Configurations.from_atoms([flat]), {"Si"}, GOOD)
+    empty = ase.Atoms(cell=[3, 3, 3], pbc=True)
+    assert "frame 0 holds no atom" in check_frames(Configurations.from_atoms([empty]), set(), GOOD)
+
+
+# -- fingerprint ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def settings(code, family):
+    pw = pw_inputs(code, ["Si"], "fast", pseudos=family.label, kpoints={"mesh": [2, 2, 2]})["pw"]
+    return {name: pw[name] for name in ("code", "pseudos", "parameters", "kpoints")}
+
+
+def test_same_settings_have_the_same_fingerprint(settings, computer):
+    again = dict(settings)
+    again["code"] = orm.InstalledCode(
+        label=f"pw-{time.monotonic_ns()}", computer=computer, filepath_executable="/usr/bin/pw.x"
+    ).store()
+    content = settings["parameters"].get_dict()
+    content["SYSTEM"] = dict(sorted({**content["SYSTEM"], "ecutwfc": int(content["SYSTEM"]["ecutwfc"])}.items()))
+    content["CONTROL"] = {**content["CONTROL"], "verbosity": "low", "max_seconds": 100}
+    again["parameters"] = orm.Dict(content)
+    assert fingerprint(**again) == fingerprint(**settings)
+
+
+def test_any_physics_changes_the_fingerprint(settings, code, computer, tmp_path):
+    content = settings["parameters"].get_dict()
+    shifted = orm.KpointsData()
+    shifted.set_kpoints_mesh([2, 2, 2], offset=[0.5, 0.5, 0.5])
+    listed = orm.KpointsData()
+    listed.set_kpoints(np.array([[0.0, 0.0, 0.0], [0.1, 0.2, 0.3]]), weights=[1.0, 3.0])
+    changes = [
+        {"parameters": orm.Dict({**content, "SYSTEM": {**content["SYSTEM"], "degauss": 0.02}})},
+        {"parameters": orm.Dict({**content, "ELECTRONS": {**content["ELECTRONS"], "conv_thr": 1e-6}})},
+        {"kpoints": shifted},
+        {"kpoints": listed},
+        {"kpoints": None, "kpoints_rule": orm.Dict({"distance": 0.3, "offset": [0, 0, 0]})},
+        {"pseudos": {"Si": upf(tmp_path, "Si", "<!-- changed -->")}},
+        {"code": orm.InstalledCode(label="pw-7", computer=computer, filepath_executable="/opt/qe-7/pw.x").store()},
+    ]
+    found = [fingerprint(**{**settings, **change}) for change in changes]
+    assert len({fingerprint(**settings), *found}) == len(changes) + 1
