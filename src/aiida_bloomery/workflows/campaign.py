@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, WorkChain, if_, while_
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import WorkflowFactory
 
 from aiida_bloomery.calculations.functions.conclude import conclude
@@ -17,6 +17,7 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.energy_reference import EnergyReferenceWorkChain
+from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import stage_inputs
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from aiida_bloomery.workflows.sampling import SamplingWorkChain
@@ -25,7 +26,7 @@ from aiida_bloomery.workflows.training import TrainingWorkChain
 from aiida_bloomery.workflows.validation import ValidationWorkChain
 
 
-class ReinforcementWorkChain(WorkChain):
+class ReinforcementWorkChain(SubmitsOnce):
     """Sample, select, label, assess, train, validate, record: again until a stop rule fires.
 
     The bootstrap is iteration 0 of the same loop, with samplers of its own and no potential yet.

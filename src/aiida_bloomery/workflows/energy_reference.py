@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain
+from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import WorkflowFactory
 
 from aiida_bloomery.calculations.functions.isolated_atoms import energy_reference, isolated_atoms
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.workflows.once import SubmitsOnce
 
 
-class EnergyReferenceWorkChain(WorkChain):
+class EnergyReferenceWorkChain(SubmitsOnce):
     """Label one isolated atom of each element of the structures."""
 
     @classmethod
@@ -30,7 +31,7 @@ class EnergyReferenceWorkChain(WorkChain):
         process = self.submit(
             WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
             configurations=isolated_atoms(self.inputs.structures, metadata={"call_link_label": "atoms"}),
-            isolated_atoms=orm.Bool(True),  # noqa: FBT003
+            isolated_atoms=orm.Bool(True),
             metadata={"call_link_label": "label"},
             **self.inputs.labelling,
         )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain
+from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory, WorkflowFactory
 from aiida.plugins.entry_point import is_registered_entry_point
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
 
 SampleCalculation = CalculationFactory("bloomery.sample")
 
 
-class SamplingWorkChain(WorkChain):
+class SamplingWorkChain(SubmitsOnce):
     """Run each sampler in a job of its own and gather the pools.
 
     A sampler that fails is reported and does not take the others down; the stage fails when none gave a frame.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain
+from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
 from bloomery.plugins import PluginSpec, load_plugin
 
@@ -15,7 +16,7 @@ DescribeCalculation = CalculationFactory("bloomery.describe")
 SelectCalculation = CalculationFactory("bloomery.select")
 
 
-class SelectionWorkChain(WorkChain):
+class SelectionWorkChain(SubmitsOnce):
     """Describe pools and data set where a selector wants features, then apply the selectors in turn."""
 
     @classmethod

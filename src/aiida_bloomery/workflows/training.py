@@ -10,11 +10,12 @@ from aiida_bloomery.calculations.functions.next_seed import next_seed
 from aiida_bloomery.calculations.train.base import TrainCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
 from bloomery.plugins import PluginSpec
 
 
-class TrainingWorkChain(BaseRestartWorkChain):
+class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
     """Train a committee; the potential it gives has passed the acceptance check."""
 
     @property
@@ -54,7 +55,7 @@ class TrainingWorkChain(BaseRestartWorkChain):
         self.ctx.inputs = inputs
 
     def get_outputs(self, node: orm.CalcJobNode) -> dict[str, orm.Data]:
-        """Outputs of a training job that are this workchain's too; which engine's job it is is not known in `define`."""
+        """Outputs of the training job that are this workchain's too: `define` cannot know whose job it will be."""
         return {name: node.outputs[name] for name in self.spec().outputs if name in node.outputs}
 
     @process_handler(priority=500)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain
+from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
 
 ObserveCalculation = CalculationFactory("bloomery.observe")
 
 
-class ValidationWorkChain(WorkChain):
+class ValidationWorkChain(SubmitsOnce):
     """Run each observable in a job of its own."""
 
     @classmethod

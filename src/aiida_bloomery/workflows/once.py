@@ -1,0 +1,35 @@
+"""Submit each child once, even if a step runs twice because its worker was killed in the middle of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.common.links import LinkType
+from aiida.engine import Process, WorkChain
+from plumpy import ProcessState
+
+
+class SubmitsOnce(WorkChain):
+    """A workchain whose children are known by the labels of their calls.
+
+    AiiDA runs a step again from its beginning when the worker dies before the step's end is written down. Children
+    that the first run had submitted would then be submitted a second time, and their jobs with them. Here the second
+    run finds them and goes on with them.
+    """
+
+    def submit(self, process: type[Process], inputs: dict[str, Any] | None = None, **kwargs: Any) -> orm.ProcessNode:
+        """Submit a process, or return the child that was submitted under the same ``call_link_label`` before."""
+        label = {**(inputs or {}), **kwargs}.get("metadata", {}).get("call_link_label")
+        child = self._submitted(label) if label else None
+        if child is None:
+            return super().submit(process, inputs, **kwargs)
+        self.report(f"goes on with {child.process_label}<{child.pk}>, which was submitted as {label} before")
+        if child.process_state is ProcessState.CREATED:
+            # The worker died before it could hand the child on.
+            self.runner.controller.continue_process(child.pk, nowait=False, no_reply=True)
+        return child
+
+    def _submitted(self, label: str) -> orm.ProcessNode | None:
+        links = self.node.base.links.get_outgoing(link_type=(LinkType.CALL_CALC, LinkType.CALL_WORK))
+        return next((link.node for link in links.all() if link.link_label == label), None)
