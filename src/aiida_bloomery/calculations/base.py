@@ -219,7 +219,7 @@ def _validate_device(node: orm.Str | None, _: Any) -> str | None:
 
 def _exit_codes(spec: CalcJobProcessSpec) -> None:
     """Declare the exit codes; the parser fills the messages in from the job's result file."""
-    spec.exit_code(200, "ERROR_BAD_INPUT", message="{message}")
+    spec.exit_code(200, "ERROR_BAD_INPUT", message="The input cannot be used: {message}")
     spec.exit_code(
         300,
         "ERROR_RESULT_MISSING",
@@ -233,13 +233,13 @@ def _exit_codes(spec: CalcJobProcessSpec) -> None:
         invalidates_cache=True,
         message="The job's result cannot be used: {message}",
     )
-    spec.exit_code(400, "ERROR_JOB_FAILED", invalidates_cache=True, message="{message}")
-    spec.exit_code(410, "ERROR_DIVERGED", message="{message}")
+    spec.exit_code(400, "ERROR_JOB_FAILED", invalidates_cache=True, message="The job failed: {message}")
+    spec.exit_code(410, "ERROR_DIVERGED", message="A number left its bounds: {message}")
     spec.exit_code(
         420,
         "ERROR_OUT_OF_MEMORY",
         invalidates_cache=True,
-        message="{message} Use smaller batches or fewer frames, or a device with more memory.",
+        message="Out of memory: {message} Use smaller batches or fewer frames, or a device with more memory.",
     )
     spec.exit_code(
         430,
@@ -247,5 +247,5 @@ def _exit_codes(spec: CalcJobProcessSpec) -> None:
         invalidates_cache=True,
         message="The job was ended after its wall time of {seconds} s: raise `max_wallclock_seconds`, or ask for less.",
     )
-    spec.exit_code(440, "ERROR_POTENTIAL_REFUSED", message="{message}")
-    spec.exit_code(450, "ERROR_TOO_MANY_FAILED", message="{message}")
+    spec.exit_code(440, "ERROR_POTENTIAL_REFUSED", message="The physics is wrong: {message}")
+    spec.exit_code(450, "ERROR_TOO_MANY_FAILED", message="Too many frames failed: {message}")

@@ -6,12 +6,13 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 from aiida import orm
 from aiida.common.exceptions import ValidationError
-from ase.formula import Formula
+from ase.symbols import Symbols
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
@@ -138,12 +139,11 @@ def canonical(configurations: Configurations) -> Configurations:
 
 def describe(configurations: Configurations) -> dict[str, Any]:
     """Attributes of a node that holds these frames."""
-    formulas = dict.fromkeys(_formula(frame) for frame in configurations)
     attributes: dict[str, Any] = {
         "n_frames": len(configurations),
         "n_atoms": configurations.n_atoms,
         "elements": configurations.elements,
-        "formulas": list(formulas)[:MAX_FORMULAS],
+        "formulas": _formulas(configurations)[:MAX_FORMULAS],
         "labels": {name: int(mask.sum()) for name, mask in sorted(configurations.masks.items())},
         "roles": {},
         "info_keys": sorted(configurations.info),
@@ -177,18 +177,18 @@ def with_parents(
     """
     indices = np.asarray(indices, dtype=np.int64)
     nodes = [parents] * len(configurations) if isinstance(parents, ConfigurationsData) else list(parents)
+    # Attributes of a node are a query each: ask once per node, not once per frame.
+    known = {id(node): (str(node.uuid), node.hashes) for node in nodes if node is not None}
     uuids, hashes = [], []
     for frame, (node, index) in enumerate(zip(nodes, indices.tolist(), strict=True)):
-        if node is None or index < 0:
-            uuids.append("")
-            hashes.append("")
-            continue
-        if index >= node.n_frames:
+        uuid, contents = known.get(id(node), ("", []))
+        if uuid and index >= len(contents):
             raise InputError(
-                f"frame {frame}: is said to be made from frame {index} of {node.uuid}, which has {node.n_frames}."
+                f"frame {frame}: is said to be made from frame {index} of {uuid}, which has {len(contents)}."
             )
-        uuids.append(str(node.uuid))
-        hashes.append(node.hashes[index])
+        has_parent = bool(uuid) and index >= 0
+        uuids.append(uuid if has_parent else "")
+        hashes.append(contents[index] if has_parent else "")
     return configurations.with_info(
         parent_uuid=np.array(uuids, dtype="U36"),
         parent_index=np.where(np.array(uuids, dtype="U36") == "", -1, indices),
@@ -207,23 +207,29 @@ def check_parents(configurations: Configurations) -> str | None:
     uuids, indices, hashes = (configurations.info[key].tolist() for key in PARENT_KEYS)
     wanted = sorted({uuid for uuid in uuids if uuid})
     builder = orm.QueryBuilder().append(ConfigurationsData, filters={"uuid": {"in": wanted}}, project=["uuid", "*"])
-    parents = dict(builder.all()) if wanted else {}
+    parents = {uuid: node.hashes for uuid, node in builder.all()} if wanted else {}
     for frame, (uuid, index, content) in enumerate(zip(uuids, indices, hashes, strict=True)):
         if not uuid:
             continue
         if uuid not in parents:
             return f"frame {frame}: its parent is in node {uuid}, which is not a stored ConfigurationsData."
-        parent = parents[uuid]
-        if not 0 <= index < parent.n_frames:
-            return f"frame {frame}: its parent is frame {index} of {uuid}, which has {parent.n_frames} frames."
-        if parent.hashes[index] != content:
+        contents = parents[uuid]
+        if not 0 <= index < len(contents):
+            return f"frame {frame}: its parent is frame {index} of {uuid}, which has {len(contents)} frames."
+        if contents[index] != content:
             return (
-                f"frame {frame}: frame {index} of {uuid} has the content hash {parent.hashes[index]}, not {content}, "
+                f"frame {frame}: frame {index} of {uuid} has the content hash {contents[index]}, not {content}, "
                 "so it is not its parent."
             )
     return None
 
 
-def _formula(frame: Configurations) -> str:
-    symbols = frame.to_atoms()[0].symbols if len(frame.numbers) else ""
-    return str(Formula(str(symbols)).format("hill")) if symbols else ""
+def _formulas(configurations: Configurations) -> list[str]:
+    """Chemical formulas that occur, in Hill's order, in the order of the frames."""
+    offsets = configurations.offsets
+    found: dict[bytes, str] = {}
+    for start, end in pairwise(offsets):
+        numbers = np.sort(configurations.numbers[start:end])
+        if numbers.tobytes() not in found:
+            found[numbers.tobytes()] = str(Symbols(numbers).formula.format("hill"))
+    return list(dict.fromkeys(found.values()))

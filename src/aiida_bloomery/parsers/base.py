@@ -147,7 +147,7 @@ class BloomeryParser(Parser):
             seconds = self.node.get_option("max_wallclock_seconds")
             return self.exit_codes.ERROR_OUT_OF_WALLTIME.format(seconds=seconds)
         if self.node.exit_status == SCHEDULER_OUT_OF_MEMORY:
-            return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message="The scheduler ended the job: out of memory.")
+            return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message="the scheduler ended the job.")
         last = self._last_words(names)
         message = f"The last it said: {last!r}." if last else "It said nothing."
         return self.exit_codes.ERROR_RESULT_MISSING.format(message=message)

@@ -210,7 +210,7 @@ def frames_from(node: orm.Node, *, index: int | None = None, campaign: orm.Proce
     found = []
     for labelled in nodes:
         hashes = labelled.hashes
-        for frame in range(labelled.n_frames):
+        for frame in range(len(hashes)):
             chain = tracer.chain(Place(labelled, frame))
             if any(_came_from(place, node, index, tracer) for place in chain):
                 found.append(Found(NodeReference.of(labelled), frame, hashes[frame]))

@@ -28,7 +28,7 @@ def failure(kind):
 def test_failures_of_a_job_have_their_exit_codes(parse, frames, kind, status):
     outputs, node = parse("sample", {"start": frames}, result=failure(kind))
     assert node.exit_status == status
-    assert node.exit_message.startswith("si.xyz: frame 3 is wrong; mend it.")
+    assert ": si.xyz: frame 3 is wrong; mend it." in node.exit_message
     assert not outputs
 
 
@@ -82,7 +82,7 @@ def test_result_that_is_not_one(parse, frames, result):
     [
         ("sample", "frames.npz"),
         ("select", "selected.npz"),
-        ("label", "ledger.json"),
+        ("label", "labelled.npz"),
         ("describe", "features.npz"),
         ("predict", "prediction.npz"),
         ("observe", "observation.json"),
