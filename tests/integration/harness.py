@@ -86,7 +86,7 @@ def daemon_processes(home: Home, kind: str) -> list[psutil.Process]:
         words = process.info["cmdline"] or []
         if kind in words and any("verdi" in word for word in words):
             with contextlib.suppress(psutil.Error):
-                if process.environ().get("AIIDA_PATH") == str(home.folder):
+                if process.environ().get("AIIDA_PATH", "").startswith(str(home.folder)):
                     found.append(process)
     return found
 
