@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal
+from zipfile import BadZipFile
 
 import ase
 import ase.io
@@ -438,7 +439,7 @@ class Configurations:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 return cls.from_arrays({name: archive[name] for name in archive.files})
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise InputError(f"{path}: is not an archive of configurations ({error}).") from error
 
 

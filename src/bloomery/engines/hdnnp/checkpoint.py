@@ -7,6 +7,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -37,14 +38,14 @@ def load_checkpoint(path: Path | None, digest: str, fresh: State) -> State:
     if path is None or not path.is_file():
         return fresh
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             plain = json.loads(str(archive["plain"]))
             if plain.pop("digest") != digest:
                 return fresh
             tensors = {name: torch.from_numpy(archive[name]) for name in archive.files if name != "plain"}
         if {*plain, *tensors} != {entry.name for entry in fields(fresh)}:
             return fresh
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return fresh  # half a file is no reason to fail: train again
     values: dict[str, Any] = {name: value.to(fresh.weights.device) for name, value in tensors.items()}
     return type(fresh)(**values, **plain)

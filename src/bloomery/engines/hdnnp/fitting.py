@@ -214,10 +214,17 @@ def _scaling(
         energy=np.where(mask, energies - reference_energies(train, reference), 0.0), masks={"energy": mask}
     )
     fitted = fit_energy_reference(residual, elements)
-    spreads = _spreads(train, residual.label("energy")[0])
-    has_forces = bool(train.has("forces").any())
-    unit = 0.2 * spreads.forces if has_forces else spreads.energy * float(np.sqrt(train.counts.mean()))
-    return Scaling(mean, std, isolated, magnitude, np.array([fitted[element] for element in elements]), unit)
+    offset = np.array([fitted[element] for element in elements])
+    return Scaling(mean, std, isolated, magnitude, offset, _unit(train, _spreads(train, residual.label("energy")[0])))
+
+
+def _unit(train: Configurations, spreads: Spreads) -> float:
+    """By how much atomic energies vary in eV, roughly: what the networks' outputs are counted in."""
+    if train.has("forces").any():
+        return 0.2 * spreads.forces
+    if train.has("energy").any():
+        return spreads.energy * float(np.sqrt(train.counts.mean()))
+    return 0.2 * spreads.stress * float((train.volumes / train.counts).mean())
 
 
 def _spreads(train: Configurations, energies: NDArray[np.float64]) -> Spreads:

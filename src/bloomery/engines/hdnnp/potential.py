@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -268,7 +269,7 @@ class HdnnpPotential(Potential):
                 details={k: v for k, v in content.items() if k not in (*known, *other)},
                 **{key: content[key] for key in known},
             )
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise InputError(f"{folder}: is not a potential of the engine 'hdnnp' ({error}).") from error
 
     def export(self, format: str, folder: str | Path) -> list[Path]:  # noqa: A002

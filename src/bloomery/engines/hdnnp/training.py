@@ -23,6 +23,7 @@ from bloomery.seeds import derive_seed
 
 REPORTS = 50
 """A training reports, and looks at the early-stopping frames, this many times."""
+CHECKPOINT_SECONDS = 5.0
 COLUMNS = ("step", "epoch", "train_loss", "early_stopping_loss", "learning_rate", "seconds")
 
 
@@ -145,7 +146,7 @@ class Trainer:
                 state.seconds = time.perf_counter() - began
                 self._report(state, blocks, torch.stack(running))
                 running = []
-                if self.checkpoint is not None and time.perf_counter() - saved > 5.0:
+                if self.checkpoint is not None and time.perf_counter() - saved > CHECKPOINT_SECONDS:
                     save_checkpoint(self.checkpoint, self.digest, state)
                     saved = time.perf_counter()
         if not blocks.early_stopping:

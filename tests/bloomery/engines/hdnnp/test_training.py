@@ -1,0 +1,267 @@
+"""Training: what is kept, what is masked, what is resumed, and that it learns."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bloomery.configurations import Configurations
+from bloomery.energy_reference import fit_energy_reference
+from bloomery.engines.contract import TrainingData
+from bloomery.engines.hdnnp import Hdnnp, training
+from bloomery.engines.hdnnp.fitting import CHECKPOINT_FILE, member_weights, rescaled
+from bloomery.engines.hdnnp.model import Scaling
+from bloomery.engines.hdnnp.potential import HdnnpPotential
+from bloomery.errors import DivergedError, InputError
+from bloomery.testing.engines import assert_same
+
+SMALL: dict[str, Any] = {
+    "members": 2,
+    "hidden": [6],
+    "steps": 40,
+    "warm_steps": 20,
+    "descriptor": {"power_spectrum": {"radial": 3, "max_degree": 2, "cutoff": 4.0}},
+}
+
+
+@pytest.fixture(scope="module")
+def data(silicon: Configurations) -> TrainingData:
+    return TrainingData(silicon[:10], silicon[10:13], fit_energy_reference(silicon[:10]))
+
+
+def train(data: TrainingData, folder: Path | None = None, **settings: Any) -> HdnnpPotential:
+    potential, _ = Hdnnp.make(**{**SMALL, **settings}).train(data, seed=1, device="cpu", folder=folder)
+    assert isinstance(potential, HdnnpPotential)
+    return potential
+
+
+def test_silicon_is_learnt_from_few_frames(silicon: Configurations) -> None:
+    """Thirteen frames of eight atoms; the teacher's forces on frames of the same kind are met within a tenth."""
+    data = TrainingData(silicon[:13], Configurations.empty(), fit_energy_reference(silicon[:13]))
+    potential, history = Hdnnp.make(members=2, steps=400).train(data, device="cpu")
+    forces = silicon[13:].labels["forces"]
+    error = potential.predict(silicon[13:]).force - forces
+    assert np.sqrt((error**2).mean() / (forces**2).mean()) < 0.15
+    assert history.columns["train_loss"][-1] < 0.02 * history.columns["train_loss"][0]
+
+
+def test_a_killed_training_goes_on_where_it_was(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    expected = train(data).predict(data.train)
+    steps: list[int] = []
+
+    class KilledError(Exception):
+        pass
+
+    def progress(stage: str, step: int, total: int, numbers: dict[str, float]) -> None:
+        if stage == "train":
+            steps.append(step)
+            if len(steps) == 20:
+                raise KilledError
+
+    engine = Hdnnp.make(**SMALL)
+    with pytest.raises(KilledError):
+        engine.train(data, seed=1, device="cpu", folder=tmp_path, progress=progress)
+    resumed, history = engine.train(data, seed=1, device="cpu", folder=tmp_path, progress=progress)
+    assert steps[20] >= steps[18], "the second run began again"
+    assert_same(resumed.predict(data.train), expected)
+    assert history.columns["step"] == sorted(set(history.columns["step"]))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04half"])
+def test_a_broken_checkpoint_is_no_reason_to_fail(data: TrainingData, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / CHECKPOINT_FILE).write_bytes(content)
+    assert_same(train(data, tmp_path).predict(data.train), train(data).predict(data.train))
+
+
+def test_jacobians_that_are_not_kept_give_the_same_potential(data: TrainingData) -> None:
+    kept, not_kept = train(data), train(data, memory=1e-9)
+    assert_same(not_kept.predict(data.train), kept.predict(data.train))
+
+
+def test_members_see_frames_by_content_alone() -> None:
+    hashes = [f"{index:032x}" for index in range(200)]
+    weights = member_weights(hashes, members=8, share=0.75, seed=3)
+    assert set(np.unique(weights)) == {0.0, 1.0}
+    assert (weights.sum(axis=0) == 6).all(), "every frame is seen by the same number of members"
+    assert np.abs(weights.mean(axis=1) - 0.75).max() < 0.1
+    order = np.random.default_rng(0).permutation(200)
+    mixed = member_weights([hashes[index] for index in order[:50]], members=8, share=0.75, seed=3)
+    np.testing.assert_array_equal(mixed, weights[:, order[:50]])
+    assert (member_weights(hashes, 8, 0.75, seed=4) != weights).any()
+
+
+def test_a_member_learns_nothing_from_frames_it_does_not_see(silicon: Configurations) -> None:
+    """With half of the frames each, changing a frame's labels leaves the members that do not see it as they were."""
+    settings = {"members": 2, "share": 0.5, "batch_size": 1}
+    frames = silicon[:6]
+    reference = {"Si": -4.3}
+    first = train(TrainingData(frames, Configurations.empty(), reference), **settings)
+    weights = member_weights(frames.hashes(), 2, 0.5, int(first.details["membership_seed"]))
+    energies, forces = frames.labels["energy"].copy(), frames.labels["forces"].copy()
+    # Two frames change by opposite amounts and keep all scales as they are; both are hidden from one member.
+    hidden = int(np.argmin(weights.sum(axis=1)))
+    pair = np.flatnonzero(weights[hidden] == 0)[:2]
+    assert len(pair) == 2
+    energies[pair] = energies[pair[::-1]]
+    rows = [slice(frames.offsets[frame], frames.offsets[frame + 1]) for frame in pair]
+    forces[rows[0]], forces[rows[1]] = forces[rows[1]].copy(), forces[rows[0]].copy()
+    stress = frames.labels["stress"].copy()
+    stress[pair] = stress[pair[::-1]]
+    changed = frames.with_labels(energy=energies, forces=forces, stress=stress)
+    second = train(TrainingData(changed, Configurations.empty(), reference), **settings)
+    before, after = first.predict(frames).forces, second.predict(frames).forces
+    np.testing.assert_allclose(after[hidden], before[hidden], rtol=1e-9, atol=1e-12)
+    assert np.abs(after[1 - hidden] - before[1 - hidden]).max() > 1e-6
+
+
+def test_a_warm_start_keeps_what_members_have_seen(data: TrainingData, silicon: Configurations) -> None:
+    start = train(data)
+    more = replace(data, train=silicon[:14], early_stopping=silicon[14:])
+    warm, history = Hdnnp.make(**SMALL).train(more, seed=99, device="cpu", start_from=start)
+    assert isinstance(warm, HdnnpPotential)
+    assert warm.details["membership_seed"] == start.details["membership_seed"]
+    assert history.summary["warm_start"]
+    assert history.summary["steps"] <= SMALL["warm_steps"]
+
+
+def test_other_scales_describe_the_same_function(data: TrainingData) -> None:
+    """A warm start begins with the function of its start, although new frames bring other scales."""
+    start = train(data)
+    old = start.scaling
+    random = np.random.default_rng(0)
+    new = Scaling(
+        mean=old.mean + random.normal(size=old.mean.shape) * old.std,
+        std=old.std * random.uniform(0.5, 2.0, old.std.shape),
+        isolated=old.isolated,
+        magnitude=old.magnitude,
+        offset=old.offset + 0.3,
+        energy=old.energy * 1.7,
+    )
+    other = start._with(parameters=rescaled(start.parameters, old, new), scaling=new)
+    np.testing.assert_allclose(other.predict(data.train).forces, start.predict(data.train).forces, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(other.predict(data.train).energies, start.predict(data.train).energies, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"members": 3}, "members differ"),
+        ({"hidden": [5]}, "hidden layers differ"),
+        ({"descriptor": {"power_spectrum": {"radial": 2}}}, "descriptor differ"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(data: TrainingData, settings: dict[str, Any], message: str) -> None:
+    start = train(data, steps=2)
+    with pytest.raises(InputError, match=f"start_from: its {message}"):
+        Hdnnp.make(**{**SMALL, **settings}).train(data, device="cpu", start_from=start)
+
+
+def test_a_start_with_other_elements_is_refused(data: TrainingData) -> None:
+    start = train(data, steps=2)
+    numbers = np.where(np.arange(data.train.n_atoms) % 4 == 0, 6, 14)
+    mixed = replace(data, train=replace(data.train, numbers=numbers), energy_reference={"Si": 0.0, "C": 0.0})
+    with pytest.raises(InputError, match="start_from: its elements differ"):
+        Hdnnp.make(**SMALL).train(mixed, device="cpu", start_from=start)
+
+
+@pytest.mark.parametrize("name", ["energy", "forces", "stress"])
+def test_one_kind_of_label_is_enough(data: TrainingData, name: str) -> None:
+    values = {name: data.train.labels[name]}
+    only = replace(data, train=data.train.without_labels().with_labels(**values), early_stopping=Configurations.empty())
+    potential, history = Hdnnp.make(**{**SMALL, "steps": 200}).train(only, device="cpu")
+    assert np.isfinite(potential.predict(data.train).forces).all()
+    assert history.columns["train_loss"][-1] < 0.5 * history.columns["train_loss"][0]
+
+
+def test_two_elements_are_learnt_together(data: TrainingData) -> None:
+    numbers = np.where(np.arange(data.train.n_atoms) % 4 == 0, 6, 14)
+    mixed = replace(data, train=replace(data.train, numbers=numbers), energy_reference={"Si": -4.0, "C": -4.0})
+    potential, history = Hdnnp.make(**{**SMALL, "steps": 200}).train(mixed, device="cpu")
+    assert potential.elements == ["C", "Si"]
+    assert history.summary["n_early_stopping"] == 3
+    assert history.columns["train_loss"][-1] < 0.5 * history.columns["train_loss"][0]
+
+
+def test_early_stopping_stops_and_keeps_the_best(data: TrainingData) -> None:
+    """Labels of the early-stopping frames that nothing can learn: the best is early, and training ends."""
+    forces = np.random.default_rng(0).normal(size=data.early_stopping.labels["forces"].shape)
+    odd = replace(data, early_stopping=data.early_stopping.without_labels().with_labels(forces=forces))
+    _, history = Hdnnp.make(**{**SMALL, "steps": 400, "patience": 0.2}).train(odd, device="cpu")
+    assert history.summary["stopped"] == "early stopping"
+    assert history.summary["steps"] < 400
+    assert history.summary["best_step"] <= history.summary["steps"] - 80
+
+
+def test_a_diverging_loss_is_reported(data: TrainingData) -> None:
+    with pytest.raises(DivergedError, match="the loss is not finite after"):
+        train(data, learning_rate=1e300)
+
+
+def test_float32_potentials_pass_as_such(data: TrainingData, tmp_path: Path) -> None:
+    potential = train(data, dtype="float32")
+    assert potential.dtype == "float32"
+    potential.save(tmp_path)
+    assert_same(Hdnnp.load(tmp_path, "cpu").predict(data.train), potential.predict(data.train))
+
+
+def test_files_of_a_potential_say_what_it_is(data: TrainingData, tmp_path: Path) -> None:
+    train(data).save(tmp_path)
+    content = json.loads((tmp_path / "potential.json").read_text(encoding="utf-8"))
+    assert content["trained_on"]["digest"] == data.train.digest()
+    assert content["settings"]["members"] == 2
+    assert content["cutoff"] == 4.0
+    for name, file in (("potential.json", b"{}"), ("weights.npz", b"nothing")):
+        broken = tmp_path / f"broken_{name}"
+        broken.mkdir()
+        for path in tmp_path.glob("*.*"):
+            if path.is_file():
+                (broken / path.name).write_bytes(file if path.name == name else path.read_bytes())
+        with pytest.raises(InputError, match="is not a potential of the engine 'hdnnp'"):
+            Hdnnp.load(broken, "cpu")
+
+
+def test_export_for_ase_says_how_to_use_it(data: TrainingData, tmp_path: Path) -> None:
+    written = train(data).export("ase", tmp_path / "silicon")
+    assert all(path.is_file() for path in written)
+    assert 'load_potential("silicon")' in written[-1].read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be exported as 'lammps'"):
+        train(data, steps=1).export("lammps", tmp_path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_gpu_that_is_not_there_is_named(data: TrainingData) -> None:
+    with pytest.raises(InputError, match="device is cuda, but torch finds no GPU"):
+        Hdnnp.make(**SMALL).train(data, device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_trains_and_predicts_as_the_cpu_does(data: TrainingData, tmp_path: Path) -> None:
+    potential, history = Hdnnp.make(**SMALL).train(data, seed=1, device="cuda")
+    assert history.summary["device"] == "cuda"
+    potential.save(tmp_path)
+    on_cpu, on_gpu = (Hdnnp.load(tmp_path, device).predict(data.train) for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(on_gpu.forces, on_cpu.forces, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(on_gpu.energies, on_cpu.energies, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"members": 0}, r"hdnnp\.members"),
+        ({"hidden": []}, "hidden needs"),
+        ({"descriptor": "soap9"}, "'soap9' is not registered"),
+        ({"descriptor": {"power_spectrum": {"cutof": 5}}}, r"power_spectrum\.cutof"),
+        ({"loss": {"energy": 0, "forces": 0, "stress": 0}}, r"hdnnp\.loss"),
+        ({"dtype": "float16"}, r"hdnnp\.dtype"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(settings: dict[str, Any], key: str) -> None:
+    with pytest.raises(InputError, match=key):
+        Hdnnp.make(**settings)
