@@ -68,12 +68,12 @@ def pages() -> list[Page]:
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Our commands in console blocks, as words, with where they stand."""
+    """Our commands and those of verdi in console blocks, as words, with where they stand."""
     for page in pages():
         for block in page.of("console"):
-            for line in block.text.splitlines():
+            for line in block.text.replace("\\\n", " ").splitlines():
                 words = shlex.split(line.removeprefix("$ ")) if line.startswith("$ ") else []
-                if words and Path(words[0]).name in ("bloomery", "aiida-bloomery"):
+                if words and words[0] in ("bloomery", "aiida-bloomery", "verdi"):
                     yield block.where, words
 
 

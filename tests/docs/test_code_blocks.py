@@ -11,6 +11,7 @@ import ase.io
 import click
 import pytest
 import yaml
+from aiida.cmdline.commands.cmd_verdi import verdi
 
 import aiida_bloomery.cli
 import bloomery.cli
@@ -64,17 +65,18 @@ def test_yaml_blocks_are_valid_campaign_files(yaml_block, folder: Path) -> None:
     load_campaign(path)
 
 
-def find(words: list[str]) -> tuple[click.Command, list[str]]:
-    """The click command that a line calls, and what is left of the line for it."""
-    program = {"bloomery": bloomery.cli.cli, "aiida-bloomery": aiida_bloomery.cli.main}[Path(words[0]).name]
-    command = program.get_command(click.Context(program), words[1]) if words[1:] else None
-    if command is None:
-        assert words[1:2] in ([], ["--help"], ["--version"]), f"there is no command {words[1]}"
-        return program, words[1:]
-    return command, words[2:]
+def find(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
+    """The click command that a line calls, its context, and what is left of the line for it."""
+    programs = {"bloomery": bloomery.cli.cli, "aiida-bloomery": aiida_bloomery.cli.main, "verdi": verdi}
+    command: click.Command = programs[words[0]]
+    context, rest = click.Context(command, info_name=words[0]), words[1:]
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        inner = command.get_command(context, rest[0])
+        assert inner is not None, f"there is no command {rest[0]}"
+        command, context, rest = inner, click.Context(inner, info_name=rest[0], parent=context), rest[1:]
+    return command, context, rest
 
 
 def test_commands_and_their_options_exist(command: list[str]) -> None:
-    found, arguments = find(command)
-    context = click.Context(found, info_name=command[0])
-    found.make_parser(context).parse_args(list(arguments))
+    found, context, rest = find(command)
+    found.make_parser(context).parse_args(list(rest))

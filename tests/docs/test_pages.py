@@ -54,7 +54,7 @@ def test_every_page_is_in_the_contents(root: Path) -> None:
 def test_lines_are_not_endless(page) -> None:
     """What cannot be broken (tables, links) aside, lines fit an editor."""
     for number, line in enumerate(page.prose.splitlines(), start=1):
-        assert len(line) <= 200 or line.startswith(("|", "[", "!")), f"{page.path.name}: {number} of the prose"
+        assert len(line) <= 120 or line.startswith(("|", "[", "!")), f"{page.path.name}: {number} of the prose"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("sphinx") is None, reason="the extra [docs] is not installed")
