@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +21,8 @@ from bloomery.errors import BloomeryError
 SILENCE = 60.0
 """Seconds after which a broker that does not write its status counts as hanging; it writes every five."""
 
-REPAIR_TIMEOUT = 300.0
+ARRIVAL = 10.0
+"""Seconds that the broker may take to write a task down."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,10 @@ def ensure(home: Home, workers: int | None = None) -> list[str]:
 
 
 def repair(home: Home, workers: int | None = None) -> None:
-    """Stop daemon, broker and workers of our own profile, give every active process a task again, and start."""
+    """Start daemon, broker and workers of our own profile anew, and see that every active process has a task."""
     stop(home)
-    _verdi("process", "repair", timeout=REPAIR_TIMEOUT)
     _start(workers)
+    revive_lost()
 
 
 def stop(home: Home) -> bool:
@@ -166,46 +166,64 @@ def has_task(pk: int) -> bool:
     return any(pk in tasks for tasks in _tasks())
 
 
-def revive_lost(campaign: int) -> list[str]:
-    """Give processes of a campaign a task again that have lost it, or never got one: their submitter was killed.
+def revive_lost() -> list[str]:
+    """Give processes of our own profile a task again that have lost it, or never got one: their submitter was killed.
+
+    AiiDA's own means of revival give them a task that is gone as soon as it is picked up, so that they would be lost
+    when their worker dies; and counted as lost, and started twice, the next time somebody looks.
 
     Returns
     -------
     list
         What was done, one sentence each.
     """
-    if not uses_zeromq() or not (lost := _lost(campaign)):
+    if not uses_zeromq() or not (lost := _lost()):
         return []
     # A task that moves in the queue while it is read can be overlooked once.
     time.sleep(2)
-    lost = [pk for pk in _lost(campaign) if pk in lost]
-    if not lost:
-        return []
-    from aiida import orm  # noqa: PLC0415
-    from aiida.engine.processes.control import revive_processes  # noqa: PLC0415
+    lost = [pk for pk in _lost() if pk in lost]
+    from aiida.manage.manager import get_manager  # noqa: PLC0415
 
-    revive_processes([orm.load_node(pk) for pk in lost])
+    for pk in lost:
+        get_manager().get_process_controller().continue_process(pk, nowait=False, no_reply=True)
+    deadline = time.monotonic() + ARRIVAL
+    while time.monotonic() < deadline and set(lost) & set(_lost()):
+        time.sleep(0.1)
     return [f"process {pk} had no task in the queue and was given one" for pk in lost]
 
 
-def _lost(campaign: int) -> list[int]:
-    """Active processes of a campaign that no worker will ever pick up.
+def _lost() -> list[int]:
+    """Active processes of daemons that no worker will ever pick up.
 
-    A process that its parent has called again since, under the same label, is not missed.
+    Only what a daemon runs has a checkpoint. A child that its parent has called again since, under the same label, is
+    not missed.
     """
-    from aiida_bloomery.progress import ACTIVE, below, campaign_state  # noqa: PLC0415
+    from aiida import orm  # noqa: PLC0415
 
-    called = below(campaign)
-    latest = {(process.parent, process.label): process.pk for process in called}
-    wanted = [
-        process.pk
-        for process in called
-        if process.active and process.kind != "function" and latest[process.parent, process.label] == process.pk
-    ]
-    if campaign_state(campaign).state in ACTIVE:
-        wanted.append(campaign)
-    tasks = set().union(*_tasks())
-    return [pk for pk in wanted if pk not in tasks]
+    from aiida_bloomery.progress import ACTIVE  # noqa: PLC0415
+
+    filters = {"attributes.process_state": {"in": list(ACTIVE)}, "attributes": {"has_key": "checkpoints"}}
+    active = orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project=["id"]).all(flat=True)
+    tasks: set[int] = set().union(*_tasks())
+    return [pk for pk in active if pk not in tasks and not _was_called_again(pk)]
+
+
+def _was_called_again(pk: int) -> bool:
+    from aiida import orm  # noqa: PLC0415
+
+    calls = {"type": {"in": ["call_calc", "call_work"]}}
+    query = orm.QueryBuilder().append(orm.ProcessNode, tag="parent", project=["id"])
+    query.append(
+        orm.ProcessNode, filters={"id": pk}, with_incoming="parent", edge_filters=calls, edge_project=["label"]
+    )
+    called = query.first()
+    if called is None:
+        return False
+    parent, label = called
+    query = orm.QueryBuilder().append(orm.ProcessNode, filters={"id": parent}, tag="parent")
+    later = {"id": {">": pk}}
+    query.append(orm.ProcessNode, filters=later, with_incoming="parent", edge_filters={**calls, "label": label})
+    return bool(query.count())
 
 
 def uses_zeromq() -> bool:
@@ -364,24 +382,6 @@ def _forget_the_dead() -> None:
     if uses_zeromq() and _broker() is None:
         for name in ("broker.pid", "broker.status"):
             (_broker_folder() / name).unlink(missing_ok=True)
-
-
-def _verdi(*arguments: str, timeout: float) -> None:
-    from aiida.engine.daemon.client import get_daemon_client  # noqa: PLC0415
-
-    client = get_daemon_client()
-    command = [str(client._verdi_bin), "-p", client.profile.name, *arguments]  # noqa: SLF001
-    result = subprocess.run(
-        command,
-        env=client.get_env(),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    if result.returncode:
-        raise BloomeryError(f"`{' '.join(command[1:])}` failed: {(result.stdout + result.stderr).strip()[-500:]}")
 
 
 def _default_workers() -> int:

@@ -14,9 +14,6 @@ from aiida_bloomery.progress import ACTIVE, CampaignState, campaign_state, campa
 from aiida_bloomery.setup.home import Home
 from bloomery.errors import BloomeryError, InputError
 
-ARRIVAL = 10.0
-"""Seconds that the broker may take to write a task down."""
-
 
 @dataclass(frozen=True)
 class Submission:
@@ -56,7 +53,7 @@ def submit_campaign(campaign: Campaign, home: Home, *, again: bool = False) -> S
     with _one_at_a_time(home):
         found = find(campaign)
         if found is not None and (found.active or (found.succeeded and not again)):
-            notes += services.revive_lost(found.pk) if found.active and home.own else []
+            notes += services.revive_lost() if found.active and home.own else []
             return Submission(found.pk, "running" if found.active else "finished", tuple(notes))
         if found is not None and not found.succeeded:
             notes.append(
@@ -92,7 +89,7 @@ def _await_arrival(pk: int, home: Home) -> list[str]:
     """See that the task has reached the queue: a broker that dies at this moment takes it along."""
     if not services.uses_zeromq():
         return []
-    deadline = time.monotonic() + ARRIVAL
+    deadline = time.monotonic() + services.ARRIVAL
     while time.monotonic() < deadline:
         if services.has_task(pk) or campaign_state(pk).state not in {"created", None}:
             return []
@@ -102,7 +99,7 @@ def _await_arrival(pk: int, home: Home) -> list[str]:
             f"campaign {pk} is stored, but its task did not reach the broker; run `verdi daemon stop`, "
             "`verdi process repair`, `verdi daemon start`."
         )
-    notes = services.ensure(home) + services.revive_lost(pk)
+    notes = services.ensure(home) + services.revive_lost()
     if not services.has_task(pk) and campaign_state(pk).state in ACTIVE:
         raise BloomeryError(f"campaign {pk} is stored, but does not reach the daemon; run the same command again.")
     return notes

@@ -130,7 +130,7 @@ def _prepare(file: Path, rehearse: bool, profile: str | None) -> tuple[Any, Camp
 
     campaign, notes = load_campaign(file, rehearsal=rehearse)
     for note in notes:
-        console.print(f"[yellow]{note}[/]")
+        click.echo(note, err=True)
     home = loaded(profile)
     for _ in check_environment(campaign, ask=False):
         pass

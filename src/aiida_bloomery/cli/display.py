@@ -41,7 +41,7 @@ def watch(pk: int, home: Home) -> CampaignState:
                 console.print(f"{clock(state.seconds)}  {line}")
             time.sleep(REFRESH)
             if time.monotonic() - looked > WATCH_SERVICES:
-                _look_after(home, pk)
+                _look_after(home)
                 looked = time.monotonic()
             state = campaign_state(pk)
     return state
@@ -181,10 +181,10 @@ class _Nothing:
         return None
 
 
-def _look_after(home: Home, pk: int) -> None:
+def _look_after(home: Home) -> None:
     from aiida_bloomery import services  # noqa: PLC0415
 
     if not home.own:
         return
-    for sentence in (*services.ensure(home), *services.revive_lost(pk)):
+    for sentence in (*services.ensure(home), *services.revive_lost()):
         console.print(f"[yellow]{sentence}[/]")
