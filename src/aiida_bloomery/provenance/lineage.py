@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -120,13 +121,13 @@ class Lineage:
         """Return the chain as text, one step a line, indented the further back it goes."""
         where = f" ({self.batch})" if self.batch else ""
         result = [f"frame {self.frame}{where}  {self.steps[0].hash}"]
+        origins = {origin.potential: origin for origin in self.potentials}
         for depth, step in enumerate(self.steps):
             result.append("   " * depth + f"<- {_text(step)}")
-            result += [
-                "   " * (depth + 2) + _potential_text(origin)
-                for origin in self.potentials
-                if step.potential == origin.potential
-            ]
+            if step.potential is not None:
+                # Told in full once, named after that.
+                origin = origins.pop(step.potential, PotentialOrigin(step.potential, None, {}))
+                result.append("   " * (depth + 2) + _potential_text(origin))
         return result
 
 
@@ -231,17 +232,31 @@ def _came_from(place: Place, node: orm.Node, index: int | None, tracer: Tracer) 
 
 def _labelled_descendants(node: orm.Node) -> list[ConfigurationsData]:
     """Nodes with labels that descend from a node and are results: not the parts that a workchain joined later."""
-    builder = orm.QueryBuilder().append(orm.Node, filters={"id": node.pk}, tag="origin")
-    builder.append(ConfigurationsData, with_ancestors="origin", tag="frames")
+    builder = orm.QueryBuilder()
+    builder.append(ConfigurationsData, filters={"id": {"in": sorted(descendants(node))}}, tag="frames")
     builder.order_by({"frames": {"id": "asc"}})
-    candidates = {str(found.uuid): found for found in builder.all(flat=True)}
-    if isinstance(node, ConfigurationsData):
-        candidates.setdefault(str(node.uuid), node)
     return [
         found
-        for found in candidates.values()
+        for found in builder.all(flat=True)
         if "label_uuid" in found.base.attributes.get("info_keys") and _is_result(found)
     ]
+
+
+def descendants(node: orm.Node) -> set[int]:
+    """PKs of a node and of all that was made from it.
+
+    Step by step, since AiiDA's own query for descendants walks every path, and their number grows exponentially with
+    the iterations of a campaign.
+    """
+    found = {node.pk or 0}
+    latest = set(found)
+    while latest:
+        builder = orm.QueryBuilder().append(orm.Node, filters={"id": {"in": sorted(latest)}}, tag="parents")
+        links = {"type": {"in": [LinkType.INPUT_CALC.value, LinkType.CREATE.value]}}
+        builder.append(orm.Node, with_incoming="parents", edge_filters=links, project="id")
+        latest = set(builder.distinct().all(flat=True)) - found
+        found |= latest
+    return found
 
 
 def _is_result(node: ConfigurationsData) -> bool:
@@ -296,7 +311,8 @@ def _label_facts(place: Place, process: orm.ProcessNode | None) -> dict[str, Any
         folder = str(place.info("label_folder", "") or "")
         name = process.get_option("input_filename") or "aiida.in"
         path = f"{folder}/{name}" if folder else str(name)
-        if process.base.repository.has_object(path):
+        with contextlib.suppress(FileNotFoundError):
+            process.base.repository.get_object(path)
             facts["input"] = path
         if "code" in process.inputs:
             facts["code"] = process.inputs.code.full_label
@@ -305,15 +321,16 @@ def _label_facts(place: Place, process: orm.ProcessNode | None) -> dict[str, Any
 
 def _text(step: Step) -> str:
     facts = ", ".join(f"{key} {_value(value)}" for key, value in step.facts.items() if _is_known(key, value))
-    who = f"{step.process}: " if step.process is not None else ""
-    return f"{step.kind} by {who}{step.node} frame {step.index}" + (f" ({facts})" if facts else "")
+    by = f" by {step.process}" if step.process is not None else ""
+    return f"{step.kind}{by}: {step.node} frame {step.index}" + (f" ({facts})" if facts else "")
 
 
 def _potential_text(origin: PotentialOrigin) -> str:
-    batches = ", ".join(f"{key} {reference}" for key, reference in origin.training_set.items()) or "unknown data"
-    by = f", fitted by {origin.training}" if origin.training is not None else ""
-    start = f", from the weights of {origin.start_from}" if origin.start_from is not None else ""
-    return f"with potential {origin.potential}{by} to {batches}{start}"
+    text = f"with potential {origin.potential}"
+    if origin.training is not None:
+        batches = ", ".join(f"{key} {reference}" for key, reference in origin.training_set.items())
+        text += f", fitted by {origin.training} to {batches}"
+    return text + (f", from the weights of {origin.start_from}" if origin.start_from is not None else "")
 
 
 def _is_known(key: str, value: Any) -> bool:

@@ -6,10 +6,11 @@ import json
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.provenance import campaign as campaigns
-from aiida_bloomery.provenance.lineage import frames_from, lineage
+from aiida_bloomery.provenance.lineage import descendants, frames_from, lineage
 from bloomery.errors import InputError
 
 
@@ -166,3 +167,23 @@ def test_structure_given_by_the_user_has_no_history(frames):
 
 def test_process_without_frames_gives_none(profile):
     assert frames_from(orm.Int(3).store()) == []
+
+
+def test_descendants_are_found_however_many_paths_lead_to_them(profile):
+    # Twelve layers of three calculations that all take what the layer before made: half a million paths.
+    first = latest = orm.Int(0).store()
+    made = [latest]
+    for layer in range(12):
+        results = []
+        for branch in range(3):
+            calculation = orm.CalcFunctionNode()
+            for index, node in enumerate(made):
+                calculation.base.links.add_incoming(node, LinkType.INPUT_CALC, f"input_{index}")
+            calculation.store()
+            latest = orm.Int(3 * layer + branch)
+            latest.base.links.add_incoming(calculation, LinkType.CREATE, "result")
+            results.append(latest.store())
+        made = results
+    found = descendants(first)
+    assert latest.pk in found
+    assert len(found) == 1 + 12 * 3 * 2
