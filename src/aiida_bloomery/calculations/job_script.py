@@ -39,7 +39,7 @@ while [ "$bloomery_taken" -lt @CORES@ ]; do
       exec {bloomery_fd}>&-
     fi
   done
-  [ "$bloomery_taken" -lt @CORES@ ] && sleep 0.1
+  [ "$bloomery_taken" -lt @CORES@ ] && sleep 0.2
 done
 exec {bloomery_gate}>&-
 """

@@ -89,8 +89,11 @@ class PwPackParser(Parser):
 
     def parse(self, **_: Any) -> ExitCode | None:
         """Attach the labelled frames and the ledger."""
-        names = set(self.retrieved.base.repository.list_object_names())
-        log = read_log(self.retrieved.base.repository.get_object_content(LOG_FILE)) if LOG_FILE in names else {}
+        # Each look at `self.retrieved` and `self.node.inputs` asks the database.
+        self.files = self.retrieved.base.repository
+        self.limit = (DEFAULT_PACK | self.node.inputs.pack.get_dict())["frame_timeout_s"]
+        names = set(self.files.list_object_names())
+        log = read_log(self.files.get_object_content(LOG_FILE)) if LOG_FILE in names else {}
         source: ConfigurationsData = self.node.inputs.configurations
         frames = self.node.inputs.frames.get_list()
         counts, hashes = source.configurations.counts, source.hashes
@@ -123,10 +126,9 @@ class PwPackParser(Parser):
         """Outcome of one frame, and its labels or the reason why it has none."""
         if log is None or not log.starts:
             return "not_started", None
-        limit = (DEFAULT_PACK | self.node.inputs.pack.get_dict())["frame_timeout_s"]
-        if log.status in _TIMED_OUT and log.last_seconds >= limit:
+        if log.status in _TIMED_OUT and log.last_seconds >= self.limit:
             return "failed", FrameFailure(
-                EXIT_OUT_OF_TIME, f"pw.x was ended after the {limit} s that a frame may take."
+                EXIT_OUT_OF_TIME, f"pw.x was ended after the {self.limit} s that a frame may take."
             )
         if log.status is None:
             return "interrupted", None
@@ -138,7 +140,7 @@ class PwPackParser(Parser):
 
     def _content(self, path: str) -> str | None:
         try:
-            return str(self.retrieved.base.repository.get_object_content(path))
+            return str(self.files.get_object_content(path))
         except (FileNotFoundError, UnicodeDecodeError):
             return None
 

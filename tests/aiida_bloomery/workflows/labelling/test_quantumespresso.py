@@ -151,14 +151,14 @@ def test_pack_that_never_ran_is_sent_again(wrapped_pw, dimers, labelling):
 def test_hanging_frame_is_ended_and_goes_out_alone(wrapped_pw, dimers, labelling):
     pw = wrapped_pw("[ $here = frame_0001 ] && sleep 100")
     outputs, node = run_get_node(
-        labelling(pw.code, dimers(3, seed=8), pack={"size": 50, "concurrency": 2, "frame_timeout_s": 2})
+        labelling(pw.code, dimers(3, seed=8), pack={"size": 50, "concurrency": 2, "frame_timeout_s": 3})
     )
     assert node.is_finished_ok, node.exit_message
     (pack,) = called(node, "PwPackCalculation")
     assert pack.exit_status == 400
     hung = pack.outputs.ledger["entries"][1]
     assert (hung["outcome"], hung["exit_code"]) == ("failed", 400)
-    assert "2 s" in hung["reason"]
+    assert "3 s" in hung["reason"]
     (single,) = called(node, "PwBaseWorkChain")
     assert single.is_finished_ok
     entry = entries(outputs)[1]
