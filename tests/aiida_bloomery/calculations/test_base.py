@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiida import orm
+from aiida.engine import run
 from aiida.manage.caching import enable_caching
 from aiida.plugins import CalculationFactory
 from aiida.plugins.entry_point import get_entry_point_names
@@ -34,6 +35,7 @@ def test_job_file_says_what_to_do(chain):
 def test_label_of_the_process_names_the_plugins(chain):
     assert chain.sample.process_label == "SampleCalculation(rattle_strain)"
     assert chain.select.process_label == "SelectCalculation(sanity, duplicates, random)"
+    assert chain.train.process_label == "TrainHdnnpCalculation"
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,47 @@ def test_equal_inputs_are_taken_from_the_cache(jobs, frames, make_silicon):
 def test_mistakes_are_refused_at_submission(jobs, frames, inputs, match):
     with pytest.raises(ValueError, match=match):
         jobs.run("sample", start=frames, **inputs)
+
+
+@pytest.fixture
+def script(frames, tmp_path, monkeypatch):
+    """Write the job script of a sampling job without running it."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(code, **options):
+        inputs = {"code": code, "start": frames, "parameters": RATTLE}
+        metadata = {"dry_run": True, "store_provenance": False, "options": options}
+        run(CalculationFactory("bloomery.sample"), **inputs, metadata=metadata)
+        (folder,) = (tmp_path / "submit_test").iterdir()
+        return (folder / "_aiidasubmit.sh").read_text()
+
+    return write
+
+
+def test_job_uses_the_cores_that_it_asks_for(script, bloomery_code):
+    resources = {"num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 3}
+    assert "export OMP_NUM_THREADS=3\n" in script(bloomery_code, resources=resources)
+
+
+def test_one_core_is_the_default(script, bloomery_code):
+    assert "export OMP_NUM_THREADS=1\n" in script(bloomery_code)
+
+
+def test_time_limit_is_ours_where_the_scheduler_has_none(script, bloomery_code):
+    assert "timeout --kill-after=30 60 " in script(bloomery_code, max_wallclock_seconds=60)
+
+
+def test_time_limit_is_the_schedulers_where_it_has_one(script, profile, tmp_path):
+    cluster = orm.Computer(
+        label="cluster", hostname="localhost", transport_type="core.local", scheduler_type="core.slurm"
+    )
+    cluster.set_workdir(str(tmp_path))
+    cluster.store().configure()
+    code = orm.InstalledCode(label="bloomery", computer=cluster, filepath_executable="/opt/bloomery").store()
+    text = script(code, max_wallclock_seconds=60, queue_name="gpu")
+    assert "timeout --kill-after" not in text
+    assert "#SBATCH --time=00:01:00" in text
+    assert "#SBATCH --partition=gpu" in text
 
 
 @pytest.mark.parametrize("name", CALCULATIONS)

@@ -79,6 +79,11 @@ def test_clone_has_the_same_frames(frames):
     clone.store()
 
 
+def test_node_exports_itself_as_extxyz(frames, tmp_path):
+    frames.export(str(tmp_path / "frames.extxyz"), fileformat="extxyz")
+    assert Configurations.read(tmp_path / "frames.extxyz").hashes() == frames.hashes
+
+
 def test_parents_are_what_the_frames_say(frames):
     made = frames.configurations[[2, 0]]
     node = ConfigurationsData(with_parents(made, frames, [2, 0])).store()

@@ -90,3 +90,7 @@ class TrainCalculation(BloomeryCalculation):
         if "energy_reference" in self.inputs:
             job["energy_reference"] = self.inputs.energy_reference.get_dict()["values"]
         return job
+
+    def _build_process_label(self) -> str:
+        """The class name tells the engine."""
+        return type(self).__name__
