@@ -22,10 +22,10 @@ myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # generated sections begin where they are put
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "show-inheritance": True}
-autodoc_mock_imports: list[str] = []
+autodoc_typehints = "none"  # docstrings give shapes and units, which say more
+autodoc_default_options = {"members": True, "exclude-members": "model_config, Settings"}
 napoleon_google_docstring = False
+napoleon_attr_annotations = False
 default_role = "code"
 
 html_theme = "furo"

@@ -1,7 +1,4 @@
-"""Directives that write the reference from the code: campaign file keys, plug-ins with their settings, commands.
-
-What they print is made by the functions here that return Markdown; the tests call these.
-"""
+"""The reference, written from the code: keys of the campaign file, plug-ins with their settings, commands."""
 
 from __future__ import annotations
 
@@ -9,16 +6,13 @@ import importlib
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
-from docutils import nodes
-from docutils.parsers.rst import directives
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 
 from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
 from aiida_bloomery.campaign_file.model import CampaignFile
@@ -151,62 +145,35 @@ def _help(command: click.Command, context: click.Context) -> str:
     return f"```text\n{command.get_help(context)}\n```"
 
 
-class Generated(SphinxDirective):
-    """Base of directives whose content is Markdown made by a function."""
+GENERATORS: dict[str, Callable[..., str]] = {
+    "campaign-keys": lambda level: model_reference(CampaignFile, "", level),
+    "commands": lambda level, place: command_reference(place, level),
+    "labellers": labeller_reference,
+    "plugin-settings": lambda level, kind: kind_reference(kind, level),
+}
+"""What may stand in a page as a block of its own, and the function that writes what comes in its place."""
 
-    required_arguments = 0
-    optional_arguments = 1
-    option_spec: typing.ClassVar[dict[str, Any]] = {"level": directives.positive_int}
-
-    def run(self) -> list[nodes.Node]:
-        """Parse what the function wrote."""
-        return self.parse_text_to_nodes(self.text(self.options.get("level", 3)), allow_section_headings=True)
-
-    def text(self, level: int) -> str:
-        """Return the Markdown."""
-        raise NotImplementedError
+BLOCK = re.compile(r"^```\{(?P<name>[a-z-]+)\}[ ]?(?P<argument>\S*)\n(?::level: (?P<level>\d)\n)?```$", re.MULTILINE)
 
 
-class CampaignKeys(Generated):
-    """Every key of the campaign file."""
+def generate(text: str) -> str:
+    """Put the reference in the place of its blocks in a page's Markdown."""
 
-    def text(self, level: int) -> str:
-        """Return the Markdown."""
-        return model_reference(CampaignFile, "", level)
+    def replacement(match: re.Match[str]) -> str:
+        if match["name"] not in GENERATORS:
+            return match[0]
+        arguments = [match["argument"]] if match["argument"] else []
+        return GENERATORS[match["name"]](int(match["level"] or 3), *arguments)
 
-
-class Labellers(Generated):
-    """Every labeller's part of the campaign file."""
-
-    def text(self, level: int) -> str:
-        """Return the Markdown."""
-        return labeller_reference(level)
+    return BLOCK.sub(replacement, text)
 
 
-class PluginSettings(Generated):
-    """Every plug-in of a kind."""
-
-    required_arguments = 1
-
-    def text(self, level: int) -> str:
-        """Return the Markdown."""
-        return kind_reference(self.arguments[0], level)
-
-
-class Commands(Generated):
-    """A program and its commands."""
-
-    required_arguments = 1
-
-    def text(self, level: int) -> str:
-        """Return the Markdown."""
-        return command_reference(self.arguments[0], level)
+def _read(_app: Sphinx, _name: str, source: list[str]) -> None:
+    # Not a directive: sections that a directive makes come before what it returns, in whatever order they were.
+    source[0] = generate(source[0])
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directives."""
-    app.add_directive("campaign-keys", CampaignKeys)
-    app.add_directive("labellers", Labellers)
-    app.add_directive("plugin-settings", PluginSettings)
-    app.add_directive("commands", Commands)
+    """Write the reference while pages are read."""
+    app.connect("source-read", _read)
     return {"version": "1", "parallel_read_safe": True}

@@ -59,3 +59,11 @@ def test_every_plugin_has_a_section(kind: str) -> None:
 def test_every_command_has_a_section(program: str) -> None:
     text = reference.command_reference(program, 3)
     assert text.count("Usage:") == text.count("### `") + 1
+
+
+def test_blocks_of_a_page_are_written_out_and_others_left_alone() -> None:
+    page = "# Title\n\n```{campaign-keys}\n:level: 2\n```\n\n```{eval-rst}\n.. note::\n```\n"
+    text = reference.generate(page)
+    assert "| `seed` |" in text
+    assert "\n## `structures`" in text
+    assert text.endswith("```{eval-rst}\n.. note::\n```\n")
