@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory, WorkflowFactory
-from aiida.plugins.entry_point import is_registered_entry_point
+from aiida.plugins.entry_point import get_entry_point_names
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
@@ -63,17 +65,17 @@ class SamplingWorkChain(SubmitsOnce):
         processes = {}
         for key, parameters in self.inputs.samplers.items():
             sampler = parameters["sampler"]
-            through_labeller = (
-                f"bloomery.reference_md.{self.inputs.labeller.value}" if "labeller" in self.inputs else ""
-            )
-            if sampler["name"] == "reference_md" and is_registered_entry_point(f"aiida.workflows:{through_labeller}"):
+            driver = self._driver(sampler)
+            if driver is not None:
+                workchain = WorkflowFactory(driver)
+                labelling = self.inputs.get("labelling", {})
                 processes[key] = self.submit(
-                    WorkflowFactory(through_labeller),
+                    workchain,
                     structures=self.inputs.structures,
                     parameters=parameters,
                     seed=self.inputs.seed,
                     metadata={"call_link_label": key},
-                    **self.inputs.labelling,
+                    **{name: value for name, value in labelling.items() if name in workchain.spec().inputs},
                 )
                 continue
             inputs = job_inputs(self.inputs, "sample")
@@ -87,6 +89,17 @@ class SamplingWorkChain(SubmitsOnce):
             processes[key] = self.submit(SampleCalculation, **inputs)
         self.report(f"launched {len(processes)} sampler(s): {', '.join(processes)}")
         return ToContext(**processes)
+
+    def _driver(self, sampler: dict[str, Any]) -> str | None:
+        """The workchain through which the labeller itself drives `reference_md`, unless a calculator is to do it."""
+        if (
+            sampler["name"] != "reference_md"
+            or "calculator" in sampler.get("settings", {})
+            or "labeller" not in self.inputs
+        ):
+            return None
+        name = f"bloomery.reference_md.{self.inputs.labeller.value}"
+        return name if name in get_entry_point_names("aiida.workflows") else None
 
     def results(self) -> ExitCode | None:
         """Attach the pools of the samplers that gave one."""

@@ -40,9 +40,17 @@ def _plugins(kind: Kind, values: list[Any], where: str) -> None:
             raise ValueError(f"{where}: {error}") from error
 
 
+def _with_calculator(value: Any) -> Any:
+    """Let a calculator stand in for the labeller that drives the dynamics of `reference_md` itself."""
+    spec = PluginSpec.model_validate(value)
+    if spec.name != "reference_md":
+        return value
+    return {"name": spec.name, "settings": {"calculator": "emt", **spec.settings}}
+
+
 def _stage(content: dict[str, Any]) -> None:
     _keys(content, {"samplers"}, {"selectors"})
-    _plugins("samplers", content["samplers"], "samplers")
+    _plugins("samplers", [_with_calculator(value) for value in content["samplers"]], "samplers")
     _plugins("selectors", content.get("selectors", []), "selectors")
 
 
