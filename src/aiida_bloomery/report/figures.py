@@ -135,8 +135,9 @@ def _draw_target(axes: Axes, values: NDArray[np.float64], target: float | None, 
     """Draw the target, and scale: from zero where all fits together, logarithmic where it does not."""
     if target is not None:
         axes.axhline(target, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), label=f"target, {digits(target)} {unit}")
-    low = min(values[values > 0].min(initial=np.inf), target or np.inf)
-    if np.isfinite(low) and values.max() > 12 * low:
+    middle = values[:, 0][values[:, 0] > 0]
+    low = min(middle.min(initial=np.inf), target or np.inf)
+    if np.isfinite(low) and max(middle.max(), target or 0) > 12 * low:
         axes.set_yscale("log")
         logarithmic(axes.yaxis)
     else:
@@ -166,6 +167,7 @@ def parity(arrays: Arrays, quantity: str, name: str, unit: str) -> Figure | None
         lower.axhline(0, color=INK, linewidth=0.8)
         _cloud(upper, x, y)
         _cloud(lower, x, difference)
+        lower.xaxis.set_major_locator(MaxNLocator(nbins=5))
         upper.set_xlim(*ends)
         upper.set_ylim(*ends)
         upper.set_ylabel(f"predicted ({unit})")

@@ -23,6 +23,10 @@ LONGEST_LEDGER = 200
 """So many failures are shown; the command line lists them all."""
 
 
+AXES = {**NAMES, "relative_forces": "relative force RMSE"}
+"""What figures call the errors: an axis is short."""
+
+
 @dataclass(frozen=True)
 class Tile:
     """One number at the head of the page."""
@@ -132,7 +136,7 @@ def _integer(value: Any) -> str:
 def _error_figures(facts: CampaignFacts) -> list[Figure | None]:
     targets = facts.inputs.get("stop", {}).get("targets") or {}
     shown = [key for key in TARGETS if key != "relative_forces" or targets.get(key) is not None]
-    return [figures.errors_by_iteration(facts.iterations, TARGETS[key], NAMES[key], targets.get(key)) for key in shown]
+    return [figures.errors_by_iteration(facts.iterations, TARGETS[key], AXES[key], targets.get(key)) for key in shown]
 
 
 def _parity_figures(facts: CampaignFacts) -> list[Figure | None]:
