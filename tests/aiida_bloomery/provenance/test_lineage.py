@@ -8,7 +8,7 @@ import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance.lineage import descendants, frames_from, lineage
 from bloomery.errors import InputError
@@ -121,7 +121,8 @@ def test_frames_from_a_label_calculation(chain, batches):
 
 
 def test_frames_from_a_sampling_job(chain, batches):
-    assert places(frames_from(chain.sample)) == all_of(batches[0])
+    assert places(frames_from(chain.sample, campaign=chain.campaign)) == all_of(batches[0])
+    assert places(frames_from(chain.sample_1)) == all_of(batches[1])
 
 
 def test_frames_from_a_potential(chain, batches):
@@ -140,9 +141,25 @@ def test_frames_from_a_structure(chain, batches, frames):
     assert places(frames_from(frames, index=1, campaign=chain.campaign)) == expected != set()
 
 
-def test_parts_that_a_workchain_joined_are_not_counted_twice(profile, chain, batches):
-    found = frames_from(chain.select)
-    assert len(found) == len(places(found)) == batches[0].n_frames
+def test_parts_that_a_workchain_joined_are_not_counted_twice(frames, computer):
+    workchain = orm.WorkChainNode().store()
+    pack = orm.CalcJobNode(computer=computer)
+    pack.base.links.add_incoming(workchain, LinkType.CALL_CALC, "pack")
+    pack.base.links.add_incoming(frames, LinkType.INPUT_CALC, "configurations")
+    pack.store()
+    labelled = with_parents(frames.configurations, frames, range(3)).with_info(label_uuid=pack.uuid)
+    part = ConfigurationsData(labelled)
+    part.base.links.add_incoming(pack, LinkType.CREATE, "labelled")
+    part.store()
+    join = orm.CalcFunctionNode()
+    join.base.links.add_incoming(workchain, LinkType.CALL_CALC, "join")
+    join.base.links.add_incoming(part, LinkType.INPUT_CALC, "part")
+    join.store()
+    joined = ConfigurationsData(labelled)
+    joined.base.links.add_incoming(join, LinkType.CREATE, "labelled")
+    joined.store()
+    joined.base.links.add_incoming(workchain, LinkType.RETURN, "labelled")
+    assert places(frames_from(pack)) == all_of(joined)
 
 
 def test_batches_of_a_finished_campaign_are_its_outputs(chain, batches, make_campaign):
