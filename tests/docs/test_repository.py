@@ -8,12 +8,24 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
+
+from aiida_bloomery.cli import main
 
 
 def test_readme_shows_the_silicon_campaign_as_it_is(root: Path) -> None:
     example = (root / "examples" / "silicon" / "campaign.yaml").read_text(encoding="utf-8")
     lines = [line for line in example.splitlines() if not line.startswith("#")]
     assert "```yaml\n" + "\n".join(lines) + "\n```" in (root / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("where", ["README.md", "docs/tutorial/silicon.md"])
+def test_plan_of_the_silicon_campaign_is_what_check_prints(root: Path, where: str) -> None:
+    result = CliRunner().invoke(main, ["check", "--file-only", str(root / "examples" / "silicon" / "campaign.yaml")])
+    assert result.exit_code == 0, result.output
+    plan = [line.rstrip() for line in result.output.splitlines() if line.strip()]
+    plan = plan[plan.index("At most") :]
+    assert "\n".join(plan) in (root / where).read_text(encoding="utf-8")
 
 
 def test_citation_and_changelog_know_the_version(root: Path) -> None:
