@@ -107,6 +107,9 @@ class BloomeryCalculation(CalcJob):
         if node is None:
             return None
         content = {key: value for key, value in node.get_dict().items() if key not in cls.IGNORED}
+        misplaced = sorted(set(content) & (set(Job.model_fields) | set(cls.spec().inputs)))
+        if misplaced:
+            return f"parameters.{misplaced[0]}: does not belong here; it is an input of its own, or follows from one."
         model: type[Job] = importlib.import_module(f"bloomery.jobs.{cls.VERB}").Model
         try:
             model.model_validate({"verb": cls.VERB, **cls.PLACEHOLDERS, **content})

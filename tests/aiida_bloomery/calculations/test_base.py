@@ -106,6 +106,8 @@ def test_equal_inputs_are_taken_from_the_cache(jobs, frames, make_silicon):
         ({"parameters": {"sampler": {"rattle_strain": {"frames": -2}}}}, r"rattle_strain\.frames: .* got -2"),
         ({"parameters": {**RATTLE, "sampled": 1}}, r"parameters\.sampled: there is no such key"),
         ({"parameters": {}}, r"parameters\.sampler: is missing"),
+        ({"parameters": {**RATTLE, "seed": 5}}, r"parameters\.seed: does not belong here"),
+        ({"parameters": {**RATTLE, "start": "my.xyz"}}, r"parameters\.start: does not belong here"),
         ({"parameters": RATTLE, "seed": -1}, "seed: must not be negative, got -1"),
         ({"parameters": RATTLE, "device": "gpu"}, "device: 'gpu' is none of auto, cpu, cuda"),
     ],
