@@ -43,7 +43,8 @@ def record(history: dict[str, Any] | None, iteration: Iteration) -> dict[str, An
     """Return the history with one more iteration."""
     before = history["iterations"] if history else []
     outcomes = Counter(entry["outcome"] for entry in iteration.entries)
-    spent = outcomes["labelled"] + outcomes["failed"]
+    # Labels from the cache count as well: whether a label exists already must not change what is selected.
+    spent = outcomes["labelled"] + outcomes["cached"] + outcomes["failed"]
     stages = iteration.funnel.get("funnel", [])
     entry = {
         "iteration": len(before),

@@ -12,10 +12,10 @@ def entries(**outcomes: int) -> list[dict[str, Any]]:
 FUNNEL = {"funnel": [{"selector": "sanity", "came_in": 40, "left": 39}], "n_selected": 8}
 
 
-def test_labels_spent_are_those_computed_failed_ones_too() -> None:
+def test_labels_spent_are_all_that_were_asked_for() -> None:
     first = record(None, Iteration(FUNNEL, entries(labelled=5, failed=1, cached=2), ["probe", "train", "train"]))
     second = record(first, Iteration(FUNNEL, entries(labelled=4), ["train"]))
-    assert [entry["labels_total"] for entry in second["iterations"]] == [6, 10]
+    assert [entry["labels_total"] for entry in second["iterations"]] == [8, 12]
     assert second["iterations"][0]["labels"]["by_role"] == {"probe": 1, "train": 2}
     assert second["iterations"][0]["labels"]["seconds"] == 16.0
     assert [entry["iteration"] for entry in second["iterations"]] == [0, 1]
