@@ -28,6 +28,11 @@ def test_plan_of_the_silicon_campaign_is_what_check_prints(root: Path, where: st
     assert "\n".join(plan) in (root / where).read_text(encoding="utf-8")
 
 
+def test_readme_and_tutorial_show_the_same_run(root: Path) -> None:
+    table = (root / "docs" / "tutorial" / "silicon-run.txt").read_text(encoding="utf-8")
+    assert f"```text\n{table}```" in (root / "README.md").read_text(encoding="utf-8")
+
+
 def test_citation_and_changelog_know_the_version(root: Path) -> None:
     ours = version("aiida-bloomery")
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
