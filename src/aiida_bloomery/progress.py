@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from bloomery.errors import InputError
 
 PROCESS_TYPE = "aiida.workflows:bloomery.campaign"
 ACTIVE = ("created", "running", "waiting")
-STAGES = ("sample", "select", "label", "assess", "train", "validate", "record", "results", "atoms")
+PROGRESS_FILE = "progress.json"
 
 _STAGE = re.compile(r"(?:(bootstrap|final)|iteration_(\d+)|energy_reference)_?(\w*)")
 
@@ -29,6 +31,8 @@ class Process:
     state: str
     exit_status: int | None
     job: str
+    folder: str
+    name: str
     started: datetime
     changed: datetime
 
@@ -50,6 +54,8 @@ class CampaignState:
         What it does now; empty when it has ended.
     jobs
         Number of jobs ``running``, ``waiting``, ``done`` and ``failed``.
+    doing
+        How far running jobs of this machine are: ``name``, ``stage``, ``step``, ``total``.
     labels, max_labels
         Labels spent, and the budget; ``None`` if there is none.
     iterations
@@ -72,6 +78,7 @@ class CampaignState:
     stage: str = ""
     stage_seconds: float = 0.0
     jobs: dict[str, int] = field(default_factory=dict)
+    doing: list[dict[str, Any]] = field(default_factory=list)
     labels: int = 0
     max_labels: int | None = None
     max_iterations: int | None = None
@@ -163,6 +170,7 @@ def campaign_state(pk: int) -> CampaignState:
         seconds=(end - started).total_seconds(),
         **_stage([process for process in processes if process.parent == pk], active=state in ACTIVE),
         jobs=_jobs(processes),
+        doing=[found for process in processes if (found := _job_progress(process))],
         labels=history["iterations"][-1]["labels_total"] if history["iterations"] else 0,
         max_labels=stop.get("max_labels"),
         max_iterations=stop.get("max_iterations"),
@@ -189,6 +197,7 @@ def _called(parents: Iterable[int]) -> list[Process]:
     query = orm.QueryBuilder()
     query.append(orm.ProcessNode, filters={"id": {"in": list(parents)}}, tag="parent", project=["id"])
     names = ["process_state", "exit_status", "state", "scheduler_state"]
+    names += ["remote_workdir", "process_label"]
     query.append(
         orm.ProcessNode,
         with_incoming="parent",
@@ -197,10 +206,24 @@ def _called(parents: Iterable[int]) -> list[Process]:
         edge_project=["label"],
     )
     processes = []
-    for parent, child, node_type, started, changed, state, exit_status, job, scheduler, label in query.all():
+    for (
+        parent,
+        child,
+        node_type,
+        started,
+        changed,
+        state,
+        exit_status,
+        job,
+        scheduler,
+        folder,
+        name,
+        label,
+    ) in query.all():
         kind = "workchain" if ".workchain." in node_type else "job" if ".calcjob." in node_type else "function"
         doing = "running" if scheduler == "running" and job == "withscheduler" else "waiting"
-        processes.append(Process(child, parent, label, kind, state or "created", exit_status, doing, started, changed))
+        facts = (label, kind, state or "created", exit_status, doing, folder or "", name or "", started, changed)
+        processes.append(Process(child, parent, *facts))
     return sorted(processes, key=lambda process: process.pk)
 
 
@@ -210,6 +233,18 @@ def _jobs(processes: list[Process]) -> dict[str, int]:
         if process.kind == "job":
             counts[process.job if process.active else "done" if process.exit_status == 0 else "failed"] += 1
     return dict(counts)
+
+
+def _job_progress(process: Process) -> dict[str, Any] | None:
+    """What a running job has written of its progress, if its folder is on this machine."""
+    if process.kind != "job" or not process.active or not process.folder:
+        return None
+    try:
+        content = json.loads((Path(process.folder) / PROGRESS_FILE).read_text(encoding="utf-8"))
+        facts = {"stage": str(content["stage"]), "step": int(content["step"]), "total": int(content["total"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return {"pk": process.pk, "name": process.name, **facts}
 
 
 def _stage(children: list[Process], *, active: bool) -> dict[str, Any]:

@@ -184,6 +184,7 @@ def revive_lost() -> list[str]:
     lost = [pk for pk in _lost() if pk in lost]
     from aiida.manage.manager import get_manager  # noqa: PLC0415
 
+    get_manager().reset_broker()
     for pk in lost:
         get_manager().get_process_controller().continue_process(pk, nowait=False, no_reply=True)
     deadline = time.monotonic() + ARRIVAL
@@ -358,8 +359,12 @@ def _task_process(text: str) -> int | None:
 
 def _start(workers: int | None) -> None:
     from aiida.engine.daemon.client import DaemonException, get_daemon_client  # noqa: PLC0415
+    from aiida.manage.manager import get_manager  # noqa: PLC0415
 
     _forget_the_dead()
+    # What this process has sent to the broker before it would go on sending to one that is gone.
+    get_manager().reset_runner()
+    get_manager().reset_broker()
     try:
         get_daemon_client().start_daemon(number_workers=workers or _default_workers(), timeout=60)
     except DaemonException as error:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aiida_bloomery.campaign_file.checks import labeller
 from aiida_bloomery.campaign_file.codes import entry_of, load_code, verb_options
 from aiida_bloomery.campaign_file.resolve import STAGES, Campaign
+from bloomery.errors import InputError
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -34,12 +36,12 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
             codes[key] = load_code(campaign, key)
         return codes[key]
 
-    part = labeller(campaign)
+    labelling = labelling_inputs(campaign, load)
     builder = ReinforcementWorkChain.get_builder_from_protocol(
         load("bloomery"),
         ConfigurationsData(campaign.structures),
         campaign.file.labeller,
-        part.inputs(campaign, load(part.code_key), entry_of(campaign, part.code_key)),
+        labelling,
         campaign.file.protocol,
         {stage: campaign.settings[stage] for stage in STAGES},
         frames={
@@ -57,6 +59,17 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
     builder.metadata.label = campaign.file.name
     builder.metadata.description = describe(campaign)
     return builder
+
+
+def labelling_inputs(campaign: Campaign, load: Callable[[str], Any]) -> dict[str, Any]:
+    """Inputs of the labelling workchain; what it refuses is said with its place in the file."""
+    part = labeller(campaign)
+    try:
+        return part.inputs(campaign, load(part.code_key), entry_of(campaign, part.code_key))
+    except InputError as error:
+        if str(error).startswith(str(campaign.source.path)):
+            raise
+        raise campaign.source.error(("labelling", campaign.file.labeller), str(error)) from error
 
 
 def describe(campaign: Campaign) -> str:

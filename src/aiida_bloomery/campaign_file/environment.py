@@ -57,6 +57,8 @@ def check_environment(campaign: Campaign, *, ask: bool = True) -> Iterator[Findi
     pseudos = getattr(part, "pseudos", None)
     if pseudos is not None:
         yield check_functionals(campaign, pseudos(campaign))
+    check_inputs(campaign)
+    yield Finding("inputs", "are accepted by the campaign's workchain")
 
 
 def code_keys(campaign: Campaign) -> list[str]:
@@ -103,6 +105,28 @@ def ask_version(campaign: Campaign, key: str, code: Any) -> Finding:
     if key != "pw" and match[1] != __version__:
         return Finding(name, f"is version {match[1]}, and this is {__version__}: update it there", "warning")
     return Finding(name, f"answers: version {match[1]}")
+
+
+def check_inputs(campaign: Campaign) -> None:
+    """Do what a submission would do first: ask the validators of all ports, and the labeller about the structures.
+
+    Raises
+    ------
+    InputError
+        If an input is refused.
+    """
+    from aiida.plugins import WorkflowFactory  # noqa: PLC0415
+
+    from aiida_bloomery.campaign_file.builder import make_builder  # noqa: PLC0415
+
+    builder = make_builder(campaign)
+    refused = builder.process_class.spec().inputs.validate(builder._inputs(prune=True))  # noqa: SLF001
+    if refused is not None:
+        raise campaign.source.error("", f"the campaign is refused: {refused.message} ({refused.port})")
+    labelling: Any = WorkflowFactory(f"bloomery.labelling.{campaign.file.labeller}")
+    message = labelling.check(campaign.structures, builder.labelling)
+    if message is not None:
+        raise campaign.source.error(("labelling", campaign.file.labeller), message)
 
 
 def check_functionals(campaign: Campaign, pseudos: dict[str, Any]) -> Finding:

@@ -44,7 +44,7 @@ class Structures(Settings):
 
     file: str
     """File of any format that ASE reads (extxyz, POSCAR, CIF, ...), relative to the campaign file."""
-    index: str = ":"
+    index: str = Field(default=":", json_schema_extra={"type": ["string", "integer"]})
     """Which frames of the file, as a Python index or slice; by default all."""
     supercell: tuple[Positive, Positive, Positive] = (1, 1, 1)
     """Repeats along the cell vectors."""

@@ -43,6 +43,9 @@ def schema() -> dict[str, Any]:
     for name, short in SHORT_FORMS.items():
         _allow(root, found, name, short)
     found.pop("PluginSpec", None)
+    # In a campaign the labeller drives the dynamics, and no calculator need be named.
+    driven = settings["samplers.reference_md"]["$ref"].rsplit("/", maxsplit=1)[-1]
+    found[driven]["required"] = [key for key in found[driven].get("required", []) if key != "calculator"]
     return {"$schema": DIALECT, **root, "$defs": dict(sorted(found.items()))}
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aiida_bloomery.cli.options import console
-from aiida_bloomery.progress import STAGES, CampaignState, campaign_state
+from aiida_bloomery.progress import CampaignState, campaign_state
 from aiida_bloomery.setup.home import Home
 
 REFRESH = 1.0
@@ -52,19 +52,18 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
     head = Text.assemble(
         (state.name, "bold"), f"  PK {state.pk}   ", (stage_text(state), "cyan"), f"   {clock(state.seconds)}"
     )
-    done = STAGES.index(state.stage) if state.stage in STAGES else 0
-    jobs = state.jobs
     facts = Table.grid(padding=(0, 2))
-    facts.add_row(
-        "jobs", f"{jobs['running']} running, {jobs['waiting']} waiting, {jobs['done']} done, {jobs['failed']} failed"
-    )
+    jobs = ", ".join(f"{count} {name}" for name, count in state.jobs.items())
+    facts.add_row("jobs", jobs, "")
     budget = f" of {state.max_labels}" if state.max_labels else ""
-    bar = ProgressBar(total=state.max_labels, completed=state.labels, width=30) if state.max_labels else Text("")
-    facts.add_row("labels", _columns(f"{state.labels}{budget}", bar))
-    facts.add_row(
-        "stage",
-        _columns(f"{clock(state.stage_seconds)} in {state.stage}", ProgressBar(total=6, completed=done, width=30)),
-    )
+    under_way = sum(job["step"] for job in state.doing if job["stage"] == "label")
+    labels = f"{state.labels}{budget}" + (f", {under_way} under way" if under_way else "")
+    facts.add_row("labels", labels, _bar(state.labels + under_way, state.max_labels))
+    facts.add_row("stage", f"{state.stage} for {clock(state.stage_seconds)}", "")
+    for job in state.doing:
+        facts.add_row(
+            "", f"{job['name']}: {job['stage']} {job['step']} of {job['total']}", _bar(job["step"], job["total"])
+        )
     parts: list[RenderableType] = [head, facts]
     if state.iterations:
         parts.append(iterations_table(state))
@@ -165,10 +164,8 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
-def _columns(*cells: RenderableType) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_row(*cells)
-    return grid
+def _bar(done: int, total: int | None) -> RenderableType:
+    return ProgressBar(total=total, completed=done, width=30) if total else ""
 
 
 class _Nothing:
