@@ -25,7 +25,7 @@ labelling = QuantumEspressoLabellingWorkChain.get_builder_from_protocol(
     elements=["Si"],
     pseudos="bloomery/PBE",
     kpoints={"mesh": [3, 3, 3], "offset": [0.5, 0.5, 0.5]},
-    overrides={"parameters": {"SYSTEM": {"ecutwfc": 30.0, "ecutrho": 120.0}}},
+    overrides={"parameters": {"SYSTEM": {"ecutwfc": 20.0, "ecutrho": 80.0}}},
 )
 
 builder = ReinforcementWorkChain.get_builder_from_protocol(
