@@ -14,6 +14,7 @@ from aiida_bloomery.cli.options import (
     loaded,
     print_json,
     profile_option,
+    program,
     rehearse_option,
 )
 
@@ -114,7 +115,7 @@ def run_command(
     try:
         state = display.watch(submission.pk, home)
     except KeyboardInterrupt:
-        console.print(f"\nDetached. The campaign goes on: `aiida-bloomery status {submission.pk} --watch` shows it.")
+        console.print(f"\nDetached. The campaign goes on: `{program()} status {submission.pk} --watch` shows it.")
         return
     paths = _deliver(submission.pk, folder or Path("results") / campaign.file.name)
     console.print(display.summary(state, paths))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,9 @@ from rich.console import Console
 from aiida_bloomery.setup.home import Home, find_home, load_profile
 
 Command = Callable[..., Any]
+
+SHELL_PATH = os.environ.get("PATH", os.defpath)
+"""The path as the user's shell has it; loading a profile puts our own programs in front."""
 
 PLAIN_WIDTH = 140
 """Columns of tables that go into a file or a pipe."""
@@ -46,6 +51,14 @@ def rehearse_option(command: Command) -> Command:
     """``--rehearse``."""
     text = "Label with a quick potential from a library instead: a rehearsal before paying for the campaign."
     return click.option("--rehearse", is_flag=True, help=text)(command)
+
+
+def program() -> str:
+    """How the user can call this program: by name if it is on the path, else by where it is."""
+    called = Path(sys.argv[0])
+    if shutil.which(called.name, path=SHELL_PATH) is not None or not called.is_file():
+        return called.name
+    return min(str(called), os.path.relpath(called), key=len)
 
 
 def loaded(profile: str | None) -> Home:
