@@ -1,9 +1,9 @@
 """Wall time of a finished campaign against the bare cost of its parts.
 
-The parts are the very same inputs, taken from the graph: every pw.x input, every sampling run and every training. A plain
-script runs them without AiiDA, pw.x with as many processes at a time as the campaign had cores, sampling and training
-in one Python process after the other, as one would write it by hand. Selection, description and validation count as
-overhead of the campaign.
+The parts are the very same inputs, taken from the graph: every pw.x input, every sampling run and every training. A
+plain script runs them without AiiDA, pw.x with as many processes at a time as the campaign had cores, sampling and
+training in one Python process after the other, as one would write it by hand. Selection, description and validation
+count as overhead of the campaign.
 
     verdi run benchmarks/overhead.py PK
 """
