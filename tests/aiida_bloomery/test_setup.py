@@ -182,6 +182,13 @@ def test_code_of_a_moved_program_is_replaced_and_the_old_one_hidden(computer: or
     assert first.label == f"moving-{first.pk}"
 
 
+def test_code_of_the_users_is_left_alone(computer: orm.Computer) -> None:
+    theirs, _ = machine.install_code(computer, "theirs", Path("/their/program"), None)
+    found, made_now = machine.install_code(computer, "theirs", Path("/our/program"), None, replace=False)
+    assert (found.uuid, made_now) == (theirs.uuid, False)
+    assert not theirs.is_hidden
+
+
 # -- pseudopotentials -------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from aiida_bloomery.cli.options import console
 from aiida_bloomery.progress import CampaignState, campaign_state
 from aiida_bloomery.setup.home import Home
+from bloomery.errors import BloomeryError
 
 REFRESH = 1.0
 WATCH_SERVICES = 15.0
@@ -183,5 +184,9 @@ def _look_after(home: Home) -> None:
 
     if not home.own:
         return
-    for sentence in (*services.ensure(home), *services.revive_lost()):
+    try:
+        done = [*services.ensure(home), *services.revive_lost()]
+    except BloomeryError as error:
+        done = [f"{error} It is tried again."]
+    for sentence in done:
         console.print(f"[yellow]{sentence}[/]")

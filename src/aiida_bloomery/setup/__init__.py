@@ -57,16 +57,16 @@ def set_up(home: Home) -> Iterator[Step]:
     cores = computer.get_property(machine.CORES_PROPERTY, None)
     yield _step(f"computer {computer.label}", made, f"{cores} cores" if cores else "without a bound on cores")
     program = machine.bloomery_program()
-    code, made = machine.install_code(computer, "bloomery", program, None)
-    yield _step(f"code {code.full_label}", made, str(program))
+    code, made = machine.install_code(computer, "bloomery", program, None, replace=home.own)
+    yield _step(f"code {code.full_label}", made, str(code.filepath_executable))
     pw = machine.pw_program()
     if pw is None:
         yield Step("code pw@localhost", "missing", QE_HINT)
     else:
         # One thread each: packs start as many pw.x as they have cores.
         prepend = "export OMP_NUM_THREADS=1"
-        code, made = machine.install_code(computer, "pw", pw, "quantumespresso.pw", prepend)
-        yield _step(f"code {code.full_label}", made, str(pw))
+        code, made = machine.install_code(computer, "pw", pw, "quantumespresso.pw", prepend, replace=home.own)
+        yield _step(f"code {code.full_label}", made, str(code.filepath_executable))
     folder = pseudopotentials.find_folder()
     if folder is None:
         yield Step(f"pseudopotentials {pseudopotentials.FAMILY}", "missing", PSEUDO_HINT)

@@ -37,8 +37,11 @@ def install_computer(workdir: Path) -> tuple[Any, bool]:
         ).store()
         computer.set_minimum_job_poll_interval(POLL_INTERVAL)
         computer.set_default_mpiprocs_per_machine(1)
-        computer.set_property(CORES_PROPERTY, available_cores())
         made = True
+    here = computer.transport_type == "core.local" and computer.scheduler_type == "core.direct"
+    if here and computer.get_property(CORES_PROPERTY, None) is None:
+        # Without a queue nothing else bounds what runs at a time.
+        computer.set_property(CORES_PROPERTY, available_cores())
     if not computer.is_configured:
         # A login shell for every command costs 0.25 s; jobs name their programs by full paths.
         computer.configure(safe_interval=0, use_login_shell=False)
@@ -52,9 +55,14 @@ def available_cores() -> int:
 
 
 def install_code(
-    computer: Any, label: str, executable: Path, plugin: str | None, prepend: str = ""
+    computer: Any, label: str, executable: Path, plugin: str | None, prepend: str = "", *, replace: bool = True
 ) -> tuple[Any, bool]:
-    """Make a code unless it exists; one of the same label for another program is renamed and hidden.
+    """Make a code unless it exists.
+
+    Parameters
+    ----------
+    replace
+        Whether a code of the same label for another program is renamed, hidden, and replaced; otherwise it is left.
 
     Returns
     -------
@@ -65,7 +73,7 @@ def install_code(
     query = orm.QueryBuilder().append(orm.Computer, filters={"id": computer.pk}, tag="computer")
     query.append(orm.InstalledCode, filters={"label": label}, with_computer="computer")
     for code in query.all(flat=True):
-        if str(code.filepath_executable) == str(executable):
+        if str(code.filepath_executable) == str(executable) or not replace:
             return code, False
         code.label = f"{label}-{code.pk}"
         code.is_hidden = True
