@@ -67,8 +67,8 @@ def parse_settings(model: type[Settings], values: dict[str, Any], where: str) ->
 
 
 def describe_validation_error(error: pydantic.ValidationError, where: str, model: type[BaseModel] | None = None) -> str:
-    """Turn the first problem pydantic found into one sentence."""
-    first = error.errors()[0]
+    """Turn the first problem pydantic found into one sentence; a misspelt key precedes the one it leaves missing."""
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in (where, *first["loc"]) if str(part) != "")
     if first["type"] == "extra_forbidden":
         known = (

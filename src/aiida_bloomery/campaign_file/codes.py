@@ -39,9 +39,9 @@ def load_code(campaign: Campaign, key: str) -> Any:
     try:
         code = orm.load_code(label)
     except NotExistent as error:
-        known = ", ".join(
-            sorted(code.full_label for code in orm.QueryBuilder().append(orm.AbstractCode).all(flat=True))
-        )
+        query = orm.QueryBuilder().append(orm.Computer, tag="computer", project="label")
+        query.append(orm.AbstractCode, with_computer="computer", project="label")
+        known = ", ".join(sorted(f"{code}@{computer}" for computer, code in query.all()))
         raise campaign.source.error(
             where,
             f"there is no code {label!r} (there: {known or 'none'}); correct the label, run `aiida-bloomery setup` for "

@@ -190,13 +190,13 @@ def test_builder_has_what_the_file_says(build: Callable[..., Any], file: Callabl
 def test_cores_of_bloomery_are_threads_and_gpus_are_asked_for(
     build: Callable[..., Any], file: Callable[..., Path], profile: Any
 ) -> None:
-    cluster = orm.Computer("cluster", "cluster.example", "", "core.local", "core.slurm", "/scratch").store()
+    cluster = orm.Computer("gpus", "cluster.example", "", "core.local", "core.slurm", "/scratch").store()
     cluster.configure()
     installed(cluster, "bloomery", Path("/opt/bloomery"))
-    train = "  train: {code: bloomery@cluster, cores: 8, gpus: 2, commands: ['#SBATCH --exclusive'], qos: high}\n"
+    train = "  train: {code: bloomery@gpus, cores: 8, gpus: 2, commands: ['#SBATCH --exclusive'], qos: high}\n"
     builder = build(file(("codes:\n", f"codes:\n{train}")))
     options = builder.options.get_dict()
-    assert builder.codes["train"].full_label == "bloomery@cluster"
+    assert builder.codes["train"].full_label == "bloomery@gpus"
     assert options["train"]["resources"] == {
         "num_machines": 1, "num_mpiprocs_per_machine": 1, "num_cores_per_mpiproc": 8,
     }  # fmt: skip
