@@ -83,14 +83,14 @@ class BlockBuilder:
         device = str(self.device)
         found = self.descriptor.features(part, self.elements, gradients=True, device=device)
         of_atom = torch.from_numpy(species).to(self.device)
-        std = self._table(self.scaling.std)[of_atom]
-        inputs = (found.values - self._table(self.scaling.mean)[of_atom]) / std
+        scale = self._table(self.scaling.scale)[of_atom]
+        inputs = (found.values - self._table(self.scaling.mean)[of_atom]) / scale
         magnitude = self._table(self.scaling.magnitude)[of_atom]
         switch, by_relative = isolation_switch((found.values - self._table(self.scaling.isolated)[of_atom]) / magnitude)
         if found.edges is None or found.vectors is None or found.jacobian is None:
             raise TypeError(f"descriptor {self.descriptor.name!r} gave no gradients although it was asked for them")
         jacobian, targets = merge_jacobian(
-            found.edges.cpu().numpy(), found.vectors, found.jacobian, std, part.n_atoms
+            found.edges.cpu().numpy(), found.vectors, found.jacobian, scale, part.n_atoms
         )  # fmt: skip
         labels = {
             "energy": self.energies[chosen],
@@ -103,7 +103,7 @@ class BlockBuilder:
         return Block(
             inputs=inputs.to(self.dtype),
             switch=switch.to(self.dtype),
-            switch_gradients=(by_relative * std / magnitude).to(self.dtype),
+            switch_gradients=(by_relative * scale / magnitude).to(self.dtype),
             jacobian=jacobian.to(self.dtype),
             targets=targets.to(self.device),
             species=[torch.from_numpy(np.flatnonzero(species == s)).to(self.device) for s in range(len(self.elements))],
@@ -139,14 +139,14 @@ class BlockBuilder:
 
 
 def merge_jacobian(
-    edges: NDArray[np.int64], vectors: torch.Tensor, jacobian: torch.Tensor, std: torch.Tensor, n_atoms: int
+    edges: NDArray[np.int64], vectors: torch.Tensor, jacobian: torch.Tensor, scale: torch.Tensor, n_atoms: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Add up edges that join the same atoms, and their part in the strain derivative.
 
     Returns
     -------
     jacobian, targets
-        As in `Block`, with the features scaled by ``std``.
+        As in `Block`, with the features divided by ``scale``.
     """
     centres, neighbours = edges
     selves = np.arange(n_atoms)
@@ -163,7 +163,7 @@ def merge_jacobian(
     targets[slots] = others
     device, n_features = jacobian.device, jacobian.shape[-1]
     centre = torch.from_numpy(centres).to(device)
-    scaled = jacobian / std[centre][:, None, :]
+    scaled = jacobian / scale[centre][:, None, :]
     triples = scaled.new_zeros((n_atoms * width, 3, n_features))
     triples.index_add_(0, torch.from_numpy(slots[inverse[n_atoms:]]).to(device), scaled)
     triples.index_add_(0, torch.from_numpy(slots[inverse[centres]]).to(device), -scaled)

@@ -54,7 +54,7 @@ def fit(
     check_energy_reference(data.energy_reference, elements)
     start = _check_start(start_from, settings, elements)
     descriptor = load_descriptor(settings.descriptor)
-    scaling = _scaling(train, elements, descriptor, data.energy_reference, str(place))
+    scaling = _scaling(settings, train, elements, descriptor, data.energy_reference, str(place))
     membership = derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
     frames = Configurations.concatenate([train, early])
     builder = BlockBuilder(
@@ -183,10 +183,14 @@ def _check_start(start: Potential | None, settings: HdnnpSettings, elements: lis
 
 
 def _scaling(
-    train: Configurations, elements: list[str], descriptor: Descriptor, reference: dict[str, float], device: str
+    settings: HdnnpSettings,
+    train: Configurations,
+    elements: list[str],
+    descriptor: Descriptor,
+    reference: dict[str, float],
+    device: str,
 ) -> Scaling:
     """Learn all scales from the training frames."""
-    size = descriptor.size(elements)
     numbers = np.array(symbols_to_numbers(elements))
     lonely = Configurations(
         counts=np.ones(len(elements), dtype=np.int64),
@@ -200,22 +204,23 @@ def _scaling(
         [descriptor.features(train[i : i + 64], elements, device=device).values.cpu().numpy()
          for i in range(0, len(train), 64)]
     )  # fmt: skip
-    mean, std, magnitude = np.zeros((len(elements), size)), np.ones((len(elements), size)), np.ones_like(isolated)
+    mean, scale, magnitude = np.zeros_like(isolated), np.ones_like(isolated), np.ones_like(isolated)
     for species, number in enumerate(numbers):
         rows = values[train.numbers == number]
         mean[species] = rows.mean(axis=0)
-        size_of = np.sqrt(((rows - isolated[species]) ** 2).mean(axis=0))
+        usual = np.sqrt(((rows - isolated[species]) ** 2).mean(axis=0))
+        magnitude[species] = np.where(usual > 1e-8, usual, 1.0)
         # A feature that hardly varies in the training frames must not be blown up outside them.
-        floor = np.maximum(1e-3 * size_of, 1e-8)
-        std[species] = np.maximum(rows.std(axis=0), floor)
-        magnitude[species] = np.where(size_of > 1e-8, size_of, 1.0)
+        spread = np.maximum(rows.std(axis=0), np.maximum(1e-3 * usual, 1e-8))
+        scale[species] = spread**settings.feature_scaling
+        scale[species] *= np.sqrt(np.mean((spread / scale[species]) ** 2))
     energies, mask = train.label("energy")
     residual = train.without_labels().with_labels(
         energy=np.where(mask, energies - reference_energies(train, reference), 0.0), masks={"energy": mask}
     )
     fitted = fit_energy_reference(residual, elements)
     offset = np.array([fitted[element] for element in elements])
-    return Scaling(mean, std, isolated, magnitude, offset, _unit(train, _spreads(train, residual.label("energy")[0])))
+    return Scaling(mean, scale, isolated, magnitude, offset, _unit(train, _spreads(train, residual.label("energy")[0])))
 
 
 def _unit(train: Configurations, spreads: Spreads) -> float:
@@ -270,8 +275,8 @@ def rescaled(parameters: Parameters, old: Scaling, new: Scaling) -> Parameters:
     """Turn parameters for old scales of inputs and outputs into those of the same function for new scales."""
     result = {name: value.clone() for name, value in parameters.items()}
     last = sum(name.startswith("weight") for name in result) - 1
-    ratio = torch.from_numpy(new.std / old.std)[None, :, :, None]
-    shift = torch.from_numpy((new.mean - old.mean) / old.std)[None, :, None, :]
+    ratio = torch.from_numpy(new.scale / old.scale)[None, :, :, None]
+    shift = torch.from_numpy((new.mean - old.mean) / old.scale)[None, :, None, :]
     result["bias_0"] += shift @ result["weight_0"]
     result[f"bias_{last}"] += shift @ result["skip"]
     result["weight_0"] *= ratio

@@ -25,8 +25,8 @@ class Scaling:
 
     Parameters
     ----------
-    mean, std
-        Of the features of each element, ``(S, F)``.
+    mean, scale
+        What is subtracted from the features of each element, and what they are then divided by, ``(S, F)``.
     isolated
         Features of an isolated atom of each element, ``(S, F)``.
     magnitude
@@ -38,7 +38,7 @@ class Scaling:
     """
 
     mean: NDArray[np.float64]
-    std: NDArray[np.float64]
+    scale: NDArray[np.float64]
     isolated: NDArray[np.float64]
     magnitude: NDArray[np.float64]
     offset: NDArray[np.float64]

@@ -38,7 +38,7 @@ class Evaluator:
     @classmethod
     def make(cls, parameters: Parameters, scaling: Scaling, device: torch.device, dtype: torch.dtype) -> Evaluator:
         """Fold the scaling of inputs and outputs into the first and last layers."""
-        inverse = torch.from_numpy(1 / scaling.std)[None, :, :, None]
+        inverse = torch.from_numpy(1 / scaling.scale)[None, :, :, None]
         folded = {name: value.clone() for name, value in parameters.items()}
         last = sum(name.startswith("weight") for name in folded) - 1
         folded["weight_0"] *= inverse

@@ -51,7 +51,7 @@ def potential() -> HdnnpPotential:
     size = PowerSpectrum.make(**SPEC.settings).size(ELEMENTS)
     scaling = Scaling(
         mean=random.uniform(0, 1, (2, size)),
-        std=random.uniform(0.5, 2, (2, size)),
+        scale=random.uniform(0.5, 2, (2, size)),
         isolated=np.zeros((2, size)),
         magnitude=random.uniform(0.5, 2, (2, size)),
         offset=np.array([-3.0, -4.0]),
@@ -167,7 +167,7 @@ def test_order_of_elements_does_not_matter(potential: HdnnpPotential) -> None:
     for name in ("weight_0", "skip"):
         swapped[name] = swapped[name][:, :, place]
     scaling = potential.scaling
-    tables = {name: getattr(scaling, name)[[1, 0]][:, place] for name in ("mean", "std", "isolated", "magnitude")}
+    tables = {name: getattr(scaling, name)[[1, 0]][:, place] for name in ("mean", "scale", "isolated", "magnitude")}
     other = potential._with(
         parameters=swapped, scaling=replace(scaling, **tables, offset=scaling.offset[[1, 0]]), elements=["Si", "C"]
     )

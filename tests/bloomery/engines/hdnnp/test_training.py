@@ -137,8 +137,8 @@ def test_other_scales_describe_the_same_function(data: TrainingData) -> None:
     old = start.scaling
     random = np.random.default_rng(0)
     new = Scaling(
-        mean=old.mean + random.normal(size=old.mean.shape) * old.std,
-        std=old.std * random.uniform(0.5, 2.0, old.std.shape),
+        mean=old.mean + random.normal(size=old.mean.shape) * old.scale,
+        scale=old.scale * random.uniform(0.5, 2.0, old.scale.shape),
         isolated=old.isolated,
         magnitude=old.magnitude,
         offset=old.offset + 0.3,
@@ -201,7 +201,7 @@ def test_early_stopping_stops_and_keeps_the_best(data: TrainingData) -> None:
 
 def test_a_diverging_loss_is_reported(data: TrainingData) -> None:
     with pytest.raises(DivergedError, match="the loss is not finite after"):
-        train(data, learning_rate=1e300)
+        train(data, learning_rate=1e30)
 
 
 def test_float32_potentials_pass_as_such(data: TrainingData, tmp_path: Path) -> None:
