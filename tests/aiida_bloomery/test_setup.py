@@ -251,6 +251,7 @@ def test_family_is_made_once_with_cutoffs(profile: Any, tmp_path: Path) -> None:
     again, made_again = install_family(tmp_path, "test/PBE")
     assert not made_again
     assert again.uuid == family.uuid
+    orm.Group.collection.delete(family.pk)
 
 
 def test_folder_without_files_gives_no_family(profile: Any, tmp_path: Path) -> None:

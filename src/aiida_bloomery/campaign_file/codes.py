@@ -61,6 +61,11 @@ def load_code(campaign: Campaign, key: str) -> Any:
     return code
 
 
+def label_of(code: Any) -> str:
+    """Label of a code with its computer, for those that have one."""
+    return str(getattr(code, "full_label", code.label))
+
+
 def entry_of(campaign: Campaign, key: str) -> Code:
     """The entry of a program, or of what a `bloomery` job does, which falls back to that of `bloomery`."""
     codes = campaign.file.codes

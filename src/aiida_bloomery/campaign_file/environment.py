@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiida_bloomery.campaign_file.checks import labeller
-from aiida_bloomery.campaign_file.codes import DEFAULT_LABELS, load_code
+from aiida_bloomery.campaign_file.codes import DEFAULT_LABELS, label_of, load_code
 from aiida_bloomery.campaign_file.model import JOBS
 from aiida_bloomery.campaign_file.resolve import Campaign
 from aiida_bloomery.setup.pseudopotentials import read_header
@@ -47,12 +47,14 @@ def check_environment(campaign: Campaign, *, ask: bool = True) -> Iterator[Findi
     InputError
         For the first mistake.
     """
+    from aiida.orm import InstalledCode  # noqa: PLC0415
+
     for key in code_keys(campaign):
         code = load_code(campaign, key)
-        if ask:
+        if ask and isinstance(code, InstalledCode):
             yield ask_version(campaign, key, code)
         else:
-            yield Finding(f"code {code.full_label}", "exists")
+            yield Finding(f"code {label_of(code)}", "exists")
     part = labeller(campaign)
     pseudos = getattr(part, "pseudos", None)
     if pseudos is not None:

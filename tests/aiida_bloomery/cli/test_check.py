@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ UPF = '<UPF version="2.0.1">\n<PP_HEADER element="{}" functional="{}" z_valence=
 
 
 @pytest.fixture(scope="module")
-def family(profile: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def family(profile: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A family of pseudopotentials by their headers alone, of two functionals."""
     made = GroupFactory("pseudo.family.cutoffs")(label=FAMILY).store()
     for element, functional in (("Si", "SLA PW PBX PBC"), ("C", "PBE"), ("Ge", "SLA PZ NOGX NOGC")):
@@ -43,7 +43,8 @@ def family(profile: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
         source.write_text(UPF.format(element, functional))
         made.add_nodes([DataFactory("pseudo.upf").get_or_create(source).store()])
     made.set_cutoffs({e: {"cutoff_wfc": 30, "cutoff_rho": 120} for e in ("Si", "C", "Ge")}, "normal", unit="Ry")
-    return made
+    yield made
+    orm.Group.collection.delete(made.pk)
 
 
 @pytest.fixture(scope="module")
