@@ -16,7 +16,8 @@ from aiida_bloomery.progress import CampaignState, campaign_state
 from aiida_bloomery.setup.home import Home
 from bloomery.errors import BloomeryError
 
-REFRESH = 1.0
+REFRESH = {True: 1.0, False: 2.0}
+"""Seconds between two looks at a campaign, on a terminal and elsewhere."""
 WATCH_SERVICES = 15.0
 TARGET_FORMATS = {"energy": "g", "forces": "g", "relative_forces": ".1%", "stress": "g"}
 
@@ -40,7 +41,7 @@ def watch(pk: int, home: Home) -> CampaignState:
             elif (line := one_line(state)) != said:
                 said = line
                 console.print(f"{clock(state.seconds)}  {line}")
-            time.sleep(REFRESH)
+            time.sleep(REFRESH[console.is_terminal])
             if time.monotonic() - looked > WATCH_SERVICES:
                 _look_after(home)
                 looked = time.monotonic()
