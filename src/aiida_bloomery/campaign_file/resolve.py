@@ -68,7 +68,8 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
     parts = [read_structures(entry, source, ("structures", index)) for index, entry in enumerate(file.structures)]
     structures = Configurations.concatenate(parts)
     if rehearsal:
-        file = file.model_copy(update={"labelling": {"calculator": {"calculator": _teacher(structures, source)}}})
+        labelling = {"calculator": {"calculator": _teacher(structures, source)}}
+        file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": labelling})
     frames: dict[str, Configurations] = {}
     settings = settings_of(file, _samplers(file, source, frames))
     return Campaign(file, source, structures, frames, settings)
