@@ -147,10 +147,11 @@ def stop(home: Home) -> bool:
 
     # Running jobs are not the daemon's children: they go on, and are looked after when it is back.
     running = [process for process in (_daemon(), _broker(), *_workers(), *_statisticians()) if process is not None]
+    alive = running
     if _daemon() is not None:
         with contextlib.suppress(DaemonException):
             get_daemon_client().stop_daemon(wait=True, timeout=30)
-    _, alive = psutil.wait_procs(running, timeout=5)
+        _, alive = psutil.wait_procs(running, timeout=5)
     for process in alive:
         process.terminate()
     _, alive = psutil.wait_procs(alive, timeout=5)
