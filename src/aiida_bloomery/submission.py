@@ -87,7 +87,7 @@ def _submit(campaign: Campaign) -> int:
 
 def _await_arrival(pk: int, home: Home) -> list[str]:
     """See that the task has reached the queue: a broker that dies at this moment takes it along."""
-    if not services.uses_zeromq():
+    if not services.processes.uses_zeromq():
         return []
     deadline = time.monotonic() + services.ARRIVAL
     while time.monotonic() < deadline:

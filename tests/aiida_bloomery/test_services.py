@@ -154,7 +154,7 @@ def test_number_files_of_the_dead_are_not_believed(machine: Machine, healthy: di
     code = (
         "from pathlib import Path\nimport os\nfrom aiida.engine.daemon.client import get_daemon_client\n"
         f"Path(get_daemon_client().circus_pid_file).write_text('{os.getpid()}')\n"
-        f"(services._broker_folder() / 'broker.pid').write_text('aiida-zeromq-broker {os.getpid()}')\n"
+        f"(services.processes.broker_folder() / 'broker.pid').write_text('aiida-zeromq-broker {os.getpid()}')\n"
         "result = services.ensure(home)"
     )
     assert machine.python(code) == ["started the daemon"]
