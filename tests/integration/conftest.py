@@ -30,7 +30,7 @@ def campaign_file(tmp_path: Path) -> Callable[..., Path]:
         bulk("Si", cubic=True).write(tmp_path / "si8.extxyz")
         bulk("Si").write(tmp_path / "si2.extxyz")
         content = {**CAMPAIGN, **changes}
-        path = tmp_path / f"{content['name']}.yaml"
+        path = tmp_path / f"campaign-{len(list(tmp_path.glob('*.yaml')))}.yaml"
         path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
         return path
 
