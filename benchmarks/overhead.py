@@ -19,7 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiida import engine, orm
-from aiida.common.links import LinkType
 from rich.console import Console
 from rich.table import Table
 
@@ -81,7 +80,7 @@ def main() -> None:
             kind = job.process_type.removeprefix("aiida.calculations:")
             if kind == "bloomery.pw_pack":
                 frames += sorted(input_folder(job, Path(scratch)).glob("frame_*"))
-                executable = str(job.base.links.get_incoming(LinkType.INPUT_CALC, "code").one().node.get_executable())
+                executable = str(job.inputs.code.get_executable())
             elif kind.startswith(IN_PROCESS):
                 seconds = timed_in_process(input_folder(job, Path(scratch)))
                 times["training" if "train" in kind else "sampling"] += seconds
