@@ -171,8 +171,10 @@ def _trials(
     tension = force * density
     if double is not None and middle.stress is not None and full.any():
         tension = max(tension, settings.tolerance * float(np.sqrt((middle.stress[full] ** 2).mean())))
+    # A potential of few frames can be so curved where it has none that only the shortest steps are straight.
+    steps = (0.03,) if double is None else (3e-4, 1e-3, 1e-4, 3e-5, 1e-5)
     # 1 Å turns forces into energies: how far off an atom's energy may be.
-    scales = _Scales(force, force, tension, (0.03,) if double is None else (3e-4, 1e-3, 1e-4))
+    scales = _Scales(force, force, tension, steps)
     yield from _differences(tried, frames, middle, scales, settings.directions, random)
     yield from _symmetries(tried, frames, middle, scales, random)
     if double is not None and double is not potential:
