@@ -32,7 +32,7 @@ builder = ReinforcementWorkChain.get_builder_from_protocol(
     orm.load_code("bloomery@localhost"),
     structures,
     labeller="quantumespresso",
-    labelling={name: labelling[name] for name in ("pw", "max_failed_share")},
+    labelling=labelling,
     protocol="balanced",
     overrides={
         "bootstrap": {
@@ -40,7 +40,16 @@ builder = ReinforcementWorkChain.get_builder_from_protocol(
             "selectors": ["sanity", "duplicates", {"random": {"frames": 16}}],
         },
         "sampling": {
-            "samplers": [{"md": {"temperatures": [300, 600, 900, 1200], "strains": [-0.02, 0, 0.02], "steps": 400}}]
+            "samplers": [
+                {
+                    "md": {
+                        "temperatures": [300, 600, 900, 1200],
+                        "strains": [-0.02, 0, 0.02],
+                        "steps": 400,
+                        "interval": 20,
+                    }
+                }
+            ]
         },
         "selection": {"selectors": ["sanity", "duplicates", {"farthest_point": {"frames": 12}}]},
         "stop": {"targets": {"relative_forces": 0.1}, "min_iterations": 3, "max_iterations": 6, "max_labels": 90},

@@ -93,7 +93,7 @@ class ReinforcementWorkChain(SubmitsOnce):
         code: orm.AbstractCode,
         structures: ConfigurationsData,
         labeller: str,
-        labelling: dict[str, Any],
+        labelling: dict[str, Any] | ProcessBuilder,
         protocol: str | None = None,
         overrides: dict[str, Any] | None = None,
         *,
@@ -111,7 +111,8 @@ class ReinforcementWorkChain(SubmitsOnce):
         structures
             Starting structures.
         labeller, labelling
-            Name of a labelling workchain, and its inputs, for example from its own ``get_builder_from_protocol``.
+            Name of a labelling workchain, and its inputs, or the builder that its own ``get_builder_from_protocol``
+            gives.
         protocol
             ``fast``, ``balanced`` (the default) or ``stringent``.
         overrides
@@ -127,7 +128,8 @@ class ReinforcementWorkChain(SubmitsOnce):
         builder.codes = {"bloomery": code}
         builder.structures = structures
         builder.labeller = orm.Str(labeller)
-        builder.labelling = labelling
+        given = labelling._inputs(prune=True) if isinstance(labelling, ProcessBuilder) else labelling  # noqa: SLF001
+        builder.labelling = {name: value for name, value in given.items() if name != "metadata"}
         for name in ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop"):
             builder[name] = orm.Dict(inputs[name])
         if frames:
