@@ -1,0 +1,175 @@
+"""The potential that the engine `metatrain` fits: exported metatomic models, evaluated in batches."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+from bloomery.engines.committees import FilePotential, member_name
+from bloomery.engines.metatrain.training import EXTENSIONS_FILE, MODEL_FILE, unpack
+from bloomery.errors import InputError
+
+ENERGY, ENSEMBLE = "energy", "energy_ensemble"
+
+
+class MetatrainPotential(FilePotential):
+    """A committee of exported models, or one model with an ensemble of last layers."""
+
+    engine = "metatrain"
+    chunk_atoms = 1024
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        settings = self.details["settings"]
+        self.drawn = settings["uncertainty"] == "llpr"
+        self.learned_rotations = settings["architecture"] == "pet"
+
+    @cached_property
+    def models(self) -> list[Any]:
+        """The models, one for all members where their last layers are drawn."""
+        # Without this import an exported SOAP-BPNN gives wrong forces, and says nothing.
+        import sphericart.torch  # noqa: F401, PLC0415
+        from metatomic.torch import load_atomistic_model  # noqa: PLC0415
+
+        import torch  # noqa: PLC0415
+
+        result = []
+        for index in range(1 if self.drawn else self.members):
+            extensions = self.home / f"extensions_{index}"
+            unpack(self.files[member_name(index, EXTENSIONS_FILE)], extensions)
+            path = self.home / member_name(index, MODEL_FILE)
+            model = load_atomistic_model(str(path), extensions_directory=str(extensions))
+            result.append(model.to(device=self.device, dtype=getattr(torch, self.dtype)))
+        return result
+
+    def as_float64(self) -> MetatrainPotential:
+        """Return the same weights evaluated in float64."""
+        if self.dtype == "float64":
+            return self
+        return MetatrainPotential(
+            files=self.files,
+            elements=self.elements,
+            energy_reference=self.energy_reference,
+            members=self.members,
+            dtype="float64",
+            cutoff=self.cutoff,
+            device=self.device,
+            versions=self.versions,
+            details=self.details,
+        )
+
+    def range(self) -> float:
+        """How far an atom feels another in Å: more than one cutoff for models that pass messages."""
+        return max(float(model.capabilities().engine_interaction_range("angstrom")) for model in self.models)
+
+    def evaluate(
+        self, part: Configurations, stress: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
+        """Energies, forces and stresses; see `FilePotential.evaluate`."""
+        import torch  # noqa: PLC0415
+
+        # The optimising executor changes the last digits after the first calls, and gains nothing here.
+        with torch.jit.optimized_execution(False):
+            found = [self._evaluate(model, part, stress) for model in self.models]
+        energies, forces, stresses = (np.concatenate([values[place] for values in found]) for place in range(3))
+        return energies, forces, stresses
+
+    def _evaluate(
+        self, model: Any, part: Configurations, stress: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Differentiate the energies of one model by positions and strains."""
+        import torch  # noqa: PLC0415
+        from metatomic.torch import ModelOutput, System  # noqa: PLC0415
+        from vesin.metatomic import compute_requested_neighbors  # noqa: PLC0415
+
+        kind = getattr(torch, self.dtype)
+        offsets = part.offsets
+        full = part.pbc.all(axis=1) & (part.volumes > 0)
+        systems, positions, strains = [], [], []
+        for frame in range(len(part)):
+            rows = slice(offsets[frame], offsets[frame + 1])
+            strain = torch.eye(3, dtype=kind, device=self.device, requires_grad=stress)
+            place = torch.tensor(part.positions[rows], dtype=kind, device=self.device, requires_grad=True)
+            # metatomic wants open directions without a cell vector.
+            cell = np.where(part.pbc[frame][:, None], part.cells[frame], 0.0)
+            systems.append(
+                System(
+                    types=torch.tensor(part.numbers[rows], dtype=torch.int32, device=self.device),
+                    positions=place @ strain,
+                    cell=torch.tensor(cell, dtype=kind, device=self.device) @ strain,
+                    pbc=torch.tensor(part.pbc[frame], device=self.device),
+                )
+            )
+            positions.append(place)
+            strains.append(strain)
+        compute_requested_neighbors(systems, system_length_unit="angstrom", model=model)
+        name = ENSEMBLE if self.drawn else ENERGY
+        # The module inside takes any precision; units are Å and eV, as it was trained.
+        outputs = {name: ModelOutput(unit="eV", sample_kind="system")}
+        energies = model.module(systems, outputs, None)[name].block().values
+        wanted = [*positions, *strains] if stress else positions
+        forces = np.zeros((energies.shape[1], part.n_atoms, 3))
+        stresses = np.zeros((energies.shape[1], len(part), 6))
+        for member in range(energies.shape[1]):
+            gradients = torch.autograd.grad(
+                energies[:, member].sum(), wanted, retain_graph=member + 1 < energies.shape[1], allow_unused=True
+            )
+            by_place = [torch.zeros_like(x) if g is None else g for g, x in zip(gradients, wanted, strict=True)]
+            forces[member] = -torch.cat(by_place[: len(part)]).double().cpu().numpy()
+            if stress:
+                virials = torch.stack(by_place[len(part) :]).double().cpu().numpy()
+                virials = 0.5 * (virials + virials.transpose(0, 2, 1))
+                voigt = virials[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+                stresses[member, full] = voigt[full] / part.volumes[full, None]
+        return energies.detach().double().cpu().numpy().T, forces, stresses
+
+    def export(self, format: str, folder: str | Path) -> list[Path]:  # noqa: A002
+        """Write the potential for deployment: ``metatomic`` writes the exported models and how to run them.
+
+        Raises
+        ------
+        InputError
+            If another format is asked for.
+        """
+        if format != "metatomic":
+            raise InputError(
+                f"potentials of the engine 'metatrain' cannot be exported as {format!r}; choose 'metatomic'."
+            )
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for index in range(len(self.models)):
+            path = folder / f"model_{index}.pt"
+            path.write_bytes(self.files[member_name(index, MODEL_FILE)])
+            written.append(path)
+        unpack(self.files[member_name(0, EXTENSIONS_FILE)], folder / "extensions")
+        usage = folder / "README.txt"
+        usage.write_text(_usage(self), encoding="utf-8")
+        return [*written, usage]
+
+
+def _usage(potential: MetatrainPotential) -> str:
+    reference = ", ".join(f"{element} {energy!r} eV" for element, energy in potential.energy_reference.items())
+    return (
+        f"Exported metatomic models (elements {', '.join(potential.elements)}; Å, eV).\n"
+        f"Energies are above the energy reference, which is per atom: {reference}. Add it for total energies.\n\n"
+        "In ASE:\n\n"
+        "    import sphericart.torch  # first: without it forces of SOAP-BPNN are wrong, and nothing says so\n"
+        "    from metatomic_ase import MetatomicCalculator\n"
+        '    atoms.calc = MetatomicCalculator("model_0.pt", extensions_directory="extensions")\n\n'
+        "In LAMMPS with the package METATOMIC:\n\n"
+        f"    pair_style metatomic model_0.pt extensions extensions\n"
+        f"    pair_coeff * * {' '.join(str(number) for number in _numbers(potential.elements))}\n\n"
+        "Compare forces with differences of the energy before a long run in a program that does not import Python.\n"
+    )
+
+
+def _numbers(elements: list[str]) -> list[int]:
+    from bloomery.configurations import symbols_to_numbers  # noqa: PLC0415
+
+    return symbols_to_numbers(elements)
