@@ -15,15 +15,16 @@ import shutil
 import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.configurations import LABELS, Configurations
 from bloomery.engines.contract import POTENTIAL_FILE, Potential, Progress, TrainingData, reference_energies
 from bloomery.engines.preparation import Prepared, member_frames
 from bloomery.errors import DivergedError, InputError
@@ -32,6 +33,8 @@ from bloomery.prediction import Prediction
 from bloomery.seeds import derive_seed
 
 DONE_FILE = "done.json"
+USAGE_FILE = "README.txt"
+REFERENCE_FILE = "energy_reference.json"
 Report = Callable[[int, int, Mapping[str, float]], None]
 """Called as ``report(epoch, epochs, numbers)``, with the same names of numbers at every call."""
 
@@ -206,6 +209,32 @@ def _digest(
     for name, content in sorted({} if start is None else start.files.items()):
         digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()
+
+
+def validation_frames(member: Member) -> Configurations:
+    """Return early-stopping frames if they can tell good from bad by all that is fitted, else the training frames."""
+    early, train = member.early_stopping, member.train
+    fit = all(early.has(name).any() for name in LABELS if train.has(name).any())
+    return early if len(early) and fit else train
+
+
+def write_masked_extxyz(frames: Configurations, path: Path) -> None:
+    """Write extxyz with labels as ``energy_target`` and so on; NaN where one is absent, which trainers leave out."""
+    import ase.io  # noqa: PLC0415
+
+    atoms = frames.without_labels().to_atoms()
+    offsets = frames.offsets
+    (energy, has_energy), (forces, has_forces), (stress, has_stress) = map(frames.label, ("energy", "forces", "stress"))
+    for index, frame in enumerate(atoms):
+        rows = slice(offsets[index], offsets[index + 1])
+        full = bool(frame.pbc.all()) and frames.volumes[index] > 0
+        xx, yy, zz, yz, xz, xy = stress[index] if has_stress[index] and full else np.full(6, math.nan)
+        frame.info = {
+            "energy_target": float(energy[index]) if has_energy[index] else math.nan,
+            "stress_target": np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]),
+        }
+        frame.arrays["forces_target"] = forces[rows] if has_forces[index] else np.full((len(frame), 3), math.nan)
+    ase.io.write(path, atoms, format="extxyz")
 
 
 def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
@@ -383,6 +412,73 @@ class FilePotential(Potential):
     def _write(self, folder: Path) -> None:
         for name, content in self.files.items():
             (folder / name).write_bytes(content)
+
+
+class AboveReferenceCalculator(Calculator):
+    """Mean of the ASE calculators of exported models, with the energy reference that their energies are above.
+
+    Parameters
+    ----------
+    calculators
+        One for each exported model.
+    reference
+        Energy of an atom of each element in eV.
+    """
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012
+
+    def __init__(self, calculators: Sequence[Any], reference: Mapping[str, float]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calculators, self.reference = list(calculators), dict(reference)
+
+    def calculate(
+        self,
+        atoms: Any = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Ask all calculators for what is wanted, and take the mean."""
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        wanted = [name for name in properties or ["energy", "forces"] if name != "free_energy"]
+        for name in dict.fromkeys(["energy", *wanted]):
+            values = [calculator.get_property(name, self.atoms) for calculator in self.calculators]
+            self.results[name] = np.mean(values, axis=0)
+        symbols: Any = self.atoms
+        above = float(self.results["energy"])
+        energy = above + sum(self.reference[symbol] for symbol in symbols.get_chemical_symbols())
+        self.results |= {"energy": energy, "free_energy": energy}
+
+
+def write_members(potential: FilePotential, name: str, folder: Path) -> list[Path]:
+    """Write one file of each member as ``model_0.pt`` and so on; return their paths."""
+    written = []
+    for index in range(potential.members):
+        content = potential.member_files(index).get(name)
+        if content is not None:
+            path = folder / f"model_{index}{Path(name).suffix}"
+            path.write_bytes(content)
+            written.append(path)
+    return written
+
+
+def write_usage(potential: Potential, folder: Path, text: str) -> Path:
+    """Write how exported models are run, and the reference that their energies are above; return the path."""
+    reference = ", ".join(f"{element} {energy!r} eV" for element, energy in potential.energy_reference.items())
+    path = folder / USAGE_FILE
+    path.write_text(
+        f"Elements {', '.join(potential.elements)}; lengths in Å, energies in eV.\n"
+        f"Energies of these files are above the energy reference; add it, per atom, for totals: {reference}.\n\n"
+        f"{text}",
+        encoding="utf-8",
+    )
+    (folder / REFERENCE_FILE).write_text(json.dumps(potential.energy_reference), encoding="utf-8")
+    return path
+
+
+def read_reference(folder: Path) -> dict[str, float]:
+    """Return the energy reference that `write_usage` wrote."""
+    reference: dict[str, float] = json.loads((folder / REFERENCE_FILE).read_text(encoding="utf-8"))
+    return reference
 
 
 def check_start(start: Potential | None, kind: type[FilePotential], **needed: Any) -> FilePotential | None:

@@ -82,6 +82,8 @@ class Potential(ABC):
     cutoff: float
     details: dict[str, Any]
     """What else `POTENTIAL_FILE` says: ``settings``, ``seed``, and ``trained_on`` with ``digest`` and ``frames``."""
+    learns_rotations: bool = False
+    """Energies change a little under rotation: the potential has learnt that they should not, and was not built so."""
     formats: ClassVar[dict[str, str]] = {}
     """What it can be exported as: name of a format to what it is."""
 

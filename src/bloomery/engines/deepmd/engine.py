@@ -9,7 +9,7 @@ from bloomery.engines.committees import check_start, train_committee, training_d
 from bloomery.engines.contract import Engine, Potential, Progress, TrainingData, TrainingHistory, no_progress
 from bloomery.engines.deepmd.settings import DeepmdSettings
 from bloomery.engines.preparation import prepare
-from bloomery.engines.programs import find_program, package_versions, require
+from bloomery.engines.programs import find_program, package_versions
 from bloomery.jobs.base import versions
 
 PACKAGES = ("deepmd-kit", "tensorflow", "tensorflow-cpu")
@@ -21,6 +21,8 @@ class Deepmd(Engine):
     name = "deepmd"
     Settings = DeepmdSettings
     settings: DeepmdSettings
+    package = "deepmd-kit"
+    module = "deepmd"
 
     def train(
         self,
@@ -37,7 +39,7 @@ class Deepmd(Engine):
         from bloomery.engines.deepmd.training import fit_member  # noqa: PLC0415
 
         prepared = prepare(data)
-        require(self.name, "deepmd-kit", "deepmd")
+        self.require()
         program = find_program(self.name, "deepmd-kit", "dp")
         kept = {"elements": prepared.elements} | {
             name: getattr(self.settings, name) for name in ("members", "cutoff", "dtype")
@@ -76,7 +78,7 @@ class Deepmd(Engine):
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Potential:
         """Read a potential; see `Engine.load`."""
-        require(cls.name, "deepmd-kit", "deepmd")
+        cls.require()
         from bloomery.engines.deepmd.potential import DeepmdPotential  # noqa: PLC0415
 
         return DeepmdPotential.load(folder, device)

@@ -5,22 +5,42 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
-from bloomery.engines.committees import FilePotential, member_name
+from bloomery.engines.committees import (
+    REFERENCE_FILE,
+    AboveReferenceCalculator,
+    FilePotential,
+    member_name,
+    read_reference,
+    write_members,
+    write_usage,
+)
 from bloomery.engines.deepmd.systems import groups
 from bloomery.engines.deepmd.training import MODEL_FILE
-from bloomery.errors import InputError
+
+USAGE = """In ASE:
+
+    from deepmd.calculator import DP
+    atoms.calc = DP("model_0.pb")
+
+In LAMMPS with the package of DeePMD-kit, all members at once (the first gives the forces, the file the deviation):
+
+    pair_style deepmd {models} out_file deviation.out out_freq 10
+    pair_coeff * * {elements}
+"""
 
 
 class DeepmdPotential(FilePotential):
     """A committee of frozen models."""
 
     engine = "deepmd"
+    formats: ClassVar[dict[str, str]] = {"deepmd": "frozen DeePMD-kit models for ASE, LAMMPS and i-PI"}
 
     @cached_property
     def models(self) -> list[Any]:
@@ -53,35 +73,16 @@ class DeepmdPotential(FilePotential):
                     stresses[member, group.frames] = tensor[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
         return energies, forces, stresses
 
-    def export(self, format: str, folder: str | Path) -> list[Path]:  # noqa: A002
-        """Write the potential for deployment: ``deepmd`` writes the frozen models and how to run them.
+    def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002, ARG002
+        """Write the frozen models, and how to run them."""
+        written = write_members(self, MODEL_FILE, folder)
+        usage = USAGE.format(models=" ".join(path.name for path in written), elements=" ".join(self.elements))
+        return [*written, write_usage(self, folder, usage), folder / REFERENCE_FILE]
 
-        Raises
-        ------
-        InputError
-            If another format is asked for.
-        """
-        if format != "deepmd":
-            raise InputError(f"potentials of the engine 'deepmd' cannot be exported as {format!r}; choose 'deepmd'.")
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        written = []
-        for index in range(self.members):
-            path = folder / f"model_{index}.pb"
-            path.write_bytes(self.files[member_name(index, MODEL_FILE)])
-            written.append(path)
-        reference = ", ".join(f"{element} {energy!r} eV" for element, energy in self.energy_reference.items())
-        usage = folder / "README.txt"
-        usage.write_text(
-            f"Frozen DeePMD-kit models (elements {', '.join(self.elements)}; Å, eV).\n"
-            f"Energies are above the energy reference, which is per atom: {reference}. Add it for total energies.\n\n"
-            "In ASE:\n\n"
-            "    from deepmd.calculator import DP\n"
-            '    atoms.calc = DP("model_0.pb")\n\n'
-            "In LAMMPS with the package of DeePMD-kit, all members at once; forces come from the first, their spread\n"
-            "goes to the file:\n\n"
-            f"    pair_style deepmd {' '.join(path.name for path in written)} out_file deviation.out out_freq 10\n"
-            f"    pair_coeff * * {' '.join(self.elements)}\n",
-            encoding="utf-8",
-        )
-        return [*written, usage]
+    @classmethod
+    def exported_calculator(cls, format: str, folder: Path) -> Calculator:  # noqa: A002, ARG003
+        """Return DeePMD-kit's calculator of the frozen models, in their mean."""
+        from deepmd.calculator import DP  # noqa: PLC0415
+
+        calculators = [DP(str(path)) for path in sorted(folder.glob("model_*.pb"))]
+        return AboveReferenceCalculator(calculators, read_reference(folder))

@@ -58,9 +58,9 @@ class DeepmdSettings(Settings):
     """Weights of the labels."""
     dtype: Literal["float32", "float64"] = "float64"
     """Precision of the networks."""
-    model: dict[str, Any] = {}
+    model: dict[str, Any] = Field(default_factory=dict)
     """Options for the ``model`` section of DeePMD-kit's input, laid over ours."""
-    training: dict[str, Any] = {}
+    training: dict[str, Any] = Field(default_factory=dict)
     """Options for its ``training`` section."""
 
     @model_validator(mode="after")

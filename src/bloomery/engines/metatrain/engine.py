@@ -9,7 +9,7 @@ from bloomery.engines.committees import check_start, train_committee, training_d
 from bloomery.engines.contract import Engine, Potential, Progress, TrainingData, TrainingHistory, no_progress
 from bloomery.engines.metatrain.settings import MetatrainSettings
 from bloomery.engines.preparation import prepare
-from bloomery.engines.programs import package_versions, require
+from bloomery.engines.programs import package_versions
 from bloomery.errors import InputError
 from bloomery.jobs.base import versions
 
@@ -22,6 +22,8 @@ class Metatrain(Engine):
     name = "metatrain"
     Settings = MetatrainSettings
     settings: MetatrainSettings
+    package = "metatrain"
+    module = "metatrain"
 
     def train(
         self,
@@ -34,7 +36,7 @@ class Metatrain(Engine):
         folder: Path | None = None,
     ) -> tuple[Potential, TrainingHistory]:
         """Fit a committee; see `Engine.train`. Absent labels are masked; energies must be there in part."""
-        require(self.name, "metatrain", "metatrain")
+        self.require()
         from bloomery.devices import choose_device  # noqa: PLC0415
         from bloomery.engines.metatrain.potential import MetatrainPotential  # noqa: PLC0415
         from bloomery.engines.metatrain.training import fit_member  # noqa: PLC0415
@@ -82,7 +84,7 @@ class Metatrain(Engine):
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Potential:
         """Read a potential; see `Engine.load`."""
-        require(cls.name, "metatrain", "metatrain")
+        cls.require()
         from bloomery.devices import choose_device  # noqa: PLC0415
         from bloomery.engines.metatrain.potential import MetatrainPotential  # noqa: PLC0415
 

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
-from bloomery.engines.committees import FilePotential, member_name
+from bloomery.configurations import Configurations, symbols_to_numbers
+from bloomery.engines.committees import (
+    REFERENCE_FILE,
+    AboveReferenceCalculator,
+    FilePotential,
+    member_name,
+    read_reference,
+    write_members,
+    write_usage,
+)
 from bloomery.engines.metatrain.training import EXTENSIONS_FILE, MODEL_FILE, unpack
-from bloomery.errors import InputError
 
+EXTENSIONS_FOLDER = "extensions"
+USAGE = """In ASE:
+
+    import sphericart.torch  # first: without it the forces of SOAP-BPNN are wrong, and nothing says so
+    from metatomic_ase import MetatomicCalculator
+    atoms.calc = MetatomicCalculator("model_0.pt", extensions_directory="extensions")
+
+In LAMMPS with its package for metatomic:
+
+    pair_style metatomic model_0.pt extensions extensions
+    pair_coeff * * {numbers}
+
+Compare forces with differences of the energy before a long run in a program that does not import Python.
+"""
 ENERGY, ENSEMBLE = "energy", "energy_ensemble"
 
 
@@ -21,22 +43,22 @@ class MetatrainPotential(FilePotential):
     """A committee of exported models, or one model with an ensemble of last layers."""
 
     engine = "metatrain"
+    formats: ClassVar[dict[str, str]] = {"metatomic": "metatomic models for ASE, LAMMPS, i-PI and torch-sim"}
     chunk_atoms = 1024
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         settings = self.details["settings"]
         self.drawn = settings["uncertainty"] == "llpr"
-        self.learned_rotations = settings["architecture"] == "pet"
+        self.learns_rotations = settings["architecture"] == "pet"
 
     @cached_property
     def models(self) -> list[Any]:
         """The models, one for all members where their last layers are drawn."""
         # Without this import an exported SOAP-BPNN gives wrong forces, and says nothing.
         import sphericart.torch  # noqa: F401, PLC0415
-        from metatomic.torch import load_atomistic_model  # noqa: PLC0415
-
         import torch  # noqa: PLC0415
+        from metatomic.torch import load_atomistic_model  # noqa: PLC0415
 
         result = []
         for index in range(1 if self.drawn else self.members):
@@ -128,48 +150,23 @@ class MetatrainPotential(FilePotential):
                 stresses[member, full] = voigt[full] / part.volumes[full, None]
         return energies.detach().double().cpu().numpy().T, forces, stresses
 
-    def export(self, format: str, folder: str | Path) -> list[Path]:  # noqa: A002
-        """Write the potential for deployment: ``metatomic`` writes the exported models and how to run them.
+    def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002, ARG002
+        """Write the exported models, the extensions that they need, and how to run them."""
+        written = write_members(self, MODEL_FILE, folder)
+        unpack(self.files[member_name(0, EXTENSIONS_FILE)], folder / EXTENSIONS_FOLDER)
+        extensions = [path for path in sorted((folder / EXTENSIONS_FOLDER).rglob("*")) if path.is_file()]
+        numbers = " ".join(str(number) for number in symbols_to_numbers(self.elements))
+        usage = USAGE.format(numbers=numbers)
+        return [*written, *extensions, write_usage(self, folder, usage), folder / REFERENCE_FILE]
 
-        Raises
-        ------
-        InputError
-            If another format is asked for.
-        """
-        if format != "metatomic":
-            raise InputError(
-                f"potentials of the engine 'metatrain' cannot be exported as {format!r}; choose 'metatomic'."
-            )
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        written = []
-        for index in range(len(self.models)):
-            path = folder / f"model_{index}.pt"
-            path.write_bytes(self.files[member_name(index, MODEL_FILE)])
-            written.append(path)
-        unpack(self.files[member_name(0, EXTENSIONS_FILE)], folder / "extensions")
-        usage = folder / "README.txt"
-        usage.write_text(_usage(self), encoding="utf-8")
-        return [*written, usage]
+    @classmethod
+    def exported_calculator(cls, format: str, folder: Path) -> Calculator:  # noqa: A002, ARG003
+        """Return metatomic's calculator of the exported models, in their mean."""
+        import sphericart.torch  # noqa: F401, PLC0415
+        from metatomic_ase import MetatomicCalculator  # noqa: PLC0415
 
-
-def _usage(potential: MetatrainPotential) -> str:
-    reference = ", ".join(f"{element} {energy!r} eV" for element, energy in potential.energy_reference.items())
-    return (
-        f"Exported metatomic models (elements {', '.join(potential.elements)}; Å, eV).\n"
-        f"Energies are above the energy reference, which is per atom: {reference}. Add it for total energies.\n\n"
-        "In ASE:\n\n"
-        "    import sphericart.torch  # first: without it forces of SOAP-BPNN are wrong, and nothing says so\n"
-        "    from metatomic_ase import MetatomicCalculator\n"
-        '    atoms.calc = MetatomicCalculator("model_0.pt", extensions_directory="extensions")\n\n'
-        "In LAMMPS with the package METATOMIC:\n\n"
-        f"    pair_style metatomic model_0.pt extensions extensions\n"
-        f"    pair_coeff * * {' '.join(str(number) for number in _numbers(potential.elements))}\n\n"
-        "Compare forces with differences of the energy before a long run in a program that does not import Python.\n"
-    )
-
-
-def _numbers(elements: list[str]) -> list[int]:
-    from bloomery.configurations import symbols_to_numbers  # noqa: PLC0415
-
-    return symbols_to_numbers(elements)
+        calculators = [
+            MetatomicCalculator(str(path), extensions_directory=str(folder / EXTENSIONS_FOLDER), device="cpu")
+            for path in sorted(folder.glob("model_*.pt"))
+        ]
+        return AboveReferenceCalculator(calculators, read_reference(folder))

@@ -56,9 +56,9 @@ class MetatrainSettings(Settings):
     """Weights of the labels."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of training and potential."""
-    model: dict[str, Any] = {}
+    model: dict[str, Any] = Field(default_factory=dict)
     """Options for the ``model`` section of metatrain's architecture, such as ``{d_pet: 64}``."""
-    training: dict[str, Any] = {}
+    training: dict[str, Any] = Field(default_factory=dict)
     """Options for its ``training`` section."""
 
     @model_validator(mode="after")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import io
-import math
 import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
-from bloomery.configurations import Configurations
-from bloomery.engines.committees import LogReader, Member, Report, merged
+from bloomery.engines.committees import LogReader, Member, Report, merged, validation_frames, write_masked_extxyz
 from bloomery.engines.metatrain.settings import MetatrainSettings
 from bloomery.engines.programs import run_program
 from bloomery.errors import DivergedError
@@ -33,8 +30,8 @@ def fit_member(settings: MetatrainSettings, member: Member, report: Report) -> M
     """Fit one member, and its last-layer ensemble where that is asked for; return its files."""
     folder, warm = member.folder, bool(member.start)
     epochs = settings.warm_epochs if warm else settings.epochs
-    _write_frames(member.train, folder / "train.xyz")
-    _write_frames(_validation(member), folder / "validation.xyz")
+    write_masked_extxyz(member.train, folder / "train.xyz")
+    write_masked_extxyz(validation_frames(member), folder / "validation.xyz")
     options = _options(settings, member, epochs)
     more: list[str] = []
     if warm:
@@ -96,9 +93,9 @@ def _options(settings: MetatrainSettings, member: Member, epochs: int) -> dict[s
 
 def _llpr_options(settings: MetatrainSettings, member: Member, checkpoint: Path) -> dict[str, Any]:
     """Covariance of the last layer's features from frames with energies, scale from the early-stopping ones."""
-    frames = {"llpr_train.xyz": member.train, "llpr_validation.xyz": _validation(member)}
+    frames = {"llpr_train.xyz": member.train, "llpr_validation.xyz": validation_frames(member)}
     for name, found in frames.items():
-        _write_frames(found[found.has("energy")], member.folder / name)
+        write_masked_extxyz(found[found.has("energy")], member.folder / name)
     targets = _targets(settings, member)
     targets["energy"] |= {"forces": False, "stress": False}
     least = min(int(found.has("energy").sum()) for found in frames.values())
@@ -146,32 +143,6 @@ def _numbers(member: Member) -> list[int]:
     return symbols_to_numbers(member.elements)
 
 
-def _validation(member: Member) -> Configurations:
-    """Early-stopping frames if they can tell good from bad by all that is fitted, else the training frames."""
-    early, train = member.early_stopping, member.train
-    fit = all(early.has(name).any() for name in ("energy", "forces") if train.has(name).any())
-    return early if len(early) and fit else train
-
-
-def _write_frames(frames: Configurations, path: Path) -> None:
-    """Write extxyz with the labels under names of our own; metatrain leaves NaN out of its loss."""
-    import ase.io  # noqa: PLC0415
-
-    atoms = frames.without_labels().to_atoms()
-    offsets = frames.offsets
-    (energy, has_energy), (forces, has_forces), (stress, has_stress) = map(frames.label, ("energy", "forces", "stress"))
-    for index, frame in enumerate(atoms):
-        rows = slice(offsets[index], offsets[index + 1])
-        full = bool(frame.pbc.all()) and frames.volumes[index] > 0
-        xx, yy, zz, yz, xz, xy = stress[index] if has_stress[index] and full else np.full(6, math.nan)
-        frame.info = {
-            "energy_target": float(energy[index]) if has_energy[index] else math.nan,
-            "stress_target": np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]),
-        }
-        frame.arrays["forces_target"] = forces[rows] if has_forces[index] else np.full((len(frame), 3), math.nan)
-    ase.io.write(path, atoms, format="extxyz")
-
-
 # -- its run ------------------------------------------------------------------------------------------------------
 
 
@@ -207,7 +178,7 @@ class _Watch:
 
 def _column(name: str) -> str:
     return (
-        name.split(" (")[0]
+        name.split(" (", maxsplit=1)[0]
         .replace("validation", "early_stopping")
         .replace("training", "train")
         .replace(" ", "_")
