@@ -496,13 +496,12 @@ def check_start(start: Potential | None, kind: type[FilePotential], **needed: An
             f"start_from: is a potential of the engine {start.engine!r}; give one of {kind.engine!r}, or train from "
             "scratch."
         )
+    settings = start.details["settings"]
     for what, new in needed.items():
-        old = getattr(start, what) if hasattr(start, what) else start.details["settings"].get(what)
+        old = settings[what] if what in settings else getattr(start, what)
         if old != new:
-            name = what.replace("_", " ")
-            raise InputError(
-                f"start_from: its {name} differ ({old} there, {new} in this training); train from scratch."
-            )
+            values = "" if isinstance(new, dict) else f" ({old} there, {new} in this training)"
+            raise InputError(f"start_from: its {what.replace('_', ' ')} differ{values}; train from scratch.")
     return start
 
 

@@ -38,8 +38,8 @@ class MetatrainSettings(Settings):
     """
     members: int = Field(default=4, ge=1)
     """Members of the committee."""
-    share: float = Field(default=0.9, gt=0, le=1)
-    """Share of the training frames that each member sees; the draw follows from the frame's content."""
+    share: float = Field(default=0.75, gt=0, le=1)
+    """Share of the members that each training frame is shown to; the draw follows from the frame's content."""
     cutoff: Angstrom = Field(default=5.0, gt=0)
     """Range of an atom's environment in Å; of one layer, for PET."""
     epochs: int = Field(default=200, ge=1)
