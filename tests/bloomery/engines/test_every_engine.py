@@ -16,6 +16,14 @@ QUICK = {
         "pairs": {"sparse": 10, "cutoff": 4.0},
         "soap": {"sparse": 20, "cutoff": 4.0, "n_max": 4, "l_max": 3},
     },
+    "mace": {
+        "members": 2,
+        "epochs": 2,
+        "warm_epochs": 1,
+        "batch_size": 2,
+        "model": {"channels": 4, "cutoff": 4.0, "correlation": 2, "max_ell": 1, "radial": 4},
+        "dtype": "float64",
+    },
     "hdnnp": {
         "members": 2,
         "hidden": [6],
@@ -26,7 +34,13 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize("name", registered("engines"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.engines] if load_plugin("engines", name).package else [])
+        for name in registered("engines")
+    ],
+)
 def test_engine_keeps_the_contract(name: str, silicon: Configurations, tmp_path: Path) -> None:
     plugin = load_plugin("engines", name)
     if plugin.missing():
