@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from bloomery.plugins import Kind, PluginSpec, Settings, registered
+from bloomery.engines.environments import engines_with_environment
+from bloomery.plugins import Kind, PluginSpec, Settings
 from bloomery.quantities import Unit
 
 Protocol = Literal["fast", "balanced", "stringent"]
@@ -200,8 +201,8 @@ class Codes(Settings):
     def _known_programs(cls, value: Any) -> Any:
         unknown = [key for key in value if key not in cls.model_fields] if isinstance(value, dict) else []
         for key in unknown:
-            if key not in registered("engines"):
-                known = ", ".join([*cls.model_fields, "the name of an engine"])
+            if key not in engines_with_environment():
+                known = ", ".join([*cls.model_fields, *engines_with_environment()])
                 raise ValueError(f"there is no program {key!r}; the keys are {known}")
         return value
 

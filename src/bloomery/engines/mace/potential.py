@@ -206,7 +206,8 @@ class MacePotential(Potential):
             from mace.calculators import MACECalculator  # noqa: PLC0415
 
             models = [read_model_file(path) for path in sorted(folder.glob("mace_*.model"))]
-            return MACECalculator(models=models, device="cpu")
+            kind = str(next(models[0].parameters()).dtype).removeprefix("torch.")
+            return MACECalculator(models=models, device="cpu", default_dtype=kind)
         from bloomery.engines.mace.lammps import LammpsFormCalculator  # noqa: PLC0415
 
         return LammpsFormCalculator(sorted(folder.glob("mace_*.model-lammps.pt")))
