@@ -455,7 +455,7 @@ def write_members(potential: FilePotential, name: str, folder: Path) -> list[Pat
     for index in range(potential.members):
         content = potential.member_files(index).get(name)
         if content is not None:
-            path = folder / f"model_{index}{Path(name).suffix}"
+            path = folder / f"model_{index}{''.join(Path(name).suffixes)}"
             path.write_bytes(content)
             written.append(path)
     return written
