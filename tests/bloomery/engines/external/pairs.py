@@ -45,6 +45,7 @@ def features(cell, positions, centres):
         reach = [int(np.ceil(CUTOFF / height)) + 1 for height in heights]
         copies = np.array(list(product(*[range(-n, n + 1) for n in reach]))) @ cell
         volume = abs(np.linalg.det(cell))
+        positions = positions - np.floor(positions @ np.linalg.inv(cell)) @ cell
     vectors = positions[None, None] + copies[None, :, None] - positions[:, None, None]
     distances = np.linalg.norm(vectors, axis=-1)
     near = (distances > 1e-8) & (distances < CUTOFF)

@@ -239,6 +239,7 @@ def test_shipped_definitions_are_valid(name: str) -> None:
         assert filled["potential"]["elements"] == ["Si", "Ge"]
 
 
+@pytest.mark.engines
 def test_pacemaker_keeps_the_contract(data: TrainingData, tmp_path: Path) -> None:
     pytest.importorskip("pyace", reason="python-ace is not installed here: ./test --engines")
     small = {"cutoff": 4.0, "iterations": 4, "radial": [3, 1], "angular": [0, 1]}
