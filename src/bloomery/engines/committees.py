@@ -285,7 +285,6 @@ class FilePotential(Potential):
         What else `POTENTIAL_FILE` says: settings, what it was trained on.
     """
 
-    engine: ClassVar[str]  # type: ignore[misc]
     format_version: ClassVar[int] = 1
     chunk_atoms: ClassVar[int] = 2048
     """Frames are evaluated together up to this many atoms."""

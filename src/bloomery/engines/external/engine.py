@@ -25,9 +25,6 @@ class External(Engine):
     # What the shipped definition runs. No module: an environment with another trainer will do.
     package = "python-ace"
 
-    def __init__(self, settings: ExternalSettings | None = None) -> None:
-        super().__init__(settings if settings is not None else ExternalSettings.model_construct())
-
     def train(
         self,
         data: TrainingData,

@@ -96,7 +96,7 @@ class MetatrainPotential(FilePotential):
         import torch  # noqa: PLC0415
 
         # The optimising executor changes the last digits after the first calls, and gains nothing here.
-        with torch.jit.optimized_execution(False):
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             found = [self._evaluate(model, part, stress) for model in self.models]
         energies, forces, stresses = (np.concatenate([values[place] for values in found]) for place in range(3))
         return energies, forces, stresses
