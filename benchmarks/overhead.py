@@ -2,8 +2,8 @@
 
 The parts are the very same inputs, taken from the graph: every pw.x input, every sampling run and every training. A
 plain script runs them without AiiDA, pw.x with as many processes at a time as the campaign had cores, sampling and
-training in one Python process after the other, with the threads that their jobs had. Selection, description and validation
-count as overhead of the campaign.
+training in one Python process after the other, with the threads that their jobs had. Selection, description and
+validation count as overhead of the campaign.
 
     verdi run benchmarks/overhead.py PK
 """
