@@ -23,7 +23,7 @@ SHELL_PATH = os.environ.get("PATH", os.defpath)
 PLAIN_WIDTH = 140
 """Columns of tables that go into a file or a pipe."""
 
-# Notebooks set FORCE_COLOR, which Rich takes for a terminal: there a live display would be a page of control characters.
+# Notebooks set FORCE_COLOR, which Rich takes for a terminal: a live display would be a page of control characters.
 console = Console(
     highlight=False,
     soft_wrap=True,
