@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -79,6 +80,12 @@ class Potential(ABC):
     engine: str
     versions: dict[str, str]
     cutoff: float
+    details: dict[str, Any]
+    """What else `POTENTIAL_FILE` says: ``settings``, ``seed``, and ``trained_on`` with ``digest`` and ``frames``."""
+    learns_rotations: bool = False
+    """Energies change a little under rotation: the potential has learnt that they should not, and was not built so."""
+    formats: ClassVar[dict[str, str]] = {}
+    """What it can be exported as: name of a format to what it is."""
 
     @abstractmethod
     def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
@@ -104,15 +111,39 @@ class Potential(ABC):
         """Return the same weights evaluated in float64; ``None`` for an engine that has no float64."""
         return None
 
-    def export(self, format: str, folder: str | Path) -> list[Path]:  # noqa: A002, ARG002
-        """Write the potential for deployment.
+    def export(self, format: str, folder: str | Path) -> list[Path]:  # noqa: A002
+        """Write the potential for deployment, with its model card.
+
+        Returns
+        -------
+        list
+            The files written.
 
         Raises
         ------
         InputError
             If the engine cannot write that format.
         """
-        raise InputError(f"potentials of the engine {self.engine!r} cannot be exported as {format!r}.")
+        if format not in self.formats:
+            known = ", ".join(self.formats) or "none yet"
+            raise InputError(
+                f"potentials of the engine {self.engine!r} cannot be exported as {format!r}; formats: {known}."
+            )
+        from bloomery.engines.model_card import write_model_card  # noqa: PLC0415
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = self.write_export(format, folder)
+        return [*files, *write_model_card(self, format, files, folder)]
+
+    def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
+        """Write the files of one of `formats` into a folder; return their paths."""
+        raise NotImplementedError(f"{type(self).__name__} lists {format!r} in `formats` and does not write it")
+
+    @classmethod
+    def exported_calculator(cls, format: str, folder: Path) -> Calculator | None:  # noqa: A002, ARG003
+        """Return the ASE calculator that users of `write_export`'s files would make; ``None`` if there is none."""
+        return None
 
     def unknown_element(self, configurations: Configurations) -> str | None:
         """Return a sentence about the first frame with an element that the potential does not know, or ``None``."""
@@ -129,9 +160,18 @@ class Potential(ABC):
 
 
 class Engine(Plugin):
-    """A code that fits potentials."""
+    """A code that fits potentials. Its class variables say what holds for it."""
 
     has_float64: ClassVar[bool] = True
+    """Its potentials can be evaluated in float64."""
+    resumes: ClassVar[bool] = True
+    """A training that is killed and started again ends at the same potential, to the last bit."""
+    starts_warm: ClassVar[bool] = True
+    """A training can start from an earlier potential; otherwise one that is given has no effect."""
+    package: ClassVar[str] = ""
+    """The distribution that it needs, in an environment of its own; empty for an engine that needs none."""
+    module: ClassVar[str] = ""
+    """What that distribution is imported as."""
 
     @abstractmethod
     def train(
@@ -165,6 +205,29 @@ class Engine(Plugin):
     @abstractmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Potential:
         """Read what `Potential.save` wrote."""
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Return one sentence if the engine's package cannot be imported here, or ``None``. Imports nothing."""
+        if not cls.module or importlib.util.find_spec(cls.module) is not None:
+            return None
+        return (
+            f"engine {cls.name!r} needs the package {cls.package}: run `aiida-bloomery setup --engine {cls.name}`, and "
+            "use the `bloomery` of its environment."
+        )
+
+    @classmethod
+    def require(cls) -> None:
+        """See that the engine's package is there.
+
+        Raises
+        ------
+        InputError
+            One sentence that says how to get it.
+        """
+        sentence = cls.missing()
+        if sentence is not None:
+            raise InputError(sentence)
 
 
 def load_potential(folder: str | Path, device: str = "auto") -> Potential:

@@ -28,7 +28,10 @@ class Model(Job):
 
 
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Predict in chunks, and write ``counts``, ``energies``, ``forces`` and ``stresses`` of all members."""
+    """Predict in chunks, and write ``counts``, ``energies``, ``forces`` and ``stresses`` of all members.
+
+    An engine's own sigmas go beside them as ``energy_sigma`` and ``force_sigma``.
+    """
     potential = load_potential(folder / job.potential, job.device)
     frames = Configurations.read(folder / job.configurations)
     parts = []
@@ -42,6 +45,10 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
         "energies": np.concatenate([part.energies for part in parts], axis=1),
         "forces": np.concatenate([part.forces for part in parts], axis=1),
     }
+    for name in ("energy_sigma", "force_sigma"):
+        own = [sigma for part in parts if (sigma := getattr(part, name)) is not None]
+        if own:
+            arrays[name] = np.concatenate(own)
     if job.stress:
         arrays["stresses"] = np.concatenate([part.stresses for part in parts if part.stresses is not None], axis=1)
     np.savez(folder / PREDICTION_FILE, allow_pickle=False, **arrays)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
@@ -72,6 +73,7 @@ class HdnnpPotential(Potential):
     """
 
     engine = "hdnnp"
+    formats: ClassVar[dict[str, str]] = {"ase": "files of bloomery, for Python and ASE"}
 
     def __init__(
         self,
@@ -272,11 +274,8 @@ class HdnnpPotential(Potential):
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise InputError(f"{folder}: is not a potential of the engine 'hdnnp' ({error}).") from error
 
-    def export(self, format: str, folder: str | Path) -> list[Path]:  # noqa: A002
-        """Write the potential for deployment: ``ase`` writes the files and a text that says how to load them."""
-        if format != "ase":
-            raise InputError(f"potentials of the engine 'hdnnp' cannot be exported as {format!r}; choose 'ase'.")
-        folder = Path(folder)
+    def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002, ARG002
+        """Write the files and a text that says how to load them."""
         self.save(folder)
         usage = folder / "README.txt"
         usage.write_text(
@@ -286,6 +285,11 @@ class HdnnpPotential(Potential):
             encoding="utf-8",
         )
         return [folder / POTENTIAL_FILE, folder / WEIGHTS_FILE, usage]
+
+    @classmethod
+    def exported_calculator(cls, format: str, folder: Path) -> Calculator:  # noqa: A002, ARG003
+        """Return the calculator of what `write_export` wrote."""
+        return cls.load(folder).calculator()
 
 
 def load_descriptor(spec: PluginSpec) -> Descriptor:

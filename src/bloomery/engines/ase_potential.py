@@ -1,0 +1,102 @@
+"""Potentials whose members are ASE calculators, which evaluate one frame after the other."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import ase
+import numpy as np
+from ase.calculators.calculator import Calculator
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential
+from bloomery.errors import InputError
+from bloomery.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Values:
+    """What one member says of one frame of ``n`` atoms.
+
+    Parameters
+    ----------
+    energy, forces, stress
+        In eV, eV/Å ``(n, 3)`` and eV/Å^3 ``(6,)``.
+    local_variance
+        Predictive variance of each atom's energy in eV^2, ``(n,)``, of an engine that has one.
+    """
+
+    energy: float
+    forces: NDArray[np.float64]
+    stress: NDArray[np.float64] | None = None
+    local_variance: NDArray[np.float64] | None = None
+
+
+class FrameByFramePotential(Potential):
+    """A potential that is asked for one member and one frame at a time."""
+
+    @abstractmethod
+    def evaluate(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:
+        """Evaluate one member on one frame, which has atoms of known elements; reference energies are included."""
+
+    def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
+        """Energies, forces and stresses of all members; see `Potential.predict`."""
+        unknown = self.unknown_element(configurations)
+        if unknown is not None:
+            raise InputError(unknown)
+        energies = np.zeros((self.members, len(configurations)))
+        forces = np.zeros((self.members, configurations.n_atoms, 3))
+        stresses = np.zeros((self.members, len(configurations), 6)) if stress else None
+        variances = np.zeros(configurations.n_atoms)
+        offsets = configurations.offsets
+        full = configurations.pbc.all(axis=1) & (configurations.volumes > 0)
+        for frame, atoms in enumerate(configurations.without_labels().to_atoms()):
+            rows = slice(offsets[frame], offsets[frame + 1])
+            if not len(atoms):
+                continue
+            for member in range(self.members):
+                values = self.evaluate(member, atoms, stress=stress and bool(full[frame]))
+                energies[member, frame] = values.energy
+                forces[member, rows] = values.forces
+                if stresses is not None and full[frame] and values.stress is not None:
+                    stresses[member, frame] = values.stress
+                if values.local_variance is not None:
+                    variances[rows] = np.maximum(values.local_variance, 0.0)
+        return self.finish(Prediction(configurations.counts, energies, forces, stresses), variances)
+
+    def finish(self, prediction: Prediction, local_variances: NDArray[np.float64]) -> Prediction:  # noqa: ARG002
+        """Attach the engine's own uncertainty, if it has one; ``local_variances`` is in eV^2, ``(A,)``."""
+        return prediction
+
+
+class CalculatorPotential(FrameByFramePotential):
+    """Any ASE calculator as a potential of one member: how an exported form is checked like every potential.
+
+    Parameters
+    ----------
+    like
+        The potential that was exported: its elements, reference, cutoff and precision are taken over.
+    """
+
+    def __init__(self, calculator: Calculator, like: Potential) -> None:
+        self.ase_calculator = calculator
+        self.elements, self.energy_reference = like.elements, like.energy_reference
+        self.cutoff, self.dtype, self.engine, self.versions = like.cutoff, like.dtype, like.engine, like.versions
+        self.learns_rotations = like.learns_rotations
+        self.members = 1
+
+    def evaluate(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:  # noqa: ARG002
+        """Ask the calculator."""
+        atoms.calc = self.ase_calculator
+        return Values(
+            float(atoms.get_potential_energy()),
+            np.asarray(atoms.get_forces(), dtype=float),
+            np.asarray(atoms.get_stress(), dtype=float) if stress else None,
+        )
+
+    def save(self, folder: Any) -> None:
+        """Refuse: what is exported has its files already."""
+        raise NotImplementedError(f"an exported potential is not written to {folder} again")

@@ -1,0 +1,5 @@
+"""Gaussian approximation potentials, fitted by `gap_fit`."""
+
+from bloomery.engines.gap.engine import Gap
+
+__all__ = ["Gap"]

@@ -1,0 +1,318 @@
+"""From labelled frames to a potential: files for `gap_fit`, its command line, its run, and the unit of its variance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import combinations_with_replacement
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+from bloomery.calibration import scale_factor
+from bloomery.configurations import Configurations, symbols_to_numbers
+from bloomery.engines.contract import Progress, TrainingData, TrainingHistory
+from bloomery.engines.gap.potential import Fit, GapPotential
+from bloomery.engines.gap.settings import GapSettings, Sigmas
+from bloomery.engines.preparation import Prepared, boxed, member_frames, prepare
+from bloomery.engines.programs import find_program, package_versions, run_program
+from bloomery.errors import BloomeryError, DivergedError
+from bloomery.jobs.base import versions
+from bloomery.neighbours import find_neighbours
+from bloomery.seeds import derive_seed
+
+PACKAGE = "quippy-ase"
+FRAMES_FILE = "train.extxyz"
+FITTED_FILE = "gap.xml"
+DONE_FILE = "done.json"
+
+
+def fit(
+    settings: GapSettings, data: TrainingData, *, seed: int, progress: Progress, folder: Path | None
+) -> tuple[GapPotential, TrainingHistory]:
+    """Fit all members, one after the other; see `Engine.train`."""
+    program = find_program("gap", PACKAGE, "gap_fit")
+    began = time.perf_counter()
+    prepared = prepare(data)
+    seen = member_frames(prepared.train.hashes(), settings.members, settings.share, derive_seed(seed, "members"))
+    single = settings.members == 1
+    calibrating = single and settings.uncertainty.enabled
+    columns: dict[str, list[float]] = {"member": [], "frames": [], "seconds": []}
+    with ExitStack() as stack:
+        place = folder if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        unit, measured_on = 0.0, 0
+        if calibrating:
+            unit, measured_on = _sigma_unit(settings, prepared, program, place, seed, progress)
+        members = []
+        for member in range(settings.members):
+            started = time.perf_counter()
+            frames = prepared.train[np.ones(len(prepared.train), dtype=bool) if single else seen[member]]
+            member_seed = derive_seed(seed, "fit", member)
+            members.append(_fit_one(settings, frames, prepared, program, place / f"member_{member:03d}", member_seed))
+            for name, value in (
+                ("member", member),
+                ("frames", len(frames)),
+                ("seconds", time.perf_counter() - started),
+            ):
+                columns[name].append(float(value))
+            progress("train", member + 1, settings.members, {"seconds": columns["seconds"][-1]})
+        potential = GapPotential(
+            fits=[Fit.read(path / FITTED_FILE) for path in members],
+            elements=prepared.elements,
+            energy_reference=prepared.energy_reference,
+            cutoff=settings.cutoff,
+            sigma_unit=unit if calibrating else None,
+            versions=versions() | package_versions(PACKAGE),
+            details={
+                "settings": settings.model_dump(mode="json"),
+                "seed": seed,
+                "trained_on": {
+                    "digest": data.train.digest(),
+                    "frames": len(prepared.train),
+                    "early_stopping": len(prepared.early_stopping),
+                },
+            },
+        )
+    summary = {
+        "stopped": "linear fit",
+        "warm_start": False,
+        "device": "cpu",
+        "n_train": len(prepared.train),
+        "n_early_stopping": len(prepared.early_stopping),
+        "sigma_unit": unit if calibrating else None,
+        "sigma_measured_on": measured_on,
+        "seconds_training": time.perf_counter() - began,
+    }
+    return potential, TrainingHistory(columns, summary)
+
+
+# -- one fit --------------------------------------------------------------------------------------------------------
+
+
+def _fit_one(
+    settings: GapSettings, frames: Configurations, prepared: Prepared, program: str, folder: Path, seed: int
+) -> Path:
+    """Run `gap_fit` in a folder, unless it holds the result of just this fit; return the folder."""
+    command = [program, *arguments(settings, frames, prepared, seed)]
+    text = _training_text(settings, frames)
+    digest = hashlib.blake2b("\0".join([*command[1:], text]).encode(), digest_size=8).hexdigest()
+    done = folder / DONE_FILE
+    if done.is_file() and json.loads(done.read_text(encoding="utf-8")).get("digest") == digest:
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / FRAMES_FILE).write_text(text, encoding="utf-8")
+    said = run_program(command, folder, log="gap_fit.log")
+    _check_labels(said, frames)
+    if not (folder / FITTED_FILE).is_file():
+        raise BloomeryError(f"gap_fit ended without writing {FITTED_FILE}; see {folder / 'gap_fit.log'}.")
+    _rename(folder, f"GAP_{digest}")
+    done.write_text(json.dumps({"digest": digest}), encoding="utf-8")
+    return folder
+
+
+def _check_labels(said: str, frames: Configurations) -> None:
+    """See that `gap_fit` found all labels: it passes over what it cannot read without a word.
+
+    Raises
+    ------
+    BloomeryError
+        If it counted others.
+    """
+    full = frames.pbc.all(axis=1) & (frames.volumes > 0)
+    expected = {
+        "energies": int(frames.has("energy").sum()),
+        "forces": 3 * int(frames.counts[frames.has("forces")].sum()),
+        "virials": 6 * int((frames.has("stress") & full).sum()),
+    }
+    for name, count in expected.items():
+        found = re.search(rf"Number of target {name} \(.*\) found:\s*(\d+)", said)
+        if found is None or int(found[1]) != count:
+            raise BloomeryError(
+                f"gap_fit found {found[1] if found else 'no'} {name} where {count} were given; this version of "
+                f"{PACKAGE} is not one that bloomery knows."
+            )
+
+
+def _rename(folder: Path, label: str) -> None:
+    """Replace the label that `gap_fit` makes of the time of day: equal fits give equal files."""
+    file = folder / FITTED_FILE
+    text = file.read_text(encoding="utf-8")
+    found = re.search(r"<(GAP_\w+)>", text)
+    if found is None:
+        raise BloomeryError(f"{file}: has no label, which every file of gap_fit has.")
+    if re.search(r"alpha=\"\s*(nan|[+-]?inf)", text, re.IGNORECASE):
+        raise DivergedError("gap_fit: the coefficients are not finite; raise jitter or the sigmas.")
+    file.write_text(text.replace(found[1], label), encoding="utf-8")
+    for path in folder.glob(f"{FITTED_FILE}.sparseX.{found[1]}*"):
+        path.rename(folder / path.name.replace(found[1], label))
+
+
+def arguments(settings: GapSettings, frames: Configurations, prepared: Prepared, seed: int) -> list[str]:
+    """Arguments of `gap_fit`."""
+    reference = ":".join(f"{element}:{prepared.energy_reference[element]!r}" for element in prepared.elements)
+    sigma = settings.sigma
+    return [
+        f"at_file={FRAMES_FILE}",
+        f"gp_file={FITTED_FILE}",
+        f"gap={{{' : '.join(descriptors(settings, frames, prepared.elements))}}}",
+        f"e0={{{reference}}}",
+        f"default_sigma={{{sigma.energy} {sigma.forces} {sigma.virial} 0.0}}",
+        "energy_parameter_name=bloomery_energy",
+        "force_parameter_name=bloomery_forces",
+        "virial_parameter_name=bloomery_virial",
+        f"sparse_jitter={settings.jitter}",
+        "do_copy_at_file=F",
+        "sparse_separate_file=T",
+        f"rnd_seed={seed}",
+    ]
+
+
+def descriptors(settings: GapSettings, frames: Configurations, elements: Sequence[str]) -> list[str]:
+    """Descriptor strings of `gap_fit`, one for each pair of elements that meets, and one for each element."""
+    numbers = symbols_to_numbers(list(elements))
+    result = []
+    if settings.pairs is not None:
+        pair = settings.pairs
+        found = find_neighbours(frames, pair.cutoff)
+        meet = np.sort(frames.numbers[np.asarray(found.pairs)], axis=0)
+        for first, second in combinations_with_replacement(sorted(numbers), 2):
+            count = int(((meet[0] == first) & (meet[1] == second)).sum()) // 2
+            if count:
+                result.append(
+                    f"distance_2b order=2 cutoff={pair.cutoff} covariance_type=ard_se delta={pair.delta} "
+                    f"theta_uniform={pair.theta} sparse_method=uniform n_sparse={min(pair.sparse, count)} "
+                    f"Z1={first} Z2={second} add_species=F"
+                )
+    if settings.soap is not None:
+        soap = settings.soap
+        species = " ".join(str(number) for number in sorted(numbers))
+        for number in sorted(numbers):
+            count = int((frames.numbers == number).sum())
+            if count:
+                result.append(
+                    f"soap cutoff={soap.cutoff} cutoff_transition_width={soap.transition} n_max={soap.n_max} "
+                    f"l_max={soap.l_max} atom_sigma={soap.width} zeta={soap.zeta} delta={soap.delta} "
+                    f"covariance_type=dot_product sparse_method={soap.method} n_sparse={min(soap.sparse, count)} "
+                    f"Z={number} n_species={len(numbers)} species_Z={{{{{species}}}}} add_species=F"
+                )
+    if not result:
+        raise BloomeryError("gap: no two atoms of the training frames are within the cutoff; raise pairs.cutoff.")
+    return result
+
+
+# -- frames ---------------------------------------------------------------------------------------------------------
+
+
+def _training_text(settings: GapSettings, frames: Configurations) -> str:
+    """The training frames as extxyz with the labels that they have, and with the error that each label may have.
+
+    `gap_fit` takes virials with the sign opposite to that of the stress.
+    """
+    values = {name: frames.label(name) for name in ("energy", "forces", "stress")}
+    groups = np.asarray(frames.info.get(settings.group_key, np.full(len(frames), ""))).astype(str)
+    sigmas = [settings.groups.get(group, settings.sigma) for group in groups]
+    energy_sigmas = _energy_sigmas(settings, frames, sigmas)
+    offsets = frames.offsets
+    result = []
+    for index, bare in enumerate(frames.without_labels().to_atoms()):
+        atoms = boxed(bare, settings.cutoff)
+        root = float(np.sqrt(len(atoms)))
+        if values["energy"][1][index]:
+            atoms.info["bloomery_energy"] = float(values["energy"][0][index])
+            atoms.info["energy_sigma"] = energy_sigmas[index] * root
+        if values["forces"][1][index]:
+            forces = values["forces"][0][offsets[index] : offsets[index + 1]]
+            atoms.new_array("bloomery_forces", forces)
+            large = settings.force_share * np.linalg.norm(forces, axis=1)
+            atoms.new_array("force_atom_sigma", np.maximum(sigmas[index].forces, large))
+        if values["stress"][1][index] and bare.pbc.all():
+            xx, yy, zz, yz, xz, xy = -values["stress"][0][index] * bare.cell.volume
+            atoms.info["bloomery_virial"] = np.array([xx, xy, xz, xy, yy, yz, xz, yz, zz])
+            atoms.info["virial_sigma"] = sigmas[index].virial * root
+        result.append(atoms)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / FRAMES_FILE
+        ase.io.write(path, result, format="extxyz")
+        return path.read_text(encoding="utf-8")
+
+
+def _energy_sigmas(settings: GapSettings, frames: Configurations, sigmas: Sequence[Sigmas]) -> NDArray[np.float64]:
+    """Error per atom of each frame's energy in eV, ``(N,)``: wider for frames far above the lowest of their kind."""
+    result = np.array([sigma.energy for sigma in sigmas])
+    if not settings.energy_share:
+        return result
+    energies, mask = frames.label("energy")
+    offsets = frames.offsets
+    kinds = [_ratios(frames.numbers[offsets[i] : offsets[i + 1]]) for i in range(len(frames))]
+    for kind in set(kinds):
+        rows = np.array([i for i in range(len(frames)) if kinds[i] == kind and mask[i]], dtype=np.int64)
+        if len(rows):
+            per_atom = energies[rows] / frames.counts[rows]
+            result[rows] = np.maximum(result[rows], settings.energy_share * (per_atom - per_atom.min()))
+    return result
+
+
+def _ratios(numbers: NDArray[np.int64]) -> str:
+    """Composition in lowest terms, so that cells of one compound are of one kind."""
+    found, counts = np.unique(numbers, return_counts=True)
+    least = int(np.gcd.reduce(counts))
+    return " ".join(f"{chemical_symbols[z]}{n // least}" for z, n in zip(found, counts, strict=True))
+
+
+# -- the unit of the variance ---------------------------------------------------------------------------------------
+
+
+def _sigma_unit(
+    settings: GapSettings, prepared: Prepared, program: str, folder: Path, seed: int, progress: Progress
+) -> tuple[float, int]:
+    """Return what turns the sigma of an atom's energy in eV into one of its force in eV/Å, and the frames it is from.
+
+    The variance of `gap_fit` is of local energies. Its root, times the unit that makes the errors of force components
+    most likely on frames that were not fitted, orders and scales the errors of forces.
+    """
+    train, tried = prepared.train, prepared.early_stopping
+    tried = tried[tried.has("forces")]
+    if not len(tried):
+        # Nothing to look at that is not fitted: leave frames out of a first fit.
+        order = sorted(range(len(train)), key=lambda i: train.hashes()[i])
+        known = train.has("forces")
+        left_out = [i for i in order if known[i]][: int(settings.uncertainty.held_out * known.sum())]
+        if not left_out or len(left_out) == len(train):
+            return 1.0, 0
+        tried = train[left_out]
+        train = train[np.setdiff1d(np.arange(len(train)), left_out)]
+        tried = tried[_covered(tried, train)]
+    if not len(tried):
+        return 1.0, 0
+    progress("variance", 0, 1, {})
+    member_seed = derive_seed(seed, "fit", 0)
+    place = _fit_one(settings, train, prepared, program, folder / "variance", member_seed)
+    probe = GapPotential(
+        fits=[Fit.read(place / FITTED_FILE)],
+        elements=prepared.elements,
+        energy_reference=prepared.energy_reference,
+        cutoff=settings.cutoff,
+        sigma_unit=1.0,
+    )
+    prediction = probe.predict(tried, stress=False)
+    if prediction.force_sigma is None or not (prediction.force_sigma > 0).any():
+        return 1.0, 0
+    errors = prediction.force - tried.label("forces")[0]
+    return scale_factor(errors, np.repeat(prediction.force_sigma[:, None], 3, axis=1)), len(tried)
+
+
+def _covered(frames: Configurations, train: Configurations) -> NDArray[np.bool_]:
+    """Which frames hold only elements of the training frames, ``(N,)``."""
+    foreign = np.zeros(len(frames), dtype=bool)
+    np.logical_or.at(foreign, frames.frame_of_atom, ~np.isin(frames.numbers, np.unique(train.numbers)))
+    return ~foreign

@@ -1,0 +1,114 @@
+"""What engines do to labelled frames before a code of their own sees them: checks, committees by resampling, boxes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import ase
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations, symbols_to_numbers
+from bloomery.energy_reference import check_energy_reference
+from bloomery.engines.contract import TrainingData, bad_label
+from bloomery.errors import InputError
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Frames that can be fitted, and what is known of them.
+
+    Parameters
+    ----------
+    train, early_stopping
+        Frames with atoms and at least one label; the latter hold elements of the former only.
+    elements
+        Elements of the training frames.
+    energy_reference
+        Energy of an atom of each of them in eV.
+    """
+
+    train: Configurations
+    early_stopping: Configurations
+    elements: list[str]
+    energy_reference: dict[str, float]
+
+
+def prepare(data: TrainingData) -> Prepared:
+    """Check the data and leave out what says nothing.
+
+    Raises
+    ------
+    InputError
+        If a label is not finite (the frame is named), no training frame has a label, or an element has no reference.
+    """
+    parts = []
+    for role, frames in (("train", data.train), ("early_stopping", data.early_stopping)):
+        wrong = bad_label(frames)
+        if wrong is not None:
+            raise InputError(
+                f"frame {wrong[0]} of the role {role} has a label {wrong[1]} that is not finite; remove the label or "
+                "the frame."
+            )
+        parts.append(frames[labelled(frames) & (frames.counts > 0)])
+    train, early = parts
+    if not len(train):
+        raise InputError("there is no labelled frame of the role train; label frames before training.")
+    elements = train.elements
+    reference = check_energy_reference(data.energy_reference, elements)
+    return Prepared(train, early[_only(early, elements)], elements, reference)
+
+
+def labelled(frames: Configurations) -> NDArray[np.bool_]:
+    """Which frames have a label of any kind, ``(N,)``."""
+    found: NDArray[np.bool_] = np.any([np.zeros(len(frames), dtype=bool), *frames.masks.values()], axis=0)
+    return found
+
+
+def member_frames(hashes: list[str], members: int, share: float, seed: int) -> NDArray[np.bool_]:
+    """Which member of a committee sees which frame, ``(M, N)``: a share of the members each, by the frame's content.
+
+    The same frame is seen by the same members in every training with this seed, so that a member that starts from an
+    earlier one has not seen, through it, what it should not see. Every frame is seen by one member at least, and a
+    single member sees all.
+    """
+    count = max(1, round(share * members))
+    result = np.zeros((members, len(hashes)), dtype=bool)
+    for frame, text in enumerate(hashes):
+        ranks = [
+            hashlib.blake2b(f"{seed}|{member}|{text}".encode(), digest_size=8).digest() for member in range(members)
+        ]
+        result[np.argsort(ranks)[:count], frame] = True
+    return result
+
+
+def boxed(atoms: ase.Atoms, reach: float) -> ase.Atoms:
+    """Return bare atoms with three full cell vectors, for codes that take every cell for periodic.
+
+    Across directions that are not periodic the copies are farther apart than ``reach`` in Å, so that they do not feel
+    each other. Energies and forces are those of the frame as it was.
+    """
+    cell = atoms.cell.array.copy()
+    bare = ase.Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=cell, pbc=True)
+    open_directions = np.flatnonzero(~atoms.pbc)
+    if not len(open_directions):
+        return bare
+    # Vectors across the open directions: orthogonal to the periodic ones and to each other.
+    kept = cell[atoms.pbc]
+    basis = np.linalg.svd(kept)[2][len(kept) :] if len(kept) else np.eye(3)
+    for direction, axis in zip(open_directions, basis, strict=True):
+        along = bare.positions @ axis
+        extent = float(np.ptp(along)) if len(bare) else 0.0
+        cell[direction] = axis * (extent + reach + 1.0)
+    if np.linalg.det(cell) < 0:
+        cell[open_directions[0]] *= -1
+    bare.set_cell(cell)
+    return bare
+
+
+def _only(frames: Configurations, elements: list[str]) -> NDArray[np.bool_]:
+    """Which frames hold no other elements, ``(N,)``."""
+    foreign = np.zeros(len(frames), dtype=bool)
+    np.logical_or.at(foreign, frames.frame_of_atom, ~np.isin(frames.numbers, symbols_to_numbers(elements)))
+    return ~foreign
