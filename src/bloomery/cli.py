@@ -28,7 +28,7 @@ from bloomery.errors import InputError, TooManyFailedError
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="aiida-bloomery", prog_name="bloomery")
 def cli() -> None:
-    """Sample, describe, select, label, train, predict, observe: active learning of interatomic potentials.
+    """Sample, describe, select, label, train, predict, observe, export: active learning of interatomic potentials.
 
     Every verb runs a job file (`bloomery sample job.json`) or works on plain files, extxyz for frames.
     """
@@ -280,6 +280,37 @@ def observe(what: tuple[str, ...], assignments: tuple[str, ...], **options: Any)
         if target is not None:
             shutil.copyfile(folder / "observation.npz", target)
         tell(options, summary, *files.told_numbers(summary))
+
+
+@cli.command()
+@click.argument("potential", metavar="POTENTIAL")
+@click.option("--format", "form", metavar="FORMAT", help="Which form; left out, the forms are listed.")
+@click.option("--to", "folder", metavar="FOLDER", help="Where the files and the model card go.")
+@click.option(
+    "--test", metavar="FRAMES", help="Try the exported form on these frames; with labels their errors go into the card."
+)
+@option_json
+def export(potential: str, form: str | None, folder: str | None, test: str | None, as_json: bool) -> None:
+    """Write a potential in a form that others run, with its model card.
+
+    Example: bloomery export pot/ --format gap --to deployed/ --test test.extxyz
+    """
+    from pathlib import Path  # noqa: PLC0415
+
+    from bloomery import plain_files as files  # noqa: PLC0415
+    from bloomery.configurations import Configurations  # noqa: PLC0415
+    from bloomery.engines.contract import load_potential  # noqa: PLC0415
+    from bloomery.exporting import export_potential  # noqa: PLC0415
+
+    loaded = load_potential(files.absolute(potential, "potential"), "cpu")
+    if form is None:
+        click.echo(json.dumps(loaded.formats, indent=1) if as_json else files.told_formats(loaded))
+        return
+    frames = None if test is None else Configurations.read(files.absolute(test, "file"))
+    done = export_potential(loaded, form, Path(given(folder, "--to")), frames)
+    tell(
+        {"as_json": as_json}, done, *files.told_numbers(done["measurements"]), f"{len(done['files'])} files -> {folder}"
+    )
 
 
 @cli.command()

@@ -17,7 +17,7 @@ import pydantic
 import yaml
 
 from bloomery.configurations import Configurations
-from bloomery.engines.contract import Progress
+from bloomery.engines.contract import Potential, Progress
 from bloomery.errors import BloomeryError, InputError
 from bloomery.jobs.base import limit_threads
 from bloomery.plugins import KINDS, describe_validation_error, load_plugin, registered
@@ -237,6 +237,11 @@ def told_numbers(summary: dict[str, Any], path: str = "") -> list[str]:
         elif isinstance(value, int | float | str):
             lines.append(f"{name}: {value}")
     return lines
+
+
+def told_formats(potential: Potential) -> str:
+    """List what a potential can be exported as."""
+    return "\n".join(f"{name}: {about}" for name, about in potential.formats.items()) or "no format"
 
 
 def registered_plugins() -> dict[str, dict[str, Any]]:

@@ -93,6 +93,26 @@ def test_kept_folders_take_up_what_was_begun(here: Path) -> None:
     assert "was kept from another job" in bloomery(line.replace("stillinger_weber", "lj"), 2).output
 
 
+def test_an_export_is_tried_and_measured(here: Path, silicon: Configurations) -> None:
+    silicon[:10].write_extxyz("data.extxyz")
+    silicon[10:].write_extxyz("test.extxyz")
+    bloomery("train data.extxyz --set members=2 --set steps=20 --set hidden=[4] --out pot")
+    assert bloomery("export pot").output == "ase: files of bloomery, for Python and ASE\n"
+    done = json.loads(bloomery("export pot --format ase --to out --test test.extxyz --json").output)
+    card = json.loads((here / "out" / "model_card.json").read_text(encoding="utf-8"))
+    assert card["measurements"] == done["measurements"]
+    assert card["measurements"]["acceptance_of_exported_form"]["passed"]
+    assert card["measurements"]["forces"]["rmse"]["unit"] == "meV/Å"
+    assert card["measurements"]["calibration"]["n_forces"] == 6 * 8 * 3
+    assert card["trained_on"]["frames"] + card["trained_on"]["early_stopping"] == 10
+    page = (here / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "# Potential for Si" in page
+    assert "- forces.rmse.value: " in page
+    assert "out: exists already" in bloomery("export pot --format ase --to out", 2).output
+    assert "cannot be exported as 'gap'; formats: ase" in bloomery("export pot --format gap --to other", 2).output
+    assert not (here / "other").exists()
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aiida_bloomery.campaign_file.checks import labeller
-from aiida_bloomery.campaign_file.codes import entry_of, load_code, verb_options
+from aiida_bloomery.campaign_file.codes import engine_key, entry_of, load_code, verb_options
 from aiida_bloomery.campaign_file.resolve import STAGES, Campaign
 from bloomery.errors import InputError
 
@@ -54,6 +54,9 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
     # Mappings are merged with the protocol's, and the settings are complete already: only they count.
     for stage in STAGES:
         builder[stage] = orm.Dict(campaign.settings[stage])
+    engine = engine_key(campaign)
+    if engine is not None:
+        builder.codes["engine"] = load(engine)
     if campaign.file.codes.train is not None:
         builder.codes["train"] = load("train")
     builder.metadata.label = campaign.file.name

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ase.neighborlist import neighbor_list
 
+from aiida_bloomery.campaign_file.codes import engine_key, entry_of
 from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
 from aiida_bloomery.campaign_file.plan import NO_LIMIT, checkable, plan_stage, sampler_bounds, selectors
@@ -231,7 +232,8 @@ def _device(campaign: Campaign) -> None:
 
 def _elsewhere(campaign: Campaign) -> bool:
     codes = campaign.file.codes
-    entries = (codes.bloomery, codes.train or codes.bloomery)
+    engine = engine_key(campaign)
+    entries = (codes.bloomery, codes.train or codes.bloomery, entry_of(campaign, engine) if engine else codes.bloomery)
     return all(entry.code is not None and not entry.code.endswith("@localhost") for entry in entries)
 
 

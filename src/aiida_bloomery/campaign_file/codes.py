@@ -6,7 +6,9 @@ from typing import Any
 
 from aiida_bloomery.campaign_file.model import JOBS, Code
 from aiida_bloomery.campaign_file.resolve import Campaign
+from bloomery.engines.environments import needs_environment
 from bloomery.errors import InputError
+from bloomery.plugins import PluginSpec
 
 DEFAULT_LABELS = {"bloomery": "bloomery@localhost", "pw": "pw@localhost"}
 
@@ -30,15 +32,20 @@ def load_code(campaign: Campaign, key: str) -> Any:
     from aiida import orm  # noqa: PLC0415
     from aiida.common.exceptions import MultipleObjectsError, NotExistent  # noqa: PLC0415
 
-    label = (
-        entry_of(campaign, key).code
-        or DEFAULT_LABELS.get(key, campaign.file.codes.bloomery.code)
-        or "bloomery@localhost"
-    )
+    engine = key == engine_key(campaign)
+    usual = f"{key}@localhost" if engine else DEFAULT_LABELS.get(key, campaign.file.codes.bloomery.code)
+    entry: Code | None = getattr(campaign.file.codes, key, None) if engine else entry_of(campaign, key)
+    label = (entry.code if entry is not None else None) or usual or "bloomery@localhost"
     where = ("codes", key, "code")
     try:
         code = orm.load_code(label)
     except NotExistent as error:
+        if engine and label == usual:
+            raise campaign.source.error(
+                ("training", key),
+                f"the engine {key!r} has no code {label!r}; run `aiida-bloomery setup --engine {key}`, or name one of "
+                f"yours under codes: {key}.",
+            ) from error
         query = orm.QueryBuilder().append(orm.Computer, tag="computer", project="label")
         query.append(orm.AbstractCode, with_computer="computer", project="label")
         known = ", ".join(sorted(f"{code}@{computer}" for computer, code in query.all()))
@@ -59,6 +66,12 @@ def load_code(campaign: Campaign, key: str) -> Any:
             f"`verdi computer configure {computer.transport_type} {computer.label}`.",
         )
     return code
+
+
+def engine_key(campaign: Campaign) -> str | None:
+    """Name of the campaign's engine, if it runs in an environment of its own: its entry under ``codes``."""
+    name = str(PluginSpec.model_validate(campaign.settings["training"]["engine"]).name)
+    return name if needs_environment(name) else None
 
 
 def label_of(code: Any) -> str:
@@ -109,7 +122,9 @@ def job_options(entry: Code, code: Any, *, mpi: bool = False) -> dict[str, Any]:
 
 
 def verb_options(campaign: Campaign, load: Any) -> dict[str, Any]:
-    """Options of the jobs of `bloomery` by what they do, with ``default`` for those that are not named.
+    """Options of the jobs of `bloomery` by what they do.
+
+    ``default`` is for those that are not named, and ``engine`` for those that run in the engine's environment.
 
     Parameters
     ----------
@@ -117,6 +132,9 @@ def verb_options(campaign: Campaign, load: Any) -> dict[str, Any]:
         Function from the key of an entry to its code.
     """
     options = {"default": job_options(campaign.file.codes.bloomery, load("bloomery"))}
+    engine = engine_key(campaign)
+    if engine is not None:
+        options["engine"] = job_options(entry_of(campaign, engine), load(engine))
     for verb in JOBS:
         entry = getattr(campaign.file.codes, verb)
         if entry is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiida_bloomery.campaign_file.checks import labeller
-from aiida_bloomery.campaign_file.codes import DEFAULT_LABELS, label_of, load_code
+from aiida_bloomery.campaign_file.codes import DEFAULT_LABELS, engine_key, label_of, load_code
 from aiida_bloomery.campaign_file.model import JOBS
 from aiida_bloomery.campaign_file.resolve import Campaign
 from aiida_bloomery.setup.pseudopotentials import read_header
@@ -67,7 +67,8 @@ def code_keys(campaign: Campaign) -> list[str]:
     """Entries under ``codes`` that this campaign uses, each program once."""
     named = [verb for verb in JOBS if getattr(campaign.file.codes, verb) is not None]
     needed = labeller(campaign).code_key
-    return ["bloomery", *named, *([needed] if needed in DEFAULT_LABELS else [])]
+    engine = engine_key(campaign)
+    return ["bloomery", *([engine] if engine else []), *named, *([needed] if needed in DEFAULT_LABELS else [])]
 
 
 def ask_version(campaign: Campaign, key: str, code: Any) -> Finding:

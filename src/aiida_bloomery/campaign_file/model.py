@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from bloomery.engines.environments import engines_with_environment
 from bloomery.plugins import Kind, PluginSpec, Settings
 from bloomery.quantities import Unit
 
@@ -169,7 +170,14 @@ class Code(Settings):
 
 
 class Codes(Settings):
-    """How the programs run, by program and, for the program `bloomery`, by what its job does."""
+    """How the programs run, by program and, for the program `bloomery`, by what its job does.
+
+    The name of an engine with an environment of its own, such as `mace`, is a key too: its program runs every job that
+    trains or loads a potential.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Code] = Field(init=False)
 
     bloomery: Code = Code()
     """Every job of the program `bloomery`."""
@@ -187,6 +195,16 @@ class Codes(Settings):
     """Validation jobs."""
     pw: Code = Code()
     """Quantum ESPRESSO's pw.x."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_programs(cls, value: Any) -> Any:
+        unknown = [key for key in value if key not in cls.model_fields] if isinstance(value, dict) else []
+        for key in unknown:
+            if key not in engines_with_environment():
+                known = ", ".join([*cls.model_fields, *engines_with_environment()])
+                raise ValueError(f"there is no program {key!r}; the keys are {known}")
+        return value
 
 
 class EnergyReference(Settings):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option
@@ -11,18 +13,39 @@ MARKS = {"made": "[green]+[/]", "there": "[dim]=[/]", "missing": "[red]![/]"}
 
 @click.command("setup")
 @click.option("--start/--no-start", default=True, help="Start the daemon of our own profile.")
+@click.option(
+    "--engine", "engines", multiple=True, metavar="NAME", help="Make the environment and the code of this engine too."
+)
+@click.option("--python", metavar="PROGRAM", help="Make the engine's environment with this Python.")
+@click.option(
+    "--environment",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Use this environment, which has the engine's package already.",
+)
 @profile_option
 @json_option
-def setup_command(profile: str | None, start: bool, as_json: bool) -> None:
+def setup_command(
+    profile: str | None,
+    start: bool,
+    as_json: bool,
+    engines: tuple[str, ...],
+    python: str | None,
+    environment: Path | None,
+) -> None:
     """Make profile, computer, codes and pseudopotentials; start the daemon. What is there is left alone."""
     from dataclasses import asdict  # noqa: PLC0415
+    from itertools import chain  # noqa: PLC0415
 
     from aiida_bloomery import services  # noqa: PLC0415
     from aiida_bloomery.setup import find_home, set_up  # noqa: PLC0415
+    from aiida_bloomery.setup.engines import EngineRequest, set_up_engine  # noqa: PLC0415
 
+    if (python or environment) and len(engines) != 1:
+        raise click.UsageError("--python and --environment are of one engine; give it with --engine.")
     home = find_home(profile)
     steps = []
-    for step in set_up(home):
+    wanted = [set_up_engine(home, EngineRequest(name, python, environment)) for name in engines]
+    for step in chain(set_up(home), *wanted):
         steps.append(asdict(step))
         if not as_json:
             console.print(f" {MARKS[step.state]} {step.what}: {step.detail}")

@@ -38,7 +38,11 @@ class ReinforcementWorkChain(SubmitsOnce):
         super().define(spec)
         spec.input("structures", valid_type=ConfigurationsData, help="Starting structures.")
         spec.input_namespace(
-            "codes", valid_type=orm.AbstractCode, dynamic=True, help="`bloomery`: the program that the jobs run."
+            "codes",
+            valid_type=orm.AbstractCode,
+            dynamic=True,
+            help="`bloomery`: the program that the jobs run; `engine`: that of the engine's own environment, for jobs "
+            "that train or load a potential; `train`: another one for trainings.",
         )
         spec.input("seed", valid_type=orm.Int, serializer=orm.to_aiida_type, help="Of every random choice.")
         spec.input("device", valid_type=orm.Str, required=False, help="Where torch runs: `auto`, `cpu` or `cuda`.")
@@ -99,6 +103,7 @@ class ReinforcementWorkChain(SubmitsOnce):
         *,
         frames: dict[str, ConfigurationsData] | None = None,
         options: dict[str, Any] | None = None,
+        engine_code: orm.AbstractCode | None = None,
         device: str = "auto",
         seed: int = 1,
     ) -> ProcessBuilder:
@@ -122,10 +127,12 @@ class ReinforcementWorkChain(SubmitsOnce):
             The user's own frames, for the sampler `from_file`.
         options
             Scheduler options by verb.
+        engine_code
+            The `bloomery` program of the engine's own environment, for an engine that needs one.
         """
         inputs = protocol_inputs("campaign", protocol, overrides)
         builder = cls.get_builder()
-        builder.codes = {"bloomery": code}
+        builder.codes = {"bloomery": code} | ({"engine": engine_code} if engine_code is not None else {})
         builder.structures = structures
         builder.labeller = orm.Str(labeller)
         given = labelling._inputs(prune=True) if isinstance(labelling, ProcessBuilder) else labelling  # noqa: SLF001
@@ -360,7 +367,7 @@ class ReinforcementWorkChain(SubmitsOnce):
     def _train(self, stage: str, start_from: PotentialData | None) -> Any:
         inputs = stage_inputs(self.inputs, self.ctx.plan["seed"])
         if "train" in self.inputs.codes:
-            inputs["code"] = self.inputs.codes.train
+            inputs["engine_code"] = self.inputs.codes.train
         if start_from is not None:
             inputs["start_from"] = start_from
         if self.ctx.reference is not None:

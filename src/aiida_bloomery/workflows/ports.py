@@ -11,6 +11,12 @@ from aiida.engine import ProcessSpec
 def execution_ports(spec: ProcessSpec) -> None:
     """Declare where the jobs of a stage run: code, seed, device and scheduler options."""
     spec.input("code", valid_type=orm.AbstractCode, help="The `bloomery` program.")
+    spec.input(
+        "engine_code",
+        valid_type=orm.AbstractCode,
+        required=False,
+        help="The `bloomery` program of the engine's own environment, for jobs that train or load its potential.",
+    )
     spec.input("seed", valid_type=orm.Int, help="Seed of every random choice in this stage.")
     spec.input("device", valid_type=orm.Str, required=False, help="Where torch runs: `auto`, `cpu` or `cuda`.")
     spec.input(
@@ -18,29 +24,39 @@ def execution_ports(spec: ProcessSpec) -> None:
         valid_type=orm.Dict,
         required=False,
         help="Scheduler options by verb (`sample`, `describe`, `select`, `label`, `train`, `observe`), on top of those "
-        "under `default`.",
+        "under `default`, or under `engine` for jobs of its own program.",
     )
 
 
-def job_inputs(inputs: Any, verb: str) -> dict[str, Any]:
-    """Inputs of a job that come from `execution_ports`: code, seed, device and the verb's options."""
-    result: dict[str, Any] = {"code": inputs.code, "seed": inputs.seed}
+def job_inputs(inputs: Any, verb: str, *, potential: bool = False) -> dict[str, Any]:
+    """Inputs of a job that come from `execution_ports`: code, seed, device and the verb's options.
+
+    Parameters
+    ----------
+    potential
+        Whether the job trains or loads a potential: then it runs in the engine's environment.
+    """
+    own = potential and "engine_code" in inputs
+    result: dict[str, Any] = {"code": inputs.engine_code if own else inputs.code, "seed": inputs.seed}
     if "device" in inputs:
         result["device"] = inputs.device
-    result["metadata"] = {"options": options_for(inputs, verb)}
+    result["metadata"] = {"options": options_for(inputs, verb, engine=own)}
     return result
 
 
 def stage_inputs(inputs: Any, seed: orm.Int) -> dict[str, Any]:
     """Inputs of a stage's workchain that the campaign hands down."""
     result: dict[str, Any] = {"code": inputs.codes.bloomery, "seed": seed}
+    if "engine" in inputs.codes:
+        result["engine_code"] = inputs.codes.engine
     for name in ("device", "options"):
         if name in inputs:
             result[name] = inputs[name]
     return result
 
 
-def options_for(inputs: Any, verb: str) -> dict[str, Any]:
+def options_for(inputs: Any, verb: str, *, engine: bool = False) -> dict[str, Any]:
     """Scheduler options of one verb."""
     given = inputs.options.get_dict() if "options" in inputs else {}
-    return {**given.get("default", {}), **given.get(verb, {})}
+    usual = given.get("default", {})
+    return {**(given.get("engine", usual) if engine else usual), **given.get(verb, {})}

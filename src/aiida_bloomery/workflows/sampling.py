@@ -78,7 +78,7 @@ class SamplingWorkChain(SubmitsOnce):
                     **{name: value for name, value in labelling.items() if name in workchain.spec().inputs},
                 )
                 continue
-            inputs = job_inputs(self.inputs, "sample")
+            inputs = job_inputs(self.inputs, "sample", potential="potential" in self.inputs)
             inputs["metadata"]["call_link_label"] = key
             label = sampler.get("settings", {}).get("frames") if sampler["name"] == "from_file" else None
             inputs["start"] = self.inputs.frames[label] if label else self.inputs.structures

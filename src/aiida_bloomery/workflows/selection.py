@@ -54,7 +54,7 @@ class SelectionWorkChain(SubmitsOnce):
 
     def select(self) -> ExitCode | ToContext:
         """Apply the selectors."""
-        inputs = job_inputs(self.inputs, "select")
+        inputs = job_inputs(self.inputs, "select", potential="potential" in self.inputs)
         inputs |= {"parameters": self.inputs.parameters, "pools": self.inputs.pools}
         inputs["metadata"]["call_link_label"] = "select"
         if "described" in self.ctx:

@@ -48,7 +48,7 @@ class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
 
     def prepare(self) -> None:
         """Gather the inputs of the training job."""
-        inputs = job_inputs(self.inputs, "train")
+        inputs = job_inputs(self.inputs, "train", potential=True)
         for name in ("parameters", "batches", "start_from", "energy_reference"):
             if name in self.inputs:
                 inputs[name] = self.inputs[name]

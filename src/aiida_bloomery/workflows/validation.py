@@ -36,7 +36,7 @@ class ValidationWorkChain(SubmitsOnce):
         """Submit one job per observable."""
         processes = {}
         for key, parameters in self.inputs.observables.items():
-            inputs = job_inputs(self.inputs, "observe")
+            inputs = job_inputs(self.inputs, "observe", potential=True)
             inputs["metadata"]["call_link_label"] = key
             inputs |= {
                 "parameters": parameters,

@@ -206,6 +206,35 @@ def test_cores_of_bloomery_are_threads_and_gpus_are_asked_for(
     assert options["default"]["resources"] == {"num_machines": 1, "num_mpiprocs_per_machine": 1}
 
 
+def test_engine_without_a_code_is_told_with_the_remedy(
+    check: Callable[..., Any], file: Callable[..., Path], family: Any, pw: orm.InstalledCode
+) -> None:
+    result = check(file(("codes:\n", "training: {mace: {members: 2}}\ncodes:\n")))
+    assert result.exit_code == 2
+    sentence = "training.mace: the engine 'mace' has no code 'mace@localhost'; run `aiida-bloomery setup --engine mace`"
+    assert sentence in " ".join(result.output.split())
+
+
+def test_engine_of_another_package_runs_by_its_own_program(
+    build: Callable[..., Any], file: Callable[..., Path], computer: orm.Computer
+) -> None:
+    code = installed(computer, "my-mace", Path("/opt/mace/bin/bloomery"))
+    lines = "training: {mace: {members: 2}}\ncodes:\n  mace: {code: my-mace@here, cores: 3, walltime: 5 h}\n"
+    builder = build(file(("codes:\n", lines)))
+    assert builder.codes["engine"].uuid == code.uuid
+    assert builder.codes["bloomery"].full_label == "bloomery@here"
+    options = builder.options.get_dict()
+    assert options["engine"]["resources"]["num_cores_per_mpiproc"] == 3
+    assert options["engine"]["max_wallclock_seconds"] == 5 * 3600
+    assert "max_wallclock_seconds" not in options["default"]
+
+
+def test_code_of_a_program_that_nobody_knows_is_refused(check: Callable[..., Any], file: Callable[..., Path]) -> None:
+    result = check(file(("codes:\n", "codes:\n  mcae: {cores: 2}\n")))
+    assert result.exit_code == 2
+    assert "there is no program 'mcae'; the keys are bloomery, sample" in " ".join(result.output.split())
+
+
 def test_files_meaning_the_same_have_the_same_mark(file: Callable[..., Path]) -> None:
     def mark(*changes: tuple[str, str]) -> str:
         return digest_mark(load_campaign(file(*changes))[0])

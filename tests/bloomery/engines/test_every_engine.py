@@ -42,6 +42,14 @@ QUICK = {
         "features": 4,
         "model": {"radial_mlp_width": 8, "parity": False},
     },
+    "mace": {
+        "members": 2,
+        "epochs": 2,
+        "warm_epochs": 1,
+        "batch_size": 2,
+        "model": {"channels": 4, "cutoff": 4.0, "correlation": 2, "max_ell": 1, "radial": 4},
+        "dtype": "float64",
+    },
     "hdnnp": {
         "members": 2,
         "hidden": [6],
@@ -53,7 +61,14 @@ QUICK = {
 
 
 # `external` is tried with definitions of its own, beside its other tests.
-@pytest.mark.parametrize("name", [name for name in registered("engines") if name != "external"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.engines] if load_plugin("engines", name).package else [])
+        for name in registered("engines")
+        if name != "external"
+    ],
+)
 def test_engine_keeps_the_contract(name: str, silicon: Configurations, tmp_path: Path) -> None:
     plugin = load_plugin("engines", name)
     if plugin.missing():

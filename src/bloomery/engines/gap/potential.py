@@ -197,7 +197,7 @@ class GapPotential(FrameByFramePotential):
         found: list[Calculator] = [_quippy(path) for path in sorted(folder.glob("gap*.xml"))]
         if len(found) == 1:
             return found[0]
-        mean: Calculator = AverageCalculator(found)
+        mean: Any = AverageCalculator(found)
         return mean
 
 

@@ -51,7 +51,8 @@ def test_refused_potential_has_its_own_exit_code_and_is_kept(jobs, labelled_fram
     ("inputs", "match"),
     [
         ({"parameters": {"engine": {"hdnnp": {"member": 3}}}}, r"hdnnp\.member: there is no such key"),
-        ({"parameters": {"engine": "gap"}}, "engine 'gap' is not registered"),
+        ({"parameters": {"engine": "gpa"}}, "engine 'gpa' is not registered"),
+        ({"parameters": {"engine": "gap"}}, "is 'gap', which `bloomery.train.gap` trains, not this calculation"),
         ({"parameters": {**TINY, "acceptance": {"nonsense": 1}}}, r"acceptance\.nonsense: there is no such key"),
         ({"energy_reference": {"values": {"C": 1.0}}}, r"energy_reference\.values\.Si: is missing"),
     ],

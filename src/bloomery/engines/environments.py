@@ -1,0 +1,264 @@
+"""An environment of its own for each engine of another package: its requirements, and how it is made.
+
+An engine lists what it needs in ``requirements.txt`` in its own folder, pinned; ``constraints.txt`` beside it, where
+there is one, pins the rest. A third party's engine does the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bloomery import __version__
+from bloomery.engines.contract import Engine
+from bloomery.errors import BloomeryError, InputError
+from bloomery.plugins import load_plugin, registered
+
+DISTRIBUTION = "aiida-bloomery"
+REQUIREMENTS_FILE, CONSTRAINTS_FILE = "requirements.txt", "constraints.txt"
+STAMP_FILE = ".bloomery-engine"
+LAST_LINES = 6
+
+_ASK = """
+import importlib.util, json, sys
+from importlib.metadata import PackageNotFoundError, version
+found = {}
+for name in sys.argv[2:]:
+    try:
+        found[name] = version(name)
+    except PackageNotFoundError:
+        pass
+print(json.dumps({"module": importlib.util.find_spec(sys.argv[1]) is not None, "versions": found}))
+"""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A Python environment in which an engine runs.
+
+    Parameters
+    ----------
+    folder
+        Its folder, with ``bin/python`` and ``bin/bloomery``.
+    made
+        Whether something was installed now.
+    versions
+        Of bloomery and of the engine's package.
+    """
+
+    folder: Path
+    made: bool
+    versions: dict[str, str]
+
+    @property
+    def program(self) -> Path:
+        """Its ``bloomery``: what an AiiDA code points to."""
+        return self.folder / "bin" / "bloomery"
+
+
+def engines_with_environment() -> list[str]:
+    """Names of the registered engines that need an environment of their own."""
+    return [name for name in registered("engines") if needs_environment(name)]
+
+
+def needs_environment(engine: str) -> bool:
+    """Whether an engine needs a package that is not part of bloomery."""
+    return bool(_plugin(engine).package)
+
+
+def requirements(engine: str) -> Path:
+    """Return the file with an engine's requirements.
+
+    Raises
+    ------
+    InputError
+        If the engine needs no environment, or does not say what it needs.
+    """
+    plugin = _plugin(engine)
+    if not plugin.package:
+        raise InputError(f"engine {engine!r} runs in bloomery's own environment; it needs no set-up.")
+    spec = find_spec(plugin.__module__)
+    file = Path(spec.origin).parent / REQUIREMENTS_FILE if spec is not None and spec.origin else None
+    if file is None or not file.is_file():
+        raise InputError(
+            f"engine {engine!r} does not say what to install; install {plugin.package} into an environment of your "
+            "own, and give it with --environment."
+        )
+    return file
+
+
+def make_environment(engine: str, folder: Path, python: str | None = None) -> Environment:
+    """Make an engine's environment unless it is there and complete.
+
+    Parameters
+    ----------
+    python
+        Interpreter to make it with; by default the one that runs this.
+
+    Raises
+    ------
+    InputError
+        If the interpreter cannot make an environment.
+    BloomeryError
+        If a package cannot be installed; the last lines of pip are told.
+    """
+    file = requirements(engine)
+    constraints = file.with_name(CONSTRAINTS_FILE)
+    source = bloomery_source()
+    stamp = _stamp(file, constraints, source)
+    place = folder / STAMP_FILE
+    if place.is_file() and place.read_text(encoding="utf-8") == stamp:
+        return Environment(folder, False, _ask(engine, folder))
+    interpreter = python or sys.executable
+    if not (folder / "bin" / "python").exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        done = _run([interpreter, "-m", "venv", str(folder)])
+        if done.returncode:
+            raise InputError(f"{interpreter}: cannot make an environment in {folder} ({_said(done)}).")
+    # torch first and by its pin: a later resolution would take any build of it.
+    first = [line for line in _lines(file) if line.startswith("torch==")]
+    if first:
+        _install(folder, engine, first)
+    bounds = ["-c", str(constraints)] if constraints.is_file() else []
+    _install(folder, engine, [*bounds, "-r", str(file), *source])
+    place.write_text(stamp, encoding="utf-8")
+    return Environment(folder, True, _ask(engine, folder))
+
+
+def adopt_environment(engine: str, folder: Path) -> Environment:
+    """Take an environment of the user's: what is missing of bloomery is added, the engine's package must be there.
+
+    Raises
+    ------
+    InputError
+        If it is no environment, or has no such engine.
+    """
+    plugin = _plugin(engine)
+    if not (folder / "bin" / "python").exists():
+        raise InputError(f"{folder}: has no bin/python; give the folder of a virtual or conda environment.")
+    found = _query(engine, folder)
+    if plugin.module and not found["module"]:
+        raise InputError(
+            f"{folder}: has no package {plugin.package}; install it there, or leave --environment out to have one made."
+        )
+    made = False
+    if found["versions"].get(DISTRIBUTION) != __version__ or not (folder / "bin" / "bloomery").exists():
+        _install(folder, engine, bloomery_source())
+        made = True
+    return Environment(folder, made, _ask(engine, folder))
+
+
+def bloomery_source() -> list[str]:
+    """Arguments of pip that install this very bloomery: from its checkout, its wheel, or by its version."""
+    checkout = Path(__file__).resolve().parents[3]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "src" / "bloomery").is_dir():
+        return ["-e", str(checkout)]
+    try:
+        # What pip notes of a file that it was given (PEP 610).
+        noted = distribution(DISTRIBUTION).read_text("direct_url.json")
+    except PackageNotFoundError:
+        noted = None
+    url = json.loads(noted).get("url", "") if noted else ""
+    if url.startswith("file://") and Path(url.removeprefix("file://")).exists():
+        return [url.removeprefix("file://")]
+    return [f"{DISTRIBUTION}=={__version__}"]
+
+
+def _plugin(engine: str) -> type[Engine]:
+    plugin: type[Engine] = load_plugin("engines", engine)
+    return plugin
+
+
+def _lines(file: Path) -> list[str]:
+    lines = [line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line]
+
+
+def _stamp(file: Path, constraints: Path, source: list[str]) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    parts = [file.read_bytes(), constraints.read_bytes() if constraints.is_file() else b"", __version__.encode()]
+    if source[0] == "-e":
+        # The dependencies of the checkout: they may change while its version does not.
+        parts.append((Path(source[1]) / "pyproject.toml").read_bytes())
+    for part in [*parts, *(text.encode() for text in source)]:
+        digest.update(part + b"\0")
+    return digest.hexdigest()
+
+
+def _install(folder: Path, engine: str, arguments: list[str]) -> None:
+    done = _run(
+        [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments]
+    )
+    if done.returncode:
+        raise BloomeryError(
+            f"engine {engine!r}: pip could not install {' '.join(arguments)} into {folder} ({_said(done)}); mend "
+            "what it says, and run this again."
+        )
+
+
+def _ask(engine: str, folder: Path) -> dict[str, str]:
+    """Versions of bloomery and the engine's package in an environment.
+
+    Raises
+    ------
+    BloomeryError
+        If one of them is not there.
+    """
+    found = _query(engine, folder)
+    plugin = _plugin(engine)
+    wanted = [DISTRIBUTION, plugin.package]
+    missing = [name for name in wanted if name not in found["versions"]]
+    if not found["module"] and plugin.package not in missing:
+        missing.append(plugin.package)
+    if missing:
+        raise BloomeryError(
+            f"{folder}: has no {' and no '.join(missing)}; remove the folder, and run `aiida-bloomery setup --engine "
+            f"{engine}` again."
+        )
+    versions: dict[str, str] = found["versions"]
+    return versions
+
+
+def _query(engine: str, folder: Path) -> dict[str, Any]:
+    plugin = _plugin(engine)
+    done = _run([str(folder / "bin" / "python"), "-c", _ASK, plugin.module or "bloomery", DISTRIBUTION, plugin.package])
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise BloomeryError(f"{folder}: its Python does not run ({_said(done)}).") from error
+    return found
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    # Packages of this environment must not be taken for those of the other.
+    clean = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=clean)
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    text = (done.stderr or done.stdout).splitlines()
+    lines = [line.strip() for line in text if line.strip() and not line.startswith("WARNING")]
+    return " | ".join(lines[-LAST_LINES:]) or f"status {done.returncode}"
+
+
+def main(arguments: list[str]) -> None:
+    """Make environments from a script: ``python -m bloomery.engines.environments FOLDER [ENGINE ...]``."""
+    folder, *names = arguments
+    for name in names or engines_with_environment():
+        environment = make_environment(name, Path(folder).absolute() / name)
+        print(name, environment.folder, "made" if environment.made else "there", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except BloomeryError as error:
+        sys.exit(f"Error: {error}")

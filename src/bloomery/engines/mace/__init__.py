@@ -1,0 +1,5 @@
+"""Equivariant message-passing potentials, trained by the package `mace-torch`."""
+
+from bloomery.engines.mace.engine import Mace
+
+__all__ = ["Mace"]

@@ -1,0 +1,351 @@
+"""From labelled frames to a committee: files for `mace_run_train`, its command line, its run, and what it wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+
+from bloomery.configurations import Configurations, symbols_to_numbers
+from bloomery.devices import choose_device
+from bloomery.engines.contract import Potential, Progress, TrainingData, TrainingHistory
+from bloomery.engines.mace.networks import Arrays, import_mace, read_model_file, to_arrays, write_model_file
+from bloomery.engines.mace.potential import MacePotential
+from bloomery.engines.mace.settings import MaceSettings
+from bloomery.engines.preparation import Prepared, member_frames, prepare
+from bloomery.engines.programs import find_program, package_versions, run_program
+from bloomery.errors import BloomeryError, DivergedError, InputError
+from bloomery.jobs.base import versions
+from bloomery.seeds import derive_seed
+
+PACKAGES = ("mace-torch", "e3nn", "torch")
+TRAIN_FILE, VALID_FILE = "train.extxyz", "valid.extxyz"
+START_FILE = "start.model"
+NAME = "member"
+DONE_FILE = "done.json"
+COLUMNS = ("member", "epoch", "early_stopping_loss", "energy_rmse", "force_rmse", "seconds")
+STAGE_TWO_SHARE = 0.25
+LOST_LOSS = re.compile(r"loss=\s*(nan|inf)", re.IGNORECASE)
+
+Network = tuple[dict[str, Any], Arrays]
+
+
+def fit(
+    settings: MaceSettings,
+    data: TrainingData,
+    *,
+    start_from: Potential | None,
+    device: str,
+    seed: int,
+    progress: Progress,
+    folder: Path | None,
+) -> tuple[MacePotential, TrainingHistory]:
+    """Train all members, one after the other; see `Engine.train`."""
+    began = time.perf_counter()
+    import_mace()
+    prepared = prepare(data)
+    start = _check_start(start_from, settings, prepared.elements)
+    place = choose_device(device)
+    _check_files(settings)
+    membership = derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
+    seen = member_frames(prepared.train.hashes(), settings.members, settings.share, membership)
+    columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
+    with ExitStack() as stack:
+        root = folder if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        networks, resumed = [], 0
+        for member in range(settings.members):
+            frames = prepared.train[seen[member]]
+            training = MemberTraining(
+                settings=settings,
+                command=_command(settings, prepared, len(frames), place, derive_seed(seed, member), start is not None),
+                frames=_frames_text(frames, settings),
+                # There is always something to stop on: without frames of that role, what is fitted.
+                tried=_frames_text(prepared.early_stopping if len(prepared.early_stopping) else frames, settings),
+                start=None if start is None else start.networks[member],
+                member=member,
+                columns=columns,
+                progress=progress,
+            )
+            networks.append(training.run(root))
+            resumed = max(resumed, training.resumed_at)
+    potential = MacePotential(
+        networks=networks,
+        elements=prepared.elements,
+        energy_reference=prepared.energy_reference,
+        dtype=settings.dtype,
+        device=place,
+        versions=versions() | package_versions(*PACKAGES),
+        details={
+            "settings": settings.model_dump(mode="json"),
+            "seed": seed,
+            "membership_seed": membership,
+            "trained_on": {
+                "digest": data.train.digest(),
+                "frames": len(prepared.train),
+                "early_stopping": len(prepared.early_stopping),
+            },
+        },
+    )
+    summary = {
+        "epochs": max(columns["epoch"], default=0.0),
+        "stopped": "early stopping or all epochs done",
+        "n_train": len(prepared.train),
+        "n_early_stopping": len(prepared.early_stopping),
+        "warm_start": start is not None,
+        "foundation": settings.foundation,
+        "resumed_at_epoch": resumed,
+        "device": place,
+        "seconds_training": time.perf_counter() - began,
+    }
+    return potential, TrainingHistory(columns, summary)
+
+
+@dataclass
+class MemberTraining:
+    """The training of one member, in a folder of its own that is taken up again after a kill."""
+
+    settings: MaceSettings
+    command: list[str]
+    frames: str
+    tried: str
+    start: Network | None
+    member: int
+    columns: dict[str, list[float]]
+    progress: Progress
+    resumed_at: int = 0
+    _told: set[int] = field(default_factory=set)
+
+    def run(self, root: Path) -> Network:
+        """Train, unless the folder holds the end of just this training; return the network."""
+        digest = self._digest()
+        folder = root / f"{self.member:03d}_{digest}"
+        model = folder / "model" / f"{NAME}.model"
+        watch = self._watch(folder)
+        if (folder / DONE_FILE).is_file():
+            watch()
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / TRAIN_FILE).write_text(self.frames, encoding="utf-8")
+            (folder / VALID_FILE).write_text(self.tried, encoding="utf-8")
+            if self.start is not None:
+                write_model_file(self.start, self.settings.dtype, folder / START_FILE)
+            self.resumed_at = _last_epoch(folder / "checkpoints")
+            said = run_program(self.command, folder, watch=watch, log="mace.log")
+            if LOST_LOSS.search(said):
+                raise DivergedError(
+                    "mace: the loss is not finite; lower learning_rate, or look for frames with absurd labels."
+                )
+        found = [path for path in (model.with_name(f"{NAME}_stagetwo.model"), model) if path.is_file()]
+        if not found:
+            raise BloomeryError(f"mace_run_train ended without writing a model; see {folder / 'mace.log'}.")
+        network = to_arrays(read_model_file(found[0]))
+        if not all(np.isfinite(value).all() for value in network[1].values()):
+            raise DivergedError("mace: weights are not finite; lower learning_rate.")
+        (folder / DONE_FILE).write_text(json.dumps({"digest": digest}), encoding="utf-8")
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return network
+
+    def _digest(self) -> str:
+        digest = hashlib.blake2b(digest_size=6)
+        for text in (*self.command[1:], self.frames, self.tried):
+            digest.update(text.encode() + b"\0")
+        if self.start is not None:
+            for name, value in sorted(self.start[1].items()):
+                digest.update(name.encode() + value.tobytes())
+        return digest.hexdigest()
+
+    def _watch(self, folder: Path) -> Callable[[], None]:
+        """Return a function that tells the epochs that mace has written down since it was called last."""
+        began = time.perf_counter()
+        epochs = self.settings.warm_epochs if self.start is not None else self.settings.epochs
+        total = epochs * self.settings.members
+
+        def look() -> None:
+            for file in (folder / "results").glob("*_train.txt"):
+                for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                    entry = _entry(line)
+                    if entry.get("mode") != "eval" or entry.get("epoch") is None or entry["epoch"] in self._told:
+                        continue
+                    epoch = int(entry["epoch"])
+                    self._told.add(epoch)
+                    self._tell(epoch, entry, time.perf_counter() - began, self.member * epochs + epoch + 1, total)
+
+        return look
+
+    def _tell(self, epoch: int, entry: dict[str, Any], seconds: float, step: int, total: int) -> None:
+        numbers = {
+            "member": float(self.member),
+            "epoch": float(epoch + 1),
+            "early_stopping_loss": float(entry["loss"]),
+            "energy_rmse": float(entry.get("rmse_e_per_atom") or 0.0),
+            "force_rmse": float(entry.get("rmse_f") or 0.0),
+            "seconds": seconds,
+        }
+        if not np.isfinite(list(numbers.values())).all():
+            raise DivergedError(
+                f"mace: the loss is not finite after {epoch + 1} epochs; lower learning_rate, or look for frames with "
+                "absurd labels."
+            )
+        for name, value in numbers.items():
+            self.columns[name].append(value)
+        self.progress("train", step, total, numbers)
+
+
+def _last_epoch(folder: Path) -> int:
+    """Epoch of the latest checkpoint; 0 if there is none."""
+    found = [re.search(r"_epoch-(\d+)", path.name) for path in folder.glob("*.pt")]
+    return max((int(match[1]) for match in found if match is not None), default=0)
+
+
+def _entry(line: str) -> dict[str, Any]:
+    """Read one line of mace's results; an unfinished one says nothing yet."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# -- what mace_run_train is given -----------------------------------------------------------------------------------
+
+
+def _command(
+    settings: MaceSettings, prepared: Prepared, n_frames: int, device: str, seed: int, warm: bool
+) -> list[str]:
+    """The command line, which bounds the number of epochs: mace writes its model at a normal end only."""
+    model, loss = settings.model, settings.loss
+    epochs = settings.warm_epochs if warm else settings.epochs
+    gentle = warm or settings.foundation is not None
+    numbers = symbols_to_numbers(prepared.elements)
+    reference = {z: prepared.energy_reference[e] for z, e in zip(numbers, prepared.elements, strict=True)}
+    options: dict[str, Any] = {
+        "name": NAME,
+        "seed": seed,
+        "model": "ScaleShiftMACE",
+        "train_file": TRAIN_FILE,
+        "valid_file": VALID_FILE,
+        "E0s": repr(reference),
+        "energy_key": "REF_energy",
+        "forces_key": "REF_forces",
+        "stress_key": "REF_stress",
+        "atomic_numbers": repr(numbers),
+        "r_max": model.cutoff,
+        "num_channels": model.channels,
+        "max_L": model.max_l,
+        "num_interactions": model.interactions,
+        "correlation": model.correlation,
+        "max_ell": model.max_ell,
+        "num_radial_basis": model.radial,
+        "loss": settings.loss_kind,
+        "energy_weight": loss.energy,
+        "forces_weight": loss.forces,
+        "stress_weight": loss.stress,
+        # A last batch that is not full is left out: one that never fills would train on nothing.
+        "batch_size": min(settings.batch_size, n_frames),
+        "valid_batch_size": settings.batch_size,
+        "lr": settings.warm_learning_rate if gentle else settings.learning_rate,
+        "max_num_epochs": epochs,
+        "patience": settings.patience,
+        "ema_decay": settings.averaging,
+        "default_dtype": settings.dtype,
+        "device": device,
+        "model_dir": "model",
+        "log_dir": "logs",
+        "checkpoints_dir": "checkpoints",
+        "results_dir": "results",
+        "plot": False,
+        "eval_interval": 1,
+    }
+    flags = ["ema", "amsgrad", "restart_latest", "save_cpu"]
+    if model.pair_repulsion:
+        flags.append("pair_repulsion")
+    first = epochs - max(1, round(STAGE_TWO_SHARE * epochs))
+    if settings.stage_two and not gentle and first > 0:
+        flags.append("swa")
+        options["start_swa"] = first
+        options["swa_lr"] = settings.learning_rate / 10
+        options["swa_energy_weight"] = 100 * loss.energy
+        options["swa_forces_weight"] = 10 * loss.forces
+        options["swa_stress_weight"] = loss.stress
+    if warm:
+        options |= {"foundation_model": START_FILE, "multiheads_finetuning": False}
+    elif settings.foundation is not None:
+        options |= {
+            "foundation_model": str(Path(settings.foundation).resolve()),
+            "multiheads_finetuning": settings.replay is not None,
+        }
+        if settings.replay is not None:
+            options |= {
+                "pt_train_file": str(Path(settings.replay).resolve()),
+                "weight_pt_head": settings.replay_weight,
+                "force_mh_ft_lr": True,
+            }
+    program = find_program("mace", "mace-torch", "mace_run_train")
+    return [program, *(f"--{name}={value}" for name, value in options.items()), *(f"--{flag}" for flag in flags)]
+
+
+def _frames_text(frames: Configurations, settings: MaceSettings) -> str:
+    """Frames as extxyz under the names that the command line gives, with the labels that they have."""
+    values = {name: frames.label(name) for name in ("energy", "forces", "stress")}
+    groups = np.asarray(frames.info.get(settings.group_key, np.full(len(frames), ""))).astype(str)
+    offsets = frames.offsets
+    result = []
+    for index, atoms in enumerate(frames.without_labels().without_info(*frames.info).to_atoms()):
+        atoms.info["config_weight"] = settings.group_weights.get(str(groups[index]), 1.0)
+        if values["energy"][1][index]:
+            atoms.info["REF_energy"] = float(values["energy"][0][index])
+        if values["forces"][1][index]:
+            atoms.new_array("REF_forces", values["forces"][0][offsets[index] : offsets[index + 1]])
+        if values["stress"][1][index] and atoms.pbc.all():
+            atoms.info["REF_stress"] = values["stress"][0][index]
+        result.append(atoms)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / TRAIN_FILE
+        ase.io.write(path, result, format="extxyz")
+        return path.read_text(encoding="utf-8")
+
+
+# -- checks ---------------------------------------------------------------------------------------------------------
+
+
+def _check_start(start: Potential | None, settings: MaceSettings, elements: list[str]) -> MacePotential | None:
+    if start is None:
+        return None
+    if not isinstance(start, MacePotential):
+        raise InputError(
+            f"start_from: is a potential of the engine {start.engine!r}; give one of 'mace', or train from scratch."
+        )
+    if start.members != settings.members:
+        raise InputError(
+            f"start_from: has {start.members} members and this training {settings.members}; train from scratch."
+        )
+    unknown = sorted(set(elements) - set(start.elements))
+    if unknown:
+        raise InputError(f"start_from: does not know {', '.join(unknown)}; train from scratch.")
+    return start
+
+
+def _check_files(settings: MaceSettings) -> None:
+    for key in ("foundation", "replay"):
+        path = getattr(settings, key)
+        if path is not None and not Path(path).is_file():
+            raise InputError(f"mace.{key}: there is no file {path} on this machine; give its full path.")
+    if settings.foundation is None:
+        return
+    model: Any = read_model_file(settings.foundation)
+    if settings.replay is not None and len(model.atomic_numbers) < 2:
+        # mace-torch 0.3.16 takes the energies of a foundation's atoms for a list, and of one element it is none.
+        raise InputError(
+            "mace.replay: the foundation knows one element only, with which mace cannot replay; leave it out."
+        )

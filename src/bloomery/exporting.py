@@ -1,0 +1,64 @@
+"""Exporting a potential of any engine: written, tried again in the form that its users run, and measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bloomery.acceptance import AcceptanceSettings, check_potential
+from bloomery.calibration import calibrate
+from bloomery.configurations import Configurations
+from bloomery.engines.ase_potential import CalculatorPotential
+from bloomery.engines.contract import Potential
+from bloomery.engines.model_card import with_measurements
+from bloomery.errors import InputError
+from bloomery.plugins import load_plugin
+
+MEASURED = ("energy", "forces", "stress")
+
+
+def export_potential(
+    potential: Potential,
+    format: str,  # noqa: A002
+    folder: Path,
+    frames: Configurations | None = None,
+    acceptance: AcceptanceSettings | None = None,
+) -> dict[str, Any]:
+    """Export a potential, and check what was written on frames, if there are any.
+
+    Parameters
+    ----------
+    frames
+        With labels the errors on them go into the model card, and how far the disagreement can be taken for an error.
+
+    Returns
+    -------
+    dict
+        ``files``, and ``measurements`` as the model card has them.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something already, or the engine cannot write that format.
+    RefusedPotentialError
+        If the exported form does not obey the physics.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists already; give another folder, or remove it.")
+    files = potential.export(format, folder)
+    if frames is None:
+        return {"files": [str(path) for path in files], "measurements": {}}
+    measurements: dict[str, Any] = {"frames": len(frames), "digest": frames.digest()}
+    calculator = potential.exported_calculator(format, folder)
+    if calculator is not None:
+        report = check_potential(CalculatorPotential(calculator, potential), frames, acceptance)
+        measurements["acceptance_of_exported_form"] = report.to_dict()
+        report.raise_if_refused()
+    labelled = frames[frames.has("energy") | frames.has("forces")]
+    if len(labelled):
+        observed = load_plugin("observables", "errors").make().observe(potential, labelled).summary
+        measurements |= {key: observed[key] for key in MEASURED if observed.get(key)}
+        if potential.members > 1 or potential.predict(labelled[:1]).force_sigma is not None:
+            measurements["calibration"] = calibrate(potential.predict(labelled), labelled).to_dict()
+    with_measurements(folder, measurements)
+    return {"files": [str(path) for path in files], "measurements": measurements}
