@@ -27,6 +27,7 @@ WITHOUT_TORCH = [
     "bloomery.configurations",
     "bloomery.calibration",
     "bloomery.descriptors.contract",
+    "bloomery.descriptors.acsf",
     "bloomery.descriptors.power_spectrum",
     "bloomery.energy_reference",
     "bloomery.engines.calculator",
