@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bloomery.configurations import Configurations
 from bloomery.descriptors.contract import Descriptor
 from bloomery.engines.contract import POTENTIAL_FILE, Potential, reference_energies
-from bloomery.engines.hdnnp.model import Parameters, Scaling, isolation_switch, networks
+from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, isolation_switch, networks
 from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec
 from bloomery.prediction import Prediction
@@ -34,27 +34,37 @@ class Evaluator:
     mean: torch.Tensor
     isolated: torch.Tensor
     magnitude: torch.Tensor
+    form: Form
 
     @classmethod
-    def make(cls, parameters: Parameters, scaling: Scaling, device: torch.device, dtype: torch.dtype) -> Evaluator:
+    def make(
+        cls, parameters: Parameters, scaling: Scaling, form: Form, device: torch.device, dtype: torch.dtype
+    ) -> Evaluator:
         """Fold the scaling of inputs and outputs into the first and last layers."""
         inverse = torch.from_numpy(1 / scaling.scale)[None, :, :, None]
         folded = {name: value.clone() for name, value in parameters.items()}
         last = sum(name.startswith("weight") for name in folded) - 1
         folded["weight_0"] *= inverse
-        folded["skip"] *= inverse * scaling.energy
+        if "skip" in folded:
+            folded["skip"] *= inverse * scaling.energy
         folded[f"weight_{last}"] *= scaling.energy
         folded[f"bias_{last}"] *= scaling.energy
         folded[f"bias_{last}"] += torch.from_numpy(scaling.offset)[None, :, None, None]
-        tables = [torch.from_numpy(table) for table in (scaling.mean, scaling.isolated, scaling.magnitude)]
+        tables = (scaling.mean, scaling.isolated, scaling.magnitude)
+        mean, isolated, magnitude = (torch.from_numpy(table).to(device=device, dtype=dtype) for table in tables)
         return cls(
             {name: value.to(device=device, dtype=dtype).contiguous() for name, value in folded.items()},
-            *[table.to(device=device, dtype=dtype) for table in tables],
+            mean,
+            isolated,
+            magnitude,
+            form,
         )
 
     def __call__(self, values: torch.Tensor, species: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Atomic energies ``(M, a)`` in eV and their derivatives by the features ``(M, a, F)``, for one element."""
-        energies, gradients = networks(self.parameters, species, values - self.mean[species])
+        energies, gradients = networks(self.parameters, species, values - self.mean[species], self.form)
+        if not self.form.switch:
+            return energies, gradients
         switch, slopes = isolation_switch((values - self.isolated[species]) / self.magnitude[species])
         gradients = switch * gradients + energies[..., None] * (slopes / self.magnitude[species])
         return energies * switch.T, gradients
@@ -67,6 +77,8 @@ class HdnnpPotential(Potential):
     ----------
     parameters
         Name to float64 tensor ``(M, S, ...)``, for inputs and outputs of unit variance.
+    ranges
+        What values the features have in the training frames, for `Prediction.extrapolation`.
     details
         What else `POTENTIAL_FILE` says: settings, what it was trained on.
     """
@@ -81,19 +93,22 @@ class HdnnpPotential(Potential):
         descriptor: PluginSpec,
         elements: list[str],
         energy_reference: dict[str, float],
+        form: Form | None = None,
+        ranges: Ranges | None = None,
         dtype: str = "float64",
         device: str = "cpu",
         versions: dict[str, str] | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
-        self.parameters, self.scaling = parameters, scaling
+        self.parameters, self.scaling, self.ranges = parameters, scaling, ranges
+        self.form = form or Form()
         self.descriptor_spec, self.descriptor = descriptor, load_descriptor(descriptor)
         self.elements, self.energy_reference = elements, energy_reference
-        self.members = parameters["skip"].shape[0]
+        self.members = parameters["weight_0"].shape[0]
         self.dtype, self.device = dtype, torch.device(device)
         self.versions, self.details = versions or {}, details or {}
         self.cutoff = float(getattr(self.descriptor.settings, "cutoff", 0.0))
-        self._evaluator = Evaluator.make(parameters, scaling, self.device, getattr(torch, dtype))
+        self._evaluator = Evaluator.make(parameters, scaling, self.form, self.device, getattr(torch, dtype))
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 
@@ -204,6 +219,8 @@ class HdnnpPotential(Potential):
         values: dict[str, Any] = {
             "parameters": self.parameters,
             "scaling": self.scaling,
+            "form": self.form,
+            "ranges": self.ranges,
             "descriptor": self.descriptor_spec,
             "elements": self.elements,
             "energy_reference": self.energy_reference,
@@ -222,6 +239,8 @@ class HdnnpPotential(Potential):
         folder.mkdir(parents=True, exist_ok=True)
         arrays = {f"parameter:{name}": value.cpu().numpy() for name, value in self.parameters.items()}
         arrays |= {f"scaling:{name}": np.asarray(value) for name, value in vars(self.scaling).items()}
+        if self.ranges is not None:
+            arrays |= {f"range:{name}": value for name, value in vars(self.ranges).items()}
         np.savez(folder / WEIGHTS_FILE, allow_pickle=False, **arrays)
         content = {
             "engine": self.engine,
@@ -232,6 +251,7 @@ class HdnnpPotential(Potential):
             "dtype": self.dtype,
             "cutoff": self.cutoff,
             "descriptor": self.descriptor_spec.model_dump(),
+            "network": {"activations": list(self.form.activations), "isolation_switch": self.form.switch},
             "units": {"length": "Å", "energy": "eV"},
             "versions": self.versions,
             **self.details,
@@ -254,15 +274,14 @@ class HdnnpPotential(Potential):
                 raise InputError(f"{folder}: was written by a later version of bloomery; update this one.")
             with np.load(folder / WEIGHTS_FILE, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-            scaling = {k.removeprefix("scaling:"): v for k, v in arrays.items() if k.startswith("scaling:")}
+            scaling, ranges, parameters = (_named(arrays, prefix) for prefix in ("scaling:", "range:", "parameter:"))
+            network = content.get("network", {"activations": ["silu"], "isolation_switch": True})
             known = ("elements", "energy_reference", "dtype", "versions")
-            other = ("engine", "format_version", "members", "cutoff", "descriptor", "units")
+            other = ("engine", "format_version", "members", "cutoff", "descriptor", "network", "units")
             return cls(
-                parameters={
-                    k.removeprefix("parameter:"): torch.from_numpy(v)
-                    for k, v in arrays.items()
-                    if k.startswith("parameter:")
-                },
+                parameters={name: torch.from_numpy(value) for name, value in parameters.items()},
+                form=Form(tuple(network["activations"]), bool(network["isolation_switch"])),
+                ranges=Ranges(**ranges) if ranges else None,
                 scaling=replace(Scaling(**scaling), energy=float(scaling["energy"])),
                 descriptor=PluginSpec.model_validate(content["descriptor"]),
                 device=device,
@@ -273,10 +292,25 @@ class HdnnpPotential(Potential):
             raise InputError(f"{folder}: is not a potential of the engine 'hdnnp' ({error}).") from error
 
     def export(self, format: str, folder: str | Path) -> list[Path]:  # noqa: A002
-        """Write the potential for deployment: ``ase`` writes the files and a text that says how to load them."""
-        if format != "ase":
-            raise InputError(f"potentials of the engine 'hdnnp' cannot be exported as {format!r}; choose 'ase'.")
+        """Write the potential for deployment.
+
+        ``ase`` writes its files and a text that says how to load them; ``n2p2`` writes one folder of n2p2's files for
+        each member, which LAMMPS and CP2K read (in bohr and Ha).
+
+        Raises
+        ------
+        InputError
+            If the format is not known, or n2p2 cannot express the potential.
+        """
         folder = Path(folder)
+        if format == "n2p2":
+            from bloomery.engines.hdnnp.n2p2 import write_potential  # noqa: PLC0415
+
+            return write_potential(self, folder)
+        if format != "ase":
+            raise InputError(
+                f"potentials of the engine 'hdnnp' cannot be exported as {format!r}; choose 'ase' or 'n2p2'."
+            )
         self.save(folder)
         usage = folder / "README.txt"
         usage.write_text(
@@ -286,6 +320,16 @@ class HdnnpPotential(Potential):
             encoding="utf-8",
         )
         return [folder / POTENTIAL_FILE, folder / WEIGHTS_FILE, usage]
+
+
+def _named(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def descriptor_spec(descriptor: Descriptor) -> PluginSpec:
+    """Name a descriptor with the settings that are not its defaults."""
+    settings = descriptor.settings.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return PluginSpec(name=descriptor.name, settings=settings)
 
 
 def load_descriptor(spec: PluginSpec) -> Descriptor:
