@@ -98,6 +98,11 @@ class Acsf(Descriptor):
         """Number of features per atom: that of the element with most functions."""
         return max((len(functions) for functions in self.functions(elements).values()), default=0)
 
+    def feature_name(self, elements: list[str], element: str, feature: int) -> str:
+        """Give the kind of the function, its elements and its parameters."""
+        functions = self.functions(elements)[element]
+        return functions[feature].label() if feature < len(functions) else f"feature {feature}"
+
     def fitted(self, configurations: Configurations, elements: list[str]) -> Self:
         """Return the descriptor with every function spelt out; see `Descriptor.fitted`.
 

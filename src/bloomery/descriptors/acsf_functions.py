@@ -78,6 +78,13 @@ class SymmetryFunction(Settings):
             raise ValueError(f"neighbours must name {wanted} element(s) for the kind {self.kind}")
         return self
 
+    def label(self) -> str:
+        """Say in few words which function it is; eta in 1/Å^2, shift in Å."""
+        words = [self.kind, "-".join([self.centre, *self.neighbours]), f"eta={self.eta:.4g}"]
+        words += [f"shift={self.shift:.4g}"] if self.shift else []
+        words += [f"lambda={self.lambda_:g}", f"zeta={self.zeta:g}"] if self.angular else []
+        return " ".join(words)
+
     @property
     def angular(self) -> bool:
         """Whether it is a sum over pairs of neighbours."""

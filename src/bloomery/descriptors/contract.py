@@ -79,6 +79,10 @@ class Descriptor(Plugin):
         """
         return self
 
+    def feature_name(self, elements: list[str], element: str, feature: int) -> str:  # noqa: ARG002
+        """Say what a feature of an atom of ``element`` is, in few words."""
+        return f"feature {feature}"
+
     def edge_gradients(
         self,
         configurations: Configurations,

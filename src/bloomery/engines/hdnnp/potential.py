@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,19 @@ class HdnnpPotential(Potential):
         self.dtype, self.device = dtype, torch.device(device)
         self.versions, self.details = versions or {}, details or {}
         self.cutoff = float(getattr(self.descriptor.settings, "cutoff", 0.0))
+        self._bounds = None if ranges is None else self._middles(ranges)
         self._evaluator = Evaluator.make(parameters, scaling, self.form, self.device, getattr(torch, dtype))
+
+    def _middles(self, ranges: Ranges) -> tuple[torch.Tensor, torch.Tensor]:
+        """Middles of the ranges and reciprocals of their half widths, ``(S, F)``."""
+        widths = ranges.maximum - ranges.minimum
+        size = np.maximum(np.abs(ranges.maximum), np.abs(ranges.minimum))
+        # What never varied leaves its range with any change; a change of a thousandth of it is one width.
+        least = np.where(size > 0, 1e-3 * size, 1.0)
+        middle = torch.from_numpy(0.5 * (ranges.maximum + ranges.minimum))
+        half = torch.from_numpy(0.5 * np.maximum(widths, least))
+        kind = getattr(torch, self.dtype)
+        return middle.to(self.device, kind), half.reciprocal().to(self.device, kind)
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 
@@ -121,6 +134,7 @@ class HdnnpPotential(Potential):
         energies = np.zeros((self.members, n_frames))
         forces = np.zeros((self.members, configurations.n_atoms, 3))
         stresses = np.zeros((self.members, n_frames, 6)) if stress else None
+        outside: list[tuple[torch.Tensor, torch.Tensor]] = []
         offsets = configurations.offsets
         start = 0
         with torch.inference_mode():
@@ -128,21 +142,22 @@ class HdnnpPotential(Potential):
                 stop = max(int(np.searchsorted(offsets, offsets[start] + CHUNK_ATOMS, side="right")) - 1, start + 1)
                 whole = start == 0 and stop >= n_frames
                 part = configurations if whole else configurations[start:stop]
-                energy, force, virial = self._evaluate(part, stress)
+                energy, force, virial = self._evaluate(part, stress, outside)
                 energies[:, start:stop] = energy
                 forces[:, offsets[start] : offsets[stop]] = force
                 if stresses is not None:
                     stresses[:, start:stop] = virial
                 start = stop
         energies += reference_energies(configurations, self.energy_reference)
-        return Prediction(configurations.counts, energies, forces, stresses)
+        prediction = Prediction(configurations.counts, energies, forces, stresses)
+        return prediction if self._bounds is None else replace(prediction, **_joined(outside))
 
     def _evaluate(
-        self, part: Configurations, stress: bool
+        self, part: Configurations, stress: bool, outside: list[tuple[torch.Tensor, torch.Tensor]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
         """Energies ``(M, n)`` above the reference, forces ``(M, a, 3)`` and stresses ``(M, n, 6)``."""
         atomic: list[torch.Tensor] = []
-        model = self._model_of_atoms(part, atomic)
+        model = self._watched(self._model_of_atoms(part, atomic), part, outside)
         edges, vectors, gradients = self.descriptor.edge_gradients(
             part, self.elements, model, device=str(self.device), dtype=self.dtype
         )
@@ -159,6 +174,29 @@ class HdnnpPotential(Potential):
             np.add.at(energies.T, part.frame_of_atom, per_atom.T)
         found = forces.permute(2, 0, 1).double().cpu().numpy()
         return energies, found, self._stresses(part, edges, vectors, by_edge) if stress else None
+
+    def _watched(
+        self, model: Any, part: Configurations, outside: list[tuple[torch.Tensor, torch.Tensor]]
+    ) -> Callable[[torch.Tensor, slice], torch.Tensor]:
+        """Look at the features on their way to the model: how far outside of their ranges they are, and which most."""
+        bounds = self._bounds
+        if bounds is None:
+            watched: Callable[[torch.Tensor, slice], torch.Tensor] = model
+            return watched
+        groups = torch.from_numpy(self.species_of(part)).to(self.device) if len(self.elements) > 1 else None
+
+        def watching(values: torch.Tensor, atoms: slice) -> torch.Tensor:
+            species = 0 if groups is None else groups[atoms]
+            away = (values - bounds[0][species]).abs_().mul_(bounds[1][species])
+            outside.append(tuple(away.max(dim=1)))
+            found: torch.Tensor = model(values, atoms)
+            return found
+
+        return watching
+
+    def feature_name(self, element: str, feature: int) -> str:
+        """See `Potential.feature_name`."""
+        return self.descriptor.feature_name(self.elements, element, feature)
 
     def _model_of_atoms(self, part: Configurations, atomic: list[torch.Tensor]) -> Any:
         """Return the function that the descriptor differentiates; atomic energies are appended to a list."""
@@ -320,6 +358,15 @@ class HdnnpPotential(Potential):
             encoding="utf-8",
         )
         return [folder / POTENTIAL_FILE, folder / WEIGHTS_FILE, usage]
+
+
+def _joined(outside: list[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, NDArray[Any]]:
+    """Turn distances from the middles in half widths into distances from the ranges in widths."""
+    away = np.concatenate([np.zeros(0), *(part[0].double().cpu().numpy() for part in outside)])
+    which = np.concatenate([np.zeros(0, dtype=np.int64), *(part[1].cpu().numpy() for part in outside)])
+    # An atom of the training frames itself may be a rounding error outside.
+    excess = np.where(away > 1 + 1e-6, 0.5 * (away - 1), 0.0)
+    return {"extrapolation": excess, "extrapolating_feature": np.where(excess > 0, which, -1)}
 
 
 def _named(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -97,16 +97,15 @@ def test_what_is_written_is_read_to_the_same_potential(
     np.testing.assert_allclose(one.predict(water).energies[0], expected.energies[1], rtol=1e-13)
 
 
-def test_a_potential_that_was_read_is_written_again(shared_data: Path, tmp_path: Path) -> None:
+def test_a_potential_that_was_read_is_written_again(shared_data: Path, water: Configurations, tmp_path: Path) -> None:
     potential = read_potential(shared_data / "n2p2")
-    frames = read_data(shared_data / "n2p2" / "input.data")
     potential.export("n2p2", tmp_path / "again")
     potential.save(tmp_path / "saved")
-    expected = potential.predict(frames)
-    assert_same(load_potential(tmp_path / "saved").predict(frames), expected)
-    found = read_potential(tmp_path / "again").predict(frames)
+    expected = potential.predict(water)
+    assert_same(load_potential(tmp_path / "saved").predict(water), expected)
+    found = read_potential(tmp_path / "again").predict(water)
     np.testing.assert_allclose(found.energies, expected.energies, rtol=1e-12)
-    np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found.forces, expected.forces, rtol=1e-8, atol=1e-9)
 
 
 def test_a_trained_committee_is_exported(silicon: Configurations, tmp_path: Path) -> None:
@@ -249,7 +248,7 @@ def test_runner_short_forms_stand_for_all_elements(make_potential: MakePotential
     ("text", "words"),
     [
         ("", "holds no frame"),
-        ("begin\natom 0 0 0 H 0 0 0 0 0\nend\n", "too few numbers"),
+        ("begin\natom 0 0 0 H 0 0 0 0\nend\n", "too few numbers"),
         ("begin\nlattice 1 0 0\nend\n", "not 3 lattice vectors"),
         ("begin\nweather 3\nend\n", "line 2: the keyword 'weather'"),
         ("begin\natom 0 0 x H 0 0 0 0 0 0\nend\n", "line 2: is not a line"),
