@@ -29,6 +29,7 @@ WITHOUT_TORCH = [
     "bloomery.descriptors.contract",
     "bloomery.descriptors.acsf",
     "bloomery.descriptors.power_spectrum",
+    "bloomery.descriptors.soap",
     "bloomery.energy_reference",
     "bloomery.engines.calculator",
     "bloomery.engines.contract",

@@ -47,6 +47,7 @@ class SymmetryFunction(Settings):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
 
     kind: Kind
+    """Which form it has."""
     centre: str
     """Element of the atoms that have this function."""
     neighbours: tuple[str, ...] = ()

@@ -188,7 +188,8 @@ class HdnnpPotential(Potential):
         def watching(values: torch.Tensor, atoms: slice) -> torch.Tensor:
             species = 0 if groups is None else groups[atoms]
             away = (values - bounds[0][species]).abs_().mul_(bounds[1][species])
-            outside.append(tuple(away.max(dim=1)))
+            most, which = away.max(dim=1)
+            outside.append((most, which))
             found: torch.Tensor = model(values, atoms)
             return found
 
