@@ -18,7 +18,7 @@ from bloomery.engines.hdnnp.n2p2.functions import read_functions
 from bloomery.engines.hdnnp.n2p2.keywords import Keywords
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.errors import InputError
-from bloomery.testing.engines import assert_same
+from bloomery.testing.engines import assert_same, check_engine
 
 from .conftest import MakePotential
 
@@ -128,6 +128,15 @@ def test_a_trained_committee_is_exported(silicon: Configurations, tmp_path: Path
     assert warm.descriptor.settings == potential.descriptor.settings
     with pytest.raises(InputError, match="activation functions differ"):
         Hdnnp.make(**{**engine.settings.model_dump(), "activation": "silu"}).train(data, start_from=potential)
+
+
+def test_what_n2p2_can_express_keeps_the_contract_of_engines(silicon: Configurations, tmp_path: Path) -> None:
+    """The physics of the acceptance check included, though no switch takes isolated atoms to their references."""
+    engine = Hdnnp.make(
+        members=2, hidden=[6], steps=30, warm_steps=10, activation="tanh", skip=False, isolation_switch=False,
+        descriptor={"acsf": {"cutoff": 4.5, "rules": {"radial": 3, "angular_radial": 1, "zetas": [1, 4]}}},
+    )  # fmt: skip
+    check_engine(engine, TrainingData(silicon[:8], silicon[8:11], {"Si": -4.0}), tmp_path)
 
 
 def test_data_files_are_read_and_written(silicon: Configurations, tmp_path: Path) -> None:
