@@ -168,6 +168,8 @@ def _check_start(start: Potential | None, settings: HdnnpSettings, elements: lis
         raise InputError(
             f"start_from: is a potential of the engine {start.engine!r}; give one of 'hdnnp', or train from scratch."
         )
+    if "settings" not in start.details:
+        raise InputError("start_from: was trained by another program, whose files do not say how; train from scratch.")
     problems = {
         "elements": (start.elements, elements),
         "descriptor": (

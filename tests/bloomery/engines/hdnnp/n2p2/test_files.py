@@ -124,6 +124,8 @@ def test_a_trained_committee_is_exported(silicon: Configurations, tmp_path: Path
     found = read_potential(tmp_path / "n2p2").predict(silicon)
     np.testing.assert_allclose(found.energies, expected.energies, rtol=1e-12)
     np.testing.assert_allclose(found.forces, expected.forces, rtol=1e-8, atol=1e-10)
+    with pytest.raises(InputError, match="was trained by another program"):
+        engine.train(data, start_from=read_potential(tmp_path / "n2p2"))
     warm, _ = engine.train(data, seed=2, device="cpu", start_from=load_potential(tmp_path / "saved"))
     assert warm.descriptor.settings == potential.descriptor.settings
     with pytest.raises(InputError, match="activation functions differ"):
