@@ -47,7 +47,8 @@ def scale_factor(errors: ArrayLike, sigmas: ArrayLike, members: int | None = Non
     Parameters
     ----------
     members
-        Size of the committee, ``M``; the correction is made for ``M > 3``.
+        Size of the committee, ``M``; the correction is made for ``M > 3``. Only for ``M > 5`` has the estimate a finite
+        variance: with fewer members a few frames on which all happen to agree decide it.
 
     Raises
     ------
