@@ -92,6 +92,16 @@ install_packages() {
     python=$(find_python) && has_venv "$python" && command -v ps >/dev/null 2>&1 || exit 1
 }
 
+# What tests alone need. They say what they skip for the want of it, so that nothing depends on the outcome.
+install_for_tests() {
+    local missing=
+    command -v cp2k.psmp >/dev/null 2>&1 || command -v cp2k >/dev/null 2>&1 || missing=cp2k
+    [ -n "$missing" ] && command -v apt-get >/dev/null 2>&1 && as_root true || return 0
+    say "Installing from the distribution, for tests: $missing"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$missing" \
+        >"$log" 2>&1 </dev/null || say "apt-get could not install $missing; its tests are skipped."
+}
+
 stamp_of() {
     { cat "$project/constraints.txt" "$project/pyproject.toml"; echo "$1 $venv $project"; } | cksum
 }

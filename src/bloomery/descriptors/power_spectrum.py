@@ -15,14 +15,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-from ase.data import chemical_symbols
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bloomery.configurations import Configurations, symbols_to_numbers
-from bloomery.descriptors.contract import Descriptor, Features
-from bloomery.errors import InputError
+from bloomery.configurations import Configurations
+from bloomery.descriptors.contract import Descriptor, Features, species_of
 from bloomery.neighbours import find_neighbours
 from bloomery.plugins import Settings
 
@@ -69,7 +65,7 @@ class PowerSpectrum(Descriptor):
         """Features of every atom in float64; see `Descriptor.features`."""
         import torch  # noqa: PLC0415
 
-        expansion, species = self._expansion(elements, device, "float64"), _species(configurations, elements)
+        expansion, species = self._expansion(elements, device, "float64"), species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
         values, jacobian = expansion.features(neighbours.pairs, neighbours.vectors, species, jacobian=gradients)
         return Features(
@@ -91,7 +87,7 @@ class PowerSpectrum(Descriptor):
         """See `Descriptor.edge_gradients`: contracted analytically, without a Jacobian."""
         import torch  # noqa: PLC0415
 
-        expansion, species = self._expansion(elements, device, dtype), _species(configurations, elements)
+        expansion, species = self._expansion(elements, device, dtype), species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
         gradients = expansion.edge_gradients(neighbours.pairs, neighbours.vectors, species, model)
         vectors = torch.from_numpy(neighbours.vectors).to(device=device, dtype=gradients.dtype)
@@ -107,17 +103,3 @@ def _make_expansion(settings: PowerSpectrumSettings, n_species: int, device: str
     from bloomery.descriptors.expansion import Expansion  # noqa: PLC0415
 
     return Expansion(settings, n_species, device, dtype)
-
-
-def _species(configurations: Configurations, elements: list[str]) -> NDArray[np.int64]:
-    """Position of each atom's element in ``elements``, ``(A,)``."""
-    place = np.full(len(chemical_symbols), -1, dtype=np.int64)
-    place[symbols_to_numbers(elements)] = np.arange(len(elements))
-    species = place[configurations.numbers]
-    if (species < 0).any():
-        atom = int(np.flatnonzero(species < 0)[0])
-        raise InputError(
-            f"frame {configurations.frame_of_atom[atom]} holds {chemical_symbols[configurations.numbers[atom]]}, which "
-            f"the descriptor was not asked for (it was asked for {', '.join(elements)}); add the element."
-        )
-    return species

@@ -43,6 +43,12 @@ class HdnnpSettings(Settings):
     """
     hidden: tuple[int, ...] = (32, 32)
     """Width of each hidden layer."""
+    activation: Literal["silu", "tanh", "logistic", "softplus", "gaussian", "cosine"] = "silu"
+    """Activation function of the hidden layers. n2p2 and CP2K know all but ``silu``."""
+    skip: bool = True
+    """Add a linear path from the features to the energy. n2p2 and CP2K know none."""
+    isolation_switch: bool = True
+    """Take an atom's energy to its reference as its last neighbour leaves. n2p2 and CP2K cannot."""
     steps: int = Field(default=2000, ge=1)
     """Gradient steps of a training from scratch, whatever the number of frames."""
     warm_steps: int = Field(default=800, ge=1)
