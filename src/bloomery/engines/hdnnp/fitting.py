@@ -83,11 +83,8 @@ def fit(
     )
     trainer = Trainer(
         settings=settings,
-        schedule=Schedule(
-            settings.steps if start is None else settings.warm_steps,
-            settings.learning_rate if start is None else settings.warm_learning_rate,
-            settings.averaging,
-        ),
+        schedule=Schedule.of(settings, len(blocks.train), warm=start is not None),
+        weight_decay=settings.weight_decay / max(_count_labels(train), 1),
         loss=loss,
         packing=packing,
         seed=seed,
@@ -137,6 +134,12 @@ def member_weights(hashes: list[str], members: int, share: float, seed: int) -> 
 
 
 # -- checks -------------------------------------------------------------------------------------------------------
+
+
+def _count_labels(frames: Configurations) -> int:
+    """Number of energies, force components and stress components."""
+    per_atom = 3 * int(frames.counts[frames.has("forces")].sum())
+    return int(frames.has("energy").sum()) + per_atom + 6 * int(frames.has("stress").sum())
 
 
 def _usable(data: TrainingData) -> tuple[Configurations, Configurations, list[str]]:
