@@ -43,6 +43,8 @@ class AcceptanceSettings(Settings):
     """Largest error that passes, relative to the root mean square of the forces, for potentials in float64."""
     single_tolerance: float = Field(default=1e-3, gt=0)
     """The same for what is computed in float32; 1 meV/Å passes at least."""
+    learned_tolerance: float = Field(default=0.1, gt=0)
+    """The same under rotation for potentials that learn this symmetry from rotated frames instead of having it."""
 
 
 @dataclass(frozen=True)
@@ -172,11 +174,13 @@ def _trials(
     if double is not None and middle.stress is not None and full.any():
         tension = max(tension, settings.tolerance * float(np.sqrt((middle.stress[full] ** 2).mean())))
     # A potential of few frames can be so curved where it has none that only the shortest steps are straight.
-    steps = (0.03,) if double is None else (3e-4, 1e-3, 1e-4, 3e-5, 1e-5)
+    steps = (0.03, 0.01, 0.003) if double is None else (3e-4, 1e-3, 1e-4, 3e-5, 1e-5)
     # 1 Å turns forces into energies: how far off an atom's energy may be.
     scales = _Scales(force, force, tension, steps)
     yield from _differences(tried, frames, middle, scales, settings.directions, random)
-    yield from _symmetries(tried, frames, middle, scales, random)
+    learned = max(single, settings.learned_tolerance * rms)
+    turning = replace(scales, force=learned, energy=learned) if tried.learns_rotations else scales
+    yield from _symmetries(tried, frames, middle, scales, turning, random)
     if double is not None and double is not potential:
         error = np.abs(potential.predict(frames).forces - middle.forces).max(axis=(0, 2))
         yield _worst("float32", "the force in float32 against float64", error, single, "eV/Å", frames.frame_of_atom)
@@ -283,11 +287,16 @@ def _strained(frames: Configurations, strain: NDArray[np.float64], step: float) 
 
 
 def _symmetries(
-    potential: Potential, frames: Configurations, middle: Prediction, scales: _Scales, random: np.random.Generator
+    potential: Potential,
+    frames: Configurations,
+    middle: Prediction,
+    scales: _Scales,
+    turning: _Scales,
+    random: np.random.Generator,
 ) -> Iterator[Check]:
     rotation = Rotation.random(rng=random).as_matrix()
     turned = replace(frames, positions=frames.positions @ rotation, cells=frames.cells @ rotation)
-    yield from _same("rotation", potential, turned, frames, replace(middle, forces=middle.forces @ rotation), scales)
+    yield from _same("rotation", potential, turned, frames, replace(middle, forces=middle.forces @ rotation), turning)
     whole = random.integers(-1, 2, size=(frames.n_atoms, 3)) * frames.pbc[frames.frame_of_atom]
     images = np.einsum("ai,aij->aj", whole, frames.cells[frames.frame_of_atom])
     moved = replace(frames, positions=frames.positions + random.normal(size=3) + images)

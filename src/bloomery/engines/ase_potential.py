@@ -85,6 +85,7 @@ class CalculatorPotential(FrameByFramePotential):
         self.ase_calculator = calculator
         self.elements, self.energy_reference = like.elements, like.energy_reference
         self.cutoff, self.dtype, self.engine, self.versions = like.cutoff, like.dtype, like.engine, like.versions
+        self.learns_rotations = like.learns_rotations
         self.members = 1
 
     def evaluate(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:  # noqa: ARG002

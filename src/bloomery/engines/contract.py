@@ -82,6 +82,8 @@ class Potential(ABC):
     cutoff: float
     details: dict[str, Any]
     """What else `POTENTIAL_FILE` says: ``settings``, ``seed``, and ``trained_on`` with ``digest`` and ``frames``."""
+    learns_rotations: bool = False
+    """Energies change a little under rotation: the potential has learnt that they should not, and was not built so."""
     formats: ClassVar[dict[str, str]] = {}
     """What it can be exported as: name of a format to what it is."""
 
@@ -104,6 +106,10 @@ class Potential(ABC):
         from bloomery.engines.calculator import CommitteeCalculator  # noqa: PLC0415
 
         return CommitteeCalculator(self)
+
+    def feature_name(self, element: str, feature: int) -> str:  # noqa: ARG002
+        """Say what a feature of an atom is, for `Prediction.extrapolating_feature`."""
+        return f"feature {feature}"
 
     def as_float64(self) -> Potential | None:
         """Return the same weights evaluated in float64; ``None`` for an engine that has no float64."""

@@ -1,0 +1,53 @@
+"""Settings of the engine `external`."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from bloomery.engines.external.definition import Definition, read_definition
+from bloomery.errors import InputError
+from bloomery.plugins import Settings
+
+
+class ExternalSettings(Settings):
+    """Settings of the engine `external`.
+
+    A definition runs programs, and travels with the potentials fitted by it: evaluate only potentials of this engine
+    whose origin you know.
+    """
+
+    definition: Definition
+    """Name of a shipped definition (``pacemaker``), path of a YAML file where the training runs, or all of it."""
+    values: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of the definition that shall differ from their defaults."""
+    members: int = Field(default=4, ge=1)
+    """Members of the committee."""
+    share: float = Field(default=0.75, gt=0, le=1)
+    """Share of the members that each training frame is shown to; the draw follows from the frame's content."""
+
+    @field_validator("definition", mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        try:
+            return read_definition(given)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _values_are_parameters(self) -> Self:
+        strange = set(self.values) - set(self.definition.parameters)
+        if strange:
+            raise ValueError(
+                f"values: the definition has no parameter {min(strange)!r} (it has "
+                f"{', '.join(self.definition.parameters) or 'none'})"
+            )
+        return self
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the definition, with the values given here."""
+        return {**self.definition.parameters, **self.values}
