@@ -2,8 +2,8 @@
 
 The parts are the very same inputs, taken from the graph: every pw.x input, every sampling run and every training. A
 plain script runs them without AiiDA, pw.x with as many processes at a time as the campaign had cores, sampling and
-training in one Python process after the other, as one would write it by hand. Selection, description and validation
-count as overhead of the campaign.
+training in one Python process after the other, with the threads that their jobs had. Selection, description and
+validation count as overhead of the campaign.
 
     verdi run benchmarks/overhead.py PK
 """
@@ -22,7 +22,7 @@ from aiida import engine, orm
 from rich.console import Console
 from rich.table import Table
 
-from bloomery.jobs.base import RESULT_FILE, execute
+from bloomery.jobs.base import RESULT_FILE, execute, limit_threads
 
 IN_PROCESS = ("bloomery.sample", "bloomery.train.")
 
@@ -39,9 +39,10 @@ def input_folder(calculation: orm.CalcJobNode, parent: Path) -> Path:
     return target
 
 
-def timed_in_process(folder: Path) -> float:
-    """Run a `bloomery` job in this process."""
+def timed_in_process(folder: Path, cores: int) -> float:
+    """Run a `bloomery` job in this process, with as many threads as it had cores."""
     (folder / RESULT_FILE).unlink(missing_ok=True)
+    limit_threads(cores)
     start = time.perf_counter()
     status = execute(folder / "job.json")
     if status:
@@ -67,6 +68,11 @@ def jobs_of(campaign: orm.WorkChainNode) -> list[orm.CalcJobNode]:
     return [node for node in campaign.called_descendants if isinstance(node, orm.CalcJobNode)]
 
 
+def cores_of(job: orm.CalcJobNode) -> int:
+    """Cores that a job of one process has asked for."""
+    return int(job.get_option("resources").get("num_cores_per_mpiproc", 1))
+
+
 def main() -> None:
     campaign = orm.load_node(int(sys.argv[1]))
     jobs = jobs_of(campaign)
@@ -82,7 +88,7 @@ def main() -> None:
                 frames += sorted(input_folder(job, Path(scratch)).glob("frame_*"))
                 executable = str(job.inputs.code.get_executable())
             elif kind.startswith(IN_PROCESS):
-                seconds = timed_in_process(input_folder(job, Path(scratch)))
+                seconds = timed_in_process(input_folder(job, Path(scratch)), cores_of(job))
                 times["training" if "train" in kind else "sampling"] += seconds
         if frames:
             times["pw.x"] = timed_pw(frames, executable, cores)

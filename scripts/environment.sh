@@ -92,6 +92,19 @@ install_packages() {
     python=$(find_python) && has_venv "$python" && command -v ps >/dev/null 2>&1 || exit 1
 }
 
+# What tests alone need. They say what they skip for the want of it, so that nothing depends on the outcome.
+install_for_tests() {
+    command -v cp2k.psmp >/dev/null 2>&1 || command -v cp2k >/dev/null 2>&1 && return
+    command -v apt-get >/dev/null 2>&1 && as_root true || return 0
+    say "Installing from the distribution, for tests: cp2k"
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >"$log" 2>&1 </dev/null &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends cp2k \
+            >>"$log" 2>&1 </dev/null; then
+        return
+    fi
+    say "apt-get could not install cp2k; the tests that need it are skipped."
+}
+
 stamp_of() {
     { cat "$project/constraints.txt" "$project/pyproject.toml"; echo "$1 $venv $project"; } | cksum
 }

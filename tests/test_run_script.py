@@ -120,6 +120,20 @@ def test_failed_installation_shows_its_last_lines(machine: Machine) -> None:
     assert "E: the mirror is away" in done.stderr
 
 
+@pytest.mark.parametrize("outcome", ["exit 0", "exit 100"])
+def test_cp2k_is_installed_for_tests_where_that_is_allowed(machine: Machine, outcome: str) -> None:
+    assert machine.call("install_for_tests").returncode == 0, "without rights its tests are skipped"
+    machine.has("id", "echo 0")
+    machine.has("apt-get", f'echo "$*" >> {machine.folder}/calls; [ "$1" = update ] || {outcome}')
+    done = machine.call("install_for_tests")
+    assert done.returncode == 0, done.stderr
+    update, install = (machine.folder / "calls").read_text().splitlines()
+    assert (update, install) == ("update -q", "install -q -y --no-install-recommends cp2k")
+    assert ("are skipped" in done.stderr) == (outcome != "exit 0")
+    machine.has("cp2k.psmp")
+    assert machine.call("install_for_tests").stderr == ""
+
+
 def test_stamp_changes_with_what_is_installed(machine: Machine) -> None:
     first = machine.call("stamp_of aiida").stdout
     assert first == machine.call("stamp_of aiida").stdout

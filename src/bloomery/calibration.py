@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from bloomery.configurations import Configurations
 from bloomery.errors import InputError
@@ -47,7 +47,8 @@ def scale_factor(errors: ArrayLike, sigmas: ArrayLike, members: int | None = Non
     Parameters
     ----------
     members
-        Size of the committee, ``M``; the correction is made for ``M > 3``.
+        Size of the committee, ``M``; the correction is made for ``M > 3``. Only for ``M > 5`` has the estimate a finite
+        variance: with fewer members a few frames on which all happen to agree decide it.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def scale_factor(errors: ArrayLike, sigmas: ArrayLike, members: int | None = Non
 def coverage(errors: ArrayLike, sigmas: ArrayLike, levels: Sequence[float] = LEVELS) -> dict[float, float]:
     """Share of errors within the bounds that a normal distribution of width ``sigma`` would keep to at each level."""
     error, sigma = np.abs(np.asarray(errors, dtype=float)).ravel(), np.asarray(sigmas, dtype=float).ravel()
-    return {level: float((error <= norm.ppf(0.5 + level / 2) * sigma).mean()) for level in levels}
+    return {level: float((error <= ndtri(0.5 + level / 2) * sigma).mean()) for level in levels}
 
 
 def calibrate(prediction: Prediction, configurations: Configurations) -> Calibration:

@@ -10,7 +10,6 @@ from typing import IO, Any, Literal
 from zipfile import BadZipFile
 
 import ase
-import ase.io
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers, chemical_symbols
@@ -345,6 +344,8 @@ class Configurations:
 
     def write_extxyz(self, path: str | Path | IO[str]) -> None:
         """Write extended XYZ: labels as ``energy``, ``forces``, ``stress``, per-frame arrays in the comment line."""
+        from ase.io import write  # noqa: PLC0415  it imports half of ASE, which jobs on arrays never need
+
         frames = self.to_atoms()
         for frame in frames:
             if frame.calc is not None:
@@ -352,7 +353,7 @@ class Configurations:
             frame.info = {
                 key: value for key, value in frame.info.items() if not (isinstance(value, str) and value == "")
             }
-        ase.io.write(path, frames, format="extxyz")
+        write(path, frames, format="extxyz")
 
     @classmethod
     def read(cls, path: str | Path, info_keys: Sequence[str] | None = None) -> Configurations:
@@ -364,6 +365,8 @@ class Configurations:
             If the file is missing, cannot be read, holds no frame, or a label in it is not finite; file and frame are
             named.
         """
+        from ase.io import read  # noqa: PLC0415
+
         path = Path(path)
         if not path.is_file():
             raise InputError(
@@ -372,7 +375,7 @@ class Configurations:
         if path.suffix == ".npz":
             return cls.load(path)
         try:
-            frames = ase.io.read(path, index=":", format="extxyz" if path.suffix in {".xyz", ".extxyz"} else None)
+            frames = read(path, index=":", format="extxyz" if path.suffix in {".xyz", ".extxyz"} else None)
         except Exception as error:
             raise InputError(
                 f"{path}: cannot be read as atomic structures ({type(error).__name__}: {error})."

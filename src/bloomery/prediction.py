@@ -26,6 +26,12 @@ class Prediction:
     energy_sigma, force_sigma
         The engine's own predictive standard deviation, ``(N,)`` in eV and ``(A,)`` in eV/Å, for engines that have one.
         Where given they take the place of the spread over members.
+    extrapolation
+        How far the worst feature of each atom is outside of its range in the training frames, in widths of that range,
+        ``(A,)``: zero inside. ``None`` for potentials that know no ranges.
+    extrapolating_feature
+        Which feature that is, ``(A,)``; -1 for an atom whose features are all inside. `Potential.feature_name` names
+        it.
     """
 
     counts: NDArray[np.int64]
@@ -34,6 +40,8 @@ class Prediction:
     stresses: NDArray[np.float64] | None = None
     energy_sigma: NDArray[np.float64] | None = None
     force_sigma: NDArray[np.float64] | None = None
+    extrapolation: NDArray[np.float64] | None = None
+    extrapolating_feature: NDArray[np.int64] | None = None
 
     @property
     def members(self) -> int:

@@ -153,9 +153,9 @@ def _environment(campaign: Campaign, profile: str | None) -> list[Finding]:
 def _print_plan(plan: Plan) -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=None, padding=(0, 2), header_style="bold", title="At most", title_justify="left")
-    for title in ("", "times", "frames sampled", "MD steps", "labels", "of them probe", "trainings"):
-        table.add_column(title, justify="right" if title else "left")
+    table = Table(box=None, padding=(0, 1), header_style="bold", title="At most", title_justify="left")
+    for title in ("", "times", "frames\nsampled", "MD steps", "labels", "of them\nprobe", "trainings"):
+        table.add_column(title, justify="right" if title else "left", no_wrap=True)
     for name, times, stage in (("bootstrap", 1, plan.bootstrap), ("iteration", plan.iterations, plan.iteration)):
         table.add_row(name, str(times), str(stage.pool), str(stage.md_steps), str(stage.labels), str(stage.probe), "1")
     if plan.isolated_atoms:

@@ -19,6 +19,8 @@ from bloomery.errors import BloomeryError
 REFRESH = {True: 1.0, False: 2.0}
 """Seconds between two looks at a campaign, on a terminal and elsewhere."""
 WATCH_SERVICES = 15.0
+WIDE = 120
+"""Columns that the table of errors needs to show their intervals too."""
 TARGET_FORMATS = {"energy": "g", "forces": "g", "relative_forces": ".1%", "stress": "g"}
 
 
@@ -76,13 +78,17 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
 
 def iterations_table(state: CampaignState) -> Table:
     """Errors by iteration, with the bounds of their 95 % intervals."""
-    table = Table(box=None, padding=(0, 2), header_style="bold")
-    titles = ("energy RMSE\nmeV/atom", "force RMSE\nmeV/Å", "force RMSE\nof RMS force", "stress RMSE\nGPa")
+    # A terminal of 80 columns has no room for the intervals.
+    narrow = console.width < WIDE
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    units = ("meV/atom", "meV/Å", "of RMS force", "GPa")
+    names = [name if narrow else f"{name} RMSE" for name in ("energy", "force", "force", "stress")]
+    titles = [f"{name}\n{unit}" for name, unit in zip(names, units, strict=True)]
     for title in ("iteration", "pool", "labels", "probe", *titles):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for entry in state.iterations:
         errors = entry["errors"]
-        numbers = [quantity(errors.get(name), unit=False) for name in TARGET_FORMATS]
+        numbers = [quantity(errors.get(name), unit=False, interval=not narrow) for name in TARGET_FORMATS]
         name = "bootstrap" if entry["iteration"] == 0 else str(entry["iteration"])
         table.add_row(name, str(entry["pool"]), str(entry["labels_total"]), str(entry["probe_frames"]), *numbers)
     if state.targets:
@@ -135,7 +141,7 @@ def stage_text(state: CampaignState) -> str:
     if state.iteration is None:
         return state.stage or state.state
     where = "bootstrap" if state.iteration == 0 else f"iteration {state.iteration}"
-    return f"{where}: {state.stage}"
+    return state.stage if state.stage.startswith("final") else f"{where}: {state.stage}"
 
 
 def one_line(state: CampaignState) -> str:
@@ -148,13 +154,13 @@ def one_line(state: CampaignState) -> str:
     return f"{line}, force RMSE {quantity(forces)}" if forces else line
 
 
-def quantity(number: dict[str, Any] | None, *, unit: bool = True) -> str:
+def quantity(number: dict[str, Any] | None, *, unit: bool = True, interval: bool = True) -> str:
     """A measured number with its interval."""
     if number is None:
         return "-"
     style = ".1%" if number["unit"] == "1" else ".3g"
     text = f"{number['value']:{style}}"
-    if "lower" in number:
+    if interval and "lower" in number:
         text += f" ({number['lower']:{style}} - {number['upper']:{style}})"
     return f"{text} {number['unit']}" if unit and number["unit"] != "1" else text
 

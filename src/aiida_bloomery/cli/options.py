@@ -23,7 +23,13 @@ SHELL_PATH = os.environ.get("PATH", os.defpath)
 PLAIN_WIDTH = 140
 """Columns of tables that go into a file or a pipe."""
 
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+# Notebooks set FORCE_COLOR, which Rich takes for a terminal: a live display would be a page of control characters.
+console = Console(
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stdout.isatty() else PLAIN_WIDTH,
+    force_terminal=None if sys.stdout.isatty() else False,
+)
 
 
 def profile_option(command: Command) -> Command:

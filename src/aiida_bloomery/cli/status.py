@@ -78,7 +78,7 @@ def _print_campaigns(states: list[Any]) -> None:
     if not states:
         console.print("No campaign yet; `aiida-bloomery run FILE` starts one.")
         return
-    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table = Table(box=None, padding=(0, 1), header_style="bold")
     for title in ("PK", "name", "state", "iteration", "labels", "force RMSE", "time"):
         table.add_column(title)
     for state in states:

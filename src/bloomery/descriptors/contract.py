@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.configurations import Configurations, symbols_to_numbers
+from bloomery.errors import InputError
 from bloomery.plugins import Plugin
 
 if TYPE_CHECKING:
@@ -64,6 +66,23 @@ class Descriptor(Plugin):
     def size(self, elements: list[str]) -> int:
         """Number of features per atom, ``F``."""
 
+    def fitted(self, configurations: Configurations, elements: list[str]) -> Self:  # noqa: ARG002
+        """Return the descriptor with all that it takes from data made explicit in its settings.
+
+        A potential keeps these settings, so that features depend on nothing else. Most descriptors take nothing from
+        data: the default returns the descriptor itself.
+
+        Parameters
+        ----------
+        configurations
+            The training frames.
+        """
+        return self
+
+    def feature_name(self, elements: list[str], element: str, feature: int) -> str:  # noqa: ARG002
+        """Say what a feature of an atom of ``element`` is, in few words."""
+        return f"feature {feature}"
+
     def edge_gradients(
         self,
         configurations: Configurations,
@@ -109,3 +128,23 @@ class Descriptor(Plugin):
             values = self.features(part, elements).values.cpu().numpy()
             np.add.at(result, start + part.frame_of_atom, values)
         return result / np.maximum(configurations.counts, 1)[:, None]
+
+
+def species_of(configurations: Configurations, elements: list[str]) -> NDArray[np.int64]:
+    """Position of each atom's element in ``elements``, ``(A,)``.
+
+    Raises
+    ------
+    InputError
+        If a frame has another element; the frame is named.
+    """
+    place = np.full(len(chemical_symbols), -1, dtype=np.int64)
+    place[symbols_to_numbers(elements)] = np.arange(len(elements))
+    species = place[configurations.numbers]
+    if (species < 0).any():
+        atom = int(np.flatnonzero(species < 0)[0])
+        raise InputError(
+            f"frame {configurations.frame_of_atom[atom]} holds {chemical_symbols[configurations.numbers[atom]]}, which "
+            f"the descriptor was not asked for (it was asked for {', '.join(elements)}); add the element."
+        )
+    return species

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bloomery.descriptors.angular_momenta import couplings
 from bloomery.descriptors.harmonics import harmonic_table, monomial_jets
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ class Expansion:
         self.n_species, self.cutoff = n_species, settings.cutoff
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.channels, self.degrees = n_species * settings.radial, settings.max_degree + 1
-        self.width = (settings.cutoff - settings.inner) / settings.radial
-        self.centres = torch.tensor(settings.inner + self.width * np.arange(settings.radial)).to(
+        self.width = (settings.cutoff - settings.first_centre) / settings.radial
+        self.centres = torch.tensor(settings.first_centre + self.width * np.arange(settings.radial)).to(
             device=self.device, dtype=self.dtype
         )
         self.table = harmonic_table(settings.max_degree).to(self.device, self.dtype)
@@ -86,6 +87,7 @@ class Expansion:
         weights = torch.full((len(self.first), 1), 2.0**0.5, device=self.device, dtype=self.dtype)
         weights[self.first == self.second] = 1.0
         self.weights = weights
+        self.n_pairs = len(self.first) * self.degrees
         # Sums over m as a matrix product, ``(H, L + 1)``.
         degree_of = torch.repeat_interleave(torch.arange(self.degrees), 2 * torch.arange(self.degrees) + 1)
         self.sum_orders = torch.eye(self.degrees)[degree_of].to(device=self.device, dtype=self.dtype)
@@ -95,11 +97,18 @@ class Expansion:
         self.square = torch.maximum(square, square.T).flatten()
         both = 1.0 + torch.eye(self.channels, device=self.device).flatten()
         self.square_weights = both.to(self.dtype) * self.weights[self.square, 0]
+        self.triples = [
+            (
+                [slice(degree**2, (degree + 1) ** 2) for degree in triple],
+                torch.from_numpy(gaunt).to(device=self.device, dtype=self.dtype),
+            )
+            for triple, gaunt in couplings(settings.four_body_degree)
+        ]
 
     @property
     def size(self) -> int:
         """Number of features, ``F``."""
-        return self.channels + len(self.first) * self.degrees
+        return self.channels * (1 + len(self.triples)) + self.n_pairs
 
     # -- what callers use -----------------------------------------------------------------------------------------
 
@@ -185,21 +194,49 @@ class Expansion:
     def _values(self, moments: torch.Tensor) -> torch.Tensor:
         products = moments.index_select(1, self.first) * moments.index_select(1, self.second)
         powers = (products @ self.sum_orders) * self.weights
-        return torch.cat([moments[..., 0], powers.flatten(1)], dim=1)
+        parts = [moments[..., 0], powers.flatten(1)]
+        if self.triples:
+            parts.append(self._four_body(moments)[0].flatten(1))
+        return torch.cat(parts, dim=1)
+
+    def _four_body(self, moments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Four-body terms ``(a, S n, T)`` and their derivatives by the moments, ``(a, S n, T, H)``."""
+        values, slopes = [], []
+        for (first, second, third), gaunt in self.triples:
+            a, b, c = moments[..., first], moments[..., second], moments[..., third]
+            n1, n2, n3 = gaunt.shape
+            bc = (a @ gaunt.reshape(n1, -1)).unflatten(-1, (n2, n3))
+            by_c = (b[..., None, :] @ bc)[..., 0, :]
+            by_b = (bc @ c[..., None])[..., 0]
+            ac = (b @ gaunt.permute(1, 0, 2).reshape(n2, -1)).unflatten(-1, (n1, n3))
+            by_a = (ac @ c[..., None])[..., 0]
+            slope = torch.zeros_like(moments)
+            slope[..., first] += by_a
+            slope[..., second] += by_b
+            slope[..., third] += by_c
+            values.append((by_c * c).sum(dim=-1))
+            slopes.append(slope)
+        return torch.stack(values, dim=-1), torch.stack(slopes, dim=-2)
 
     # -- backward -------------------------------------------------------------------------------------------------
 
     def _by_moment(self, moments: torch.Tensor, by_feature: torch.Tensor) -> torch.Tensor:
         """Chain rule from features ``(M, a, F)`` to moments, as ``(a, M, S n, H)``."""
         members, n_atoms = by_feature.shape[:2]
-        pairs = by_feature[..., self.channels :].unflatten(2, (len(self.first), self.degrees)).permute(1, 3, 0, 2)
+        pairs, triples = by_feature[..., self.channels :].tensor_split([self.n_pairs], dim=2)
+        pairs = pairs.unflatten(2, (len(self.first), self.degrees)).permute(1, 3, 0, 2)
         square = pairs.index_select(3, self.square) * self.square_weights
         square = square.reshape(n_atoms, self.degrees, members * self.channels, self.channels)
         parts = [
             torch.bmm(square[:, degree], moments[..., degree**2 : (degree + 1) ** 2]) for degree in range(self.degrees)
         ]
         parts[0] += by_feature[..., : self.channels].transpose(0, 1).reshape(n_atoms, -1, 1)
-        return torch.cat(parts, dim=2).unflatten(1, (members, self.channels))
+        result = torch.cat(parts, dim=2).unflatten(1, (members, self.channels))
+        if self.triples:
+            slopes = self._four_body(moments)[1]
+            by_triple = triples.unflatten(2, (self.channels, len(self.triples))).permute(1, 2, 0, 3)
+            result += (by_triple @ slopes).transpose(1, 2)
+        return result
 
     def _gradient_parts(self, basis: Basis) -> torch.Tensor:
         """Tangential and radial parts of the monomials' gradients, ``(rows, K, 3, 2 H)``."""
@@ -238,4 +275,14 @@ class Expansion:
         two_body = full.new_zeros((n_edges, self.channels, 3))
         two_body[edge, columns] = full[..., 0].reshape(rows * width, 3, n)[chunk.slots].transpose(1, 2)
         three_body = torch.stack(pairs, dim=-1) * self.weights
-        return torch.cat([two_body.transpose(1, 2), three_body.flatten(2)], dim=2)
+        result = [two_body.transpose(1, 2), three_body.flatten(2)]
+        if self.triples:
+            # Rows are pairs of a centre and a species, and so are the channels in groups of n.
+            slopes = self._four_body(basis.moments)[1].reshape(rows * n, len(self.triples), -1)
+            left = full.permute(0, 3, 1, 2, 4).reshape(rows * n, width * 3, -1)
+            product = torch.bmm(left, slopes.transpose(1, 2)).reshape(rows, n, width, 3, -1)
+            product = product.permute(0, 2, 1, 3, 4).flatten(0, 1)
+            four_body = full.new_zeros((n_edges, self.channels, 3, len(self.triples)))
+            four_body[edge, columns] = product[chunk.slots]
+            result.append(four_body.transpose(1, 2).flatten(2))
+        return torch.cat(result, dim=2)

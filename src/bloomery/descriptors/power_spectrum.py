@@ -1,28 +1,31 @@
-"""Power spectrum of the smooth neighbour density, with two-body terms (Bartok et al., Phys. Rev. B 87, 184115 (2013)).
+"""Power spectrum of the smooth neighbour density, with two- and four-body terms.
+
+After Bartok et al., Phys. Rev. B 87, 184115 (2013), and Drautz, Phys. Rev. B 99, 014104 (2019).
 
 With channels ``a`` (a neighbour species and a radial function), ``c_a,lm = sum_j R_a(r_ij) C_lm(r_ij / |r_ij|)`` and
 ``C_lm`` in Racah's norm, the features of atom ``i`` are
 
     two-body    ``c_a,00 = sum_j R_a(r_ij)``
     three-body  ``w_ab sum_m c_a,lm c_b,lm = w_ab sum_jk R_a(r_ij) R_b(r_ik) P_l(cos theta_ijk)``
+    four-body   ``sum_m1m2m3 G^{l1 l2 l3}_{m1 m2 m3} c_a,l1m1 c_a,l2m2 c_a,l3m3``
 
-for ``a <= b`` and ``l = 0 ... max_degree``, with ``w_ab = 1`` for ``a = b`` and ``sqrt(2)`` otherwise.
+for ``a <= b`` and ``l = 0 ... max_degree``, with ``w_ab = 1`` for ``a = b`` and ``sqrt(2)`` otherwise, and for
+``1 <= l1 <= l2 <= l3 <= four_body`` with an even sum; ``G`` are Gaunt coefficients of unit norm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from math import inf
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from ase.data import chemical_symbols
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bloomery.configurations import Configurations, symbols_to_numbers
-from bloomery.descriptors.contract import Descriptor, Features
-from bloomery.errors import InputError
+from bloomery.configurations import Configurations
+from bloomery.descriptors.angular_momenta import degree_triples
+from bloomery.descriptors.contract import Descriptor, Features, species_of
 from bloomery.neighbours import find_neighbours
 from bloomery.plugins import Settings
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     import torch
 
     from bloomery.descriptors.expansion import Expansion
+
+DEFAULT_INNER = 1.0
+INNER_SHARE = 0.8
 
 
 class PowerSpectrumSettings(Settings):
@@ -39,29 +45,62 @@ class PowerSpectrumSettings(Settings):
     """Neighbours up to this distance in Å are seen."""
     radial: int = Field(default=6, ge=1)
     """Number of radial functions: Gaussians at equal distances from ``inner`` on, times a cutoff function."""
-    inner: float = Field(default=1.0, ge=0)
-    """Centre of the first Gaussian in Å: about the shortest bond that matters."""
+    inner: float | None = Field(default=None, ge=0)
+    """Centre of the first Gaussian in Å; by default four fifths of the shortest distance in the training frames.
+
+    Where there are no training frames, as in a selection, the default is 1 Å.
+    """
     max_degree: int = Field(default=4, ge=0, le=8)
-    """Largest angular momentum ``l``."""
+    """Largest angular momentum ``l`` of the three-body terms."""
+    four_body: int = Field(default=3, ge=0, le=8)
+    """Largest angular momentum of the four-body terms, never more than ``max_degree``; 0 and 1 leave them out."""
 
     @model_validator(mode="after")
-    def _inner_is_inside(self) -> Self:
-        if self.inner >= self.cutoff:
-            raise ValueError(f"inner must be below the cutoff of {self.cutoff} Å; lower inner, got {self.inner}")
+    def _is_consistent(self) -> Self:
+        if self.first_centre >= self.cutoff:
+            raise ValueError(f"inner must be below the cutoff of {self.cutoff} Å; lower it, got {self.first_centre}")
         return self
+
+    @property
+    def four_body_degree(self) -> int:
+        """Largest angular momentum of the four-body terms in fact."""
+        return min(self.four_body, self.max_degree)
+
+    @property
+    def first_centre(self) -> float:
+        """Centre of the first Gaussian in Å, where no data say better."""
+        return DEFAULT_INNER if self.inner is None else self.inner
 
 
 class PowerSpectrum(Descriptor):
-    """Power spectrum and two-body terms, for any number of species, any periodicity and any size of cell."""
+    """Two-, three- and four-body terms, for any number of species, any periodicity and any size of cell."""
 
     name = "power_spectrum"
     Settings = PowerSpectrumSettings
     settings: PowerSpectrumSettings
 
     def size(self, elements: list[str]) -> int:
-        """Number of features per atom: ``S n + (l + 1) S n (S n + 1) / 2`` for ``S`` species and ``n`` Gaussians."""
+        """Number of features per atom.
+
+        ``C (1 + (l + 1) (C + 1) / 2 + T)`` with ``C`` channels, species times Gaussians, and ``T`` triples of degrees.
+        """
         channels = len(elements) * self.settings.radial
-        return channels + (self.settings.max_degree + 1) * channels * (channels + 1) // 2
+        triples = len(degree_triples(self.settings.four_body_degree))
+        return channels * (1 + triples) + (self.settings.max_degree + 1) * channels * (channels + 1) // 2
+
+    def fitted(self, configurations: Configurations, elements: list[str]) -> PowerSpectrum:  # noqa: ARG002
+        """Put the first Gaussian just inside the shortest distance of the frames, unless its place was given."""
+        if self.settings.inner is not None:
+            return self
+        shortest = min(
+            (
+                float(np.linalg.norm(find_neighbours(frame, self.settings.cutoff).vectors, axis=1).min(initial=inf))
+                for frame in configurations
+            ),
+            default=inf,
+        )
+        inner = DEFAULT_INNER if shortest == inf else round(INNER_SHARE * shortest, 2)
+        return PowerSpectrum(self.settings.model_copy(update={"inner": inner}))
 
     def features(
         self, configurations: Configurations, elements: list[str], *, gradients: bool = False, device: str = "cpu"
@@ -69,7 +108,7 @@ class PowerSpectrum(Descriptor):
         """Features of every atom in float64; see `Descriptor.features`."""
         import torch  # noqa: PLC0415
 
-        expansion, species = self._expansion(elements, device, "float64"), _species(configurations, elements)
+        expansion, species = self._expansion(elements, device, "float64"), species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
         values, jacobian = expansion.features(neighbours.pairs, neighbours.vectors, species, jacobian=gradients)
         return Features(
@@ -91,7 +130,7 @@ class PowerSpectrum(Descriptor):
         """See `Descriptor.edge_gradients`: contracted analytically, without a Jacobian."""
         import torch  # noqa: PLC0415
 
-        expansion, species = self._expansion(elements, device, dtype), _species(configurations, elements)
+        expansion, species = self._expansion(elements, device, dtype), species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
         gradients = expansion.edge_gradients(neighbours.pairs, neighbours.vectors, species, model)
         vectors = torch.from_numpy(neighbours.vectors).to(device=device, dtype=gradients.dtype)
@@ -107,17 +146,3 @@ def _make_expansion(settings: PowerSpectrumSettings, n_species: int, device: str
     from bloomery.descriptors.expansion import Expansion  # noqa: PLC0415
 
     return Expansion(settings, n_species, device, dtype)
-
-
-def _species(configurations: Configurations, elements: list[str]) -> NDArray[np.int64]:
-    """Position of each atom's element in ``elements``, ``(A,)``."""
-    place = np.full(len(chemical_symbols), -1, dtype=np.int64)
-    place[symbols_to_numbers(elements)] = np.arange(len(elements))
-    species = place[configurations.numbers]
-    if (species < 0).any():
-        atom = int(np.flatnonzero(species < 0)[0])
-        raise InputError(
-            f"frame {configurations.frame_of_atom[atom]} holds {chemical_symbols[configurations.numbers[atom]]}, which "
-            f"the descriptor was not asked for (it was asked for {', '.join(elements)}); add the element."
-        )
-    return species

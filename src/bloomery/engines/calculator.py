@@ -15,10 +15,12 @@ from bloomery.engines.contract import Potential
 class CommitteeCalculator(Calculator):
     """Mean energy, forces and stress of a potential's members, and how much the members disagree on each atom's force.
 
-    ``results["disagreement"]`` is in eV/Å, one number per atom. Stress is there for frames with a full cell.
+    ``results["disagreement"]`` is in eV/Å, one number per atom. Stress is there for frames with a full cell, and
+    ``results["extrapolation"]``, one number per atom, for potentials that know the ranges of their training frames (see
+    `Prediction`).
     """
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress", "disagreement"]  # noqa: RUF012
+    implemented_properties = ["energy", "free_energy", "forces", "stress", "disagreement", "extrapolation"]  # noqa: RUF012
 
     def __init__(self, potential: Potential, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
@@ -65,5 +67,7 @@ class CommitteeCalculator(Calculator):
             "forces": prediction.force,
             "disagreement": prediction.atom_disagreement,
         }
+        if prediction.extrapolation is not None:
+            self.results["extrapolation"] = prediction.extrapolation
         if prediction.stress is not None:
             self.results["stress"] = prediction.stress[0]

@@ -107,6 +107,10 @@ class Potential(ABC):
 
         return CommitteeCalculator(self)
 
+    def feature_name(self, element: str, feature: int) -> str:  # noqa: ARG002
+        """Say what a feature of an atom is, for `Prediction.extrapolating_feature`."""
+        return f"feature {feature}"
+
     def as_float64(self) -> Potential | None:
         """Return the same weights evaluated in float64; ``None`` for an engine that has no float64."""
         return None

@@ -51,6 +51,9 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
             arrays[name] = np.concatenate(own)
     if job.stress:
         arrays["stresses"] = np.concatenate([part.stresses for part in parts if part.stresses is not None], axis=1)
+    if all(part.extrapolation is not None for part in parts):
+        for name in ("extrapolation", "extrapolating_feature"):
+            arrays[name] = np.concatenate([getattr(part, name) for part in parts])
     np.savez(folder / PREDICTION_FILE, allow_pickle=False, **arrays)
     return {
         "n_frames": len(frames),

@@ -9,7 +9,6 @@ from ase.data import chemical_symbols
 from ase.units import GPa
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.stats import spearmanr
 
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
@@ -247,5 +246,7 @@ class _Comparison:
             ("spearman_frames", frames, self.frame_force_rmse[self.force_mask]),
         ):
             if len(first) > 2 and np.ptp(first) > 0 and np.ptp(second) > 0:
+                from scipy.stats import spearmanr  # noqa: PLC0415  half a second to import
+
                 result[name] = number(float(spearmanr(first, second).statistic), "1")
         return result

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from bloomery.geometry import DistanceLimits
 from bloomery.samplers.forces import Evaluation
@@ -40,7 +40,7 @@ class Watch:
         self.limits = limits
         self.brake = brake
         freedom = np.maximum(3 * dynamics.frames.counts - 3, 3)
-        factor = np.maximum(temperature_factor, chi2.isf(RARE, freedom) / freedom)
+        factor = np.maximum(temperature_factor, chdtri(freedom, RARE) / freedom)
         self.hottest = np.maximum(ALWAYS_ALLOWED, factor * dynamics.targets)
         self.unsure_for = np.zeros(len(dynamics.frames), dtype=np.int64)
         # Distances are looked at again once atoms may have come closer by as much as was to spare.

@@ -32,7 +32,7 @@ def test_harmonics_fulfil_the_addition_theorem(degree: int) -> None:
 
 def test_features_are_the_double_sum_over_neighbours() -> None:
     """The formula of the module's docstring, in loops, with Legendre polynomials."""
-    descriptor = PowerSpectrum.make(cutoff=4.0, radial=2, max_degree=3, inner=1.0)
+    descriptor = PowerSpectrum.make(cutoff=4.0, radial=2, max_degree=3, inner=1.0, four_body=2)
     elements = ["C", "Si"]
     frame = odd_frames(elements)[[3]]
     found = descriptor.features(frame, elements).values.numpy()
@@ -58,6 +58,13 @@ def test_features_are_the_double_sum_over_neighbours() -> None:
                     legendre = eval_legendre(degree, cosines)
                     factor = 1 if a == b else np.sqrt(2)
                     expected.append(factor * weights[:, a] @ legendre @ weights[:, b])
+        for a in range(4):
+            # Three unit vectors coupled from degrees 1, 1, 2 and 2, 2, 2 have closed forms in their cosines.
+            u, w = cosines, weights[:, a]
+            one_one_two = 3 * np.einsum("ik,jk,i,j,k->", u, u, w, w, w) - np.einsum("ij,i,j,k->", u, w, w, w)
+            squares = np.einsum("ij,i,j,k->", u**2, w, w, w)
+            two_two_two = 9 * np.einsum("ij,jk,ki,i,j,k->", u, u, u, w, w, w) - 9 * squares + 2 * w.sum() ** 3
+            expected += [one_one_two / np.sqrt(30), two_two_two / np.sqrt(70)]
         np.testing.assert_allclose(found[centre], expected, rtol=1e-10, atol=1e-12)
 
 

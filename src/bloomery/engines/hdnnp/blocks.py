@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.descriptors.contract import Descriptor
-from bloomery.engines.hdnnp.model import Scaling, isolation_switch
+from bloomery.engines.hdnnp.model import DEFAULT_FORM, Form, Scaling, isolation_switch
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -74,6 +74,7 @@ class BlockBuilder:
     scaling: Scaling
     device: torch.device
     dtype: torch.dtype
+    form: Form = DEFAULT_FORM
 
     def build(self, chosen: NDArray[np.int64]) -> Block:
         """Make the block of these frames."""
@@ -87,6 +88,8 @@ class BlockBuilder:
         inputs = (found.values - self._table(self.scaling.mean)[of_atom]) / scale
         magnitude = self._table(self.scaling.magnitude)[of_atom]
         switch, by_relative = isolation_switch((found.values - self._table(self.scaling.isolated)[of_atom]) / magnitude)
+        if not self.form.switch:
+            switch, by_relative = torch.ones_like(switch), torch.zeros_like(by_relative)
         if found.edges is None or found.vectors is None or found.jacobian is None:
             raise TypeError(f"descriptor {self.descriptor.name!r} gave no gradients although it was asked for them")
         jacobian, targets = merge_jacobian(

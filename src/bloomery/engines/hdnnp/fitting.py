@@ -26,12 +26,13 @@ from bloomery.engines.contract import (
 )
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
-from bloomery.engines.hdnnp.model import Parameters, Scaling, initial_parameters
-from bloomery.engines.hdnnp.potential import HdnnpPotential, load_descriptor
+from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, initial_parameters
+from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec, load_descriptor
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, State, Trainer
 from bloomery.errors import InputError
 from bloomery.jobs.base import versions
+from bloomery.plugins import PluginSpec, Settings
 from bloomery.seeds import derive_seed
 
 CHECKPOINT_FILE = "checkpoint.npz"
@@ -53,8 +54,9 @@ def fit(
     train, early, elements = _usable(data)
     check_energy_reference(data.energy_reference, elements)
     start = _check_start(start_from, settings, elements)
-    descriptor = load_descriptor(settings.descriptor)
-    scaling = _scaling(settings, train, elements, descriptor, data.energy_reference, str(place))
+    form = Form((settings.activation,), settings.isolation_switch)
+    descriptor = load_descriptor(settings.descriptor).fitted(train, elements) if start is None else start.descriptor
+    scaling, ranges = _scaling(settings, train, elements, descriptor, data.energy_reference, str(place))
     membership = derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
     frames = Configurations.concatenate([train, early])
     builder = BlockBuilder(
@@ -66,6 +68,7 @@ def fit(
         scaling=scaling,
         device=place,
         dtype=getattr(torch, settings.training_dtype),
+        form=form,
     )
     progress("prepare", 0, 1, {})
     blocks, cached = _blocks(builder, settings, len(train), seed)
@@ -76,14 +79,12 @@ def fit(
         _spreads(train, builder.energies[: len(train)]),
         torch.from_numpy(scaling.offset).to(device=place, dtype=builder.dtype),
         scaling.energy,
+        form,
     )
     trainer = Trainer(
         settings=settings,
-        schedule=Schedule(
-            settings.steps if start is None else settings.warm_steps,
-            settings.learning_rate if start is None else settings.warm_learning_rate,
-            settings.averaging,
-        ),
+        schedule=Schedule.of(settings, len(blocks.train), warm=start is not None),
+        weight_decay=settings.weight_decay / max(_count_labels(train), 1),
         loss=loss,
         packing=packing,
         seed=seed,
@@ -97,7 +98,9 @@ def fit(
     potential = HdnnpPotential(
         parameters=best,
         scaling=scaling,
-        descriptor=settings.descriptor,
+        ranges=ranges,
+        form=form,
+        descriptor=descriptor_spec(descriptor),
         elements=elements,
         energy_reference={element: data.energy_reference[element] for element in elements},
         dtype=settings.dtype,
@@ -133,6 +136,12 @@ def member_weights(hashes: list[str], members: int, share: float, seed: int) -> 
 # -- checks -------------------------------------------------------------------------------------------------------
 
 
+def _count_labels(frames: Configurations) -> int:
+    """Number of energies, force components and stress components."""
+    per_atom = 3 * int(frames.counts[frames.has("forces")].sum())
+    return int(frames.has("energy").sum()) + per_atom + 6 * int(frames.has("stress").sum())
+
+
 def _usable(data: TrainingData) -> tuple[Configurations, Configurations, list[str]]:
     """Frames with atoms and a label; early-stopping frames with known elements only."""
     parts = []
@@ -162,14 +171,19 @@ def _check_start(start: Potential | None, settings: HdnnpSettings, elements: lis
         raise InputError(
             f"start_from: is a potential of the engine {start.engine!r}; give one of 'hdnnp', or train from scratch."
         )
+    if "settings" not in start.details:
+        raise InputError("start_from: was trained by another program, whose files do not say how; train from scratch.")
     problems = {
         "elements": (start.elements, elements),
         "descriptor": (
-            (start.descriptor_spec.name, start.descriptor.settings),
-            (settings.descriptor.name, load_descriptor(settings.descriptor).settings),
+            _asked(PluginSpec.model_validate(start.details["settings"]["descriptor"])),
+            _asked(settings.descriptor),
         ),
         "members": (start.members, settings.members),
         "hidden layers": (tuple(start.details["settings"]["hidden"]), settings.hidden),
+        "activation functions": (start.form.activations, (settings.activation,)),
+        "linear path": ("skip" in start.parameters, settings.skip),
+        "isolation switch": (start.form.switch, settings.isolation_switch),
     }
     for what, (old, new) in problems.items():
         if old != new:
@@ -177,6 +191,11 @@ def _check_start(start: Potential | None, settings: HdnnpSettings, elements: lis
                 f"start_from: its {what} differ ({old} there, {new} in this training); train from scratch."
             )
     return start
+
+
+def _asked(spec: PluginSpec) -> tuple[str, Settings]:
+    """Return what was asked for of a descriptor, whatever was made of it from data."""
+    return spec.name, load_descriptor(spec).settings
 
 
 # -- scales -------------------------------------------------------------------------------------------------------
@@ -189,8 +208,8 @@ def _scaling(
     descriptor: Descriptor,
     reference: dict[str, float],
     device: str,
-) -> Scaling:
-    """Learn all scales from the training frames."""
+) -> tuple[Scaling, Ranges]:
+    """Learn all scales from the training frames, and what values their features have."""
     numbers = np.array(symbols_to_numbers(elements))
     lonely = Configurations(
         counts=np.ones(len(elements), dtype=np.int64),
@@ -205,9 +224,15 @@ def _scaling(
          for i in range(0, len(train), 64)]
     )  # fmt: skip
     mean, scale, magnitude = np.zeros_like(isolated), np.ones_like(isolated), np.ones_like(isolated)
+    ranges = Ranges(*[np.zeros_like(isolated) for _ in range(4)])
     for species, number in enumerate(numbers):
         rows = values[train.numbers == number]
         mean[species] = rows.mean(axis=0)
+        ranges.minimum[species], ranges.maximum[species] = rows.min(axis=0), rows.max(axis=0)
+        ranges.mean[species], ranges.deviation[species] = (
+            rows.mean(axis=0),
+            rows.std(axis=0, ddof=min(1, len(rows) - 1)),
+        )
         usual = np.sqrt(((rows - isolated[species]) ** 2).mean(axis=0))
         magnitude[species] = np.where(usual > 1e-8, usual, 1.0)
         # A feature that hardly varies in the training frames must not be blown up outside them.
@@ -220,7 +245,8 @@ def _scaling(
     )
     fitted = fit_energy_reference(residual, elements)
     offset = np.array([fitted[element] for element in elements])
-    return Scaling(mean, scale, isolated, magnitude, offset, _unit(train, _spreads(train, residual.label("energy")[0])))
+    unit = _unit(train, _spreads(train, residual.label("energy")[0]))
+    return Scaling(mean, scale, isolated, magnitude, offset, unit), ranges
 
 
 def _unit(train: Configurations, spreads: Spreads) -> float:
@@ -267,7 +293,7 @@ def _start_parameters(
 ) -> Parameters:
     if start is None:
         seeds = [derive_seed(seed, "weights", member) for member in range(settings.members)]
-        return initial_parameters(n_species, n_features, settings.hidden, seeds)
+        return initial_parameters(n_species, n_features, settings.hidden, seeds, skip=settings.skip)
     return rescaled(start.parameters, start.scaling, scaling)
 
 
@@ -278,11 +304,12 @@ def rescaled(parameters: Parameters, old: Scaling, new: Scaling) -> Parameters:
     ratio = torch.from_numpy(new.scale / old.scale)[None, :, :, None]
     shift = torch.from_numpy((new.mean - old.mean) / old.scale)[None, :, None, :]
     result["bias_0"] += shift @ result["weight_0"]
-    result[f"bias_{last}"] += shift @ result["skip"]
+    if "skip" in result:
+        result[f"bias_{last}"] += shift @ result["skip"]
+        result["skip"] *= ratio * (old.energy / new.energy)
     result["weight_0"] *= ratio
-    result["skip"] *= ratio
     unit = old.energy / new.energy
-    for name in ("skip", f"weight_{last}", f"bias_{last}"):
+    for name in (f"weight_{last}", f"bias_{last}"):
         result[name] *= unit
     result[f"bias_{last}"] += torch.from_numpy((old.offset - new.offset) / new.energy)[None, :, None, None]
     return result

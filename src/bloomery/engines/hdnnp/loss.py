@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from bloomery.engines.hdnnp.blocks import Block
-from bloomery.engines.hdnnp.model import Parameters, networks
+from bloomery.engines.hdnnp.model import DEFAULT_FORM, Form, Parameters, networks
 from bloomery.engines.hdnnp.settings import LossWeights
 
 
@@ -30,12 +30,15 @@ class LossFunction:
         Energy of an average atom of each element in eV, ``(S,)``.
     unit
         Unit of the networks' outputs in eV.
+    form
+        What the networks are.
     """
 
     weights: LossWeights
     spreads: Spreads
     offset: torch.Tensor
     unit: float
+    form: Form = DEFAULT_FORM
 
     def predict(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Energies ``(N, M)`` in eV, forces ``(A, 3, M)`` in eV/Å and stresses ``(N, 6, M)`` in eV/Å^3."""
@@ -71,12 +74,12 @@ class LossFunction:
     def _atoms(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor]:
         """Atomic energies ``(M, A)`` in eV and their gradients by the inputs ``(M, A, F)``."""
         if len(block.species) == 1:
-            outputs, gradients = networks(parameters, 0, block.inputs)
+            outputs, gradients = networks(parameters, 0, block.inputs, self.form)
             offset = self.offset
         else:
             order = torch.cat(block.species)
             back = torch.argsort(order)
-            parts = [networks(parameters, s, block.inputs[atoms]) for s, atoms in enumerate(block.species)]
+            parts = [networks(parameters, s, block.inputs[atoms], self.form) for s, atoms in enumerate(block.species)]
             outputs = torch.cat([part[0] for part in parts], dim=1)[:, back]
             gradients = torch.cat([part[1] for part in parts], dim=1)[:, back]
             offset = torch.cat([self.offset[s].expand(len(atoms)) for s, atoms in enumerate(block.species)])[back]

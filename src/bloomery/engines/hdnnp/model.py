@@ -5,7 +5,7 @@ Gradients by the features are written out, not traced: the loss on forces is the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -45,8 +45,116 @@ class Scaling:
     energy: float
 
 
-def initial_parameters(n_species: int, n_features: int, hidden: Sequence[int], seeds: Sequence[int]) -> Parameters:
-    """Draw weights for inputs of unit variance; each member from its own seed. Arrays are ``(M, S, ...)``."""
+@dataclass(frozen=True)
+class Ranges:
+    """What values the features of each element have in the training frames, ``(S, F)`` each, float64."""
+
+    minimum: NDArray[np.float64]
+    maximum: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a network is besides its weights.
+
+    Parameters
+    ----------
+    activations
+        Of the hidden layers, by name; the last one named serves all further layers.
+    switch
+        Whether `isolation_switch` takes the energy to the reference as the last neighbour leaves.
+    """
+
+    activations: tuple[str, ...] = ("silu",)
+    switch: bool = True
+
+    def layers(self, hidden: int) -> tuple[str, ...]:
+        """Return the activation of each of so many hidden layers."""
+        return (*self.activations, *self.activations[-1:] * hidden)[:hidden]
+
+
+DEFAULT_FORM = Form()
+
+
+def _silu(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    sigmoid = torch.sigmoid(x)
+    value = x * sigmoid
+    return value, sigmoid + value * (1 - sigmoid)
+
+
+def _tanh(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    value = torch.tanh(x)
+    return value, 1 - value * value
+
+
+def _logistic(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    value = torch.sigmoid(x)
+    return value, value * (1 - value)
+
+
+def _reverse_logistic(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    value = torch.sigmoid(-x)
+    return value, value * (value - 1)
+
+
+def _softplus(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.nn.functional.softplus(x), torch.sigmoid(x)
+
+
+def _relu(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.relu(x), (x > 0).to(x.dtype)
+
+
+def _gaussian(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    value = torch.exp(-0.5 * x * x)
+    return value, -x * value
+
+
+def _cosine(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.cos(x), -torch.sin(x)
+
+
+def _exponential(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    value = torch.exp(-x)
+    return value, -value
+
+
+def _square(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return x * x, 2 * x
+
+
+def _identity(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return x, torch.ones_like(x)
+
+
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] = {
+    "silu": _silu,
+    "tanh": _tanh,
+    "logistic": _logistic,
+    "reverse_logistic": _reverse_logistic,
+    "softplus": _softplus,
+    "relu": _relu,
+    "gaussian": _gaussian,
+    "cosine": _cosine,
+    "exponential": _exponential,
+    "square": _square,
+    "identity": _identity,
+}
+"""Value and derivative of each activation function; all but ``silu`` are n2p2's."""
+
+
+def initial_parameters(
+    n_species: int, n_features: int, hidden: Sequence[int], seeds: Sequence[int], *, skip: bool = True
+) -> Parameters:
+    """Draw weights for inputs of unit variance; each member from its own seed. Arrays are ``(M, S, ...)``.
+
+    Parameters
+    ----------
+    skip
+        Whether there is a linear path from inputs to output beside the hidden layers.
+    """
     widths = [n_features, *hidden, 1]
     result: dict[str, list[torch.Tensor]] = {}
     for seed in seeds:
@@ -56,12 +164,15 @@ def initial_parameters(n_species: int, n_features: int, hidden: Sequence[int], s
             result.setdefault(f"weight_{layer}", []).append(weight / inputs**0.5)
             bias = torch.randn(n_species, 1, outputs, dtype=torch.float64, generator=random) * 0.1
             result.setdefault(f"bias_{layer}", []).append(bias * (layer < len(hidden)))
-        skip = torch.randn(n_species, n_features, 1, dtype=torch.float64, generator=random)
-        result.setdefault("skip", []).append(0.1 * skip / n_features**0.5)
+        if skip:
+            straight = torch.randn(n_species, n_features, 1, dtype=torch.float64, generator=random)
+            result.setdefault("skip", []).append(0.1 * straight / n_features**0.5)
     return {name: torch.stack(parts) for name, parts in result.items()}
 
 
-def networks(parameters: Parameters, species: int, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def networks(
+    parameters: Parameters, species: int, inputs: torch.Tensor, form: Form = DEFAULT_FORM
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Outputs of one element's networks and their gradients by the inputs.
 
     Parameters
@@ -77,21 +188,21 @@ def networks(parameters: Parameters, species: int, inputs: torch.Tensor) -> tupl
     layers = sum(name.startswith("weight") for name in parameters)
     weights = [parameters[f"weight_{layer}"][:, species] for layer in range(layers)]
     biases = [parameters[f"bias_{layer}"][:, species] for layer in range(layers)]
-    skip = parameters["skip"][:, species]
-    x = inputs.expand(len(skip), *inputs.shape)
+    x = inputs.expand(len(weights[0]), *inputs.shape)
     slopes = []
     value = x
-    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-        before = torch.baddbmm(bias, value, weight)
-        sigmoid = torch.sigmoid(before)
-        value = before * sigmoid
-        slopes.append(sigmoid + value * (1 - sigmoid))
-    output = torch.baddbmm(biases[-1], value, weights[-1]) + torch.bmm(x, skip)
+    for weight, bias, activation in zip(weights[:-1], biases[:-1], form.layers(layers - 1), strict=True):
+        value, slope = ACTIVATIONS[activation](torch.baddbmm(bias, value, weight))
+        slopes.append(slope)
+    output = torch.baddbmm(biases[-1], value, weights[-1])
     gradient = slopes[-1] * weights[-1].transpose(1, 2)
     for weight, slope in zip(weights[-2:0:-1], slopes[-2::-1], strict=True):
         gradient = slope * torch.bmm(gradient, weight.transpose(1, 2))
+    if "skip" not in parameters:
+        return output.squeeze(-1), torch.bmm(gradient, weights[0].transpose(1, 2))
+    skip = parameters["skip"][:, species]
     gradient = torch.baddbmm(skip.transpose(1, 2), gradient, weights[0].transpose(1, 2))
-    return output.squeeze(-1), gradient
+    return (output + torch.bmm(x, skip)).squeeze(-1), gradient
 
 
 def isolation_switch(relative: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from bloomery.configurations import Configurations
 from bloomery.descriptors.contract import Descriptor
 from bloomery.engines.contract import POTENTIAL_FILE, Potential, reference_energies
-from bloomery.engines.hdnnp.model import Parameters, Scaling, isolation_switch, networks
+from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, isolation_switch, networks
 from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec
 from bloomery.prediction import Prediction
@@ -35,27 +36,37 @@ class Evaluator:
     mean: torch.Tensor
     isolated: torch.Tensor
     magnitude: torch.Tensor
+    form: Form
 
     @classmethod
-    def make(cls, parameters: Parameters, scaling: Scaling, device: torch.device, dtype: torch.dtype) -> Evaluator:
+    def make(
+        cls, parameters: Parameters, scaling: Scaling, form: Form, device: torch.device, dtype: torch.dtype
+    ) -> Evaluator:
         """Fold the scaling of inputs and outputs into the first and last layers."""
         inverse = torch.from_numpy(1 / scaling.scale)[None, :, :, None]
         folded = {name: value.clone() for name, value in parameters.items()}
         last = sum(name.startswith("weight") for name in folded) - 1
         folded["weight_0"] *= inverse
-        folded["skip"] *= inverse * scaling.energy
+        if "skip" in folded:
+            folded["skip"] *= inverse * scaling.energy
         folded[f"weight_{last}"] *= scaling.energy
         folded[f"bias_{last}"] *= scaling.energy
         folded[f"bias_{last}"] += torch.from_numpy(scaling.offset)[None, :, None, None]
-        tables = [torch.from_numpy(table) for table in (scaling.mean, scaling.isolated, scaling.magnitude)]
+        tables = (scaling.mean, scaling.isolated, scaling.magnitude)
+        mean, isolated, magnitude = (torch.from_numpy(table).to(device=device, dtype=dtype) for table in tables)
         return cls(
             {name: value.to(device=device, dtype=dtype).contiguous() for name, value in folded.items()},
-            *[table.to(device=device, dtype=dtype) for table in tables],
+            mean,
+            isolated,
+            magnitude,
+            form,
         )
 
     def __call__(self, values: torch.Tensor, species: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Atomic energies ``(M, a)`` in eV and their derivatives by the features ``(M, a, F)``, for one element."""
-        energies, gradients = networks(self.parameters, species, values - self.mean[species])
+        energies, gradients = networks(self.parameters, species, values - self.mean[species], self.form)
+        if not self.form.switch:
+            return energies, gradients
         switch, slopes = isolation_switch((values - self.isolated[species]) / self.magnitude[species])
         gradients = switch * gradients + energies[..., None] * (slopes / self.magnitude[species])
         return energies * switch.T, gradients
@@ -68,12 +79,17 @@ class HdnnpPotential(Potential):
     ----------
     parameters
         Name to float64 tensor ``(M, S, ...)``, for inputs and outputs of unit variance.
+    ranges
+        What values the features have in the training frames, for `Prediction.extrapolation`.
     details
         What else `POTENTIAL_FILE` says: settings, what it was trained on.
     """
 
     engine = "hdnnp"
-    formats: ClassVar[dict[str, str]] = {"ase": "files of bloomery, for Python and ASE"}
+    formats: ClassVar[dict[str, str]] = {
+        "ase": "files of bloomery, for Python and ASE",
+        "n2p2": "files of n2p2 for each member, for LAMMPS and CP2K; of networks on acsf",
+    }
 
     def __init__(
         self,
@@ -83,19 +99,34 @@ class HdnnpPotential(Potential):
         descriptor: PluginSpec,
         elements: list[str],
         energy_reference: dict[str, float],
+        form: Form | None = None,
+        ranges: Ranges | None = None,
         dtype: str = "float64",
         device: str = "cpu",
         versions: dict[str, str] | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
-        self.parameters, self.scaling = parameters, scaling
+        self.parameters, self.scaling, self.ranges = parameters, scaling, ranges
+        self.form = form or Form()
         self.descriptor_spec, self.descriptor = descriptor, load_descriptor(descriptor)
         self.elements, self.energy_reference = elements, energy_reference
-        self.members = parameters["skip"].shape[0]
+        self.members = parameters["weight_0"].shape[0]
         self.dtype, self.device = dtype, torch.device(device)
         self.versions, self.details = versions or {}, details or {}
         self.cutoff = float(getattr(self.descriptor.settings, "cutoff", 0.0))
-        self._evaluator = Evaluator.make(parameters, scaling, self.device, getattr(torch, dtype))
+        self._bounds = None if ranges is None else self._middles(ranges)
+        self._evaluator = Evaluator.make(parameters, scaling, self.form, self.device, getattr(torch, dtype))
+
+    def _middles(self, ranges: Ranges) -> tuple[torch.Tensor, torch.Tensor]:
+        """Middles of the ranges and reciprocals of their half widths, ``(S, F)``."""
+        widths = ranges.maximum - ranges.minimum
+        size = np.maximum(np.abs(ranges.maximum), np.abs(ranges.minimum))
+        # What never varied leaves its range with any change; a change of a thousandth of it is one width.
+        least = np.where(size > 0, 1e-3 * size, 1.0)
+        middle = torch.from_numpy(0.5 * (ranges.maximum + ranges.minimum))
+        half = torch.from_numpy(0.5 * np.maximum(widths, least))
+        kind = getattr(torch, self.dtype)
+        return middle.to(self.device, kind), half.reciprocal().to(self.device, kind)
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 
@@ -108,6 +139,7 @@ class HdnnpPotential(Potential):
         energies = np.zeros((self.members, n_frames))
         forces = np.zeros((self.members, configurations.n_atoms, 3))
         stresses = np.zeros((self.members, n_frames, 6)) if stress else None
+        outside: list[tuple[torch.Tensor, torch.Tensor]] = []
         offsets = configurations.offsets
         start = 0
         with torch.inference_mode():
@@ -115,21 +147,22 @@ class HdnnpPotential(Potential):
                 stop = max(int(np.searchsorted(offsets, offsets[start] + CHUNK_ATOMS, side="right")) - 1, start + 1)
                 whole = start == 0 and stop >= n_frames
                 part = configurations if whole else configurations[start:stop]
-                energy, force, virial = self._evaluate(part, stress)
+                energy, force, virial = self._evaluate(part, stress, outside)
                 energies[:, start:stop] = energy
                 forces[:, offsets[start] : offsets[stop]] = force
                 if stresses is not None:
                     stresses[:, start:stop] = virial
                 start = stop
         energies += reference_energies(configurations, self.energy_reference)
-        return Prediction(configurations.counts, energies, forces, stresses)
+        prediction = Prediction(configurations.counts, energies, forces, stresses)
+        return prediction if self._bounds is None else replace(prediction, **_joined(outside))
 
     def _evaluate(
-        self, part: Configurations, stress: bool
+        self, part: Configurations, stress: bool, outside: list[tuple[torch.Tensor, torch.Tensor]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
         """Energies ``(M, n)`` above the reference, forces ``(M, a, 3)`` and stresses ``(M, n, 6)``."""
         atomic: list[torch.Tensor] = []
-        model = self._model_of_atoms(part, atomic)
+        model = self._watched(self._model_of_atoms(part, atomic), part, outside)
         edges, vectors, gradients = self.descriptor.edge_gradients(
             part, self.elements, model, device=str(self.device), dtype=self.dtype
         )
@@ -146,6 +179,30 @@ class HdnnpPotential(Potential):
             np.add.at(energies.T, part.frame_of_atom, per_atom.T)
         found = forces.permute(2, 0, 1).double().cpu().numpy()
         return energies, found, self._stresses(part, edges, vectors, by_edge) if stress else None
+
+    def _watched(
+        self, model: Any, part: Configurations, outside: list[tuple[torch.Tensor, torch.Tensor]]
+    ) -> Callable[[torch.Tensor, slice], torch.Tensor]:
+        """Look at the features on their way to the model: how far outside of their ranges they are, and which most."""
+        bounds = self._bounds
+        if bounds is None:
+            watched: Callable[[torch.Tensor, slice], torch.Tensor] = model
+            return watched
+        groups = torch.from_numpy(self.species_of(part)).to(self.device) if len(self.elements) > 1 else None
+
+        def watching(values: torch.Tensor, atoms: slice) -> torch.Tensor:
+            species = 0 if groups is None else groups[atoms]
+            away = (values - bounds[0][species]).abs_().mul_(bounds[1][species])
+            most, which = away.max(dim=1)
+            outside.append((most, which))
+            found: torch.Tensor = model(values, atoms)
+            return found
+
+        return watching
+
+    def feature_name(self, element: str, feature: int) -> str:
+        """See `Potential.feature_name`."""
+        return self.descriptor.feature_name(self.elements, element, feature)
 
     def _model_of_atoms(self, part: Configurations, atomic: list[torch.Tensor]) -> Any:
         """Return the function that the descriptor differentiates; atomic energies are appended to a list."""
@@ -206,6 +263,8 @@ class HdnnpPotential(Potential):
         values: dict[str, Any] = {
             "parameters": self.parameters,
             "scaling": self.scaling,
+            "form": self.form,
+            "ranges": self.ranges,
             "descriptor": self.descriptor_spec,
             "elements": self.elements,
             "energy_reference": self.energy_reference,
@@ -224,6 +283,8 @@ class HdnnpPotential(Potential):
         folder.mkdir(parents=True, exist_ok=True)
         arrays = {f"parameter:{name}": value.cpu().numpy() for name, value in self.parameters.items()}
         arrays |= {f"scaling:{name}": np.asarray(value) for name, value in vars(self.scaling).items()}
+        if self.ranges is not None:
+            arrays |= {f"range:{name}": value for name, value in vars(self.ranges).items()}
         np.savez(folder / WEIGHTS_FILE, allow_pickle=False, **arrays)
         content = {
             "engine": self.engine,
@@ -234,6 +295,7 @@ class HdnnpPotential(Potential):
             "dtype": self.dtype,
             "cutoff": self.cutoff,
             "descriptor": self.descriptor_spec.model_dump(),
+            "network": {"activations": list(self.form.activations), "isolation_switch": self.form.switch},
             "units": {"length": "Å", "energy": "eV"},
             "versions": self.versions,
             **self.details,
@@ -256,15 +318,14 @@ class HdnnpPotential(Potential):
                 raise InputError(f"{folder}: was written by a later version of bloomery; update this one.")
             with np.load(folder / WEIGHTS_FILE, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-            scaling = {k.removeprefix("scaling:"): v for k, v in arrays.items() if k.startswith("scaling:")}
+            scaling, ranges, parameters = (_named(arrays, prefix) for prefix in ("scaling:", "range:", "parameter:"))
+            network = content.get("network", {"activations": ["silu"], "isolation_switch": True})
             known = ("elements", "energy_reference", "dtype", "versions")
-            other = ("engine", "format_version", "members", "cutoff", "descriptor", "units")
+            other = ("engine", "format_version", "members", "cutoff", "descriptor", "network", "units")
             return cls(
-                parameters={
-                    k.removeprefix("parameter:"): torch.from_numpy(v)
-                    for k, v in arrays.items()
-                    if k.startswith("parameter:")
-                },
+                parameters={name: torch.from_numpy(value) for name, value in parameters.items()},
+                form=Form(tuple(network["activations"]), bool(network["isolation_switch"])),
+                ranges=Ranges(**ranges) if ranges else None,
                 scaling=replace(Scaling(**scaling), energy=float(scaling["energy"])),
                 descriptor=PluginSpec.model_validate(content["descriptor"]),
                 device=device,
@@ -274,8 +335,18 @@ class HdnnpPotential(Potential):
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise InputError(f"{folder}: is not a potential of the engine 'hdnnp' ({error}).") from error
 
-    def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002, ARG002
-        """Write the files and a text that says how to load them."""
+    def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
+        """Write the files of a format: ``ase`` with a text that says how to load them, ``n2p2`` a folder per member.
+
+        Raises
+        ------
+        InputError
+            If n2p2 cannot express the potential.
+        """
+        if format == "n2p2":
+            from bloomery.engines.hdnnp.n2p2 import write_potential  # noqa: PLC0415
+
+            return write_potential(self, folder)
         self.save(folder)
         usage = folder / "README.txt"
         usage.write_text(
@@ -287,9 +358,32 @@ class HdnnpPotential(Potential):
         return [folder / POTENTIAL_FILE, folder / WEIGHTS_FILE, usage]
 
     @classmethod
-    def exported_calculator(cls, format: str, folder: Path) -> Calculator:  # noqa: A002, ARG003
+    def exported_calculator(cls, format: str, folder: Path) -> Calculator:  # noqa: A002
         """Return the calculator of what `write_export` wrote."""
+        if format == "n2p2":
+            from bloomery.engines.hdnnp.n2p2 import read_potential  # noqa: PLC0415
+
+            return read_potential(folder).calculator()
         return cls.load(folder).calculator()
+
+
+def _joined(outside: list[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, NDArray[Any]]:
+    """Turn distances from the middles in half widths into distances from the ranges in widths."""
+    away = np.concatenate([np.zeros(0), *(part[0].double().cpu().numpy() for part in outside)])
+    which = np.concatenate([np.zeros(0, dtype=np.int64), *(part[1].cpu().numpy() for part in outside)])
+    # An atom of the training frames itself may be a rounding error outside.
+    excess = np.where(away > 1 + 1e-6, 0.5 * (away - 1), 0.0)
+    return {"extrapolation": excess, "extrapolating_feature": np.where(excess > 0, which, -1)}
+
+
+def _named(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def descriptor_spec(descriptor: Descriptor) -> PluginSpec:
+    """Name a descriptor with the settings that are not its defaults."""
+    settings = descriptor.settings.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return PluginSpec(name=descriptor.name, settings=settings)
 
 
 def load_descriptor(spec: PluginSpec) -> Descriptor:

@@ -28,7 +28,7 @@ class LossWeights(Settings):
 
 
 class HdnnpSettings(Settings):
-    """Settings of the engine `hdnnp`. Defaults are tuned for tens to hundreds of frames."""
+    """Settings of the engine `hdnnp`. Defaults serve tens of small frames as well as hundreds of large ones."""
 
     members: int = Field(default=8, ge=1)
     """Members of the committee."""
@@ -43,18 +43,27 @@ class HdnnpSettings(Settings):
     """
     hidden: tuple[int, ...] = (32, 32)
     """Width of each hidden layer."""
-    steps: int = Field(default=2000, ge=1)
-    """Gradient steps of a training from scratch, whatever the number of frames."""
-    warm_steps: int = Field(default=800, ge=1)
-    """Gradient steps of a training that starts from an earlier potential."""
+    activation: Literal["silu", "tanh", "logistic", "softplus", "gaussian", "cosine"] = "silu"
+    """Activation function of the hidden layers. n2p2 and CP2K know all but ``silu``."""
+    skip: bool = True
+    """Add a linear path from the features to the energy. n2p2 and CP2K know none."""
+    isolation_switch: bool = True
+    """Take an atom's energy to its reference as its last neighbour leaves. n2p2 and CP2K cannot."""
+    steps: int | None = Field(default=None, ge=1)
+    """Gradient steps of a training from scratch; by default 2000, or 150 passes through the frames if that is more."""
+    warm_steps: int | None = Field(default=None, ge=1)
+    """The same for a training that starts from an earlier potential; by default 800, or 60 passes."""
     batch_size: int = Field(default=8, ge=1)
     """Frames per gradient step."""
     learning_rate: float = Field(default=5e-3, gt=0, le=1e30)
     """Largest step size of Adam; it falls to a hundredth along a cosine."""
     warm_learning_rate: float = Field(default=2e-3, gt=0, le=1e30)
     """The same for a training that starts from an earlier potential."""
-    weight_decay: float = Field(default=1e-3, ge=0)
-    """L2 penalty on the weights."""
+    weight_decay: float = Field(default=1.5, ge=0)
+    """L2 penalty on the weights, over the number of labels in the training frames.
+
+    The more data there are, the less is left to the prior belief in a smooth function.
+    """
     averaging: float = Field(default=0.02, gt=0, lt=1)
     """Weights are averaged over about this share of the training; the average is what is kept."""
     loss: LossWeights = LossWeights()

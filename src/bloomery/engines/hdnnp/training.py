@@ -24,6 +24,8 @@ from bloomery.seeds import derive_seed
 REPORTS = 50
 """A training reports, and looks at the early-stopping frames, this many times."""
 CHECKPOINT_SECONDS = 5.0
+STEPS, EPOCHS = 2000, 150
+WARM_STEPS, WARM_EPOCHS = 800, 60
 COLUMNS = ("step", "epoch", "train_loss", "early_stopping_loss", "learning_rate", "seconds")
 
 
@@ -87,6 +89,15 @@ class Schedule:
     rate: float
     averaging: float
 
+    @classmethod
+    def of(cls, settings: HdnnpSettings, n_batches: int, *, warm: bool) -> Schedule:
+        """Return the schedule of a training from scratch or from an earlier potential."""
+        asked, least, passes = (
+            (settings.warm_steps, WARM_STEPS, WARM_EPOCHS) if warm else (settings.steps, STEPS, EPOCHS)
+        )
+        rate = settings.warm_learning_rate if warm else settings.learning_rate
+        return cls(max(least, passes * n_batches) if asked is None else asked, rate, settings.averaging)
+
     def learning_rate(self, step: int) -> float:
         """Rise over the first 2 %, then a cosine down to a hundredth."""
         rise = max(1, self.steps // 50)
@@ -119,6 +130,7 @@ class Trainer:
 
     settings: HdnnpSettings
     schedule: Schedule
+    weight_decay: float
     loss: LossFunction
     packing: Packing
     seed: int
@@ -173,7 +185,7 @@ class Trainer:
         weights.requires_grad_(False)
         rate = self.schedule.learning_rate(state.step)
         state.step += 1
-        gradient.addcmul_(weights, decays, value=self.settings.weight_decay)
+        gradient.addcmul_(weights, decays, value=self.weight_decay)
         state.first.lerp_(gradient, 0.1)
         state.second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
         scale = (state.second / (1 - 0.999**state.step)).sqrt_().add_(1e-8)

@@ -10,7 +10,7 @@ from bloomery.configurations import Configurations
 from bloomery.descriptors.power_spectrum import PowerSpectrum
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
-from bloomery.engines.hdnnp.model import Scaling, initial_parameters, isolation_switch, networks
+from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Scaling, initial_parameters, isolation_switch, networks
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.settings import LossWeights
 from bloomery.plugins import PluginSpec
@@ -30,6 +30,22 @@ def test_gradients_agree_with_automatic_differentiation(hidden: tuple[int, ...])
         (expected,) = torch.autograd.grad(outputs[member].sum(), inputs, retain_graph=True)
         torch.testing.assert_close(gradients[member], expected, rtol=1e-12, atol=1e-12)
     assert not torch.allclose(outputs[0], outputs[1]), "members differ by their seeds"
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_and_no_linear_path(activation: str) -> None:
+    """Layers of two kinds; gradients by automatic differentiation."""
+    parameters = initial_parameters(1, 5, (6, 4), seeds=[1, 2], skip=False)
+    assert "skip" not in parameters
+    inputs = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    outputs, gradients = networks(parameters, 0, inputs, Form(("tanh", activation)))
+    for member in range(2):
+        (expected,) = torch.autograd.grad(outputs[member].sum(), inputs, retain_graph=True)
+        torch.testing.assert_close(gradients[member], expected, rtol=1e-12, atol=1e-12)
+    if activation != "tanh":
+        assert not torch.allclose(outputs, networks(parameters, 0, inputs, Form(("tanh",)))[0]), (
+            "the name has a meaning"
+        )
 
 
 def test_switch_is_zero_alone_one_in_matter_and_smooth() -> None:

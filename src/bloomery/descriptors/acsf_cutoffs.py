@@ -1,0 +1,81 @@
+"""The cutoff functions of n2p2 and their derivatives (Singraber et al., J. Chem. Theory Comput. 15, 1827 (2019)).
+
+With ``x = (r - inner) / (cutoff - inner)`` and ``inner`` a share of the cutoff below which the function is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import comb, pi, tanh
+
+import torch
+
+from bloomery.descriptors.acsf_functions import CutoffFunction
+
+Core = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+def cutoff_values(
+    name: CutoffFunction, distances: torch.Tensor, cutoffs: torch.Tensor, inner: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Values and derivatives by the distance, exactly zero from the cutoff on.
+
+    Parameters
+    ----------
+    distances, cutoffs
+        Of shapes that broadcast, in one unit.
+    inner
+        Share of the cutoff up to which the function is one; without meaning for the two ``tanh``.
+    """
+    if name in ("tanh", "tanh_normalised"):
+        value, slope = _tanh((1 - distances / cutoffs).clamp(min=0))
+        factor = 1.0 if name == "tanh" else tanh(1.0) ** -3
+        return factor * value, slope * (-factor / cutoffs)
+    width = cutoffs * (1 - inner)
+    x = ((distances - inner * cutoffs) / width).clamp(0, 1)
+    value, slope = CORES[name](x)
+    inside = distances < cutoffs
+    return value * inside, slope / width * inside
+
+
+def _tanh(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    tangent = torch.tanh(x)
+    square = tangent * tangent
+    return square * tangent, 3 * square * (1 - square)
+
+
+def _cosine(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return 0.5 * (1 + torch.cos(pi * x)), -0.5 * pi * torch.sin(pi * x)
+
+
+def _exponential(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    rest = (1 - x * x).clamp(min=1e-9)
+    value = torch.exp(1 - 1 / rest)
+    # The product is zero long before the fraction overflows.
+    return value, -2 * x * value / (rest * rest)
+
+
+def _polynomial(order: int) -> Core:
+    """The polynomial of lowest degree that goes from one to zero with ``order`` derivatives zero at both ends."""
+    # The derivative is a multiple of (x (1 - x))^order; the factor follows from the integral, a beta function.
+    factor = (2 * order + 1) * comb(2 * order, order)
+    terms = [(-1) ** k * comb(order, k) * factor / (order + k + 1) for k in range(order + 1)]
+
+    def core(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        total = torch.full_like(x, terms[-1])
+        for term in terms[-2::-1]:
+            total = total * x + term
+        value = 1 - total * x ** (order + 1)
+        return torch.where(x < 1, value, 0.0), -factor * (x * (1 - x)) ** order
+
+    return core
+
+
+CORES: dict[CutoffFunction, Core] = {
+    "cosine": _cosine,
+    "exponential": _exponential,
+    "polynomial_1": _polynomial(1),
+    "polynomial_2": _polynomial(2),
+    "polynomial_3": _polynomial(3),
+    "polynomial_4": _polynomial(4),
+}

@@ -1,0 +1,176 @@
+"""Symmetry functions as lines of ``input.nn``, and the order in which n2p2 numbers them.
+
+The types are listed in n2p2's documentation, "Symmetry function types"; RuNNer's short forms for all elements at once
+(``element_symfunction_short``, ``global_symfunction_short``) are read too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+from ase.data import atomic_numbers
+
+from bloomery.descriptors.acsf_functions import N_NEIGHBOURS, CutoffFunction, Kind, SymmetryFunction
+from bloomery.engines.hdnnp.n2p2.keywords import Entry, Keywords
+from bloomery.engines.hdnnp.n2p2.units import FileUnits
+from bloomery.errors import InputError
+
+TYPES: dict[int, Kind] = {2: "radial", 3: "narrow", 9: "wide", 12: "weighted_radial", 13: "weighted_narrow"}
+NUMBERS = {kind: number for number, kind in TYPES.items()}
+CUTOFF_TYPES: dict[int, CutoffFunction] = {
+    1: "cosine",
+    2: "tanh",
+    3: "tanh_normalised",
+    4: "exponential",
+    5: "polynomial_1",
+    6: "polynomial_2",
+    7: "polynomial_3",
+    8: "polynomial_4",
+}
+CUTOFF_NUMBERS = {name: number for number, name in CUTOFF_TYPES.items()}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One symmetry function in the units of its file; ``lambda_`` and ``zeta`` are zero for radial ones."""
+
+    centre: str
+    kind: Kind
+    neighbours: tuple[str, ...]
+    eta: float
+    shift: float
+    cutoff: float
+    lambda_: float = 0.0
+    zeta: float = 0.0
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """What n2p2 sorts by: centre, type, cutoff, eta, shift, zeta, lambda, neighbours."""
+        return (
+            atomic_numbers[self.centre],
+            NUMBERS[self.kind],
+            self.cutoff,
+            self.eta,
+            self.shift,
+            self.zeta,
+            self.lambda_,
+            tuple(atomic_numbers[element] for element in self.neighbours),
+        )
+
+    def function(self, units: FileUnits, largest: float) -> SymmetryFunction:
+        """Return the same in Å, with the cutoff left out where it is the largest."""
+        length = units.in_angstrom
+        angular = {"lambda": self.lambda_, "zeta": self.zeta} if self.zeta else {}
+        return SymmetryFunction.model_validate(
+            {
+                "kind": self.kind,
+                "centre": self.centre,
+                "neighbours": self.neighbours,
+                "eta": self.eta / length**2,
+                "shift": self.shift * length,
+                "cutoff": None if self.cutoff == largest else self.cutoff * length,
+                **angular,
+            }
+        )
+
+    @classmethod
+    def of(cls, function: SymmetryFunction, cutoff: float, units: FileUnits) -> Line:
+        """Turn a function in Å into a line; ``cutoff`` in Å is that of functions that name none."""
+        length = units.in_angstrom
+        return cls(
+            centre=function.centre,
+            kind=function.kind,
+            neighbours=tuple(sorted(function.neighbours, key=lambda element: atomic_numbers[element])),
+            eta=function.eta * length**2,
+            shift=function.shift / length,
+            cutoff=(function.cutoff or cutoff) / length,
+            lambda_=function.lambda_ if function.angular else 0.0,
+            zeta=function.zeta if function.angular else 0.0,
+        )
+
+    def text(self) -> str:
+        """Return the line."""
+        words = ["symfunction_short", self.centre, str(NUMBERS[self.kind]), *self.neighbours]
+        if self.kind in ("radial", "weighted_radial"):
+            numbers = [self.eta, self.shift, self.cutoff]
+        elif self.kind == "weighted_narrow":
+            numbers = [self.eta, self.shift, self.lambda_, self.zeta, self.cutoff]
+        else:
+            numbers = [self.eta, self.lambda_, self.zeta, self.cutoff]
+            # Older readers know no shift here, and CP2K takes none.
+            numbers += [self.shift] if self.shift else []
+        return " ".join([*words, *(repr(number) for number in numbers)])
+
+
+def read_functions(keywords: Keywords, elements: Sequence[str]) -> list[Line]:
+    """Read all symmetry functions, in n2p2's order.
+
+    Raises
+    ------
+    InputError
+        If there are none, or a line is of an unknown type or has an unknown element; the line is named.
+    """
+    found: list[Line] = []
+    for entry in keywords.entries:
+        if entry.keyword == "symfunction_short":
+            found.append(_line(keywords, entry, entry.arguments))
+        elif entry.keyword == "element_symfunction_short":
+            found += [_line(keywords, entry, words) for words in _expanded(keywords, entry, entry.arguments, elements)]
+        elif entry.keyword == "global_symfunction_short":
+            for centre in elements:
+                words = (centre, *entry.arguments)
+                found += [_line(keywords, entry, full) for full in _expanded(keywords, entry, words, elements)]
+    if not found:
+        raise InputError(f"{keywords.path}: holds no symmetry function (symfunction_short).")
+    for line in found:
+        strange = {line.centre, *line.neighbours} - {*elements}
+        if strange:
+            raise InputError(
+                f"{keywords.path}: a symmetry function names {', '.join(sorted(strange))}, which the keyword elements "
+                "does not; correct one of them."
+            )
+    return sorted(set(found), key=lambda line: line.order)
+
+
+def _kind(keywords: Keywords, entry: Entry, words: Sequence[str]) -> Kind:
+    try:
+        return TYPES[int(words[1])]
+    except (IndexError, ValueError, KeyError):
+        known = ", ".join(str(number) for number in TYPES)
+        raise InputError(
+            f"{keywords.where(entry)}: symmetry functions of type {words[1] if len(words) > 1 else '?'} cannot be "
+            f"read; the types {known} can."
+        ) from None
+
+
+def _expanded(
+    keywords: Keywords, entry: Entry, words: Sequence[str], elements: Sequence[str]
+) -> Iterator[tuple[str, ...]]:
+    """Write out RuNNer's short forms for every combination of neighbours."""
+    count = N_NEIGHBOURS[_kind(keywords, entry, words)]
+    for neighbours in combinations_with_replacement(elements, count):
+        yield (*words[:2], *neighbours, *words[2:])
+
+
+def _line(keywords: Keywords, entry: Entry, words: Sequence[str]) -> Line:
+    kind = _kind(keywords, entry, words)
+    count = N_NEIGHBOURS[kind]
+    neighbours = tuple(sorted(words[2 : 2 + count], key=lambda element: atomic_numbers.get(element, 0)))
+    shifted = Entry(entry.line, entry.keyword, tuple(words))
+    numbers = keywords.numbers(shifted, 2 + count)
+    expected = {"radial": (3,), "weighted_radial": (3,), "weighted_narrow": (5,)}.get(kind, (4, 5))
+    if len(numbers) not in expected:
+        raise InputError(
+            f"{keywords.where(entry)}: a symmetry function of type {NUMBERS[kind]} needs {expected[0]} numbers behind "
+            f"its elements, and has {len(numbers)}."
+        )
+    if kind in ("radial", "weighted_radial"):
+        eta, shift, cutoff = numbers
+        return Line(words[0], kind, neighbours, eta, shift, cutoff)
+    if kind == "weighted_narrow":
+        eta, shift, sign, zeta, cutoff = numbers
+    else:
+        (eta, sign, zeta, cutoff), shift = numbers[:4], numbers[4] if len(numbers) > 4 else 0.0
+    return Line(words[0], kind, neighbours, eta, shift, cutoff, sign, zeta)

@@ -1,0 +1,101 @@
+"""``input.nn``: one keyword a line, its arguments behind it, comments after ``#``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bloomery.errors import InputError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line: its number, its keyword and its arguments."""
+
+    line: int
+    keyword: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Keywords:
+    """All lines of a file."""
+
+    path: Path
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Keywords:
+        """Read the file.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        entries = []
+        for number, line in enumerate(read_lines(path), start=1):
+            words = line.split("#", 1)[0].split()
+            if words:
+                entries.append(Entry(number, words[0], tuple(words[1:])))
+        return cls(path, tuple(entries))
+
+    def all(self, keyword: str) -> list[Entry]:
+        """Return every line with this keyword."""
+        return [entry for entry in self.entries if entry.keyword == keyword]
+
+    def has(self, keyword: str) -> bool:
+        """Tell whether the keyword occurs."""
+        return bool(self.all(keyword))
+
+    def words(self, keyword: str) -> tuple[str, ...]:
+        """Return the arguments of a keyword that must occur once.
+
+        Raises
+        ------
+        InputError
+            If it does not occur, or more than once.
+        """
+        found = self.all(keyword)
+        if len(found) != 1:
+            raise InputError(f"{self.path}: needs the keyword {keyword} once, and has it {len(found)} times.")
+        return found[0].arguments
+
+    def number(self, keyword: str, default: float) -> float:
+        """Return the number after a keyword that may occur."""
+        found = self.all(keyword)
+        return self.numbers(found[0])[0] if found else default
+
+    def numbers(self, entry: Entry, start: int = 0) -> list[float]:
+        """Return an entry's arguments from ``start`` on as numbers.
+
+        Raises
+        ------
+        InputError
+            If there are none, or one is not a number; the line is named.
+        """
+        try:
+            found = [float(word.replace("D", "E").replace("d", "e")) for word in entry.arguments[start:]]
+        except ValueError as error:
+            raise InputError(f"{self.where(entry)}: {error}.") from error
+        if not found:
+            raise InputError(f"{self.where(entry)}: {entry.keyword} needs a number behind it.")
+        return found
+
+    def where(self, entry: Entry) -> str:
+        """Name a line."""
+        return f"{self.path}, line {entry.line}"
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read a text file's lines.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}).") from error

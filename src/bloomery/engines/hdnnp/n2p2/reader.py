@@ -1,0 +1,323 @@
+"""From n2p2's files to a potential that predicts what n2p2 predicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from bloomery.descriptors.acsf import Acsf, AcsfSettings
+from bloomery.engines.hdnnp.model import Form, Ranges, Scaling
+from bloomery.engines.hdnnp.n2p2.functions import CUTOFF_TYPES, Line, read_functions
+from bloomery.engines.hdnnp.n2p2.keywords import Keywords
+from bloomery.engines.hdnnp.n2p2.tables import Layer, read_scaling, read_weights
+from bloomery.engines.hdnnp.n2p2.units import ATOMIC, FileUnits
+from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec
+from bloomery.errors import InputError
+from bloomery.jobs.base import versions
+
+INPUT_FILE = "input.nn"
+SCALING_FILE = "scaling.data"
+ACTIVATIONS = {
+    "t": "tanh",
+    "s": "logistic",
+    "S": "reverse_logistic",
+    "p": "softplus",
+    "r": "relu",
+    "g": "gaussian",
+    "c": "cosine",
+    "e": "exponential",
+    "h": "square",
+    "l": "identity",
+}
+
+
+def weights_file(element: str) -> str:
+    """Name of the file with one element's weights."""
+    return f"weights.{atomic_numbers[element]:03d}.data"
+
+
+def read_potential(folder: str | Path, units: FileUnits = ATOMIC, device: str = "cpu") -> HdnnpPotential:
+    """Read a potential, or a committee from a folder of folders.
+
+    Parameters
+    ----------
+    folder
+        Holds ``input.nn``, ``scaling.data`` and ``weights.*.data``, or folders that do, one for each member.
+    units
+        Those of the files.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or broken, or asks for something that cannot be read: file and line are named.
+    """
+    folder = Path(folder)
+    if (folder / INPUT_FILE).is_file():
+        members = [folder]
+    elif folder.is_dir():
+        members = sorted(path for path in folder.iterdir() if (path / INPUT_FILE).is_file())
+    else:
+        members = []
+    if not members:
+        raise InputError(f"{folder}: holds no {INPUT_FILE}, nor do its folders; give the folder of an n2p2 potential.")
+    files = [_Files.read(member, units) for member in members]
+    first = files[0]
+    for other in files[1:]:
+        if (other.elements, other.lines, other.form, other.hidden) != (
+            first.elements, first.lines, first.form, first.hidden
+        ) or other.settings != first.settings:  # fmt: skip
+            raise InputError(
+                f"{other.folder}: its {INPUT_FILE} describes another descriptor or network than that of "
+                f"{first.folder}; members of one committee share both."
+            )
+    return HdnnpPotential(
+        parameters={
+            name: torch.from_numpy(np.stack([file.parameters(first)[name] for file in files]))
+            for name in first.parameters(first)
+        },
+        scaling=first.scaling(),
+        ranges=first.ranges(),
+        form=first.form,
+        descriptor=descriptor_spec(Acsf(first.settings)),
+        elements=first.elements,
+        energy_reference=first.references,
+        device=device,
+        versions=versions(),
+        details={"read_from": "n2p2"},
+    )
+
+
+@dataclass(frozen=True)
+class _Files:
+    """One member's files, understood. Energies in eV."""
+
+    folder: Path
+    elements: list[str]
+    lines: list[list[Line]]
+    settings: AcsfSettings
+    form: Form
+    hidden: list[int]
+    centre: list[NDArray[np.float64]]
+    width: list[NDArray[np.float64]]
+    statistics: list[NDArray[np.float64]]
+    layers: list[list[Layer]]
+    offset: float
+    unit: float
+    references: dict[str, float]
+
+    @classmethod
+    def read(cls, folder: Path, units: FileUnits) -> _Files:
+        keywords = Keywords.read(folder / INPUT_FILE)
+        _refuse(keywords)
+        elements = _elements(keywords)
+        every = read_functions(keywords, elements)
+        lines = [[line for line in every if line.centre == element] for element in elements]
+        lonely = [element for element, own in zip(elements, lines, strict=True) if not own]
+        if lonely:
+            raise InputError(f"{keywords.path}: {', '.join(lonely)} has no symmetry function.")
+        statistics = read_scaling(folder / SCALING_FILE, [len(own) for own in lines])
+        centre, width = _scales(keywords, statistics)
+        widths, activations = _network(keywords, elements)
+        layers = []
+        for element, own, nodes in zip(elements, lines, widths, strict=True):
+            found = read_weights(folder / weights_file(element), [len(own), *nodes, 1])
+            if keywords.has("normalize_nodes"):
+                found = [(weights / len(weights), biases / len(weights)) for weights, biases in found]
+            layers.append(found)
+        mean, factor = _normalisation(keywords)
+        return cls(
+            folder=folder,
+            elements=elements,
+            lines=lines,
+            settings=_descriptor(keywords, every, units),
+            form=Form(activations, switch=False),
+            hidden=[max(nodes) for nodes in zip(*widths, strict=True)],
+            centre=centre,
+            width=width,
+            statistics=statistics,
+            layers=layers,
+            offset=mean * units.in_ev,
+            unit=units.in_ev / factor,
+            references=_references(keywords, elements, units),
+        )
+
+    @property
+    def size(self) -> int:
+        return max(len(own) for own in self.lines)
+
+    def _table(self, columns: list[NDArray[np.float64]], fill: float) -> NDArray[np.float64]:
+        """Rows of unequal length as one table."""
+        result = np.full((len(columns), self.size), fill)
+        for row, values in zip(result, columns, strict=True):
+            row[: len(values)] = values
+        return result
+
+    def scaling(self) -> Scaling:
+        """Return n2p2's scaling as ours, which divides and does not switch off."""
+        nothing = np.zeros((len(self.elements), self.size))
+        return Scaling(
+            mean=self._table(self.centre, 0.0),
+            scale=self._table(self.width, 1.0),
+            isolated=nothing,
+            magnitude=np.ones_like(nothing),
+            offset=np.full(len(self.elements), self.offset),
+            energy=self.unit,
+        )
+
+    def ranges(self) -> Ranges:
+        """Return what the file says of the training frames."""
+        return Ranges(*[self._table([table[:, column] for table in self.statistics], 0.0) for column in range(4)])
+
+    def parameters(self, like: _Files) -> dict[str, NDArray[np.float64]]:
+        """Return the weights for the scales of another member; unequal widths are filled up with nodes of no effect."""
+        widths = [self.size, *self.hidden, 1]
+        result: dict[str, NDArray[np.float64]] = {}
+        for layer, (inputs, outputs) in enumerate(pairwise(widths)):
+            result[f"weight_{layer}"] = np.zeros((len(self.elements), inputs, outputs))
+            result[f"bias_{layer}"] = np.zeros((len(self.elements), 1, outputs))
+        last = len(widths) - 2
+        for species, layers in enumerate(self.layers):
+            for layer, (weights, biases) in enumerate(layers):
+                result[f"weight_{layer}"][species, : weights.shape[0], : weights.shape[1]] = weights
+                result[f"bias_{layer}"][species, 0, : len(biases)] = biases
+            n = len(self.lines[species])
+            shift = (like.centre[species] - self.centre[species]) / self.width[species]
+            first = result["weight_0"][species, :n]
+            result["bias_0"][species, 0] += shift @ first
+            first *= (like.width[species] / self.width[species])[:, None]
+        ratio = self.unit / like.unit
+        result[f"weight_{last}"] *= ratio
+        result[f"bias_{last}"] *= ratio
+        for species, element in enumerate(self.elements):
+            own = self.offset + self.references[element]
+            result[f"bias_{last}"][species] += (own - like.offset - like.references[element]) / like.unit
+        return result
+
+
+def _refuse(keywords: Keywords) -> None:
+    """Refuse what changes the energy and is not known here."""
+    kinds = [word for entry in keywords.all("nnp_type") for word in entry.arguments]
+    kinds += [word for entry in keywords.all("nnp_gen") for word in entry.arguments]
+    if any(kind not in ("1", "2", "2G", "2G-HDNNP") for kind in kinds):
+        raise InputError(
+            f"{keywords.path}: is a potential of type {' '.join(kinds)}; only short-ranged ones can be read."
+        )
+    for keyword in ("use_electrostatics", "electrostatic_type", "use_vdw", "remove_vdw_energies"):
+        if keywords.has(keyword):
+            raise InputError(
+                f"{keywords.path}: uses {keyword}, an energy beyond the short-ranged networks, which cannot be read."
+            )
+
+
+def _elements(keywords: Keywords) -> list[str]:
+    """Return the elements in n2p2's order, which is that of their atomic numbers."""
+    words = keywords.words("elements")
+    strange = [word for word in words if word not in atomic_numbers]
+    if strange or not words:
+        raise InputError(f"{keywords.path}: the keyword elements names {' '.join(strange) or 'none'}, not an element.")
+    return sorted(words, key=lambda element: atomic_numbers[element])
+
+
+def _descriptor(keywords: Keywords, lines: list[Line], units: FileUnits) -> AcsfSettings:
+    words = keywords.words("cutoff_type")
+    try:
+        kind, inner = CUTOFF_TYPES[int(words[0])], float(words[1]) if len(words) > 1 else 0.0
+    except (IndexError, ValueError, KeyError):
+        known = ", ".join(str(number) for number in CUTOFF_TYPES)
+        raise InputError(
+            f"{keywords.path}: cutoff_type {' '.join(words)} cannot be read; the types {known} can (0, the hard one, "
+            "has jumps in energy and force)."
+        ) from None
+    largest = max(line.cutoff for line in lines)
+    return AcsfSettings(
+        cutoff=largest * units.in_angstrom,
+        cutoff_function=kind,
+        inner_cutoff=0.0 if kind.startswith("tanh") else inner,
+        functions=tuple(line.function(units, largest) for line in lines),
+    )
+
+
+def _scales(
+    keywords: Keywords, statistics: list[NDArray[np.float64]]
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """What is subtracted from each function, and what it is then divided by.
+
+    n2p2's documentation, "Symmetry function scaling": ``Smin + (Smax - Smin) (G - reference) / width``.
+    """
+    scaled, centred = keywords.has("scale_symmetry_functions"), keywords.has("center_symmetry_functions")
+    sigma = keywords.has("scale_symmetry_functions_sigma") and not scaled and not centred
+    low, high = keywords.number("scale_min_short", 0.0), keywords.number("scale_max_short", 1.0)
+    centres, widths = [], []
+    for minimum, maximum, mean, deviation in (table.T for table in statistics):
+        ones = np.ones_like(mean)
+        if scaled or sigma:
+            width = (deviation if sigma else maximum - minimum) / (high - low)
+            centre = (mean if centred or sigma else minimum) - low * width
+        else:
+            width, centre = ones, mean if centred else 0 * ones
+        if not (np.isfinite(centre).all() and np.isfinite(width).all() and (width != 0).all()):
+            raise InputError(
+                f"{keywords.path}: a symmetry function does not vary in {SCALING_FILE}, or has no sigma there, so it "
+                "cannot be scaled; remove it, or scale another way."
+            )
+        centres.append(centre)
+        widths.append(width)
+    return centres, widths
+
+
+def _network(keywords: Keywords, elements: list[str]) -> tuple[list[list[int]], tuple[str, ...]]:
+    """Return the nodes of each element's hidden layers, and the activation functions, which all elements share."""
+    nodes, activations = [], []
+    for element in elements:
+        own = _words_of(keywords, "nodes_short", element)
+        letters = _words_of(keywords, "activation_short", element)
+        try:
+            nodes.append([int(word) for word in own])
+            activations.append([ACTIVATIONS[letter] for letter in letters])
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                f"{keywords.path}: the network of {element} has nodes {' '.join(own)} and activation functions "
+                f"{' '.join(letters)}, of which {error} is not known."
+            ) from error
+        if len(letters) != len(own) + 1 or not own:
+            raise InputError(
+                f"{keywords.path}: the network of {element} has {len(own)} hidden layers and {len(letters)} activation "
+                "functions; give one for each hidden layer and one for the output."
+            )
+        if activations[-1][-1] != "identity":
+            raise InputError(f"{keywords.path}: the output of {element} is not linear (l), which cannot be read.")
+    if any(own != activations[0] for own in activations):
+        raise InputError(f"{keywords.path}: elements with different activation functions or layers cannot be read.")
+    return nodes, tuple(activations[0][:-1])
+
+
+def _words_of(keywords: Keywords, keyword: str, element: str) -> tuple[str, ...]:
+    """Return the arguments that hold for an element: its own ones, or those of all."""
+    for entry in keywords.all(f"element_{keyword}"):
+        if entry.arguments[:1] == (element,):
+            return entry.arguments[1:]
+    return keywords.words(f"global_{keyword}")
+
+
+def _normalisation(keywords: Keywords) -> tuple[float, float]:
+    """Mean energy per atom and factor of the energies; ``E = sum(networks) / factor + N mean``."""
+    names = ("mean_energy", "conv_energy", "conv_length")
+    present = [name for name in names if keywords.has(name)]
+    if present and len(present) < len(names):
+        raise InputError(f"{keywords.path}: has {', '.join(present)} only; {', '.join(names)} belong together.")
+    # Lengths are converted in the functions' parameters as well, so that values and forces do not see it.
+    return keywords.number("mean_energy", 0.0), keywords.number("conv_energy", 1.0)
+
+
+def _references(keywords: Keywords, elements: list[str], units: FileUnits) -> dict[str, float]:
+    found = dict.fromkeys(elements, 0.0)
+    for entry in keywords.all("atom_energy"):
+        if entry.arguments[:1] and entry.arguments[0] in found:
+            found[entry.arguments[0]] = keywords.numbers(entry, 1)[0] * units.in_ev
+    return found
