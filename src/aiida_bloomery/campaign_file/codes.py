@@ -33,14 +33,18 @@ def load_code(campaign: Campaign, key: str) -> Any:
     from aiida.common.exceptions import MultipleObjectsError, NotExistent  # noqa: PLC0415
 
     engine = key == engine_key(campaign)
-    usual = f"{key}@localhost" if engine else DEFAULT_LABELS.get(key, campaign.file.codes.bloomery.code)
+    usual = (
+        f"{key}@localhost"
+        if engine and needs_environment(key)
+        else DEFAULT_LABELS.get(key, campaign.file.codes.bloomery.code)
+    )
     entry: Code | None = getattr(campaign.file.codes, key, None) if engine else entry_of(campaign, key)
     label = (entry.code if entry is not None else None) or usual or "bloomery@localhost"
     where = ("codes", key, "code")
     try:
         code = orm.load_code(label)
     except NotExistent as error:
-        if engine and label == usual:
+        if engine and needs_environment(key) and label == usual:
             raise campaign.source.error(
                 ("training", key),
                 f"the engine {key!r} has no code {label!r}; run `aiida-bloomery setup --engine {key}`, or name one of "
@@ -69,9 +73,9 @@ def load_code(campaign: Campaign, key: str) -> Any:
 
 
 def engine_key(campaign: Campaign) -> str | None:
-    """Name of the campaign's engine, if it runs in an environment of its own: its entry under ``codes``."""
+    """Name of the campaign's engine, if it has a program of its own: its entry under ``codes``."""
     name = str(PluginSpec.model_validate(campaign.settings["training"]["engine"]).name)
-    return name if needs_environment(name) else None
+    return name if needs_environment(name) or getattr(campaign.file.codes, name, None) is not None else None
 
 
 def label_of(code: Any) -> str:

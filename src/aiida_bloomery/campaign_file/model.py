@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from bloomery.engines.environments import engines_with_environment
-from bloomery.plugins import Kind, PluginSpec, Settings
+from bloomery.plugins import Kind, PluginSpec, Settings, registered
 from bloomery.quantities import Unit
 
 Protocol = Literal["fast", "balanced", "stringent"]
@@ -172,8 +171,7 @@ class Code(Settings):
 class Codes(Settings):
     """How the programs run, by program and, for the program `bloomery`, by what its job does.
 
-    The name of an engine with an environment of its own, such as `mace`, is a key too: its program runs every job that
-    trains or loads a potential.
+    The name of an engine, such as `mace`, is a key too: its program runs every job that trains or loads a potential.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -201,8 +199,8 @@ class Codes(Settings):
     def _known_programs(cls, value: Any) -> Any:
         unknown = [key for key in value if key not in cls.model_fields] if isinstance(value, dict) else []
         for key in unknown:
-            if key not in engines_with_environment():
-                known = ", ".join([*cls.model_fields, *engines_with_environment()])
+            if key not in registered("engines"):
+                known = ", ".join([*cls.model_fields, *registered("engines")])
                 raise ValueError(f"there is no program {key!r}; the keys are {known}")
         return value
 

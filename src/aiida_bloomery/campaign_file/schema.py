@@ -11,7 +11,6 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
 from aiida_bloomery.campaign_file.model import Bootstrap, CampaignFile, OfKind
 from bloomery.acceptance import AcceptanceSettings
-from bloomery.engines.environments import engines_with_environment
 from bloomery.errors import InputError
 from bloomery.plugins import KINDS, Kind, load_plugin, registered
 from bloomery.roles import RoleSettings
@@ -42,8 +41,8 @@ def schema() -> dict[str, Any]:
     properties["labelling"] = {**_choice(settings, "labellers"), "description": properties["labelling"]["description"]}
     properties["structures"]["items"] = {"anyOf": [{"type": "string"}, properties["structures"]["items"]]}
     entry = {"anyOf": [{"$ref": REFERENCE.format(model="Code")}, {"type": "null"}], "default": None}
-    for name in engines_with_environment():
-        about = f"Jobs that train or load a potential of the engine `{name}`, in its own environment."
+    for name in registered("engines"):
+        about = f"Jobs that train or load a potential of the engine `{name}`."
         found["Codes"]["properties"][name] = {**entry, "description": about}
     found["Codes"]["additionalProperties"] = False
     for name, short in SHORT_FORMS.items():

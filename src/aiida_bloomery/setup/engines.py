@@ -44,8 +44,11 @@ def set_up_engine(home: Home, request: EngineRequest) -> Iterator[Step]:
     InputError
         If there is no such engine, or it needs no environment, or the one that is given has no such engine.
     """
-    if not needs_environment(request.name):
-        raise InputError(f"engine {request.name!r} runs in bloomery's own environment; it needs no set-up.")
+    if request.environment is None and not needs_environment(request.name):
+        raise InputError(
+            f"engine {request.name!r} runs in bloomery's own environment; it needs no set-up, unless --environment "
+            "names another one for it."
+        )
     environment = _environment(home, request)
     versions = ", ".join(f"{name} {version}" for name, version in sorted(environment.versions.items()))
     state = "made" if environment.made else "there"

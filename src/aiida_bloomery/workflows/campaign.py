@@ -24,6 +24,7 @@ from aiida_bloomery.workflows.sampling import SamplingWorkChain
 from aiida_bloomery.workflows.selection import SelectionWorkChain
 from aiida_bloomery.workflows.training import TrainingWorkChain
 from aiida_bloomery.workflows.validation import ValidationWorkChain
+from bloomery.plugins import PluginSpec, load_plugin
 
 
 class ReinforcementWorkChain(SubmitsOnce):
@@ -286,9 +287,7 @@ class ReinforcementWorkChain(SubmitsOnce):
             self.ctx.batches[key] = process.outputs.labelled
         if not process.is_finished_ok or "labelled" not in process.outputs:
             return self._fail("ERROR_LABELLING_FAILED", process)
-        processes = {
-            "training": self._train("train", self.ctx.potential if self.inputs.training["warm_start"] else None)
-        }
+        processes = {"training": self._train("train", self.ctx.potential if self._starts_warm() else None)}
         if self.ctx.potential is not None:
             processes["assessment"] = self._observe(
                 "assess", {key: process.outputs.labelled}, _namespace(self.ctx.plan, "observables")
@@ -375,6 +374,11 @@ class ReinforcementWorkChain(SubmitsOnce):
         return self._submit(
             stage, TrainingWorkChain, parameters=self.inputs.training, batches=self.ctx.batches, **inputs
         )
+
+    def _starts_warm(self) -> bool:
+        """Whether a training begins with the weights of the potential before; of a linear fit it cannot."""
+        engine = load_plugin("engines", PluginSpec.model_validate(self.inputs.training["engine"]).name)
+        return bool(self.inputs.training["warm_start"]) and engine.starts_warm
 
     def _observe(self, stage: str, configurations: dict[str, Any], observables: dict[str, Any]) -> Any:
         return self._submit(

@@ -214,7 +214,7 @@ def _ask(engine: str, folder: Path) -> dict[str, str]:
     """
     found = _query(engine, folder)
     plugin = _plugin(engine)
-    wanted = [DISTRIBUTION, plugin.package]
+    wanted = [name for name in (DISTRIBUTION, plugin.package) if name]
     missing = [name for name in wanted if name not in found["versions"]]
     if not found["module"] and plugin.package not in missing:
         missing.append(plugin.package)
@@ -229,7 +229,8 @@ def _ask(engine: str, folder: Path) -> dict[str, str]:
 
 def _query(engine: str, folder: Path) -> dict[str, Any]:
     plugin = _plugin(engine)
-    done = _run([str(folder / "bin" / "python"), "-c", _ASK, plugin.module or "bloomery", DISTRIBUTION, plugin.package])
+    names = [name for name in (DISTRIBUTION, plugin.package) if name]
+    done = _run([str(folder / "bin" / "python"), "-c", _ASK, plugin.module or "json", *names])
     try:
         found: dict[str, Any] = json.loads(done.stdout)
     except ValueError as error:

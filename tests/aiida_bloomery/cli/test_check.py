@@ -229,6 +229,18 @@ def test_engine_of_another_package_runs_by_its_own_program(
     assert "max_wallclock_seconds" not in options["default"]
 
 
+def test_the_embedded_engine_may_have_a_program_of_its_own(
+    build: Callable[..., Any], file: Callable[..., Path], computer: orm.Computer
+) -> None:
+    assert "engine" not in build(file()).codes
+    code = installed(computer, "my-hdnnp", Path("/opt/hdnnp/bin/bloomery"))
+    builder = build(file(("codes:\n", "codes:\n  hdnnp: my-hdnnp@here\n")))
+    assert builder.codes["engine"].uuid == code.uuid
+    builder = build(file(("codes:\n", "codes:\n  hdnnp: {cores: 2}\n")))
+    assert builder.codes["engine"].full_label == "bloomery@here"
+    assert builder.options["engine"]["resources"]["num_cores_per_mpiproc"] == 2
+
+
 def test_code_of_a_program_that_nobody_knows_is_refused(check: Callable[..., Any], file: Callable[..., Path]) -> None:
     result = check(file(("codes:\n", "codes:\n  mcae: {cores: 2}\n")))
     assert result.exit_code == 2

@@ -96,7 +96,7 @@ def test_a_potential_of_another_package_is_trained_drives_and_is_validated(
     )
     assert sampling.is_finished_ok, sampling.exit_message
     assert codes_of(sampling) == {"sample": "gap"}
-    assert (sampling.outputs.pools.md.configurations().info["disagreement"] > 0).all()
+    assert (sampling.outputs.pools.md.configurations.info["disagreement"] > 0).all()
     observables = {"probe": orm.Dict({"observable": {"name": "errors"}})}
     _, validation = run_get_node(
         WorkflowFactory("bloomery.validation"),

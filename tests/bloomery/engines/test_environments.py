@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from bloomery import __version__
 from bloomery.engines import environments
@@ -22,6 +24,8 @@ from bloomery.engines.environments import (
 )
 from bloomery.errors import BloomeryError, InputError
 from bloomery.plugins import load_plugin, registered
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def pins(file: Path) -> dict[str, Requirement]:
@@ -38,8 +42,11 @@ def test_requirements_pin_the_engine_and_do_not_contradict_its_constraints(engin
     for name, requirement in asked.items():
         (specifier,) = requirement.specifier
         assert specifier.operator == "=="
-        if bounds.is_file():
-            assert str(pins(bounds)[name].specifier) == str(requirement.specifier)
+        assert str(pins(bounds)[name].specifier) == str(requirement.specifier)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for ours in map(Requirement, project["dependencies"]):
+        (specifier,) = pins(bounds)[canonicalize_name(ours.name)].specifier
+        assert Version(specifier.version) in ours.specifier
 
 
 @pytest.mark.parametrize("engine", registered("engines"))
@@ -58,8 +65,7 @@ def test_the_embedded_engine_needs_no_environment() -> None:
 
 
 def test_a_checkout_installs_itself() -> None:
-    root = Path(environments.__file__).resolve().parents[3]
-    assert bloomery_source() == ["-e", str(root)]
+    assert bloomery_source() == ["-e", str(ROOT)]
 
 
 def test_a_folder_that_is_no_environment_is_refused(tmp_path: Path) -> None:
