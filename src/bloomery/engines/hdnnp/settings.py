@@ -59,7 +59,7 @@ class HdnnpSettings(Settings):
     """Largest step size of Adam; it falls to a hundredth along a cosine."""
     warm_learning_rate: float = Field(default=2e-3, gt=0, le=1e30)
     """The same for a training that starts from an earlier potential."""
-    weight_decay: float = Field(default=4.0, ge=0)
+    weight_decay: float = Field(default=0.5, ge=0)
     """L2 penalty on the weights, over the number of labels in the training frames.
 
     The more data there are, the less is left to the prior belief in a smooth function.
