@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from bloomery.engines.committees import check_start, train_committee, training_details, training_summary
+from bloomery.engines.committees import train_committee, training_details, training_summary
 from bloomery.engines.contract import Engine, Potential, Progress, TrainingData, TrainingHistory, no_progress
 from bloomery.engines.deepmd.settings import DeepmdSettings
+from bloomery.engines.file_potential import check_start
 from bloomery.engines.preparation import prepare
 from bloomery.engines.programs import find_program, package_versions
 from bloomery.errors import InputError

@@ -12,7 +12,9 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
-from bloomery.engines.committees import (
+from bloomery.engines.deepmd.systems import groups
+from bloomery.engines.deepmd.training import MODEL_FILE
+from bloomery.engines.file_potential import (
     REFERENCE_FILE,
     AboveReferenceCalculator,
     FilePotential,
@@ -21,8 +23,6 @@ from bloomery.engines.committees import (
     write_members,
     write_usage,
 )
-from bloomery.engines.deepmd.systems import groups
-from bloomery.engines.deepmd.training import MODEL_FILE
 
 USAGE = """In ASE:
 

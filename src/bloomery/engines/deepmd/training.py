@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bloomery.engines.committees import LogReader, Member, Report, merged
+from bloomery.engines.committees import Member, Report
 from bloomery.engines.deepmd.settings import DeepmdSettings
 from bloomery.engines.deepmd.systems import write_systems
 from bloomery.engines.programs import run_program
+from bloomery.engines.trainer_files import LogReader, merged
 from bloomery.seeds import derive_seed
 
 MODEL_FILE = "model.pb"

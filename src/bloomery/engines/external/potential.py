@@ -16,13 +16,9 @@ from pydantic import ValidationError
 
 from bloomery.calculators import CalculatorSpec
 from bloomery.configurations import Configurations
-from bloomery.engines.committees import (
-    REFERENCE_FILE,
-    FilePotential,
-    write_usage,
-)
 from bloomery.engines.external.definition import Definition, fill
 from bloomery.engines.external.running import definition_of, run_command, write_frames
+from bloomery.engines.file_potential import REFERENCE_FILE, FilePotential, write_usage
 from bloomery.errors import BloomeryError, InputError
 
 Values = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import ase.io
 import numpy as np
 
 from bloomery.configurations import Configurations
-from bloomery.engines.committees import LogReader, Member, Report
+from bloomery.engines.committees import Member, Report
 from bloomery.engines.external.definition import DataFormat, Definition, ErrorRule, Progress, Units, fill
 from bloomery.engines.external.settings import ExternalSettings
 from bloomery.engines.programs import run_program
+from bloomery.engines.trainer_files import LogReader
 from bloomery.errors import BloomeryError, DivergedError, InputError
 
 LOG_FILE = "program.log"
@@ -164,8 +166,6 @@ def run_command(command: Sequence[str], folder: Path, values: dict[str, Any], lo
 
 def find_anywhere(name: str) -> str:
     """Return the path of a program: of this Python's environment first, then of the search path."""
-    import sys  # noqa: PLC0415
-
     if name == "python":
         return sys.executable
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)

@@ -11,9 +11,11 @@ from typing import Any
 
 import yaml
 
-from bloomery.engines.committees import LogReader, Member, Report, merged, validation_frames, write_masked_extxyz
+from bloomery.configurations import symbols_to_numbers
+from bloomery.engines.committees import Member, Report, validation_frames
 from bloomery.engines.metatrain.settings import MetatrainSettings
 from bloomery.engines.programs import run_program
+from bloomery.engines.trainer_files import LogReader, merged, write_masked_extxyz
 from bloomery.errors import BloomeryError, DivergedError
 from bloomery.seeds import derive_seed
 
@@ -83,7 +85,7 @@ def _options(settings: MetatrainSettings, member: Member, epochs: int) -> dict[s
         **_common(settings, member),
         "architecture": {
             "name": settings.architecture,
-            "atomic_types": _numbers(member),
+            "atomic_types": symbols_to_numbers(member.elements),
             "model": merged(model, settings.model),
             "training": merged(training, settings.training),
         },
@@ -137,12 +139,6 @@ def _targets(settings: MetatrainSettings, member: Member) -> dict[str, Any]:
 
 def _used(settings: MetatrainSettings, member: Member, name: str) -> bool:
     return bool(getattr(settings.loss, name) > 0 and member.train.has(name).any())
-
-
-def _numbers(member: Member) -> list[int]:
-    from bloomery.configurations import symbols_to_numbers  # noqa: PLC0415
-
-    return symbols_to_numbers(member.elements)
 
 
 # -- its run ------------------------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from bloomery.engines.committees import check_start, train_committee, training_details, training_summary
+from bloomery.engines.committees import train_committee, training_details, training_summary
 from bloomery.engines.contract import Engine, Potential, Progress, TrainingData, TrainingHistory, no_progress
+from bloomery.engines.file_potential import check_start
 from bloomery.engines.nequip.settings import NequipSettings
 from bloomery.engines.preparation import prepare
 from bloomery.engines.programs import package_versions

@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
-from bloomery.engines.committees import (
+from bloomery.engines.file_potential import (
     REFERENCE_FILE,
     AboveReferenceCalculator,
     FilePotential,

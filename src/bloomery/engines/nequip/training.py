@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import yaml
 
 from bloomery.energy_reference import fit_energy_reference
-from bloomery.engines.committees import Member, Report, validation_frames, write_masked_extxyz
+from bloomery.engines.committees import Member, Report, validation_frames
 from bloomery.engines.nequip.model import (
     BUILDER,
     MODEL_FILE,
@@ -21,6 +22,7 @@ from bloomery.engines.nequip.model import (
 )
 from bloomery.engines.nequip.settings import NequipSettings
 from bloomery.engines.programs import find_program, run_program
+from bloomery.engines.trainer_files import write_masked_extxyz
 from bloomery.errors import DivergedError
 from bloomery.neighbours import find_neighbours
 
@@ -36,8 +38,6 @@ def fit_member(settings: NequipSettings, member: Member, report: Report) -> Mapp
     write_masked_extxyz(validation_frames(member), folder / "validation.xyz")
     arguments = _arguments(settings, member)
     if member.start:
-        import json  # noqa: PLC0415
-
         arguments = json.loads(member.start[MODEL_FILE])
         (folder / WEIGHTS_FILE).write_bytes(member.start[WEIGHTS_FILE])
     config = _config(settings, member, arguments, epochs)
