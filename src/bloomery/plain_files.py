@@ -241,7 +241,11 @@ def told_numbers(summary: dict[str, Any], path: str = "") -> list[str]:
 
 def told_formats(potential: Potential) -> str:
     """List what a potential can be exported as."""
-    return "\n".join(f"{name}: {about}" for name, about in potential.formats.items()) or "no format"
+    lines = []
+    for name, about in potential.formats.items():
+        obstacle = potential.obstacle(name)
+        lines.append(f"{name}: {about}" + (f" (not this potential: {obstacle})" if obstacle else ""))
+    return "\n".join(lines) or "no format"
 
 
 def registered_plugins() -> dict[str, dict[str, Any]]:

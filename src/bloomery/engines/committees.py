@@ -285,7 +285,6 @@ class FilePotential(Potential):
         What else `POTENTIAL_FILE` says: settings, what it was trained on.
     """
 
-    engine: ClassVar[str]  # type: ignore[misc]
     format_version: ClassVar[int] = 1
     chunk_atoms: ClassVar[int] = 2048
     """Frames are evaluated together up to this many atoms."""
@@ -455,7 +454,7 @@ def write_members(potential: FilePotential, name: str, folder: Path) -> list[Pat
     for index in range(potential.members):
         content = potential.member_files(index).get(name)
         if content is not None:
-            path = folder / f"model_{index}{Path(name).suffix}"
+            path = folder / f"model_{index}{''.join(Path(name).suffixes)}"
             path.write_bytes(content)
             written.append(path)
     return written

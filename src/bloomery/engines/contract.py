@@ -126,19 +126,26 @@ class Potential(ABC):
         Raises
         ------
         InputError
-            If the engine cannot write that format.
+            If the engine cannot write that format, or the format cannot express this potential.
         """
         if format not in self.formats:
             known = ", ".join(self.formats) or "none yet"
             raise InputError(
                 f"potentials of the engine {self.engine!r} cannot be exported as {format!r}; formats: {known}."
             )
+        obstacle = self.obstacle(format)
+        if obstacle:
+            raise InputError(f"this potential cannot be exported as {format!r}: {obstacle}.")
         from bloomery.engines.model_card import write_model_card  # noqa: PLC0415
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         files = self.write_export(format, folder)
         return [*files, *write_model_card(self, format, files, folder)]
+
+    def obstacle(self, format: str) -> str:  # noqa: A002, ARG002
+        """Say why this potential cannot be written in one of its engine's `formats`; empty if it can."""
+        return ""
 
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
         """Write the files of one of `formats` into a folder; return their paths."""

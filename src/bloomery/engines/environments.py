@@ -214,9 +214,10 @@ def _ask(engine: str, folder: Path) -> dict[str, str]:
     """
     found = _query(engine, folder)
     plugin = _plugin(engine)
-    wanted = [name for name in (DISTRIBUTION, plugin.package) if name]
+    # An engine without a module of its own runs whatever its environment has.
+    wanted = [DISTRIBUTION, plugin.package] if plugin.module else [DISTRIBUTION]
     missing = [name for name in wanted if name not in found["versions"]]
-    if not found["module"] and plugin.package not in missing:
+    if plugin.module and not found["module"] and plugin.package not in missing:
         missing.append(plugin.package)
     if missing:
         raise BloomeryError(

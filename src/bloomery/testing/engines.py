@@ -150,6 +150,9 @@ def check_exports(potential: Potential, frames: Configurations, folder: Path) ->
     rounding = 1e-6 if potential.dtype == "float64" else 1e-3
     for name in potential.formats:
         place = folder / name
+        if potential.obstacle(name):
+            _refused(lambda name=name, place=place: potential.export(name, place), potential.obstacle(name))  # type: ignore[misc]
+            continue
         written = potential.export(name, place)
         assert written, f"the export {name!r} names its files"
         assert all(path.is_file() or path.is_dir() for path in written)

@@ -10,6 +10,7 @@ from bloomery.engines.contract import Engine, Potential, Progress, TrainingData,
 from bloomery.engines.deepmd.settings import DeepmdSettings
 from bloomery.engines.preparation import prepare
 from bloomery.engines.programs import find_program, package_versions
+from bloomery.errors import InputError
 from bloomery.jobs.base import versions
 
 PACKAGES = ("deepmd-kit", "tensorflow", "tensorflow-cpu")
@@ -34,11 +35,16 @@ class Deepmd(Engine):
         progress: Progress = no_progress,
         folder: Path | None = None,
     ) -> tuple[Potential, TrainingHistory]:
-        """Fit a committee; see `Engine.train`. Absent labels are masked; the device is TensorFlow's choice."""
+        """Fit a committee; see `Engine.train`.
+
+        Absent labels are masked; energies must be there in part. The device is TensorFlow's choice, but for ``cpu``.
+        """
         from bloomery.engines.deepmd.potential import DeepmdPotential  # noqa: PLC0415
         from bloomery.engines.deepmd.training import fit_member  # noqa: PLC0415
 
         prepared = prepare(data)
+        if not prepared.train.has("energy").any():
+            raise InputError("engine 'deepmd' needs energies: no frame of the role train has one; label some.")
         self.require()
         program = find_program(self.name, "deepmd-kit", "dp")
         kept = {"elements": prepared.elements} | {

@@ -48,15 +48,15 @@ def groups(frames: Configurations, elements: list[str], cutoff: float) -> Iterat
         atoms = frames.numbers[offsets[frame] : offsets[frame + 1]]
         members.setdefault((atoms.tobytes(), bool(frames.pbc[frame].any())), []).append(frame)
     for (_, periodic), indices in members.items():
-        atoms = frames[indices].to_atoms()
+        images = frames[indices].to_atoms()
         if periodic:
-            atoms = [boxed(one, cutoff) for one in atoms]
-        types = order[np.searchsorted(numbers[order], atoms[0].numbers)]
+            images = [boxed(one, cutoff) for one in images]
+        types = order[np.searchsorted(numbers[order], images[0].numbers)]
         yield Group(
             np.array(indices),
             types,
-            np.array([one.positions.ravel() for one in atoms]),
-            np.array([one.cell.array.ravel() for one in atoms]) if periodic else None,
+            np.array([one.positions.ravel() for one in images]),
+            np.array([one.cell.array.ravel() for one in images]) if periodic else None,
         )
 
 
@@ -65,7 +65,7 @@ def write_systems(frames: Configurations, elements: list[str], cutoff: float, fo
 
     A folder holds frames with the same labels: DeePMD-kit leaves a label out where its file is missing.
     """
-    written = []
+    written: list[tuple[Path, int]] = []
     masks = np.array([frames.has(name) for name in LABELS])
     masks[2] &= frames.pbc.all(axis=1) & (frames.volumes > 0)
     for present in np.unique(masks, axis=1).T:

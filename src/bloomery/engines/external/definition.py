@@ -211,9 +211,9 @@ class Definition(Settings):
     units: Units = Units()
     """Units of data and predictions; an ASE calculator is in eV and Å whatever is said here."""
     train: Training
-    """How a member is fitted."""
+    """How a member is fitted: its data, the files that are written, the program that is run."""
     predict: Evaluation
-    """How it is evaluated."""
+    """How it is evaluated, by a calculator or by a program."""
     exports: dict[str, ExportRule] = {}  # noqa: RUF012
     """Name of a format to how it is made."""
 

@@ -22,9 +22,8 @@ class External(Engine):
     name = "external"
     Settings = ExternalSettings
     settings: ExternalSettings
-
-    def __init__(self, settings: ExternalSettings | None = None) -> None:
-        super().__init__(settings if settings is not None else ExternalSettings.model_construct())
+    # What the shipped definition runs. No module: an environment with another trainer will do.
+    package = "python-ace"
 
     def train(
         self,

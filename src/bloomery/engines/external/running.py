@@ -132,9 +132,22 @@ def _scaled(atoms: ase.Atoms, units: Units) -> ase.Atoms:
 
 
 def write_frames(frames: Configurations, path: Path, units: Units) -> None:
-    """Write bare frames as extxyz, in the program's unit of length."""
-    atoms = [_scaled(bare, units) for bare in frames.without_labels().without_info(*frames.info).to_atoms()]
-    ase.io.write(path, atoms, format="extxyz")
+    """Write bare frames as extxyz, in the program's unit of length, to the last digit.
+
+    ASE writes eight decimals: a force differenced from energies of such frames is off by the rounding.
+    """
+    lines: list[str] = []
+    for atoms in frames.without_labels().to_atoms():
+        bare = _scaled(atoms, units)
+        cell = " ".join(repr(float(value)) for value in bare.cell.array.ravel())
+        pbc = " ".join("T" if periodic else "F" for periodic in bare.pbc)
+        lattice = f'Lattice="{cell}" ' if bare.cell.rank else ""
+        lines += [str(len(bare)), f'{lattice}Properties=species:S:1:pos:R:3 pbc="{pbc}"']
+        lines += [
+            f"{symbol} {x!r} {y!r} {z!r}"
+            for symbol, (x, y, z) in zip(bare.get_chemical_symbols(), bare.positions.tolist(), strict=True)
+        ]
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 def run_command(command: Sequence[str], folder: Path, values: dict[str, Any], log: str = LOG_FILE) -> str:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from bloomery.engines.external.definition import Definition, read_definition
 from bloomery.errors import InputError
 from bloomery.plugins import Settings
+
+
+class _OrItsName:
+    """In the schema: a text is taken as well."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"type": "string"}]}
 
 
 class ExternalSettings(Settings):
@@ -18,7 +27,7 @@ class ExternalSettings(Settings):
     whose origin you know.
     """
 
-    definition: Definition
+    definition: Annotated[Definition, _OrItsName()]
     """Name of a shipped definition (``pacemaker``), path of a YAML file where the training runs, or all of it."""
     values: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the definition that shall differ from their defaults."""

@@ -88,7 +88,7 @@ class HdnnpPotential(Potential):
     engine = "hdnnp"
     formats: ClassVar[dict[str, str]] = {
         "ase": "files of bloomery, for Python and ASE",
-        "n2p2": "files of n2p2 for each member, for LAMMPS and CP2K; of networks on acsf",
+        "n2p2": "files of n2p2 for each member, for LAMMPS and CP2K",
     }
 
     def __init__(
@@ -335,14 +335,16 @@ class HdnnpPotential(Potential):
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise InputError(f"{folder}: is not a potential of the engine 'hdnnp' ({error}).") from error
 
-    def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
-        """Write the files of a format: ``ase`` with a text that says how to load them, ``n2p2`` a folder per member.
+    def obstacle(self, format: str) -> str:  # noqa: A002
+        """Return why n2p2 cannot express this potential."""
+        if format != "n2p2":
+            return ""
+        from bloomery.engines.hdnnp.n2p2.writer import what_is_in_the_way  # noqa: PLC0415
 
-        Raises
-        ------
-        InputError
-            If n2p2 cannot express the potential.
-        """
+        return what_is_in_the_way(self)
+
+    def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
+        """Write the files of a format: ``ase`` with a text that says how to load them, ``n2p2`` a folder per member."""
         if format == "n2p2":
             from bloomery.engines.hdnnp.n2p2 import write_potential  # noqa: PLC0415
 

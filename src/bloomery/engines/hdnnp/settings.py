@@ -13,7 +13,7 @@ from bloomery.plugins import PluginSpec, Settings
 class LossWeights(Settings):
     """Weight of each label in the loss, relative to its own spread in the training frames."""
 
-    energy: float = Field(default=0.3, ge=0)
+    energy: float = Field(default=0.5, ge=0)
     """Of the energy per atom, in units of its standard deviation."""
     forces: float = Field(default=1.0, ge=0)
     """Of the force components, in units of their root mean square."""
@@ -50,16 +50,16 @@ class HdnnpSettings(Settings):
     isolation_switch: bool = True
     """Take an atom's energy to its reference as its last neighbour leaves. n2p2 and CP2K cannot."""
     steps: int | None = Field(default=None, ge=1)
-    """Gradient steps of a training from scratch; by default 2000, or 150 passes through the frames if that is more."""
+    """Gradient steps of a training from scratch; by default 2000, or 100 passes through the frames if that is more."""
     warm_steps: int | None = Field(default=None, ge=1)
-    """The same for a training that starts from an earlier potential; by default 800, or 60 passes."""
-    batch_size: int = Field(default=8, ge=1)
+    """The same for a training that starts from an earlier potential; by default 800, or 40 passes."""
+    batch_size: int = Field(default=4, ge=1)
     """Frames per gradient step."""
     learning_rate: float = Field(default=5e-3, gt=0, le=1e30)
     """Largest step size of Adam; it falls to a hundredth along a cosine."""
     warm_learning_rate: float = Field(default=2e-3, gt=0, le=1e30)
     """The same for a training that starts from an earlier potential."""
-    weight_decay: float = Field(default=1.5, ge=0)
+    weight_decay: float = Field(default=0.5, ge=0)
     """L2 penalty on the weights, over the number of labels in the training frames.
 
     The more data there are, the less is left to the prior belief in a smooth function.

@@ -24,8 +24,8 @@ from bloomery.seeds import derive_seed
 REPORTS = 50
 """A training reports, and looks at the early-stopping frames, this many times."""
 CHECKPOINT_SECONDS = 5.0
-STEPS, EPOCHS = 2000, 150
-WARM_STEPS, WARM_EPOCHS = 800, 60
+STEPS, EPOCHS = 2000, 100
+WARM_STEPS, WARM_EPOCHS = 800, 40
 COLUMNS = ("step", "epoch", "train_loss", "early_stopping_loss", "learning_rate", "seconds")
 
 

@@ -96,7 +96,7 @@ class MetatrainPotential(FilePotential):
         import torch  # noqa: PLC0415
 
         # The optimising executor changes the last digits after the first calls, and gains nothing here.
-        with torch.jit.optimized_execution(False):
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             found = [self._evaluate(model, part, stress) for model in self.models]
         energies, forces, stresses = (np.concatenate([values[place] for values in found]) for place in range(3))
         return energies, forces, stresses
@@ -107,7 +107,7 @@ class MetatrainPotential(FilePotential):
         """Differentiate the energies of one model by positions and strains."""
         import torch  # noqa: PLC0415
         from metatomic.torch import ModelOutput, System  # noqa: PLC0415
-        from vesin.metatomic import compute_requested_neighbors  # noqa: PLC0415
+        from vesin.metatomic import neighbor_lists_for_model  # noqa: PLC0415
 
         kind = getattr(torch, self.dtype)
         offsets = part.offsets
@@ -129,7 +129,10 @@ class MetatrainPotential(FilePotential):
             )
             positions.append(place)
             strains.append(strain)
-        compute_requested_neighbors(systems, system_length_unit="angstrom", model=model)
+        # Without a skin, which would let an earlier frame decide on the order of the pairs, and so on the last digits.
+        for neighbours in neighbor_lists_for_model("angstrom", model, skin=0.0):
+            for system in systems:
+                neighbours.add_neighbor_list(system)
         name = ENSEMBLE if self.drawn else ENERGY
         # The module inside takes any precision; units are Å and eV, as it was trained.
         outputs = {name: ModelOutput(unit="eV", sample_kind="system")}

@@ -14,7 +14,7 @@ import yaml
 from bloomery.engines.committees import LogReader, Member, Report, merged, validation_frames, write_masked_extxyz
 from bloomery.engines.metatrain.settings import MetatrainSettings
 from bloomery.engines.programs import run_program
-from bloomery.errors import DivergedError
+from bloomery.errors import BloomeryError, DivergedError
 from bloomery.seeds import derive_seed
 
 MODEL_FILE = "model.pt"
@@ -22,6 +22,8 @@ CHECKPOINT_FILE = "model.ckpt"
 EXTENSIONS_FILE = "extensions.zip"
 CUTOFF_KEYS = {"soap_bpnn": ("soap", "cutoff", "radius"), "pet": ("cutoff",)}
 UNITS = {"meV": 1e-3, "meV/A": 1e-3, "eV": 1.0, "eV/A": 1.0, "": 1.0}
+NOT_A_NUMBER = "cannot convert float NaN"
+"""How metatrain's own log fails when a loss is not a number."""
 TRAINER_STATE = ("epoch", "best_epoch", "best_metric", "best_optimizer_state_dict", "optimizer_state_dict",
                  "scheduler_state_dict")  # fmt: skip
 
@@ -190,13 +192,21 @@ def _run(options: dict[str, Any], folder: Path, more: list[str], watch: Any, ind
     folder.mkdir()
     (folder / "options.yaml").write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
     command = [sys.executable, "-m", "metatrain", "train", "options.yaml", "-o", MODEL_FILE, *more]
-    run_program(command, folder, watch=watch)
+    diverged = DivergedError(
+        f"the training of member {index} diverged: no epoch had a finite loss; lower the learning rate, or look for "
+        "wrong labels."
+    )
+    try:
+        run_program(command, folder, watch=watch)
+    except DivergedError:
+        raise
+    except BloomeryError as error:
+        if NOT_A_NUMBER in str(error):
+            raise diverged from error
+        raise
     model = folder / MODEL_FILE
     if not model.is_file():
-        raise DivergedError(
-            f"the training of member {index} wrote no {MODEL_FILE}, because no epoch had a finite loss; lower the "
-            "learning rate."
-        )
+        raise diverged
     return model
 
 

@@ -24,10 +24,10 @@ from bloomery.engines.nequip.model import MODEL_FILE, PACKAGE_FILE, WEIGHTS_FILE
 from bloomery.engines.programs import find_program, run_program
 
 COMPILED = "model_{index}.nequip.pt2"
-USAGE = """Packages (.zip) are compiled where they run, which takes a C++ compiler and a minute:
+USAGE = """Packages (.nequip.zip) are compiled where they run, which takes a C++ compiler and a minute:
 
-    nequip-compile model_0.zip model_0.nequip.pt2 --mode aotinductor --device cpu --target ase
-    nequip-compile model_0.zip model_0.nequip.pt2 --mode aotinductor --device cuda --target pair_nequip
+    nequip-compile model_0.nequip.zip model_0.nequip.pt2 --mode aotinductor --device cpu --target ase
+    nequip-compile model_0.nequip.zip model_0.nequip.pt2 --mode aotinductor --device cuda --target pair_nequip
 
 The first is for ASE, the second for LAMMPS with pair_nequip. In ASE:
 

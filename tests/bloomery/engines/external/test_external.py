@@ -64,14 +64,14 @@ def test_members_see_frames_of_their_own(definition: dict[str, Any], data: Train
 def test_a_kill_keeps_the_members_that_were_done(
     definition: dict[str, Any], data: TrainingData, tmp_path: Path
 ) -> None:
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill(stage: str, step: int, total: int, numbers: dict[str, float]) -> None:
         if step > total / 2:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         engine(definition, members=2).train(data, device="cpu", progress=kill, folder=tmp_path)
     done = tmp_path / "member_0" / "done.json"
     written = done.stat().st_mtime_ns
@@ -239,6 +239,7 @@ def test_shipped_definitions_are_valid(name: str) -> None:
         assert filled["potential"]["elements"] == ["Si", "Ge"]
 
 
+@pytest.mark.engines
 def test_pacemaker_keeps_the_contract(data: TrainingData, tmp_path: Path) -> None:
     pytest.importorskip("pyace", reason="python-ace is not installed here: ./test --engines")
     small = {"cutoff": 4.0, "iterations": 4, "radial": [3, 1], "angular": [0, 1]}

@@ -230,7 +230,7 @@ def test_files_of_a_potential_say_what_it_is(data: TrainingData, tmp_path: Path)
 def test_export_for_ase_says_how_to_use_it(data: TrainingData, tmp_path: Path) -> None:
     written = train(data).export("ase", tmp_path / "silicon")
     assert all(path.is_file() for path in written)
-    assert 'load_potential("silicon")' in written[-1].read_text(encoding="utf-8")
+    assert 'load_potential("silicon")' in (tmp_path / "silicon" / "README.txt").read_text(encoding="utf-8")
     with pytest.raises(InputError, match="cannot be exported as 'lammps'"):
         train(data, steps=1).export("lammps", tmp_path)
 
