@@ -189,7 +189,8 @@ def descriptors(settings: GapSettings, frames: Configurations, elements: Sequenc
             count = int(((meet[0] == first) & (meet[1] == second)).sum()) // 2
             if count:
                 result.append(
-                    f"distance_2b order=2 cutoff={pair.cutoff} covariance_type=ard_se delta={pair.delta} "
+                    f"distance_2b order=2 cutoff={pair.cutoff} cutoff_transition_width={pair.transition} "
+                    f"covariance_type=ard_se delta={pair.delta} "
                     f"theta_uniform={pair.theta} sparse_method=uniform n_sparse={min(pair.sparse, count)} "
                     f"Z1={first} Z2={second} add_species=F"
                 )

@@ -14,6 +14,8 @@ class PairSettings(Settings):
 
     cutoff: float = Field(default=5.0, gt=0)
     """Pairs up to this distance in Å."""
+    transition: float = Field(default=1.0, gt=0)
+    """Width in Å over which pairs fade at the cutoff."""
     sparse: int = Field(default=20, ge=1)
     """Sparse points for each pair of elements, spread evenly over the distances that occur."""
     delta: float = Field(default=1.0, gt=0)
