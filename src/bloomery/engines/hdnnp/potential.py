@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,6 +38,8 @@ class HdnnpPotential(Potential):
         Name to float64 tensor ``(M, S, ...)``, for inputs and outputs of unit variance.
     ranges
         What values the features have in the training frames, for `Prediction.extrapolation`.
+    seen
+        Content hashes of all frames that it, or a potential that it started from, was trained on.
     details
         What else `POTENTIAL_FILE` says: settings, what it was trained on.
     """
@@ -57,13 +60,14 @@ class HdnnpPotential(Potential):
         energy_reference: dict[str, float],
         form: Form | None = None,
         ranges: Ranges | None = None,
+        seen: Collection[str] = (),
         dtype: str = "float64",
         device: str = "cpu",
         versions: dict[str, str] | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
         self.parameters, self.scaling, self.ranges = parameters, scaling, ranges
-        self.form = form or Form()
+        self.form, self.seen = form or Form(), frozenset(seen)
         self.descriptor_spec, self.descriptor = descriptor, load_descriptor(descriptor)
         self.elements, self.energy_reference = elements, energy_reference
         self.members = parameters["weight_0"].shape[0]
@@ -152,6 +156,7 @@ class HdnnpPotential(Potential):
             "scaling": self.scaling,
             "form": self.form,
             "ranges": self.ranges,
+            "seen": sorted(self.seen),
             "descriptor": self.descriptor_spec,
             "elements": self.elements,
             "energy_reference": self.energy_reference,
@@ -172,6 +177,7 @@ class HdnnpPotential(Potential):
         arrays |= {f"scaling:{name}": np.asarray(value) for name, value in vars(self.scaling).items()}
         if self.ranges is not None:
             arrays |= {f"range:{name}": value for name, value in vars(self.ranges).items()}
+        arrays["seen"] = np.array(sorted(self.seen), dtype=np.bytes_)
         np.savez(folder / WEIGHTS_FILE, allow_pickle=False, **arrays)
         content = {
             "engine": self.engine,
@@ -213,6 +219,7 @@ class HdnnpPotential(Potential):
                 parameters={name: torch.from_numpy(value) for name, value in parameters.items()},
                 form=Form(tuple(network["activations"]), bool(network["isolation_switch"])),
                 ranges=Ranges(**ranges) if ranges else None,
+                seen=[text.decode() for text in arrays["seen"].tolist()] if "seen" in arrays else [],
                 scaling=replace(Scaling(**scaling), energy=float(scaling["energy"])),
                 descriptor=PluginSpec.model_validate(content["descriptor"]),
                 device=device,
