@@ -52,7 +52,7 @@ ALONE = {"members": 1, "share": 1.0}
 
 def network(name: str, members: int = 8, **settings: Any) -> Candidate:
     """Return the embedded engine, with defaults but for these settings."""
-    return Candidate(f"hdnnp {name}", "hdnnp", ("steps", 250), {"members": members, **settings})
+    return Candidate(f"hdnnp {name}", "hdnnp", ("steps", 50), {"members": members, **settings})
 
 
 OURS = network("8 members")
@@ -69,7 +69,7 @@ OTHERS = [
     Candidate(
         "DeePMD se_e2_a",
         "deepmd",
-        ("steps", 2000),
+        ("steps", 1000),
         # As its manual advises: batches of 32 atoms at least, which one frame has.
         {**ALONE, "batch_size": 1},
         stops_early=False,
@@ -94,28 +94,28 @@ OTHERS = [
     Candidate(
         "MACE, 16 channels",
         "mace",
-        ("epochs", 5),
+        ("epochs", 4),
         {**ALONE, "model": {"channels": 16}},
         routes=("exported mace",),
     ),
     Candidate(
         "NequIP, 16 features",
         "nequip",
-        ("epochs", 5),
+        ("epochs", 4),
         {**ALONE, "batch_size": 4},
         routes=("exported nequip",),
     ),
     Candidate(
         "SOAP-BPNN",
         "metatrain",
-        ("epochs", 5),
+        ("epochs", 4),
         {**ALONE, "batch_size": 4},
         routes=("exported metatomic",),
     ),
     Candidate(
         "PET, small",
         "metatrain",
-        ("epochs", 5),
+        ("epochs", 4),
         {
             **ALONE,
             "architecture": "pet",

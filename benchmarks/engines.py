@@ -20,8 +20,8 @@ training would have reached. Each engine is trained from scratch with a budget t
 sparse points), its schedule made for that budget, until the last target is reached or the next training would not end
 within the cap; then once more between the longest that failed and the shortest that reached each target. The time is
 that of the shortest measured training which reached it: of a whole process, from its start to the potential, with
-imports, neighbours, descriptors, Jacobians and what the engine compiles or packs. A training that outlives the cap is
-ended and has failed.
+imports, neighbours, descriptors, Jacobians and what the engine compiles or packs. A training that takes more processor
+time than the cap is ended and has failed.
 
 **Evaluation.** Energy and forces of a warm crystal whose atoms move a little before every step, through the ASE
 calculator that each engine documents for one processor, with its neighbour list. Engines take turns, in processes that
@@ -48,6 +48,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from engine_candidates import OTHERS, OURS, SIZES, Candidate
 from rich.console import Console
 from rich.table import Table
@@ -80,7 +81,7 @@ class Bench:
     environments
         A folder for each engine of another package.
     cap
-        Most seconds of one training.
+        Most seconds of processor of one training.
     """
 
     folder: Path
@@ -197,19 +198,31 @@ def train(bench: Bench, candidate: Candidate, budget: int) -> dict[str, Any]:
 
 
 def _run(command: list[str], log: Path, cap: float) -> str:
-    """Run a process and all that it starts, up to a time; say what went wrong, if anything."""
+    """Run a process and all that it starts, up to so much processor time; say what went wrong, if anything."""
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env={**os.environ, **ONE_THREAD}, start_new_session=True
         )
         try:
-            return "failed" if process.wait(cap) else ""
-        except subprocess.TimeoutExpired:
-            return "late"
+            while process.poll() is None:
+                if _processor_time(process.pid) > cap:
+                    return "late"
+                time.sleep(0.5)
+            return "failed" if process.returncode else ""
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def _processor_time(pid: int) -> float:
+    """Seconds that a process, those that it runs and those that it ran have used."""
+    try:
+        own = psutil.Process(pid)
+        times = [process.cpu_times() for process in (own, *own.children(recursive=True))]
+    except psutil.Error:
+        return 0.0
+    return float(sum(sum(time[:4]) for time in times))
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -228,7 +241,7 @@ def climb(bench: Bench, candidate: Candidate, target: float) -> list[dict[str, A
         records.append(record)
         if "failed" in record or record["force_rmse"] <= target:
             return records
-        more = min(2.0, 0.95 * bench.cap / record["seconds"])
+        more = min(2.0, 0.9 * bench.cap / record["cpu_seconds"])
         if more < 1.3:
             return records
         budget = round(more * budget)
@@ -532,7 +545,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("command", choices=["time-to-accuracy", "evaluation", "scaling", "pareto", "tables"])
     parser.add_argument("--environments", type=Path, default=Path(os.environ.get("BLOOMERY_ENGINES", ".engines")))
-    parser.add_argument("--cap", type=float, default=1200.0, help="most seconds of one training")
+    parser.add_argument("--cap", type=float, default=1200.0, help="most seconds of processor of one training")
     parser.add_argument("--only", nargs="+", default=[], help="parts of the names of those that take part")
     parser.add_argument("--figure", type=Path, help="where the figure of `pareto` goes")
     arguments = parser.parse_args()
