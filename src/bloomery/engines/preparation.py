@@ -139,6 +139,14 @@ def boxed(atoms: ase.Atoms, reach: float) -> ase.Atoms:
     return bare
 
 
+def closed_or_open(atoms: ase.Atoms, reach: float) -> ase.Atoms:
+    """Return atoms that are periodic along all directions or along none, for codes that know nothing between.
+
+    Slabs and wires are `boxed`; other frames are left as they are.
+    """
+    return boxed(atoms, reach) if atoms.pbc.any() and not atoms.pbc.all() else atoms
+
+
 def _only(frames: Configurations, elements: list[str]) -> NDArray[np.bool_]:
     """Which frames hold no other elements, ``(N,)``."""
     foreign = np.zeros(len(frames), dtype=bool)
