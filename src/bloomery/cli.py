@@ -250,6 +250,11 @@ def predict(what: tuple[str, ...], out: str | None, stress: bool, **options: Any
 @cli.command()
 @click.argument("what", nargs=-1, required=True, metavar="(OBSERVABLE FRAMES...)|JOB.json")
 @click.option("--role", "roles", multiple=True, help="Keep only frames with this role; may be given more than once.")
+@click.option(
+    "--reference", multiple=True, metavar="FILE",
+    help="Labelled frames that were wanted, or a trajectory of the reference; may be given more than once.",
+)  # fmt: skip
+@click.option("--wanted", metavar="FILE", help="Measure nothing: write the frames that the reference is to label.")
 @click.option("--arrays", metavar="FILE", help="Write the arrays behind the numbers: .npz.")
 @option_potential
 @option_set
@@ -258,6 +263,9 @@ def observe(what: tuple[str, ...], assignments: tuple[str, ...], **options: Any)
     """Measure an observable, such as the errors of a potential on labelled frames.
 
     Example: bloomery observe errors --potential pot/ test.extxyz
+
+    What is computed from structures is compared with the reference on the same frames: write them with --wanted, label
+    them, and give them as --reference.
     """
     if is_job(*what):
         execute_job("observe", what[0])
@@ -267,11 +275,19 @@ def observe(what: tuple[str, ...], assignments: tuple[str, ...], **options: Any)
 
     from bloomery import plain_files as files  # noqa: PLC0415
 
+    observable = {"name": what[0], "settings": files.parse_assignments(assignments)}
+    if options["wanted"]:
+        place = files.check_output(options["wanted"])
+        wanted = files.wanted_frames(observable, what[1:])
+        files.write_frames(wanted, place)
+        tell(options, {"n_frames": len(wanted)}, f"{len(wanted)} frames to be labelled -> {place}")
+        return
     target = files.check_output(options["arrays"], [".npz"]) if options["arrays"] else None
     fields = {
-        "observable": {"name": what[0], "settings": files.parse_assignments(assignments)},
+        "observable": observable,
         "potential": files.potential(options["potential"]),
         "configurations": [files.absolute(path, "file") for path in what[1:]],
+        "reference": [files.absolute(path, "file") for path in options["reference"]],
         "roles": list(options["roles"]) or None,
     }
     with finished_job("observe", fields, options) as (folder, summary):

@@ -23,7 +23,7 @@ from bloomery.errors import BloomeryError, InputError
 from bloomery.file_units import ATOMIC, FileUnits
 from bloomery.input_data import write_data
 from bloomery.jobs.base import limit_threads
-from bloomery.plugins import KINDS, describe_validation_error, load_plugin, registered
+from bloomery.plugins import KINDS, PluginSpec, describe_validation_error, load_plugin, registered
 from bloomery.prediction import Prediction
 from bloomery.roles import RoleSettings, split_roles
 
@@ -135,6 +135,22 @@ def write_frames(frames: Configurations, path: Path, units: FileUnits | None = N
         write_data(path, frames, units or ATOMIC)
     else:
         frames.write_extxyz(path)
+
+
+def wanted_frames(observable: dict[str, Any], paths: Sequence[str]) -> Configurations:
+    """Return the frames that an observable wants labelled by the reference, for the structures in these files.
+
+    Raises
+    ------
+    InputError
+        If it is an observable that wants none.
+    """
+    plugin = PluginSpec.model_validate(observable).load("observables")
+    structures = [Configurations.read(absolute(path, "file")) for path in paths]
+    wanted: Configurations | None = plugin.wanted_frames(Configurations.concatenate(structures))
+    if wanted is None:
+        raise InputError(f"observable {plugin.name!r} wants no frames to be labelled; leave --wanted out.")
+    return wanted
 
 
 def with_roles(paths: Sequence[str], folder: Path, share: float, seed: int) -> str:

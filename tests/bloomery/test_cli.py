@@ -68,6 +68,16 @@ def test_a_data_set_and_a_potential_from_one_structure(here: Path) -> None:
     assert "exists already" in bloomery("train data.extxyz --out pot", 2).output
 
 
+def test_the_reference_labels_what_is_wanted(here: Path) -> None:
+    assert "9 frames to be labelled" in bloomery("observe equation_of_state si.extxyz --wanted w.extxyz").output
+    bloomery("label w.extxyz --set calculator=stillinger_weber --out labelled.extxyz")
+    told = bloomery("observe equation_of_state si.extxyz --reference labelled.extxyz --arrays eos.npz").output
+    assert "Si8.reference.bulk_modulus: 101" in told
+    with np.load("eos.npz") as arrays:
+        assert "Si8:reference:energies" in arrays.files
+    assert "wants no frames" in bloomery("observe errors si.extxyz --wanted w.extxyz", status=2).output
+
+
 def test_the_same_seed_gives_the_same_file(here: Path) -> None:
     for name in ("a.npz", "b.npz"):
         bloomery(f"sample rattle_strain --start si.extxyz --set frames=3 --seed 5 --out {name}")

@@ -12,14 +12,14 @@ from pydantic import Field
 
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
-from bloomery.errors import DivergedError, InputError
+from bloomery.errors import InputError
 from bloomery.observables.bootstrap import Bootstrap, blocks_of
 from bloomery.observables.contract import Observable, Observation, number
+from bloomery.observables.evaluation import predict_in_chunks
 from bloomery.plugins import Settings
 from bloomery.prediction import Prediction
 
 MILLI = 1000.0
-CHUNK = 64
 
 
 class ErrorsSettings(Settings):
@@ -43,6 +43,7 @@ class Errors(Observable):
         potential: Potential | None,
         configurations: Configurations,
         *,
+        reference: Configurations | None = None,  # noqa: ARG002
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Observation:
@@ -78,37 +79,6 @@ UNITS = {
     "disagreement": "eV/Å",
     "frame_force_rmse": "eV/Å",
 }
-
-
-def predict_in_chunks(potential: Potential, configurations: Configurations, progress: Progress) -> Prediction:
-    """Predict all frames, reporting on the way.
-
-    Raises
-    ------
-    DivergedError
-        If a prediction is not finite; the frame is named.
-    """
-    parts = []
-    for start in range(0, len(configurations), CHUNK):
-        parts.append(potential.predict(configurations[start : start + CHUNK]))
-        progress("predict", min(start + CHUNK, len(configurations)), len(configurations), {})
-    stresses = [part.stresses for part in parts if part.stresses is not None]
-    energy_sigmas = [part.energy_sigma for part in parts if part.energy_sigma is not None]
-    force_sigmas = [part.force_sigma for part in parts if part.force_sigma is not None]
-    whole = Prediction(
-        counts=configurations.counts,
-        energies=np.concatenate([part.energies for part in parts], axis=1),
-        forces=np.concatenate([part.forces for part in parts], axis=1),
-        stresses=np.concatenate(stresses, axis=1) if stresses else None,
-        energy_sigma=np.concatenate(energy_sigmas) if energy_sigmas else None,
-        force_sigma=np.concatenate(force_sigmas) if force_sigmas else None,
-    )
-    bad = np.flatnonzero(~np.isfinite(whole.energies).all(axis=0))
-    bad_atoms = np.flatnonzero(~np.isfinite(whole.forces).all(axis=(0, 2)))
-    frames = [*bad, *configurations.frame_of_atom[bad_atoms]]
-    if frames:
-        raise DivergedError(f"the potential's prediction for frame {min(frames)} is not finite.")
-    return whole
 
 
 class _Comparison:

@@ -16,9 +16,7 @@ from bloomery.engines.contract import Potential
 from bloomery.errors import DivergedError, InputError
 from bloomery.observables.bootstrap import Bootstrap, blocks_of
 from bloomery.observables.errors import Errors
-from bloomery.plugins import load_plugin, registered
 from bloomery.prediction import Prediction
-from bloomery.testing.observables import check_observable
 from bloomery.testing.potentials import TeacherCommittee
 
 
@@ -149,19 +147,6 @@ def test_what_cannot_be_measured_is_refused() -> None:
     broken.prediction.forces[0, 3, 1] = np.inf
     with pytest.raises(DivergedError, match="prediction for frame 1 is not finite"):
         Errors.make().observe(broken, two_frames())
-
-
-@pytest.mark.parametrize("name", registered("observables"))
-def test_every_observable_conforms(name: str) -> None:
-    plugin = load_plugin("observables", name)
-    assert plugin.name == name
-    frames = []
-    for seed in range(6):
-        atoms = bulk("Si", cubic=True)
-        atoms.rattle(0.05, seed=seed)
-        frames.append(atoms)
-    labelled = TeacherCommittee(members=1, spread=0.1).evaluate(Configurations.from_atoms(frames))
-    check_observable(plugin.make(), TeacherCommittee(), labelled)
 
 
 def test_intervals_of_a_mean_cover_the_truth() -> None:

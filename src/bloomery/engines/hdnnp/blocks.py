@@ -6,6 +6,7 @@ neighbours than there are other atoms, and forces only need the sum.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.descriptors.contract import Descriptor
 from bloomery.engines.hdnnp.model import DEFAULT_FORM, Form, Scaling, isolation_switch
+from bloomery.engines.hdnnp.weights import Importance
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -38,6 +40,10 @@ class Block:
         For each element of the potential, the atoms of that element.
     frames
         Frame of each atom, ``(A,)``.
+    importance
+        Weights of the labels, zero where there is none: energies and stresses ``(N,)``, forces ``(A,)``.
+    weights
+        How much each member of the committee sees of each frame, ``(M, N)``.
     """
 
     inputs: torch.Tensor
@@ -50,7 +56,7 @@ class Block:
     counts: torch.Tensor
     volumes: torch.Tensor
     labels: dict[str, torch.Tensor]
-    masks: dict[str, torch.Tensor]
+    importance: dict[str, torch.Tensor]
     weights: torch.Tensor
 
 
@@ -64,11 +70,14 @@ class BlockBuilder:
         Energy labels less the reference energies in eV, ``(N,)``.
     weights
         How much each member of the committee sees of each frame, ``(M, N)``.
+    importance
+        How much each label counts.
     """
 
     configurations: Configurations
     energies: NDArray[np.float64]
     weights: NDArray[np.float64]
+    importance: Importance
     descriptor: Descriptor
     elements: list[str]
     scaling: Scaling
@@ -101,8 +110,12 @@ class BlockBuilder:
             "stress": part.label("stress")[0],
         }
         periodic = part.pbc.all(axis=1) & (part.volumes > 0)
-        masks = {name: part.has(name) & (part.counts > 0) for name in labels}
-        masks["stress"] &= periodic
+        atoms = np.concatenate([np.arange(*self.configurations.offsets[frame : frame + 2]) for frame in chosen])
+        importance = {
+            "energy": self.importance.energy[chosen],
+            "forces": self.importance.forces[atoms],
+            "stress": self.importance.stress[chosen],
+        }
         return Block(
             inputs=inputs.to(self.dtype),
             switch=switch.to(self.dtype),
@@ -114,25 +127,29 @@ class BlockBuilder:
             counts=self._tensor(np.maximum(part.counts, 1)),
             volumes=self._tensor(np.where(periodic, part.volumes, 1.0)),
             labels={name: self._tensor(value) for name, value in labels.items()},
-            masks={name: self._tensor(mask) for name, mask in masks.items()},
+            importance={name: self._tensor(value) for name, value in importance.items()},
             weights=self._tensor(self.weights[:, chosen]),
         )
 
-    def bytes_per_frame(self) -> NDArray[np.float64]:
-        """Upper estimate of the memory of each frame's Jacobian in bytes, ``(N,)``."""
+    def bytes_of(self, batches: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Memory in bytes that the Jacobian of the block of each of these batches of frames takes."""
         from bloomery.neighbours import find_neighbours  # noqa: PLC0415
 
         size = self.descriptor.size(self.elements) * torch.finfo(self.dtype).bits / 8
-        result = np.zeros(len(self.configurations))
         cutoff = getattr(self.descriptor.settings, "cutoff", None)
-        for index, frame in enumerate(self.configurations):
-            width = frame.n_atoms
-            if cutoff is not None and frame.n_atoms > 1:
-                pairs = find_neighbours(frame, cutoff).pairs
-                unique = np.unique(pairs[0] * frame.n_atoms + pairs[1])
-                width = 1 + int(np.bincount(unique // frame.n_atoms, minlength=1).max())
-            result[index] = frame.n_atoms * (3 * width + 6) * size
-        return result
+        widths = np.ones(len(self.configurations), dtype=np.int64)
+        for index in np.concatenate([np.zeros(0, dtype=np.int64), *batches]):
+            frame = self.configurations[[index]]
+            if cutoff is None or frame.n_atoms < 2:
+                widths[index] = frame.n_atoms
+                continue
+            pairs = find_neighbours(frame, cutoff).pairs
+            selves = np.arange(frame.n_atoms) * (frame.n_atoms + 1)
+            unique = np.unique(np.concatenate([pairs[0] * frame.n_atoms + pairs[1], selves]))
+            widths[index] = np.bincount(unique // frame.n_atoms).max()
+        atoms = np.array([self.configurations.counts[batch].sum() for batch in batches])
+        widest = np.array([widths[batch].max(initial=1) for batch in batches])
+        return atoms * (3 * widest + 6) * size
 
     def _table(self, values: NDArray[np.float64]) -> torch.Tensor:
         return torch.from_numpy(values).to(self.device)

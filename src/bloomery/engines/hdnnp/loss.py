@@ -63,12 +63,13 @@ class LossFunction:
         weights = block.weights if weights is None else weights
         energy, forces, stress = self.predict(parameters, block)
         error = ((energy - block.labels["energy"][:, None]) / (block.counts[:, None] * self.spreads.energy)) ** 2
-        loss = self.weights.energy * block.masks["energy"][:, None] * error
+        loss = self.weights.energy * block.importance["energy"][:, None] * error
         squares = ((forces - block.labels["forces"][:, :, None]) / self.spreads.forces).square().mean(dim=1)
+        squares = squares * block.importance["forces"][:, None]
         error = torch.zeros_like(loss).index_add(0, block.frames, squares) / block.counts[:, None]
-        loss = loss + self.weights.forces * block.masks["forces"][:, None] * error
+        loss = loss + self.weights.forces * error
         error = ((stress - block.labels["stress"][:, :, None]) / self.spreads.stress).square().mean(dim=1)
-        loss = loss + self.weights.stress * block.masks["stress"][:, None] * error
+        loss = loss + self.weights.stress * block.importance["stress"][:, None] * error
         return (weights * loss.T).mean(dim=1)
 
     def _atoms(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor]:

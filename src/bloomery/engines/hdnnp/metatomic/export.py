@@ -121,10 +121,10 @@ def _module(potential: HdnnpPotential) -> torch.nn.Module:
     folded = potential.folded()
     layers = sum(name.startswith("weight") for name in folded.parameters) - 1
     committee = Committee(
-        folded.parameters,
-        folded.mean,
-        folded.isolated,
-        folded.magnitude,
+        {name: value.cpu() for name, value in folded.parameters.items()},
+        folded.mean.cpu(),
+        folded.isolated.cpu(),
+        folded.magnitude.cpu(),
         potential.form.layers(layers),
         potential.form.switch,
     )
