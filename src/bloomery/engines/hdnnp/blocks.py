@@ -102,8 +102,8 @@ class BlockBuilder:
         if found.edges is None or found.vectors is None or found.jacobian is None:
             raise TypeError(f"descriptor {self.descriptor.name!r} gave no gradients although it was asked for them")
         jacobian, targets = merge_jacobian(
-            found.edges.cpu().numpy(), found.vectors, found.jacobian, scale, part.n_atoms
-        )  # fmt: skip
+            found.edges.cpu().numpy(), found.vectors, found.jacobian, scale, part.n_atoms, self.dtype
+        )
         labels = {
             "energy": self.energies[chosen],
             "forces": part.label("forces")[0],
@@ -120,7 +120,7 @@ class BlockBuilder:
             inputs=inputs.to(self.dtype),
             switch=switch.to(self.dtype),
             switch_gradients=(by_relative * scale / magnitude).to(self.dtype),
-            jacobian=jacobian.to(self.dtype),
+            jacobian=jacobian,
             targets=targets.to(self.device),
             species=[torch.from_numpy(np.flatnonzero(species == s)).to(self.device) for s in range(len(self.elements))],
             frames=torch.from_numpy(part.frame_of_atom).to(self.device),
@@ -159,14 +159,21 @@ class BlockBuilder:
 
 
 def merge_jacobian(
-    edges: NDArray[np.int64], vectors: torch.Tensor, jacobian: torch.Tensor, scale: torch.Tensor, n_atoms: int
+    edges: NDArray[np.int64],
+    vectors: torch.Tensor,
+    jacobian: torch.Tensor,
+    scale: torch.Tensor,
+    n_atoms: int,
+    dtype: torch.dtype = torch.float64,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Add up edges that join the same atoms, and their part in the strain derivative.
+
+    Large arrays are made few times: most of the time goes into memory that is touched for the first time.
 
     Returns
     -------
     jacobian, targets
-        As in `Block`, with the features divided by ``scale``.
+        As in `Block`, with the features divided by ``scale``, and in the precision asked for.
     """
     centres, neighbours = edges
     selves = np.arange(n_atoms)
@@ -178,18 +185,22 @@ def merge_jacobian(
     counts = np.bincount(owners, minlength=n_atoms)
     width = int(counts.max()) if n_atoms else 0
     within = np.arange(len(keys)) - (np.cumsum(counts) - counts)[owners]
-    slots = owners * width + within
     targets = np.full(n_atoms * width, n_atoms, dtype=np.int64)
-    targets[slots] = others
+    targets[owners * width + within] = others
     device, n_features = jacobian.device, jacobian.shape[-1]
     centre = torch.from_numpy(centres).to(device)
-    scaled = jacobian / scale[centre][:, None, :]
-    triples = scaled.new_zeros((n_atoms * width, 3, n_features))
-    triples.index_add_(0, torch.from_numpy(slots[inverse[n_atoms:]]).to(device), scaled)
-    triples.index_add_(0, torch.from_numpy(slots[inverse[centres]]).to(device), -scaled)
-    strain = torch.stack(
-        [0.5 * (vectors[:, a, None] * scaled[:, b] + vectors[:, b, None] * scaled[:, a]) for a, b in VOIGT], dim=1
-    )
-    strains = scaled.new_zeros((n_atoms, 6, n_features)).index_add_(0, centre, strain)
-    full = torch.cat([triples.reshape(n_atoms, width * 3, n_features), strains], dim=1)
-    return full, torch.from_numpy(targets)
+    scaled = (jacobian * scale.reciprocal()[centre][:, None, :]).to(dtype)
+    # Behind the triples of each atom, two more hold the six derivatives by the strain.
+    full = scaled.new_zeros((n_atoms, width + 2, 3, n_features))
+    triples = full.view(n_atoms * (width + 2), 3, n_features)
+    slots = torch.from_numpy(owners * (width + 2) + within).to(device)
+    triples.index_add_(0, slots[torch.from_numpy(inverse[n_atoms:]).to(device)], scaled)
+    triples.index_add_(0, slots[torch.from_numpy(inverse[centres]).to(device)], scaled, alpha=-1)
+    flat = full.view(n_atoms, 3 * (width + 2), n_features)
+    along = vectors.to(dtype)
+    for place, (a, b) in enumerate(VOIGT, start=3 * width):
+        strain = along[:, a, None] * scaled[:, b]
+        if a != b:
+            strain = strain.addcmul_(along[:, b, None], scaled[:, a]).mul_(0.5)
+        flat[:, place] = scaled.new_zeros((n_atoms, n_features)).index_add_(0, centre, strain)
+    return flat, torch.from_numpy(targets)
