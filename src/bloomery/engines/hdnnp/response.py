@@ -103,8 +103,8 @@ def jacobian_response(
     if found.edges is None or found.vectors is None or found.jacobian is None:
         raise TypeError(f"descriptor {descriptor.name!r} gave no gradients although it was asked for them")
     edges = found.edges.cpu().numpy()
-    jacobian, targets = merge_jacobian(edges, found.vectors, found.jacobian, scale, len(found.values))
-    return JacobianResponse(jacobian.to(dtype), targets.to(jacobian.device), frames, n_frames)
+    jacobian, targets = merge_jacobian(edges, found.vectors, found.jacobian, scale, len(found.values), dtype)
+    return JacobianResponse(jacobian, targets.to(jacobian.device), frames, n_frames)
 
 
 def jacobian_width(edges: NDArray[np.int64], n_atoms: int) -> int:
@@ -115,14 +115,21 @@ def jacobian_width(edges: NDArray[np.int64], n_atoms: int) -> int:
 
 
 def merge_jacobian(
-    edges: NDArray[np.int64], vectors: torch.Tensor, jacobian: torch.Tensor, scale: torch.Tensor, n_atoms: int
+    edges: NDArray[np.int64],
+    vectors: torch.Tensor,
+    jacobian: torch.Tensor,
+    scale: torch.Tensor,
+    n_atoms: int,
+    dtype: torch.dtype = torch.float64,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Add up edges that join the same atoms, and their part in the strain derivative.
+
+    Large arrays are made few times: most of the time goes into memory that is touched for the first time.
 
     Returns
     -------
     jacobian, targets
-        As in `Block`, with the features divided by ``scale``.
+        As in `JacobianResponse`, with the features divided by ``scale``, and in the precision asked for.
     """
     centres, neighbours = edges
     selves = np.arange(n_atoms)
@@ -134,18 +141,22 @@ def merge_jacobian(
     counts = np.bincount(owners, minlength=n_atoms)
     width = int(counts.max()) if n_atoms else 0
     within = np.arange(len(keys)) - (np.cumsum(counts) - counts)[owners]
-    slots = owners * width + within
     targets = np.full(n_atoms * width, n_atoms, dtype=np.int64)
-    targets[slots] = others
+    targets[owners * width + within] = others
     device, n_features = jacobian.device, jacobian.shape[-1]
     centre = torch.from_numpy(centres).to(device)
-    scaled = jacobian / scale[centre][:, None, :]
-    triples = scaled.new_zeros((n_atoms * width, 3, n_features))
-    triples.index_add_(0, torch.from_numpy(slots[inverse[n_atoms:]]).to(device), scaled)
-    triples.index_add_(0, torch.from_numpy(slots[inverse[centres]]).to(device), -scaled)
-    strain = torch.stack(
-        [0.5 * (vectors[:, a, None] * scaled[:, b] + vectors[:, b, None] * scaled[:, a]) for a, b in VOIGT], dim=1
-    )
-    strains = scaled.new_zeros((n_atoms, 6, n_features)).index_add_(0, centre, strain)
-    full = torch.cat([triples.reshape(n_atoms, width * 3, n_features), strains], dim=1)
-    return full, torch.from_numpy(targets)
+    scaled = (jacobian * scale.reciprocal()[centre][:, None, :]).to(dtype)
+    # Behind the triples of each atom, two more hold the six derivatives by the strain.
+    full = scaled.new_zeros((n_atoms, width + 2, 3, n_features))
+    triples = full.view(n_atoms * (width + 2), 3, n_features)
+    slots = torch.from_numpy(owners * (width + 2) + within).to(device)
+    triples.index_add_(0, slots[torch.from_numpy(inverse[n_atoms:]).to(device)], scaled)
+    triples.index_add_(0, slots[torch.from_numpy(inverse[centres]).to(device)], scaled, alpha=-1)
+    flat = full.view(n_atoms, 3 * (width + 2), n_features)
+    along = vectors.to(dtype)
+    for place, (a, b) in enumerate(VOIGT, start=3 * width):
+        strain = along[:, a, None] * scaled[:, b]
+        if a != b:
+            strain = strain.addcmul_(along[:, b, None], scaled[:, a]).mul_(0.5)
+        flat[:, place] = scaled.new_zeros((n_atoms, n_features)).index_add_(0, centre, strain)
+    return flat, torch.from_numpy(targets)

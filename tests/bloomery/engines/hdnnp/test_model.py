@@ -99,6 +99,9 @@ def test_training_and_evaluation_compute_the_same(potential: HdnnpPotential) -> 
         dtype=torch.float64,
     )
     block = builder.build(np.arange(len(frames)))
+    assert builder.bytes_of([np.arange(len(frames))])[0] == block.jacobian.numel() * 8, (
+        "what is reckoned is what it takes"
+    )
     loss = LossFunction(
         LossWeights(), Spreads(1.0, 1.0, 1.0), torch.from_numpy(potential.scaling.offset), potential.scaling.energy
     )

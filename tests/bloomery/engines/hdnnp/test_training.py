@@ -15,6 +15,7 @@ from bloomery.configurations import Configurations
 from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import Potential, TrainingData
 from bloomery.engines.hdnnp import Hdnnp, training
+from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.fitting import CHECKPOINT_FILE, rescaled
 from bloomery.engines.hdnnp.model import Scaling
 from bloomery.engines.hdnnp.potential import HdnnpPotential
@@ -85,9 +86,25 @@ def test_a_broken_checkpoint_is_no_reason_to_fail(data: TrainingData, tmp_path: 
     assert_same(train(data, tmp_path).predict(data.train), train(data).predict(data.train))
 
 
-def test_jacobians_that_are_not_kept_give_the_same_potential(data: TrainingData) -> None:
-    kept, not_kept = train(data), train(data, memory=1e-9)
-    assert_same(not_kept.predict(data.train), kept.predict(data.train))
+@pytest.mark.parametrize(("part", "kept"), [(1.01, 1.0), (0.7, 0.5), (0.0, 0.0)])
+def test_jacobians_that_are_not_kept_give_the_same_potential(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, part: float, kept: float
+) -> None:
+    """As many blocks are kept as the memory holds, those of early-stopping frames among them."""
+    needed: list[float] = []
+    estimate = BlockBuilder.bytes_of
+
+    def remembered(self: BlockBuilder, batches: Any) -> Any:
+        needed[:] = estimate(self, batches).tolist()
+        return estimate(self, batches)
+
+    monkeypatch.setattr(BlockBuilder, "bytes_of", remembered)
+    expected = train(data).predict(data.train)
+    memory = max(part * sum(needed), 1.0) / 2**30
+    potential, history = Hdnnp.make(**{**SMALL, "memory": memory}).train(data, seed=1, device="cpu")
+    assert len(needed) == 4
+    assert history.summary["jacobians_kept"] == pytest.approx(kept)
+    assert_same(potential.predict(data.train), expected)
 
 
 def test_a_member_learns_nothing_from_frames_it_does_not_see(silicon: Configurations) -> None:
