@@ -308,6 +308,23 @@ def _sentence(arm: str, comparison: Mapping[str, Any] | None, found: str, saved:
     return f"The selection did not help, {arm} was better: with as many labels {numbers}; {end}."
 
 
+def learning_curve(labels: Sequence[int], measured: Mapping[int, Arrays]) -> list[tuple[float, float]]:
+    """Number of labels and force RMSE (energy RMSE where there are no forces) of the potentials of an arm.
+
+    Parameters
+    ----------
+    labels
+        How many labels there were to learn from, by iteration.
+    measured
+        Iteration to the arrays of its potential, all on the same frames.
+    """
+    curve = []
+    for iteration, arrays in sorted(measured.items()):
+        errors = (FrameErrors.of(arrays, quantity).rmse for quantity in UNITS)
+        curve.append((float(labels[iteration]), MILLI * next((error for error in errors if error > 0), 0.0)))
+    return [point for point in curve if min(point) > 0]
+
+
 # -- seeds ------------------------------------------------------------------------------------------------------------
 
 
