@@ -1,4 +1,15 @@
-"""What an observable is: numbers with units and their statistical error, for a potential or a set of frames."""
+"""What an observable is: numbers with units and their statistical error, for a potential or a set of frames.
+
+There are three sorts, by what the frames are that an observable is handed:
+
+* *labelled frames*, on which a potential is compared with the labels (`errors`);
+* a *trajectory*, or starting structures from which a potential makes one (`rdf`, `vdos`); `reference` is then a
+  trajectory of the reference method;
+* *structures*, about which the observable asks for single points of its own making (`equation_of_state`, `phonons`):
+  `wanted_frames` says which. The potential evaluates the same frames as the reference does, in the same cells, with the
+  same displacements, and the same arithmetic turns either into numbers, so that like is compared with like. `reference`
+  is then those frames with their labels, in any order: they are found by content.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +24,9 @@ from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.plugins import Plugin
 
+NORMAL_95 = 1.959963984540054
+"""Half the width of a 95 % interval in standard errors."""
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -22,7 +36,7 @@ class Observation:
     ----------
     summary
         Plain numbers and text, nested: what a history or a report quotes. Each measured number is a dictionary
-        ``{"value", "lower", "upper", "unit"}``, bounds where the observable has them.
+        ``{"value", "lower", "upper", "unit"}``, bounds of the 95 % interval where the observable has them.
     arrays
         Name to array: what a figure is drawn from.
     units
@@ -37,16 +51,46 @@ class Observation:
 class Observable(Plugin):
     """Measure something."""
 
+    def wanted_frames(self, configurations: Configurations) -> Configurations | None:  # noqa: ARG002
+        """Frames whose labels by the reference method `observe` can make use of; ``None`` for most observables.
+
+        They follow from the structures and the settings alone, without a potential, so that their number is known
+        before anything is computed and a labeller can begin at once. They lie on the grid of content hashes.
+
+        Parameters
+        ----------
+        configurations
+            The structures that `observe` will be handed.
+
+        Raises
+        ------
+        InputError
+            If a structure does not serve; it is named.
+        """
+        return None
+
     @abstractmethod
     def observe(
         self,
         potential: Potential | None,
         configurations: Configurations,
         *,
+        reference: Configurations | None = None,
         seed: int = 0,
         progress: Progress = no_progress,
     ) -> Observation:
         """Measure on these frames.
+
+        Parameters
+        ----------
+        potential
+            What is measured; some observables measure frames alone.
+        configurations
+            Labelled frames, a trajectory or structures: see the module.
+        reference
+            What the reference method has to say: the labelled frames of `wanted_frames`, for an observable that wants
+            some; for one that measures trajectories, a trajectory of the reference; for `leakage`, the frames that a
+            potential was trained on.
 
         Raises
         ------
@@ -61,3 +105,28 @@ def number(value: float, unit: str, lower: float | None = None, upper: float | N
     if lower is not None and upper is not None and np.isfinite([lower, upper]).all():
         result |= {"lower": float(lower), "upper": float(upper)}
     return result
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number with its unit and, where it is known, its standard error."""
+
+    value: float
+    unit: str
+    error: float | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """The number as summaries hold it, with a normal 95 % interval."""
+        if self.error is None:
+            return number(self.value, self.unit)
+        width = NORMAL_95 * self.error
+        return number(self.value, self.unit, self.value - width, self.value + width)
+
+    def minus(self, other: Quantity) -> Quantity:
+        """Difference of two independent numbers."""
+        errors = [error for error in (self.error, other.error) if error is not None]
+        return Quantity(self.value - other.value, self.unit, float(np.hypot.reduce(errors)) if errors else None)
+
+    def over(self, factor: float, unit: str) -> Quantity:
+        """Divide by an exact number."""
+        return Quantity(self.value / factor, unit, None if self.error is None else abs(self.error / factor))

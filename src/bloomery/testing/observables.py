@@ -12,10 +12,24 @@ from bloomery.engines.contract import Potential
 from bloomery.observables.contract import Observable
 
 
-def check_observable(observable: Observable, potential: Potential | None, frames: Configurations) -> None:
-    """Check that an observation is plain, has units, is reproducible and leaves its input alone."""
+def check_observable(
+    observable: Observable,
+    potential: Potential | None,
+    frames: Configurations,
+    reference: Configurations | None = None,
+) -> None:
+    """Check that an observation is plain, has units, is reproducible and leaves its input alone.
+
+    Where the observable wants frames to be labelled, check that they are the same each time and on the grid of hashes.
+    """
     before = frames.digest()
-    observation = observable.observe(potential, frames, seed=2)
+    wanted = observable.wanted_frames(frames)
+    if wanted is not None:
+        again = observable.wanted_frames(frames.snapped())
+        assert again is not None
+        assert wanted.hashes() == again.hashes(), "other frames were wanted the second time"
+        assert wanted.snapped().digest() == wanted.digest(), "wanted frames must lie on the grid: use `snapped`"
+    observation = observable.observe(potential, frames, reference=reference, seed=2)
     assert frames.digest() == before, "the frames were changed"
     assert observation.summary
     json.dumps(observation.summary, allow_nan=False)
@@ -28,9 +42,9 @@ def check_observable(observable: Observable, potential: Potential | None, frames
             assert measured["lower"] <= measured["upper"]
     assert set(observation.arrays) <= set(observation.units), "every array needs a unit"
     assert all(array.dtype.kind in "biufU" for array in observation.arrays.values()), "arrays are plain"
-    again = observable.observe(potential, frames, seed=2)
-    assert again.summary == observation.summary, "the same seed gave other numbers"
-    assert all(np.array_equal(array, again.arrays[name]) for name, array in observation.arrays.items())
+    second = observable.observe(potential, frames, reference=reference, seed=2)
+    assert second.summary == observation.summary, "the same seed gave other numbers"
+    assert all(np.array_equal(array, second.arrays[name]) for name, array in observation.arrays.items())
 
 
 def _numbers(summary: Any) -> Any:

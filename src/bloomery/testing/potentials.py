@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from bloomery.calculators import CalculatorSpec
 from bloomery.configurations import Configurations
-from bloomery.engines.contract import Potential
+from bloomery.engines.ase_potential import FrameByFramePotential, Values
+from bloomery.engines.contract import Potential, no_progress
 from bloomery.errors import InputError
+from bloomery.observables.evaluation import labelled_by
 from bloomery.prediction import Prediction
 
 
@@ -65,3 +68,32 @@ class TeacherCommittee(Potential):
         prediction = self.predict(configurations)
         labels: dict[str, Any] = {"energy": prediction.energy, "forces": prediction.force, "stress": prediction.stress}
         return configurations.with_labels(masks={"stress": configurations.pbc.all(axis=1)}, **labels)
+
+
+class CalculatorTeacher(FrameByFramePotential):
+    """Any calculator of `bloomery.calculators` as a potential of one member."""
+
+    engine = "calculator"
+    dtype = "float64"
+    cutoff = 0.0
+
+    def __init__(self, elements: list[str], calculator: Any) -> None:
+        self.elements = elements
+        self.energy_reference = dict.fromkeys(elements, 0.0)
+        self.members = 1
+        self.versions: dict[str, str] = {}
+        self._calculator = CalculatorSpec.model_validate(calculator).make()
+
+    def evaluate(self, member: int, atoms: Atoms, *, stress: bool) -> Values:  # noqa: ARG002
+        """Ask the calculator."""
+        atoms.calc = self._calculator
+        return Values(atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress() if stress else None)
+
+    def save(self, folder: str | Path) -> None:
+        """Refuse: the library has it already."""
+        raise NotImplementedError(f"the teacher is not written to {folder}")
+
+    def label(self, configurations: Configurations) -> Configurations:
+        """Return the frames with labels."""
+        mean, _ = labelled_by(self, configurations, no_progress)
+        return mean

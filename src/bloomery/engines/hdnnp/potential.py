@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,6 +38,8 @@ class HdnnpPotential(Potential):
         Name to float64 tensor ``(M, S, ...)``, for inputs and outputs of unit variance.
     ranges
         What values the features have in the training frames, for `Prediction.extrapolation`.
+    seen
+        Content hashes of all frames that it, or a potential that it started from, was trained on.
     details
         What else `POTENTIAL_FILE` says: settings, what it was trained on.
     """
@@ -45,6 +48,7 @@ class HdnnpPotential(Potential):
     formats: ClassVar[dict[str, str]] = {
         "ase": "files of bloomery, for Python and ASE",
         "n2p2": "files of n2p2 for each member, for LAMMPS and CP2K",
+        "metatomic": "a metatomic model for LAMMPS, i-PI, torch-sim and ASE",
     }
 
     def __init__(
@@ -57,13 +61,14 @@ class HdnnpPotential(Potential):
         energy_reference: dict[str, float],
         form: Form | None = None,
         ranges: Ranges | None = None,
+        seen: Collection[str] = (),
         dtype: str = "float64",
         device: str = "cpu",
         versions: dict[str, str] | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
         self.parameters, self.scaling, self.ranges = parameters, scaling, ranges
-        self.form = form or Form()
+        self.form, self.seen = form or Form(), frozenset(seen)
         self.descriptor_spec, self.descriptor = descriptor, load_descriptor(descriptor)
         self.elements, self.energy_reference = elements, energy_reference
         self.members = parameters["weight_0"].shape[0]
@@ -137,6 +142,10 @@ class HdnnpPotential(Potential):
         order = np.argsort(numbers)
         return order[np.searchsorted(numbers[order], configurations.numbers)]
 
+    def folded(self) -> Evaluator:
+        """Return the networks with all scales folded in, in the potential's precision."""
+        return self._evaluator
+
     def as_float64(self) -> HdnnpPotential:
         """Return the same weights evaluated in float64."""
         if self.dtype == "float64":
@@ -152,6 +161,7 @@ class HdnnpPotential(Potential):
             "scaling": self.scaling,
             "form": self.form,
             "ranges": self.ranges,
+            "seen": sorted(self.seen),
             "descriptor": self.descriptor_spec,
             "elements": self.elements,
             "energy_reference": self.energy_reference,
@@ -172,6 +182,7 @@ class HdnnpPotential(Potential):
         arrays |= {f"scaling:{name}": np.asarray(value) for name, value in vars(self.scaling).items()}
         if self.ranges is not None:
             arrays |= {f"range:{name}": value for name, value in vars(self.ranges).items()}
+        arrays["seen"] = np.array(sorted(self.seen), dtype=np.bytes_)
         np.savez(folder / WEIGHTS_FILE, allow_pickle=False, **arrays)
         content = {
             "engine": self.engine,
@@ -213,6 +224,7 @@ class HdnnpPotential(Potential):
                 parameters={name: torch.from_numpy(value) for name, value in parameters.items()},
                 form=Form(tuple(network["activations"]), bool(network["isolation_switch"])),
                 ranges=Ranges(**ranges) if ranges else None,
+                seen=[text.decode() for text in arrays["seen"].tolist()] if "seen" in arrays else [],
                 scaling=replace(Scaling(**scaling), energy=float(scaling["energy"])),
                 descriptor=PluginSpec.model_validate(content["descriptor"]),
                 device=device,
@@ -223,19 +235,27 @@ class HdnnpPotential(Potential):
             raise InputError(f"{folder}: is not a potential of the engine 'hdnnp' ({error}).") from error
 
     def obstacle(self, format: str) -> str:  # noqa: A002
-        """Return why n2p2 cannot express this potential."""
-        if format != "n2p2":
-            return ""
-        from bloomery.engines.hdnnp.n2p2.writer import what_is_in_the_way  # noqa: PLC0415
+        """Return why n2p2 or metatomic cannot express this potential."""
+        if format == "n2p2":
+            from bloomery.engines.hdnnp.n2p2.writer import what_is_in_the_way  # noqa: PLC0415
 
-        return what_is_in_the_way(self)
+            return what_is_in_the_way(self)
+        if format == "metatomic":
+            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
+
+            return metatomic.what_is_in_the_way(self)
+        return ""
 
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
-        """Write the files of a format: ``ase`` with a text that says how to load them, ``n2p2`` a folder per member."""
+        """Write the files of a format, with a text that says how to use them; ``n2p2`` is a folder per member."""
         if format == "n2p2":
             from bloomery.engines.hdnnp.n2p2 import write_potential  # noqa: PLC0415
 
             return write_potential(self, folder)
+        if format == "metatomic":
+            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
+
+            return metatomic.write_model(self, folder)
         self.save(folder)
         usage = folder / "README.txt"
         usage.write_text(
@@ -253,6 +273,10 @@ class HdnnpPotential(Potential):
             from bloomery.engines.hdnnp.n2p2 import read_potential  # noqa: PLC0415
 
             return read_potential(folder).calculator()
+        if format == "metatomic":
+            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
+
+            return metatomic.model_calculator(folder)
         return cls.load(folder).calculator()
 
 

@@ -1,0 +1,68 @@
+"""What potentials say of frames, as labels: of the committee and of each of its members."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, Progress
+from bloomery.errors import DivergedError
+from bloomery.prediction import Prediction
+
+CHUNK = 64
+
+
+def predict_in_chunks(potential: Potential, configurations: Configurations, progress: Progress) -> Prediction:
+    """Predict all frames, reporting on the way.
+
+    Raises
+    ------
+    DivergedError
+        If a prediction is not finite; the frame is named.
+    """
+    parts = []
+    for start in range(0, len(configurations), CHUNK):
+        parts.append(potential.predict(configurations[start : start + CHUNK]))
+        progress("predict", min(start + CHUNK, len(configurations)), len(configurations), {})
+    stresses = [part.stresses for part in parts if part.stresses is not None]
+    energy_sigmas = [part.energy_sigma for part in parts if part.energy_sigma is not None]
+    force_sigmas = [part.force_sigma for part in parts if part.force_sigma is not None]
+    whole = Prediction(
+        counts=configurations.counts,
+        energies=np.concatenate([part.energies for part in parts], axis=1),
+        forces=np.concatenate([part.forces for part in parts], axis=1),
+        stresses=np.concatenate(stresses, axis=1) if stresses else None,
+        energy_sigma=np.concatenate(energy_sigmas) if energy_sigmas else None,
+        force_sigma=np.concatenate(force_sigmas) if force_sigmas else None,
+    )
+    bad = np.flatnonzero(~np.isfinite(whole.energies).all(axis=0))
+    bad_atoms = np.flatnonzero(~np.isfinite(whole.forces).all(axis=(0, 2)))
+    frames = [*bad, *configurations.frame_of_atom[bad_atoms]]
+    if frames:
+        raise DivergedError(f"the potential's prediction for frame {min(frames)} is not finite.")
+    return whole
+
+
+def labelled_by(
+    potential: Potential, configurations: Configurations, progress: Progress
+) -> tuple[Configurations, list[Configurations]]:
+    """Label frames by a potential: by the mean of its members and, if there are several, by each of them."""
+    prediction = predict_in_chunks(potential, configurations, progress)
+    mean = _labelled(configurations, prediction.energy, prediction.force, prediction.stress)
+    if prediction.members == 1:
+        return mean, []
+    stresses = [None] * prediction.members if prediction.stresses is None else list(prediction.stresses)
+    members = zip(prediction.energies, prediction.forces, stresses, strict=True)
+    return mean, [_labelled(configurations, energy, forces, stress) for energy, forces, stress in members]
+
+
+def _labelled(
+    frames: Configurations, energy: NDArray[Any], forces: NDArray[Any], stress: NDArray[Any] | None
+) -> Configurations:
+    bare = frames.without_labels().with_labels(energy=energy, forces=forces)
+    if stress is None:
+        return bare
+    return bare.with_labels(stress=stress, masks={"stress": frames.pbc.all(axis=1)})

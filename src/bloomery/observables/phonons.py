@@ -1,0 +1,178 @@
+"""Phonons by finite displacements: bands, density of states, and how far two methods are apart over the whole zone.
+
+Displacements, symmetry and Fourier interpolation are phonopy's: Togo, J. Phys. Soc. Jpn. 92, 012001 (2023). What forces
+the supercell has before an atom is moved are subtracted: in a large one even those of a structure on a grid of 1e-6 Å
+add up. Long-range electric fields in polar crystals are not corrected for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar
+
+import ase
+import numpy as np
+from ase.dft.kpoints import parse_path_string
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bloomery.configurations import GRID, Configurations
+from bloomery.errors import InputError
+from bloomery.observables.contract import Quantity
+from bloomery.observables.single_points import FromSinglePoints, Measurement, SinglePointSettings
+from bloomery.quantities import Angstrom
+
+Repeat = Annotated[int, Field(ge=1)]
+MEV_PER_THZ = 4.135667696
+"""Planck's constant (CODATA 2018)."""
+SYMMETRY_TOLERANCE = 1e-4
+"""In Å: structures lie on a grid of 1e-6 Å."""
+
+
+class PhononSettings(SinglePointSettings):
+    """Settings of the observable `phonons`."""
+
+    supercell: tuple[Repeat, Repeat, Repeat] | None = None
+    """Repeats of the structure; by default as many as `min_length` needs."""
+    min_length: Angstrom = Field(default=9.0, gt=0)
+    """How far a supercell reaches at least between opposite faces, in Å."""
+    displacement: Angstrom = Field(default=0.01, gt=0, le=0.1)
+    """How far an atom is moved, in Å."""
+    mesh_length: Angstrom = Field(default=50.0, gt=0)
+    """Density of the mesh of wave vectors, as the length in Å that it stands for."""
+    points: int = Field(default=31, ge=2)
+    """Points on each segment of the path through the zone."""
+    dos_step: float = Field(default=0.05, gt=0)
+    """Step of the density of states in THz."""
+
+
+class Phonons(FromSinglePoints):
+    """Phonon bands and density of states; between potential and reference the RMSE over all frequencies."""
+
+    name = "phonons"
+    Settings = PhononSettings
+    settings: PhononSettings
+    labels: ClassVar[tuple[str, ...]] = ("forces",)
+
+    def frames_of(self, structure: Configurations) -> Configurations:
+        """The supercell, then as many with one atom moved as symmetry leaves."""
+        phonopy = self._prepared(structure)
+        cells = [phonopy.supercell, *phonopy.supercells_with_displacements]
+        atoms = [
+            ase.Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True) for cell in cells
+        ]
+        return Configurations.from_atoms(atoms, info_keys=[])
+
+    def measure(self, structure: Configurations, frames: Configurations) -> Measurement:
+        """Fit force constants to the forces, and diagonalise."""
+        phonopy = self._prepared(structure)
+        forces = frames.label("forces")[0].reshape(len(frames), -1, 3)
+        phonopy.forces = forces[1:] - forces[0]
+        phonopy.produce_force_constants()
+        phonopy.symmetrize_force_constants()
+        phonopy.run_mesh(self.settings.mesh_length)
+        frequencies, weights = np.array(phonopy.mesh.frequencies), np.array(phonopy.mesh.weights, dtype=float)
+        share = weights / weights.sum()
+        n = len(phonopy.primitive)
+        positive = np.clip(frequencies, 0, None)
+        quantities = {
+            "highest_frequency": Quantity(float(frequencies.max()), "THz"),
+            "lowest_frequency": Quantity(float(frequencies.min()), "THz"),
+            "mean_frequency": Quantity(float(share @ frequencies.mean(axis=1)), "THz"),
+            "zero_point_energy": Quantity(float(share @ positive.sum(axis=1)) * MEV_PER_THZ / 2 / n, "meV/atom"),
+            "largest_force": Quantity(float(np.abs(forces[0]).max()), "eV/Å"),
+        }
+        arrays: dict[str, NDArray[Any]] = {"mesh_frequencies": frequencies, "mesh_weights": weights}
+        low, high = frequencies.min() - 1, frequencies.max() + 1
+        phonopy.run_total_dos(freq_min=low, freq_max=high, freq_pitch=self.settings.dos_step)
+        arrays |= {"dos_x": np.array(phonopy.total_dos.frequency_points), "dos": np.array(phonopy.total_dos.dos)}
+        arrays |= _bands(phonopy, self.settings.points)
+        return Measurement(quantities, arrays, {name: UNITS[name] for name in arrays})
+
+    def compare(self, potential: Measurement, reference: Measurement) -> dict[str, Quantity]:
+        """Root mean square and largest difference of the frequencies, sorted at each wave vector."""
+        weights = reference.arrays["mesh_weights"]
+        difference = potential.arrays["mesh_frequencies"] - reference.arrays["mesh_frequencies"]
+        square = weights @ (difference**2).mean(axis=1) / weights.sum()
+        return {
+            "rmse": Quantity(float(np.sqrt(square)), "THz"),
+            "largest_difference": Quantity(float(np.abs(difference).max()), "THz"),
+        }
+
+    def _prepared(self, structure: Configurations) -> Any:
+        """A phonopy object with its displacements, which lie on the grid of content hashes."""
+        if not structure.pbc.all() or structure.volumes[0] <= 0:
+            raise InputError("is not periodic in all directions, so it has no phonon bands.")
+        package = _phonopy()
+        atoms = structure.to_atoms()[0]
+        cell = package["atoms"].PhonopyAtoms(
+            symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, positions=atoms.positions,
+            masses=atoms.get_masses(),
+        )  # fmt: skip
+        repeats = self.settings.supercell or _repeats(structure.cells[0], self.settings.min_length)
+        phonopy = package["phonopy"].Phonopy(cell, np.diag(repeats), symprec=SYMMETRY_TOLERANCE)
+        phonopy.generate_displacements(distance=self.settings.displacement)
+        dataset = phonopy.dataset
+        for entry in dataset["first_atoms"]:
+            entry["displacement"] = np.rint(np.array(entry["displacement"]) / GRID) * GRID
+        phonopy.dataset = dataset
+        return phonopy
+
+
+UNITS = {
+    "mesh_frequencies": "THz",
+    "mesh_weights": "1",
+    "dos_x": "THz",
+    "dos": "1/THz",
+    "bands_x": "1/Å",
+    "bands": "THz",
+    "band_ticks": "1/Å",
+    "band_labels": "1",
+}
+
+
+@cache
+def _phonopy() -> dict[str, Any]:
+    try:
+        return {
+            "phonopy": importlib.import_module("phonopy"),
+            "atoms": importlib.import_module("phonopy.structure.atoms"),
+        }
+    except ImportError as error:
+        raise InputError(
+            "cannot be measured without phonopy; install it: pip install 'aiida-bloomery[phonons]'."
+        ) from error
+
+
+def _repeats(cell: NDArray[np.float64], length: float) -> list[int]:
+    """So many repeats that opposite faces are ``length`` apart."""
+    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    return [int(repeat) for repeat in np.ceil(length / heights - 1e-9)]
+
+
+def _bands(phonopy: Any, points: int) -> dict[str, NDArray[Any]]:
+    """Frequencies along the path that ASE suggests for the lattice; nothing for a cell that it cannot name."""
+    try:
+        path = ase.cell.Cell(phonopy.primitive.cell).bandpath(npoints=0)
+    except (RuntimeError, ValueError, AssertionError):
+        return {}
+    ends: list[tuple[str, str]] = []
+    for part in parse_path_string(path.path):
+        ends += pairwise(part)
+    segments = [np.linspace(path.special_points[start], path.special_points[end], points) for start, end in ends]
+    phonopy.run_band_structure(segments)
+    bands = phonopy.band_structure
+    ticks, labels = [0.0], [ends[0][0]]
+    for distances, (start, end) in zip(bands.distances, ends, strict=True):
+        if labels[-1] != start:
+            labels[-1] += f"|{start}"
+        ticks.append(float(distances[-1]))
+        labels.append(end)
+    return {
+        "bands_x": np.concatenate(bands.distances),
+        "bands": np.concatenate(bands.frequencies),
+        "band_ticks": np.array(ticks),
+        "band_labels": np.array(labels, dtype=np.str_),
+    }

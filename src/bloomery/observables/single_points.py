@@ -1,0 +1,269 @@
+"""What observables share that are computed from single points: the same frames, the same arithmetic, two methods."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bloomery.configurations import LABELS, Configurations
+from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.errors import InputError
+from bloomery.observables.contract import Observable, Observation, Quantity
+from bloomery.observables.evaluation import labelled_by
+from bloomery.plugins import Settings
+
+POTENTIAL, REFERENCE = "potential", "reference"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one method says of one structure.
+
+    Parameters
+    ----------
+    quantities
+        By name; the error is that of the measurement itself, such as of a fit.
+    arrays, units
+        What figures are drawn from; every array has a unit.
+    """
+
+    quantities: dict[str, Quantity]
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+
+
+class CannotBeMeasuredError(Exception):
+    """A method gives frames for which a number has no meaning; the message says what is missing, as a clause."""
+
+
+class SinglePointSettings(Settings):
+    """Settings of observables that are computed from single points."""
+
+    experiment: dict[str, float] = Field(default_factory=dict)
+    """Measured values to compare with, by the name of the quantity and in its unit; for a single structure."""
+
+
+class FromSinglePoints(Observable):
+    """Ask for frames, and turn their labels into numbers: once for the potential and once for the reference.
+
+    Subclasses set `labels`, and implement `frames_of` and `measure`. Numbers of a committee's mean carry the spread of
+    the same number over its members as their error.
+    """
+
+    Settings: type[SinglePointSettings] = SinglePointSettings
+    settings: SinglePointSettings
+    labels: ClassVar[tuple[str, ...]] = ("energy",)
+    """Labels that every frame needs."""
+    gaps: ClassVar[bool] = False
+    """Some of the frames may lack their label: `measure` sees to it."""
+
+    @abstractmethod
+    def frames_of(self, structure: Configurations) -> Configurations:
+        """Frames that a structure is measured by.
+
+        Parameters
+        ----------
+        structure
+            One frame, on the grid of content hashes.
+        """
+
+    @abstractmethod
+    def measure(self, structure: Configurations, frames: Configurations) -> Measurement:
+        """Turn labelled frames into numbers.
+
+        Raises
+        ------
+        CannotBeMeasuredError
+            If these labels give none.
+        """
+
+    def compare(self, potential: Measurement, reference: Measurement) -> dict[str, Quantity]:  # noqa: ARG002
+        """Numbers about the difference of both, beside the differences of the quantities themselves."""
+        return {}
+
+    def wanted_frames(self, configurations: Configurations) -> Configurations:
+        """All frames of all structures; see `Observable.wanted_frames`."""
+        return Configurations.concatenate([frames for _, _, frames in self._jobs(configurations)])
+
+    def observe(
+        self,
+        potential: Potential | None,
+        configurations: Configurations,
+        *,
+        reference: Configurations | None = None,
+        seed: int = 0,  # noqa: ARG002
+        progress: Progress = no_progress,
+    ) -> Observation:
+        """Measure by the potential, by the labels of the reference, or by both."""
+        if potential is None and reference is None:
+            raise InputError(
+                f"{self.name}: there is nothing to measure with; give a potential, or the wanted frames with the "
+                "labels of the reference, or both."
+            )
+        if self.settings.experiment and len(configurations) != 1:
+            raise InputError(f"{self.name}.experiment: belongs to one structure, got {len(configurations)} structures.")
+        summary: dict[str, Any] = {}
+        arrays: dict[str, NDArray[Any]] = {}
+        units: dict[str, str] = {}
+        for key, structure, frames in self._jobs(configurations):
+            sides = self._sides(potential, structure, frames, reference, progress)
+            part = self._summary(sides)
+            summary[key] = {"n_atoms": structure.n_atoms, "n_frames": len(frames), **part}
+            for side, (measured, _) in sides.items():
+                if measured is None:
+                    continue
+                for name, array in measured.arrays.items():
+                    arrays[f"{key}:{side}:{name}"] = array
+                    units[f"{key}:{side}:{name}"] = measured.units[name]
+        if not arrays and not any(set(part) & {POTENTIAL, REFERENCE} for part in summary.values()):
+            obstacle = next(text for part in summary.values() for text in part["obstacles"].values())
+            raise InputError(f"{self.name}: {obstacle}")
+        return Observation(summary, arrays, units)
+
+    def _jobs(self, configurations: Configurations) -> list[tuple[str, Configurations, Configurations]]:
+        """Name, structure and frames of each structure."""
+        if not len(configurations):
+            raise InputError(f"{self.name}: there is no structure; give at least one.")
+        bare = configurations.without_labels().snapped()
+        bare = bare.without_info(*bare.info)
+        seen: Counter[str] = Counter()
+        jobs = []
+        for index, structure in enumerate(bare):
+            if not structure.n_atoms:
+                raise InputError(f"{self.name}: structure {index} holds no atom.")
+            formula = structure.to_atoms()[0].get_chemical_formula()
+            seen[formula] += 1
+            key = formula if seen[formula] == 1 else f"{formula}_{seen[formula]}"
+            try:
+                frames = self.frames_of(structure).snapped()
+            except InputError as error:
+                raise InputError(f"{self.name}: structure {index} ({formula}) {error}") from error
+            jobs.append((key, structure, frames.with_info(structure=index)))
+        return jobs
+
+    def _sides(
+        self,
+        potential: Potential | None,
+        structure: Configurations,
+        frames: Configurations,
+        reference: Configurations | None,
+        progress: Progress,
+    ) -> dict[str, tuple[Measurement | None, str]]:
+        """Measurement, or why there is none, by method."""
+        sides: dict[str, tuple[Measurement | None, str]] = {}
+        if potential is not None:
+            sentence = potential.unknown_element(frames)
+            if sentence:
+                raise InputError(f"{self.name}: {sentence}")
+            mean, members = labelled_by(potential, frames, progress)
+            measured, obstacle = self._try(structure, mean, POTENTIAL)
+            if measured is not None and members:
+                measured = self._with_spread(structure, measured, members)
+            sides[POTENTIAL] = measured, obstacle
+        if reference is not None:
+            sides[REFERENCE] = self._try(structure, self._with_labels_of(frames, reference), REFERENCE)
+        return sides
+
+    def _try(self, structure: Configurations, frames: Configurations, side: str) -> tuple[Measurement | None, str]:
+        try:
+            return self.measure(structure, frames), ""
+        except CannotBeMeasuredError as error:
+            return None, f"by the {side}, {error}."
+
+    def _with_spread(self, structure: Configurations, mean: Measurement, members: list[Configurations]) -> Measurement:
+        """Add the members' spread to the errors of the mean's quantities; arrays get a companion ``*_spread``."""
+        each = [found for found in (self._try(structure, frames, POTENTIAL)[0] for frames in members) if found]
+        if len(each) < 2:
+            return mean
+        quantities = {}
+        for name, quantity in mean.quantities.items():
+            values = [found.quantities[name].value for found in each if name in found.quantities]
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            errors = [error for error in (quantity.error, spread) if error is not None]
+            error = float(np.hypot.reduce(errors)) if errors else None
+            quantities[name] = Quantity(quantity.value, quantity.unit, error)
+        arrays, units = dict(mean.arrays), dict(mean.units)
+        for name, array in mean.arrays.items():
+            same = [found.arrays[name] for found in each if found.arrays.get(name, np.zeros(0)).shape == array.shape]
+            if array.dtype.kind == "f" and len(same) > 1 and any((other != array).any() for other in same):
+                arrays[f"{name}_spread"] = np.std(same, axis=0, ddof=1)
+                units[f"{name}_spread"] = units[name]
+        return Measurement(quantities, arrays, units)
+
+    def _with_labels_of(self, frames: Configurations, reference: Configurations) -> Configurations:
+        """Give wanted frames the labels that frames of equal content have."""
+        place = {content: row for row, content in enumerate(reference.hashes())}
+        rows = np.array([place.get(content, -1) for content in frames.hashes()])
+        labels, masks = {}, {}
+        offsets, own = reference.offsets, frames.offsets
+        for name, kind in LABELS.items():
+            values, mask = reference.label(name)
+            masks[name] = (rows >= 0) & mask[rows]
+            taken = np.zeros((frames.n_atoms if kind.per == "atom" else len(frames), *kind.shape))
+            for frame in np.flatnonzero(masks[name]):
+                row = rows[frame]
+                if kind.per == "atom":
+                    taken[own[frame] : own[frame + 1]] = values[offsets[row] : offsets[row + 1]]
+                else:
+                    taken[frame] = values[row]
+            labels[name] = taken
+        for name in self.labels:
+            missing = np.flatnonzero(~masks[name])
+            if len(missing) == len(frames) or (len(missing) and not self.gaps):
+                raise InputError(
+                    f"{self.name}: the reference lacks the {name} of {len(missing)} of {len(frames)} wanted frames, "
+                    f"the first of them frame {int(missing[0])}; label the frames that `wanted_frames` gives for these "
+                    "structures and settings."
+                )
+        return frames.with_labels(masks=masks, **labels)
+
+    def _summary(self, sides: dict[str, tuple[Measurement | None, str]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        found = {side: measured for side, (measured, _) in sides.items() if measured is not None}
+        for side, measured in found.items():
+            result[side] = {name: quantity.summary() for name, quantity in measured.quantities.items()}
+        obstacles = {side: text for side, (measured, text) in sides.items() if measured is None}
+        if obstacles:
+            result["obstacles"] = obstacles
+        if len(found) == 2:
+            potential, reference = found[POTENTIAL], found[REFERENCE]
+            result |= _differences("difference", potential, reference.quantities)
+            comparison = self.compare(potential, reference)
+            if comparison:
+                result["comparison"] = {name: quantity.summary() for name, quantity in comparison.items()}
+        experiment = self._experiment(found)
+        if experiment:
+            result["experiment"] = {name: quantity.summary() for name, quantity in experiment.items()}
+            for side, measured in found.items():
+                result |= _differences(f"{side}_minus_experiment", measured, experiment)
+        return result
+
+    def _experiment(self, found: dict[str, Measurement]) -> dict[str, Quantity]:
+        units = {name: quantity.unit for measured in found.values() for name, quantity in measured.quantities.items()}
+        for name in self.settings.experiment:
+            if units and name not in units:
+                raise InputError(
+                    f"{self.name}.experiment.{name}: is not measured here; choose of {', '.join(sorted(units))}."
+                )
+        return {name: Quantity(value, units[name]) for name, value in self.settings.experiment.items() if units}
+
+
+def _differences(key: str, measured: Measurement, others: dict[str, Quantity]) -> dict[str, Any]:
+    """Absolute differences, and relative ones in % where the other number is not lost in its own rounding."""
+    absolute, relative = {}, {}
+    scale = max((abs(other.value) for other in others.values()), default=0.0)
+    for name, quantity in measured.quantities.items():
+        if name not in others:
+            continue
+        other = others[name]
+        difference = quantity.minus(other)
+        absolute[name] = difference.summary()
+        if abs(other.value) > 1e-3 * scale:
+            relative[name] = difference.over(other.value / 100, "%").summary()
+    return {key: absolute, f"relative_{key}": relative}

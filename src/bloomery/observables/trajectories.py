@@ -1,0 +1,220 @@
+"""What observables share that are averages over a trajectory: blocks, errors, a reference, an experiment."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.errors import InputError
+from bloomery.observables.contract import Observable, Observation, Quantity, number
+from bloomery.observables.curves import Curve, overlap, score
+from bloomery.observables.experiment import MeasuredCurve
+from bloomery.plugins import Settings
+from bloomery.samplers.md import MolecularDynamics, MolecularDynamicsSettings
+
+TRAJECTORY, REFERENCE = "trajectory", "reference"
+
+
+class TrajectorySettings(Settings):
+    """Settings of observables that are averages over a trajectory."""
+
+    blocks: int = Field(default=10, ge=2)
+    """Trajectories are cut into about so many blocks, whose differences give the statistical error."""
+    experiment: dict[str, MeasuredCurve] = Field(default_factory=dict)
+    """Measured curves to compare with, by the name of the curve."""
+
+
+class DrivenSettings(TrajectorySettings):
+    """Settings of observables for which a potential may make its own trajectory."""
+
+    dynamics: MolecularDynamicsSettings | None = None
+    """Run this with the potential, from the frames that are given; left out, the frames are the trajectory."""
+
+
+@dataclass(frozen=True)
+class Averages:
+    """What one trajectory gives: numbers and curves by name."""
+
+    quantities: dict[str, Quantity] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
+
+
+class FromTrajectories(Observable):
+    """Average over the frames of a trajectory, and over those of a reference; compare both and an experiment.
+
+    Subclasses implement `measure`.
+    """
+
+    Settings: type[TrajectorySettings] = DrivenSettings
+    settings: TrajectorySettings
+    periodic: ClassVar[bool] = True
+    """Frames must be periodic in all directions."""
+
+    @abstractmethod
+    def measure(self, frames: Configurations, blocks: NDArray[np.int64]) -> Averages:
+        """Average.
+
+        Parameters
+        ----------
+        blocks
+            Block of each frame, ``(N,)``, numbered from 0 without gaps.
+        """
+
+    def trajectory(
+        self, potential: Potential | None, configurations: Configurations, seed: int, progress: Progress
+    ) -> Configurations:
+        """The frames to average over: those given, or a trajectory of the potential that starts from them."""
+        dynamics = getattr(self.settings, "dynamics", None)
+        if dynamics is None:
+            return configurations
+        if potential is None:
+            raise InputError(f"{self.name}.dynamics: needs a potential that drives it; give one.")
+        frames, _ = MolecularDynamics(dynamics).sample(
+            configurations, potential=potential, seed=seed, progress=progress
+        )
+        if not len(frames):
+            raise InputError(f"{self.name}.dynamics: every trajectory stopped before its first frame was kept.")
+        return frames
+
+    def observe(
+        self,
+        potential: Potential | None,
+        configurations: Configurations,
+        *,
+        reference: Configurations | None = None,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Observation:
+        """Average over the trajectory and, if there is one, over the reference's."""
+        self._check(configurations, "frame")
+        if reference is not None:
+            self._check(reference, "frame of the reference")
+        frames = {TRAJECTORY: self.trajectory(potential, configurations, seed, progress)}
+        if reference is not None:
+            frames[REFERENCE] = reference
+        found: dict[str, Averages] = {}
+        summary: dict[str, Any] = {}
+        for side, part in frames.items():
+            blocks = blocks_in_time(part, self.settings.blocks)
+            found[side] = self.measure(part, blocks)
+            summary[side] = {"n_frames": len(part), "n_blocks": int(blocks.max()) + 1}
+            summary[side] |= {name: quantity.summary() for name, quantity in found[side].quantities.items()}
+        if reference is not None:
+            summary |= self._compare(found[TRAJECTORY], found[REFERENCE], seed)
+        arrays, units = _arrays(found)
+        if self.settings.experiment:
+            summary["experiment"] = self._experiment(found, arrays, units)
+        return Observation(summary, arrays, units)
+
+    def _check(self, frames: Configurations, what: str) -> None:
+        if not len(frames):
+            raise InputError(f"{self.name}: there is no {what}; give a trajectory.")
+        if not frames.counts.all():
+            raise InputError(f"{self.name}: {what} {int(np.argmin(frames.counts))} holds no atom.")
+        bad = ~frames.pbc.all(axis=1) | (frames.volumes <= 0)
+        if self.periodic and bad.any():
+            raise InputError(
+                f"{self.name}: {what} {int(np.argmax(bad))} is not periodic in all directions, so it has no density to "
+                "refer to."
+            )
+
+    def _compare(self, test: Averages, reference: Averages, seed: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        differences = {
+            name: quantity.minus(reference.quantities[name]).summary()
+            for name, quantity in test.quantities.items()
+            if name in reference.quantities
+        }
+        if differences:
+            result["difference"] = differences
+        shared = [name for name in reference.curves if name in test.curves]
+        scores = {name: score(test.curves[name], reference.curves[name], seed) for name in shared}
+        if scores:
+            result["score"] = {
+                name: {key: quantity.summary() for key, quantity in part.items()} for name, part in scores.items()
+            }
+            result["mean_overlap"] = number(float(np.mean([part["overlap"].value for part in scores.values()])), "%")
+        return result
+
+    def _experiment(
+        self, found: dict[str, Averages], arrays: dict[str, NDArray[Any]], units: dict[str, str]
+    ) -> dict[str, Any]:
+        """Overlap of each side with the measured curves, where both are known."""
+        result: dict[str, Any] = {}
+        for name, settings in self.settings.experiment.items():
+            where = f"{self.name}.experiment.{name}"
+            if name not in found[TRAJECTORY].curves:
+                known = ", ".join(found[TRAJECTORY].curves)
+                raise InputError(f"{where}: there is no such curve; choose of {known}.")
+            x, y = settings.read(where)
+            result[name] = {"source": settings.source} if settings.source else {}
+            for side, part in found.items():
+                curve = part.curves[name]
+                inside = (x >= curve.x.min()) & (x <= curve.x.max())
+                if inside.sum() < 2:
+                    raise InputError(
+                        f"{where}: fewer than two points lie between {curve.x.min():g} and {curve.x.max():g} "
+                        f"{curve.x_unit}."
+                    )
+                there = np.interp(x[inside], curve.x, curve.mean)
+                result[name][f"overlap_with_{side}"] = number(float(overlap(there, y[inside])), "%")
+            curve = found[TRAJECTORY].curves[name]
+            arrays |= {f"{name}:experiment_x": x, f"{name}:experiment": y}
+            units |= {f"{name}:experiment_x": curve.x_unit, f"{name}:experiment": curve.unit}
+        return result
+
+
+def blocks_in_time(frames: Configurations, n_blocks: int) -> NDArray[np.int64]:
+    """Cut trajectories into about so many blocks in all, ``(N,)``: consecutive frames of one trajectory."""
+    starts = trajectory_starts(frames)
+    ends = [*starts[1:], len(frames)]
+    blocks = np.zeros(len(frames), dtype=np.int64)
+    first = 0
+    for start, end in zip(starts, ends, strict=True):
+        length = end - start
+        parts = min(length, max(1, round(n_blocks * length / len(frames))))
+        blocks[start:end] = first + np.arange(length) * parts // length
+        first += parts
+    return blocks
+
+
+def trajectory_starts(frames: Configurations) -> list[int]:
+    """Where a trajectory begins: where its name changes, or its steps do not go on."""
+    n = len(frames)
+    new = np.zeros(n, dtype=bool)
+    new[0] = True
+    for key in ("batch", "pool", "trajectory"):
+        if key in frames.info:
+            new[1:] |= frames.info[key][1:] != frames.info[key][:-1]
+    for key in ("step", "time"):
+        if key in frames.info and frames.info[key].dtype.kind in "if":
+            new[1:] |= frames.info[key][1:] < frames.info[key][:-1]
+    return [int(start) for start in np.flatnonzero(new)]
+
+
+def block_weights(blocks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Frames in each block, ``(B,)``."""
+    return np.bincount(blocks).astype(float)
+
+
+def _arrays(found: dict[str, Averages]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    units: dict[str, str] = {}
+    for side, part in found.items():
+        for name, curve in part.curves.items():
+            columns: dict[str, tuple[NDArray[Any] | None, str]] = {
+                f"{name}:{side}_x": (curve.x, curve.x_unit),
+                f"{name}:{side}": (curve.mean, curve.unit),
+                f"{name}:{side}_error": (curve.error, curve.unit),
+            }
+            for key, (column, unit) in columns.items():
+                if column is not None:
+                    arrays[key], units[key] = column, unit
+    return arrays, units

@@ -1,0 +1,77 @@
+"""What every registered observable must do, each on frames that it is meant for."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
+from bloomery.plugins import load_plugin, registered
+from bloomery.testing.observables import check_observable
+from bloomery.testing.potentials import TeacherCommittee
+
+TEACHER = TeacherCommittee(members=1, spread=0.1)
+CRYSTAL = Configurations.from_atoms([bulk("Si")])
+
+
+def rattled(n_frames: int, seed: int = 0) -> Configurations:
+    """Labelled cells of eight atoms, like a trajectory."""
+    generator = np.random.default_rng(seed)
+    frames = []
+    for _ in range(n_frames):
+        atoms = bulk("Si", cubic=True)
+        atoms.positions += generator.normal(0, 0.05, (8, 3))
+        frames.append(atoms)
+    return TEACHER.evaluate(Configurations.from_atoms(frames)).with_info(step=10 * np.arange(n_frames))
+
+
+LABELLED = rattled(6)
+CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] = {
+    "elastic": (CRYSTAL, {}, None),
+    "equation_of_state": (CRYSTAL, {}, None),
+    "errors": (LABELLED, {}, None),
+    "free_energy_perturbation": (LABELLED, {"temperature": 300}, None),
+    "leakage": (LABELLED, {}, rattled(8, seed=1)),
+    "nve_stability": (LABELLED[:1], {"steps": 40, "equilibration": 5, "trajectories": 2}, None),
+    "phonons": (CRYSTAL, {"min_length": 6}, None),
+    "rdf": (LABELLED, {}, rattled(8, seed=1)),
+    "vdos": (rattled(80), {"window_fs": 50, "blocks": 4}, rattled(60, seed=1)),
+}
+"""Frames, settings and reference for each; a reference that is not given is what the teacher says of wanted frames."""
+NEEDS = {"phonons": "phonopy"}
+
+
+@pytest.mark.parametrize("name", registered("observables"))
+def test_every_observable_conforms(name: str) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    plugin = load_plugin("observables", name)
+    assert plugin.name == name
+    frames, settings, reference = CASES[name]
+    observable = plugin.make(**settings)
+    wanted = observable.wanted_frames(frames)
+    if wanted is not None:
+        reference = TEACHER.evaluate(wanted)
+    check_observable(observable, TeacherCommittee(), frames, reference)
+
+
+@pytest.mark.parametrize("name", registered("observables"))
+def test_every_setting_is_explained(name: str) -> None:
+    plugin = load_plugin("observables", name)
+    unexplained = [key for key, field in plugin.Settings.model_fields.items() if not field.description]
+    assert not unexplained
+    assert plugin.__doc__
+
+
+@pytest.mark.parametrize("name", registered("observables"))
+def test_no_frames_are_no_numbers_or_one_sentence(name: str) -> None:
+    frames, settings, _ = CASES[name]
+    observable = load_plugin("observables", name).make(**settings)
+    try:
+        summary = observable.observe(TeacherCommittee(), frames[:0]).summary
+    except InputError as error:
+        assert str(error).startswith(name)  # noqa: PT017
+    else:
+        assert summary["n_frames"] == 0
