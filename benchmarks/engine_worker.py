@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ase
+    import numpy as np
     from ase.calculators.calculator import Calculator
 
     from bloomery.engines.contract import Potential
@@ -139,11 +140,11 @@ def crystal(repeats: list[int]) -> ase.Atoms:
     return atoms
 
 
-def timed_steps(calculator: Calculator, atoms: ase.Atoms, steps: int) -> dict[str, float]:
-    """Medians of wall and processor time of one evaluation; all atoms move before each, as in dynamics."""
-    import numpy as np
+def timed_steps(calculator: Calculator, atoms: ase.Atoms, steps: int, random: np.random.Generator) -> dict[str, float]:
+    """Medians of wall and processor time of one evaluation; all atoms move before each, as in dynamics.
 
-    random = np.random.default_rng(1)
+    One generator serves all calls: at positions that it has seen before a calculator would recall its results.
+    """
     atoms.calc = calculator
     walls, cpus = [], []
     for _ in range(steps):
@@ -160,8 +161,11 @@ def serve(job: dict[str, Any]) -> None:
     """Answer on standard output; what libraries print goes to standard error."""
     answers = sys.stdout
     with redirect_stdout(sys.stderr):
+        import numpy as np
+
         from bloomery.engines.contract import load_potential
 
+        random = np.random.default_rng(1)
         potential = load_potential(job["potential"], "cpu")
         folder = Path(job["folder"])
         folder.mkdir(parents=True, exist_ok=True)
@@ -172,9 +176,9 @@ def serve(job: dict[str, Any]) -> None:
         for line in sys.stdin:
             *repeats, steps = map(int, line.split())
             if tuple(repeats) not in warm:
-                timed_steps(calculator, crystal(repeats), 3 if steps > 1 else 1)
+                timed_steps(calculator, crystal(repeats), 3 if steps > 1 else 1, random)
                 warm.add(tuple(repeats))
-            found = timed_steps(calculator, crystal(repeats), steps)
+            found = timed_steps(calculator, crystal(repeats), steps, random)
             found |= {"peak_mib": peak_mib(), "loaded_mib": loaded, "elements": len(potential.elements)}
             print(json.dumps(found), file=answers, flush=True)
 

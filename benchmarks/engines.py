@@ -445,22 +445,31 @@ def draw(bench: Bench, path: Path) -> None:
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "bloomery"
     import matplotlib.pyplot as plt  # noqa: PLC0415
-    from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: PLC0415
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
 
     found = points(bench)
+    if not found:
+        print("no figure: nothing was both trained on all frames and evaluated; run `pareto`")
+        return
     fig, axes = plt.subplots(figsize=(7.5, 5), layout="constrained")
     for candidate, cost, error in found:
-        colour = "tab:red" if candidate.ours else "tab:blue"
-        axes.plot(cost, error, "o" if candidate.ours else "s", color=colour, markersize=6)
-        axes.annotate(candidate.name, (cost, error), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        # Names of ours stand on the left, of the others on the right, so that they keep out of each other's way.
+        colour, marker, place, side = ("tab:red", "o", -6, "right") if candidate.ours else ("tab:blue", "s", 6, "left")
+        axes.plot(cost, error, marker, color=colour, markersize=6)
+        axes.annotate(candidate.name.removeprefix("hdnnp "), (cost, error), xytext=(place, 0), color=colour,
+                      textcoords="offset points", fontsize=8, ha=side, va="center")  # fmt: skip
+    axes.plot([], [], "o", color="tab:red", label="hdnnp")
+    axes.plot([], [], "s", color="tab:blue", label="others, one model")
+    axes.legend(loc="upper right")
     edge = front(found)
     axes.step(*zip(*edge, strict=True), where="post", color="0.7", linewidth=1, zorder=0)
     axes.set(xscale="log", yscale="log", xlabel="energy and forces, 512 atoms, one thread / µs per atom",
              ylabel="force RMSE on unseen trajectories / meV Å⁻¹")  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
-    axes.margins(x=0.15, y=0.1)
+    axes.margins(x=0.25, y=0.1)
     axes.grid(which="both", alpha=0.2)
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
