@@ -29,6 +29,7 @@ def rattled(n_frames: int, seed: int = 0) -> Configurations:
 
 LABELLED = rattled(6)
 CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] = {
+    "calibration": (LABELLED.with_info(role=["calibration"] * 3 + ["probe"] * 3), {}, None),
     "elastic": (CRYSTAL, {}, None),
     "equation_of_state": (CRYSTAL, {}, None),
     "errors": (LABELLED, {}, None),
