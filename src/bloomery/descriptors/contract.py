@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -40,6 +40,18 @@ class Features:
     edges: torch.Tensor | None = None
     vectors: torch.Tensor | None = None
     jacobian: torch.Tensor | None = None
+
+
+class ForceMap(ABC):
+    """The linear map from derivatives by the features of some frames to forces and virials, and its transpose."""
+
+    @abstractmethod
+    def forces(self, by_feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn derivatives ``(M, A, F)`` into forces ``(A, 3, M)`` and virials ``(N, 3, 3, M)``."""
+
+    @abstractmethod
+    def transposed(self, forces: torch.Tensor, virials: torch.Tensor) -> torch.Tensor:
+        """Return what multiplies derivatives in ``sum(forces * F) + sum(virials * V)``, ``(M, A, F)``."""
 
 
 class Descriptor(Plugin):
@@ -159,6 +171,17 @@ class Descriptor(Plugin):
             rows = slice(bounds[frame], bounds[frame + 1])
             tension[frame] = (vectors[rows].T @ by_edge[rows].reshape(-1, 3 * members)).reshape(3, 3, members)
         return forces, 0.5 * (tension + tension.transpose(1, 2))
+
+    def force_map(
+        self,
+        configurations: Configurations,  # noqa: ARG002
+        elements: list[str],  # noqa: ARG002
+        *,
+        device: str = "cpu",  # noqa: ARG002
+        dtype: str = "float64",  # noqa: ARG002
+    ) -> ForceMap | None:
+        """Return the map from derivatives to forces for a training, if it takes no Jacobian; the default is none."""
+        return None
 
     def averages(self, configurations: Configurations, elements: list[str]) -> NDArray[np.float64]:
         """Mean of the per-atom features of each frame, ``(N, F)``; zero for an empty frame.

@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 
 from bloomery.configurations import Configurations
 from bloomery.descriptors.angular_momenta import degree_triples
-from bloomery.descriptors.contract import Descriptor, Features, species_of
+from bloomery.descriptors.contract import Descriptor, Features, ForceMap, species_of
 from bloomery.neighbours import find_neighbours
 from bloomery.plugins import Settings
 
@@ -164,6 +164,19 @@ class PowerSpectrum(Descriptor):
         forces, found = kernel.forces(neighbours, species, frames, model, n_frames=wanted)
         tension = torch.from_numpy(0.5 * (found + found.swapaxes(1, 2)))
         return torch.from_numpy(forces), tension if virials else None
+
+    def force_map(
+        self, configurations: Configurations, elements: list[str], *, device: str = "cpu", dtype: str = "float64"
+    ) -> ForceMap | None:
+        """See `Descriptor.force_map`: by a kernel in C where there is one."""
+        kernel = self._kernel(elements, device, dtype)
+        if kernel is None:
+            return None
+        from bloomery.native.power_spectrum import PowerSpectrumMap  # noqa: PLC0415
+
+        neighbours = find_neighbours(configurations, self.settings.cutoff)
+        species, frames = species_of(configurations, elements), configurations.frame_of_atom
+        return PowerSpectrumMap(kernel, neighbours, species, frames, len(configurations))
 
     def _kernel(self, elements: list[str], device: str, dtype: str) -> PowerSpectrumKernel | None:
         return _make_kernel(self.settings, len(elements), dtype) if device == "cpu" else None

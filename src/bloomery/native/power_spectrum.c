@@ -162,7 +162,7 @@ void features(const Settings *settings, int64_t n_atoms, const int64_t *starts, 
                 for (int k = 0; k < 3; k++) tile[k][lane % LANES] = k ? 0 : (REAL)settings->cutoff;
                 lanes[lane] = -1;
             }
-            vec sums[RADIAL][H];
+            vec sums[RADIAL][PADDED];
             memset(sums, 0, sizeof sums);
             for (int64_t t = first; t < last; t++) {
                 vec *tile = tiles + t * TILE, *radial = tile + 4, *y = tile + 4 + 2 * RADIAL;
@@ -171,7 +171,7 @@ void features(const Settings *settings, int64_t n_atoms, const int64_t *starts, 
                     for (int n = 0; n < RADIAL; n++) sums[n][h] += radial[n] * y[h];
             }
             for (int n = 0; n < RADIAL; n++)
-                for (int h = 0; h < H; h++) c[(s * RADIAL + n) * PADDED + h] = (REAL)sum(sums[n][h]);
+                for (int h = 0; h < PADDED; h += LANES) store(c + (s * RADIAL + n) * PADDED + h, sums_of(sums[n] + h));
         }
         REAL *value = values;
         for (int64_t a = 0; a < channels; a++) *value++ = c[a * PADDED];
@@ -288,5 +288,101 @@ void forces(const Settings *settings, int64_t n_atoms, int64_t centre, int64_t m
             for (int q = 0; q < 3; q++)
                 for (int64_t k = 0; k < 3 * members; k++)
                     virials[(3 * frames[i] + q) * 3 * members + k] += (double)tension[q * wide + k];
+    }
+}
+
+/* How many numbers `changes` needs to work with, where a row has so many tiles at most. */
+int64_t changes_work(const Settings *settings, int64_t members, int64_t most_tiles) {
+    const int64_t wide = (members + LANES - 1) / LANES * LANES;
+    return settings->species * RADIAL * PADDED * (wide + TRIPLES) + wide + most_tiles * LANES * (4 + 3 * members);
+}
+
+/* The transpose of `forces`: what becomes of features as atoms move and frames are strained.
+ *
+ * `moves` (atoms, 3, members) and `strains` (frames, 3, 3, members) stand where forces and virials stood; the result is
+ * (n_atoms, F, members).
+ */
+void changes(const Settings *settings, int64_t n_atoms, int64_t centre, int64_t members, int64_t most_tiles,
+             const int64_t *rows, const vec *tiles, const int64_t *lanes, const REAL *moments, const int64_t *frames,
+             const REAL *moves, const REAL *strains, REAL *result, vec *work) {
+    const int64_t n_species = settings->species, channels = n_species * RADIAL;
+    const int64_t size = channels * (1 + TRIPLES) + channels * (channels + 1) / 2 * (DEGREE + 1);
+    const int64_t wide = (members + LANES - 1) / LANES * LANES;
+    vec *steps = work + 4 * most_tiles;              /* (tiles, 3, members): how each neighbour moves */
+    REAL *moved = (REAL *)(steps + 3 * members * most_tiles); /* (channels, PADDED, wide): how the moments change */
+    REAL *slopes = moved + channels * PADDED * wide, *total = slopes + channels * TRIPLES * PADDED;
+    for (int64_t i = 0; i < n_atoms; i++, result += size * members) {
+        const REAL *c = moments + i * channels * PADDED, *own = moves + 3 * members * (centre + i);
+        const REAL *strain = strains + 9 * members * frames[i];
+        memset(moved, 0, (size_t)(channels * PADDED * wide) * sizeof(REAL));
+        for (int64_t s = 0; s < n_species; s++) {
+            const int64_t first = rows[i * n_species + s], count = rows[i * n_species + s + 1] - first;
+            for (int64_t lane = 0; lane < count * LANES; lane++) {
+                const int64_t j = lanes[first * LANES + lane];
+                const REAL *other = moves + 3 * members * (j < 0 ? centre + i : j);
+                REAL *step = (REAL *)(steps + lane / LANES * 3 * members) + lane % LANES;
+                for (int64_t k = 0; k < 3 * members; k++) step[k * LANES] = own[k] - other[k];
+            }
+            for (int64_t m = 0; m < members && count; m++) {
+                for (int64_t t = 0; t < count; t++) {
+                    const vec *tile = tiles + (first + t) * TILE, *given = steps + t * 3 * members + m;
+                    vec *step = work + 4 * t;
+                    step[3] = (vec){0};
+                    for (int k = 0; k < 3; k++) {
+                        vec strained = tile[0] * strain[k * members + m] + tile[1] * strain[(3 + k) * members + m] +
+                                       tile[2] * strain[(6 + k) * members + m];
+                        step[k] = given[k * members] + tile[3] * strained;
+                        step[3] += tile[k] * step[k];
+                    }
+                }
+                vec sums[RADIAL][PADDED] = {{{0}}};
+                for (int h = 0; h < H; h++) {
+                    vec found[RADIAL] = {{0}};
+                    for (int64_t t = 0; t < count; t++) {
+                        const vec *tile = tiles + (first + t) * TILE, *y = tile + 4 + 2 * RADIAL, *across = y + H;
+                        const vec *step = work + 4 * t, rise = step[3] * y[h];
+                        const vec turn = across[h] * step[0] + across[H + h] * step[1] + across[2 * H + h] * step[2];
+                        for (int n = 0; n < RADIAL; n++)
+                            found[n] += tile[4 + RADIAL + n] * rise + tile[4 + n] * turn;
+                    }
+                    for (int n = 0; n < RADIAL; n++) sums[n][h] = found[n];
+                }
+                for (int n = 0; n < RADIAL; n++)
+                    for (int h = 0; h < PADDED; h += LANES) {
+                        REAL found[LANES] __attribute__((aligned(64)));
+                        store(found, sums_of(sums[n] + h));
+                        for (int e = 0; e < LANES; e++) moved[((s * RADIAL + n) * PADDED + h + e) * wide + m] = found[e];
+                    }
+            }
+        }
+        REAL *value = result;
+        for (int64_t a = 0; a < channels; a++, value += members)
+            for (int64_t m = 0; m < members; m++) value[m] = moved[a * PADDED * wide + m];
+        for (int64_t a = 0; a < channels; a++)
+            for (int64_t b = a; b < channels; b++) {
+                const REAL weight = a == b ? 1 : (REAL)1.4142135623730951, *ca = c + a * PADDED, *cb = c + b * PADDED;
+                const REAL *ma = moved + a * PADDED * wide, *mb = moved + b * PADDED * wide;
+                for (int l = 0; l <= DEGREE; l++, value += members)
+                    for (int64_t k = 0; k < wide; k += LANES) {
+                        vec change = {0};
+                        for (int h = l * l; h < (l + 1) * (l + 1); h++)
+                            change += load(ma + h * wide + k) * cb[h] + load(mb + h * wide + k) * ca[h];
+                        store(total + k, change * weight);
+                        const int64_t rest = members - k < LANES ? members - k : LANES;
+                        memcpy(value + k, total + k, (size_t)rest * sizeof(REAL));
+                    }
+            }
+        for (int64_t a = 0; a < channels; a++) {
+            four_body_slopes(settings, c + a * PADDED, slopes);
+            for (int t = 0; t < TRIPLES; t++, value += members)
+                for (int64_t k = 0; k < wide; k += LANES) {
+                    vec change = {0};
+                    for (int h = 0; h < H; h++)
+                        change += load(moved + (a * PADDED + h) * wide + k) * slopes[t * PADDED + h];
+                    store(total + k, change);
+                    const int64_t rest = members - k < LANES ? members - k : LANES;
+                    memcpy(value + k, total + k, (size_t)rest * sizeof(REAL));
+                }
+        }
     }
 }

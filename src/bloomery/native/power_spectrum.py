@@ -6,13 +6,14 @@ import ctypes
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from bloomery.descriptors.angular_momenta import couplings
+from bloomery.descriptors.contract import ForceMap
 from bloomery.native import load_kernel
 from bloomery.native.arrays import Workspace, lanes_of, padded, pointer
 from bloomery.neighbours import Neighbours
@@ -24,6 +25,7 @@ CHUNK_ATOMS = 64
 """Centres that are worked on at a time: their neighbours' harmonics stay in the cache."""
 MOST_SPECIES = 128
 
+Result = TypeVar("Result")
 _Integer = ctypes.c_int64
 
 
@@ -106,6 +108,9 @@ class PowerSpectrumKernel:
         library.forces_work.argtypes = [place, integer]
         library.forces_work.restype = integer
         library.forces.argtypes = [place, integer, integer, integer, *[place] * 9]
+        library.changes_work.argtypes = [place, integer, integer]
+        library.changes_work.restype = integer
+        library.changes.argtypes = [place, integer, integer, integer, integer, *[place] * 9]
         return cls(library, settings, n_species, dtype)
 
     def features(self, neighbours: Neighbours, species: NDArray[np.int64]) -> NDArray[np.floating]:
@@ -144,13 +149,11 @@ class PowerSpectrumKernel:
             ``(A, 3, M)`` and ``(n_frames, 3, 3, M)``.
         """
         starts = _starts(neighbours, len(species))
-        chunks = list(range(0, len(species), CHUNK_ATOMS)) or [0]
-        n_threads = max(1, min(torch.get_num_threads(), len(chunks)))
 
-        def work(mine: NDArray[np.int64]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+        def work(chunks: NDArray[np.int64]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
             forces = virials = None
             with torch.inference_mode():
-                for first in mine.tolist():
+                for first in chunks.tolist():
                     n_atoms = min(CHUNK_ATOMS, len(species) - first)
                     values = self._workspace.take("values", (n_atoms, self.size), self._dtype)
                     chunk = self._features(neighbours, species, starts, first, values)
@@ -163,15 +166,52 @@ class PowerSpectrumKernel:
                 raise AssertionError("a thread without work")
             return forces, virials
 
-        shares = np.array_split(np.array(chunks), n_threads)
-        if n_threads == 1:
-            return work(shares[0])
-        with ThreadPoolExecutor(n_threads) as pool:
-            parts = list(pool.map(work, shares))
+        parts = _shared_out(work, len(species))
         for forces, virials in parts[1:]:
             parts[0][0].__iadd__(forces)
             parts[0][1].__iadd__(virials)
         return parts[0]
+
+    def changes(
+        self,
+        neighbours: Neighbours,
+        species: NDArray[np.int64],
+        frames: NDArray[np.int64],
+        moves: NDArray[np.floating],
+        strains: NDArray[np.floating],
+    ) -> NDArray[np.floating]:
+        """Apply the transpose of `forces`: from ``(A, 3, M)`` and ``(n_frames, 3, 3, M)`` to ``(A, F, M)``."""
+        starts, members = _starts(neighbours, len(species)), moves.shape[2]
+        moves, strains = (np.ascontiguousarray(given, dtype=self._dtype) for given in (moves, strains))
+        result = np.empty((len(species), self.size, members), dtype=self._dtype)
+        settings = ctypes.addressof(self._settings)
+
+        def work(chunks: NDArray[np.int64]) -> None:
+            for first in chunks.tolist():
+                n_atoms = min(CHUNK_ATOMS, len(species) - first)
+                values = self._workspace.take("values", (n_atoms, self.size), self._dtype)
+                chunk = self._features(neighbours, species, starts, first, values)
+                most = int(np.diff(chunk.rows).max(initial=0))
+                size = self._library.changes_work(settings, members, most)
+                self._library.changes(
+                    settings,
+                    n_atoms,
+                    first,
+                    members,
+                    most,
+                    pointer(chunk.rows),
+                    pointer(chunk.tiles),
+                    pointer(chunk.lanes),
+                    pointer(chunk.moments),
+                    pointer(frames[first:]),
+                    pointer(moves),
+                    pointer(strains),
+                    pointer(result[first:]),
+                    pointer(self._workspace.take("work", (size,), self._dtype)),
+                )
+
+        _shared_out(work, len(species))
+        return result
 
     def _features(
         self,
@@ -235,6 +275,41 @@ class PowerSpectrumKernel:
             pointer(virials) if len(virials) else None,
             pointer(work),
         )
+
+
+@dataclass(frozen=True)
+class PowerSpectrumMap(ForceMap):
+    """See `ForceMap`: harmonics are computed anew each time, which costs less than reading a Jacobian does."""
+
+    kernel: PowerSpectrumKernel
+    neighbours: Neighbours
+    species: NDArray[np.int64]
+    frames: NDArray[np.int64]
+    n_frames: int
+
+    def forces(self, by_feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `ForceMap.forces`."""
+        forces, virials = self.kernel.forces(
+            self.neighbours, self.species, self.frames, lambda _, atoms: by_feature[:, atoms], n_frames=self.n_frames
+        )
+        tension = torch.from_numpy(0.5 * (virials + virials.swapaxes(1, 2)))
+        return torch.from_numpy(forces), tension.to(by_feature.dtype)
+
+    def transposed(self, forces: torch.Tensor, virials: torch.Tensor) -> torch.Tensor:
+        """See `ForceMap.transposed`."""
+        strains = (0.5 * (virials + virials.transpose(1, 2))).numpy()
+        changes = self.kernel.changes(self.neighbours, self.species, self.frames, forces.numpy(), strains)
+        return torch.from_numpy(changes).permute(2, 0, 1)
+
+
+def _shared_out(work: Callable[[NDArray[np.int64]], Result], n_atoms: int) -> list[Result]:
+    """Give each thread that torch may use its share of the chunks, which begin at these atoms; results in order."""
+    chunks = np.arange(0, max(n_atoms, 1), CHUNK_ATOMS)
+    shares = np.array_split(chunks, max(1, min(torch.get_num_threads(), len(chunks))))
+    if len(shares) == 1:
+        return [work(shares[0])]
+    with ThreadPoolExecutor(len(shares)) as pool:
+        return list(pool.map(work, shares))
 
 
 def _starts(neighbours: Neighbours, n_atoms: int) -> NDArray[np.int64]:

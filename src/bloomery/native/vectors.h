@@ -40,6 +40,29 @@ static inline REAL sum(vec value) {
     return result;
 }
 
+/* One step of `sums_of`: groups of 2 * SPAN lanes become groups of SPAN lanes, first those of x, then those of y. */
+#define LOW(e, SPAN) ((e) / (SPAN) * 2 * (SPAN) + (e) % (SPAN))
+#define FOUR(e, SPAN, UP) LOW(e, SPAN) + UP, LOW(e + 1, SPAN) + UP, LOW(e + 2, SPAN) + UP, LOW(e + 3, SPAN) + UP
+#ifdef USE_FLOAT
+#define MASK(SPAN, UP) (integers){FOUR(0, SPAN, UP), FOUR(4, SPAN, UP), FOUR(8, SPAN, UP), FOUR(12, SPAN, UP)}
+#else
+#define MASK(SPAN, UP) (integers){FOUR(0, SPAN, UP), FOUR(4, SPAN, UP)}
+#endif
+#define FOLD(x, y, SPAN) (__builtin_shuffle(x, y, MASK(SPAN, 0)) + __builtin_shuffle(x, y, MASK(SPAN, SPAN)))
+
+/* Sums of LANES vectors, each in a lane of its own: as a tree, with two shuffles for each addition. */
+static inline vec sums_of(const vec *v) {
+    vec fold[LANES / 2];
+    for (int k = 0; k < LANES / 2; k++) fold[k] = FOLD(v[2 * k], v[2 * k + 1], LANES / 2);
+    for (int k = 0; k < LANES / 4; k++) fold[k] = FOLD(fold[2 * k], fold[2 * k + 1], LANES / 4);
+    for (int k = 0; k < LANES / 8; k++) fold[k] = FOLD(fold[2 * k], fold[2 * k + 1], LANES / 8);
+#ifdef USE_FLOAT
+    return FOLD(fold[0], fold[1], 1);
+#else
+    return fold[0];
+#endif
+}
+
 /* Lane by lane: where the mask (of a comparison) is set the first, else the second. */
 static inline vec choose(integers mask, vec yes, vec no) {
     return (vec)(((integers)yes & mask) | ((integers)no & ~mask));

@@ -89,7 +89,7 @@ class Observable(Plugin):
             Labelled frames, a trajectory or structures: see the module.
         reference
             What the reference method has to say: the labelled frames of `wanted_frames`, for an observable that wants
-            some; for one that measures trajectories, a trajectory of the reference; for `errors`, the frames that the
+            some; for one that measures trajectories, a trajectory of the reference; for `leakage`, the frames that a
             potential was trained on.
 
         Raises

@@ -108,7 +108,8 @@ def score(test: Curve, reference: Curve, seed: int) -> dict[str, Quantity]:
         half: what noise alone leaves of 100 %; ``deviation``, the root mean square difference in units of the
         statistical error of both, about 1 for curves that agree.
     """
-    test = test.at(reference.x)
+    shared = reference.x[(reference.x >= test.x.min()) & (reference.x <= test.x.max())]
+    test, reference = test.at(shared), reference.at(shared)
     found = {"overlap": Quantity(float(overlap(test.mean, reference.mean)), "%", _resampled(test, reference, seed))}
     halves = reference.halves()
     if halves is not None:

@@ -2,7 +2,7 @@
 
 Clamped: the atoms move along with the cell. Relaxed: they also follow the forces that the strain brings about, to first
 order, ``C = C_clamped - L^T K^-1 L / V`` with the force constants ``K`` and the internal-strain tensor ``L``: Wu,
-Vanderbilt and Hamann, Phys. Rev. B 72, 035105 (2005), equation 33. So relaxed constants too need single points only,
+Vanderbilt and Hamann, Phys. Rev. B 72, 035105 (2005). So relaxed constants too need single points only,
 the same ones for potential and reference. One atom is held: where all atoms move together nothing changes.
 
 They are those of the structure as it is given; where it is under stress they are its stress-strain coefficients.

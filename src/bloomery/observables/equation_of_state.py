@@ -3,7 +3,7 @@
 The cell is scaled as a whole, with the atoms at the same fractional positions, so that potential and reference see the
 same frames. Where symmetry does not fix these positions the bulk modulus is that of clamped atoms; `elastic` has both.
 
-Birch, Phys. Rev. 71, 809 (1947); Vinet et al., J. Phys.: Condens. Matter 1, 1941 (1989), equation 4.
+Birch, Phys. Rev. 71, 809 (1947); Vinet et al., J. Phys.: Condens. Matter 1, 1941 (1989).
 """
 
 from __future__ import annotations

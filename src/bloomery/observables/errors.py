@@ -14,12 +14,18 @@ from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.observables.bootstrap import Bootstrap, blocks_of
+from bloomery.observables.comparison import MILLI, Comparison
 from bloomery.observables.contract import Observable, Observation, number
 from bloomery.observables.evaluation import predict_in_chunks
 from bloomery.plugins import Settings
-from bloomery.prediction import Prediction
+from bloomery.quantities import ForceInEV
 
-MILLI = 1000.0
+NAMES = ("name", "batch", "pool", "trajectory", "step", "temperature", "role")
+"""Per-frame arrays that tell which frame one is."""
+FAR = 20.0
+"""A force error so many times the RMSE of all others is a fault, not a fluctuation."""
+SCALED = 0.01
+"""Slopes closer to 1 than this are not worth a warning."""
 
 
 class ErrorsSettings(Settings):
@@ -27,12 +33,18 @@ class ErrorsSettings(Settings):
 
     resamples: int = Field(default=1000, ge=100)
     """How often blocks are resampled for the intervals."""
-    worst: int = Field(default=5, ge=0)
+    worst: int = Field(default=10, ge=0)
     """How many of the worst frames are named."""
+    groups: list[str] = Field(default=["role", "temperature", "group", "config_type"])
+    """Per-frame values by which errors are told apart, where the frames have them."""
+    max_groups: int = Field(default=20, ge=1)
+    """A value by which the frames fall into more groups than this is passed over."""
+    angle_from: ForceInEV = Field(default=0.1, ge=0)
+    """Angles between predicted and reference forces are taken where the reference is above this, in eV/Å."""
 
 
 class Errors(Observable):
-    """RMSE and MAE of energy, forces and stress, per element and for the worst frames."""
+    """Errors of energy, forces and stress: all together, per element, per group of frames and for the worst frames."""
 
     name = "errors"
     Settings = ErrorsSettings
@@ -62,10 +74,33 @@ class Errors(Observable):
             raise InputError(f"errors: {sentence}")
         prediction = predict_in_chunks(potential, configurations, progress)
         bootstrap = Bootstrap(blocks_of(configurations), resamples=self.settings.resamples, seed=seed)
-        comparison = _Comparison(configurations, prediction, bootstrap)
-        summary = {"n_frames": len(configurations), "n_atoms": configurations.n_atoms, "n_blocks": bootstrap.n_blocks}
-        summary |= comparison.summary(self.settings.worst)
-        return Observation(summary, comparison.arrays(), UNITS)
+        comparison = Comparison(configurations, prediction, bootstrap, angle_from=self.settings.angle_from)
+        summary: dict[str, Any] = {
+            "n_frames": len(configurations),
+            "n_atoms": configurations.n_atoms,
+            "n_blocks": bootstrap.n_blocks,
+            "energy": comparison.energies(),
+            "forces": comparison.force_statistics(),
+            "stress": comparison.stresses(),
+            "per_element": comparison.elements(),
+            "per_group": self._groups(comparison),
+            "reference": comparison.reference_statistics(),
+            "worst_frames": worst_frames(comparison, self.settings.worst),
+            "disagreement": disagreement(comparison),
+        }
+        summary["warnings"] = warnings(comparison, summary)
+        return Observation(summary, arrays(comparison), UNITS)
+
+    def _groups(self, comparison: Comparison) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        info = comparison.frames.info
+        for key in self.settings.groups:
+            if key not in info or info[key].ndim > 1:
+                continue
+            values = np.unique(info[key])
+            if 1 < len(values) <= self.settings.max_groups:
+                result[key] = {str(value): comparison.group(info[key] == value) for value in values}
+        return result
 
 
 UNITS = {
@@ -81,142 +116,104 @@ UNITS = {
 }
 
 
-class _Comparison:
-    """Reference against prediction, reduced to sums per frame."""
+def arrays(comparison: Comparison) -> dict[str, NDArray[Any]]:
+    """Parity plots: only what has a label."""
+    frames, prediction, counts = comparison.frames, comparison.prediction, comparison.frames.counts
+    found: dict[str, NDArray[Any]] = {
+        "energy_reference": comparison.energy[comparison.energy_mask],
+        "energy_predicted": (prediction.energy / counts)[comparison.energy_mask],
+        "forces_reference": comparison.forces[comparison.atom_mask],
+        "forces_predicted": prediction.force[comparison.atom_mask],
+        "forces_number": frames.numbers[comparison.atom_mask],
+        "disagreement": prediction.disagreement,
+        "frame_force_rmse": comparison.frame_force_rmse,
+    }
+    if prediction.stress is not None:
+        found["stress_reference"] = comparison.stress[comparison.stress_mask]
+        found["stress_predicted"] = prediction.stress[comparison.stress_mask] / GPa
+    return found
 
-    def __init__(self, frames: Configurations, prediction: Prediction, bootstrap: Bootstrap) -> None:
-        self.frames = frames
-        self.prediction = prediction
-        self.bootstrap = bootstrap
-        self.energy_mask = frames.has("energy")
-        self.force_mask = frames.has("forces")
-        self.stress_mask = frames.has("stress") & frames.pbc.all(axis=1)
-        if prediction.stress is None:
-            self.stress_mask = np.zeros(len(frames), dtype=bool)
-        self.atom_mask = self.force_mask[frames.frame_of_atom]
-        energy = frames.label("energy")[0]
-        self.energy_error = np.where(self.energy_mask, prediction.energy - energy, 0.0) / frames.counts
-        self.force_error = np.where(self.atom_mask[:, None], prediction.force - frames.label("forces")[0], 0.0)
-        stress = np.zeros((len(frames), 6)) if prediction.stress is None else prediction.stress
-        self.stress_error = np.where(self.stress_mask[:, None], stress - frames.label("stress")[0], 0.0)
-        self.frame_force_rmse = np.sqrt(
-            self._per_frame((self.force_error**2).sum(axis=1)) / (3 * np.maximum(frames.counts, 1))
+
+def worst_frames(comparison: Comparison, n: int) -> list[dict[str, Any]]:
+    """Frames with the largest force error; with the largest energy error where no frame has forces."""
+    frames = comparison.frames
+    hashes = frames.hashes()
+    by_force = comparison.force_mask.any()
+    measure = comparison.frame_force_rmse if by_force else np.abs(comparison.energy_error)
+    order = np.lexsort((np.array(hashes), -measure))[:n]
+    largest = np.linalg.norm(comparison.force_error, axis=1)
+    result = []
+    for frame in order:
+        entry: dict[str, Any] = {
+            "frame": int(frame),
+            "hash": hashes[frame],
+            "force_rmse": None,
+            "energy_error": None,
+        }
+        named = [key for key in NAMES if key in frames.info and frames.info[key].ndim == 1]
+        entry |= {key: frames.info[key][frame].item() for key in named}
+        if comparison.force_mask[frame]:
+            entry["force_rmse"] = number(MILLI * comparison.frame_force_rmse[frame], "meV/Å")
+            atoms = slice(frames.offsets[frame], frames.offsets[frame + 1])
+            if frames.counts[frame]:
+                atom = int(np.argmax(largest[atoms]))
+                entry["worst_atom"] = atom
+                entry["worst_element"] = chemical_symbols[frames.numbers[atoms][atom]]
+                entry["worst_force_error"] = number(MILLI * largest[atoms][atom], "meV/Å")
+        if comparison.energy_mask[frame]:
+            entry["energy_error"] = number(MILLI * comparison.energy_error[frame], "meV/atom")
+        result.append(entry)
+    return result
+
+
+def warnings(comparison: Comparison, summary: dict[str, Any]) -> list[str]:
+    """Sentences about errors that are no fluctuations: a wrong sign or scale, or one frame that is far out."""
+    found = []
+    stress = summary["stress"].get("slope")
+    if stress and stress["value"] < 0:
+        found.append(
+            "Predicted stresses fall where those of the reference rise: one of them has the wrong sign (tension is "
+            "positive here)."
         )
-
-    def summary(self, worst: int) -> dict[str, Any]:
-        """All numbers."""
-        result: dict[str, Any] = {"energy": {}, "forces": {}, "stress": {}, "per_element": {}, "reference": {}}
-        if self.energy_mask.any():
-            result["energy"] = self._rmse_mae(
-                self.energy_error**2, np.abs(self.energy_error), self.energy_mask, MILLI, "meV/atom"
+    for element, part in summary["per_element"].items():
+        slope = part.get("slope")
+        if not slope or "lower" not in slope:
+            continue
+        off = slope["value"] - 1
+        if abs(off) > SCALED and not slope["lower"] <= 1 <= slope["upper"]:
+            size = "large" if off > 0 else "small"
+            found.append(f"Predicted forces on {element} are {100 * abs(off):.1f} % too {size} throughout.")
+    frames, mask = comparison.frames, comparison.force_mask
+    if mask.sum() > 1:
+        squares = comparison.per_frame((comparison.force_error**2).sum(axis=1))
+        worst = int(np.argmax(squares))
+        components = 3.0 * float(frames.counts[mask].sum() - frames.counts[worst])
+        others = (squares.sum() - squares[worst]) / max(1.0, components)
+        atoms = frames.frame_of_atom == worst
+        largest = float(np.abs(comparison.force_error[atoms]).max())
+        if largest > FAR * np.sqrt(others) > 0:
+            found.append(
+                f"Frame {worst} is far out: a force on it is wrong by {largest:.3g} eV/Å, where the RMSE of all other "
+                f"frames is {np.sqrt(others):.3g} eV/Å. Look at its label before the potential is blamed."
             )
-        if self.force_mask.any():
-            result |= self._forces()
-        if self.stress_mask.any():
-            error = self.stress_error / GPa
-            result["stress"] = self._rmse_mae(
-                (error**2).sum(axis=1), np.abs(error).sum(axis=1), 6 * self.stress_mask, 1.0, "GPa"
-            )
-        result["worst_frames"] = self._worst(worst)
-        result["disagreement"] = self._disagreement()
-        return result
+    return found
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Parity plots: only what has a label."""
-        counts = self.frames.counts
-        arrays: dict[str, NDArray[Any]] = {
-            "energy_reference": (self.frames.label("energy")[0] / counts)[self.energy_mask],
-            "energy_predicted": (self.prediction.energy / counts)[self.energy_mask],
-            "forces_reference": self.frames.label("forces")[0][self.atom_mask],
-            "forces_predicted": self.prediction.force[self.atom_mask],
-            "forces_number": self.frames.numbers[self.atom_mask],
-            "disagreement": self.prediction.disagreement,
-            "frame_force_rmse": self.frame_force_rmse,
-        }
-        if self.prediction.stress is not None:
-            arrays["stress_reference"] = self.frames.label("stress")[0][self.stress_mask] / GPa
-            arrays["stress_predicted"] = self.prediction.stress[self.stress_mask] / GPa
-        return arrays
 
-    def _per_frame(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum per-atom values over the atoms of each frame."""
-        return np.bincount(self.frames.frame_of_atom, weights=values, minlength=len(self.frames)).astype(float)
+def disagreement(comparison: Comparison) -> dict[str, Any]:
+    """How well the committee knows where it is wrong: rank correlation over atoms, and over frames."""
+    prediction = comparison.prediction
+    atoms = prediction.atom_disagreement[comparison.atom_mask]
+    if not len(atoms):
+        return {}
+    result = {"rms": number(MILLI * float(np.sqrt((atoms**2).mean())), "meV/Å")}
+    errors = np.linalg.norm(comparison.force_error[comparison.atom_mask], axis=1)
+    of_frames = prediction.disagreement[comparison.force_mask]
+    for name, first, second in (
+        ("spearman", atoms, errors),
+        ("spearman_frames", of_frames, comparison.frame_force_rmse[comparison.force_mask]),
+    ):
+        if len(first) > 2 and np.ptp(first) > 0 and np.ptp(second) > 0:
+            from scipy.stats import spearmanr  # noqa: PLC0415  half a second to import
 
-    def _rmse_mae(
-        self,
-        squares: NDArray[np.float64],
-        absolutes: NDArray[np.float64],
-        counts: NDArray[Any],
-        factor: float,
-        unit: str,
-    ) -> dict[str, Any]:
-        """RMSE and MAE from sums per frame."""
-        weights = np.asarray(counts, dtype=float)
-        return {
-            "rmse": self._measure(lambda a, n: factor * np.sqrt(a / n), unit, squares, weights),
-            "mae": self._measure(lambda a, n: factor * a / n, unit, absolutes, weights),
-        }
-
-    def _measure(self, statistic: Any, unit: str, *per_frame: NDArray[np.float64]) -> dict[str, Any]:
-        """Value of a function of sums, with its interval."""
-        value = statistic(*[np.array([part.sum()]) for part in per_frame])[0]
-        return number(value, unit, *self.bootstrap.interval(statistic, *per_frame))
-
-    def _forces(self) -> dict[str, Any]:
-        reference = self.frames.label("forces")[0]
-        squares = self._per_frame((self.force_error**2).sum(axis=1))
-        absolutes = self._per_frame(np.abs(self.force_error).sum(axis=1))
-        components = np.where(self.force_mask, 3.0 * self.frames.counts, 0.0)
-        strength = self._per_frame((reference**2).sum(axis=1) * self.atom_mask)
-        forces = self._rmse_mae(squares, absolutes, components, MILLI, "meV/Å")
-        forces["max"] = number(MILLI * np.abs(self.force_error).max(), "meV/Å")
-        if strength.sum() > 0:
-            forces["relative_rmse"] = self._measure(lambda a, b: np.sqrt(a / b), "1", squares, strength)
-        per_element = {}
-        for atomic_number in np.unique(self.frames.numbers[self.atom_mask]):
-            chosen = self.atom_mask & (self.frames.numbers == atomic_number)
-            per_element[chemical_symbols[atomic_number]] = {
-                "forces_rmse": self._measure(
-                    lambda a, n: MILLI * np.sqrt(a / n),
-                    "meV/Å",
-                    self._per_frame((self.force_error**2).sum(axis=1) * chosen),
-                    self._per_frame(np.where(chosen, 3.0, 0.0)),
-                )
-            }
-        rms = self._measure(lambda a, n: MILLI * np.sqrt(a / n), "meV/Å", strength, components)
-        return {"forces": forces, "per_element": per_element, "reference": {"rms_force": rms}}
-
-    def _worst(self, n: int) -> list[dict[str, Any]]:
-        """Frames with the largest force error; with the largest energy error where no frame has forces."""
-        hashes = self.frames.hashes()
-        measure = self.frame_force_rmse if self.force_mask.any() else np.abs(self.energy_error)
-        order = np.lexsort((np.array(hashes), -measure))[:n]
-        return [
-            {
-                "frame": int(frame),
-                "hash": hashes[frame],
-                "force_rmse": number(MILLI * self.frame_force_rmse[frame], "meV/Å") if self.force_mask[frame] else None,
-                "energy_error": number(MILLI * self.energy_error[frame], "meV/atom")
-                if self.energy_mask[frame]
-                else None,
-            }
-            for frame in order
-        ]
-
-    def _disagreement(self) -> dict[str, Any]:
-        """How well the committee knows where it is wrong: rank correlation over atoms, and over frames."""
-        atoms = self.prediction.atom_disagreement[self.atom_mask]
-        if not len(atoms):
-            return {}
-        result = {"rms": number(MILLI * float(np.sqrt((atoms**2).mean())), "meV/Å")}
-        errors = np.linalg.norm(self.force_error[self.atom_mask], axis=1)
-        frames = self.prediction.disagreement[self.force_mask]
-        for name, first, second in (
-            ("spearman", atoms, errors),
-            ("spearman_frames", frames, self.frame_force_rmse[self.force_mask]),
-        ):
-            if len(first) > 2 and np.ptp(first) > 0 and np.ptp(second) > 0:
-                from scipy.stats import spearmanr  # noqa: PLC0415  half a second to import
-
-                result[name] = number(float(spearmanr(first, second).statistic), "1")
-        return result
+            result[name] = number(float(spearmanr(first, second).statistic), "1")
+    return result

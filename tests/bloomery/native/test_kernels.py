@@ -19,6 +19,8 @@ from bloomery import native
 from bloomery.configurations import Configurations
 from bloomery.descriptors import power_spectrum
 from bloomery.descriptors.power_spectrum import PowerSpectrum
+from bloomery.engines.contract import TrainingData
+from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Ranges, Scaling, initial_parameters
 from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec
 from bloomery.native.committee import ACTIVATIONS as KERNEL_ACTIVATIONS
@@ -199,3 +201,50 @@ def test_torch_serves_where_no_compiler_does(tmp_path: Path, monkeypatch: pytest
         assert potential._evaluator.kernel is None
         np.testing.assert_allclose(potential.predict(frames).forces, expected, atol=1e-12)
     assert not list(tmp_path.rglob("*.so"))
+
+
+@needs_compiler
+@pytest.mark.parametrize(("dtype", "precise"), [("float64", 1e-11), ("float32", 1e-3)])
+def test_force_map_and_its_transpose(dtype: str, precise: float) -> None:
+    """Forces and virials are those of the Jacobian; scalar products are the same on both sides."""
+    descriptor, frames = PowerSpectrum.make(cutoff=4.5, inner=1.2, radial=3), odd_frames(ELEMENTS, seed=6)
+    force_map = descriptor.force_map(frames, ELEMENTS, dtype=dtype)
+    assert force_map is not None
+    random, kind = torch.Generator().manual_seed(1), getattr(torch, dtype)
+    size = (5, frames.n_atoms, descriptor.size(ELEMENTS))
+    by_feature = torch.randn(size, generator=random, dtype=kind)
+    forces, virials = force_map.forces(by_feature)
+    expected = super(PowerSpectrum, descriptor).forces(frames, ELEMENTS, lambda _, atoms: by_feature[:, atoms].double())
+    assert expected[1] is not None
+    periodic = torch.from_numpy(frames.pbc.all(axis=1))
+    for found, wanted in ((forces, expected[0]), (virials[periodic], expected[1][periodic])):
+        torch.testing.assert_close(found.double(), wanted, atol=precise * float(wanted.abs().max()), rtol=0)
+    moves, strains = torch.randn_like(forces), torch.randn_like(virials)
+    there = (forces * moves).double().sum(dim=(0, 1)) + (virials * strains).double().sum(dim=(0, 1, 2))
+    back = (force_map.transposed(moves, strains) * by_feature).double().sum(dim=(1, 2))
+    torch.testing.assert_close(there, back, atol=precise * float(there.abs().max()), rtol=0)
+
+
+@needs_compiler
+@pytest.mark.parametrize("threads", [1, 2])
+def test_training_needs_no_jacobian(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same potential to rounding, whether Jacobians are kept or forces mapped."""
+    frames = Configurations.concatenate([labelled(odd_frames(ELEMENTS, seed)) for seed in range(3)])
+    data = TrainingData(frames, Configurations.empty(), dict.fromkeys(ELEMENTS, 0.0))
+    settings = {"members": 3, "steps": 30, "hidden": (8,), "training_dtype": "float64", "batch_size": 2}
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    mapped = Hdnnp.make(**settings).train(data, seed=1)[0].predict(frames)
+    monkeypatch.setenv("BLOOMERY_NATIVE", "0")
+    forget()
+    kept = Hdnnp.make(**settings).train(data, seed=1)[0].predict(frames)
+    np.testing.assert_allclose(mapped.forces, kept.forces, atol=1e-7 * np.abs(kept.forces).max())
+
+
+def labelled(frames: Configurations) -> Configurations:
+    """Labels drawn at random: what is learnt does not matter here."""
+    random = np.random.default_rng(1)
+    return frames.with_labels(
+        energy=random.normal(size=len(frames)),
+        forces=random.normal(size=(frames.n_atoms, 3)),
+        stress=random.normal(scale=0.1, size=(len(frames), 6)),
+    )

@@ -1,6 +1,6 @@
 """Errors, against numbers computed by hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,22 @@ def test_numbers_are_those_computed_by_hand() -> None:
     assert value(summary, "per_element", "C", "forces_rmse") == pytest.approx(1000 * np.sqrt(0.16 / 3))
     assert value(summary, "stress", "rmse") == pytest.approx(0.001)
     assert value(summary, "stress", "mae") == pytest.approx(0.001)
+    assert value(summary, "energy", "max") == pytest.approx(4)
+    # Energies per atom -5 and -6: a spread of 0.5 eV, squares around the mean 2 * 0.25; errors 25e-6.
+    assert value(summary, "energy", "r2") == pytest.approx(1 - 25e-6 / 0.5)
+    assert value(summary, "energy", "relative_rmse") == pytest.approx(np.sqrt(25e-6 / 2) / 0.5)
+    assert value(summary, "forces", "r2") == pytest.approx(1 - 0.30 / 10)  # the components add up to zero
+    # Magnitudes: 1.1 for 1, sqrt(1.04) for 1, sqrt(4.09) for 2, sqrt(4.16) for 2.
+    magnitudes = np.array([1.1, np.sqrt(1.04), np.sqrt(4.09), np.sqrt(4.16)]) - [1, 1, 2, 2]
+    assert value(summary, "forces", "magnitude_rmse") == pytest.approx(1000 * np.sqrt((magnitudes**2).mean()))
+    assert value(summary, "forces", "magnitude_mae") == pytest.approx(1000 * magnitudes.mean())
+    # Angles: 0, atan(0.2), atan(0.3 / 2), atan(0.4 / 2).
+    angles = np.degrees(np.arctan([0, 0.2, 0.15, 0.2]))
+    assert value(summary, "forces", "angle_mae") == pytest.approx(angles.mean())
+    assert value(summary, "per_element", "Si", "forces_max") == pytest.approx(300)
+    assert value(summary, "per_element", "C", "relative_rmse") == pytest.approx(0.2)
+    # Products of error and reference on silicon: 0.1 * 1; squares 1 + 1 + 4.
+    assert value(summary, "per_element", "Si", "slope") == pytest.approx(1 + 0.1 / 6)
     assert summary["stress"]["rmse"]["unit"] == "GPa"
     worst = summary["worst_frames"]
     assert [entry["frame"] for entry in worst] == [1, 0]
@@ -104,6 +120,70 @@ def test_numbers_are_those_computed_by_hand() -> None:
     # Disagreement and error both grow from atom to atom; two members at +-w differ by w sqrt(2).
     assert value(summary, "disagreement", "spearman") == pytest.approx(1)
     assert value(summary, "disagreement", "rms") == pytest.approx(1000 * np.sqrt(2) * 0.1 * np.sqrt(30 / 4))
+
+
+class Faulty(TeacherCommittee):
+    """The teacher with a fault planted into its predictions."""
+
+    def __init__(self, fault: Any) -> None:
+        super().__init__(members=1, spread=0.0)
+        self.fault = fault
+
+    def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
+        """Predict, then spoil it."""
+        generator = np.random.default_rng(configurations.n_atoms)
+        found = super().predict(configurations, stress=stress)
+        forces = found.forces + generator.normal(0, 0.02, found.forces.shape)  # like any fitted potential
+        return self.fault(replace(found, forces=forces))
+
+
+def warned(fault: Any) -> list[str]:
+    """Warnings about a teacher with a fault, on thirty frames."""
+    frames = []
+    for seed in range(30):
+        atoms = bulk("Si", cubic=True)
+        atoms.set_cell(atoms.cell.array * (1 + 0.03 * np.sin(seed)), scale_atoms=True)
+        atoms.rattle(0.1, seed=seed)
+        frames.append(atoms)
+    labelled = TeacherCommittee(members=1, spread=0.0).evaluate(Configurations.from_atoms(frames))
+    warnings: list[str] = Errors.make().observe(Faulty(fault), labelled).summary["warnings"]
+    return warnings
+
+
+def test_a_sound_potential_raises_no_warning() -> None:
+    assert warned(lambda found: found) == []
+
+
+def test_planted_faults_are_caught() -> None:
+    def one_force(found: Prediction) -> Prediction:
+        forces = found.forces.copy()
+        forces[0, 100, 1] += 100
+        return replace(found, forces=forces)
+
+    assert warned(lambda found: replace(found, forces=1.02 * found.forces)) == [
+        "Predicted forces on Si are 2.0 % too large throughout."
+    ]
+    (sentence,) = warned(lambda found: replace(found, stresses=-found.stresses))
+    assert sentence.startswith("Predicted stresses fall where those of the reference rise")
+    found = warned(one_force)
+    assert any(sentence.startswith("Frame 12 is far out: a force on it is wrong by 100") for sentence in found)
+
+
+def test_errors_are_told_apart_by_group() -> None:
+    errors = np.array([[0.1, 0, 0], [0, -0.2, 0], [0, 0, 0.3], [0.4, 0, 0]])
+    frames = two_frames().with_info(temperature=[300.0, 600.0], role=["probe", "probe"], name=["first", "second"])
+    summary = Errors.make().observe(told(errors), frames).summary
+    assert list(summary["per_group"]) == ["temperature"]  # one role alone is no group
+    cold, hot = summary["per_group"]["temperature"]["300.0"], summary["per_group"]["temperature"]["600.0"]
+    assert value(cold, "forces_rmse") == pytest.approx(1000 * np.sqrt(0.05 / 6))
+    assert value(hot, "forces_relative_rmse") == pytest.approx(np.sqrt(0.25 / 8))
+    assert value(cold, "energy_rmse") == pytest.approx(3)
+    assert value(cold, "stress_rmse") == pytest.approx(0.001)
+    assert "stress_rmse" not in hot
+    worst = summary["worst_frames"][0]
+    assert (worst["name"], worst["temperature"], worst["worst_atom"], worst["worst_element"]) == ("second", 600, 1, "C")
+    assert worst["worst_force_error"]["value"] == pytest.approx(400)
+    assert Errors.make(max_groups=1).observe(told(errors), frames).summary["per_group"] == {}
 
 
 def test_a_committee_that_agrees_has_no_rank_correlation() -> None:

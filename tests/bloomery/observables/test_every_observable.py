@@ -32,8 +32,12 @@ CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] =
     "elastic": (CRYSTAL, {}, None),
     "equation_of_state": (CRYSTAL, {}, None),
     "errors": (LABELLED, {}, None),
+    "free_energy_perturbation": (LABELLED, {"temperature": 300}, None),
+    "leakage": (LABELLED, {}, rattled(8, seed=1)),
+    "nve_stability": (LABELLED[:1], {"steps": 40, "equilibration": 5, "trajectories": 2}, None),
     "phonons": (CRYSTAL, {"min_length": 6}, None),
     "rdf": (LABELLED, {}, rattled(8, seed=1)),
+    "vdos": (rattled(80), {"window_fs": 50, "blocks": 4}, rattled(60, seed=1)),
 }
 """Frames, settings and reference for each; a reference that is not given is what the teacher says of wanted frames."""
 NEEDS = {"phonons": "phonopy"}

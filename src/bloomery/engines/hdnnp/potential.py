@@ -48,6 +48,7 @@ class HdnnpPotential(Potential):
     formats: ClassVar[dict[str, str]] = {
         "ase": "files of bloomery, for Python and ASE",
         "n2p2": "files of n2p2 for each member, for LAMMPS and CP2K",
+        "metatomic": "a metatomic model for LAMMPS, i-PI, torch-sim and ASE",
     }
 
     def __init__(
@@ -141,6 +142,10 @@ class HdnnpPotential(Potential):
         order = np.argsort(numbers)
         return order[np.searchsorted(numbers[order], configurations.numbers)]
 
+    def folded(self) -> Evaluator:
+        """Return the networks with all scales folded in, in the potential's precision."""
+        return self._evaluator
+
     def as_float64(self) -> HdnnpPotential:
         """Return the same weights evaluated in float64."""
         if self.dtype == "float64":
@@ -230,19 +235,27 @@ class HdnnpPotential(Potential):
             raise InputError(f"{folder}: is not a potential of the engine 'hdnnp' ({error}).") from error
 
     def obstacle(self, format: str) -> str:  # noqa: A002
-        """Return why n2p2 cannot express this potential."""
-        if format != "n2p2":
-            return ""
-        from bloomery.engines.hdnnp.n2p2.writer import what_is_in_the_way  # noqa: PLC0415
+        """Return why n2p2 or metatomic cannot express this potential."""
+        if format == "n2p2":
+            from bloomery.engines.hdnnp.n2p2.writer import what_is_in_the_way  # noqa: PLC0415
 
-        return what_is_in_the_way(self)
+            return what_is_in_the_way(self)
+        if format == "metatomic":
+            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
+
+            return metatomic.what_is_in_the_way(self)
+        return ""
 
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
-        """Write the files of a format: ``ase`` with a text that says how to load them, ``n2p2`` a folder per member."""
+        """Write the files of a format, with a text that says how to use them; ``n2p2`` is a folder per member."""
         if format == "n2p2":
             from bloomery.engines.hdnnp.n2p2 import write_potential  # noqa: PLC0415
 
             return write_potential(self, folder)
+        if format == "metatomic":
+            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
+
+            return metatomic.write_model(self, folder)
         self.save(folder)
         usage = folder / "README.txt"
         usage.write_text(
@@ -260,6 +273,10 @@ class HdnnpPotential(Potential):
             from bloomery.engines.hdnnp.n2p2 import read_potential  # noqa: PLC0415
 
             return read_potential(folder).calculator()
+        if format == "metatomic":
+            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
+
+            return metatomic.model_calculator(folder)
         return cls.load(folder).calculator()
 
 

@@ -1,0 +1,194 @@
+"""Dynamics at constant energy, driven by a potential: what vibrations, diffusion and stability are measured on.
+
+A thermostat brings the structures to temperature first; then nothing but the potential acts. Velocity Verlet is what
+the Langevin integrator of the samplers becomes without friction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from ase import units
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, Progress
+from bloomery.errors import DivergedError, InputError
+from bloomery.plugins import Settings
+from bloomery.quantities import Femtoseconds, Kelvin
+from bloomery.samplers.langevin import Langevin
+from bloomery.samplers.origin import identities
+from bloomery.seeds import derive_seed
+
+Repeat = Annotated[int, Field(ge=1)]
+
+
+class ConstantEnergySettings(Settings):
+    """Dynamics at constant energy, after a thermostat."""
+
+    temperature: Kelvin = Field(default=300.0, gt=0)
+    """Temperature of the thermostat in K."""
+    timestep_fs: Femtoseconds = Field(default=1.0, gt=0)
+    """Time step in fs."""
+    equilibration: int = Field(default=1000, ge=0)
+    """Steps with the thermostat."""
+    steps: int = Field(default=10_000, ge=1)
+    """Steps without it."""
+    friction: float = Field(default=0.02, gt=0)
+    """Friction of the thermostat in 1/fs."""
+    supercell: tuple[Repeat, Repeat, Repeat] = (1, 1, 1)
+    """Repeats of each structure."""
+    trajectories: int = Field(default=1, ge=1)
+    """Trajectories of each structure, with velocities of their own."""
+
+
+@dataclass(frozen=True)
+class State:
+    """All trajectories after a step without the thermostat.
+
+    Parameters
+    ----------
+    step
+        Of the part at constant energy.
+    which
+        Number of each trajectory that still goes on, ``(N,)``.
+    frames
+        Where the atoms are, not wrapped back into the cell.
+    potential_energy, kinetic_energy
+        In eV, ``(N,)``.
+    finite
+        Whether energies and forces are, ``(N,)``.
+    """
+
+    step: int
+    which: NDArray[np.int64]
+    frames: Configurations
+    potential_energy: NDArray[np.float64]
+    kinetic_energy: NDArray[np.float64]
+    finite: NDArray[np.bool_]
+
+    @property
+    def energy(self) -> NDArray[np.float64]:
+        """Total energy in eV, ``(N,)``."""
+        return self.potential_energy + self.kinetic_energy
+
+
+class ConstantEnergyRun:
+    """Trajectories side by side; `drop` ends those that need not go on."""
+
+    def __init__(
+        self, potential: Potential, structures: Configurations, settings: ConstantEnergySettings, seed: int
+    ) -> None:
+        unknown = potential.unknown_element(structures)
+        if unknown:
+            raise InputError(f"dynamics: {unknown}")
+        self.potential, self.settings = potential, settings
+        bare = structures.without_labels()
+        atoms = [frame.repeat(settings.supercell) if frame.pbc.any() else frame for frame in bare.to_atoms()]
+        parts, seeds = [], []
+        for frame, identity in zip(atoms, identities(structures), strict=True):
+            parts += [frame] * settings.trajectories
+            seeds += [derive_seed(seed, identity, copy) for copy in range(settings.trajectories)]
+        self.which = np.arange(len(parts))
+        n = len(parts)
+        self.dynamics = Langevin(
+            Configurations.from_atoms(parts, info_keys=[]),
+            [settings.temperature] * n,
+            seeds,
+            timestep=settings.timestep_fs,
+            friction=settings.friction,
+        )
+
+    def states(self, progress: Progress) -> Iterator[State]:
+        """Equilibrate, then yield every state, the first with ``step`` 0.
+
+        Raises
+        ------
+        DivergedError
+            If a trajectory has no finite energy left before the thermostat is taken off.
+        """
+        settings = self.settings
+        total = settings.equilibration + settings.steps
+        energies, forces = self._evaluate()
+        for step in range(1, settings.equilibration + 1):
+            energies, forces = self._step(forces)
+            if not (np.isfinite(energies).all() and np.isfinite(forces).all()):
+                raise DivergedError(f"a trajectory has no finite energy after {step} steps with the thermostat.")
+            progress("equilibrate", step, total, {})
+        self._take_thermostat_off()
+        for step in range(settings.steps + 1):
+            if step:
+                energies, forces = self._step(forces)
+            owner = self.dynamics.owner
+            wild = np.bincount(owner[~np.isfinite(forces).all(axis=1)], minlength=len(energies))
+            self._going = np.ones(len(energies), dtype=bool)
+            kinetic = 0.5 * self.dynamics.sums(self.dynamics.masses * self.dynamics.velocities**2).sum(axis=1)
+            yield State(step, self.which, self.dynamics.frames, energies, kinetic, np.isfinite(energies) & (wild == 0))
+            if not self._going.all():
+                forces, energies = forces[self._going[owner]], energies[self._going]
+                self.which = self.which[self._going]
+                self.dynamics.keep(self._going)
+            if not len(self.which):
+                return
+            progress("constant energy", settings.equilibration + step, total, {})
+
+    def drop(self, places: NDArray[np.bool_]) -> None:
+        """End these of the trajectories of the present state."""
+        self._going &= ~places
+
+    def _step(self, forces: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        self.dynamics.move(forces)
+        energies, forces = self._evaluate()
+        self.dynamics.settle(forces)
+        return energies, forces
+
+    def _evaluate(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        prediction = self.potential.predict(self.dynamics.frames, stress=False)
+        return prediction.energy, prediction.force
+
+    def _take_thermostat_off(self) -> None:
+        hot = self.dynamics
+        self.dynamics = Langevin(
+            hot.frames, hot.targets.tolist(), [0] * len(hot.targets), timestep=self.settings.timestep_fs, friction=0.0
+        )
+        self.dynamics.velocities = hot.velocities
+
+
+def constant_energy_frames(
+    potential: Potential,
+    structures: Configurations,
+    settings: ConstantEnergySettings,
+    interval: int,
+    seed: int,
+    progress: Progress,
+) -> Configurations:
+    """Run, and return the frames of every ``interval`` steps, one trajectory after the other, with ``time`` in fs.
+
+    Raises
+    ------
+    DivergedError
+        If a trajectory has no finite energy any more, or is hotter than a hundred times its temperature.
+    """
+    run = ConstantEnergyRun(potential, structures, settings, seed)
+    kept: list[Configurations] = []
+    for state in run.states(progress):
+        hot = state.kinetic_energy > 150 * units.kB * settings.temperature * state.frames.counts
+        if hot.any() or not state.finite.all():
+            trajectory = int(state.which[np.argmax(hot | ~state.finite)])
+            raise DivergedError(
+                f"trajectory {trajectory} broke apart {state.step * settings.timestep_fs:g} fs after the thermostat "
+                "was taken off; see the observable nve_stability."
+            )
+        if state.step % interval == 0:
+            kept.append(state.frames)
+    n, times = len(kept[0]), np.arange(len(kept)) * interval * settings.timestep_fs
+    order = np.arange(len(kept) * n).reshape(len(kept), n).T.ravel()
+    return Configurations.concatenate(kept)[order].with_info(
+        trajectory=np.repeat(np.arange(n), len(kept)),
+        time=np.tile(times, n),
+        temperature=settings.temperature,
+    )

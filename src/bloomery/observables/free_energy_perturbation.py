@@ -1,0 +1,183 @@
+"""Free energy from a potential to the reference, by perturbation: how far the potential's ensemble is off.
+
+``A_ref - A_pot = -kT ln <exp(-(V_ref - V_pot) / kT)>_pot`` over uncorrelated frames of a canonical trajectory of the
+potential: Zwanzig, J. Chem. Phys. 22, 1420 (1954); Ceriotti, MRS Bulletin 47, 1045 (2022), equation 1. The expansion
+in cumulants, ``<D> - var(D) / 2 kT`` to second order, is exact where the difference is Gaussian and has less noise; the
+two agree where either can be believed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase.units import kB
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.errors import InputError
+from bloomery.observables.bootstrap import blocks_of
+from bloomery.observables.contract import Observable, Observation, number
+from bloomery.observables.evaluation import predict_in_chunks
+from bloomery.plugins import Settings
+from bloomery.quantities import Kelvin
+
+MILLI = 1000.0
+FEW = 10.0
+"""With an effective number of frames below this the average rests on a handful of them."""
+
+
+class FreeEnergyPerturbationSettings(Settings):
+    """Settings of the observable `free_energy_perturbation`."""
+
+    temperature: Kelvin | None = Field(default=None, gt=0)
+    """Temperature of the trajectory in K; by default the `temperature` that the frames carry."""
+    resamples: int = Field(default=1000, ge=100)
+    """How often blocks of frames are resampled for the intervals."""
+
+
+class FreeEnergyPerturbation(Observable):
+    """Free energy difference from the potential to the reference, and whether it has converged."""
+
+    name = "free_energy_perturbation"
+    Settings = FreeEnergyPerturbationSettings
+    settings: FreeEnergyPerturbationSettings
+
+    def observe(
+        self,
+        potential: Potential | None,
+        configurations: Configurations,
+        *,
+        reference: Configurations | None = None,  # noqa: ARG002
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Observation:
+        """Measure on frames of the potential's trajectory, labelled by the reference."""
+        if potential is None:
+            raise InputError(f"{self.name}: needs the potential that drove the trajectory; give it.")
+        if len(configurations) < 2:
+            raise InputError(f"{self.name}: needs two frames at least, got {len(configurations)}.")
+        bare = ~configurations.has("energy")
+        if bare.any():
+            raise InputError(
+                f"{self.name}: frame {int(np.argmax(bare))} has no energy of the reference; label it first."
+            )
+        n_atoms = int(configurations.counts[0])
+        kinds = (
+            np.sort(configurations.numbers.reshape(-1, n_atoms)) if (configurations.counts == n_atoms).all() else None
+        )
+        if kinds is None or (kinds != kinds[0]).any():
+            raise InputError(f"{self.name}: the frames must all hold the same atoms; give one trajectory.")
+        sentence = potential.unknown_element(configurations)
+        if sentence:
+            raise InputError(f"{self.name}: {sentence}")
+        temperature = self._temperature(configurations)
+        energy = predict_in_chunks(potential, configurations, progress).energy
+        difference = configurations.label("energy")[0] - energy
+        summary = perturbation(
+            difference, temperature, n_atoms, blocks_of(configurations), resamples=self.settings.resamples,
+            seed=seed,
+        )  # fmt: skip
+        summary = {"n_frames": len(configurations), "temperature": number(temperature, "K"), **summary}
+        arrays = {
+            "difference": difference,
+            "weight": weights(difference, temperature),
+            "running": running(difference, temperature) * MILLI / n_atoms,
+        }
+        return Observation(summary, arrays, {"difference": "eV", "weight": "1", "running": "meV/atom"})
+
+    def _temperature(self, frames: Configurations) -> float:
+        if self.settings.temperature is not None:
+            return self.settings.temperature
+        found = frames.info.get("temperature", np.zeros(0))
+        if len(found) == 0 or found.dtype.kind not in "if" or np.ptp(found) > 0 or found[0] <= 0:
+            raise InputError(f"{self.name}.temperature: the frames do not carry one temperature; give it.")
+        return float(found[0])
+
+
+def weights(difference: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Share of each frame in the reweighted ensemble; they add up to 1."""
+    exponents = -difference / (kB * temperature)
+    raw = np.exp(exponents - exponents.max())
+    return np.asarray(raw / raw.sum())
+
+
+def exponential(difference: NDArray[np.float64], counts: NDArray[Any], temperature: float) -> NDArray[np.float64]:
+    """``-kT ln <exp(-D / kT)>`` in eV for resampled frames: ``counts`` says how often each is drawn, ``(R, N)``."""
+    from scipy.special import logsumexp  # noqa: PLC0415
+
+    beta = 1 / (kB * temperature)
+    total = logsumexp(np.broadcast_to(-beta * difference, counts.shape), b=counts, axis=1)
+    return np.asarray(-(total - np.log(counts.sum(axis=1))) / beta)
+
+
+def cumulants(difference: NDArray[np.float64], counts: NDArray[Any], temperature: float) -> NDArray[np.float64]:
+    """``<D> - var(D) / 2 kT`` in eV for resampled frames."""
+    n = counts.sum(axis=1)
+    mean = counts @ difference / n
+    centred = difference - difference.mean()
+    variance = counts @ centred**2 / n - (counts @ centred / n) ** 2
+    return np.asarray(mean - variance / (2 * kB * temperature))
+
+
+def running(difference: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Estimate in eV from the first frames only, ``(N,)``: it has converged when it has come to rest."""
+    beta = 1 / (kB * temperature)
+    total = np.logaddexp.accumulate(-beta * difference)
+    return np.asarray(-(total - np.log(np.arange(1, len(difference) + 1))) / beta)
+
+
+def perturbation(
+    difference: NDArray[np.float64],
+    temperature: float,
+    n_atoms: int,
+    blocks: NDArray[np.int64],
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """All numbers, per atom where they grow with the system.
+
+    Parameters
+    ----------
+    difference
+        Energy of the reference over that of the potential in eV, ``(N,)``.
+    blocks
+        Block of each frame, ``(N,)``; frames of one block are not independent.
+    """
+    n = len(difference)
+    once = np.ones((1, n))
+    n_blocks = int(blocks.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=resamples)
+    counts = drawn[:, blocks].astype(float)
+    counts = counts[counts.sum(axis=1) > 0]
+    factor = MILLI / n_atoms
+    result: dict[str, Any] = {"n_blocks": n_blocks}
+    values = {}
+    for name, estimate in (("exponential", exponential), ("second_cumulant", cumulants)):
+        value = float(estimate(difference, once, temperature)[0])
+        values[name] = value
+        bounds = factor * np.quantile(estimate(difference, counts, temperature), [0.025, 0.975])
+        result[name] = number(factor * value, "meV/atom", *(bounds if n_blocks > 1 else (None, None)))
+    share = weights(difference, temperature)
+    effective = 1 / float((share**2).sum())
+    spread = float(difference.std()) / (kB * temperature)
+    result |= {
+        "mean_difference": number(factor * float(difference.mean()), "meV/atom"),
+        "spread": number(spread, "kT"),
+        "effective_frames": number(effective, "1"),
+        "largest_weight": number(100 * float(share.max()), "%"),
+        "estimates_differ": number(abs(values["exponential"] - values["second_cumulant"]) / (kB * temperature), "kT"),
+    }
+    converged = effective >= FEW and result["estimates_differ"]["value"] < 0.5
+    result["converged"] = converged
+    if not converged:
+        sentence = (
+            f"The free energy has not converged: {effective:.1f} of {n} frames carry it, and its two estimates are "
+            f"{result['estimates_differ']['value']:.1f} kT apart. Energies of potential and reference differ by "
+            f"{spread:.1f} kT from frame to frame: take smaller cells, more frames or a better potential."
+        )
+        result["warnings"] = [sentence]
+    return result
