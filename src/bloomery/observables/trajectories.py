@@ -40,10 +40,11 @@ class DrivenSettings(TrajectorySettings):
 
 @dataclass(frozen=True)
 class Averages:
-    """What one trajectory gives: numbers and curves by name."""
+    """What one trajectory gives: numbers and curves by name, and sentences about them."""
 
     quantities: dict[str, Quantity] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class FromTrajectories(Observable):
@@ -106,6 +107,8 @@ class FromTrajectories(Observable):
             found[side] = self.measure(part, blocks)
             summary[side] = {"n_frames": len(part), "n_blocks": int(blocks.max()) + 1}
             summary[side] |= {name: quantity.summary() for name, quantity in found[side].quantities.items()}
+            if found[side].notes:
+                summary[side]["notes"] = found[side].notes
         if reference is not None:
             summary |= self._compare(found[TRAJECTORY], found[REFERENCE], seed)
         arrays, units = _arrays(found)

@@ -29,6 +29,7 @@ def rattled(n_frames: int, seed: int = 0) -> Configurations:
 
 LABELLED = rattled(6)
 CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] = {
+    "diffusion": (rattled(80), {"blocks": 4}, rattled(60, seed=1)),
     "elastic": (CRYSTAL, {}, None),
     "equation_of_state": (CRYSTAL, {}, None),
     "errors": (LABELLED, {}, None),
