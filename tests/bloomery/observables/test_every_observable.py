@@ -29,6 +29,9 @@ def rattled(n_frames: int, seed: int = 0) -> Configurations:
 
 LABELLED = rattled(6)
 CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] = {
+    "angles": (LABELLED, {"dihedrals": True}, rattled(8, seed=1)),
+    "coordination": (LABELLED, {}, rattled(8, seed=1)),
+    "density": (LABELLED, {}, rattled(8, seed=1)),
     "diffusion": (rattled(80), {"blocks": 4}, rattled(60, seed=1)),
     "elastic": (CRYSTAL, {}, None),
     "equation_of_state": (CRYSTAL, {}, None),
@@ -37,7 +40,9 @@ CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] =
     "leakage": (LABELLED, {}, rattled(8, seed=1)),
     "nve_stability": (LABELLED[:1], {"steps": 40, "equilibration": 5, "trajectories": 2}, None),
     "phonons": (CRYSTAL, {"min_length": 6}, None),
+    "pmf": (LABELLED, {"temperature": 300, "bin_width": 0.5}, rattled(8, seed=1)),
     "rdf": (LABELLED, {}, rattled(8, seed=1)),
+    "structure_factor": (LABELLED, {}, rattled(8, seed=1)),
     "vdos": (rattled(80), {"window_fs": 50, "blocks": 4}, rattled(60, seed=1)),
 }
 """Frames, settings and reference for each; a reference that is not given is what the teacher says of wanted frames."""
