@@ -33,13 +33,13 @@ from bloomery.engines.hdnnp import Hdnnp
 TEMPERATURES = (300.0, 600.0, 900.0, 1200.0)
 
 
-def trajectories(n_frames: int, seed: int) -> Configurations:
-    """Frames 40 fs apart, five of each trajectory, temperatures in turn."""
+def trajectories(n_frames: int, seed: int, repeat: int = 1) -> Configurations:
+    """Frames 40 fs apart, five of each trajectory, temperatures in turn; ``repeat`` cells along each direction."""
     random = np.random.default_rng(seed)
     teacher = CalculatorSpec(name="stillinger_weber").make()
     frames: list[ase.Atoms] = []
     while len(frames) < n_frames:
-        atoms = bulk("Si", cubic=True)
+        atoms = bulk("Si", cubic=True).repeat(repeat)
         atoms.set_cell(atoms.cell.array @ (np.eye(3) + random.uniform(-0.03, 0.03, (3, 3))), scale_atoms=True)
         atoms.positions += random.normal(scale=0.05, size=atoms.positions.shape)
         atoms.set_constraint(FixCom())

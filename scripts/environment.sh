@@ -92,6 +92,20 @@ install_packages() {
     python=$(find_python) && has_venv "$python" && command -v ps >/dev/null 2>&1 || exit 1
 }
 
+# A compiler, with which molecular dynamics is three times faster than without (bloomery.native).
+install_compiler() {
+    local name
+    for name in cc gcc clang; do command -v "$name" >/dev/null 2>&1 && return; done
+    command -v apt-get >/dev/null 2>&1 && as_root true || return 0
+    say "Installing from the distribution: gcc libc6-dev"
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >"$log" 2>&1 </dev/null &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends gcc libc6-dev \
+            >>"$log" 2>&1 </dev/null; then
+        return
+    fi
+    say "apt-get could not install a C compiler; everything works without one, dynamics more slowly."
+}
+
 # What tests alone need. They say what they skip for the want of it, so that nothing depends on the outcome.
 install_for_tests() {
     command -v cp2k.psmp >/dev/null 2>&1 || command -v cp2k >/dev/null 2>&1 && return
@@ -128,6 +142,7 @@ make_environment() {
         say "Making $venv with $("$python" --version)"
         "$python" -m venv "$venv"
     fi
+    install_compiler
     say "Installing the dependencies (the first time takes minutes)"
     # torch first and by its pin: a later resolution would take any build of it.
     pip_install "$torch_pin" ||

@@ -121,6 +121,19 @@ def test_failed_installation_shows_its_last_lines(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["exit 0", "exit 100"])
+def test_compiler_is_installed_where_that_is_allowed(machine: Machine, outcome: str) -> None:
+    assert machine.call("install_compiler").returncode == 0, "without rights torch does the work"
+    machine.has("id", "echo 0")
+    machine.has("apt-get", f'echo "$*" >> {machine.folder}/calls; [ "$1" = update ] || {outcome}')
+    done = machine.call("install_compiler")
+    assert done.returncode == 0, done.stderr
+    assert (machine.folder / "calls").read_text().splitlines()[1].endswith("gcc libc6-dev")
+    assert ("more slowly" in done.stderr) == (outcome != "exit 0")
+    machine.has("gcc")
+    assert not machine.call("install_compiler").stderr
+
+
+@pytest.mark.parametrize("outcome", ["exit 0", "exit 100"])
 def test_cp2k_is_installed_for_tests_where_that_is_allowed(machine: Machine, outcome: str) -> None:
     assert machine.call("install_for_tests").returncode == 0, "without rights its tests are skipped"
     machine.has("id", "echo 0")

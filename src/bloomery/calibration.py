@@ -37,18 +37,27 @@ class Calibration:
         return dict(vars(self))
 
 
-def scale_factor(errors: ArrayLike, sigmas: ArrayLike, members: int | None = None) -> float:
-    """Return the factor that makes errors most likely under normal distributions of width ``factor * sigma``.
+def scale_factor(errors: ArrayLike, sigmas: ArrayLike, members: int | None = None, components: int = 1) -> float:
+    """Return the factor that turns sigmas into standard errors.
 
-    ``factor^2 = <(error / sigma)^2>``; for a small committee, whose ``sigma`` is itself uncertain, the estimate without
-    bias is ``-1/M + (M - 3)/(M - 1) <(error / sigma)^2>`` (Imbalzano et al., J. Chem. Phys. 154, 074102 (2021),
-    equation 9). Values with ``sigma`` zero say nothing and are left out.
+    - For an engine's own ``sigma``, the factor that makes errors most likely under normal distributions of width
+      ``factor * sigma``: ``factor^2 = <(error / sigma)^2>``.
+    - The ``sigma`` of a committee is itself uncertain, with ``f = components (M - 1)`` degrees of freedom. If reference
+      and members scatter about the same mean with widths ``factor * s`` and ``s``, then ``error / sigma`` follows
+      Student's t distribution with ``f`` degrees of freedom, stretched by the root of ``factor^2 + 1/M``. The estimate
+      without bias is ``factor^2 = -1/M + (f - 2)/f <(error / sigma)^2>``, which for one component is
+      ``-1/M + (M - 3)/(M - 1) <(error / sigma)^2>`` (Imbalzano et al., J. Chem. Phys. 154, 074102 (2021), equation 9).
+    - That estimate has a finite variance for ``f > 4`` only: for one component, more than five members. With fewer, a
+      few frames on which all happen to agree decide it, and the stretch that makes the errors most likely is taken.
+
+    Values with ``sigma`` zero say nothing and are left out.
 
     Parameters
     ----------
     members
-        Size of the committee, ``M``; the correction is made for ``M > 3``. Only for ``M > 5`` has the estimate a finite
-        variance: with fewer members a few frames on which all happen to agree decide it.
+        Size of the committee, ``M``; ``None`` for an engine's own ``sigma``.
+    components
+        Of how many independent components, one error each, a ``sigma`` is the root mean square.
 
     Raises
     ------
@@ -59,10 +68,28 @@ def scale_factor(errors: ArrayLike, sigmas: ArrayLike, members: int | None = Non
     known = sigma > 0
     if not known.any():
         raise InputError("calibration: no disagreement is above zero, so nothing can be scaled; use a committee.")
-    square = float(((error[known] / sigma[known]) ** 2).mean())
-    if members is not None and members > 3:
-        square = max((members - 3) / (members - 1) * square - 1 / members, 0.0)
-    return float(np.sqrt(square))
+    squares = (error[known] / sigma[known]) ** 2
+    if members is None:
+        return float(np.sqrt(squares.mean()))
+    freedom = components * (members - 1)
+    stretch = (freedom - 2) / freedom * float(squares.mean()) if freedom > 4 else _student_stretch(squares, freedom)
+    return float(np.sqrt(max(stretch - 1 / members, 0.0)))
+
+
+def _student_stretch(squares: NDArray[np.float64], freedom: int) -> float:
+    """Square of the width of a Student distribution that makes values of these squares most likely.
+
+    By expectation maximisation (Liu and Rubin, Stat. Sin. 5, 19 (1995)), which never overshoots.
+    """
+    stretch = float(np.median(squares)) or float(squares.mean())
+    for _ in range(500):
+        if stretch <= 0:
+            return 0.0
+        better = float(((freedom + 1) / (freedom + squares / stretch) * squares).mean())
+        if abs(better - stretch) <= 1e-10 * stretch:
+            return better
+        stretch = better
+    return stretch
 
 
 def coverage(errors: ArrayLike, sigmas: ArrayLike, levels: Sequence[float] = LEVELS) -> dict[float, float]:
@@ -73,19 +100,27 @@ def coverage(errors: ArrayLike, sigmas: ArrayLike, levels: Sequence[float] = LEV
 
 def calibrate(prediction: Prediction, configurations: Configurations) -> Calibration:
     """Fit the scale factors to labelled frames that the potential has not seen (the role calibration)."""
-    members = prediction.members if prediction.force_sigma is None else None
     energies, has_energy = configurations.label("energy")
     forces, has_forces = configurations.label("forces")
     atoms = has_forces[configurations.frame_of_atom]
     return Calibration(
-        energy=_factor((prediction.energy - energies)[has_energy], prediction.energy_disagreement[has_energy], members),
+        energy=_factor(
+            (prediction.energy - energies)[has_energy],
+            prediction.energy_disagreement[has_energy],
+            prediction.members if prediction.energy_sigma is None else None,
+        ),
         force=_factor(
-            (prediction.force - forces)[atoms], np.repeat(prediction.atom_disagreement[atoms, None], 3, axis=1), members
+            (prediction.force - forces)[atoms],
+            np.repeat(prediction.atom_disagreement[atoms, None], 3, axis=1),
+            prediction.members if prediction.force_sigma is None else None,
+            components=3,
         ),
         n_energies=int(has_energy.sum()),
         n_forces=3 * int(atoms.sum()),
     )
 
 
-def _factor(errors: NDArray[np.float64], sigmas: NDArray[np.float64], members: int | None) -> float | None:
-    return scale_factor(errors, sigmas, members) if (sigmas > 0).any() else None
+def _factor(
+    errors: NDArray[np.float64], sigmas: NDArray[np.float64], members: int | None, components: int = 1
+) -> float | None:
+    return scale_factor(errors, sigmas, members, components) if (sigmas > 0).any() else None

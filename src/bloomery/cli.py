@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,19 +19,21 @@ from bloomery.console import (
     option_potential,
     option_scale,
     option_set,
+    option_units,
     progress_bar,
     shared_fields,
     tell,
 )
-from bloomery.errors import InputError, TooManyFailedError
+from bloomery.errors import TooManyFailedError
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="aiida-bloomery", prog_name="bloomery")
 def cli() -> None:
-    """Sample, describe, select, label, train, predict, observe, export: active learning of interatomic potentials.
+    """Sample, describe, select, label, train, predict, observe: active learning of interatomic potentials.
 
-    Every verb runs a job file (`bloomery sample job.json`) or works on plain files, extxyz for frames.
+    Every verb of these runs a job file (`bloomery sample job.json`) or works on plain files, extxyz for frames. Import,
+    export and convert are the way from and to other programs.
     """
 
 
@@ -87,7 +90,6 @@ def describe(
     if is_job(*what):
         execute_job("describe", what[0])
     import shutil  # noqa: PLC0415
-    from pathlib import Path  # noqa: PLC0415
 
     from bloomery import plain_files as files  # noqa: PLC0415
 
@@ -170,7 +172,7 @@ def label(what: str, labeller: str, out: str | None, assignments: tuple[str, ...
     from bloomery import plain_files as files  # noqa: PLC0415
     from bloomery.configurations import Configurations  # noqa: PLC0415
 
-    target = files.check_output(given(out, "--out"))
+    target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     settings = files.parse_assignments(assignments)
     if isinstance(settings.get("library"), str):
         settings["library"] = files.absolute(settings["library"], "file")
@@ -203,13 +205,9 @@ def train(what: tuple[str, ...], out: str | None, assignments: tuple[str, ...], 
     """Fit a potential to labelled frames."""
     if is_job(*what):
         execute_job("train", what[0])
-    from pathlib import Path  # noqa: PLC0415
-
     from bloomery import plain_files as files  # noqa: PLC0415
 
-    target = Path(given(out, "--out"))
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target}: exists already; give another folder, or remove it.")
+    target = files.check_new_folder(given(out, "--out"))
     paths = [files.absolute(path, "file") for path in what]
     with files.working_folder(options["keep"]) as folder:
         fields = {
@@ -237,7 +235,7 @@ def predict(what: tuple[str, ...], out: str | None, stress: bool, **options: Any
     from bloomery import plain_files as files  # noqa: PLC0415
     from bloomery.configurations import Configurations  # noqa: PLC0415
 
-    target = files.check_output(given(out, "--out"))
+    target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     fields = {
         "potential": files.potential(what[0]),
         "configurations": files.absolute(what[1], "file"),
@@ -311,8 +309,6 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
 
     Example: bloomery export pot/ --format gap --to deployed/ --test test.extxyz
     """
-    from pathlib import Path  # noqa: PLC0415
-
     from bloomery import plain_files as files  # noqa: PLC0415
     from bloomery.configurations import Configurations  # noqa: PLC0415
     from bloomery.engines.contract import load_potential  # noqa: PLC0415
@@ -327,6 +323,66 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
     tell(
         {"as_json": as_json}, done, *files.told_numbers(done["measurements"]), f"{len(done['files'])} files -> {folder}"
     )
+
+
+@cli.command("import")
+@click.argument("source", metavar="FILES", required=False)
+@click.option("--format", "form", metavar="FORMAT", help="Which form; left out, the forms are listed.")
+@click.option("--to", "folder", metavar="FOLDER", help="Where the potential goes.")
+@option_units
+@click.option("--test", metavar="FRAMES", help="Check the physics on these frames, and the errors if they have labels.")
+@option_json
+def import_(
+    source: str | None, form: str | None, folder: str | None, units: str | None, test: str | None, as_json: bool
+) -> None:
+    """Make a potential of the files of another program.
+
+    Example: bloomery import published/ --format n2p2 --to pot/ --test test.extxyz
+    """
+    from bloomery import plain_files as files  # noqa: PLC0415
+
+    if form is None:
+        formats = files.told_imports()
+        lines = [f"{name}: {about}" for name, about in formats.items()]
+        tell({"as_json": as_json}, formats, *lines)
+        return
+    engine = files.importing_engine(form)
+    place = files.absolute(given(source, "FILES"), "potential")
+    target = files.check_new_folder(given(folder, "--to"))
+    potential = engine.import_files(form, Path(place), files.file_units(units))
+    measured = {} if test is None else files.measured(potential, files.absolute(test, "file"))
+    potential.save(target)
+    done = {"engine": potential.engine, "elements": potential.elements, "members": potential.members, **measured}
+    said = potential.details.get("units_read", "")
+    about = f"{potential.members} member(s) for {', '.join(potential.elements)}" + (f", read in {said}" if said else "")
+    tell({"as_json": as_json}, done, *files.told_numbers(measured), f"{about} -> {target}")
+
+
+@cli.command()
+@click.argument("what", nargs=-1, required=True, metavar="FRAMES...")
+@click.option("--out", metavar="FILE", help="Where the frames go: .extxyz, .npz, or .data for n2p2.")
+@option_units
+@option_json
+def convert(what: tuple[str, ...], out: str | None, units: str | None, as_json: bool) -> None:
+    """Write frames of one or more files into one of another format.
+
+    Example: bloomery convert input.data --units Å,eV --out data.extxyz
+    """
+    from bloomery import plain_files as files  # noqa: PLC0415
+    from bloomery.configurations import Configurations  # noqa: PLC0415
+    from bloomery.file_units import ATOMIC  # noqa: PLC0415
+    from bloomery.input_data import unsaid  # noqa: PLC0415
+
+    target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
+    said = files.file_units(units)
+    parts = [Configurations.read(files.absolute(path, "file"), units=said) for path in what]
+    frames = Configurations.concatenate(parts)
+    files.write_frames(frames, target, said)
+    labels = {name: int(frames.has(name).sum()) for name in frames.labels}
+    told = ", ".join(f"{count} with {name}" for name, count in labels.items()) or "without labels"
+    guessed = [] if said else [f"{path}: does not say its units; read in {ATOMIC}" for path in what if unsaid(path)]
+    done = {"frames": len(frames), "labels": labels}
+    tell({"as_json": as_json}, done, *guessed, f"{len(frames)} frames ({told}) -> {target}")
 
 
 @cli.command()

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 from zipfile import BadZipFile
 
 import ase
@@ -16,6 +16,9 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 
 from bloomery.errors import InputError
+
+if TYPE_CHECKING:
+    from bloomery.file_units import FileUnits
 
 GRID = 1e-6
 """Positions and cells are compared, hashed and stored on a grid of this many Å."""
@@ -356,8 +359,17 @@ class Configurations:
         write(path, frames, format="extxyz")
 
     @classmethod
-    def read(cls, path: str | Path, info_keys: Sequence[str] | None = None) -> Configurations:
-        """Read frames from any file that ASE knows (extxyz, POSCAR, CIF, ...) or from our own ``.npz``.
+    def read(
+        cls, path: str | Path, info_keys: Sequence[str] | None = None, units: FileUnits | None = None
+    ) -> Configurations:
+        """Read frames from any file that ASE knows (extxyz, POSCAR, CIF, ...), from our own ``.npz``, or n2p2's data.
+
+        A file whose first word is ``begin`` is n2p2's or RuNNer's ``input.data``: see `bloomery.input_data.read_data`.
+
+        Parameters
+        ----------
+        units
+            Of files that do not say them, which are those of n2p2; by default bohr and Ha.
 
         Raises
         ------
@@ -367,6 +379,8 @@ class Configurations:
         """
         from ase.io import read  # noqa: PLC0415
 
+        from bloomery.input_data import is_input_data, read_data  # noqa: PLC0415  it imports this module
+
         path = Path(path)
         if not path.is_file():
             raise InputError(
@@ -374,6 +388,8 @@ class Configurations:
             )
         if path.suffix == ".npz":
             return cls.load(path)
+        if path.suffix not in {".xyz", ".extxyz"} and is_input_data(path):
+            return read_data(path, units)
         try:
             frames = read(path, index=":", format="extxyz" if path.suffix in {".xyz", ".extxyz"} else None)
         except Exception as error:

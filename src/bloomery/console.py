@@ -56,6 +56,11 @@ option_set = click.option(
 )
 option_potential = click.option("--potential", metavar="FOLDER", help="A potential, as `bloomery train` writes it.")
 option_scale = click.option("--scale", type=float, help="Force error of the potential on the probe in eV/Å.")
+option_units = click.option(
+    "--units",
+    metavar="LENGTH,ENERGY",
+    help="Units of n2p2's files, such as Å,eV; by default what they say, else bohr,Ha.",
+)
 option_json = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 _COMMON = (
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random choice."),

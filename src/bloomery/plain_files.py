@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ import numpy as np
 import pydantic
 import yaml
 
+from bloomery.acceptance import check_potential
 from bloomery.configurations import Configurations
-from bloomery.engines.contract import Potential, Progress
+from bloomery.engines.contract import Engine, Potential, Progress
 from bloomery.errors import BloomeryError, InputError
+from bloomery.file_units import ATOMIC, FileUnits
+from bloomery.input_data import write_data
 from bloomery.jobs.base import limit_threads
 from bloomery.plugins import KINDS, PluginSpec, describe_validation_error, load_plugin, registered
 from bloomery.prediction import Prediction
@@ -26,6 +29,8 @@ from bloomery.roles import RoleSettings, split_roles
 
 JOB_FILE = "job.json"
 FRAME_SUFFIXES = (".extxyz", ".xyz", ".npz")
+LABELLED_SUFFIXES = (*FRAME_SUFFIXES, ".data")
+"""What frames with energies and forces can be written as; n2p2 knows no others."""
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -122,10 +127,12 @@ def run_job(verb: str, fields: dict[str, Any], folder: Path, progress: Progress)
     return summary
 
 
-def write_frames(frames: Configurations, path: Path) -> None:
-    """Write frames as extxyz or as our own archive."""
+def write_frames(frames: Configurations, path: Path, units: FileUnits | None = None) -> None:
+    """Write frames as extxyz, as our own archive, or as n2p2's ``input.data`` in given units."""
     if path.suffix == ".npz":
         frames.save(path)
+    elif path.suffix == ".data":
+        write_data(path, frames, units or ATOMIC)
     else:
         frames.write_extxyz(path)
 
@@ -253,6 +260,64 @@ def told_numbers(summary: dict[str, Any], path: str = "") -> list[str]:
         elif isinstance(value, int | float | str):
             lines.append(f"{name}: {value}")
     return lines
+
+
+def check_new_folder(path: str | Path) -> Path:
+    """Refuse, before anything runs, a folder of results that is there and not empty."""
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path}: exists already; give another folder, or remove it.")
+    return path
+
+
+def told_imports() -> dict[str, str]:
+    """List what can be imported, of all engines: name of the format to what it is."""
+    return {name: about for engine in importing_engines() for name, about in engine.imports.items()}
+
+
+def importing_engine(format: str) -> type[Engine]:  # noqa: A002
+    """Return the engine that reads a format.
+
+    Raises
+    ------
+    InputError
+        If none does.
+    """
+    for engine in importing_engines():
+        if format in engine.imports:
+            return engine
+    raise InputError(f"no engine imports {format!r}; formats: {', '.join(told_imports())}.")
+
+
+def importing_engines() -> Iterator[type[Engine]]:
+    """Give the engines that import anything; one that cannot be loaded imports nothing."""
+    for name in registered("engines"):
+        with suppress(InputError):
+            engine: type[Engine] = load_plugin("engines", name)
+            if engine.imports:
+                yield engine
+
+
+def file_units(text: str | None) -> FileUnits | None:
+    """Read the units that a user gave, if any."""
+    return None if text is None else FileUnits.parse(text)
+
+
+def measured(potential: Potential, path: str) -> dict[str, Any]:
+    """Check the physics of a potential on frames, and its errors if they have labels.
+
+    Raises
+    ------
+    RefusedPotentialError
+        If it does not obey the physics.
+    """
+    frames = Configurations.read(path)
+    report = check_potential(potential, frames)
+    report.raise_if_refused()
+    labelled = frames[frames.has("energy") | frames.has("forces")]
+    observed = load_plugin("observables", "errors").make().observe(potential, labelled).summary if labelled else {}
+    errors = {key: observed[key] for key in ("energy", "forces", "stress") if observed.get(key)}
+    return {"frames": len(frames), **errors}
 
 
 def told_formats(potential: Potential) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,17 @@ class Prediction:
     force_sigma: NDArray[np.float64] | None = None
     extrapolation: NDArray[np.float64] | None = None
     extrapolating_feature: NDArray[np.int64] | None = None
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Join predictions of the same committee for one set of frames after the other; one part at least."""
+        axes = {"energies": 1, "forces": 1, "stresses": 1}
+        joined: dict[str, NDArray[Any]] = {}
+        for entry in fields(cls):
+            values = [getattr(part, entry.name) for part in parts]
+            if all(value is not None for value in values):
+                joined[entry.name] = np.concatenate(values, axis=axes.get(entry.name, 0))
+        return cls(**joined)
 
     @property
     def members(self) -> int:

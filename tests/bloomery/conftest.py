@@ -1,4 +1,4 @@
-"""Labelled frames for tests: silicon, labelled by the Stillinger-Weber potential."""
+"""Labelled frames for tests: silicon by the Stillinger-Weber potential, an alloy by effective medium theory."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,9 @@ from bloomery.configurations import Configurations
 MakeSilicon = Callable[..., Configurations]
 
 
-def label(frames: Configurations) -> Configurations:
-    """Label frames with Stillinger-Weber energies, forces and stresses."""
-    calculator = CalculatorSpec(name="stillinger_weber").make()
+def label(frames: Configurations, teacher: str = "stillinger_weber") -> Configurations:
+    """Label frames with the energies, forces and stresses of a calculator."""
+    calculator = CalculatorSpec(name=teacher).make()
     energies, forces, stresses = [], [], []
     for atoms in frames.to_atoms():
         atoms.calc = calculator
@@ -45,3 +45,17 @@ def make_silicon() -> MakeSilicon:
 def silicon(make_silicon: MakeSilicon) -> Configurations:
     """Sixteen labelled frames of eight silicon atoms."""
     return make_silicon(16)
+
+
+@pytest.fixture(scope="session")
+def alloy() -> Configurations:
+    """Twelve labelled frames of eight atoms, copper and silver in turn and by chance, of several compositions."""
+    random = np.random.default_rng(0)
+    frames = []
+    for index in range(12):
+        atoms = bulk("Cu", cubic=True, a=3.85).repeat((2, 1, 1))
+        atoms.numbers = random.permutation(np.where(np.arange(8) < 3 + index % 3, 29, 47))
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + random.uniform(-0.03, 0.03, (3, 3))), scale_atoms=True)
+        atoms.positions += random.normal(scale=0.1, size=(8, 3))
+        frames.append(atoms)
+    return label(Configurations.from_atoms(frames).snapped(), "emt")

@@ -17,14 +17,49 @@ def test_the_factor_of_known_distributions_is_found(factor: float) -> None:
     assert scale_factor(errors, sigmas) == pytest.approx(factor, rel=0.02)
 
 
-@pytest.mark.parametrize("members", [5, 8])
-def test_committees_drawn_from_the_truth_need_no_scaling(members: int) -> None:
-    """If truth and members come from one distribution the factor without bias is one, the plain one is not."""
-    random = np.random.default_rng(1)
-    draws = random.normal(size=(members + 1, 200_000))
-    errors, sigmas = draws[:-1].mean(axis=0) - draws[-1], draws[:-1].std(axis=0, ddof=1)
-    assert scale_factor(errors, sigmas, members) == pytest.approx(1.0, abs=0.03)
-    assert scale_factor(errors, sigmas) > 1.1
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("members", [2, 3, 5, 6, 8, 16])
+def test_committees_of_known_spread_are_calibrated(members: int, factor: float) -> None:
+    """Reference and members scatter about one mean with widths of a known ratio.
+
+    Beyond five members by the closed form, below by maximum likelihood; without either the factor is too large.
+    """
+    random = np.random.default_rng(members)
+    spread = random.uniform(0.1, 2.0, 200_000)
+    draws = random.normal(size=(members, 200_000)) * spread
+    errors, sigmas = draws.mean(axis=0) - factor * spread * random.normal(size=200_000), draws.std(axis=0, ddof=1)
+    assert scale_factor(errors, sigmas, members) == pytest.approx(factor, rel=0.03)
+    if members > 5:
+        closed = -1 / members + (members - 3) / (members - 1) * ((errors / sigmas) ** 2).mean()
+        assert scale_factor(errors, sigmas, members) == pytest.approx(np.sqrt(closed), rel=1e-12)
+    assert scale_factor(errors, sigmas) > 1.03 * factor
+
+
+@pytest.mark.parametrize("members", [2, 3, 4, 8])
+def test_forces_of_known_spread_are_calibrated(members: int) -> None:
+    """The disagreement of an atom's force is of three components, and so less uncertain than that of one number."""
+    random = np.random.default_rng(members)
+    draws = random.normal(size=(members + 1, 40_000, 3))
+    prediction = Prediction(np.array([40_000]), draws[:-1].sum(axis=(1, 2))[:, None], draws[:-1])
+    frames = Configurations(
+        counts=np.array([40_000]),
+        numbers=np.full(40_000, 14),
+        positions=np.zeros((40_000, 3)),
+        cells=np.zeros((1, 3, 3)),
+        pbc=np.zeros((1, 3), dtype=bool),
+    ).with_labels(forces=draws[-1])
+    assert calibrate(prediction, frames).force == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_few_small_sigmas_do_not_decide_for_small_committees() -> None:
+    """Three members: <(error / sigma)^2> has no finite mean; the likelihood is not impressed."""
+    random = np.random.default_rng(5)
+    found = []
+    for _ in range(40):
+        draws = random.normal(size=(4, 1000))
+        found.append(scale_factor(draws[:-1].mean(axis=0) - draws[-1], draws[:-1].std(axis=0, ddof=1), 3))
+    assert 0.8 < min(found) < max(found) < 1.2
+    assert scale_factor(np.zeros(3), np.ones(3), 3) == 0.0
 
 
 def test_coverage_of_a_normal_distribution_is_its_level() -> None:
@@ -54,7 +89,8 @@ def test_calibrate_reads_labels_and_skips_frames_without() -> None:
         pbc=np.zeros((2, 3), dtype=bool),
     ).with_labels(forces=np.full((2, 3), 2.0), masks={"forces": [True, False]})
     found = calibrate(prediction, frames)
-    # The members are at +1 and -1: standard deviation sqrt(2), error 2, two members are not corrected.
-    assert found.force == pytest.approx(2 / np.sqrt(2))
+    # The members are at +1 and -1: standard deviation sqrt(2), error 2. Where all values are alike, their own is most
+    # likely, and half of a variance is the uncertainty of the mean of two members.
+    assert found.force == pytest.approx(np.sqrt(2.0 - 0.5))
     assert found.energy is None
     assert (found.n_energies, found.n_forces) == (0, 3)

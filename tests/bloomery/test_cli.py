@@ -125,6 +125,39 @@ def test_an_export_is_tried_and_measured(here: Path, silicon: Configurations) ->
     assert not (here / "other").exists()
 
 
+def test_n2p2_files_go_out_and_come_back(here: Path, silicon: Configurations) -> None:
+    """A potential of ours, written for n2p2 and read again; its predictions as n2p2's data."""
+    silicon[:10].write_extxyz("data.extxyz")
+    silicon[10:].write_extxyz("test.extxyz")
+    settings = "activation=tanh skip=false isolation_switch=false members=2 steps=20 hidden=[4]"
+    words = " ".join(f"--set {word}" for word in settings.split())
+    bloomery(f"train data.extxyz {words} --set descriptor.name=acsf --set descriptor.settings.cutoff=4.0 --out pot")
+    bloomery("export pot --format n2p2 --to files")
+    assert bloomery("import").output.startswith("n2p2: files of n2p2")
+    told = bloomery("import files --format n2p2 --to back --test test.extxyz").output
+    assert "forces.rmse: " in told
+    assert told.endswith("2 member(s) for Si, read in bohr,Ha -> back\n")
+    for name in ("pot", "back"):
+        bloomery(f"predict {name} test.extxyz --out {name}.data")
+    first, second = (Configurations.read(f"{name}.data") for name in ("pot", "back"))
+    np.testing.assert_allclose(second.labels["energy"], first.labels["energy"], rtol=1e-12)
+    np.testing.assert_allclose(second.labels["forces"], first.labels["forces"], rtol=1e-8, atol=1e-9)
+    assert first.hashes() == silicon[10:].hashes()
+    bloomery("convert data.extxyz pot.data --out all.data --units Å,eV")
+    assert "16 frames (16 with energy, 16 with forces) -> all.npz" in bloomery("convert all.data --out all.npz").output
+    text = Path("pot.data").read_text(encoding="utf-8").replace("units=bohr,Ha", "")
+    Path("unsaid.data").write_text(text, encoding="utf-8")
+    told = bloomery("convert unsaid.data --out b.npz").output
+    assert told.startswith("unsaid.data: does not say its units; read in bohr,Ha\n6 frames")
+    assert Configurations.read("b.npz").hashes() == first.hashes()
+    assert "back: exists already" in bloomery("import files --format n2p2 --to back", 2).output
+    assert "no engine imports 'gap'; formats: n2p2" in bloomery("import files --format gap --to x", 2).output
+    assert "units 'inch' are not known" in bloomery("import files --format n2p2 --to x --units inch", 2).output
+    assert "holds no input.nn" in bloomery("import pot --format n2p2 --to x", 2).output
+    assert "Missing option '--to'" in bloomery("import files --format n2p2", 2).output
+    assert not Path("x").exists()
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
@@ -151,6 +184,10 @@ def test_an_export_is_tried_and_measured(here: Path, silicon: Configurations) ->
         ("observe errors si.extxyz", "there is no potential"),
         ("predict pot si.extxyz --out a.npz", "pot: there is no such potential"),
         ("train si.extxyz --out pot", "has a label"),
+        ("convert si.extxyz --out a.data", "frame 0 has no label energy"),
+        ("convert no.data --out a.npz", "no.data: there is no such file"),
+        ("convert si.extxyz", "Missing option '--out'"),
+        ("sample rattle_strain --start si.extxyz --out a.data", "must end in .extxyz or .xyz or .npz"),
     ],
 )
 def test_mistakes_are_one_sentence_and_status_2(here: Path, line: str, sentence: str) -> None:

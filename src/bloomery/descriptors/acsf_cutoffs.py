@@ -55,11 +55,17 @@ def _exponential(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return value, -2 * x * value / (rest * rest)
 
 
-def _polynomial(order: int) -> Core:
-    """The polynomial of lowest degree that goes from one to zero with ``order`` derivatives zero at both ends."""
+def polynomial_terms(order: int) -> list[float]:
+    """Coefficients of ``x^(order + 1)`` and on, whose sum the polynomial subtracts from one."""
     # The derivative is a multiple of (x (1 - x))^order; the factor follows from the integral, a beta function.
     factor = (2 * order + 1) * comb(2 * order, order)
-    terms = [(-1) ** k * comb(order, k) * factor / (order + k + 1) for k in range(order + 1)]
+    return [(-1) ** k * comb(order, k) * factor / (order + k + 1) for k in range(order + 1)]
+
+
+def _polynomial(order: int) -> Core:
+    """The polynomial of lowest degree that goes from one to zero with ``order`` derivatives zero at both ends."""
+    factor = (2 * order + 1) * comb(2 * order, order)
+    terms = polynomial_terms(order)
 
     def core(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         total = torch.full_like(x, terms[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -40,6 +40,18 @@ class Features:
     edges: torch.Tensor | None = None
     vectors: torch.Tensor | None = None
     jacobian: torch.Tensor | None = None
+
+
+class ForceMap(ABC):
+    """The linear map from derivatives by the features of some frames to forces and virials, and its transpose."""
+
+    @abstractmethod
+    def forces(self, by_feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn derivatives ``(M, A, F)`` into forces ``(A, 3, M)`` and virials ``(N, 3, 3, M)``."""
+
+    @abstractmethod
+    def transposed(self, forces: torch.Tensor, virials: torch.Tensor) -> torch.Tensor:
+        """Return what multiplies derivatives in ``sum(forces * F) + sum(virials * V)``, ``(M, A, F)``."""
 
 
 class Descriptor(Plugin):
@@ -116,6 +128,60 @@ class Descriptor(Plugin):
         by_feature = model(found.values.to(kind), slice(0, configurations.n_atoms))
         gradients = torch.einsum("mef,ecf->mec", by_feature[:, found.edges[0]], found.jacobian.to(kind))
         return found.edges, found.vectors.to(kind), gradients
+
+    def forces(
+        self,
+        configurations: Configurations,
+        elements: list[str],
+        model: Callable[[torch.Tensor, slice], torch.Tensor],
+        *,
+        device: str = "cpu",
+        dtype: str = "float64",
+        virials: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Forces of ``M`` functions of the features, and the virials of those frames that are periodic throughout.
+
+        The default adds up `edge_gradients`.
+
+        Parameters
+        ----------
+        model
+            As in `edge_gradients`.
+
+        Returns
+        -------
+        forces, virials
+            ``(A, 3, M)`` in units of the functions per Å; and, if asked for, the symmetric derivatives by the strain,
+            ``(N, 3, 3, M)``.
+        """
+        import torch  # noqa: PLC0415
+
+        edges, vectors, gradients = self.edge_gradients(configurations, elements, model, device=device, dtype=dtype)
+        by_edge = gradients.permute(1, 2, 0)
+        members = by_edge.shape[2]
+        forces = by_edge.new_zeros((configurations.n_atoms, 3, members))
+        forces.index_add_(0, edges[0], by_edge)
+        forces.index_add_(0, edges[1], by_edge, alpha=-1)
+        if not virials:
+            return forces, None
+        offsets = torch.from_numpy(configurations.offsets).to(device)
+        bounds = torch.searchsorted(edges[0].contiguous(), offsets).tolist()
+        tension = torch.zeros((len(configurations), 3, 3, members), dtype=torch.float64, device=device)
+        for frame in np.flatnonzero(configurations.pbc.all(axis=1)):
+            rows = slice(bounds[frame], bounds[frame + 1])
+            tension[frame] = (vectors[rows].T @ by_edge[rows].reshape(-1, 3 * members)).reshape(3, 3, members)
+        return forces, 0.5 * (tension + tension.transpose(1, 2))
+
+    def force_map(
+        self,
+        configurations: Configurations,  # noqa: ARG002
+        elements: list[str],  # noqa: ARG002
+        *,
+        device: str = "cpu",  # noqa: ARG002
+        dtype: str = "float64",  # noqa: ARG002
+    ) -> ForceMap | None:
+        """Return the map from derivatives to forces for a training, if it takes no Jacobian; the default is none."""
+        return None
 
     def averages(self, configurations: Configurations, elements: list[str]) -> NDArray[np.float64]:
         """Mean of the per-atom features of each frame, ``(N, F)``; zero for an empty frame.

@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 
 from bloomery.configurations import Configurations
 from bloomery.descriptors.angular_momenta import degree_triples
-from bloomery.descriptors.contract import Descriptor, Features, species_of
+from bloomery.descriptors.contract import Descriptor, Features, ForceMap, species_of
 from bloomery.neighbours import find_neighbours
 from bloomery.plugins import Settings
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import torch
 
     from bloomery.descriptors.expansion import Expansion
+    from bloomery.native.power_spectrum import PowerSpectrumKernel
 
 DEFAULT_INNER = 1.0
 INNER_SHARE = 0.8
@@ -108,8 +109,12 @@ class PowerSpectrum(Descriptor):
         """Features of every atom in float64; see `Descriptor.features`."""
         import torch  # noqa: PLC0415
 
-        expansion, species = self._expansion(elements, device, "float64"), species_of(configurations, elements)
+        species = species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
+        kernel = None if gradients else self._kernel(elements, device, "float64")
+        if kernel is not None:
+            return Features(torch.from_numpy(kernel.features(neighbours, species)))
+        expansion = self._expansion(elements, device, "float64")
         values, jacobian = expansion.features(neighbours.pairs, neighbours.vectors, species, jacobian=gradients)
         return Features(
             values,
@@ -136,8 +141,55 @@ class PowerSpectrum(Descriptor):
         vectors = torch.from_numpy(neighbours.vectors).to(device=device, dtype=gradients.dtype)
         return torch.from_numpy(neighbours.pairs).to(device), vectors, gradients
 
+    def forces(
+        self,
+        configurations: Configurations,
+        elements: list[str],
+        model: Callable[[torch.Tensor, slice], torch.Tensor],
+        *,
+        device: str = "cpu",
+        dtype: str = "float64",
+        virials: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """See `Descriptor.forces`: by a kernel in C where there is one."""
+        kernel = self._kernel(elements, device, dtype)
+        if kernel is None:
+            return super().forces(configurations, elements, model, device=device, dtype=dtype, virials=virials)
+        import torch  # noqa: PLC0415
+
+        species = species_of(configurations, elements)
+        neighbours = find_neighbours(configurations, self.settings.cutoff)
+        frames = configurations.frame_of_atom
+        wanted = len(configurations) if virials else 0
+        forces, found = kernel.forces(neighbours, species, frames, model, n_frames=wanted)
+        tension = torch.from_numpy(0.5 * (found + found.swapaxes(1, 2)))
+        return torch.from_numpy(forces), tension if virials else None
+
+    def force_map(
+        self, configurations: Configurations, elements: list[str], *, device: str = "cpu", dtype: str = "float64"
+    ) -> ForceMap | None:
+        """See `Descriptor.force_map`: by a kernel in C where there is one."""
+        kernel = self._kernel(elements, device, dtype)
+        if kernel is None:
+            return None
+        from bloomery.native.power_spectrum import PowerSpectrumMap  # noqa: PLC0415
+
+        neighbours = find_neighbours(configurations, self.settings.cutoff)
+        species, frames = species_of(configurations, elements), configurations.frame_of_atom
+        return PowerSpectrumMap(kernel, neighbours, species, frames, len(configurations))
+
+    def _kernel(self, elements: list[str], device: str, dtype: str) -> PowerSpectrumKernel | None:
+        return _make_kernel(self.settings, len(elements), dtype) if device == "cpu" else None
+
     def _expansion(self, elements: list[str], device: str, dtype: str) -> Expansion:
         return _make_expansion(self.settings, len(elements), device, dtype)
+
+
+@cache
+def _make_kernel(settings: PowerSpectrumSettings, n_species: int, dtype: str) -> PowerSpectrumKernel | None:
+    from bloomery.native.power_spectrum import PowerSpectrumKernel  # noqa: PLC0415
+
+    return PowerSpectrumKernel.make(settings, n_species, dtype)
 
 
 @cache

@@ -178,26 +178,7 @@ class Soap(Descriptor):
                 raise InputError(
                     f"descriptor 'soap' needs the package featomic ({error}); install it with pip install featomic."
                 ) from error
-            settings = self.settings
-            density: dict[str, Any] = {
-                "type": "Gaussian",
-                "width": settings.width,
-                "center_atom_weight": settings.centre_weight,
-            }
-            if settings.scaling is not None:
-                density["scaling"] = {"type": "Willatt2018", **settings.scaling.model_dump()}
-            self._made = SoapPowerSpectrum(
-                cutoff={
-                    "radius": settings.cutoff,
-                    "smoothing": {"type": "ShiftedCosine", "width": settings.smoothing},
-                },
-                density=density,
-                basis={
-                    "type": "TensorProduct",
-                    "max_angular": settings.max_degree,
-                    "radial": {"type": "Gto", "max_radial": settings.radial - 1},
-                },
-            )
+            self._made = SoapPowerSpectrum(**featomic_parameters(self.settings))
         return self._made
 
     def _pieces(self, configurations: Configurations, neighbours: Neighbours) -> Iterator[Piece]:
@@ -228,7 +209,7 @@ class Soap(Descriptor):
             selected_samples=chosen,
             use_native_system=True,
         )
-        columns = _columns(self.settings, symbols_to_numbers(elements))
+        columns = columns_of(self.settings, symbols_to_numbers(elements))
         for key, block in found.items():
             picks, places, factors = columns[int(key["neighbor_1_type"]), int(key["neighbor_2_type"])]
             centres = np.asarray(block.samples.column("atom"))
@@ -270,7 +251,27 @@ def _piece(configurations: Configurations, frame: int, atoms: slice, edges: slic
     return Piece(atoms, edges, cluster, partners)
 
 
-def _columns(
+def featomic_parameters(settings: SoapSettings) -> dict[str, Any]:
+    """Return the settings in featomic's words."""
+    density: dict[str, Any] = {
+        "type": "Gaussian",
+        "width": settings.width,
+        "center_atom_weight": settings.centre_weight,
+    }
+    if settings.scaling is not None:
+        density["scaling"] = {"type": "Willatt2018", **settings.scaling.model_dump()}
+    return {
+        "cutoff": {"radius": settings.cutoff, "smoothing": {"type": "ShiftedCosine", "width": settings.smoothing}},
+        "density": density,
+        "basis": {
+            "type": "TensorProduct",
+            "max_angular": settings.max_degree,
+            "radial": {"type": "Gto", "max_radial": settings.radial - 1},
+        },
+    }
+
+
+def columns_of(
     settings: SoapSettings, numbers: list[int]
 ) -> dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
     """For each pair of neighbour species: which of featomic's properties are kept, as which features, times what."""

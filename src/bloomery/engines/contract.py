@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bloomery.configurations import LABELS, Configurations
 from bloomery.errors import InputError
+from bloomery.file_units import FileUnits
 from bloomery.plugins import Plugin, load_plugin
 from bloomery.prediction import Prediction
 
@@ -183,6 +184,8 @@ class Engine(Plugin):
     """The distribution that it needs, in an environment of its own; empty for an engine that needs none."""
     module: ClassVar[str] = ""
     """What that distribution is imported as."""
+    imports: ClassVar[dict[str, str]] = {}
+    """Files of other programs that can be read as a potential of this engine: name of a format to what it is."""
 
     @abstractmethod
     def train(
@@ -216,6 +219,22 @@ class Engine(Plugin):
     @abstractmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Potential:
         """Read what `Potential.save` wrote."""
+
+    @classmethod
+    def import_files(cls, format: str, path: Path, units: FileUnits | None = None) -> Potential:  # noqa: A002
+        """Read files of one of `imports`.
+
+        Parameters
+        ----------
+        units
+            Those of the files; by default what the files say, else what is usual.
+
+        Raises
+        ------
+        InputError
+            If they cannot be read; file and line are named.
+        """
+        raise NotImplementedError(f"{cls.__name__} lists {format!r} in `imports` and does not read it")
 
     @classmethod
     def missing(cls) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import ase
 import numpy as np
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations, symbols_to_numbers
@@ -83,6 +84,37 @@ def member_frames(hashes: list[str], members: int, share: float, seed: int) -> N
     return result
 
 
+def energies_above_lowest(frames: Configurations, n_train: int | None = None) -> NDArray[np.float64]:
+    """Energy per atom in eV above the lowest of the training frames of the same composition, ``(N,)``.
+
+    Zero where a frame has no energy, or no training frame has its composition; cells of one compound are of one
+    composition.
+
+    Parameters
+    ----------
+    n_train
+        So many frames, the first ones, are training frames; all by default.
+    """
+    energies, mask = frames.label("energy")
+    per_atom = energies / np.maximum(frames.counts, 1)
+    offsets = frames.offsets
+    kinds = np.array([_ratios(frames.numbers[offsets[i] : offsets[i + 1]]) for i in range(len(frames))], dtype=str)
+    fitted = np.arange(len(frames)) < (len(frames) if n_train is None else n_train)
+    result = np.zeros(len(frames))
+    for kind in np.unique(kinds):
+        rows = (kinds == kind) & mask
+        if (rows & fitted).any():
+            result[rows] = np.maximum(per_atom[rows] - per_atom[rows & fitted].min(), 0.0)
+    return result
+
+
+def _ratios(numbers: NDArray[np.int64]) -> str:
+    """Composition in lowest terms, so that cells of one compound are of one kind."""
+    found, counts = np.unique(numbers, return_counts=True)
+    least = int(np.gcd.reduce(counts)) if len(counts) else 1
+    return " ".join(f"{chemical_symbols[z]}{n // least}" for z, n in zip(found, counts, strict=True))
+
+
 def boxed(atoms: ase.Atoms, reach: float) -> ase.Atoms:
     """Return bare atoms with three full cell vectors, for codes that take every cell for periodic.
 
@@ -105,6 +137,14 @@ def boxed(atoms: ase.Atoms, reach: float) -> ase.Atoms:
         cell[open_directions[0]] *= -1
     bare.set_cell(cell)
     return bare
+
+
+def closed_or_open(atoms: ase.Atoms, reach: float) -> ase.Atoms:
+    """Return atoms that are periodic along all directions or along none, for codes that know nothing between.
+
+    Slabs and wires are `boxed`; other frames are left as they are.
+    """
+    return boxed(atoms, reach) if atoms.pbc.any() and not atoms.pbc.all() else atoms
 
 
 def _only(frames: Configurations, elements: list[str]) -> NDArray[np.bool_]:

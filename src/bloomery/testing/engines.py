@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from bloomery.acceptance import check_potential
 from bloomery.configurations import Configurations
@@ -16,6 +17,7 @@ from bloomery.engines.contract import Engine, Potential, TrainingData, TrainingH
 from bloomery.engines.model_card import CARD_FILE, TEXT_FILE
 from bloomery.errors import InputError
 from bloomery.prediction import Prediction
+from bloomery.testing.limits import check_limits
 
 
 class _KilledError(Exception):
@@ -23,7 +25,7 @@ class _KilledError(Exception):
 
 
 def check_engine(engine: Engine, data: TrainingData, folder: Path) -> Potential:
-    """Check training, resuming, warm starts, files, exports, physics and refusals; return the potential.
+    """Check training, resuming, warm starts, files, exports, physics, limits and refusals; return the potential.
 
     What an engine says in its class variables that it does not do is not asked of it.
 
@@ -32,7 +34,8 @@ def check_engine(engine: Engine, data: TrainingData, folder: Path) -> Potential:
     engine
         With settings that make a training take seconds.
     data
-        Frames of the role train with energies and forces, some of the role early_stopping.
+        Frames of the role train with energies, forces and stresses, some of the role early_stopping; best of two
+        elements, so that confusing them shows.
     folder
         For the potentials' files.
     """
@@ -49,6 +52,7 @@ def check_engine(engine: Engine, data: TrainingData, folder: Path) -> Potential:
         assert potential.dtype == "float64" or potential.as_float64() is not None
     report = check_potential(potential, data.train)
     assert report.passed, report.to_dict()
+    check_limits(potential, data.train)
     check_exports(potential, data.train, folder / "exports")
     return potential
 
@@ -116,8 +120,16 @@ def check_potential_contract(engine: Engine, potential: Potential, frames: Confi
     assert np.isfinite(isolated.energies).all()
     assert not isolated.forces.any(), "an atom without neighbours feels no force"
     assert not isolated.energies[:, 1].any(), "no atoms have no energy"
-    stranger = replace(frames, numbers=np.where(np.arange(frames.n_atoms) == frames.n_atoms - 1, 79, frames.numbers))
-    _refused(lambda: potential.predict(stranger), f"frame {len(frames) - 1}")
+    strange = next(number for number in (79, 54) if number not in frames.numbers)
+    stranger = replace(
+        frames, numbers=np.where(np.arange(frames.n_atoms) == frames.n_atoms - 1, strange, frames.numbers)
+    )
+    _refused(lambda: potential.predict(stranger), f"frame {len(frames) - 1} holds {chemical_symbols[strange]}")
+    if len(potential.elements) > 1:
+        first, second = np.unique(frames.numbers)[:2]
+        exchanged = np.select([frames.numbers == first, frames.numbers == second], [second, first], frames.numbers)
+        other = potential.predict(replace(frames, numbers=exchanged))
+        assert not np.allclose(other.forces, found.forces), "elements make no difference"
     calculator = potential.calculator()
     atoms = frames[[0]].to_atoms()[0]
     atoms.calc = calculator
@@ -183,10 +195,11 @@ def check_training_data(engine: Engine, data: TrainingData) -> None:
     odd = Configurations.concatenate([partial, _lone_and_empty(train)])
     fitted, _ = engine.train(replace(data, train=odd, early_stopping=Configurations.empty()), device="cpu")
     assert np.isfinite(fitted.predict(odd).energies).all()
-    broken = energies.copy()
-    broken[1] = np.nan
-    wrong = replace(train, labels={**train.labels, "energy": broken})
-    _refused(lambda: engine.train(replace(data, train=wrong), device="cpu"), "frame 1")
+    for name, values in train.labels.items():
+        broken = values.copy()
+        broken[train.offsets[1] if name == "forces" else 1] = np.nan
+        wrong = replace(train, labels={**train.labels, name: broken})
+        _refused(lambda wrong=wrong: engine.train(replace(data, train=wrong), device="cpu"), "frame 1")  # type: ignore[misc]
     _refused(lambda: engine.train(replace(data, train=train.without_labels()), device="cpu"), "label")
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import ase
 import numpy as np
 
 from bloomery.configurations import Configurations
 
+CLOSEST = 1.2
+"""Distance in Å that atoms keep before everything is scaled."""
 
-def odd_frames(elements: Sequence[str], seed: int = 0) -> Configurations:
+
+def odd_frames(elements: Sequence[str], seed: int = 0, closest: float = 1.2) -> Configurations:
     """Return frames of every kind that real data have: full, partial and no periodicity, tiny cells, lone atoms.
 
     In this order: a skewed periodic cell shorter than usual cutoffs, a slab, a wire without vectors across it, a
-    molecule, a lone atom, a frame without atoms, and one periodic atom. No two atoms are closer than 1.2 Å.
+    molecule, a lone atom, a frame without atoms, and one periodic atom. No two atoms are closer than ``closest`` Å,
+    with which everything scales.
     """
     random = np.random.default_rng(seed)
     cell = np.diag([3.1, 3.6, 4.3]) + random.uniform(-0.4, 0.4, (3, 3))
@@ -33,12 +38,12 @@ def odd_frames(elements: Sequence[str], seed: int = 0) -> Configurations:
         symbols = [elements[(index + int(random.integers(2))) % len(elements)] for index in range(count)]
         atoms = ase.Atoms(symbols, positions=_apart(count, vectors, pbc, random), cell=vectors, pbc=pbc)
         frames.append(atoms)
-    return Configurations.from_atoms(frames)
+    found = Configurations.from_atoms(frames)
+    scale = closest / CLOSEST
+    return replace(found, positions=found.positions * scale, cells=found.cells * scale)
 
 
-def _apart(
-    count: int, cell: np.ndarray, pbc: tuple[bool, bool, bool], random: np.random.Generator, closest: float = 1.2
-) -> np.ndarray:
+def _apart(count: int, cell: np.ndarray, pbc: tuple[bool, bool, bool], random: np.random.Generator) -> np.ndarray:
     """Place atoms at random in a small box, one after the other, none too close to another or to an image of it."""
     if not count:
         return np.zeros((0, 3))
@@ -46,6 +51,6 @@ def _apart(
         places = random.uniform(0, 3.6, (count, 3))
         atoms = ase.Atoms("H" * count, positions=places, cell=cell, pbc=pbc)
         distances = atoms.get_all_distances(mic=any(pbc))
-        if count == 1 or distances[~np.eye(count, dtype=bool)].min() > closest:
+        if count == 1 or distances[~np.eye(count, dtype=bool)].min() > CLOSEST:
             return places
     raise ValueError(f"{count} atoms do not fit")

@@ -69,10 +69,10 @@ QUICK = {
         if name != "external"
     ],
 )
-def test_engine_keeps_the_contract(name: str, silicon: Configurations, tmp_path: Path) -> None:
+def test_engine_keeps_the_contract(name: str, alloy: Configurations, tmp_path: Path) -> None:
     plugin = load_plugin("engines", name)
     if plugin.missing():
         pytest.skip(plugin.missing())
     engine = plugin.make(**QUICK.get(name, {}))
-    data = TrainingData(silicon[:8], silicon[8:11], fit_energy_reference(silicon[:8]))
+    data = TrainingData(alloy[:8], alloy[8:11], fit_energy_reference(alloy[:8]))
     check_engine(engine, data, tmp_path)

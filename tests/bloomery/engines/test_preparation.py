@@ -3,12 +3,12 @@
 import ase
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
 
 from bloomery.calculators import CalculatorSpec
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import TrainingData
-from bloomery.engines.preparation import boxed, member_frames, prepare
+from bloomery.engines.preparation import boxed, closed_or_open, member_frames, prepare
 from bloomery.errors import InputError
 from bloomery.testing.frames import odd_frames
 
@@ -55,3 +55,13 @@ def test_frames_that_say_nothing_are_left_out(silicon: Configurations) -> None:
     assert prepared.energy_reference == {"Si": -4.0}
     with pytest.raises(InputError, match="no value for Si"):
         prepare(TrainingData(train, early, {}))
+
+
+def test_slabs_are_boxed_and_other_frames_are_left_as_they_are() -> None:
+    crystal, cluster, slab = bulk("Si"), molecule("H2O"), bulk("Si", cubic=True)
+    slab.pbc = (True, True, False)
+    assert closed_or_open(crystal, 5.0) is crystal
+    assert closed_or_open(cluster, 5.0) is cluster
+    boxes = closed_or_open(slab, 5.0)
+    assert boxes.pbc.all()
+    assert boxes.cell.lengths()[2] > np.ptp(slab.positions[:, 2]) + 5.0

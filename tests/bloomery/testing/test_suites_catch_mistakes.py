@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.calculators.lj import LennardJones
 
 from bloomery.configurations import Configurations
+from bloomery.engines.ase_potential import CalculatorPotential
 from bloomery.labellers.calculator import CalculatorLabeller
 from bloomery.labellers.contract import LedgerEntry
 from bloomery.observables.contract import Observable, Observation, number
@@ -18,7 +20,9 @@ from bloomery.selectors.contract import Picks, Pool
 from bloomery.selectors.farthest_point import FarthestPoint
 from bloomery.selectors.random import Random
 from bloomery.testing.labellers import check_labeller
+from bloomery.testing.limits import check_crossing, check_limits, check_parting
 from bloomery.testing.observables import check_observable
+from bloomery.testing.potentials import TeacherCommittee
 from bloomery.testing.samplers import check_sampler
 from bloomery.testing.selectors import check_selector
 
@@ -134,3 +138,26 @@ def test_an_observable_that_errs_is_found_out(observation: Observation) -> None:
 
     with pytest.raises((AssertionError, ValueError)):
         check_observable(Spoilt(), None, two_cells())
+
+
+def lennard_jones(smooth: bool) -> CalculatorPotential:
+    like = TeacherCommittee(members=1)
+    like.cutoff = 5.0
+    return CalculatorPotential(LennardJones(sigma=2.0, epsilon=1.0, rc=4.9, ro=4.0, smooth=smooth), like)
+
+
+def test_a_potential_that_ends_at_once_at_its_cutoff_is_found_out() -> None:
+    """Lennard-Jones, shifted to zero at the cutoff: its energy has no jump, its force has one of 22 meV/Å."""
+    cut, smooth = lennard_jones(smooth=False), lennard_jones(smooth=True)
+    with pytest.raises(AssertionError, match=r"part: .* at 4\.9000 Å"):
+        check_parting(cut, "Si", "Si")
+    with pytest.raises(AssertionError, match=r"moves through its frame: .* of a jump"):
+        check_crossing(cut, two_cells()[[0]])
+    check_limits(smooth, two_cells())
+
+
+def test_atoms_that_feel_each_other_beyond_the_cutoff_are_found_out() -> None:
+    liar = lennard_jones(smooth=True)
+    liar.cutoff = 4.0
+    with pytest.raises(AssertionError):
+        check_parting(liar, "Si", "Si")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Annotated, Any, Literal, Self
@@ -252,7 +253,7 @@ class Definition(Settings):
         return found
 
 
-def fill(text: str, values: dict[str, Any]) -> str:
+def fill(text: str, values: Mapping[str, Any]) -> str:
     """Fill a template; lists and the like are written as JSON, which YAML reads as well."""
     return Template(text).substitute(
         {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}

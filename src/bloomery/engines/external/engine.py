@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bloomery.engines.committees import train_committee, training_details, training_summary
 from bloomery.engines.contract import Engine, Potential, Progress, TrainingData, TrainingHistory, no_progress
-from bloomery.engines.external.definition import Definition, fill
+from bloomery.engines.external.definition import Definition
 from bloomery.engines.external.settings import ExternalSettings
 from bloomery.engines.file_potential import check_start
 from bloomery.engines.preparation import prepare
@@ -38,7 +38,7 @@ class External(Engine):
     ) -> tuple[Potential, TrainingHistory]:
         """Fit a committee; see `Engine.train`. A start has no effect if the definition has no ``warm_command``."""
         from bloomery.engines.external.potential import ExternalPotential  # noqa: PLC0415
-        from bloomery.engines.external.running import fit_member  # noqa: PLC0415
+        from bloomery.engines.external.running import cutoff_of, fit_member  # noqa: PLC0415
 
         settings, definition = self.settings, self.settings.definition
         prepared = prepare(data)
@@ -71,7 +71,7 @@ class External(Engine):
             energy_reference=prepared.energy_reference,
             members=settings.members,
             dtype=definition.dtype,
-            cutoff=_number(fill(definition.cutoff, settings.parameters), "cutoff"),
+            cutoff=cutoff_of(definition, settings.parameters),
             device=device,
             versions=found,
             details=training_details(settings, committee, prepared, data, seed),
@@ -103,10 +103,3 @@ def check_package(definition: Definition) -> None:
             f"engine 'external' needs the package {package} for this definition: install it into the environment that "
             f"runs the training, `pip install {package}`."
         )
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f"definition.{where}: {text!r} is not a number.") from error

@@ -19,6 +19,7 @@ from bloomery.configurations import Configurations
 from bloomery.engines.external.definition import Definition, fill
 from bloomery.engines.external.running import definition_of, run_command, write_frames
 from bloomery.engines.file_potential import REFERENCE_FILE, FilePotential, write_usage
+from bloomery.engines.preparation import closed_or_open
 from bloomery.errors import BloomeryError, InputError
 
 Values = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -94,11 +95,12 @@ class ExternalPotential(FilePotential):
         energies, stresses = np.zeros(len(part)), np.zeros((len(part), 6))
         forces = np.zeros((part.n_atoms, 3))
         offsets = part.offsets
-        for frame, atoms in enumerate(part.without_labels().without_info(*part.info).to_atoms()):
+        for frame, bare in enumerate(part.without_labels().without_info(*part.info).to_atoms()):
+            atoms = closed_or_open(bare, self.cutoff)
             atoms.calc = self.calculators[index]
             energies[frame] = atoms.get_potential_energy()
             forces[offsets[frame] : offsets[frame + 1]] = atoms.get_forces()
-            if stress and atoms.pbc.all():
+            if stress and bare.pbc.all():
                 stresses[frame] = atoms.get_stress()
         return energies, forces, stresses
 
@@ -110,7 +112,7 @@ class ExternalPotential(FilePotential):
             folder = Path(temporary)
             for name, content in self.member_files(index).items():
                 (folder / name).write_bytes(content)
-            write_frames(part, folder / rule.input, units)
+            write_frames(part, folder / rule.input, units, self.cutoff)
             run_command(rule.command, folder, self._values(folder))
             frames = _read(folder / rule.output.file, len(part))
         energies, stresses = np.zeros(len(part)), np.zeros((len(part), 6))

@@ -19,6 +19,7 @@ from bloomery.configurations import Configurations
 from bloomery.engines.committees import Member, Report
 from bloomery.engines.external.definition import DataFormat, Definition, ErrorRule, Progress, Units, fill
 from bloomery.engines.external.settings import ExternalSettings
+from bloomery.engines.preparation import closed_or_open
 from bloomery.engines.programs import run_program
 from bloomery.engines.trainer_files import LogReader
 from bloomery.errors import BloomeryError, DivergedError, InputError
@@ -32,10 +33,11 @@ def fit_member(settings: ExternalSettings, member: Member, report: Report) -> Ma
     """Fit one member; return its files."""
     definition, folder = settings.definition, member.folder
     training = definition.train
-    train = write_data(member.train, training.data, training.data.train, folder, definition.units)
+    reach = cutoff_of(definition, settings.parameters)
+    train = write_data(member.train, training.data, training.data.train, folder, definition.units, reach)
     if training.data.validation is not None:
         early = member.early_stopping if len(member.early_stopping) else member.train
-        write_data(early, training.data, training.data.validation, folder, definition.units)
+        write_data(early, training.data, training.data.validation, folder, definition.units, reach)
     values = {
         **settings.parameters,
         "seed": member.seed,
@@ -68,8 +70,23 @@ def fit_member(settings: ExternalSettings, member: Member, report: Report) -> Ma
     return {name: folder / name for name in training.keep}
 
 
-def write_data(frames: Configurations, data: DataFormat, name: str, folder: Path, units: Units) -> int:
-    """Write labelled frames; return how many.
+def cutoff_of(definition: Definition, parameters: Mapping[str, Any]) -> float:
+    """Return the range of a definition in Å, with these values of its parameters.
+
+    Raises
+    ------
+    InputError
+        If it is not a number.
+    """
+    text = fill(definition.cutoff, parameters)
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"definition.cutoff: {text!r} is not a number.") from error
+
+
+def write_data(frames: Configurations, data: DataFormat, name: str, folder: Path, units: Units, reach: float) -> int:
+    """Write labelled frames, slabs and wires in cells with ``reach`` in Å of empty space; return how many.
 
     Raises
     ------
@@ -91,7 +108,8 @@ def write_data(frames: Configurations, data: DataFormat, name: str, folder: Path
                 "name fewer labels under train.data.keys."
             )
     rows = [_labels(frames[[frame]], keys, units) for frame in range(len(frames))]
-    atoms = [_scaled(bare, units) for bare in frames.without_labels().without_info(*frames.info).to_atoms()]
+    bare_frames = frames.without_labels().without_info(*frames.info).to_atoms()
+    atoms = [_scaled(closed_or_open(bare, reach), units) for bare in bare_frames]
     if data.format == "dataframe":
         import pandas as pd  # noqa: PLC0415
 
@@ -133,14 +151,14 @@ def _scaled(atoms: ase.Atoms, units: Units) -> ase.Atoms:
     return atoms
 
 
-def write_frames(frames: Configurations, path: Path, units: Units) -> None:
-    """Write bare frames as extxyz, in the program's unit of length, to the last digit.
+def write_frames(frames: Configurations, path: Path, units: Units, reach: float) -> None:
+    """Write bare frames as extxyz, in the program's unit of length, to the last digit; slabs and wires as there.
 
     ASE writes eight decimals: a force differenced from energies of such frames is off by the rounding.
     """
     lines: list[str] = []
     for atoms in frames.without_labels().to_atoms():
-        bare = _scaled(atoms, units)
+        bare = _scaled(closed_or_open(atoms, reach), units)
         cell = " ".join(repr(float(value)) for value in bare.cell.array.ravel())
         pbc = " ".join("T" if periodic else "F" for periodic in bare.pbc)
         lattice = f'Lattice="{cell}" ' if bare.cell.rank else ""

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import ase.io
 import numpy as np
-from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from bloomery.calibration import scale_factor
@@ -23,7 +22,7 @@ from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.engines.contract import Progress, TrainingData, TrainingHistory
 from bloomery.engines.gap.potential import Fit, GapPotential
 from bloomery.engines.gap.settings import GapSettings, Sigmas
-from bloomery.engines.preparation import Prepared, boxed, member_frames, prepare
+from bloomery.engines.preparation import Prepared, boxed, energies_above_lowest, member_frames, prepare
 from bloomery.engines.programs import find_program, package_versions, run_program
 from bloomery.errors import BloomeryError, DivergedError
 from bloomery.jobs.base import versions
@@ -252,22 +251,7 @@ def _energy_sigmas(settings: GapSettings, frames: Configurations, sigmas: Sequen
     result = np.array([sigma.energy for sigma in sigmas])
     if not settings.energy_share:
         return result
-    energies, mask = frames.label("energy")
-    offsets = frames.offsets
-    kinds = [_ratios(frames.numbers[offsets[i] : offsets[i + 1]]) for i in range(len(frames))]
-    for kind in set(kinds):
-        rows = np.array([i for i in range(len(frames)) if kinds[i] == kind and mask[i]], dtype=np.int64)
-        if len(rows):
-            per_atom = energies[rows] / frames.counts[rows]
-            result[rows] = np.maximum(result[rows], settings.energy_share * (per_atom - per_atom.min()))
-    return result
-
-
-def _ratios(numbers: NDArray[np.int64]) -> str:
-    """Composition in lowest terms, so that cells of one compound are of one kind."""
-    found, counts = np.unique(numbers, return_counts=True)
-    least = int(np.gcd.reduce(counts))
-    return " ".join(f"{chemical_symbols[z]}{n // least}" for z, n in zip(found, counts, strict=True))
+    return np.maximum(result, settings.energy_share * energies_above_lowest(frames))
 
 
 # -- the unit of the variance ---------------------------------------------------------------------------------------

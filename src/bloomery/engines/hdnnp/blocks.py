@@ -1,11 +1,8 @@
-"""What a training reads at every step: features, Jacobians and labels of a few frames, computed once.
-
-Jacobians of all edges between the same two atoms are added up beforehand: in a small periodic cell an atom has far more
-neighbours than there are other atoms, and forces only need the sum.
-"""
+"""What a training reads at every step: features, labels, and how forces follow from the networks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations, symbols_to_numbers
-from bloomery.descriptors.contract import Descriptor
+from bloomery.descriptors.contract import Descriptor, ForceMap
 from bloomery.engines.hdnnp.model import DEFAULT_FORM, Form, Scaling, isolation_switch
-
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+from bloomery.engines.hdnnp.response import MappedResponse, Response, jacobian_response, jacobian_width
+from bloomery.engines.hdnnp.weights import Importance
+from bloomery.neighbours import find_neighbours
 
 
 @dataclass(frozen=True)
@@ -29,28 +27,28 @@ class Block:
         Scaled features, ``(A, F)``.
     switch, switch_gradients
         `isolation_switch` of each atom and its derivatives by the inputs, ``(A, 1)`` and ``(A, F)``.
-    jacobian
-        Derivatives of an atom's inputs by the places of the atoms it depends on, then by the strain (Voigt order):
-        ``(A, 3 U + 6, F)``, padded with zeros.
-    targets
-        Which atom each of the ``U`` triples belongs to, ``(A U,)``; ``A`` for padding.
+    response
+        How forces and virials follow from derivatives by the inputs.
     species
         For each element of the potential, the atoms of that element.
     frames
         Frame of each atom, ``(A,)``.
+    importance
+        Weights of the labels, zero where there is none: energies and stresses ``(N,)``, forces ``(A,)``.
+    weights
+        How much each member of the committee sees of each frame, ``(M, N)``.
     """
 
     inputs: torch.Tensor
     switch: torch.Tensor
     switch_gradients: torch.Tensor
-    jacobian: torch.Tensor
-    targets: torch.Tensor
+    response: Response
     species: list[torch.Tensor]
     frames: torch.Tensor
     counts: torch.Tensor
     volumes: torch.Tensor
     labels: dict[str, torch.Tensor]
-    masks: dict[str, torch.Tensor]
+    importance: dict[str, torch.Tensor]
     weights: torch.Tensor
 
 
@@ -64,11 +62,14 @@ class BlockBuilder:
         Energy labels less the reference energies in eV, ``(N,)``.
     weights
         How much each member of the committee sees of each frame, ``(M, N)``.
+    importance
+        How much each label counts.
     """
 
     configurations: Configurations
     energies: NDArray[np.float64]
     weights: NDArray[np.float64]
+    importance: Importance
     descriptor: Descriptor
     elements: list[str]
     scaling: Scaling
@@ -81,8 +82,9 @@ class BlockBuilder:
         part = self.configurations[chosen]
         place = {number: index for index, number in enumerate(symbols_to_numbers(self.elements))}
         species = np.array([place[int(number)] for number in part.numbers], dtype=np.int64)
-        device = str(self.device)
-        found = self.descriptor.features(part, self.elements, gradients=True, device=device)
+        device, frames = str(self.device), torch.from_numpy(part.frame_of_atom).to(self.device)
+        force_map = self.force_map(part)
+        found = self.descriptor.features(part, self.elements, gradients=force_map is None, device=device)
         of_atom = torch.from_numpy(species).to(self.device)
         scale = self._table(self.scaling.scale)[of_atom]
         inputs = (found.values - self._table(self.scaling.mean)[of_atom]) / scale
@@ -90,89 +92,60 @@ class BlockBuilder:
         switch, by_relative = isolation_switch((found.values - self._table(self.scaling.isolated)[of_atom]) / magnitude)
         if not self.form.switch:
             switch, by_relative = torch.ones_like(switch), torch.zeros_like(by_relative)
-        if found.edges is None or found.vectors is None or found.jacobian is None:
-            raise TypeError(f"descriptor {self.descriptor.name!r} gave no gradients although it was asked for them")
-        jacobian, targets = merge_jacobian(
-            found.edges.cpu().numpy(), found.vectors, found.jacobian, scale, part.n_atoms
-        )  # fmt: skip
+        response: Response
+        if force_map is None:
+            response = jacobian_response(self.descriptor, found, scale, frames, len(part), self.dtype)
+        else:
+            response = MappedResponse(force_map, scale.to(self.dtype))
         labels = {
             "energy": self.energies[chosen],
             "forces": part.label("forces")[0],
             "stress": part.label("stress")[0],
         }
         periodic = part.pbc.all(axis=1) & (part.volumes > 0)
-        masks = {name: part.has(name) & (part.counts > 0) for name in labels}
-        masks["stress"] &= periodic
+        atoms = np.concatenate([np.arange(*self.configurations.offsets[frame : frame + 2]) for frame in chosen])
+        importance = {
+            "energy": self.importance.energy[chosen],
+            "forces": self.importance.forces[atoms],
+            "stress": self.importance.stress[chosen],
+        }
         return Block(
             inputs=inputs.to(self.dtype),
             switch=switch.to(self.dtype),
             switch_gradients=(by_relative * scale / magnitude).to(self.dtype),
-            jacobian=jacobian.to(self.dtype),
-            targets=targets.to(self.device),
+            response=response,
             species=[torch.from_numpy(np.flatnonzero(species == s)).to(self.device) for s in range(len(self.elements))],
-            frames=torch.from_numpy(part.frame_of_atom).to(self.device),
+            frames=frames,
             counts=self._tensor(np.maximum(part.counts, 1)),
             volumes=self._tensor(np.where(periodic, part.volumes, 1.0)),
             labels={name: self._tensor(value) for name, value in labels.items()},
-            masks={name: self._tensor(mask) for name, mask in masks.items()},
+            importance={name: self._tensor(value) for name, value in importance.items()},
             weights=self._tensor(self.weights[:, chosen]),
         )
 
-    def bytes_per_frame(self) -> NDArray[np.float64]:
-        """Upper estimate of the memory of each frame's Jacobian in bytes, ``(N,)``."""
-        from bloomery.neighbours import find_neighbours  # noqa: PLC0415
+    def force_map(self, part: Configurations) -> ForceMap | None:
+        """Return the descriptor's own map from derivatives to forces, where it has one."""
+        dtype = str(self.dtype).removeprefix("torch.")
+        return self.descriptor.force_map(part, self.elements, device=str(self.device), dtype=dtype)
 
+    def bytes_of(self, batches: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Memory in bytes that the Jacobian of the block of each of these batches of frames takes, if there is one."""
+        if self.force_map(Configurations.empty()) is not None:
+            return np.zeros(len(batches))
         size = self.descriptor.size(self.elements) * torch.finfo(self.dtype).bits / 8
-        result = np.zeros(len(self.configurations))
         cutoff = getattr(self.descriptor.settings, "cutoff", None)
-        for index, frame in enumerate(self.configurations):
-            width = frame.n_atoms
+        widths = np.ones(len(self.configurations), dtype=np.int64)
+        for index in np.concatenate([np.zeros(0, dtype=np.int64), *batches]):
+            frame = self.configurations[[index]]
+            widths[index] = frame.n_atoms
             if cutoff is not None and frame.n_atoms > 1:
-                pairs = find_neighbours(frame, cutoff).pairs
-                unique = np.unique(pairs[0] * frame.n_atoms + pairs[1])
-                width = 1 + int(np.bincount(unique // frame.n_atoms, minlength=1).max())
-            result[index] = frame.n_atoms * (3 * width + 6) * size
-        return result
+                widths[index] = jacobian_width(find_neighbours(frame, cutoff).pairs, frame.n_atoms)
+        atoms = np.array([self.configurations.counts[batch].sum() for batch in batches])
+        widest = np.array([widths[batch].max(initial=1) for batch in batches])
+        return atoms * (3 * widest + 6) * size
 
     def _table(self, values: NDArray[np.float64]) -> torch.Tensor:
         return torch.from_numpy(values).to(self.device)
 
     def _tensor(self, values: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device=self.device, dtype=self.dtype)
-
-
-def merge_jacobian(
-    edges: NDArray[np.int64], vectors: torch.Tensor, jacobian: torch.Tensor, scale: torch.Tensor, n_atoms: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Add up edges that join the same atoms, and their part in the strain derivative.
-
-    Returns
-    -------
-    jacobian, targets
-        As in `Block`, with the features divided by ``scale``.
-    """
-    centres, neighbours = edges
-    selves = np.arange(n_atoms)
-    # Every atom depends on itself, whether or not it has neighbours.
-    keys, inverse = np.unique(
-        np.concatenate([selves * n_atoms + selves, centres * n_atoms + neighbours]), return_inverse=True
-    )
-    owners, others = keys // max(n_atoms, 1), keys % max(n_atoms, 1)
-    counts = np.bincount(owners, minlength=n_atoms)
-    width = int(counts.max()) if n_atoms else 0
-    within = np.arange(len(keys)) - (np.cumsum(counts) - counts)[owners]
-    slots = owners * width + within
-    targets = np.full(n_atoms * width, n_atoms, dtype=np.int64)
-    targets[slots] = others
-    device, n_features = jacobian.device, jacobian.shape[-1]
-    centre = torch.from_numpy(centres).to(device)
-    scaled = jacobian / scale[centre][:, None, :]
-    triples = scaled.new_zeros((n_atoms * width, 3, n_features))
-    triples.index_add_(0, torch.from_numpy(slots[inverse[n_atoms:]]).to(device), scaled)
-    triples.index_add_(0, torch.from_numpy(slots[inverse[centres]]).to(device), -scaled)
-    strain = torch.stack(
-        [0.5 * (vectors[:, a, None] * scaled[:, b] + vectors[:, b, None] * scaled[:, a]) for a, b in VOIGT], dim=1
-    )
-    strains = scaled.new_zeros((n_atoms, 6, n_features)).index_add_(0, centre, strain)
-    full = torch.cat([triples.reshape(n_atoms, width * 3, n_features), strains], dim=1)
-    return full, torch.from_numpy(targets)

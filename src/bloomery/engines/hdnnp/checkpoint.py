@@ -34,8 +34,12 @@ def save_checkpoint(path: Path, digest: str, state: State) -> None:
 
 
 def load_checkpoint(path: Path | None, digest: str, fresh: State) -> State:
-    """Return the state that was saved for the same training, else the fresh one."""
-    if path is None or not path.is_file():
+    """Return the state that was saved for the same training, else the fresh one; remove what was half-written."""
+    if path is None:
+        return fresh
+    for half in path.parent.glob(f".{path.name}.*.npz"):
+        half.unlink(missing_ok=True)
+    if not path.is_file():
         return fresh
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:

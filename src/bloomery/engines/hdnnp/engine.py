@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from bloomery.engines.contract import Engine, Potential, Progress, TrainingData, TrainingHistory, no_progress
 from bloomery.engines.hdnnp.settings import HdnnpSettings
+from bloomery.file_units import FileUnits
 
 
 class Hdnnp(Engine):
@@ -14,6 +16,7 @@ class Hdnnp(Engine):
     name = "hdnnp"
     Settings = HdnnpSettings
     settings: HdnnpSettings
+    imports: ClassVar[dict[str, str]] = {"n2p2": "files of n2p2 or RuNNer: a folder of one member, or of folders"}
 
     def train(
         self,
@@ -31,6 +34,13 @@ class Hdnnp(Engine):
         return fit(
             self.settings, data, start_from=start_from, device=device, seed=seed, progress=progress, folder=folder
         )
+
+    @classmethod
+    def import_files(cls, format: str, path: Path, units: FileUnits | None = None) -> Potential:  # noqa: A002, ARG003
+        """Read n2p2's files; see `Engine.import_files`."""
+        from bloomery.engines.hdnnp.n2p2 import read_potential  # noqa: PLC0415
+
+        return read_potential(path, units)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Potential:

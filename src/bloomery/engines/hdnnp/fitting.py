@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,12 +33,15 @@ from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, init
 from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec, load_descriptor
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, State, Trainer
+from bloomery.engines.hdnnp.weights import groups_of, importance, member_weights
 from bloomery.errors import InputError
 from bloomery.jobs.base import versions
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.seeds import derive_seed
 
 CHECKPOINT_FILE = "checkpoint.npz"
+EARLY_STOPPING_FRAMES = 16
+"""Early-stopping frames are looked at so many at a time."""
 
 
 def fit(
@@ -54,15 +60,20 @@ def fit(
     train, early, elements = _usable(data)
     check_energy_reference(data.energy_reference, elements)
     start = _check_start(start_from, settings, elements)
+    old = frozenset() if start is None else start.seen
+    train, n_replayed = _new_first(train, old, settings)
     form = Form((settings.activation,), settings.isolation_switch)
     descriptor = load_descriptor(settings.descriptor).fitted(train, elements) if start is None else start.descriptor
     scaling, ranges = _scaling(settings, train, elements, descriptor, data.energy_reference, str(place))
+    if start is not None:
+        scaling, ranges = _no_narrower(scaling, ranges, start)
     membership = derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
     frames = Configurations.concatenate([train, early])
     builder = BlockBuilder(
         configurations=frames,
         energies=frames.label("energy")[0] - reference_energies(frames, data.energy_reference),
-        weights=member_weights(frames.hashes(), settings.members, settings.share, membership),
+        weights=_member_weights(settings, train, early, membership),
+        importance=importance(settings, frames, len(train)),
         descriptor=descriptor,
         elements=elements,
         scaling=scaling,
@@ -71,7 +82,7 @@ def fit(
         form=form,
     )
     progress("prepare", 0, 1, {})
-    blocks, cached = _blocks(builder, settings, len(train), seed)
+    blocks, kept = _blocks(builder, settings, len(train), n_replayed, seed)
     parameters = _start_parameters(settings, start, scaling, len(elements), descriptor.size(elements), seed)
     packing = Packing.of(parameters)
     loss = LossFunction(
@@ -83,13 +94,13 @@ def fit(
     )
     trainer = Trainer(
         settings=settings,
-        schedule=Schedule.of(settings, len(blocks.train), warm=start is not None),
+        schedule=Schedule.of(settings, blocks.per_epoch, warm=start is not None),
         weight_decay=settings.weight_decay / max(_count_labels(train), 1),
         loss=loss,
         packing=packing,
         seed=seed,
         checkpoint=None if folder is None else Path(folder) / CHECKPOINT_FILE,
-        digest=_digest(settings, data, seed, packing.pack(parameters)),
+        digest=_digest(settings, train, early, data.energy_reference, seed, packing.pack(parameters)),
         progress=progress,
     )
     prepared = time.perf_counter() - began
@@ -99,6 +110,7 @@ def fit(
         parameters=best,
         scaling=scaling,
         ranges=ranges,
+        seen=old.union(train.hashes()),
         form=form,
         descriptor=descriptor_spec(descriptor),
         elements=elements,
@@ -113,24 +125,10 @@ def fit(
             "trained_on": {"digest": data.train.digest(), "frames": len(train), "early_stopping": len(early)},
         },
     )
-    summary = _summary(state, trainer, prepared, len(train), len(early), cached, start is not None, str(place))
+    summary = _summary(state, trainer, prepared, len(train), len(early), kept, start is not None, str(place))
+    summary["n_replayed"] = sum(text in old for text in train.hashes())
+    summary["groups"] = dict(Counter(groups_of(train, settings.group_key))) if settings.groups else {}
     return potential, TrainingHistory(state.columns, summary)
-
-
-def member_weights(hashes: list[str], members: int, share: float, seed: int) -> NDArray[np.float64]:
-    """Which member sees which frame, ``(M, N)``: one or zero, from the frame's content alone.
-
-    The same frame is seen by the same members in every training with this seed, so that a member that starts from an
-    earlier one has not seen, through it, what it should not see. Every frame is seen by some member at least.
-    """
-    count = max(1, round(share * members))
-    result = np.zeros((members, len(hashes)))
-    for frame, text in enumerate(hashes):
-        ranks = [
-            hashlib.blake2b(f"{seed}|{member}|{text}".encode(), digest_size=8).digest() for member in range(members)
-        ]
-        result[np.argsort(ranks)[:count], frame] = 1.0
-    return result
 
 
 # -- checks -------------------------------------------------------------------------------------------------------
@@ -198,6 +196,35 @@ def _asked(spec: PluginSpec) -> tuple[str, Settings]:
     return spec.name, load_descriptor(spec).settings
 
 
+def _new_first(train: Configurations, known: Collection[str], settings: HdnnpSettings) -> tuple[Configurations, int]:
+    """Return the frames that are trained on, those that are replayed at their end, and how many these are."""
+    old = np.array([text in known for text in train.hashes()], dtype=bool)
+    if settings.replay == 1 or not old.any():
+        return train, 0
+    if settings.replay > 0:
+        return train[np.argsort(old, kind="stable")], int(old.sum())
+    if old.all():
+        raise InputError(
+            "start_from: was trained on all these frames, and replay is 0, so nothing is left to train on; give new "
+            "frames, or raise replay."
+        )
+    return train[~old], 0
+
+
+def _member_weights(
+    settings: HdnnpSettings, train: Configurations, early: Configurations, seed: int
+) -> NDArray[np.float64]:
+    """See `member_weights`; all members see all early-stopping frames."""
+    seen = member_weights(train.hashes(), settings.members, settings.share, seed, settings.resampling)
+    idle = int((~seen.any(axis=1)).sum())
+    if idle:
+        raise InputError(
+            f"resampling: of {settings.members} disjoint folds {idle} would have none of the {len(train)} training "
+            "frames; take fewer members, or another resampling."
+        )
+    return np.concatenate([seen, np.ones((settings.members, len(early)))], axis=1)
+
+
 # -- scales -------------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +276,20 @@ def _scaling(
     return Scaling(mean, scale, isolated, magnitude, offset, unit), ranges
 
 
+def _no_narrower(scaling: Scaling, ranges: Ranges, start: HdnnpPotential) -> tuple[Scaling, Ranges]:
+    """Return scales and ranges that hold for the frames of the start as well, which may not be among those given.
+
+    Where few and similar frames are given, their own scales would blow up every difference from them, and a step that
+    is small for them would be large for all others.
+    """
+    old, known = start.scaling, start.ranges
+    scaling = replace(scaling, scale=np.maximum(scaling.scale, old.scale), energy=max(scaling.energy, old.energy))
+    if known is not None:
+        lowest, highest = np.minimum(ranges.minimum, known.minimum), np.maximum(ranges.maximum, known.maximum)
+        ranges = replace(ranges, minimum=lowest, maximum=highest)
+    return scaling, ranges
+
+
 def _unit(train: Configurations, spreads: Spreads) -> float:
     """By how much atomic energies vary in eV, roughly: what the networks' outputs are counted in."""
     if train.has("forces").any():
@@ -273,14 +314,26 @@ def _spreads(train: Configurations, energies: NDArray[np.float64]) -> Spreads:
 # -- blocks and start ---------------------------------------------------------------------------------------------
 
 
-def _blocks(builder: BlockBuilder, settings: HdnnpSettings, n_train: int, seed: int) -> tuple[Blocks, bool]:
-    order = np.random.default_rng(derive_seed(seed, "batches")).permutation(n_train)
-    batches = [order[i : i + settings.batch_size] for i in range(0, n_train, settings.batch_size)]
-    cached = bool(builder.bytes_per_frame().sum() < settings.memory * 2**30)
-    train: list[Any] = [builder.build(batch) if cached else partial(builder.build, batch) for batch in batches]
+def _blocks(
+    builder: BlockBuilder, settings: HdnnpSettings, n_train: int, n_replayed: int, seed: int
+) -> tuple[Blocks, float]:
+    """Return the blocks, and the share of them that is kept: as many as the memory holds, training frames first."""
+    fresh = np.random.default_rng(derive_seed(seed, "batches")).permutation(n_train - n_replayed)
+    old = n_train - n_replayed + np.random.default_rng(derive_seed(seed, "replayed")).permutation(n_replayed)
     rest = np.arange(n_train, len(builder.configurations))
-    early = [builder.build(rest[i : i + 16]) for i in range(0, len(rest), 16)]
-    return Blocks(train, early), cached
+    train, replayed = _split(fresh, settings.batch_size), _split(old, settings.batch_size)
+    batches = [*train, *replayed, *_split(rest, EARLY_STOPPING_FRAMES)]
+    kept = np.cumsum(builder.bytes_of(batches)) < settings.memory * 2**30
+    blocks = [
+        builder.build(batch) if keep else partial(builder.build, batch)
+        for batch, keep in zip(batches, kept, strict=True)
+    ]
+    n_blocks = len(train) + len(replayed)
+    return Blocks(blocks[:n_blocks], blocks[n_blocks:], len(replayed), settings.replay), float(kept.mean())
+
+
+def _split(frames: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [frames[i : i + size] for i in range(0, len(frames), size)]
 
 
 def _start_parameters(
@@ -315,17 +368,23 @@ def rescaled(parameters: Parameters, old: Scaling, new: Scaling) -> Parameters:
     return result
 
 
-def _digest(settings: HdnnpSettings, data: TrainingData, seed: int, start: torch.Tensor) -> str:
+def _digest(
+    settings: HdnnpSettings,
+    train: Configurations,
+    early: Configurations,
+    reference: dict[str, float],
+    seed: int,
+    start: torch.Tensor,
+) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for text in (settings.model_dump_json(), data.train.digest(), data.early_stopping.digest(), str(seed),
-                 str(sorted(data.energy_reference.items()))):  # fmt: skip
+    for text in (settings.model_dump_json(), train.digest(), early.digest(), str(seed), str(sorted(reference.items()))):
         digest.update(text.encode())
     digest.update(start.numpy().tobytes())
     return digest.hexdigest()
 
 
 def _summary(
-    state: State, trainer: Trainer, prepared: float, n_train: int, n_early: int, cached: bool, warm: bool, device: str
+    state: State, trainer: Trainer, prepared: float, n_train: int, n_early: int, kept: float, warm: bool, device: str
 ) -> dict[str, Any]:
     return {
         "steps": state.step,
@@ -333,7 +392,7 @@ def _summary(
         "stopped": "all steps done" if state.step >= trainer.schedule.steps else "early stopping",
         "n_train": n_train,
         "n_early_stopping": n_early,
-        "jacobians_kept": cached,
+        "jacobians_kept": kept,
         "warm_start": warm,
         "device": device,
         "seconds_preparing": prepared,

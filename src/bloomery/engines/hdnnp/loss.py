@@ -43,14 +43,9 @@ class LossFunction:
     def predict(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Energies ``(N, M)`` in eV, forces ``(A, 3, M)`` in eV/Å and stresses ``(N, 6, M)`` in eV/Å^3."""
         energies, gradients = self._atoms(parameters, block)
-        members = energies.shape[0]
-        n_frames, n_atoms = len(block.counts), len(block.frames)
-        total = energies.new_zeros((n_frames, members)).index_add(0, block.frames, energies.T)
-        moved = torch.bmm(block.jacobian, gradients.permute(1, 2, 0))
-        triples = moved[:, :-6].reshape(-1, 3, members)
-        forces = -energies.new_zeros((n_atoms + 1, 3, members)).index_add(0, block.targets, triples)[:n_atoms]
-        virial = energies.new_zeros((n_frames, 6, members)).index_add(0, block.frames, moved[:, -6:])
-        return total, forces, virial / block.volumes[:, None, None]
+        total = energies.new_zeros((len(block.counts), len(energies))).index_add(0, block.frames, energies.T)
+        forces, virials = block.response(gradients)
+        return total, forces, virials / block.volumes[:, None, None]
 
     def __call__(self, parameters: Parameters, block: Block, weights: torch.Tensor | None = None) -> torch.Tensor:
         """Mean over the frames of each member's loss, ``(M,)``.
@@ -63,12 +58,13 @@ class LossFunction:
         weights = block.weights if weights is None else weights
         energy, forces, stress = self.predict(parameters, block)
         error = ((energy - block.labels["energy"][:, None]) / (block.counts[:, None] * self.spreads.energy)) ** 2
-        loss = self.weights.energy * block.masks["energy"][:, None] * error
+        loss = self.weights.energy * block.importance["energy"][:, None] * error
         squares = ((forces - block.labels["forces"][:, :, None]) / self.spreads.forces).square().mean(dim=1)
+        squares = squares * block.importance["forces"][:, None]
         error = torch.zeros_like(loss).index_add(0, block.frames, squares) / block.counts[:, None]
-        loss = loss + self.weights.forces * block.masks["forces"][:, None] * error
+        loss = loss + self.weights.forces * error
         error = ((stress - block.labels["stress"][:, :, None]) / self.spreads.stress).square().mean(dim=1)
-        loss = loss + self.weights.stress * block.masks["stress"][:, None] * error
+        loss = loss + self.weights.stress * block.importance["stress"][:, None] * error
         return (weights * loss.T).mean(dim=1)
 
     def _atoms(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from zipfile import BadZipFile
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from bloomery.configurations import Configurations
 from bloomery.descriptors.contract import Descriptor
 from bloomery.engines.contract import POTENTIAL_FILE, Potential, reference_energies
-from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, isolation_switch, networks
+from bloomery.engines.hdnnp.evaluation import Evaluator
+from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling
 from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec
 from bloomery.prediction import Prediction
@@ -26,50 +27,6 @@ FORMAT_VERSION = 1
 WEIGHTS_FILE = "weights.npz"
 CHUNK_ATOMS = 2048
 """Frames are evaluated together up to this many atoms."""
-
-
-@dataclass(frozen=True)
-class Evaluator:
-    """Networks with all scales folded in: features of the descriptor go in, eV come out."""
-
-    parameters: Parameters
-    mean: torch.Tensor
-    isolated: torch.Tensor
-    magnitude: torch.Tensor
-    form: Form
-
-    @classmethod
-    def make(
-        cls, parameters: Parameters, scaling: Scaling, form: Form, device: torch.device, dtype: torch.dtype
-    ) -> Evaluator:
-        """Fold the scaling of inputs and outputs into the first and last layers."""
-        inverse = torch.from_numpy(1 / scaling.scale)[None, :, :, None]
-        folded = {name: value.clone() for name, value in parameters.items()}
-        last = sum(name.startswith("weight") for name in folded) - 1
-        folded["weight_0"] *= inverse
-        if "skip" in folded:
-            folded["skip"] *= inverse * scaling.energy
-        folded[f"weight_{last}"] *= scaling.energy
-        folded[f"bias_{last}"] *= scaling.energy
-        folded[f"bias_{last}"] += torch.from_numpy(scaling.offset)[None, :, None, None]
-        tables = (scaling.mean, scaling.isolated, scaling.magnitude)
-        mean, isolated, magnitude = (torch.from_numpy(table).to(device=device, dtype=dtype) for table in tables)
-        return cls(
-            {name: value.to(device=device, dtype=dtype).contiguous() for name, value in folded.items()},
-            mean,
-            isolated,
-            magnitude,
-            form,
-        )
-
-    def __call__(self, values: torch.Tensor, species: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Atomic energies ``(M, a)`` in eV and their derivatives by the features ``(M, a, F)``, for one element."""
-        energies, gradients = networks(self.parameters, species, values - self.mean[species], self.form)
-        if not self.form.switch:
-            return energies, gradients
-        switch, slopes = isolation_switch((values - self.isolated[species]) / self.magnitude[species])
-        gradients = switch * gradients + energies[..., None] * (slopes / self.magnitude[species])
-        return energies * switch.T, gradients
 
 
 class HdnnpPotential(Potential):
@@ -81,6 +38,8 @@ class HdnnpPotential(Potential):
         Name to float64 tensor ``(M, S, ...)``, for inputs and outputs of unit variance.
     ranges
         What values the features have in the training frames, for `Prediction.extrapolation`.
+    seen
+        Content hashes of all frames that it, or a potential that it started from, was trained on.
     details
         What else `POTENTIAL_FILE` says: settings, what it was trained on.
     """
@@ -89,6 +48,7 @@ class HdnnpPotential(Potential):
     formats: ClassVar[dict[str, str]] = {
         "ase": "files of bloomery, for Python and ASE",
         "n2p2": "files of n2p2 for each member, for LAMMPS and CP2K",
+        "metatomic": "a metatomic model for LAMMPS, i-PI, torch-sim and ASE",
     }
 
     def __init__(
@@ -101,32 +61,21 @@ class HdnnpPotential(Potential):
         energy_reference: dict[str, float],
         form: Form | None = None,
         ranges: Ranges | None = None,
+        seen: Collection[str] = (),
         dtype: str = "float64",
         device: str = "cpu",
         versions: dict[str, str] | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
         self.parameters, self.scaling, self.ranges = parameters, scaling, ranges
-        self.form = form or Form()
+        self.form, self.seen = form or Form(), frozenset(seen)
         self.descriptor_spec, self.descriptor = descriptor, load_descriptor(descriptor)
         self.elements, self.energy_reference = elements, energy_reference
         self.members = parameters["weight_0"].shape[0]
         self.dtype, self.device = dtype, torch.device(device)
         self.versions, self.details = versions or {}, details or {}
         self.cutoff = float(getattr(self.descriptor.settings, "cutoff", 0.0))
-        self._bounds = None if ranges is None else self._middles(ranges)
-        self._evaluator = Evaluator.make(parameters, scaling, self.form, self.device, getattr(torch, dtype))
-
-    def _middles(self, ranges: Ranges) -> tuple[torch.Tensor, torch.Tensor]:
-        """Middles of the ranges and reciprocals of their half widths, ``(S, F)``."""
-        widths = ranges.maximum - ranges.minimum
-        size = np.maximum(np.abs(ranges.maximum), np.abs(ranges.minimum))
-        # What never varied leaves its range with any change; a change of a thousandth of it is one width.
-        least = np.where(size > 0, 1e-3 * size, 1.0)
-        middle = torch.from_numpy(0.5 * (ranges.maximum + ranges.minimum))
-        half = torch.from_numpy(0.5 * np.maximum(widths, least))
-        kind = getattr(torch, self.dtype)
-        return middle.to(self.device, kind), half.reciprocal().to(self.device, kind)
+        self._evaluator = Evaluator.make(parameters, scaling, self.form, ranges, self.device, dtype)
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 
@@ -135,98 +84,55 @@ class HdnnpPotential(Potential):
         unknown = self.unknown_element(configurations)
         if unknown is not None:
             raise InputError(unknown)
-        n_frames = len(configurations)
-        energies = np.zeros((self.members, n_frames))
-        forces = np.zeros((self.members, configurations.n_atoms, 3))
-        stresses = np.zeros((self.members, n_frames, 6)) if stress else None
-        outside: list[tuple[torch.Tensor, torch.Tensor]] = []
-        offsets = configurations.offsets
+        offsets, n_frames = configurations.offsets, len(configurations)
+        parts: list[Prediction] = []
         start = 0
         with torch.inference_mode():
-            while start < n_frames:
+            while start < n_frames or not parts:
                 stop = max(int(np.searchsorted(offsets, offsets[start] + CHUNK_ATOMS, side="right")) - 1, start + 1)
                 whole = start == 0 and stop >= n_frames
-                part = configurations if whole else configurations[start:stop]
-                energy, force, virial = self._evaluate(part, stress, outside)
-                energies[:, start:stop] = energy
-                forces[:, offsets[start] : offsets[stop]] = force
-                if stresses is not None:
-                    stresses[:, start:stop] = virial
+                parts.append(self._evaluate(configurations if whole else configurations[start:stop], stress))
                 start = stop
-        energies += reference_energies(configurations, self.energy_reference)
-        prediction = Prediction(configurations.counts, energies, forces, stresses)
-        return prediction if self._bounds is None else replace(prediction, **_joined(outside))
+        prediction = parts[0] if len(parts) == 1 else Prediction.concatenate(parts)
+        energies = prediction.energies + reference_energies(configurations, self.energy_reference)
+        return replace(prediction, energies=energies)
 
-    def _evaluate(
-        self, part: Configurations, stress: bool, outside: list[tuple[torch.Tensor, torch.Tensor]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-        """Energies ``(M, n)`` above the reference, forces ``(M, a, 3)`` and stresses ``(M, n, 6)``."""
-        atomic: list[torch.Tensor] = []
-        model = self._watched(self._model_of_atoms(part, atomic), part, outside)
-        edges, vectors, gradients = self.descriptor.edge_gradients(
-            part, self.elements, model, device=str(self.device), dtype=self.dtype
+    def _evaluate(self, part: Configurations, stress: bool) -> Prediction:
+        """Predict some frames, above the energy reference."""
+        species, n_atoms = self.species_of(part), part.n_atoms
+        energies = torch.zeros((self.members, n_atoms), dtype=getattr(torch, self.dtype), device=self.device)
+        distances = torch.zeros(n_atoms, dtype=torch.float64, device=self.device)
+        outermost = torch.zeros(n_atoms, dtype=torch.int64, device=self.device)
+
+        def model(values: torch.Tensor, atoms: slice) -> torch.Tensor:
+            found, derivatives, away, which = self._evaluator(values, species[atoms])
+            energies[:, atoms] = found
+            if away is not None and which is not None:
+                distances[atoms], outermost[atoms] = away, which
+            return derivatives
+
+        forces, virials = self.descriptor.forces(
+            part, self.elements, model, device=str(self.device), dtype=self.dtype, virials=stress
         )
-        by_edge = gradients.permute(1, 2, 0)
-        forces = by_edge.new_zeros((part.n_atoms, 3, self.members))
-        forces.index_add_(0, edges[0], by_edge)
-        forces.index_add_(0, edges[1], by_edge, alpha=-1)
-        n_frames = len(part)
-        energies = np.zeros((self.members, n_frames))
-        per_atom = torch.cat(atomic, dim=1).double().cpu().numpy() if atomic else np.zeros((self.members, 0))
-        if n_frames == 1:
-            energies[:, 0] = per_atom.sum(axis=1)
+        totals = np.zeros((self.members, len(part)))
+        per_atom = energies.double().cpu().numpy()
+        if len(part) == 1:
+            totals[:, 0] = per_atom.sum(axis=1)
         else:
-            np.add.at(energies.T, part.frame_of_atom, per_atom.T)
-        found = forces.permute(2, 0, 1).double().cpu().numpy()
-        return energies, found, self._stresses(part, edges, vectors, by_edge) if stress else None
-
-    def _watched(
-        self, model: Any, part: Configurations, outside: list[tuple[torch.Tensor, torch.Tensor]]
-    ) -> Callable[[torch.Tensor, slice], torch.Tensor]:
-        """Look at the features on their way to the model: how far outside of their ranges they are, and which most."""
-        bounds = self._bounds
-        if bounds is None:
-            watched: Callable[[torch.Tensor, slice], torch.Tensor] = model
-            return watched
-        groups = torch.from_numpy(self.species_of(part)).to(self.device) if len(self.elements) > 1 else None
-
-        def watching(values: torch.Tensor, atoms: slice) -> torch.Tensor:
-            species = 0 if groups is None else groups[atoms]
-            away = (values - bounds[0][species]).abs_().mul_(bounds[1][species])
-            most, which = away.max(dim=1)
-            outside.append((most, which))
-            found: torch.Tensor = model(values, atoms)
-            return found
-
-        return watching
+            np.add.at(totals.T, part.frame_of_atom, per_atom.T)
+        prediction = Prediction(
+            part.counts,
+            totals,
+            forces.permute(2, 0, 1).double().cpu().numpy(),
+            None if virials is None else _stresses(part, virials.permute(3, 0, 1, 2).double().cpu().numpy()),
+        )
+        if self.ranges is None:
+            return prediction
+        return replace(prediction, **_outside(distances.cpu().numpy(), outermost.cpu().numpy()))
 
     def feature_name(self, element: str, feature: int) -> str:
         """See `Potential.feature_name`."""
         return self.descriptor.feature_name(self.elements, element, feature)
-
-    def _model_of_atoms(self, part: Configurations, atomic: list[torch.Tensor]) -> Any:
-        """Return the function that the descriptor differentiates; atomic energies are appended to a list."""
-        if len(self.elements) == 1:
-
-            def single(values: torch.Tensor, atoms: slice) -> torch.Tensor:  # noqa: ARG001
-                energies, gradients = self._evaluator(values, 0)
-                atomic.append(energies)
-                return gradients
-
-            return single
-        groups = self.species_of(part)
-
-        def several(values: torch.Tensor, atoms: slice) -> torch.Tensor:
-            energies = values.new_zeros((self.members, len(values)))
-            gradients = values.new_zeros((self.members, *values.shape))
-            for species in range(len(self.elements)):
-                rows = torch.from_numpy(np.flatnonzero(groups[atoms] == species)).to(self.device)
-                if len(rows):
-                    energies[:, rows], gradients[:, rows] = self._evaluator(values[rows], species)
-            atomic.append(energies)
-            return gradients
-
-        return several
 
     def species_of(self, configurations: Configurations) -> NDArray[np.int64]:
         """Position of each atom's element in ``elements``, ``(A,)``."""
@@ -236,19 +142,9 @@ class HdnnpPotential(Potential):
         order = np.argsort(numbers)
         return order[np.searchsorted(numbers[order], configurations.numbers)]
 
-    def _stresses(
-        self, part: Configurations, edges: torch.Tensor, vectors: torch.Tensor, by_edge: torch.Tensor
-    ) -> NDArray[np.float64]:
-        bounds = torch.searchsorted(edges[0].contiguous(), torch.from_numpy(part.offsets).to(self.device)).tolist()
-        result = np.zeros((self.members, len(part), 6))
-        full = part.pbc.all(axis=1) & (part.volumes > 0)
-        for frame in np.flatnonzero(full):
-            rows = slice(bounds[frame], bounds[frame + 1])
-            virial = vectors[rows].T @ by_edge[rows].reshape(-1, 3 * self.members)
-            virial = virial.reshape(3, 3, self.members).double().cpu().numpy() / part.volumes[frame]
-            virial = 0.5 * (virial + virial.transpose(1, 0, 2))
-            result[:, frame] = virial[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]].T
-        return result
+    def folded(self) -> Evaluator:
+        """Return the networks with all scales folded in, in the potential's precision."""
+        return self._evaluator
 
     def as_float64(self) -> HdnnpPotential:
         """Return the same weights evaluated in float64."""
@@ -265,6 +161,7 @@ class HdnnpPotential(Potential):
             "scaling": self.scaling,
             "form": self.form,
             "ranges": self.ranges,
+            "seen": sorted(self.seen),
             "descriptor": self.descriptor_spec,
             "elements": self.elements,
             "energy_reference": self.energy_reference,
@@ -285,6 +182,7 @@ class HdnnpPotential(Potential):
         arrays |= {f"scaling:{name}": np.asarray(value) for name, value in vars(self.scaling).items()}
         if self.ranges is not None:
             arrays |= {f"range:{name}": value for name, value in vars(self.ranges).items()}
+        arrays["seen"] = np.array(sorted(self.seen), dtype=np.bytes_)
         np.savez(folder / WEIGHTS_FILE, allow_pickle=False, **arrays)
         content = {
             "engine": self.engine,
@@ -326,6 +224,7 @@ class HdnnpPotential(Potential):
                 parameters={name: torch.from_numpy(value) for name, value in parameters.items()},
                 form=Form(tuple(network["activations"]), bool(network["isolation_switch"])),
                 ranges=Ranges(**ranges) if ranges else None,
+                seen=[text.decode() for text in arrays["seen"].tolist()] if "seen" in arrays else [],
                 scaling=replace(Scaling(**scaling), energy=float(scaling["energy"])),
                 descriptor=PluginSpec.model_validate(content["descriptor"]),
                 device=device,
@@ -336,19 +235,27 @@ class HdnnpPotential(Potential):
             raise InputError(f"{folder}: is not a potential of the engine 'hdnnp' ({error}).") from error
 
     def obstacle(self, format: str) -> str:  # noqa: A002
-        """Return why n2p2 cannot express this potential."""
-        if format != "n2p2":
-            return ""
-        from bloomery.engines.hdnnp.n2p2.writer import what_is_in_the_way  # noqa: PLC0415
+        """Return why n2p2 or metatomic cannot express this potential."""
+        if format == "n2p2":
+            from bloomery.engines.hdnnp.n2p2.writer import what_is_in_the_way  # noqa: PLC0415
 
-        return what_is_in_the_way(self)
+            return what_is_in_the_way(self)
+        if format == "metatomic":
+            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
+
+            return metatomic.what_is_in_the_way(self)
+        return ""
 
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
-        """Write the files of a format: ``ase`` with a text that says how to load them, ``n2p2`` a folder per member."""
+        """Write the files of a format, with a text that says how to use them; ``n2p2`` is a folder per member."""
         if format == "n2p2":
             from bloomery.engines.hdnnp.n2p2 import write_potential  # noqa: PLC0415
 
             return write_potential(self, folder)
+        if format == "metatomic":
+            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
+
+            return metatomic.write_model(self, folder)
         self.save(folder)
         usage = folder / "README.txt"
         usage.write_text(
@@ -366,16 +273,25 @@ class HdnnpPotential(Potential):
             from bloomery.engines.hdnnp.n2p2 import read_potential  # noqa: PLC0415
 
             return read_potential(folder).calculator()
+        if format == "metatomic":
+            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
+
+            return metatomic.model_calculator(folder)
         return cls.load(folder).calculator()
 
 
-def _joined(outside: list[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, NDArray[Any]]:
+def _outside(distances: NDArray[np.float64], outermost: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     """Turn distances from the middles in half widths into distances from the ranges in widths."""
-    away = np.concatenate([np.zeros(0), *(part[0].double().cpu().numpy() for part in outside)])
-    which = np.concatenate([np.zeros(0, dtype=np.int64), *(part[1].cpu().numpy() for part in outside)])
     # An atom of the training frames itself may be a rounding error outside.
-    excess = np.where(away > 1 + 1e-6, 0.5 * (away - 1), 0.0)
-    return {"extrapolation": excess, "extrapolating_feature": np.where(excess > 0, which, -1)}
+    excess = np.where(distances > 1 + 1e-6, 0.5 * (distances - 1), 0.0)
+    return {"extrapolation": excess, "extrapolating_feature": np.where(excess > 0, outermost, -1)}
+
+
+def _stresses(part: Configurations, virials: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Stresses ``(M, n, 6)`` from virials ``(M, n, 3, 3)``; zero where a frame is not periodic throughout."""
+    full = part.pbc.all(axis=1) & (part.volumes > 0)
+    volumes = np.where(full, part.volumes, np.inf)
+    return virials[..., [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] / volumes[:, None]
 
 
 def _named(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:

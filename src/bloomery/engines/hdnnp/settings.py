@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,13 +27,50 @@ class LossWeights(Settings):
         return self
 
 
+class GroupWeights(Settings):
+    """Factors on the weights of the labels of a group of frames."""
+
+    energy: float = Field(default=1.0, ge=0)
+    """Of energies."""
+    forces: float = Field(default=1.0, ge=0)
+    """Of forces."""
+    stress: float = Field(default=1.0, ge=0)
+    """Of stresses."""
+
+
+class HotWeights(Settings):
+    """How much less the labels of hot frames weigh; at 0 they weigh as much as all others.
+
+    The fit of a GAP is told an error for each datum, larger where forces are large and frames are far above the ground
+    state (Klawohn et al., J. Chem. Phys. 159, 174108 (2023)). A datum with the error ``sqrt(s^2 + (a h)^2)``, of which
+    ``h`` is how hot it is, has in a least-squares fit the weight ``1 / (1 + (a h / s)^2)`` against one with the error
+    ``s``: that is the weight here.
+    """
+
+    forces: float = Field(default=0.0, ge=0)
+    """For the force on an atom, ``h`` is its length, and this is ``a / s`` in units of the root mean square of the
+    force components of the training frames."""
+    energy: float = Field(default=0.0, ge=0)
+    """For energy and stress of a frame, ``h`` is its energy per atom above the lowest of the training frames of its
+    composition, and this is ``a / s`` in units of the root mean square of that."""
+
+
+Resampling = Literal["subsample", "bootstrap", "cross_validation", "disjoint"]
+
+
 class HdnnpSettings(Settings):
     """Settings of the engine `hdnnp`. Defaults serve tens of small frames as well as hundreds of large ones."""
 
     members: int = Field(default=8, ge=1)
     """Members of the committee."""
+    resampling: Resampling = "subsample"
+    """Which training frames a member sees; the draw follows from the frame's content.
+
+    `subsample`: the share `share` of them. `bootstrap`: as many, drawn with replacement, so that some count several
+    times. `cross_validation`: all but one of as many folds as there are members. `disjoint`: one of these folds.
+    """
     share: float = Field(default=0.9, gt=0, le=1)
-    """Share of the training frames that each member sees; the draw follows from the frame's content."""
+    """Share of the training frames that each member sees if `resampling` is `subsample`."""
     descriptor: PluginSpec = PluginSpec(name="power_spectrum")
     """Descriptor of the atomic environments, with its settings."""
     feature_scaling: float = Field(default=0.5, ge=0, le=1)
@@ -68,6 +105,17 @@ class HdnnpSettings(Settings):
     """Weights are averaged over about this share of the training; the average is what is kept."""
     loss: LossWeights = LossWeights()
     """Weights of the labels."""
+    groups: dict[str, Annotated[float, Field(ge=0)] | GroupWeights] = Field(default={})
+    """Factors on the weights of the labels of the frames of a group, by its name: one number for all labels, or one for
+    each kind."""
+    group_key: str = "config_type"
+    """Which per-frame value names a frame's group."""
+    hot: HotWeights = HotWeights()
+    """How much less hot frames weigh."""
+    replay: float = Field(default=1.0, ge=0, le=1)
+    """For a training that starts from an earlier potential: of the frames that this one was trained on, as far as they
+    are given again, the share that is seen in each pass beside all new frames. With a small share a pass is short, and
+    little is forgotten; with 0 they are left out."""
     patience: float = Field(default=0.5, gt=0, le=1)
     """Training stops when the loss on the early-stopping frames has not improved for this share of the steps."""
     dtype: Literal["float32", "float64"] = "float64"
@@ -85,11 +133,17 @@ class HdnnpSettings(Settings):
         return values
 
     @model_validator(mode="after")
-    def _descriptor_exists(self) -> Self:
+    def _values_go_together(self) -> Self:
         try:
             self.descriptor.load("descriptors")
         except InputError as error:
             raise ValueError(str(error)) from error
+        if self.resampling != "subsample" and self.share != type(self).model_fields["share"].default:
+            raise ValueError(
+                f"share goes with resampling: subsample, not with {self.resampling}; leave one of them out"
+            )
+        if self.resampling in ("cross_validation", "disjoint") and self.members < 2:
+            raise ValueError(f"resampling: {self.resampling} needs two members at least, one for each fold")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError("hidden needs at least one layer of width 1 or more")
         return self

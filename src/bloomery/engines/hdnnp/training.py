@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import cos, pi
+from math import ceil, cos, pi
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -113,15 +113,46 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Blocks:
-    """The frames as blocks; ``train(index)`` may compute its block anew if there is no memory to keep it."""
+    """The frames as blocks, or as functions that make them where there is no memory to keep them.
 
-    train: list[Any]
-    early_stopping: list[Block]
+    Parameters
+    ----------
+    replayed
+        So many blocks of the training frames, the last ones, are replayed: in each epoch only some of them are seen.
+    replay
+        The share of them that is seen.
+    """
+
+    train: Sequence[Block | Callable[[], Block]]
+    early_stopping: Sequence[Block | Callable[[], Block]]
+    replayed: int = 0
+    replay: float = 1.0
+
+    @property
+    def per_epoch(self) -> int:
+        """Blocks that are seen in an epoch."""
+        return len(self.train) - self.replayed + ceil(self.replay * self.replayed)
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """Return the blocks that are seen in an epoch, one after the other."""
+        fresh = len(self.train) - self.replayed
+        seen = np.arange(self.per_epoch)
+        if self.replayed:
+            drawn = np.random.default_rng(derive_seed(seed, "replay", epoch)).permutation(self.replayed)
+            seen[fresh:] = fresh + drawn[: self.per_epoch - fresh]
+        return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(seen)
 
     def get(self, index: int) -> Block:
         """Return one block of training frames."""
-        block = self.train[index]
-        return block if isinstance(block, Block) else block()
+        return _made(self.train[index])
+
+    def all_early_stopping(self) -> Iterator[Block]:
+        """Return the blocks of early-stopping frames one after the other."""
+        return map(_made, self.early_stopping)
+
+
+def _made(block: Block | Callable[[], Block]) -> Block:
+    return block if isinstance(block, Block) else block()
 
 
 @dataclass(frozen=True)
@@ -172,13 +203,10 @@ class Trainer:
         waited = state.step - state.best_step
         return bool(torch.isfinite(state.best_loss).any()) and waited > self.settings.patience * self.schedule.steps
 
-    def _order(self, epoch: int, n_blocks: int) -> NDArray[np.int64]:
-        return np.random.default_rng(derive_seed(self.seed, "order", epoch)).permutation(n_blocks)
-
     def _step(self, state: State, blocks: Blocks, decays: torch.Tensor) -> torch.Tensor:
         """One step of Adam (Kingma and Ba, arXiv:1412.6980) and of the running average; the members' losses."""
-        epoch, index = divmod(state.step, len(blocks.train))
-        block = blocks.get(int(self._order(epoch, len(blocks.train))[index]))
+        epoch, index = divmod(state.step, blocks.per_epoch)
+        block = blocks.get(int(blocks.order(self.seed, epoch)[index]))
         weights = state.weights.requires_grad_(True)
         losses = self.loss(self.packing.unpack(weights), block)
         (gradient,) = torch.autograd.grad(losses.sum(), weights)
@@ -197,7 +225,7 @@ class Trainer:
         train_loss = float(running.mean())
         numbers = {
             "step": float(state.step),
-            "epoch": state.step / len(blocks.train),
+            "epoch": state.step / blocks.per_epoch,
             "train_loss": train_loss,
             "early_stopping_loss": train_loss,
             "learning_rate": self.schedule.learning_rate(state.step - 1),
@@ -222,10 +250,10 @@ class Trainer:
 
     def early_stopping_loss(self, weights: torch.Tensor, blocks: Blocks) -> torch.Tensor:
         """Loss of each member on all early-stopping frames, ``(M,)``."""
+        total, frames = torch.zeros_like(weights[:, 0]), 0
         with torch.no_grad():
             parameters = self.packing.unpack(weights)
-            parts = [
-                self.loss(parameters, block, torch.ones_like(block.weights)) * len(block.counts)
-                for block in blocks.early_stopping
-            ]
-            return torch.stack(parts).sum(dim=0) / sum(len(block.counts) for block in blocks.early_stopping)
+            for block in blocks.all_early_stopping():
+                total += self.loss(parameters, block, torch.ones_like(block.weights)) * len(block.counts)
+                frames += len(block.counts)
+        return total / frames

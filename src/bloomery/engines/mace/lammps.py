@@ -57,7 +57,7 @@ class LammpsFormCalculator(Calculator):
             inputs["positions"].requires_grad_(True)
             result = model(inputs, torch.ones(len(item.positions), dtype=dtype), True)
         return (
-            float(result["total_energy_local"].sum()),
+            float(result["total_energy_local"].detach().sum()),
             result["forces"].detach().double().numpy(),
             result["virials"].detach().double().numpy().reshape(3, 3),
         )

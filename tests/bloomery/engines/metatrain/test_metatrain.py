@@ -110,11 +110,16 @@ def test_another_architecture_is_no_start(drawn: Potential, data: TrainingData) 
 
 @pytest.mark.engines
 def test_pet_is_refused_until_it_has_learnt_rotations(data: TrainingData) -> None:
-    """Its forces and stresses are exact derivatives from the start; its invariance comes from rotated frames."""
+    """Its forces and stresses are exact derivatives from the start; its invariance comes from rotated frames.
+
+    How far energies have come after these few epochs depends on the machine's rounding; forces are never there.
+    """
     potential, _ = Metatrain.make(**{**SMALL, **PET, "epochs": 30}).train(data, device="cpu")
     assert potential.learns_rotations
     strict = check_potential(potential, data.train, AcceptanceSettings(learned_tolerance=1e-4))
-    assert {check.name for check in strict.checks if not check.passed} == {"rotation_energy", "rotation_forces"}
+    failed = {check.name for check in strict.checks if not check.passed}
+    assert "rotation_forces" in failed
+    assert failed <= {"rotation_energy", "rotation_forces"}
     assert check_potential(potential, data.train, AcceptanceSettings(learned_tolerance=1.0)).passed
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bloomery.errors import InputError
+from bloomery.input_data import read_lines
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,3 @@ class Keywords:
     def where(self, entry: Entry) -> str:
         """Name a line."""
         return f"{self.path}, line {entry.line}"
-
-
-def read_lines(path: Path) -> list[str]:
-    """Read a text file's lines.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}).") from error

@@ -16,9 +16,10 @@ from bloomery.engines.hdnnp.model import Form, Ranges, Scaling
 from bloomery.engines.hdnnp.n2p2.functions import CUTOFF_TYPES, Line, read_functions
 from bloomery.engines.hdnnp.n2p2.keywords import Keywords
 from bloomery.engines.hdnnp.n2p2.tables import Layer, read_scaling, read_weights
-from bloomery.engines.hdnnp.n2p2.units import ATOMIC, FileUnits
 from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec
 from bloomery.errors import InputError
+from bloomery.file_units import ATOMIC, FileUnits
+from bloomery.input_data import UNITS_WORD, read_lines
 from bloomery.jobs.base import versions
 
 INPUT_FILE = "input.nn"
@@ -42,7 +43,7 @@ def weights_file(element: str) -> str:
     return f"weights.{atomic_numbers[element]:03d}.data"
 
 
-def read_potential(folder: str | Path, units: FileUnits = ATOMIC, device: str = "cpu") -> HdnnpPotential:
+def read_potential(folder: str | Path, units: FileUnits | None = None, device: str = "cpu") -> HdnnpPotential:
     """Read a potential, or a committee from a folder of folders.
 
     Parameters
@@ -50,7 +51,7 @@ def read_potential(folder: str | Path, units: FileUnits = ATOMIC, device: str = 
     folder
         Holds ``input.nn``, ``scaling.data`` and ``weights.*.data``, or folders that do, one for each member.
     units
-        Those of the files.
+        Those of the files; by default those that their first line says, as ours do, else bohr and Ha.
 
     Raises
     ------
@@ -66,7 +67,8 @@ def read_potential(folder: str | Path, units: FileUnits = ATOMIC, device: str = 
         members = []
     if not members:
         raise InputError(f"{folder}: holds no {INPUT_FILE}, nor do its folders; give the folder of an n2p2 potential.")
-    files = [_Files.read(member, units) for member in members]
+    chosen = units or _said_units(members[0] / INPUT_FILE) or ATOMIC
+    files = [_Files.read(member, chosen) for member in members]
     first = files[0]
     for other in files[1:]:
         if (other.elements, other.lines, other.form, other.hidden) != (
@@ -89,8 +91,18 @@ def read_potential(folder: str | Path, units: FileUnits = ATOMIC, device: str = 
         energy_reference=first.references,
         device=device,
         versions=versions(),
-        details={"read_from": "n2p2"},
+        details={"read_from": "n2p2", "units_read": str(chosen)},
     )
+
+
+def _said_units(path: Path) -> FileUnits | None:
+    """Units that the comments of a file say, as those of the writer do."""
+    words = (line.removeprefix("#").split() for line in read_lines(path) if line.startswith("#"))
+    said = [word.removeprefix(UNITS_WORD) for line in words for word in line if word.startswith(UNITS_WORD)]
+    try:
+        return FileUnits.parse(said[0]) if said else None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True)

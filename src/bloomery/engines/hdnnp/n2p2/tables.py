@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.engines.hdnnp.n2p2.keywords import read_lines
 from bloomery.errors import InputError
+from bloomery.input_data import read_lines
 
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Weights ``(inputs, outputs)`` and biases ``(outputs,)``."""

@@ -12,9 +12,10 @@ from bloomery.engines.hdnnp.model import Ranges
 from bloomery.engines.hdnnp.n2p2.functions import CUTOFF_NUMBERS, Line
 from bloomery.engines.hdnnp.n2p2.reader import ACTIVATIONS, INPUT_FILE, SCALING_FILE, weights_file
 from bloomery.engines.hdnnp.n2p2.tables import Layer, scaling_text, weights_text
-from bloomery.engines.hdnnp.n2p2.units import ATOMIC, FileUnits
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.errors import InputError
+from bloomery.file_units import ATOMIC, FileUnits
+from bloomery.input_data import UNITS_WORD
 
 LETTERS = {name: letter for letter, name in ACTIVATIONS.items()}
 NARROW = 1e-10
@@ -105,7 +106,7 @@ class _Writer:
         letters = [LETTERS[name] for name in potential.form.layers(len(hidden))]
         inner = f" {settings.inner_cutoff!r}" if settings.inner_cutoff else ""
         lines = [
-            f"# Written by aiida-bloomery; lengths in {self.units.length}, energies in {self.units.energy}.",
+            f"# Written by aiida-bloomery; {UNITS_WORD}{self.units.ascii}",
             f"number_of_elements {len(elements)}",
             f"elements {' '.join(elements)}",
             f"cutoff_type {CUTOFF_NUMBERS[settings.cutoff_function]}{inner}",

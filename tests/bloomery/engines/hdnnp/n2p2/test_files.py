@@ -13,7 +13,7 @@ from bloomery.configurations import Configurations
 from bloomery.engines.contract import TrainingData, load_potential
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.model import Form
-from bloomery.engines.hdnnp.n2p2 import FileUnits, read_data, read_potential, write_data, write_potential
+from bloomery.engines.hdnnp.n2p2 import FileUnits, read_data, read_potential, write_potential
 from bloomery.engines.hdnnp.n2p2.functions import read_functions
 from bloomery.engines.hdnnp.n2p2.keywords import Keywords
 from bloomery.engines.hdnnp.potential import HdnnpPotential
@@ -93,7 +93,7 @@ def test_what_is_written_is_read_to_the_same_potential(
     np.testing.assert_allclose(found.energies, expected.energies, rtol=1e-13)
     np.testing.assert_allclose(found.forces, expected.forces, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(found.stresses, expected.stresses, rtol=1e-9, atol=1e-12)
-    one = read_potential(tmp_path / "nnp-002", units)
+    one = read_potential(tmp_path / "nnp-002")  # the files say their units
     np.testing.assert_allclose(one.predict(water).energies[0], expected.energies[1], rtol=1e-13)
 
 
@@ -139,25 +139,6 @@ def test_what_n2p2_can_express_keeps_the_contract_of_engines(silicon: Configurat
         descriptor={"acsf": {"cutoff": 4.5, "rules": {"radial": 3, "angular_radial": 1, "zetas": [1, 4]}}},
     )  # fmt: skip
     check_engine(engine, TrainingData(silicon[:8], silicon[8:11], {"Si": -4.0}), tmp_path)
-
-
-def test_data_files_are_read_and_written(silicon: Configurations, tmp_path: Path) -> None:
-    lonely = Configurations(
-        counts=np.array([1]), numbers=np.array([14]), positions=np.zeros((1, 3)), cells=np.zeros((1, 3, 3)),
-        pbc=np.zeros((1, 3), dtype=bool),
-    ).with_labels(energy=[-1.0], forces=np.zeros((1, 3)))  # fmt: skip
-    bare = (
-        silicon[:3]
-        .without_labels()
-        .with_labels(energy=silicon[:3].labels["energy"], forces=silicon[:3].labels["forces"])
-    )
-    frames = Configurations.concatenate([bare, lonely])
-    write_data(tmp_path / "input.data", frames)
-    found = read_data(tmp_path / "input.data")
-    assert found.hashes() == frames.hashes()
-    np.testing.assert_allclose(found.labels["energy"], frames.labels["energy"], rtol=1e-14)
-    np.testing.assert_allclose(found.labels["forces"], frames.labels["forces"], rtol=0, atol=1e-13)
-    np.testing.assert_array_equal(found.pbc, frames.pbc)
 
 
 # -- refusals -----------------------------------------------------------------------------------------------------
@@ -253,35 +234,3 @@ def test_runner_short_forms_stand_for_all_elements(make_potential: MakePotential
     triples = [f"symfunction_short O 3 {b} 0.01 1.0 4.0 8.0\n" for b in ("H H", "O H", "O O")]
     assert read(short) == read("".join([*pairs, *triples]))
     assert len(read(short)) == 7
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "holds no frame"),
-        ("begin\natom 0 0 0 H 0 0 0 0\nend\n", "too few numbers"),
-        ("begin\nlattice 1 0 0\nend\n", "not 3 lattice vectors"),
-        ("begin\nweather 3\nend\n", "line 2: the keyword 'weather'"),
-        ("begin\natom 0 0 x H 0 0 0 0 0 0\nend\n", "line 2: is not a line"),
-        ("begin\natom 0 0 0 Qq 0 0 0 0 0 0\nend\n", "unknown element"),
-        ("begin\nenergy 1\n", "cut off"),
-        ("energy 1\n", "line 1: 'energy' stands outside"),
-    ],
-)
-def test_broken_data_are_refused_in_one_sentence(text: str, words: str, tmp_path: Path) -> None:
-    (tmp_path / "input.data").write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=words):
-        read_data(tmp_path / "input.data")
-
-
-def test_frames_that_n2p2_cannot_hold_are_refused(silicon: Configurations, tmp_path: Path) -> None:
-    frames = silicon[:2]
-    partial = frames.without_labels().with_labels(energy=frames.labels["energy"])
-    with pytest.raises(InputError, match="frame 0 has no label forces"):
-        write_data(tmp_path / "x", partial)
-    slab = Configurations(
-        counts=frames.counts, numbers=frames.numbers, positions=frames.positions, cells=frames.cells,
-        pbc=np.array([[True] * 3, [True, True, False]]),
-    ).with_labels(energy=frames.labels["energy"], forces=frames.labels["forces"])  # fmt: skip
-    with pytest.raises(InputError, match="frame 1 is periodic along some directions only"):
-        write_data(tmp_path / "x", slab)

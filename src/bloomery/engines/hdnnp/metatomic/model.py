@@ -1,0 +1,180 @@
+"""What simulation programs call: systems in, energies of the committee out, in TorchScript."""
+
+from collections.abc import Mapping
+from typing import Dict, List, Optional  # noqa: UP035  metatomic wants these
+
+import torch
+from ase.data import atomic_numbers
+from metatensor.torch import Labels, TensorBlock, TensorMap
+from metatomic.torch import ModelOutput, NeighborListOptions, System
+
+from bloomery.engines.hdnnp.metatomic.networks import Committee
+
+
+class Atoms(torch.nn.Module):
+    """What a model of either kind shares: which atoms are asked for, and what is told of their energies.
+
+    Parameters
+    ----------
+    committee
+        Turns features into atomic energies.
+    reference
+        Energy of an atom of each element in eV, which is added.
+    """
+
+    places: torch.Tensor
+    reference: torch.Tensor
+
+    def __init__(self, committee: Committee, elements: list[str], reference: Mapping[str, float]) -> None:
+        super().__init__()
+        self.committee = committee
+        self.members = committee.members
+        places = torch.zeros(max(atomic_numbers.values()) + 1, dtype=torch.long)
+        for index, element in enumerate(elements):
+            places[atomic_numbers[element]] = index
+        self.register_buffer("places", places)
+        values = [reference[element] for element in elements]
+        self.register_buffer("reference", torch.tensor(values, dtype=torch.float64))
+
+    def species(self, systems: List[System]) -> torch.Tensor:  # noqa: UP006
+        """Position of each atom's element in ``elements``, ``(A,)``."""
+        types: list[torch.Tensor] = []
+        for system in systems:
+            types.append(system.types)  # noqa: PERF401  TorchScript
+        return self.places.index_select(0, torch.cat(types).long())
+
+    def chosen(self, systems: List[System], selected: Optional[Labels]) -> torch.Tensor:  # noqa: UP006, UP045
+        """System and atom of those whose energies are asked for, int32 ``(a, 2)``."""
+        device = systems[0].positions.device
+        if selected is not None:
+            wanted = torch.stack([selected.column("system"), selected.column("atom")], dim=1)
+            return wanted.to(device=device, dtype=torch.int32)
+        rows: list[torch.Tensor] = []
+        for index, system in enumerate(systems):
+            atoms = torch.arange(len(system), device=device, dtype=torch.int32)
+            rows.append(torch.stack([torch.full_like(atoms, index), atoms], dim=1))
+        return torch.cat(rows)
+
+    def outputs(
+        self,
+        features: torch.Tensor,
+        species: torch.Tensor,
+        chosen: torch.Tensor,
+        systems: List[System],  # noqa: UP006
+        outputs: Dict[str, ModelOutput],  # noqa: UP006
+    ) -> Dict[str, TensorMap]:  # noqa: UP006
+        """Everything that is asked for, from the features ``(a, F)`` of the chosen atoms."""
+        kind = systems[0].positions.dtype
+        atomic = self.committee(features, species).to(kind)
+        atomic = atomic + self.reference.to(kind).index_select(0, species).unsqueeze(1)
+        # Isolated atoms and empty systems too must have a derivative, which is zero.
+        for system in systems:
+            atomic = atomic + 0.0 * system.positions.sum()
+        total = torch.zeros((len(systems), self.members), dtype=kind, device=atomic.device)
+        total = total.index_add(0, chosen[:, 0].long(), atomic)
+        indices = torch.arange(len(systems), device=atomic.device, dtype=torch.int32).unsqueeze(1)
+        result: Dict[str, TensorMap] = {}  # noqa: UP006
+        for name, output in outputs.items():
+            if output.sample_kind == "atom":
+                values, samples = atomic, Labels(["system", "atom"], chosen)
+            else:
+                values, samples = total, Labels(["system"], indices)
+            count = 1
+            if name == "energy":
+                values = values.mean(dim=1, keepdim=True)
+            elif name == "energy_uncertainty":
+                # Not `std`, whose derivative is not a number where all members agree.
+                away = values - values.mean(dim=1, keepdim=True)
+                square = (away * away).sum(dim=1, keepdim=True) / max(self.members - 1, 1)
+                values = torch.sqrt(square + 1e-30)
+            else:
+                count = self.members
+            properties = torch.arange(count, device=atomic.device, dtype=torch.int32).unsqueeze(1)
+            block = TensorBlock(
+                values=values,
+                samples=samples,
+                components=torch.jit.annotate(list[Labels], []),
+                properties=Labels(["energy"], properties),
+            )
+            nothing = torch.zeros((1, 1), dtype=torch.int32, device=atomic.device)
+            result[name] = TensorMap(Labels(["_"], nothing), [block])
+        return result
+
+
+class ModelOfVectors(torch.nn.Module):
+    """A potential whose descriptor takes the vectors to an atom's neighbours."""
+
+    def __init__(self, atoms: Atoms, descriptor: torch.nn.Module, cutoff: float) -> None:
+        super().__init__()
+        self.atoms, self.descriptor, self.cutoff = atoms, descriptor, cutoff
+
+    def requested_neighbor_lists(self) -> List[NeighborListOptions]:  # noqa: UP006
+        """Say which neighbours the program must find."""
+        return [NeighborListOptions(cutoff=self.cutoff, full_list=True, strict=True, requestor="bloomery")]
+
+    def forward(
+        self,
+        systems: List[System],  # noqa: UP006
+        outputs: Dict[str, ModelOutput],  # noqa: UP006
+        selected_atoms: Optional[Labels],  # noqa: UP045
+    ) -> Dict[str, TensorMap]:  # noqa: UP006
+        """Evaluate; see metatomic's ``ModelInterface``."""
+        nothing: Dict[str, TensorMap] = {}  # noqa: UP006
+        if len(systems) == 0 or len(outputs) == 0:
+            return nothing
+        species, chosen = self.atoms.species(systems), self.atoms.chosen(systems, selected_atoms)
+        options = self.requested_neighbor_lists()[0]
+        pairs: list[torch.Tensor] = []
+        vectors: list[torch.Tensor] = []
+        starts: list[int] = []
+        start = 0
+        for system in systems:
+            block = system.get_neighbor_list(options)
+            pairs.append(block.samples.values[:, :2].long() + start)
+            vectors.append(block.values.squeeze(-1))
+            starts.append(start)
+            start += len(system)
+        offsets = torch.tensor(starts, device=species.device, dtype=torch.long)
+        centres = offsets.index_select(0, chosen[:, 0].long()) + chosen[:, 1].long()
+        rows = torch.full((start,), -1, device=species.device, dtype=torch.long)
+        rows[centres] = torch.arange(len(centres), device=species.device)
+        joined = torch.cat(pairs)
+        wanted = torch.nonzero(rows.index_select(0, joined[:, 0]) >= 0).squeeze(1)
+        joined = joined.index_select(0, wanted)
+        own = species.index_select(0, centres)
+        features = self.descriptor(
+            torch.cat(vectors).index_select(0, wanted).to(self.atoms.committee.mean.dtype),
+            rows.index_select(0, joined[:, 0]),
+            species.index_select(0, joined[:, 1]),
+            own,
+        )
+        return self.atoms.outputs(features, own, chosen, systems, outputs)
+
+
+class ModelOfSystems(torch.nn.Module):
+    """A potential whose descriptor takes whole systems."""
+
+    def __init__(self, atoms: Atoms, descriptor: torch.nn.Module) -> None:
+        super().__init__()
+        self.atoms, self.descriptor = atoms, descriptor
+
+    def forward(
+        self,
+        systems: List[System],  # noqa: UP006
+        outputs: Dict[str, ModelOutput],  # noqa: UP006
+        selected_atoms: Optional[Labels],  # noqa: UP045
+    ) -> Dict[str, TensorMap]:  # noqa: UP006
+        """Evaluate; see metatomic's ``ModelInterface``."""
+        nothing: Dict[str, TensorMap] = {}  # noqa: UP006
+        if len(systems) == 0 or len(outputs) == 0:
+            return nothing
+        species, chosen = self.atoms.species(systems), self.atoms.chosen(systems, selected_atoms)
+        starts: list[int] = []
+        start = 0
+        for system in systems:
+            starts.append(start)
+            start += len(system)
+        offsets = torch.tensor(starts, device=species.device, dtype=torch.long)
+        own = species.index_select(0, offsets.index_select(0, chosen[:, 0].long()) + chosen[:, 1].long())
+        features = self.descriptor(systems, chosen).to(self.atoms.committee.mean.dtype)
+        return self.atoms.outputs(features, own, chosen, systems, outputs)

@@ -1,0 +1,119 @@
+"""Kernels in C for what takes the time of molecular dynamics: compiled once for this processor, and done without.
+
+A compiler is looked for when a kernel is first wanted. Where there is none, or where ``BLOOMERY_NATIVE=0`` says so,
+torch does the same arithmetic, three times slower. What was compiled is kept in the Python environment, or in the
+user's cache where that cannot be written to.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+SOURCES = Path(__file__).parent
+FLAGS = (
+    "-O3",
+    "-march=native",
+    "-std=gnu11",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-shared",
+    "-fPIC",
+)
+WIDE_FLAG = "-mprefer-vector-width=512"
+COMPILERS = ("cc", "gcc", "clang")
+PATIENCE = 120.0
+"""Seconds that a compilation may take."""
+
+_logger = logging.getLogger(__name__)
+
+
+@cache
+def load_kernel(source: str, dtype: str, defines: tuple[tuple[str, int], ...] = ()) -> ctypes.CDLL | None:
+    """Compile a kernel for a precision and some sizes, unless that was done before, and load it.
+
+    Returns
+    -------
+    CDLL or None
+        ``None`` where there is no compiler, where it fails, or where the user wants none.
+    """
+    if os.environ.get("BLOOMERY_NATIVE", "1") == "0" or platform.system() != "Linux":
+        return None
+    compiler = next((found for name in _compilers() if (found := shutil.which(name))), None)
+    if compiler is None:
+        return None
+    real = ("-DREAL=float", "-DUSE_FLOAT") if dtype == "float32" else ("-DREAL=double",)
+    flags = [*FLAGS, *([WIDE_FLAG] if platform.machine() == "x86_64" else []), *real]
+    flags += [f"-D{name}={value}" for name, value in defines]
+    name = f"{Path(source).stem}-{_fingerprint(source, compiler, flags)}.so"
+    for folder in _folders():
+        library = folder / name
+        try:
+            if not library.is_file():
+                _compile(compiler, flags, SOURCES / source, library)
+            return ctypes.CDLL(str(library))
+        except (OSError, subprocess.SubprocessError) as error:
+            detail = getattr(error, "stderr", None) or error
+            _logger.info("%s: could not be compiled by %s in %s: %s", source, compiler, folder, detail)
+    return None
+
+
+def _compilers() -> tuple[str, ...]:
+    asked = os.environ.get("CC", "").split()
+    return (*asked[:1], *COMPILERS)
+
+
+def _fingerprint(source: str, compiler: str, flags: list[str]) -> str:
+    """Return a hash of all that the compiled file depends on; machines of a cluster may share the folder."""
+    digest = hashlib.blake2b(digest_size=12)
+    for file in (SOURCES / source, *sorted(SOURCES.glob("*.h"))):
+        digest.update(file.read_bytes())
+    digest.update(repr((compiler, flags, platform.machine(), _processor())).encode())
+    return digest.hexdigest()
+
+
+@cache
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor()
+    kept = {line for line in text.splitlines() if line.split(":")[0].strip() in {"flags", "Features", "model name"}}
+    return "\n".join(sorted(kept))
+
+
+def _folders() -> Iterator[Path]:
+    """Folders that compiled kernels may be kept in: nobody else may be able to write there."""
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for folder in (Path(sys.prefix) / "var" / "cache" / "bloomery", user / "bloomery"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+            status = folder.stat()
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK) and status.st_uid in {os.getuid(), 0} and not status.st_mode & 0o022:
+            yield folder
+    with tempfile.TemporaryDirectory(prefix="bloomery-") as folder_of_process:
+        yield Path(folder_of_process)
+
+
+def _compile(compiler: str, flags: list[str], source: Path, library: Path) -> None:
+    """Compile into place in one step: processes that start together may all be here."""
+    temporary = library.with_name(f".{library.name}.{os.getpid()}")
+    try:
+        command = [compiler, *flags, str(source), "-o", str(temporary), "-lm"]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
+        temporary.replace(library)
+    finally:
+        temporary.unlink(missing_ok=True)

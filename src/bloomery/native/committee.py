@@ -1,0 +1,200 @@
+"""The committee's kernel: atomic energies of all members and their derivatives by the features."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomery.native import load_kernel
+from bloomery.native.arrays import Workspace, lanes_of, padded, pointer
+
+ACTIVATIONS = (
+    "silu",
+    "tanh",
+    "logistic",
+    "reverse_logistic",
+    "softplus",
+    "relu",
+    "gaussian",
+    "cosine",
+    "exponential",
+    "square",
+    "identity",
+)
+"""Names in the order in which the kernel counts them."""
+MOST_LAYERS = 8
+
+_Integer = ctypes.c_int64
+
+
+class _Networks(ctypes.Structure):
+    _fields_ = (
+        ("members", _Integer),
+        ("features", _Integer),
+        ("layers", _Integer),
+        ("widths", _Integer * (MOST_LAYERS + 1)),
+        ("activations", _Integer * MOST_LAYERS),
+        ("weights", ctypes.c_void_p),
+        ("stride", _Integer),
+        ("mean", ctypes.c_void_p),
+        ("isolated", ctypes.c_void_p),
+        ("inverse_magnitude", ctypes.c_void_p),
+        ("middle", ctypes.c_void_p),
+        ("inverse_half", ctypes.c_void_p),
+        ("isolation", ctypes.c_double),
+    )
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Plain numbers of one element's networks: features in, eV out.
+
+    Parameters
+    ----------
+    weights, biases
+        Of each layer: ``(M, in, out)`` and ``(M, out)``.
+    skip
+        ``(M, F)``, or ``None``.
+    mean, isolated, inverse_magnitude
+        ``(F,)``: what is subtracted from the features, and those of the isolated atom with the reciprocals of how far
+        features usually are from them; the latter two are ``None`` where there is no isolation switch.
+    middle, inverse_half
+        Of the ranges, ``(F,)``; ``None`` where they are not known.
+    """
+
+    weights: list[NDArray[np.floating]]
+    biases: list[NDArray[np.floating]]
+    skip: NDArray[np.floating] | None
+    mean: NDArray[np.floating]
+    isolated: NDArray[np.floating] | None
+    inverse_magnitude: NDArray[np.floating] | None
+    middle: NDArray[np.floating] | None
+    inverse_half: NDArray[np.floating] | None
+
+
+class CommitteeKernel:
+    """Networks of all elements in one precision.
+
+    Use `make`, which knows whether there can be one.
+
+    Parameters
+    ----------
+    activations
+        Of each hidden layer, by name.
+    isolation
+        The constant of the isolation switch.
+    """
+
+    def __init__(
+        self, library: ctypes.CDLL, elements: list[Tables], activations: tuple[str, ...], isolation: float, dtype: str
+    ) -> None:
+        self._library, self._dtype = library, dtype
+        self._kept: list[NDArray[np.floating]] = []
+        self._networks = [self._pack(tables, activations, isolation) for tables in elements]
+        self.members = len(elements[0].weights[0])
+        self._workspace = Workspace()
+
+    @classmethod
+    def make(
+        cls, elements: list[Tables], activations: tuple[str, ...], isolation: float, dtype: str
+    ) -> CommitteeKernel | None:
+        """Return the kernel, or ``None`` where there is none: see `load_kernel`."""
+        library = load_kernel("committee.c", dtype) if len(activations) <= MOST_LAYERS else None
+        if library is None:
+            return None
+        library.committee_work.argtypes = [ctypes.c_void_p]
+        library.committee_work.restype = _Integer
+        library.committee.argtypes = [ctypes.c_void_p, _Integer, ctypes.c_void_p, _Integer, *[ctypes.c_void_p] * 6]
+        return cls(library, elements, activations, isolation, dtype)
+
+    def __call__(
+        self,
+        values: NDArray[np.floating],
+        groups: list[NDArray[np.int64]],
+        outermost: NDArray[np.int64],
+        distances: NDArray[np.float64],
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Energies and their derivatives; see `Evaluator`.
+
+        Parameters
+        ----------
+        values
+            Features, ``(n, F)``.
+        groups
+            Atoms of each element.
+        outermost, distances
+            Where ranges are known, which feature is outermost and how far are written here, ``(n,)`` each.
+
+        Returns
+        -------
+        energies, derivatives
+            ``(M, n)``, and ``(M, n, F)``, which is valid until the thread's next call.
+        """
+        n = len(values)
+        energies = np.empty((self.members, n), dtype=self._dtype)
+        derivatives = self._workspace.take("derivatives", (self.members, *values.shape), self._dtype)
+        for networks, rows in zip(self._networks, groups, strict=True):
+            if not len(rows):
+                continue
+            place = ctypes.addressof(networks)
+            work = self._workspace.take("work", (self._library.committee_work(place),), self._dtype)
+            self._library.committee(
+                place,
+                len(rows),
+                pointer(rows),
+                n,
+                pointer(values),
+                pointer(energies),
+                pointer(derivatives),
+                pointer(outermost),
+                pointer(distances),
+                pointer(work),
+            )
+        return energies, derivatives
+
+    def _pack(self, tables: Tables, activations: tuple[str, ...], isolation: float) -> _Networks:
+        """Lay out weights as the kernel reads them; see committee.c."""
+        members, features, _ = tables.weights[0].shape
+        sizes = [weight.shape[1] for weight in tables.weights]
+        widths = [padded(size, self._dtype) for size in sizes]
+        parts: list[NDArray[np.floating]] = []
+        for layer, (weight, bias) in enumerate(zip(tables.weights[:-1], tables.biases[:-1], strict=True)):
+            forward = np.zeros((members, widths[layer], widths[layer + 1]), dtype=self._dtype)
+            forward[:, : weight.shape[1], : weight.shape[2]] = weight
+            parts += [forward, self._rows(bias, widths[layer + 1]), forward.transpose(0, 2, 1)]
+        last_bias = np.zeros((members, lanes_of(self._dtype)), dtype=self._dtype)
+        last_bias[:, 0] = tables.biases[-1][:, 0]
+        skip = np.zeros((members, features)) if tables.skip is None else tables.skip
+        parts += [self._rows(tables.weights[-1][:, :, 0], widths[-1]), last_bias, self._rows(skip, widths[0])]
+        weights = np.concatenate([part.reshape(members, -1) for part in parts], axis=1)
+        return _Networks(
+            members,
+            features,
+            len(activations),
+            (_Integer * (MOST_LAYERS + 1))(*widths),
+            (_Integer * MOST_LAYERS)(*(ACTIVATIONS.index(name) for name in activations)),
+            self._keep(weights),
+            weights.shape[1],
+            self._keep(tables.mean),
+            self._keep(tables.isolated),
+            self._keep(tables.inverse_magnitude),
+            self._keep(tables.middle),
+            self._keep(tables.inverse_half),
+            isolation,
+        )
+
+    def _rows(self, values: NDArray[np.floating], width: int) -> NDArray[np.floating]:
+        result = np.zeros((len(values), width), dtype=self._dtype)
+        result[:, : values.shape[1]] = values
+        return result
+
+    def _keep(self, values: NDArray[np.floating] | None) -> int | None:
+        """Address of a copy that lives as long as the kernel."""
+        if values is None:
+            return None
+        copy = np.ascontiguousarray(values, dtype=self._dtype)
+        self._kept.append(copy)
+        return pointer(copy)
