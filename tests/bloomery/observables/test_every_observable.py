@@ -31,6 +31,7 @@ LABELLED = rattled(6)
 CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] = {
     "angles": (LABELLED, {"dihedrals": True}, rattled(8, seed=1)),
     "coordination": (LABELLED, {}, rattled(8, seed=1)),
+    "defects": (CRYSTAL, {"min_length": 6}, None),
     "density": (LABELLED, {}, rattled(8, seed=1)),
     "diffusion": (rattled(80), {"blocks": 4}, rattled(60, seed=1)),
     "elastic": (CRYSTAL, {}, None),

@@ -34,7 +34,7 @@ def test_crystals_are_coordinated_as_they_are() -> None:
     )
     found = {name: part["value"] for name, part in observation.summary["trajectory"].items() if "-" in name}
     assert found == {"Na-Na": 0, "Na-Cl": 6, "Cl-Na": 6, "Cl-Cl": 12}
-    assert observation.arrays["Na-Cl:trajectory"][6] == 1
+    assert observation.arrays["Na_Cl__trajectory"][6] == 1
     with pytest.raises(InputError, match=r"coordination\.cutoffs\.Na: is not a pair"):
         Coordination.make(cutoffs={"Na": 1}).observe(None, Configurations.from_atoms([salt]))
 
@@ -57,11 +57,11 @@ def test_silicon_has_the_density_of_the_handbook() -> None:
 def test_angles_of_crystals_and_molecules() -> None:
     observation = Angles.make(dihedrals=True).observe(None, Configurations.from_atoms([bulk("Si", cubic=True)]))
     assert observation.summary["trajectory"]["Si-Si-Si:mean"]["value"] == pytest.approx(109.4712, abs=1e-4)
-    x, found = observation.arrays["Si-Si-Si:trajectory_x"], observation.arrays["Si-Si-Si:trajectory"]
+    x, found = observation.arrays["Si_Si_Si__trajectory_x"], observation.arrays["Si_Si_Si__trajectory"]
     assert x[np.argmax(found)] == 109
     assert found.sum() * 2 == pytest.approx(1)
     # Diamond is staggered: 60, 180 and -60 degrees, as often.
-    torsions, y = observation.arrays["Si-Si-Si-Si:trajectory"], observation.arrays["Si-Si-Si-Si:trajectory_x"]
+    torsions, y = observation.arrays["Si_Si_Si_Si__trajectory"], observation.arrays["Si_Si_Si_Si__trajectory_x"]
     for angle in (-60, 60):
         assert torsions[np.abs(y - angle) < 2.5].sum() * 2 == pytest.approx(1 / 3)
     water = molecule("H2O")
@@ -72,7 +72,7 @@ def test_angles_of_crystals_and_molecules() -> None:
 def test_dihedrals_are_those_of_ase() -> None:
     peroxide = molecule("H2O2")
     observation = Angles.make(dihedrals=True, bin_width=1.0).observe(None, Configurations.from_atoms([peroxide]))
-    x, found = observation.arrays["H-O-O-H:trajectory_x"], observation.arrays["H-O-O-H:trajectory"]
+    x, found = observation.arrays["H_O_O_H__trajectory_x"], observation.arrays["H_O_O_H__trajectory"]
     order = [int(peroxide.get_distances(k, [0, 1]).argmin()) for k in (2, 3)]
     expected = peroxide.get_dihedral(2, order[0], order[1], 3)
     assert (x[np.argmax(found)] - expected + 180) % 360 - 180 == pytest.approx(0, abs=0.51)
@@ -82,12 +82,12 @@ def test_a_gas_scatters_evenly_and_a_crystal_in_peaks() -> None:
     observation = StructureFactor.make(max_k=6, bin_width=0.5).observe(None, gas(200))
     # Every wave vector of an ideal gas has |rho|^2 / N = 1 on average, with a standard deviation of 1.
     for name, limit in (("all", 1.0), ("Ar-Ar", 1.0), ("Ne-Ar", 0.0)):
-        np.testing.assert_allclose(observation.arrays[f"{name}:trajectory"], limit, atol=0.08)
+        np.testing.assert_allclose(observation.arrays[f"{name}__trajectory".replace("-", "_")], limit, atol=0.08)
     crystal = bulk("Cu", a=3.6, cubic=True) * (3, 3, 3)
     found = StructureFactor.make(max_k=3.6, bin_width=0.1, vectors=1000).observe(
         None, Configurations.from_atoms([crystal])
     )
-    x, s = found.arrays["all:trajectory_x"], found.arrays["all:trajectory"]
+    x, s = found.arrays["all__trajectory_x"], found.arrays["all__trajectory"]
     # fcc: the first Bragg peak is (111), |k| = 2 pi sqrt(3) / a = 3.023; nothing elsewhere below (200), 3.49.
     peaks = x[s > 1e-6]
     np.testing.assert_allclose(peaks, [3.05, 3.45], atol=0.051)
@@ -111,7 +111,7 @@ def test_a_known_potential_of_mean_force_is_found() -> None:
     frames = [ase.Atoms("ArNe", positions=[[0, 0, 0], each], cell=[side] * 3, pbc=True) for each in kept]
     observable = Pmf.make(cutoff=5.75, bin_width=0.25, temperature=300)
     observation = observable.observe(None, Configurations.from_atoms(frames))
-    x, found = observation.arrays["Ne-Ar:trajectory_x"], observation.arrays["Ne-Ar:trajectory"]
+    x, found = observation.arrays["Ne_Ar__trajectory_x"], observation.arrays["Ne_Ar__trajectory"]
     well = found[(x > 3) & (x < 4)].mean() - found[(x > 4) & (x < 5.8)].mean()
     # 20,000 frames, thousands in the well and outside: kT / sqrt(n) of each is below 1 meV.
     assert well == pytest.approx(-50, abs=2)
