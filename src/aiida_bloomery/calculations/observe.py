@@ -35,6 +35,13 @@ class ObserveCalculation(BloomeryCalculation):
         spec.input_namespace(
             "configurations", dynamic=True, valid_type=ConfigurationsData, help="Frames, in the order of their keys."
         )
+        spec.input_namespace(
+            "reference",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="What the reference method says: the labelled frames that the observable wants, or a trajectory.",
+        )
         spec.output("observation", valid_type=orm.Dict, help="Numbers with bounds and units.")
         spec.output("arrays", valid_type=orm.ArrayData, required=False, help="What figures are drawn from.")
 
@@ -58,6 +65,11 @@ class ObserveCalculation(BloomeryCalculation):
                 for key, node in sorted(self.inputs.configurations.items())
             ],
         }
+        if "reference" in self.inputs:
+            job["reference"] = [
+                files.configurations(node, f"reference/{key}.npz")
+                for key, node in sorted(self.inputs.reference.items())
+            ]
         if "potential" in self.inputs:
             job["potential"] = files.potential(self.inputs.potential, "potential")
         return job

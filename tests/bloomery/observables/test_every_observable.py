@@ -30,6 +30,11 @@ def rattled(n_frames: int, seed: int = 0) -> Configurations:
 LABELLED = rattled(6)
 CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] = {
     "calibration": (LABELLED.with_info(role=["calibration"] * 3 + ["probe"] * 3), {}, None),
+    "angles": (LABELLED, {"dihedrals": True}, rattled(8, seed=1)),
+    "coordination": (LABELLED, {}, rattled(8, seed=1)),
+    "defects": (CRYSTAL, {"min_length": 6}, None),
+    "density": (LABELLED, {}, rattled(8, seed=1)),
+    "diffusion": (rattled(80), {"blocks": 4}, rattled(60, seed=1)),
     "elastic": (CRYSTAL, {}, None),
     "equation_of_state": (CRYSTAL, {}, None),
     "errors": (LABELLED, {}, None),
@@ -37,7 +42,9 @@ CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] =
     "leakage": (LABELLED, {}, rattled(8, seed=1)),
     "nve_stability": (LABELLED[:1], {"steps": 40, "equilibration": 5, "trajectories": 2}, None),
     "phonons": (CRYSTAL, {"min_length": 6}, None),
+    "pmf": (LABELLED, {"temperature": 300, "bin_width": 0.5}, rattled(8, seed=1)),
     "rdf": (LABELLED, {}, rattled(8, seed=1)),
+    "structure_factor": (LABELLED, {}, rattled(8, seed=1)),
     "vdos": (rattled(80), {"window_fs": 50, "blocks": 4}, rattled(60, seed=1)),
 }
 """Frames, settings and reference for each; a reference that is not given is what the teacher says of wanted frames."""
