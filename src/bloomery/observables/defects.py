@@ -1,8 +1,9 @@
 """Vacancies and surfaces of a crystal, as they are cut: nothing is relaxed, so that both methods see the same frames.
 
 A vacancy costs ``E(N - 1) - (N - 1) / N E(N)`` where all atoms are of one element: where they are not, its energy would
-depend on where the atom goes, and only surfaces are measured. A surface costs ``(E_slab - E_bulk) / 2 A`` for a slab of
-as many atoms as the bulk cell that it was cut from, opened along one direction.
+depend on where the atom goes, and only surfaces are measured. A surface costs ``(E_slab - n E_bulk) / 2 A`` for a slab
+of ``n`` cells, cut where the planes of atoms are farthest apart; the two faces of one that is not symmetric share this
+energy.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ class Defects(FromSinglePoints):
     labels: ClassVar[tuple[str, ...]] = ("energy",)
 
     def frames_of(self, structure: Configurations) -> Configurations:
-        """The supercell with and without its first atom, then for each surface the closed and the open slab."""
+        """The structure, its supercell with and without the first atom, and a slab for each surface."""
         if not structure.pbc.all() or structure.volumes[0] <= 0:
             raise InputError("is not periodic in all directions, so it is not a crystal that could be cut.")
         atoms = structure.to_atoms()[0]
-        frames: list[ase.Atoms] = []
+        frames: list[ase.Atoms] = [atoms]
         if len(set(atoms.numbers)) == 1:
             heights = 1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
             whole = atoms.repeat([int(repeat) for repeat in np.ceil(self.settings.min_length / heights - 1e-9)])
@@ -59,24 +60,35 @@ class Defects(FromSinglePoints):
         for indices in self.settings.surfaces:
             if indices == (0, 0, 0):
                 raise InputError("has no surface with the indices 0 0 0.")
-            closed = surface(atoms, indices, self.settings.layers, periodic=True)
-            closed.pbc = True
-            opened = closed.copy()
-            normal = np.cross(closed.cell[0], closed.cell[1])
-            opened.cell[2] += self.settings.vacuum * normal / np.linalg.norm(normal)
-            frames += [closed, opened]
+            cut, gap = cut_between_planes(atoms, indices), self.settings.vacuum / 2
+            slab = surface(cut, indices, self.settings.layers, vacuum=gap, periodic=True)
+            slab.pbc = True
+            frames.append(slab)
         return Configurations.from_atoms(frames, info_keys=[])
 
     def measure(self, structure: Configurations, frames: Configurations) -> Measurement:
         """Subtract energies."""
         energies, counts = frames.label("energy")[0], frames.counts
         quantities: dict[str, Any] = {}
-        first = 0
+        first = 1
         if len(structure.elements) == 1:
-            quantities["vacancy"] = Quantity(float(energies[1] - counts[1] / counts[0] * energies[0]), "eV")
-            first = 2
-        for place, indices in zip(range(first, len(frames), 2), self.settings.surfaces, strict=True):
+            quantities["vacancy"] = Quantity(float(energies[2] - counts[2] / counts[1] * energies[1]), "eV")
+            first = 3
+        for place, indices in enumerate(self.settings.surfaces, start=first):
             area = float(np.linalg.norm(np.cross(*frames.cells[place, :2])))
-            energy = (energies[place + 1] - energies[place]) / (2 * area)
+            energy = (energies[place] - counts[place] / counts[0] * energies[0]) / (2 * area)
             quantities[f"surface_{''.join(map(str, indices))}"] = Quantity(float(energy) * J_PER_M2, "J/m^2")
         return Measurement(quantities)
+
+
+def cut_between_planes(atoms: ase.Atoms, indices: tuple[int, int, int]) -> ase.Atoms:
+    """Shift a crystal so that a cut through the origin falls into the widest gap between planes of atoms."""
+    normal = np.array(indices) / np.gcd.reduce(indices)
+    scaled = atoms.get_scaled_positions()
+    heights = np.sort((scaled @ normal + 1e-6) % 1 - 1e-6)
+    gaps = np.diff(np.append(heights, heights[0] + 1))
+    widest = int(np.argmax(gaps > gaps.max() - 1e-6))
+    middle = heights[widest] + gaps[widest] / 2
+    moved = atoms.copy()
+    moved.set_scaled_positions(scaled - middle * normal / (normal @ normal))
+    return moved

@@ -15,8 +15,9 @@ SILICON = Configurations.from_atoms([bulk("Si", a=5.43095, cubic=True)])
 
 def test_silicon_breaks_its_bonds(silicon_teacher: CalculatorTeacher) -> None:
     # Ideal silicon of Stillinger and Weber has no three-body energy, also where bonds are missing: each costs epsilon,
-    # 2.1683 eV. A vacancy breaks 4 and gives back -2 epsilon: 2 epsilon. (100) has two broken bonds per atom on a
-    # square of a^2 / 2, (110) one per a^2 / 2 sqrt(2), (111) one per sqrt(3) a^2 / 4.
+    # 2.1683 eV. A vacancy breaks 4 and gives back -2 epsilon: 2 epsilon. (100) breaks two bonds for a square of
+    # a^2 / 2, (110) one for a^2 / 2 sqrt(2), (111) one for sqrt(3) a^2 / 4, if it is cut between double layers; within
+    # them it would break three.
     found = Defects.make().observe(silicon_teacher, SILICON).summary["Si8"]["potential"]
     epsilon, square = 2.1683, 5.43095**2
     assert found["vacancy"]["value"] == pytest.approx(2 * epsilon, abs=0.002)
