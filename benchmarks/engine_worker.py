@@ -53,6 +53,8 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     from bloomery.plugins import load_plugin
 
     frames = {role: Configurations.load(job[role]) for role in ("train", "early_stopping")}
+    if job["frames"]:
+        frames["train"] = frames["train"][: job["frames"]]
     if not job["stops_early"]:
         frames["train"] = Configurations.concatenate([frames["train"], frames["early_stopping"]])
         frames["early_stopping"] = Configurations.empty()
@@ -102,10 +104,7 @@ def compressed_deepmd(potential: Potential, folder: Path) -> Calculator:
 
     potential.export("deepmd", folder)
     program = find_program("deepmd", "deepmd-kit", "dp")
-    command = [program, "--tf", "compress", "-i", "model_0.pb", "-o", "compressed.pb", "-t", "input.json"]
-    settings = potential.details["settings"]
-    descriptor = {"rcut": settings["cutoff"], "rcut_smth": settings["smooth_from"], "sel": "auto"}
-    (folder / "input.json").write_text(json.dumps({"model": {"descriptor": descriptor}}), encoding="utf-8")
+    command = [program, "--tf", "compress", "-i", "model_0.pb", "-o", "compressed.pb"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return DP(str(folder / "compressed.pb"))
 

@@ -50,6 +50,7 @@ from typing import Any
 
 import psutil
 from engine_candidates import OTHERS, OURS, SIZES, Candidate
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 from training import trajectories
@@ -61,6 +62,8 @@ SIZES_OF_CELLS = [[2, 2, 2], [4, 2, 2], [4, 4, 2], [4, 4, 4], [8, 4, 4], [8, 8, 
                   [16, 16, 16]]  # fmt: skip
 MEMBERS = (1, 2, 4, 8, 16)
 SEED = 0
+FEW_FRAMES = 20
+"""What potentials are trained on of which only the cost is asked."""
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -161,14 +164,14 @@ def data(bench: Bench) -> dict[str, str]:
 # -- training -------------------------------------------------------------------------------------------------------
 
 
-def potential_folder(bench: Bench, candidate: Candidate, budget: int) -> Path:
+def potential_folder(bench: Bench, candidate: Candidate, budget: int, frames: int = 0) -> Path:
     """Where the potential of a training is kept."""
-    return bench.folder / "potentials" / _digest(candidate.engine, candidate.with_budget(budget))
+    return bench.folder / "potentials" / _digest(candidate.engine, candidate.with_budget(budget), frames)
 
 
-def train(bench: Bench, candidate: Candidate, budget: int) -> dict[str, Any]:
-    """Train with a budget, or recall it; what outlives the cap has ``failed``."""
-    folder = potential_folder(bench, candidate, budget)
+def train(bench: Bench, candidate: Candidate, budget: int, frames: int = 0) -> dict[str, Any]:
+    """Train with a budget on all frames or only some, or recall it; what outlives the cap has ``failed``."""
+    folder = potential_folder(bench, candidate, budget, frames)
     known: dict[str, Any] | None = bench.results().get("training", {}).get(folder.name)
     if known is not None and known.get("cap", math.inf) >= bench.cap:
         return known
@@ -179,11 +182,12 @@ def train(bench: Bench, candidate: Candidate, budget: int) -> dict[str, Any]:
         "engine": candidate.engine,
         "settings": candidate.with_budget(budget),
         "stops_early": candidate.stops_early,
+        "frames": frames,
         "seed": SEED,
         "potential": str(folder),
         "result": str(result),
     }
-    record = {"name": candidate.name, "budget": budget}
+    record: dict[str, Any] = {"name": candidate.name, "budget": budget, "frames": frames}
     log = folder / "train.log"
     failure = _run(bench.command(candidate, "train", job), log, bench.cap)
     if failure == "late":
@@ -312,9 +316,9 @@ class Server:
 
 
 @contextmanager
-def serving(bench: Bench, candidate: Candidate, budget: int, route: str) -> Iterator[Server]:
-    """Start a process that evaluates one potential by one route."""
-    potential = potential_folder(bench, candidate, budget)
+def serving(bench: Bench, candidate: Candidate, record: dict[str, Any], route: str) -> Iterator[Server]:
+    """Start a process that evaluates the potential of one training by one route."""
+    potential = potential_folder(bench, candidate, record["budget"], record["frames"])
     folder = potential / route.replace(" ", "_")
     job = {"potential": str(potential), "route": route, "folder": str(folder)}
     command = bench.command(candidate, "serve", job)
@@ -341,10 +345,11 @@ def evaluation(bench: Bench, candidates: Sequence[Candidate], turns: int = 5) ->
     with ExitStack() as stack:
         servers: dict[tuple[str, str], Server] = {}
         for candidate in bench.present(candidates):
-            record = best(bench, candidate) or train(bench, candidate, candidate.budget[1])
+            # The cost does not depend on how well a potential was trained.
+            record = best(bench, candidate) or train(bench, candidate, candidate.quick, FEW_FRAMES)
             for route in candidate.routes if "failed" not in record else ():
                 try:
-                    server = stack.enter_context(serving(bench, candidate, record["budget"], route))
+                    server = stack.enter_context(serving(bench, candidate, record, route))
                     for repeats in ATOMS.values():
                         server.ask(repeats, 1)
                     servers[candidate.name, route] = server
@@ -378,9 +383,9 @@ def scaling(bench: Bench) -> None:
 def measure_alone(bench: Bench, kind: str, members: int, dtype: str, repeats: list[int]) -> None:
     """Time and peak memory of one committee and one crystal."""
     candidate = Candidate("hdnnp", "hdnnp", ("steps", 20), {"members": members, "dtype": dtype})
-    train(bench, candidate, 20)
+    record = train(bench, candidate, 20, FEW_FRAMES)
     atoms = 8 * math.prod(repeats)
-    with serving(bench, candidate, 20, "own") as server:
+    with serving(bench, candidate, record, "own") as server:
         server.ask(repeats, 1)
         # The median of a few: large cells take seconds, and repeat themselves inside.
         answers = [server.ask(repeats, max(1, min(20, 4096 // atoms))) for _ in range(3)]
@@ -467,9 +472,10 @@ def draw(bench: Bench, path: Path) -> None:
 
 def tables(bench: Bench) -> None:
     """Print all that is known."""
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=160)
     for made in (table_of_times(bench), table_of_costs(bench), *tables_of_scaling(bench), table_of_points(bench)):
         if made.row_count:
+            made.box = MARKDOWN
             console.print(made)
 
 

@@ -56,6 +56,7 @@ def plan(
         PluginSpec.model_validate(value).model_dump() for value in stage.get("selectors") or selection["selectors"]
     ]
     errors = {"name": "errors", "settings": {}}
+    calibration = {"observable": {"name": "calibration", "settings": {}}, "roles": ["calibration", "probe"]}
     return IterationPlan(
         seed=derive_seed(seed, "iteration", len(iterations)),
         samplers=samplers,
@@ -68,7 +69,7 @@ def plan(
             "max_frames": _labels_left(stop, iterations),
         },
         observables={
-            "probe": {"observable": errors, "roles": ["probe"]},
+            "probe": {"observable": errors, "roles": ["probe"], "further": [calibration]},
             "selected": {"observable": errors, "roles": TRAINED_ROLES},
         },
         scale=_force_error(iterations),

@@ -27,7 +27,10 @@ class ObserveCalculation(BloomeryCalculation):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Declare inputs and outputs."""
         super().define(spec)
-        spec.inputs["parameters"].help = "`{observable: {name, settings}, roles: [...]}`; only frames with these roles."
+        spec.inputs["parameters"].help = (
+            "`{observable: {name, settings}, roles: [...]}`; only frames with these roles. `further` lists more of the "
+            "same kind, whose numbers stand under their names beside those of the first."
+        )
         spec.input("potential", valid_type=PotentialData, required=False, help="What is measured.")
         spec.input_namespace(
             "configurations", dynamic=True, valid_type=ConfigurationsData, help="Frames, in the order of their keys."

@@ -33,6 +33,7 @@ def rattled(n_frames: int, seed: int = 0) -> Configurations:
 
 LABELLED = rattled(6)
 CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] = {
+    "calibration": (LABELLED.with_info(role=["calibration"] * 3 + ["probe"] * 3), {}, None),
     "angles": (LABELLED, {"dihedrals": True}, rattled(8, seed=1)),
     "coordination": (LABELLED, {}, rattled(8, seed=1)),
     "defects": (CRYSTAL, {"min_length": 6}, None),
