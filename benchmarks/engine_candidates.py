@@ -20,6 +20,8 @@ class Candidate:
         Path of the setting that a longer training has more of, and its value in the shortest training.
     stops_early
         Whether frames that are not fitted serve it; without them it is given all frames to fit.
+    quick
+        Budget of a potential of which only the cost is asked.
     routes
         How it is evaluated; see `engine_worker.ROUTES`.
     """
@@ -29,6 +31,7 @@ class Candidate:
     budget: tuple[str, int]
     settings: dict[str, Any] = field(default_factory=dict)
     stops_early: bool = True
+    quick: int = 2
     routes: tuple[str, ...] = ("own",)
 
     @property
@@ -78,7 +81,7 @@ OTHERS = [
     Candidate(
         "pacemaker ACE",
         "external",
-        ("values.iterations", 25),
+        ("values.iterations", 10),
         {**ALONE, "definition": "pacemaker"},
         stops_early=False,
         routes=("pyace recursive",),
@@ -89,6 +92,7 @@ OTHERS = [
         ("soap.sparse", 50),
         {"uncertainty": {"enabled": False}},
         stops_early=False,
+        quick=300,
         routes=("exported gap",),
     ),
     Candidate(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ase
+    import numpy as np
     from ase.calculators.calculator import Calculator
 
     from bloomery.engines.contract import Potential
@@ -53,6 +54,8 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     from bloomery.plugins import load_plugin
 
     frames = {role: Configurations.load(job[role]) for role in ("train", "early_stopping")}
+    if job["frames"]:
+        frames["train"] = frames["train"][: job["frames"]]
     if not job["stops_early"]:
         frames["train"] = Configurations.concatenate([frames["train"], frames["early_stopping"]])
         frames["early_stopping"] = Configurations.empty()
@@ -102,10 +105,7 @@ def compressed_deepmd(potential: Potential, folder: Path) -> Calculator:
 
     potential.export("deepmd", folder)
     program = find_program("deepmd", "deepmd-kit", "dp")
-    command = [program, "--tf", "compress", "-i", "model_0.pb", "-o", "compressed.pb", "-t", "input.json"]
-    settings = potential.details["settings"]
-    descriptor = {"rcut": settings["cutoff"], "rcut_smth": settings["smooth_from"], "sel": "auto"}
-    (folder / "input.json").write_text(json.dumps({"model": {"descriptor": descriptor}}), encoding="utf-8")
+    command = [program, "--tf", "compress", "-i", "model_0.pb", "-o", "compressed.pb"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return DP(str(folder / "compressed.pb"))
 
@@ -140,11 +140,11 @@ def crystal(repeats: list[int]) -> ase.Atoms:
     return atoms
 
 
-def timed_steps(calculator: Calculator, atoms: ase.Atoms, steps: int) -> dict[str, float]:
-    """Medians of wall and processor time of one evaluation; all atoms move before each, as in dynamics."""
-    import numpy as np
+def timed_steps(calculator: Calculator, atoms: ase.Atoms, steps: int, random: np.random.Generator) -> dict[str, float]:
+    """Medians of wall and processor time of one evaluation; all atoms move before each, as in dynamics.
 
-    random = np.random.default_rng(1)
+    One generator serves all calls: at positions that it has seen before a calculator would recall its results.
+    """
     atoms.calc = calculator
     walls, cpus = [], []
     for _ in range(steps):
@@ -161,8 +161,11 @@ def serve(job: dict[str, Any]) -> None:
     """Answer on standard output; what libraries print goes to standard error."""
     answers = sys.stdout
     with redirect_stdout(sys.stderr):
+        import numpy as np
+
         from bloomery.engines.contract import load_potential
 
+        random = np.random.default_rng(1)
         potential = load_potential(job["potential"], "cpu")
         folder = Path(job["folder"])
         folder.mkdir(parents=True, exist_ok=True)
@@ -173,9 +176,9 @@ def serve(job: dict[str, Any]) -> None:
         for line in sys.stdin:
             *repeats, steps = map(int, line.split())
             if tuple(repeats) not in warm:
-                timed_steps(calculator, crystal(repeats), 3 if steps > 1 else 1)
+                timed_steps(calculator, crystal(repeats), 3 if steps > 1 else 1, random)
                 warm.add(tuple(repeats))
-            found = timed_steps(calculator, crystal(repeats), steps)
+            found = timed_steps(calculator, crystal(repeats), steps, random)
             found |= {"peak_mib": peak_mib(), "loaded_mib": loaded, "elements": len(potential.elements)}
             print(json.dumps(found), file=answers, flush=True)
 

@@ -50,6 +50,7 @@ from typing import Any
 
 import psutil
 from engine_candidates import OTHERS, OURS, SIZES, Candidate
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 from training import trajectories
@@ -61,6 +62,8 @@ SIZES_OF_CELLS = [[2, 2, 2], [4, 2, 2], [4, 4, 2], [4, 4, 4], [8, 4, 4], [8, 8, 
                   [16, 16, 16]]  # fmt: skip
 MEMBERS = (1, 2, 4, 8, 16)
 SEED = 0
+FEW_FRAMES = 20
+"""What potentials are trained on of which only the cost is asked."""
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -161,14 +164,14 @@ def data(bench: Bench) -> dict[str, str]:
 # -- training -------------------------------------------------------------------------------------------------------
 
 
-def potential_folder(bench: Bench, candidate: Candidate, budget: int) -> Path:
+def potential_folder(bench: Bench, candidate: Candidate, budget: int, frames: int = 0) -> Path:
     """Where the potential of a training is kept."""
-    return bench.folder / "potentials" / _digest(candidate.engine, candidate.with_budget(budget))
+    return bench.folder / "potentials" / _digest(candidate.engine, candidate.with_budget(budget), frames)
 
 
-def train(bench: Bench, candidate: Candidate, budget: int) -> dict[str, Any]:
-    """Train with a budget, or recall it; what outlives the cap has ``failed``."""
-    folder = potential_folder(bench, candidate, budget)
+def train(bench: Bench, candidate: Candidate, budget: int, frames: int = 0) -> dict[str, Any]:
+    """Train with a budget on all frames or only some, or recall it; what outlives the cap has ``failed``."""
+    folder = potential_folder(bench, candidate, budget, frames)
     known: dict[str, Any] | None = bench.results().get("training", {}).get(folder.name)
     if known is not None and known.get("cap", math.inf) >= bench.cap:
         return known
@@ -179,11 +182,12 @@ def train(bench: Bench, candidate: Candidate, budget: int) -> dict[str, Any]:
         "engine": candidate.engine,
         "settings": candidate.with_budget(budget),
         "stops_early": candidate.stops_early,
+        "frames": frames,
         "seed": SEED,
         "potential": str(folder),
         "result": str(result),
     }
-    record = {"name": candidate.name, "budget": budget}
+    record: dict[str, Any] = {"name": candidate.name, "budget": budget, "frames": frames}
     log = folder / "train.log"
     failure = _run(bench.command(candidate, "train", job), log, bench.cap)
     if failure == "late":
@@ -312,9 +316,9 @@ class Server:
 
 
 @contextmanager
-def serving(bench: Bench, candidate: Candidate, budget: int, route: str) -> Iterator[Server]:
-    """Start a process that evaluates one potential by one route."""
-    potential = potential_folder(bench, candidate, budget)
+def serving(bench: Bench, candidate: Candidate, record: dict[str, Any], route: str) -> Iterator[Server]:
+    """Start a process that evaluates the potential of one training by one route."""
+    potential = potential_folder(bench, candidate, record["budget"], record["frames"])
     folder = potential / route.replace(" ", "_")
     job = {"potential": str(potential), "route": route, "folder": str(folder)}
     command = bench.command(candidate, "serve", job)
@@ -341,10 +345,11 @@ def evaluation(bench: Bench, candidates: Sequence[Candidate], turns: int = 5) ->
     with ExitStack() as stack:
         servers: dict[tuple[str, str], Server] = {}
         for candidate in bench.present(candidates):
-            record = best(bench, candidate) or train(bench, candidate, candidate.budget[1])
+            # The cost does not depend on how well a potential was trained.
+            record = best(bench, candidate) or train(bench, candidate, candidate.quick, FEW_FRAMES)
             for route in candidate.routes if "failed" not in record else ():
                 try:
-                    server = stack.enter_context(serving(bench, candidate, record["budget"], route))
+                    server = stack.enter_context(serving(bench, candidate, record, route))
                     for repeats in ATOMS.values():
                         server.ask(repeats, 1)
                     servers[candidate.name, route] = server
@@ -378,9 +383,9 @@ def scaling(bench: Bench) -> None:
 def measure_alone(bench: Bench, kind: str, members: int, dtype: str, repeats: list[int]) -> None:
     """Time and peak memory of one committee and one crystal."""
     candidate = Candidate("hdnnp", "hdnnp", ("steps", 20), {"members": members, "dtype": dtype})
-    train(bench, candidate, 20)
+    record = train(bench, candidate, 20, FEW_FRAMES)
     atoms = 8 * math.prod(repeats)
-    with serving(bench, candidate, 20, "own") as server:
+    with serving(bench, candidate, record, "own") as server:
         server.ask(repeats, 1)
         # The median of a few: large cells take seconds, and repeat themselves inside.
         answers = [server.ask(repeats, max(1, min(20, 4096 // atoms))) for _ in range(3)]
@@ -440,22 +445,31 @@ def draw(bench: Bench, path: Path) -> None:
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "bloomery"
     import matplotlib.pyplot as plt  # noqa: PLC0415
-    from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: PLC0415
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
 
     found = points(bench)
+    if not found:
+        print("no figure: nothing was both trained on all frames and evaluated; run `pareto`")
+        return
     fig, axes = plt.subplots(figsize=(7.5, 5), layout="constrained")
     for candidate, cost, error in found:
-        colour = "tab:red" if candidate.ours else "tab:blue"
-        axes.plot(cost, error, "o" if candidate.ours else "s", color=colour, markersize=6)
-        axes.annotate(candidate.name, (cost, error), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        # Names of ours stand on the left, of the others on the right, so that they keep out of each other's way.
+        colour, marker, place, side = ("tab:red", "o", -6, "right") if candidate.ours else ("tab:blue", "s", 6, "left")
+        axes.plot(cost, error, marker, color=colour, markersize=6)
+        axes.annotate(candidate.name.removeprefix("hdnnp "), (cost, error), xytext=(place, 0), color=colour,
+                      textcoords="offset points", fontsize=8, ha=side, va="center")  # fmt: skip
+    axes.plot([], [], "o", color="tab:red", label="hdnnp")
+    axes.plot([], [], "s", color="tab:blue", label="others, one model")
+    axes.legend(loc="upper right")
     edge = front(found)
     axes.step(*zip(*edge, strict=True), where="post", color="0.7", linewidth=1, zorder=0)
     axes.set(xscale="log", yscale="log", xlabel="energy and forces, 512 atoms, one thread / µs per atom",
              ylabel="force RMSE on unseen trajectories / meV Å⁻¹")  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
-    axes.margins(x=0.15, y=0.1)
+    axes.margins(x=0.25, y=0.1)
     axes.grid(which="both", alpha=0.2)
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -467,9 +481,10 @@ def draw(bench: Bench, path: Path) -> None:
 
 def tables(bench: Bench) -> None:
     """Print all that is known."""
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=160)
     for made in (table_of_times(bench), table_of_costs(bench), *tables_of_scaling(bench), table_of_points(bench)):
         if made.row_count:
+            made.box = MARKDOWN
             console.print(made)
 
 

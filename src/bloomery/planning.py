@@ -64,6 +64,7 @@ def plan(
     ]
     errors = {"name": "errors", "settings": {}}
     arm = ControlSettings.model_validate(control).selectors(selectors) if control is not None and iterations else []
+    calibration = {"observable": {"name": "calibration", "settings": {}}, "roles": ["calibration", "probe"]}
     return IterationPlan(
         seed=derive_seed(seed, "iteration", len(iterations)),
         samplers=samplers,
@@ -77,7 +78,7 @@ def plan(
             **({"control": [spec.model_dump() for spec in arm]} if arm else {}),
         },
         observables={
-            "probe": {"observable": errors, "roles": ["probe"]},
+            "probe": {"observable": errors, "roles": ["probe"], "further": [calibration]},
             "selected": {"observable": errors, "roles": TRAINED_ROLES},
         },
         scale=_force_error(iterations),

@@ -1,13 +1,15 @@
 """Labelled frames for tests: silicon by the Stillinger-Weber potential, an alloy by effective medium theory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from ase.build import bulk
 
+from bloomery import native
 from bloomery.calculators import CalculatorSpec
 from bloomery.configurations import Configurations
+from bloomery.descriptors import power_spectrum
 
 MakeSilicon = Callable[..., Configurations]
 
@@ -22,6 +24,18 @@ def label(frames: Configurations, teacher: str = "stillinger_weber") -> Configur
         forces.append(atoms.get_forces())
         stresses.append(atoms.get_stress())
     return frames.with_labels(energy=energies, forces=np.concatenate(forces), stress=stresses)
+
+
+@pytest.fixture
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let torch do what kernels in C do where there is a compiler, here and in processes that are started."""
+    monkeypatch.setenv("BLOOMERY_NATIVE", "0")
+    caches = (native.load_kernel, power_spectrum._make_kernel)
+    for cached in caches:
+        cached.cache_clear()
+    yield
+    for cached in caches:
+        cached.cache_clear()
 
 
 @pytest.fixture(scope="session")

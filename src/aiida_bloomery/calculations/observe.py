@@ -27,10 +27,20 @@ class ObserveCalculation(BloomeryCalculation):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Declare inputs and outputs."""
         super().define(spec)
-        spec.inputs["parameters"].help = "`{observable: {name, settings}, roles: [...]}`; only frames with these roles."
+        spec.inputs["parameters"].help = (
+            "`{observable: {name, settings}, roles: [...]}`; only frames with these roles. `further` lists more of the "
+            "same kind, whose numbers stand under their names beside those of the first."
+        )
         spec.input("potential", valid_type=PotentialData, required=False, help="What is measured.")
         spec.input_namespace(
             "configurations", dynamic=True, valid_type=ConfigurationsData, help="Frames, in the order of their keys."
+        )
+        spec.input_namespace(
+            "reference",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="What the reference method says: the labelled frames that the observable wants, or a trajectory.",
         )
         spec.output("observation", valid_type=orm.Dict, help="Numbers with bounds and units.")
         spec.output("arrays", valid_type=orm.ArrayData, required=False, help="What figures are drawn from.")
@@ -55,6 +65,11 @@ class ObserveCalculation(BloomeryCalculation):
                 for key, node in sorted(self.inputs.configurations.items())
             ],
         }
+        if "reference" in self.inputs:
+            job["reference"] = [
+                files.configurations(node, f"reference/{key}.npz")
+                for key, node in sorted(self.inputs.reference.items())
+            ]
         if "potential" in self.inputs:
             job["potential"] = files.potential(self.inputs.potential, "potential")
         return job

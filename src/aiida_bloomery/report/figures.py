@@ -230,6 +230,38 @@ def disagreement(arrays: Arrays, spearman: float | None = None) -> Figure | None
     )
 
 
+def reliability(arrays: Arrays) -> Figure | None:
+    """How often errors stay within bounds against how often they should, before and after calibration."""
+    shown = [
+        (name, colour, label)
+        for name, colour, label in (("forces", BLUE, "force components"), ("energy", ORANGE, "energies"))
+        if f"calibration_{name}_observed_calibrated" in arrays
+    ]
+    if not shown:
+        return None
+    with canvas("reliability", height=3.6) as figure:
+        axes = figure.add_subplot()
+        axes.plot((0, 100), (0, 100), color=INK, linewidth=0.8)
+        for name, colour, label in shown:
+            level = 100 * _finite(arrays[f"calibration_{name}_level"])
+            for state, style in (("raw", ":"), ("calibrated", "-")):
+                observed = 100 * _finite(arrays[f"calibration_{name}_observed_{state}"])
+                axes.plot(level, observed, style, color=colour, linewidth=1.6, label=f"{label}, {state}")
+        axes.set_xlabel("level of the bounds (%)")
+        axes.set_ylabel("errors within the bounds (%)")
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 100)
+        axes.legend(loc="lower right")
+        grid(axes, "both")
+        drawn = svg(figure, "Share of the probe's errors within bounds against the level of the bounds")
+    return Figure(
+        "Do bounds hold?",
+        drawn,
+        "On the line errors are as large as the uncertainty says; above it they are smaller. Dotted: the disagreement "
+        "as it is; solid: scaled on the calibration frames.",
+    )
+
+
 def labels_by_role(iterations: Sequence[Mapping[str, Any]]) -> Figure | None:
     """Labelled frames of each iteration, by role."""
     rows = {

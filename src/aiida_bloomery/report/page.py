@@ -148,6 +148,7 @@ def _parity_figures(facts: CampaignFacts) -> list[Figure | None]:
         figures.parity(arrays, "energy", "energy per atom", units.get("energy_reference", "eV/atom")),
         figures.parity(arrays, "stress", "stress", units.get("stress_reference", "GPa")),
         figures.disagreement(arrays, value),
+        figures.reliability(arrays),
     ]
 
 

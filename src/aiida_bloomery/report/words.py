@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiida_bloomery.report.facts import CampaignFacts
-from aiida_bloomery.report.formatting import count, find, interval, percent, with_unit
+from aiida_bloomery.report.formatting import count, find, interval, percent, plain, with_unit
 
 TARGETS = {
     "forces": ("forces", "rmse"),
@@ -93,7 +93,29 @@ def _quality(facts: CampaignFacts) -> list[str]:
     met = [] if facts.decision.get("success") else _targets(facts)
     needed = facts.inputs.get("stop", {}).get("min_probe_frames", 10)
     wait = f" They count once the probe holds {needed} frames." if frames < needed else ""
-    return [f"On the probe ({probe}) {'; '.join(parts)}.", f"Targets: {'; '.join(met)}.{wait}" if met else ""]
+    return [
+        f"On the probe ({probe}) {'; '.join(parts)}.",
+        _calibration(summary),
+        f"Targets: {'; '.join(met)}.{wait}" if met else "",
+    ]
+
+
+def _calibration(summary: Mapping[str, Any]) -> str:
+    """Say what a disagreement is worth, and whether its bounds hold."""
+    factor = find(summary, "calibration", "forces", "factor")
+    covered = find(summary, "calibration", "forces", "calibrated", "coverage", "0.68")
+    if factor is None or covered is None:
+        return ""
+    frames = count(int(summary["calibration"]["n_calibration"]), "calibration frame")
+    bounds = f" ({percent(covered['lower'])} to {percent(covered['upper'])})" if "lower" in covered else ""
+    kept = f"{percent(covered['value'])}{bounds}"
+    holds = ""
+    if "as_promised" in covered:
+        holds = ", as they should" if covered["as_promised"] else ", where they should hold for 68 %"
+    return (
+        f"A force disagreement times {plain(factor)} is a standard error (from {frames}): on the probe, 68 % bounds "
+        f"hold for {kept} of the force components{holds}."
+    )
 
 
 def _bounded(number: Mapping[str, Any]) -> str:

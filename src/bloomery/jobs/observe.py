@@ -12,12 +12,21 @@ from pydantic import Field
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Progress, load_potential
 from bloomery.jobs.base import Job, write_json
-from bloomery.observables.contract import Observable
-from bloomery.plugins import PluginSpec
+from bloomery.observables.contract import Observable, Observation
+from bloomery.plugins import PluginSpec, Settings
 from bloomery.roles import Role
 
 OBSERVATION_FILE = "observation.json"
 ARRAYS_FILE = "observation.npz"
+
+
+class Further(Settings):
+    """Another observable that the same job measures: starting a job takes longer than measuring most of them."""
+
+    observable: PluginSpec
+    """Which observable, with its settings."""
+    roles: list[Role] | None = None
+    """Keep only frames with these roles."""
 
 
 class Model(Job):
@@ -34,28 +43,42 @@ class Model(Job):
     """Files with what the reference method has to say: labelled frames that were wanted, or a trajectory."""
     roles: list[Role] | None = None
     """Keep only frames with these roles; a frame without a role counts as `train`."""
+    further: list[Further] = Field(default_factory=list)
+    """Further observables of the same frames; their numbers stand under their names, beside those of the first."""
 
 
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     """Measure; write `OBSERVATION_FILE` and `ARRAYS_FILE`."""
-    observable: Observable = job.observable.load("observables")
-    frames = gather(job.configurations, folder, job.roles)
-    reference = gather(job.reference, folder) if job.reference else None
+    parts = read(job.configurations, folder)
+    reference = Configurations.concatenate(read(job.reference, folder)) if job.reference else None
     potential = None if job.potential is None else load_potential(folder / job.potential, job.device)
-    with chdir(folder):  # files that settings name are relative to the job
-        observation = observable.observe(potential, frames, reference=reference, seed=job.seed, progress=progress)
-    np.savez_compressed(folder / ARRAYS_FILE, allow_pickle=False, **observation.arrays)
-    write_json(folder / OBSERVATION_FILE, {"summary": observation.summary, "units": observation.units})
-    return observation.summary
+
+    def measure(spec: PluginSpec, roles: list[Role] | None) -> Observation:
+        observable: Observable = spec.load("observables")
+        frames = Configurations.concatenate([with_roles(part, roles) for part in parts])
+        with chdir(folder):  # files that settings name are relative to the job
+            return observable.observe(potential, frames, reference=reference, seed=job.seed, progress=progress)
+
+    first = measure(job.observable, job.roles)
+    summary, arrays, units = dict(first.summary), dict(first.arrays), dict(first.units)
+    for further in job.further:
+        name, found = further.observable.name, measure(further.observable, further.roles)
+        summary[name] = found.summary
+        arrays |= {f"{name}_{key}": value for key, value in found.arrays.items()}
+        units |= {f"{name}_{key}": unit for key, unit in found.units.items()}
+    np.savez_compressed(folder / ARRAYS_FILE, allow_pickle=False, **arrays)
+    write_json(folder / OBSERVATION_FILE, {"summary": summary, "units": units})
+    return summary
 
 
-def gather(paths: list[str], folder: Path, roles: list[Role] | None = None) -> Configurations:
-    """Read all files, keep the roles asked for, and note in ``info["batch"]`` which file a frame is from."""
-    parts = []
-    for index, path in enumerate(paths):
-        part = Configurations.read(folder / path).with_info(batch=index)
-        if roles is not None:
-            role = part.info.get("role", np.full(len(part), "train"))
-            part = part[np.flatnonzero(np.isin(role, roles))]
-        parts.append(part)
-    return Configurations.concatenate(parts)
+def read(paths: list[str], folder: Path) -> list[Configurations]:
+    """Read all files, and note in ``info["batch"]`` which file a frame is from."""
+    return [Configurations.read(folder / path).with_info(batch=index) for index, path in enumerate(paths)]
+
+
+def with_roles(frames: Configurations, roles: list[Role] | None) -> Configurations:
+    """Keep the frames that have one of these roles; all, if none are asked for."""
+    if roles is None:
+        return frames
+    role = frames.info.get("role", np.full(len(frames), "train"))
+    return frames[np.flatnonzero(np.isin(role, roles))]

@@ -166,7 +166,9 @@ def constant_energy_frames(
     seed: int,
     progress: Progress,
 ) -> Configurations:
-    """Run, and return the frames of every ``interval`` steps, one trajectory after the other, with ``time`` in fs.
+    """Run, and return the frames of every ``interval`` steps, one trajectory after the other.
+
+    They carry their ``time`` in fs, and as ``temperature`` the mean kinetic one of their trajectory in K.
 
     Raises
     ------
@@ -175,6 +177,7 @@ def constant_energy_frames(
     """
     run = ConstantEnergyRun(potential, structures, settings, seed)
     kept: list[Configurations] = []
+    heat: NDArray[np.float64] = np.zeros(len(run.which))
     for state in run.states(progress):
         hot = state.kinetic_energy > 150 * units.kB * settings.temperature * state.frames.counts
         if hot.any() or not state.finite.all():
@@ -183,6 +186,7 @@ def constant_energy_frames(
                 f"trajectory {trajectory} broke apart {state.step * settings.timestep_fs:g} fs after the thermostat "
                 "was taken off; see the observable nve_stability."
             )
+        heat = heat + state.kinetic_energy / (settings.steps + 1)
         if state.step % interval == 0:
             kept.append(state.frames)
     n, times = len(kept[0]), np.arange(len(kept)) * interval * settings.timestep_fs
@@ -190,5 +194,5 @@ def constant_energy_frames(
     return Configurations.concatenate(kept)[order].with_info(
         trajectory=np.repeat(np.arange(n), len(kept)),
         time=np.tile(times, n),
-        temperature=settings.temperature,
+        temperature=np.repeat(2 * heat / (units.kB * np.maximum(3 * kept[0].counts - 3, 3)), len(kept)),
     )

@@ -13,6 +13,7 @@ There are three sorts, by what the frames are that an observable is handed:
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +39,7 @@ class Observation:
         Plain numbers and text, nested: what a history or a report quotes. Each measured number is a dictionary
         ``{"value", "lower", "upper", "unit"}``, bounds of the 95 % interval where the observable has them.
     arrays
-        Name to array: what a figure is drawn from.
+        Name to array: what a figure is drawn from. Names hold letters, digits and underscores, see `array_name`.
     units
         Array name to unit.
     """
@@ -97,6 +98,11 @@ class Observable(Plugin):
         InputError
             If the frames lack what is needed (labels, a cell); the frame is named.
         """
+
+
+def array_name(*parts: str) -> str:
+    """Name of an array from several words, of letters, digits and underscores alone: so AiiDA has it."""
+    return "__".join(re.sub(r"[^0-9A-Za-z_]", "_", part) for part in parts)
 
 
 def number(value: float, unit: str, lower: float | None = None, upper: float | None = None) -> dict[str, Any]:

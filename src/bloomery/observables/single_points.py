@@ -14,7 +14,7 @@ from pydantic import Field
 from bloomery.configurations import LABELS, Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
-from bloomery.observables.contract import Observable, Observation, Quantity
+from bloomery.observables.contract import Observable, Observation, Quantity, array_name
 from bloomery.observables.evaluation import labelled_by
 from bloomery.plugins import Settings
 
@@ -119,8 +119,8 @@ class FromSinglePoints(Observable):
                 if measured is None:
                     continue
                 for name, array in measured.arrays.items():
-                    arrays[f"{key}:{side}:{name}"] = array
-                    units[f"{key}:{side}:{name}"] = measured.units[name]
+                    full = array_name(key, side, name)
+                    arrays[full], units[full] = array, measured.units[name]
         if not arrays and not any(set(part) & {POTENTIAL, REFERENCE} for part in summary.values()):
             obstacle = next(text for part in summary.values() for text in part["obstacles"].values())
             raise InputError(f"{self.name}: {obstacle}")

@@ -13,7 +13,7 @@ from pydantic import Field
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
-from bloomery.observables.contract import Observable, Observation, Quantity, number
+from bloomery.observables.contract import Observable, Observation, Quantity, array_name, number
 from bloomery.observables.curves import Curve, overlap, score
 from bloomery.observables.experiment import MeasuredCurve
 from bloomery.plugins import Settings
@@ -40,10 +40,11 @@ class DrivenSettings(TrajectorySettings):
 
 @dataclass(frozen=True)
 class Averages:
-    """What one trajectory gives: numbers and curves by name."""
+    """What one trajectory gives: numbers and curves by name, and sentences about them."""
 
     quantities: dict[str, Quantity] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class FromTrajectories(Observable):
@@ -106,6 +107,8 @@ class FromTrajectories(Observable):
             found[side] = self.measure(part, blocks)
             summary[side] = {"n_frames": len(part), "n_blocks": int(blocks.max()) + 1}
             summary[side] |= {name: quantity.summary() for name, quantity in found[side].quantities.items()}
+            if found[side].notes:
+                summary[side]["notes"] = found[side].notes
         if reference is not None:
             summary |= self._compare(found[TRAJECTORY], found[REFERENCE], seed)
         arrays, units = _arrays(found)
@@ -166,8 +169,9 @@ class FromTrajectories(Observable):
                 there = np.interp(x[inside], curve.x, curve.mean)
                 result[name][f"overlap_with_{side}"] = number(float(overlap(there, y[inside])), "%")
             curve = found[TRAJECTORY].curves[name]
-            arrays |= {f"{name}:experiment_x": x, f"{name}:experiment": y}
-            units |= {f"{name}:experiment_x": curve.x_unit, f"{name}:experiment": curve.unit}
+            keys = array_name(name, "experiment_x"), array_name(name, "experiment")
+            arrays |= dict(zip(keys, (x, y), strict=True))
+            units |= dict(zip(keys, (curve.x_unit, curve.unit), strict=True))
         return result
 
 
@@ -210,9 +214,9 @@ def _arrays(found: dict[str, Averages]) -> tuple[dict[str, NDArray[Any]], dict[s
     for side, part in found.items():
         for name, curve in part.curves.items():
             columns: dict[str, tuple[NDArray[Any] | None, str]] = {
-                f"{name}:{side}_x": (curve.x, curve.x_unit),
-                f"{name}:{side}": (curve.mean, curve.unit),
-                f"{name}:{side}_error": (curve.error, curve.unit),
+                array_name(name, f"{side}_x"): (curve.x, curve.x_unit),
+                array_name(name, side): (curve.mean, curve.unit),
+                array_name(name, f"{side}_error"): (curve.error, curve.unit),
             }
             for key, (column, unit) in columns.items():
                 if column is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ def check_observable(
         if "lower" in measured:
             assert measured["lower"] <= measured["upper"]
     assert set(observation.arrays) <= set(observation.units), "every array needs a unit"
+    assert all(re.fullmatch("[0-9A-Za-z_]+", name) for name in observation.arrays), "see `array_name`"
     assert all(array.dtype.kind in "biufU" for array in observation.arrays.values()), "arrays are plain"
     second = observable.observe(potential, frames, reference=reference, seed=2)
     assert second.summary == observation.summary, "the same seed gave other numbers"

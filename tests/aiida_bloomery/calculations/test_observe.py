@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase.build import bulk
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.configurations import Configurations
+from bloomery.observables.equation_of_state import EquationOfState
+from bloomery.teachers import teacher_for
 
 
 def test_only_the_roles_asked_for_are_observed(chain):
@@ -36,3 +42,23 @@ def test_frames_without_labels_are_reported_by_the_job(jobs, frames, potential):
     )
     assert node.exit_status == 200
     assert "frame 0 has neither energy nor forces" in node.exit_message
+
+
+def test_potential_and_reference_are_compared_on_the_same_frames(jobs, profile, potential):
+    structure = Configurations.from_atoms([bulk("Si", cubic=True)]).snapped()
+    wanted = EquationOfState.make().wanted_frames(structure)
+    atoms = wanted.to_atoms()
+    for frame in atoms:
+        frame.calc = teacher_for(["Si"]).make()
+    labelled = wanted.with_labels(energy=[frame.get_potential_energy() for frame in atoms])
+    node = jobs.done(
+        "observe",
+        configurations={"structure": ConfigurationsData(structure)},
+        reference={"a": ConfigurationsData(labelled[:4]), "b": ConfigurationsData(labelled[4:])},
+        potential=potential,
+        parameters={"observable": "equation_of_state"},
+    )
+    summary = node.outputs.observation["Si8"]
+    # 101.4 GPa: see tests/bloomery/observables/test_equation_of_state.py.
+    assert summary["reference"]["bulk_modulus"]["value"] == pytest.approx(101.4, abs=1)
+    assert "Si8__reference__energies" in node.outputs.arrays.base.attributes.get("units")

@@ -1,5 +1,7 @@
 from types import SimpleNamespace
 
+import pytest
+
 from aiida_bloomery.report.facts import Outcome
 from aiida_bloomery.report.words import verdict, what_was_done
 
@@ -17,6 +19,22 @@ def test_the_delivered_potential_speaks_not_the_last_iterations(example: SimpleN
     assert "48.0 meV/Å" in verdict(example.campaign(history=history)).sentences[0]
     history["final"] = {"validation": None}
     assert "50.0 meV/Å" in verdict(example.campaign(history=history)).sentences[0]
+
+
+@pytest.mark.parametrize(("promised", "said"), [(True, "as they should"), (False, "should hold for 68 %"), (None, "")])
+def test_what_a_disagreement_is_worth(example: SimpleNamespace, promised: bool | None, said: str) -> None:
+    covered = {"value": 0.66, "lower": 0.6, "upper": 0.72, "unit": "1"}
+    covered |= {} if promised is None else {"as_promised": promised}
+    validation = example.errors(48.0) | {
+        "calibration": {
+            "n_calibration": 7,
+            "forces": {"factor": {"value": 1.4, "unit": "1"}, "calibrated": {"coverage": {"0.68": covered}}},
+        }
+    }
+    text = " ".join(verdict(example.campaign(history={"final": {"validation": validation}})).sentences)
+    assert "disagreement times 1.40 is a standard error (from 7 calibration frames)" in text
+    assert f"for 66 % (60 % to 72 %) of the force components{', ' if said else '.'}" in text
+    assert said in text
 
 
 def test_a_target_is_held_against_the_upper_bound(example: SimpleNamespace) -> None:

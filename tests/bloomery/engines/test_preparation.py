@@ -8,7 +8,13 @@ from ase.build import bulk, molecule
 from bloomery.calculators import CalculatorSpec
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import TrainingData
-from bloomery.engines.preparation import boxed, closed_or_open, member_frames, prepare
+from bloomery.engines.preparation import (
+    boxed,
+    closed_or_open,
+    energies_above_lowest,
+    member_frames,
+    prepare,
+)
 from bloomery.errors import InputError
 from bloomery.testing.frames import odd_frames
 
@@ -65,3 +71,14 @@ def test_slabs_are_boxed_and_other_frames_are_left_as_they_are() -> None:
     boxes = closed_or_open(slab, 5.0)
     assert boxes.pbc.all()
     assert boxes.cell.lengths()[2] > np.ptp(slab.positions[:, 2]) + 5.0
+
+
+def test_energies_above_the_lowest_of_their_composition() -> None:
+    """Cells of one compound are compared per atom; without an energy, or anything to compare it with, all is cold."""
+    symbols = ["Si2", "Si4", "SiC", "Si2C2", "Si2", "C2"]
+    frames = Configurations.from_atoms([ase.Atoms(name) for name in symbols])
+    energies = [-10.0, -16.0, -14.0, -30.0, 0.0, -5.0]
+    labelled = frames.with_labels(energy=energies, masks={"energy": [True, True, True, True, False, True]})
+    np.testing.assert_allclose(energies_above_lowest(labelled), [0.0, 1.0, 0.5, 0.0, 0.0, 0.0])
+    np.testing.assert_allclose(energies_above_lowest(labelled, 3), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    assert not energies_above_lowest(frames).any()

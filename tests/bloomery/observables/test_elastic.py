@@ -22,7 +22,7 @@ COPPER = 3.58982
 
 def constants(potential: CalculatorTeacher, atoms, which: str = "constants", **settings) -> np.ndarray:
     observation = Elastic.make(**settings).observe(potential, Configurations.from_atoms([atoms]))
-    return observation.arrays[f"{atoms.get_chemical_formula()}:potential:{which}"]
+    return observation.arrays[f"{atoms.get_chemical_formula()}__potential__{which}"]
 
 
 @pytest.mark.parametrize("cubic", [False, True])

@@ -85,7 +85,7 @@ def test_frames_that_could_not_be_labelled_are_left_out(silicon_teacher: Calcula
     reference = silicon_teacher.label(observable.wanted_frames(structure))
     whole = observable.observe(None, structure, reference=reference)
     some = observable.observe(None, structure, reference=reference[[0, 1, 3, 4, 5, 7, 8]])
-    assert len(some.arrays["Si2:reference:volumes"]) == 7
+    assert len(some.arrays["Si2__reference__volumes"]) == 7
     first, second = (found.summary["Si2"]["reference"]["volume"] for found in (whole, some))
     assert first["value"] == pytest.approx(second["value"], abs=0.005)
     with pytest.raises(InputError, match="4 of the volumes have an energy, and 5 are needed"):
@@ -110,5 +110,5 @@ def test_a_committee_spreads() -> None:
     found = EquationOfState.make().observe(TeacherCommittee(spread=0.1), Configurations.from_atoms([bent]))
     volume = found.summary["Si2"]["potential"]["volume"]
     assert volume["upper"] - volume["lower"] > 0.01
-    assert found.arrays["Si2:potential:energies_spread"].max() > 0.001
-    assert found.units["Si2:potential:energies_spread"] == "eV/atom"
+    assert found.arrays["Si2__potential__energies_spread"].max() > 0.001
+    assert found.units["Si2__potential__energies_spread"] == "eV/atom"

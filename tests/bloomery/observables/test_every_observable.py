@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import ase
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -13,6 +14,9 @@ from bloomery.testing.observables import check_observable
 from bloomery.testing.potentials import TeacherCommittee
 
 TEACHER = TeacherCommittee(members=1, spread=0.1)
+CHAIN = Configurations.from_atoms(
+    [ase.Atoms("Si4", positions=[[0, 2.2, 0], [0, 0, 0], [2.3, 0, 0], [2.4, 1.5, 1.6]], cell=[20] * 3)],
+)
 CRYSTAL = Configurations.from_atoms([bulk("Si")])
 
 
@@ -29,14 +33,25 @@ def rattled(n_frames: int, seed: int = 0) -> Configurations:
 
 LABELLED = rattled(6)
 CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] = {
+    "calibration": (LABELLED.with_info(role=["calibration"] * 3 + ["probe"] * 3), {}, None),
+    "angles": (LABELLED, {"dihedrals": True}, rattled(8, seed=1)),
+    "coordination": (LABELLED, {}, rattled(8, seed=1)),
+    "defects": (CRYSTAL, {"min_length": 6}, None),
+    "density": (LABELLED, {}, rattled(8, seed=1)),
+    "diffusion": (rattled(80), {"blocks": 4}, rattled(60, seed=1)),
+    "dimers": (CRYSTAL, {"points": 5}, None),
     "elastic": (CRYSTAL, {}, None),
     "equation_of_state": (CRYSTAL, {}, None),
     "errors": (LABELLED, {}, None),
     "free_energy_perturbation": (LABELLED, {"temperature": 300}, None),
+    "frequencies": (CHAIN, {}, None),
     "leakage": (LABELLED, {}, rattled(8, seed=1)),
     "nve_stability": (LABELLED[:1], {"steps": 40, "equilibration": 5, "trajectories": 2}, None),
     "phonons": (CRYSTAL, {"min_length": 6}, None),
+    "pmf": (LABELLED, {"temperature": 300, "bin_width": 0.5}, rattled(8, seed=1)),
     "rdf": (LABELLED, {}, rattled(8, seed=1)),
+    "structure_factor": (LABELLED, {}, rattled(8, seed=1)),
+    "torsions": (CHAIN, {"atoms": [(0, 1, 2, 3)]}, None),
     "vdos": (rattled(80), {"window_fs": 50, "blocks": 4}, rattled(60, seed=1)),
 }
 """Frames, settings and reference for each; a reference that is not given is what the teacher says of wanted frames."""

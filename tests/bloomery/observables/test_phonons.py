@@ -42,7 +42,7 @@ def test_silicon_is_what_phonopy_gives_by_hand(silicon_teacher: CalculatorTeache
     expected = by_hand.mesh.frequencies
     # The same arithmetic. On the grid of 1e-6 Å the displacement of 0.01 Å is off by 1e-5 of itself at most, positions
     # by 5e-7 Å; both leave less than 1e-4 of the highest frequency.
-    np.testing.assert_allclose(observation.arrays["Si2:potential:mesh_frequencies"], expected, atol=2e-3)
+    np.testing.assert_allclose(observation.arrays["Si2__potential__mesh_frequencies"], expected, atol=2e-3)
 
 
 def test_copper_agrees_with_ase(copper: CalculatorTeacher, tmp_path) -> None:
@@ -55,9 +55,9 @@ def test_copper_agrees_with_ase(copper: CalculatorTeacher, tmp_path) -> None:
     other.read(acoustic=True)
     path = atoms.cell.bandpath(npoints=0)
     energies = other.band_structure([path.special_points[point] for point in "GXWKL"], verbose=False)
-    labels = observation.arrays["Cu:potential:band_labels"].tolist()
-    ticks, x = observation.arrays["Cu:potential:band_ticks"], observation.arrays["Cu:potential:bands_x"]
-    bands = observation.arrays["Cu:potential:bands"]
+    labels = observation.arrays["Cu__potential__band_labels"].tolist()
+    ticks, x = observation.arrays["Cu__potential__band_ticks"], observation.arrays["Cu__potential__bands_x"]
+    bands = observation.arrays["Cu__potential__bands"]
     for point, expected in zip("GXWKL", energies, strict=True):
         at = next(k for k, label in enumerate(labels) if label.split("|")[0] == point)
         found = bands[np.flatnonzero(np.isclose(x, ticks[at]))[0]]
@@ -68,7 +68,7 @@ def test_copper_agrees_with_ase(copper: CalculatorTeacher, tmp_path) -> None:
 def test_numbers_are_moments_of_the_frequencies(silicon_teacher: CalculatorTeacher) -> None:
     observation = Phonons.make().observe(silicon_teacher, SILICON)
     found = observation.summary["Si2"]["potential"]
-    dos, x = observation.arrays["Si2:potential:dos"], observation.arrays["Si2:potential:dos_x"]
+    dos, x = observation.arrays["Si2__potential__dos"], observation.arrays["Si2__potential__dos_x"]
     # The density of states counts 3 modes for each of 2 atoms; its mean is that of the mesh. Tetrahedra against sums.
     assert np.trapezoid(dos, x) == pytest.approx(6, rel=0.01)
     assert np.trapezoid(dos * x, x) / 6 == pytest.approx(found["mean_frequency"]["value"], rel=0.01)
@@ -89,8 +89,8 @@ def test_two_methods_are_compared_on_the_same_displacements(silicon_teacher: Cal
     # Forces that are 2 % too large are frequencies that are 1 % too large.
     scaled = wanted.with_labels(forces=1.02 * reference.label("forces")[0])
     other = observable.observe(silicon_teacher, SILICON, reference=scaled)
-    frequencies = other.arrays["Si2:potential:mesh_frequencies"]
-    rms = np.sqrt(np.average((frequencies**2).mean(axis=1), weights=other.arrays["Si2:potential:mesh_weights"]))
+    frequencies = other.arrays["Si2__potential__mesh_frequencies"]
+    rms = np.sqrt(np.average((frequencies**2).mean(axis=1), weights=other.arrays["Si2__potential__mesh_weights"]))
     assert other.summary["Si2"]["comparison"]["rmse"]["value"] == pytest.approx(rms * (np.sqrt(1.02) - 1), rel=1e-3)
     assert other.summary["Si2"]["relative_difference"]["highest_frequency"]["value"] == pytest.approx(-0.985, abs=0.01)
 
@@ -99,7 +99,7 @@ def test_a_committee_has_a_width() -> None:
     observation = Phonons.make(min_length=6).observe(TeacherCommittee(spread=0.1), SILICON)
     highest = observation.summary["Si2"]["potential"]["highest_frequency"]
     assert highest["lower"] < highest["value"] < highest["upper"]
-    assert observation.arrays["Si2:potential:bands_spread"].max() > 0.05
+    assert observation.arrays["Si2__potential__bands_spread"].max() > 0.05
 
 
 def test_a_molecule_has_no_bands() -> None:

@@ -32,7 +32,7 @@ def test_an_ideal_gas_is_flat() -> None:
     frames = gas(400)
     found = Rdf.make(cutoff=5.9, bin_width=0.2)
     observation = found.observe(None, frames)
-    mean, error = observation.arrays["Ar-Ar:trajectory"], observation.arrays["Ar-Ar:trajectory_error"]
+    mean, error = observation.arrays["Ar_Ar__trajectory"], observation.arrays["Ar_Ar__trajectory_error"]
     # (N - 1) / N below half of the cell. Pairs are independent: each bin has a Poisson error, about that of the blocks.
     expected = 39 / 40
     shells = 4 / 3 * np.pi * np.diff(np.linspace(0, 5.9, 31) ** 3)
@@ -46,14 +46,14 @@ def test_an_ideal_gas_is_flat() -> None:
 def test_beyond_half_of_the_cell_images_count() -> None:
     observation = Rdf.make(cutoff=15.0, bin_width=1.0).observe(None, gas(200, n_atoms=20, side=6.0))
     # Own images make up for the one atom that is missing: 1 on average beyond the cell.
-    assert observation.arrays["Ar-Ar:trajectory"][10:].mean() == pytest.approx(1, abs=0.01)
+    assert observation.arrays["Ar_Ar__trajectory"][10:].mean() == pytest.approx(1, abs=0.01)
 
 
 def test_shells_of_a_crystal_hold_their_atoms() -> None:
     a = 3.6
     frames = Configurations.from_atoms([bulk("Cu", a=a)])
     observation = Rdf.make(cutoff=6.5, bin_width=0.01).observe(None, frames)
-    x, g = observation.arrays["Cu-Cu:trajectory_x"], observation.arrays["Cu-Cu:trajectory"]
+    x, g = observation.arrays["Cu_Cu__trajectory_x"], observation.arrays["Cu_Cu__trajectory"]
     edges = np.arange(0, 6.505, 0.01)
     in_shell = g * 4 / 3 * np.pi * np.diff(edges**3) * 4 / a**3
     # fcc: 12, 6, 24, 12, 24 neighbours at a sqrt(n / 2).
@@ -75,13 +75,15 @@ def test_pairs_agree_with_ase() -> None:
     for name, pair in (("Na-Na", (11, 11)), ("Na-Cl", (11, 17)), ("Cl-Cl", (17, 17))):
         expected = np.mean([get_rdf(frame, 8.0, 80, elements=pair)[0] for frame in frames], axis=0)
         # The same counts over the same shells; ASE takes the volume from its own arithmetic.
-        np.testing.assert_allclose(observation.arrays[f"{name}:trajectory"], expected, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            observation.arrays[f"{name}__trajectory".replace("-", "_")], expected, rtol=1e-9, atol=1e-9
+        )
 
 
 def test_a_mixture_has_every_pair_once() -> None:
     summary = Rdf.make().observe(None, gas(4, symbols="Ar Ne"))
     assert [name for name in summary.arrays if name.endswith("trajectory")] == [
-        "Ne-Ne:trajectory", "Ne-Ar:trajectory", "Ar-Ar:trajectory",
+        "Ne_Ne__trajectory", "Ne_Ar__trajectory", "Ar_Ar__trajectory",
     ]  # fmt: skip
 
 
@@ -135,7 +137,7 @@ def test_an_experiment_is_scored(tmp_path) -> None:
     found = observation.summary["experiment"]["Ar-Ar"]
     assert found["overlap_with_trajectory"]["value"] > 97
     assert found["source"] == "nobody"
-    np.testing.assert_allclose(observation.arrays["Ar-Ar:experiment_x"], x, atol=1e-12)
+    np.testing.assert_allclose(observation.arrays["Ar_Ar__experiment_x"], x, atol=1e-12)
     inlined = MeasuredCurve.model_validate(curve).inlined("here")
     assert inlined.file is None
     np.testing.assert_allclose(inlined.x, x)

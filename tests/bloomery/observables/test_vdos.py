@@ -48,13 +48,13 @@ def test_one_oscillator_is_one_line() -> None:
         time=times
     )
     observation = Vdos.make(window_fs=2000).observe(None, frames)
-    x, found = observation.arrays["H:trajectory_x"], observation.arrays["H:trajectory"]
+    x, found = observation.arrays["H__trajectory_x"], observation.arrays["H__trajectory"]
     expected = window(x - nu, 2000) + window(x + nu, 2000)
     expected /= expected.sum() * 0.1
     # The window is known; what is left is that a trajectory is not infinitely long.
     np.testing.assert_allclose(found, expected, atol=0.01 * expected.max())
     assert observation.summary["trajectory"]["H:mean_frequency"]["value"] == pytest.approx(20, abs=0.05)
-    assert observation.units["H:trajectory"] == "1/THz"
+    assert observation.units["H__trajectory"] == "1/THz"
 
 
 def harmonic_trajectory(frequencies: np.ndarray, modes: np.ndarray, atoms: ase.Atoms, steps: int, seed: int):
@@ -75,7 +75,7 @@ def test_a_harmonic_crystal_has_its_modes(silicon_teacher: CalculatorTeacher) ->
     assert len(frequencies) == 21
     frames = harmonic_trajectory(frequencies, modes, atoms, 20_000, seed=0)
     observation = Vdos.make(window_fs=1000).observe(None, frames)
-    x, found = observation.arrays["Si:trajectory_x"], observation.arrays["Si:trajectory"]
+    x, found = observation.arrays["Si__trajectory_x"], observation.arrays["Si__trajectory"]
     expected = sum(window(x - nu, 1000) + window(x + nu, 1000) for nu in frequencies)
     expected /= expected.sum() * 0.1
     # Equal energies are equal areas. Products of different modes average out as 1 / (time x difference in frequency):
@@ -109,7 +109,7 @@ def test_a_potential_vibrates_at_its_own_frequencies(silicon_teacher: Calculator
     dynamics = {"temperature": 5, "steps": 2500, "equilibration": 200, "friction": 0.02, "timestep_fs": 3.0}
     observable = Vdos.make(dynamics=dynamics, blocks=2, window_fs=2000, max_frequency=25)
     observation = observable.observe(silicon_teacher, Configurations.from_atoms([atoms]), seed=1)
-    x, found = observation.arrays["Si:trajectory_x"], observation.arrays["Si:trajectory"]
+    x, found = observation.arrays["Si__trajectory_x"], observation.arrays["Si__trajectory"]
     near = np.abs(x[:, None] - frequencies).min(axis=1) < 1.0
     # A step of 3 fs is 5 % of the shortest period; a Hann window of 2 ps is 1 THz wide at its foot.
     assert found[near].sum() * 0.1 == pytest.approx(1, abs=0.03)

@@ -86,6 +86,7 @@ def test_a_broken_checkpoint_is_no_reason_to_fail(data: TrainingData, tmp_path: 
     assert_same(train(data, tmp_path).predict(data.train), train(data).predict(data.train))
 
 
+@pytest.mark.usefixtures("no_kernels")
 @pytest.mark.parametrize(("part", "kept"), [(1.01, 1.0), (0.7, 0.5), (0.0, 0.0)])
 def test_jacobians_that_are_not_kept_give_the_same_potential(
     data: TrainingData, monkeypatch: pytest.MonkeyPatch, part: float, kept: float

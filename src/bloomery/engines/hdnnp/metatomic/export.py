@@ -26,9 +26,10 @@ OUTPUTS = {
     "energy_ensemble": "members of the committee",
     "energy_uncertainty": "standard deviation over the members of the committee",
 }
+COMMITTEE = "(mean of the {} members), energy_ensemble (each member), energy_uncertainty (their standard deviation)"
 USAGE = """Elements {elements}; lengths in Å, energies in eV, references of the atoms included.
-Outputs: energy (mean of the {members} members), energy_ensemble (each member) and energy_uncertainty (their standard
-deviation), of systems and of atoms. Forces and stresses are derivatives of the energy.
+Outputs, of systems and of atoms: energy {committee}
+Forces and stresses are derivatives of the energy.
 
 In ASE (pip install metatomic-ase):
 
@@ -92,7 +93,11 @@ def make_model(potential: HdnnpPotential) -> Any:
     """
     from metatomic.torch import AtomisticModel, ModelCapabilities, ModelMetadata, ModelOutput  # noqa: PLC0415
 
-    outputs = {name: ModelOutput(unit="eV", sample_kind="atom", description=about) for name, about in OUTPUTS.items()}
+    outputs = {
+        name: ModelOutput(unit="eV", sample_kind="atom", description=about)
+        for name, about in OUTPUTS.items()
+        if name == "energy" or potential.members > 1
+    }
     capabilities = ModelCapabilities(
         outputs=outputs,
         atomic_types=symbols_to_numbers(potential.elements),
@@ -162,7 +167,7 @@ def _these_extensions(name: str | None) -> Iterator[None]:
 def _usage(potential: HdnnpPotential, soap: bool) -> str:
     return USAGE.format(
         elements=", ".join(potential.elements),
-        members=potential.members,
+        committee=COMMITTEE.format(potential.members) if potential.members > 1 else "",
         model=MODEL_FILE,
         numbers=" ".join(str(number) for number in symbols_to_numbers(potential.elements)),
         extensions_python=f', extensions_directory="{EXTENSIONS_FOLDER}"' if soap else "",

@@ -29,6 +29,7 @@ from bloomery.engines.contract import TrainingData, load_potential
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.metatomic import export as exporting
 from bloomery.engines.hdnnp.metatomic import write_model
+from bloomery.engines.hdnnp.metatomic.export import make_model
 from bloomery.engines.hdnnp.metatomic.networks import activate
 from bloomery.engines.hdnnp.metatomic.symmetry_functions import ScriptedGaussians, whole_power
 from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Scaling, initial_parameters
@@ -183,6 +184,15 @@ def test_a_potential_in_float32_sums_up_in_float64(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.forces[0], expected.force, rtol=1e-3, atol=1e-4)
     lone = found.energies[0, frames.counts == 1]
     assert lone[0] in potential.energy_reference.values(), "isolated atoms have their references to the last digit"
+
+
+@needs_metatomic
+def test_a_single_network_tells_nothing_of_its_uncertainty(tmp_path: Path) -> None:
+    three = make_potential(POWER_SPECTRUM)
+    one = three._with(parameters={name: value[:1] for name, value in three.parameters.items()})
+    assert list(make_model(one).capabilities().outputs) == ["energy"]
+    assert_agrees(one, tmp_path, range(1))
+    assert "energy_ensemble" not in (tmp_path / "README.txt").read_text(encoding="utf-8")
 
 
 # -- as simulation programs call it -------------------------------------------------------------------------------

@@ -1,0 +1,130 @@
+"""Measure a potential beside the reference method: the same observables, from the same frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessSpec, ToContext, if_
+from aiida.plugins import CalculationFactory, WorkflowFactory
+
+from aiida_bloomery.calculations.functions.wanted_frames import wanted_by, wanted_frames
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.workflows import validators
+from aiida_bloomery.workflows.once import SubmitsOnce
+from aiida_bloomery.workflows.ports import execution_ports, job_inputs
+from bloomery.errors import BloomeryError
+
+ObserveCalculation = CalculationFactory("bloomery.observe")
+
+
+def validate_inputs(inputs: dict[str, Any], _: Any) -> str | None:
+    """Every observable must be known, have sane settings, and find what it needs in the structures."""
+    if "structures" not in inputs or "observables" not in inputs:
+        return None  # the ports say so themselves
+    try:
+        wanted_by(inputs["structures"].configurations, inputs["observables"].get_dict())
+    except (BloomeryError, ValueError, KeyError) as error:
+        return f"observables: {error}"
+    return None
+
+
+class ComparisonWorkChain(SubmitsOnce):
+    """Ask observables which single points they want, label those, and measure potential and reference alike.
+
+    What the reference has no labels for is measured on the potential alone.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline, outputs and exit codes."""
+        super().define(spec)
+        execution_ports(spec)
+        spec.input("potential", valid_type=PotentialData, help="What is measured.")
+        spec.input("structures", valid_type=ConfigurationsData, help="What it is measured on.")
+        spec.input("observables", valid_type=orm.Dict, help="By key: `{observable: {name, settings}}`.")
+        spec.input(
+            "labeller",
+            valid_type=orm.Str,
+            required=False,
+            validator=validators.labeller,
+            help="`bloomery.labelling.*` without prefix: the reference method. Without one the potential stands alone.",
+        )
+        spec.input_namespace(
+            "labelling", dynamic=True, valid_type=orm.Data, required=False, help="Inputs of the labelling workchain."
+        )
+        spec.inputs.validator = validate_inputs
+        spec.outline(if_(cls.has_reference)(cls.ask, if_(cls.wants_labels)(cls.label)), cls.observe, cls.results)
+        spec.output_namespace("observations", dynamic=True, valid_type=orm.Dict, help="Numbers with bounds and units.")
+        spec.output_namespace("arrays", dynamic=True, valid_type=orm.ArrayData, help="What figures are drawn from.")
+        spec.output("labelled", valid_type=ConfigurationsData, required=False, help="What the reference method said.")
+        spec.output("ledger", valid_type=orm.Dict, required=False, help="What happened to every frame to be labelled.")
+        spec.exit_code(400, "ERROR_OBSERVABLE_FAILED", message="The observable {key} failed: {message}")
+        spec.exit_code(
+            403,
+            "ERROR_LABELLING_FAILED",
+            message="The reference could not be asked ({message}); the potential was measured without it.",
+        )
+
+    def has_reference(self) -> bool:
+        """Whether there is a reference method."""
+        return "labeller" in self.inputs
+
+    def ask(self) -> None:
+        """Ask the observables what they want to know."""
+        inputs = {"structures": self.inputs.structures, "observables": self.inputs.observables}
+        self.ctx.wanted = wanted_frames(**inputs, metadata={"call_link_label": "wanted"})
+
+    def wants_labels(self) -> bool:
+        """Whether that is anything."""
+        return len(self.ctx.wanted.configurations) > 0
+
+    def label(self) -> ToContext:
+        """Let the reference method answer."""
+        process = self.submit(
+            WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
+            configurations=self.ctx.wanted,
+            metadata={"call_link_label": "label"},
+            **self.inputs.labelling,
+        )
+        return ToContext(labelling=process)
+
+    def observe(self) -> ToContext:
+        """Submit one job per observable."""
+        processes = {}
+        for key, parameters in self.inputs.observables.get_dict().items():
+            inputs = job_inputs(self.inputs, "observe", potential=True)
+            inputs["metadata"]["call_link_label"] = f"observe_{key}"
+            inputs |= {
+                "parameters": parameters,
+                "potential": self.inputs.potential,
+                "configurations": {"structures": self.inputs.structures},
+            }
+            if "labelling" in self.ctx and "labelled" in self.ctx.labelling.outputs:
+                inputs["reference"] = {"labelled": self.ctx.labelling.outputs.labelled}
+            processes[f"observe_{key}"] = self.submit(ObserveCalculation, **inputs)
+        return ToContext(**processes)
+
+    def results(self) -> ExitCode | None:
+        """Attach what was measured; the first failure decides the exit code."""
+        failed = None
+        observations, arrays = {}, {}
+        if "labelling" in self.ctx:
+            process = self.ctx.labelling
+            for name in ("labelled", "ledger"):
+                if name in process.outputs:
+                    self.out(name, process.outputs[name])
+            if not process.is_finished_ok:
+                failed = self.exit_codes.ERROR_LABELLING_FAILED.format(message=process.exit_message)
+        for key in self.inputs.observables.get_dict():
+            process = self.ctx[f"observe_{key}"]
+            if not process.is_finished_ok:
+                failed = failed or self.exit_codes.ERROR_OBSERVABLE_FAILED.format(key=key, message=process.exit_message)
+                continue
+            observations[key] = process.outputs.observation
+            if "arrays" in process.outputs:
+                arrays[key] = process.outputs.arrays
+        self.out("observations", observations)
+        self.out("arrays", arrays)
+        return failed

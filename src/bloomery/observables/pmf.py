@@ -1,0 +1,61 @@
+"""Potential of mean force between two atoms, ``-kT ln g(r)``: the work of bringing them together."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase.units import kB
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
+from bloomery.observables.contract import Quantity
+from bloomery.observables.curves import Curve
+from bloomery.observables.rdf import RdfSettings, pair_distributions
+from bloomery.observables.trajectories import Averages, FromTrajectories
+from bloomery.quantities import Kelvin
+
+MILLI = 1000.0
+
+
+class PmfSettings(RdfSettings):
+    """Settings of the observable `pmf`."""
+
+    temperature: Kelvin | None = Field(default=None, gt=0)
+    """Temperature in K; by default the `temperature` that the frames carry."""
+
+
+class Pmf(FromTrajectories):
+    """Potential of mean force of each pair of elements, where every block of the trajectory has been."""
+
+    name = "pmf"
+    Settings = PmfSettings
+    settings: PmfSettings
+
+    def measure(self, frames: Configurations, blocks: NDArray[np.int64]) -> Averages:
+        """Take the logarithm of the radial distribution function."""
+        temperature = self._temperature(frames)
+        quantities: dict[str, Quantity] = {}
+        curves = {}
+        for name, distribution in pair_distributions(frames, blocks, self.settings.edges).items():
+            seen = (distribution.blocks > 0).all(axis=0)
+            if not seen.any():
+                continue
+            # Blocks around the logarithm of the mean, to first order: the mean of logarithms would be biased.
+            mean = distribution.mean[seen]
+            values = -kB * temperature * MILLI * (np.log(mean) + distribution.blocks[:, seen] / mean - 1)
+            curve = Curve(distribution.x[seen], values, distribution.weights, "Å", "meV")
+            curves[name] = curve
+            error = curve.error
+            deepest = int(np.argmin(curve.mean))
+            depth = Quantity(float(curve.mean[deepest]), "meV", None if error is None else float(error[deepest]))
+            quantities |= {f"{name}:minimum": depth, f"{name}:minimum_position": Quantity(float(curve.x[deepest]), "Å")}
+        return Averages(quantities, curves)
+
+    def _temperature(self, frames: Configurations) -> float:
+        if self.settings.temperature is not None:
+            return self.settings.temperature
+        found = frames.info.get("temperature", np.zeros(0))
+        if len(found) == 0 or found.dtype.kind not in "if" or np.ptp(found) > 0 or found[0] <= 0:
+            raise InputError(f"{self.name}.temperature: the frames do not carry one temperature; give it.")
+        return float(found[0])

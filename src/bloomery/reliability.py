@@ -1,0 +1,107 @@
+"""Whether uncertainties are what they say: coverage, likelihood, miscalibration area, and errors against sigmas.
+
+What a committee predicts is a Student distribution (see `bloomery.calibration.scale_factor`), what an engine with a
+sigma of its own predicts a normal one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+SMALLEST_SHARE = 1e-3
+"""Sigmas are taken to be at least this share of their median: one of zero would make every error impossible."""
+
+
+@dataclass(frozen=True)
+class Predictive:
+    """Predicted distributions of errors, all centred on zero.
+
+    Parameters
+    ----------
+    scales
+        Widths of the distributions, any shape.
+    freedom
+        Degrees of freedom of Student's distribution; ``None`` for normal distributions.
+    """
+
+    scales: NDArray[np.float64]
+    freedom: float | None
+
+    @classmethod
+    def of(cls, sigmas: ArrayLike, factor: float = 1.0, members: int | None = None, components: int = 1) -> Predictive:
+        """Return what disagreements predict, once multiplied by a scale factor.
+
+        Parameters
+        ----------
+        sigmas
+            Disagreements, or an engine's own standard deviations.
+        members, components
+            As in `bloomery.calibration.scale_factor`.
+        """
+        values = np.asarray(sigmas, dtype=float)
+        least = SMALLEST_SHARE * float(np.median(values)) if values.size else 0.0
+        values = np.maximum(values, max(least, np.finfo(float).tiny))
+        if members is None:
+            return cls(factor * values, None)
+        return cls(values * np.sqrt(factor**2 + 1 / members), components * (members - 1.0))
+
+    def probabilities(self, errors: ArrayLike) -> NDArray[np.float64]:
+        """Probability of a smaller error in magnitude: evenly distributed between 0 and 1 where all is well."""
+        from scipy.special import erf, stdtr  # noqa: PLC0415
+
+        away = np.abs(np.asarray(errors, dtype=float)) / self.scales
+        if self.freedom is None:
+            return np.asarray(erf(away / np.sqrt(2)))
+        return np.asarray(2 * stdtr(self.freedom, away) - 1)
+
+    def surprise(self, errors: ArrayLike) -> NDArray[np.float64]:
+        """Negative logarithm of the probability density of each error."""
+        from scipy.special import gammaln  # noqa: PLC0415
+
+        square = (np.asarray(errors, dtype=float) / self.scales) ** 2
+        if self.freedom is None:
+            return 0.5 * square + np.log(self.scales * np.sqrt(2 * np.pi))
+        f = self.freedom
+        constant = gammaln(f / 2) - gammaln((f + 1) / 2) + 0.5 * np.log(f * np.pi)
+        return (f + 1) / 2 * np.log1p(square / f) + np.log(self.scales) + constant
+
+
+def observed_shares(
+    probabilities: ArrayLike, levels: ArrayLike, weights: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Share of the values whose probability is at most each level: equal to the levels where all is well."""
+    values, given = np.asarray(probabilities, dtype=float).ravel(), np.asarray(levels, dtype=float)
+    if not values.size:
+        return np.full(given.shape, np.nan)
+    weight = np.ones(values.size) if weights is None else np.asarray(weights, dtype=float).ravel()
+    order = np.argsort(values)
+    summed = np.concatenate([[0.0], np.cumsum(weight[order])])
+    return np.asarray(summed[np.searchsorted(values[order], given, side="right")] / summed[-1])
+
+
+def miscalibration_area(probabilities: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Area between observed and nominal coverage over all levels: 0 where all is well, at most 0.5.
+
+    After Kuleshov, Fenner and Ermon, ICML 2018, and Tran et al., Mach. Learn.: Sci. Technol. 1, 025006 (2020).
+    """
+    levels = np.linspace(0, 1, 1001)
+    return float(np.trapezoid(np.abs(observed_shares(probabilities, levels, weights) - levels), levels))
+
+
+def errors_by_sigma(
+    errors: ArrayLike, sigmas: ArrayLike, bins: int = 10
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Root mean square of sigmas and of errors in bins of equal size, by rising sigma, and how many are in each.
+
+    Where sigmas are what they say, both are equal (Levi et al., Sensors 22, 5540 (2022)).
+    """
+    sigma, error = np.asarray(sigmas, dtype=float).ravel(), np.asarray(errors, dtype=float).ravel()
+    parts = [part for part in np.array_split(np.argsort(sigma, kind="stable"), bins) if len(part)]
+    return (
+        np.array([np.sqrt((sigma[part] ** 2).mean()) for part in parts]),
+        np.array([np.sqrt((error[part] ** 2).mean()) for part in parts]),
+        np.array([len(part) for part in parts], dtype=np.int64),
+    )
