@@ -28,7 +28,8 @@ class IterationPlan:
         ``{"selectors": [...], "roles": {...}, "max_frames": int | None}``, and with a control arm its selectors under
         ``control``.
     observables
-        What is measured on newly labelled frames (``probe``, ``selected``) and on the whole probe (``errors``).
+        What is measured on newly labelled frames (``probe``, ``selected``), on the whole probe (``probe``), and on it
+        by both arms (``arms``).
     scale
         Force RMSE of the present potential on the probe in eV/Å; ``None`` while unknown.
     """
@@ -80,6 +81,8 @@ def plan(
         observables={
             "probe": {"observable": errors, "roles": ["probe"], "further": [calibration]},
             "selected": {"observable": errors, "roles": TRAINED_ROLES},
+            # The arms differ in what they train on and calibrate with: they have the probe alone in common.
+            **({"arms": {"observable": errors, "roles": ["probe"]}} if control is not None else {}),
         },
         scale=_force_error(iterations),
     )

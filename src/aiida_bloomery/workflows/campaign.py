@@ -283,7 +283,7 @@ class ReinforcementWorkChain(ControlArm):
         processes = {"training": self._train("train", self.ctx.potential if self._starts_warm() else None)}
         if self.ctx.potential is not None:
             processes["assessment"] = self._observe(
-                "assess", {key: process.outputs.labelled}, namespace(self.ctx.plan, "observables")
+                "assess", {key: process.outputs.labelled}, self._observables("probe", "selected")
             )
         processes |= self._train_control(process.outputs.labelled)
         return ToContext(**processes)
@@ -296,7 +296,7 @@ class ReinforcementWorkChain(ControlArm):
             return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
         self.ctx.warm = "start_from" in self.ctx.training.inputs
         self.ctx.potential = self.ctx.training.outputs.potential
-        processes = {"validation": self._observe("validate", self.ctx.batches, self._probe())}
+        processes = {"validation": self._observe("validate", self.ctx.batches, self._observables("probe"))}
         return ToContext(**processes, **self._validate_control())
 
     def record(self) -> ExitCode | None:
@@ -339,7 +339,7 @@ class ReinforcementWorkChain(ControlArm):
         if not self.ctx.training.is_finished_ok:
             return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
         self.ctx.potential = self.ctx.training.outputs.potential
-        return ToContext(validation=self._observe("final_validate", self.ctx.batches, self._probe()))
+        return ToContext(validation=self._observe("final_validate", self.ctx.batches, self._observables("probe")))
 
     def results(self) -> None:
         """Attach data set, potential, history and ledger."""

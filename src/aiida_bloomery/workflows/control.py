@@ -118,7 +118,9 @@ class ControlArm(CampaignStages):
             return {}
         self.ctx.control_potential = process.outputs.potential
         self._note("control", self.ctx.control_potential)
-        measured = self._observe("control_validate", self.ctx.batches, self._probe(), self.ctx.control_potential)
+        measured = self._observe(
+            "control_validate", self.ctx.batches, self._observables("arms"), self.ctx.control_potential
+        )
         return {"control_validation": measured}
 
     def _note(self, arm: str, potential: PotentialData) -> None:
@@ -138,12 +140,12 @@ class ControlArm(CampaignStages):
             found |= {
                 "control_potential": self.ctx.control_potential,
                 "control_training": self.ctx.control_training.outputs.history,
-                "control_validation": process.outputs.observations["probe"],
+                "control_validation": process.outputs.observations["arms"],
                 "comparison": self._function(
                     "control_compare",
                     compare_arms,
                     selection=self.ctx.validation.outputs.arrays["probe"],
-                    control=process.outputs.arrays["probe"],
+                    control=process.outputs.arrays["arms"],
                     seed=self.ctx.plan["seed"],
                 ),
             }
@@ -157,14 +159,16 @@ class ControlArm(CampaignStages):
 
     def train_arms(self) -> ToContext:
         """Train both arms from scratch, from several seeds; the first of the campaign's is delivered and there."""
-        seeds = self._function("control_seeds", training_seeds, seed=self.ctx.plan["seed"], control=self.inputs.control)
+        seeds = self._function(
+            "control_final_seeds", training_seeds, seed=self.ctx.plan["seed"], control=self.inputs.control
+        )
         processes = {}
         for key, seed in sorted(seeds.items()):
             number = key.removeprefix("seed_")
             for arm, batches in zip(ARMS, (self.ctx.batches, self.ctx.control_batches), strict=True):
                 if arm == "control" or number != "00":
                     name = f"{arm}_{number}"
-                    processes[f"final_{name}"] = self._train(f"control_train_{name}", None, batches, seed)
+                    processes[f"final_{name}"] = self._train(f"control_final_train_{name}", None, batches, seed)
         self.ctx.final = sorted(processes)
         return ToContext(**processes)
 
@@ -175,7 +179,9 @@ class ControlArm(CampaignStages):
             if self._went_well(self.ctx[key]):
                 potentials[key.removeprefix("final_")] = self.ctx[key].outputs.potential
         processes = {
-            f"measured_{name}": self._observe(f"control_validate_{name}", self.ctx.batches, self._probe(), potential)
+            f"measured_{name}": self._observe(
+                f"control_final_validate_{name}", self.ctx.batches, self._observables("arms"), potential
+            )
             for name, potential in potentials.items()
         }
         self.ctx.measured = sorted(processes)
@@ -184,12 +190,12 @@ class ControlArm(CampaignStages):
     def judge_arms(self) -> None:
         """Say whether the selection helped."""
         arrays = {
-            key.removeprefix("measured_"): self.ctx[key].outputs.arrays["probe"]
+            key.removeprefix("measured_"): self.ctx[key].outputs.arrays["arms"]
             for key in self.ctx.measured
             if self._went_well(self.ctx[key])
         }
         self.ctx.control_verdict = self._function(
-            "control_judge",
+            "control_final_judge",
             judge_control,
             control=self.inputs.control,
             history=self.ctx.history,

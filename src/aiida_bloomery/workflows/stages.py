@@ -73,9 +73,10 @@ class CampaignStages(SubmitsOnce):
             **stage_inputs(self.inputs, self.ctx.plan["seed"]),
         )
 
-    def _probe(self) -> dict[str, Any]:
-        """What is measured on the probe."""
-        return {"probe": namespace(self.ctx.plan, "observables")["probe"]}
+    def _observables(self, *names: str) -> dict[str, Any]:
+        """What is measured, by its name in the plan."""
+        planned = namespace(self.ctx.plan, "observables")
+        return {name: planned[name] for name in names}
 
 
 def namespace(outputs: dict[str, Any], name: str) -> dict[str, Any]:
