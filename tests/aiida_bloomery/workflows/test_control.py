@@ -21,6 +21,8 @@ from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWor
 from bloomery import plugins
 from bloomery.configurations import Configurations
 
+pytestmark = pytest.mark.integration
+
 WORST = '''
 import numpy as np
 from bloomery.plugins import Settings
