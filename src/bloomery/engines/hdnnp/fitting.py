@@ -94,7 +94,7 @@ def fit(
     )
     trainer = Trainer(
         settings=settings,
-        schedule=Schedule.of(settings, blocks.per_epoch, warm=start is not None),
+        schedule=Schedule.of(settings, len(train), blocks.per_epoch, warm=start is not None),
         weight_decay=settings.weight_decay / max(_count_labels(train), 1),
         loss=loss,
         packing=packing,

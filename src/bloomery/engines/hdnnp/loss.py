@@ -47,18 +47,22 @@ class LossFunction:
         forces, virials = block.response(gradients)
         return total, forces, virials / block.volumes[:, None, None]
 
-    def __call__(self, parameters: Parameters, block: Block, weights: torch.Tensor | None = None) -> torch.Tensor:
+    def __call__(
+        self, parameters: Parameters, block: Block, weights: torch.Tensor | None = None, *, energy_weight: float = 1.0
+    ) -> torch.Tensor:
         """Mean over the frames of each member's loss, ``(M,)``.
 
         Parameters
         ----------
         weights
             Of each frame for each member, ``(M, N)``; the block's own by default.
+        energy_weight
+            Factor of the weight of the energy.
         """
         weights = block.weights if weights is None else weights
         energy, forces, stress = self.predict(parameters, block)
         error = ((energy - block.labels["energy"][:, None]) / (block.counts[:, None] * self.spreads.energy)) ** 2
-        loss = self.weights.energy * block.importance["energy"][:, None] * error
+        loss = energy_weight * self.weights.energy * block.importance["energy"][:, None] * error
         squares = ((forces - block.labels["forces"][:, :, None]) / self.spreads.forces).square().mean(dim=1)
         squares = squares * block.importance["forces"][:, None]
         error = torch.zeros_like(loss).index_add(0, block.frames, squares) / block.counts[:, None]

@@ -14,7 +14,13 @@ class LossWeights(Settings):
     """Weight of each label in the loss, relative to its own spread in the training frames."""
 
     energy: float = Field(default=0.5, ge=0)
-    """Of the energy per atom, in units of its standard deviation."""
+    """Of the energy per atom, in units of its standard deviation, at the start."""
+    energy_growth: float | None = Field(default=None, ge=1, le=1e6)
+    """By what factor the weight of the energy has grown at the end, exponentially over the last 70 % of the steps.
+
+    Forces shape the potential while steps are large; energies are few, and are made right when steps are small. By
+    default a tenth of the number of training frames, 20 at most: tens of energies tell less than their forces do.
+    """
     forces: float = Field(default=1.0, ge=0)
     """Of the force components, in units of their root mean square."""
     stress: float = Field(default=0.1, ge=0)

@@ -24,6 +24,9 @@ from bloomery.seeds import derive_seed
 REPORTS = 50
 """A training reports, and looks at the early-stopping frames, this many times."""
 CHECKPOINT_SECONDS = 5.0
+GROWTH_BEGINS = 0.3
+"""The weight of the energy grows from this share of the steps on."""
+FRAMES_OF_GROWTH, MOST_GROWTH = 10, 20.0
 STEPS, EPOCHS = 2000, 100
 WARM_STEPS, WARM_EPOCHS = 800, 40
 COLUMNS = ("step", "epoch", "train_loss", "early_stopping_loss", "learning_rate", "seconds")
@@ -83,20 +86,25 @@ class Packing:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How many steps of which size."""
+    """How many steps of which size, and how much more the energy weighs at the end."""
 
     steps: int
     rate: float
     averaging: float
+    energy_growth: float
 
     @classmethod
-    def of(cls, settings: HdnnpSettings, n_batches: int, *, warm: bool) -> Schedule:
+    def of(cls, settings: HdnnpSettings, n_frames: int, n_batches: int, *, warm: bool) -> Schedule:
         """Return the schedule of a training from scratch or from an earlier potential."""
         asked, least, passes = (
             (settings.warm_steps, WARM_STEPS, WARM_EPOCHS) if warm else (settings.steps, STEPS, EPOCHS)
         )
         rate = settings.warm_learning_rate if warm else settings.learning_rate
-        return cls(max(least, passes * n_batches) if asked is None else asked, rate, settings.averaging)
+        steps = max(least, passes * n_batches) if asked is None else asked
+        growth = settings.loss.energy_growth
+        if growth is None:
+            growth = float(np.clip(n_frames / FRAMES_OF_GROWTH, 1, MOST_GROWTH))
+        return cls(steps, rate, settings.averaging, growth)
 
     def learning_rate(self, step: int) -> float:
         """Rise over the first 2 %, then a cosine down to a hundredth."""
@@ -105,6 +113,11 @@ class Schedule:
             return self.rate * (step + 1) / rise
         part = (step - rise) / max(1, self.steps - rise)
         return self.rate * (0.01 + 0.99 * 0.5 * (1 + cos(pi * part)))
+
+    def energy_weight(self, step: int) -> float:
+        """By what factor the weight of the energy has grown at this step."""
+        part = (step / self.steps - GROWTH_BEGINS) / (1 - GROWTH_BEGINS)
+        return float(self.energy_growth ** max(part, 0.0))
 
     def memory(self, step: int) -> float:
         """Share of the averaged weights that is kept at this step."""
@@ -208,7 +221,7 @@ class Trainer:
         epoch, index = divmod(state.step, blocks.per_epoch)
         block = blocks.get(int(blocks.order(self.seed, epoch)[index]))
         weights = state.weights.requires_grad_(True)
-        losses = self.loss(self.packing.unpack(weights), block)
+        losses = self.loss(self.packing.unpack(weights), block, energy_weight=self.schedule.energy_weight(state.step))
         (gradient,) = torch.autograd.grad(losses.sum(), weights)
         weights.requires_grad_(False)
         rate = self.schedule.learning_rate(state.step)
@@ -249,11 +262,13 @@ class Trainer:
         self.progress("train", state.step, self.schedule.steps, numbers)
 
     def early_stopping_loss(self, weights: torch.Tensor, blocks: Blocks) -> torch.Tensor:
-        """Loss of each member on all early-stopping frames, ``(M,)``."""
+        """Loss of each member on all early-stopping frames, with the weights of the training's end, ``(M,)``."""
+        weight = self.schedule.energy_growth
         total, frames = torch.zeros_like(weights[:, 0]), 0
         with torch.no_grad():
             parameters = self.packing.unpack(weights)
             for block in blocks.all_early_stopping():
-                total += self.loss(parameters, block, torch.ones_like(block.weights)) * len(block.counts)
+                every = torch.ones_like(block.weights)
+                total += self.loss(parameters, block, every, energy_weight=weight) * len(block.counts)
                 frames += len(block.counts)
         return total / frames
