@@ -64,6 +64,8 @@ class CampaignState:
         What the errors are to be.
     decision
         Which rule ended the campaign, and why.
+    control
+        One sentence on what came of the control arm; empty without one, or while it is not known.
     """
 
     pk: int
@@ -85,6 +87,7 @@ class CampaignState:
     iterations: list[dict[str, Any]] = field(default_factory=list)
     targets: dict[str, float] = field(default_factory=dict)
     decision: dict[str, Any] | None = None
+    control: str = ""
 
     @property
     def active(self) -> bool:
@@ -177,6 +180,7 @@ def campaign_state(pk: int) -> CampaignState:
         iterations=[_errors(entry) for entry in history["iterations"]],
         targets={key: value for key, value in (stop.get("targets") or {}).items() if value is not None},
         decision=history.get("decision") or None,
+        control=(history.get("control") or {}).get("sentence", ""),
     )
 
 

@@ -27,6 +27,10 @@ class Iteration:
         ``{"columns", "summary"}``.
     potential, batch
         UUIDs.
+    control
+        The same of the control arm: frames that only it wanted, its roles, its potential.
+    comparison
+        Of both arms on the probe.
     """
 
     funnel: dict[str, Any]
@@ -37,44 +41,92 @@ class Iteration:
     training: dict[str, Any] | None = None
     potential: str = ""
     batch: str = ""
+    control: Iteration | None = None
+    comparison: dict[str, Any] | None = None
+
+    @property
+    def spent(self) -> int:
+        """Labels that were spent, by both arms.
+
+        Labels from the cache count as well: whether a label exists already must not change what is selected.
+        """
+        return len(self.entries) + (self.control.spent if self.control else 0)
 
 
 def record(history: dict[str, Any] | None, iteration: Iteration) -> dict[str, Any]:
     """Return the history with one more iteration."""
     before = history["iterations"] if history else []
-    outcomes = Counter(entry["outcome"] for entry in iteration.entries)
-    # Labels from the cache count as well: whether a label exists already must not change what is selected.
-    spent = outcomes["labelled"] + outcomes["cached"] + outcomes["failed"]
     stages = iteration.funnel.get("funnel", [])
     entry = {
         "iteration": len(before),
         "n_pool": stages[0]["came_in"] if stages else 0,
         "n_selected": int(iteration.funnel.get("n_selected", 0)),
         "funnel": stages,
-        "labels": {
-            **{outcome: outcomes[outcome] for outcome in ("labelled", "cached", "failed")},
-            "by_role": dict(sorted(Counter(iteration.roles).items())),
-            "seconds": float(sum(entry["seconds"] for entry in iteration.entries)),
-        },
-        "labels_total": spent + (before[-1]["labels_total"] if before else 0),
+        "labels": _labels(iteration),
+        "labels_total": iteration.spent + (before[-1]["labels_total"] if before else 0),
         "assess": iteration.assess or None,
         "validation": iteration.validation,
         "training": (iteration.training or {}).get("summary"),
         "potential": iteration.potential,
         "batch": iteration.batch,
     }
+    if iteration.control is not None:
+        entry["control"] = _control(iteration.control, iteration.comparison)
     return {"iterations": [*before, entry]}
 
 
+def _labels(iteration: Iteration) -> dict[str, Any]:
+    outcomes = Counter(entry["outcome"] for entry in iteration.entries)
+    return {
+        **{outcome: outcomes[outcome] for outcome in ("labelled", "cached", "failed")},
+        "by_role": dict(sorted(Counter(iteration.roles).items())),
+        "seconds": float(sum(entry["seconds"] for entry in iteration.entries)),
+    }
+
+
+def _control(control: Iteration, comparison: dict[str, Any] | None) -> dict[str, Any]:
+    wanted = int(control.funnel.get("n_selected", 0))
+    return {
+        "n_selected": wanted,
+        "funnel": control.funnel.get("funnel", []),
+        "labels": {**_labels(control), "shared": wanted - len(control.entries)},
+        "validation": control.validation,
+        "training": (control.training or {}).get("summary"),
+        "potential": control.potential,
+        "batch": control.batch,
+        "comparison": comparison,
+    }
+
+
 def conclude(
-    history: dict[str, Any], decision: dict[str, Any] | None, potential: str, validation: dict[str, Any] | None
+    history: dict[str, Any],
+    decision: dict[str, Any] | None,
+    potential: str,
+    validation: dict[str, Any] | None,
+    control: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the history with its end: the decision, and the delivered potential with its errors."""
+    """Return the history with its end: the decision, the delivered potential with its errors, the control's verdict."""
     return {
         **history,
         "decision": decision,
         "final": {"potential": potential, "validation": validation or _last_validation(history)},
+        **({"control": control} if control is not None else {}),
     }
+
+
+def labels_to_learn_from(history: dict[str, Any]) -> dict[str, list[int]]:
+    """How many labelled frames the potentials of each arm could learn from, by iteration; the probe is not among them.
+
+    The bootstrap is shared by both arms.
+    """
+    arms: dict[str, list[int]] = {"selection": [], "control": []}
+    for entry in history["iterations"]:
+        for arm, counts in arms.items():
+            own = entry.get("control") or {} if arm == "control" and counts else entry
+            roles = own.get("labels", {}).get("by_role", {})
+            new = sum(number for role, number in roles.items() if role != "probe")
+            counts.append(new + (counts[-1] if counts else 0))
+    return arms
 
 
 def _last_validation(history: dict[str, Any]) -> dict[str, Any] | None:

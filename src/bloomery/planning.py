@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bloomery.control import ControlSettings
 from bloomery.plugins import PluginSpec
 from bloomery.seeds import derive_seed
 
@@ -24,9 +25,11 @@ class IterationPlan:
     descriptor
         ``{"descriptor": {"name", "settings"}}``.
     selection
-        ``{"selectors": [...], "roles": {...}, "max_frames": int | None}``.
+        ``{"selectors": [...], "roles": {...}, "max_frames": int | None}``, and with a control arm its selectors under
+        ``control``.
     observables
-        What is measured on newly labelled frames (``probe``, ``selected``) and on the whole probe (``errors``).
+        What is measured on newly labelled frames (``probe``, ``selected``), on the whole probe (``probe``), and on it
+        by both arms (``arms``).
     scale
         Force RMSE of the present potential on the probe in eV/Å; ``None`` while unknown.
     """
@@ -40,12 +43,17 @@ class IterationPlan:
 
 
 def plan(
-    seed: int, stage: dict[str, Any], selection: dict[str, Any], stop: dict[str, Any], history: dict[str, Any] | None
+    seed: int,
+    stage: dict[str, Any],
+    selection: dict[str, Any],
+    stop: dict[str, Any],
+    history: dict[str, Any] | None,
+    control: dict[str, Any] | None = None,
 ) -> IterationPlan:
     """Plan the next iteration; the bootstrap, if there is no history.
 
     The seed follows from the campaign's and the iteration's number. The label budget that is left limits how many
-    frames may be selected, the probe's among them.
+    frames may be selected, the probe's among them. The control arm begins after the bootstrap, which both arms share.
     """
     iterations = history["iterations"] if history else []
     samplers = {}
@@ -56,6 +64,7 @@ def plan(
         PluginSpec.model_validate(value).model_dump() for value in stage.get("selectors") or selection["selectors"]
     ]
     errors = {"name": "errors", "settings": {}}
+    arm = ControlSettings.model_validate(control).selectors(selectors) if control is not None and iterations else []
     calibration = {"observable": {"name": "calibration", "settings": {}}, "roles": ["calibration", "probe"]}
     return IterationPlan(
         seed=derive_seed(seed, "iteration", len(iterations)),
@@ -67,10 +76,13 @@ def plan(
             "selectors": selectors,
             "roles": selection.get("roles", {}),
             "max_frames": _labels_left(stop, iterations),
+            **({"control": [spec.model_dump() for spec in arm]} if arm else {}),
         },
         observables={
             "probe": {"observable": errors, "roles": ["probe"], "further": [calibration]},
             "selected": {"observable": errors, "roles": TRAINED_ROLES},
+            # The arms differ in what they train on and calibrate with: they have the probe alone in common.
+            **({"arms": {"observable": errors, "roles": ["probe"]}} if control is not None else {}),
         },
         scale=_force_error(iterations),
     )

@@ -181,6 +181,41 @@ def test_notes_say_when_a_target_cannot_be_reached(folder: Path) -> None:
 # -- schema -----------------------------------------------------------------------------------------------------------
 
 
+def test_control_arm_is_planned_and_its_labels_count(folder: Path) -> None:
+    with_control = GOOD + "control: {arm: farthest_point}\n"
+    plan = json.loads(check(folder, with_control, "--json").output)["plan"]
+    # six frames for each arm and two of the probe in each of three iterations
+    assert plan["iteration"] == {"pool": 22, "md_steps": 200, "selected": 6, "probe": 2, "control": 6}
+    assert plan["labels"] == 15 + 3 * 14
+    # three of the control in the loop; of three final trainings of each arm one is the delivered potential's
+    assert plan["trainings"] == 5 + 3 + 5
+    assert "control" in check(folder, with_control).output
+    tight = with_control.replace("labels: 60", "labels: 40")
+    assert json.loads(check(folder, tight, "--json").output)["plan"]["labels"] == 40
+    jsonschema.validate(yaml.safe_load(with_control), schema())
+
+
+@pytest.mark.parametrize(
+    "arm", ["random", "[random]", "{random: {frames: 3}}", "{name: farthest_point, settings: {min_distance: 0.1}}"]
+)
+def test_forms_of_a_control_arm(folder: Path, arm: str) -> None:
+    (folder / "campaign.yaml").write_text(GOOD + f"control: {{arm: {arm}, trainings: 2}}\n")
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    ((_, spec),) = campaign.control_selectors()
+    assert spec.name in {"random", "farthest_point"}
+    assert spec.settings["frames"] == (3 if "frames" in arm else 6)
+    assert campaign.settings["control"]["trainings"] == 2
+
+
+def test_without_a_control_arm_there_is_none(folder: Path) -> None:
+    (folder / "campaign.yaml").write_text(GOOD)
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    assert "control" not in campaign.settings
+    assert campaign.control_selectors() == []
+    plan = json.loads(check(folder, GOOD, "--json").output)["plan"]
+    assert plan["iteration"]["control"] == plan["control_trainings"] == 0
+
+
 def test_schema_in_the_docs_is_current() -> None:
     """``aiida-bloomery schema --to docs/campaign.schema.json`` writes it anew."""
     assert (ROOT / "docs" / "campaign.schema.json").read_text(encoding="utf-8") == schema_text()

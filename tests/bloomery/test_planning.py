@@ -46,3 +46,13 @@ def test_a_stages_own_selectors_take_precedence() -> None:
 def test_derived_seeds_are_stable_across_versions() -> None:
     assert 0 <= derive_seed(1, "a") < 2**31
     assert derive_seed(1, "a") == 1808799442
+
+
+def test_a_control_arm_begins_after_the_bootstrap_and_changes_nothing_else() -> None:
+    history = {"iterations": [iteration(20, 80.0)]}
+    control = {"arm": "random"}
+    alone, with_control = (plan(1, STAGE, SELECTION, {}, history, arm) for arm in (None, control))
+    assert with_control.selection.pop("control") == [{"name": "random", "settings": {"frames": 3}}]
+    assert with_control.observables.pop("arms")["roles"] == ["probe"]
+    assert with_control == alone
+    assert "control" not in plan(1, STAGE, SELECTION, {}, None, control).selection

@@ -12,7 +12,7 @@ from aiida.engine import CalcJobProcessSpec
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
-from bloomery.jobs.select import SELECTED_FILE
+from bloomery.jobs.select import CONTROL_FILE, SELECTED_FILE
 from bloomery.plugins import Kind, PluginSpec, load_plugin
 
 FEATURES_FILE = "features.npz"
@@ -22,18 +22,26 @@ class SelectCalculation(BloomeryCalculation):
     """Draw the probe from pools, then apply selectors in turn, and give every selected frame its role."""
 
     VERB = "select"
-    PLUGINS: ClassVar[dict[str, Kind]] = {"selectors": "selectors"}
+    PLUGINS: ClassVar[dict[str, Kind]] = {"selectors": "selectors", "control": "selectors"}
     PLACEHOLDERS: ClassVar[dict[str, Any]] = {"pools": {"key": "key.npz"}}
-    RESULT_FILES = (SELECTED_FILE,)
+    RESULT_FILES = (SELECTED_FILE, CONTROL_FILE)
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Declare inputs and outputs."""
         super().define(spec)
-        spec.inputs["parameters"].help = "`{selectors: [{name, settings}, ...], roles: {...}, max_frames}`."
+        text = "`{selectors: [{name, settings}, ...], roles: {...}, max_frames}`; `control: [...]` for a control arm."
+        spec.inputs["parameters"].help = text
         spec.input_namespace("pools", dynamic=True, valid_type=ConfigurationsData, help="Candidates, by sampler.")
         spec.input_namespace(
             "data_set", dynamic=True, valid_type=ConfigurationsData, required=False, help="What is labelled already."
+        )
+        spec.input_namespace(
+            "control_data_set",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="What the control arm has.",
         )
         spec.input(
             "features",
@@ -60,6 +68,12 @@ class SelectCalculation(BloomeryCalculation):
             required=False,
             help="Frames to label with role, rule and score; parents are in the pools. Absent if nothing was left.",
         )
+        spec.output(
+            "control",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="Frames that the control arm wants, as many, without the probe.",
+        )
         spec.output("funnel", valid_type=orm.Dict, help="How many frames each selector saw, took and dropped, and why.")
 
     @classmethod
@@ -67,7 +81,8 @@ class SelectCalculation(BloomeryCalculation):
         """Pools must be there, and features where a selector needs them."""
         if not inputs.get("pools"):
             return "pools: is empty; give at least one node with candidates."
-        for spec in inputs["parameters"].get_dict()["selectors"]:
+        parameters = inputs["parameters"].get_dict()
+        for spec in (*parameters["selectors"], *parameters.get("control", [])):
             name = PluginSpec.model_validate(spec).name
             if load_plugin("selectors", name).needs_features and "features" not in inputs:
                 return f"features: is missing; the selector {name!r} needs the output of `bloomery.describe`."
@@ -80,11 +95,10 @@ class SelectCalculation(BloomeryCalculation):
             "pools": {
                 key: files.configurations(node, f"pools/{key}.npz") for key, node in sorted(self.inputs.pools.items())
             },
-            "data_set": {
-                key: files.configurations(node, f"data_set/{key}.npz")
-                for key, node in sorted(self.inputs.get("data_set", {}).items())
-            },
         }
+        for name in ("data_set", "control_data_set"):
+            nodes = sorted(self.inputs.get(name, {}).items())
+            job[name] = {key: files.configurations(node, f"{name}/{key}.npz") for key, node in nodes}
         if "features" in self.inputs:
             node = self.inputs.features
             with folder.open(FEATURES_FILE, "wb") as handle:

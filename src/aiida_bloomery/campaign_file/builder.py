@@ -54,6 +54,8 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
     # Mappings are merged with the protocol's, and the settings are complete already: only they count.
     for stage in STAGES:
         builder[stage] = orm.Dict(campaign.settings[stage])
+    if "control" in campaign.settings:
+        builder.control = orm.Dict(campaign.settings["control"])
     engine = engine_key(campaign)
     if engine is not None:
         builder.codes["engine"] = load(engine)

@@ -135,6 +135,7 @@ def _plugins(campaign: Campaign) -> None:
             _plugin(campaign, "samplers", checkable(campaign, spec), key)
         for key, spec in campaign.selectors(stage):
             _plugin(campaign, "selectors", spec, key)
+    _control(campaign)
     _plugin(
         campaign,
         "descriptors",
@@ -148,6 +149,18 @@ def _plugins(campaign: Campaign) -> None:
                 key,
                 f"{spec.name} needs a potential, and the bootstrap has none yet; use rattle_strain or from_file.",
             )
+
+
+def _control(campaign: Campaign) -> None:
+    given = campaign.file.control
+    for index, spec in enumerate(given.arm or [] if given else []):
+        if spec.name not in registered("selectors"):
+            known = ", ".join(registered("selectors"))
+            raise campaign.source.error(
+                campaign.control_key(index), f"selector {spec.name!r} is not registered; choose one of {known}."
+            )
+    for key, spec in campaign.control_selectors():
+        _plugin(campaign, "selectors", spec, key)
 
 
 def _plugin(campaign: Campaign, kind: Kind, spec: PluginSpec, key: Key) -> None:
@@ -245,6 +258,8 @@ def _notes(campaign: Campaign) -> Any:
     needed = stop.get("min_probe_frames", 10)
     bootstrap, loop = plan_stage(campaign, "bootstrap"), plan_stage(campaign, "sampling")
     probe = bootstrap.probe + int(stop["max_iterations"]) * loop.probe
+    if campaign.file.control is not None and not int(stop["max_iterations"]):
+        yield "control: the control arm begins after the bootstrap, and there is no iteration; it does nothing."
     if targets and probe < needed:
         yield f"stop: targets wait for {needed} probe frames; the campaign draws {probe} at most, so none is reached."
 

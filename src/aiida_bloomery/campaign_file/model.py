@@ -114,7 +114,7 @@ class Stop(Settings):
     stress: Annotated[float, Unit("GPa"), Field(gt=0)] | None = None
     """Target: RMSE of the stress components, in GPa."""
     labels: int | None = Field(default=None, ge=1)
-    """The campaign ends when so many labels are spent."""
+    """The campaign ends when so many labels are spent; those of a control arm count."""
     iterations: Iterations | None = None
     """Bounds on the number of turns of the loop."""
     consecutive: int | None = Field(default=None, ge=1)
@@ -223,6 +223,21 @@ class EnergyReference(Settings):
         return value
 
 
+class Control(Settings):
+    """A control arm: in each iteration as many labels go to frames that another selection takes from the same pools."""
+
+    arm: list[Selector] | None = Field(default=None, min_length=1)
+    """The other selection: a selector, or several applied in turn; by default `random`. It takes as many frames as the
+    campaign's selection, so the number need not be said."""
+    trainings: int | None = Field(default=None, ge=1, le=20)
+    """Trainings of each arm, from as many seeds, that the final comparison rests on; by default three."""
+
+    @field_validator("arm", mode="before")
+    @classmethod
+    def _one_selector(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | dict) else value
+
+
 class CampaignFile(Settings):
     """A reinforcement campaign: what it starts from, how it samples, selects, labels and trains, and when it ends."""
 
@@ -258,6 +273,8 @@ class CampaignFile(Settings):
     """Bounds of the physics check that a potential passes before it may drive anything."""
     energy_reference: EnergyReference | None = None
     """Energies of single atoms: ``fit``, ``isolated_atoms``, or values by element."""
+    control: Control | None = None
+    """Whether the selection helps: a second potential learns from another one, with as many labels."""
     stop: Stop = Stop()
     """When the campaign is done."""
     codes: Codes = Codes()

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiida_bloomery.campaign_file.reader import Key
 from aiida_bloomery.campaign_file.resolve import Campaign
+from bloomery.control import ControlSettings
 from bloomery.plugins import PluginSpec
 from bloomery.roles import RoleSettings
 from bloomery.samplers.contract import Sampler
@@ -17,17 +18,18 @@ NO_LIMIT = 10**9
 
 @dataclass(frozen=True)
 class StagePlan:
-    """Upper bounds for one iteration: frames sampled, MD steps, frames selected, and those of the probe."""
+    """Upper bounds for one iteration: frames sampled, MD steps, frames selected, those of the probe, of the control."""
 
     pool: int
     md_steps: int
     selected: int
     probe: int
+    control: int = 0
 
     @property
     def labels(self) -> int:
         """Frames to label."""
-        return self.selected + self.probe
+        return self.selected + self.probe + self.control
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Plan:
     isolated_atoms: int
     max_labels: int | None
     warm_start: bool
+    control_trainings: int = 0
 
     @property
     def labels(self) -> int:
@@ -55,7 +58,12 @@ class Plan:
     @property
     def trainings(self) -> int:
         """Trainings in all; a potential that was warm-started is trained from scratch once more."""
-        return 1 + self.iterations + int(self.warm_start)
+        return 1 + self.iterations + int(self.warm_start) + self.of_control
+
+    @property
+    def of_control(self) -> int:
+        """Trainings that a control arm adds: its own in each iteration, and those of both arms from other seeds."""
+        return self.iterations + 2 * self.control_trainings - 1 if self.control_trainings and self.iterations else 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -73,6 +81,11 @@ def plan_campaign(campaign: Campaign) -> Plan:
         isolated_atoms=len(campaign.structures.elements) if reference == "isolated_atoms" else 0,
         max_labels=stop.get("max_labels"),
         warm_start=bool(campaign.settings["training"].get("warm_start")),
+        control_trainings=(
+            ControlSettings.model_validate(campaign.settings["control"]).trainings
+            if "control" in campaign.settings
+            else 0
+        ),
     )
 
 
@@ -90,7 +103,13 @@ def plan_stage(campaign: Campaign, stage: str) -> StagePlan:
     limit = campaign.settings["stop"].get("max_labels")
     probe = roles.n_probe(wanted, pool, limit)
     selected = min(wanted, pool - probe, (limit or NO_LIMIT) - probe)
-    return StagePlan(pool, steps, max(selected, 0), probe)
+    control = min(selected, (limit or NO_LIMIT) - probe - selected) if _has_control(campaign, stage) else 0
+    return StagePlan(pool, steps, max(selected, 0), probe, max(control, 0))
+
+
+def _has_control(campaign: Campaign, stage: str) -> bool:
+    """Whether a control arm takes part: the bootstrap is shared."""
+    return "control" in campaign.settings and stage != "bootstrap"
 
 
 def sampler_bounds(campaign: Campaign, spec: PluginSpec) -> dict[str, int]:

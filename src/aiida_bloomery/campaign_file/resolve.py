@@ -9,6 +9,7 @@ from typing import Any
 from aiida_bloomery.campaign_file.model import CampaignFile, Structures
 from aiida_bloomery.campaign_file.reader import Key, Source
 from bloomery.configurations import Configurations
+from bloomery.control import ControlSettings
 from bloomery.errors import BloomeryError, InputError
 from bloomery.plugins import PluginSpec
 
@@ -29,7 +30,8 @@ class Campaign:
     frames
         The user's own frames by label, for the sampler `from_file`.
     settings
-        The inputs of the campaign's workchain that hold settings (see `STAGES`), protocol and file merged.
+        The inputs of the campaign's workchain that hold settings (see `STAGES`), protocol and file merged; and
+        ``control``, if there is a control arm.
     """
 
     file: CampaignFile
@@ -50,6 +52,22 @@ class Campaign:
         key: Key = ("bootstrap", "selection") if own else ("selection",)
         values = own or self.settings["selection"]["selectors"]
         return [((*key, index), PluginSpec.model_validate(value)) for index, value in enumerate(values)]
+
+    def control_selectors(self) -> list[tuple[Key, PluginSpec]]:
+        """Selectors of the control arm, likewise; none without one."""
+        if "control" not in self.settings:
+            return []
+        specs = ControlSettings.model_validate(self.settings["control"]).selectors(self._loop_selectors())
+        return [(self.control_key(index), spec) for index, spec in enumerate(specs)]
+
+    def control_key(self, index: int) -> Key:
+        """The key that a selector of the control arm stands under: a single one need not be in a list."""
+        given = self.source.content.get("control")
+        in_list = isinstance(given, dict) and isinstance(given.get("arm"), list)
+        return ("control", "arm", index) if in_list else ("control", "arm")
+
+    def _loop_selectors(self) -> list[PluginSpec]:
+        return [spec for _, spec in self.selectors("sampling")]
 
 
 def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> Campaign:
@@ -114,6 +132,8 @@ def settings_of(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
     if targets:
         # Targets that are given stand alone: those of the protocol are not asked for on top.
         settings["stop"]["targets"] = targets
+    if file.control is not None:
+        settings["control"] = file.control.model_dump(exclude_none=True)
     return settings
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
-from aiida_bloomery.campaign_file.model import Bootstrap, CampaignFile, OfKind
+from aiida_bloomery.campaign_file.model import Bootstrap, CampaignFile, Control, OfKind
 from bloomery.acceptance import AcceptanceSettings
 from bloomery.errors import InputError
 from bloomery.plugins import KINDS, Kind, load_plugin, registered
@@ -40,6 +40,7 @@ def schema() -> dict[str, Any]:
         properties[key] = {**settings[key], "description": properties[key]["description"]}
     properties["labelling"] = {**_choice(settings, "labellers"), "description": properties["labelling"]["description"]}
     properties["structures"]["items"] = {"anyOf": [{"type": "string"}, properties["structures"]["items"]]}
+    _one_of_several(found["Control"]["properties"]["arm"])
     entry = {"anyOf": [{"$ref": REFERENCE.format(model="Code")}, {"type": "null"}], "default": None}
     for name in registered("engines"):
         about = f"Jobs that train or load a potential of the engine `{name}`."
@@ -71,7 +72,7 @@ def schema_text() -> str:
 def plugin_places() -> dict[tuple[str, str], Kind]:
     """Where plug-ins stand in the file: model and key to kind."""
     places: dict[tuple[str, str], Kind] = {}
-    for owner in (CampaignFile, Bootstrap):
+    for owner in (CampaignFile, Bootstrap, Control):
         for key, field in owner.model_fields.items():
             kind = _kind_of(field.annotation) or _kind_in(field.metadata)
             if kind is not None:
@@ -142,6 +143,12 @@ def _with_plugins(field: dict[str, Any], choice: dict[str, Any]) -> dict[str, An
     text = json.dumps(field).replace(json.dumps({"$ref": "#/$defs/PluginSpec"}), json.dumps(choice))
     result: dict[str, Any] = json.loads(text)
     return result
+
+
+def _one_of_several(field: dict[str, Any]) -> None:
+    """Let an item stand for a list of it."""
+    items = next(choice["items"] for choice in field["anyOf"] if choice.get("type") == "array")
+    field["anyOf"] = [items, *field["anyOf"]]
 
 
 def _allow(root: dict[str, Any], found: dict[str, Any], name: str, short: dict[str, Any]) -> None:

@@ -154,17 +154,26 @@ def _print_plan(plan: Plan) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, padding=(0, 1), header_style="bold", title="At most", title_justify="left")
-    for title in ("", "times", "frames\nsampled", "MD steps", "labels", "of them\nprobe", "trainings"):
+    control = ["of them\ncontrol"] if plan.control_trainings else []
+    for title in ("", "times", "frames\nsampled", "MD steps", "labels", "of them\nprobe", *control, "trainings"):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
     for name, times, stage in (("bootstrap", 1, plan.bootstrap), ("iteration", plan.iterations, plan.iteration)):
-        table.add_row(name, str(times), str(stage.pool), str(stage.md_steps), str(stage.labels), str(stage.probe), "1")
+        arm = [str(stage.control)] if control else []
+        trainings = "2" if stage.control else "1"
+        numbers = (stage.pool, stage.md_steps, stage.labels, stage.probe)
+        table.add_row(name, str(times), *map(str, numbers), *arm, trainings)
+    blank = [""] * len(control)
     if plan.isolated_atoms:
-        table.add_row("isolated atoms", "1", "", "", str(plan.isolated_atoms), "", "")
+        table.add_row("isolated atoms", "1", "", "", str(plan.isolated_atoms), "", *blank, "")
     if plan.warm_start:
-        table.add_row("final training", "1", "", "", "", "", "1")
+        table.add_row("final training", "1", "", "", "", "", *blank, "1")
+    if plan.of_control:
+        table.add_row("comparison of arms", "1", "", "", "", "", *blank, str(2 * plan.control_trainings - 1))
     budget = f" (budget {plan.max_labels})" if plan.max_labels else ""
     table.add_section()
-    table.add_row("in all", "", "", str(plan.md_steps), f"{plan.labels}{budget}", "", str(plan.trainings), style="bold")
+    table.add_row(
+        "in all", "", "", str(plan.md_steps), f"{plan.labels}{budget}", "", *blank, str(plan.trainings), style="bold"
+    )
     console.print(table)
 
 

@@ -105,6 +105,8 @@ def summary(state: CampaignState, paths: dict[str, str]) -> RenderableType:
     parts: list[RenderableType] = [Text.assemble((state.name, "bold"), f"  PK {state.pk}   {outcome(state)}")]
     if state.iterations:
         parts.append(iterations_table(state))
+    if state.control:
+        parts.append(Text(state.control))
     grid = Table.grid(padding=(0, 2))
     jobs = state.jobs
     grid.add_row("time", clock(state.seconds))

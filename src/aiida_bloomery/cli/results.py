@@ -21,10 +21,12 @@ REPORT_FILE = "report.html"
 def report_command(pk: str, file: Path | None, profile: str | None) -> None:
     """Write the report of a campaign, one HTML page that needs nothing else."""
     loaded(profile)
-    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.progress import campaign_state, load_campaign_node  # noqa: PLC0415
     from aiida_bloomery.report import write_report  # noqa: PLC0415
 
     node = load_campaign_node(pk)
+    if sentence := campaign_state(node.pk).control:
+        click.echo(sentence, err=True)
     click.echo(write_report(node, file or Path(f"{node.label or node.pk}-{REPORT_FILE}")))
 
 

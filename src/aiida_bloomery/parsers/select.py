@@ -8,7 +8,7 @@ from aiida_bloomery.data.configurations import with_parents
 from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.jobs.select import SELECTED_FILE
+from bloomery.jobs.select import CONTROL_FILE, SELECTED_FILE
 
 
 class SelectParser(BloomeryParser):
@@ -17,13 +17,18 @@ class SelectParser(BloomeryParser):
     def collect(self, result: dict[str, Any]) -> None:
         """Attach the funnel and, unless nothing was left, the frames, whose parents are in the pools."""
         self.out("funnel", self.report_of(result))
-        frames = Configurations.load(self.folder / SELECTED_FILE)
+        self._attach("selected", SELECTED_FILE)
+        if "control" in result["summary"]:
+            self._attach("control", CONTROL_FILE)
+
+    def _attach(self, name: str, file: str) -> None:
+        frames = Configurations.load(self.folder / file)
         if not len(frames):
             return
         pools = dict(self.node.inputs.pools)
         keys = frames.info["pool"].tolist()
         unknown = sorted(set(keys) - set(pools))
         if unknown:
-            raise InputError(f"{SELECTED_FILE} holds frames of a pool {unknown[0]!r}, which was not given.")
+            raise InputError(f"{file} holds frames of a pool {unknown[0]!r}, which was not given.")
         selected = with_parents(frames, [pools[key] for key in keys], frames.info["pool_index"])
-        self.attach_copies("selected", selected.without_info("pool_index"))
+        self.attach_copies(name, selected.without_info("pool_index"))

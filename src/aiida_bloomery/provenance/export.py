@@ -145,6 +145,7 @@ def _manifest(
         "labels": {**counts.outcomes, "attempts": counts.attempts, "seconds": counts.seconds},
         "errors": validation,
         "decision": history.get("decision"),
+        **({"control": history["control"]} if "control" in history else {}),
         "versions": {
             name: version(name) for name in ("aiida-bloomery", "aiida-core", "aiida-quantumespresso", "ase", "numpy")
         },

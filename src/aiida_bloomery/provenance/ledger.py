@@ -10,6 +10,9 @@ from aiida import orm
 
 from aiida_bloomery.provenance import campaign as campaigns
 
+LABELLING = {"label": campaigns.BATCH, "control_label": "control_{:03d}"}
+"""Stages that label frames, and the batches that these go to."""
+
 
 @dataclass(frozen=True)
 class LedgerSummary:
@@ -39,9 +42,9 @@ def entries(campaign: orm.ProcessNode) -> list[dict[str, Any]]:
     if "ledger" in campaign.outputs:
         return list(campaign.outputs.ledger["entries"])
     return [
-        {**entry, "batch": campaigns.BATCH.format(stage.iteration), "iteration": stage.iteration}
+        {**entry, "batch": LABELLING[stage.name].format(stage.iteration), "iteration": stage.iteration}
         for stage in campaigns.stages(campaign)
-        if stage.name == "label" and stage.iteration >= 0 and "ledger" in stage.process.outputs
+        if stage.name in LABELLING and stage.iteration >= 0 and "ledger" in stage.process.outputs
         for entry in stage.process.outputs.ledger["entries"]
     ]
 

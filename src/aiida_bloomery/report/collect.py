@@ -16,6 +16,7 @@ from aiida_bloomery.provenance.campaign import Stage
 from aiida_bloomery.report.facts import FINAL, CampaignFacts, Node, Outcome
 
 FINAL_PREFIX = "final_"
+CONTROL_PREFIX = "control_"
 
 
 def collect(campaign: orm.ProcessNode) -> CampaignFacts:
@@ -70,10 +71,12 @@ def _times(stages: list[Stage]) -> dict[int, dict[str, float]]:
     times: dict[int, dict[str, float]] = {}
     for stage in stages:
         if isinstance(stage.process, orm.WorkChainNode) and stage.iteration >= 0 and stage.process.is_terminated:
-            final = stage.name.startswith(FINAL_PREFIX)
+            final = stage.name.startswith((FINAL_PREFIX, f"{CONTROL_PREFIX}{FINAL_PREFIX}"))
             of_iteration = times.setdefault(FINAL if final else stage.iteration, {})
             name = stage.name.removeprefix(FINAL_PREFIX)
-            of_iteration[name] = (stage.process.mtime - stage.process.ctime).total_seconds()
+            name = "control" if name.startswith(CONTROL_PREFIX) else name
+            seconds = (stage.process.mtime - stage.process.ctime).total_seconds()
+            of_iteration[name] = of_iteration.get(name, 0.0) + seconds
     return times
 
 

@@ -40,6 +40,7 @@ _MEASURED = (
     ("whole probe, by the new potential", ("validation",), BLUE, "o"),
     ("new probe frames, by the potential before", ("assess", "probe"), SKY, "s"),
     ("selected frames, by the potential before", ("assess", "selected"), ORANGE, "^"),
+    ("whole probe, by the control arm's potential", ("control", "validation"), GREY, "D"),
 )
 """What an error is measured on: words, place in the history, colour and marker."""
 
@@ -259,6 +260,33 @@ def reliability(arrays: Arrays) -> Figure | None:
         drawn,
         "On the line errors are as large as the uncertainty says; above it they are smaller. Dotted: the disagreement "
         "as it is; solid: scaled on the calibration frames.",
+    )
+
+
+def learning_curves(verdict: Mapping[str, Any]) -> Figure | None:
+    """Error of both arms against the labels that they could learn from; ``None`` if there are no two points."""
+    curves = verdict.get("curves") or {}
+    if min((len(curves.get(arm, [])) for arm in ("selection", "control")), default=0) < 2:
+        return None
+    found = verdict.get("comparison") or {}
+    name = "force RMSE (meV/Å)" if "forces" in found or not found else "energy RMSE (meV/atom)"
+    with canvas("learning-curves") as figure:
+        axes = figure.add_subplot()
+        arms = (("selection", "the selection", BLUE, "o"), ("control", f"control: {verdict['arm']}", GREY, "D"))
+        for arm, label, colour, marker in arms:
+            labels, errors = zip(*curves[arm], strict=True)
+            axes.loglog(labels, errors, color=colour, marker=marker, markersize=5, linewidth=1.4, label=label)
+        logarithmic(axes.xaxis, axes.yaxis)
+        axes.set_xlabel("labels to learn from")
+        axes.set_ylabel(name)
+        grid(axes, "both")
+        figure.legend(loc="outside upper left", ncols=2, handlelength=1.6)
+        drawn = svg(figure, "Error of both arms against the number of labels")
+    return Figure(
+        "The selection against its control",
+        drawn,
+        "Potentials of the loop, all measured on the whole probe as it is at the end; the first point is the shared "
+        "bootstrap.",
     )
 
 

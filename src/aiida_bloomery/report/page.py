@@ -64,6 +64,7 @@ def render(facts: CampaignFacts) -> str:
             _iteration_row(iteration, facts.times.get(iteration["iteration"], {})) for iteration in facts.iterations
         ],
         errors=_drawn(_error_figures(facts)),
+        arms=_drawn([figures.learning_curves(facts.history.get("control") or {})]),
         parities=_drawn(_parity_figures(facts)),
         elements=_elements(facts.validation_summary),
         worst=_worst(facts.validation_summary),

@@ -51,7 +51,11 @@ class Verdict:
 def verdict(facts: CampaignFacts) -> Verdict:
     """Say what came of the campaign, and how good its potential is."""
     tone, headline, why = _standing(facts)
-    return Verdict(tone, headline, [sentence for sentence in (why, *_quality(facts), _failures(facts)) if sentence])
+    return Verdict(
+        tone,
+        headline,
+        [sentence for sentence in (why, *_quality(facts), _control(facts), _failures(facts)) if sentence],
+    )
 
 
 def _standing(facts: CampaignFacts) -> tuple[str, str, str]:
@@ -140,6 +144,12 @@ def _target(name: str, target: float) -> str:
     return with_unit({"value": float(target), "unit": UNITS.get(name, "")})
 
 
+def _control(facts: CampaignFacts) -> str:
+    """Whether the selection helped, if there was a control arm."""
+    verdict = facts.history.get("control") or {}
+    return f"{verdict['sentence']} {verdict['scope']}" if verdict else ""
+
+
 def _failures(facts: CampaignFacts) -> str:
     if not facts.ledger:
         return ""
@@ -156,6 +166,7 @@ def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
         ("Bootstrap", _bootstrap(inputs.get("bootstrap", {}))),
         ("Sampling", _plugins(inputs.get("sampling", {}).get("samplers"))),
         ("Selection", _plugins(inputs.get("selection", {}).get("selectors"), arrow=True)),
+        ("Control arm", _control_arm(inputs.get("control"))),
         ("Labels", _labels(inputs)),
         ("Training", _plugins([inputs["training"]["engine"]] if inputs.get("training") else None)),
         ("Energy reference", _energy_reference(inputs.get("energy_reference", {}))),
@@ -200,6 +211,13 @@ def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_value(part)}" for key, part in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _control_arm(control: Mapping[str, Any] | None) -> str:
+    if control is None:
+        return ""
+    arm = _plugins(control.get("arm") or ["random"], arrow=True)
+    return f"{arm}, from the same pools, with as many labels and the same probe"
 
 
 def _labels(inputs: Mapping[str, Any]) -> str:

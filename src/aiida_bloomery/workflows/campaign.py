@@ -16,18 +16,16 @@ from aiida_bloomery.calculations.functions.record_iteration import record_iterat
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
+from aiida_bloomery.workflows.control import ControlArm
 from aiida_bloomery.workflows.energy_reference import EnergyReferenceWorkChain
-from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import stage_inputs
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from aiida_bloomery.workflows.sampling import SamplingWorkChain
 from aiida_bloomery.workflows.selection import SelectionWorkChain
-from aiida_bloomery.workflows.training import TrainingWorkChain
-from aiida_bloomery.workflows.validation import ValidationWorkChain
-from bloomery.plugins import PluginSpec, load_plugin
+from aiida_bloomery.workflows.stages import namespace
 
 
-class ReinforcementWorkChain(SubmitsOnce):
+class ReinforcementWorkChain(ControlArm):
     """Sample, select, label, assess, train, validate, record: again until a stop rule fires.
 
     The bootstrap is iteration 0 of the same loop, with samplers of its own and no potential yet.
@@ -80,6 +78,7 @@ class ReinforcementWorkChain(SubmitsOnce):
                 cls.plan, cls.sample, cls.select, cls.label, cls.learn, cls.validate, cls.record
             ),
             if_(cls.was_warm_started)(cls.train_final, cls.validate_final),
+            if_(cls.has_two_arms)(cls.train_arms, cls.validate_arms, cls.judge_arms),
             cls.results,
         )  # fmt: skip
         spec.output_namespace("data_set", dynamic=True, valid_type=ConfigurationsData, help="Labelled frames by batch.")
@@ -123,7 +122,7 @@ class ReinforcementWorkChain(SubmitsOnce):
             ``fast``, ``balanced`` (the default) or ``stringent``.
         overrides
             Values of the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop` that
-            differ from the protocol's; mappings are merged, lists replaced.
+            differ from the protocol's; mappings are merged, lists replaced. With `control` there is a control arm.
         frames
             The user's own frames, for the sampler `from_file`.
         options
@@ -140,6 +139,8 @@ class ReinforcementWorkChain(SubmitsOnce):
         builder.labelling = {name: value for name, value in given.items() if name != "metadata"}
         for name in ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop"):
             builder[name] = orm.Dict(inputs[name])
+        if "control" in inputs:
+            builder.control = orm.Dict(inputs["control"])
         if frames:
             builder.frames = frames
         if options:
@@ -149,20 +150,6 @@ class ReinforcementWorkChain(SubmitsOnce):
         return builder
 
     # -- where we are ---------------------------------------------------------------------------------------------
-
-    @property
-    def where(self) -> str:
-        """Name of the present iteration, which the labels of its processes begin with."""
-        return f"iteration_{self.ctx.iteration:03d}" if self.ctx.iteration else "bootstrap"
-
-    def _submit(self, stage: str, process: Any, /, **inputs: Any) -> Any:
-        """Submit a stage's workchain under a label that tells iteration and stage."""
-        inputs.setdefault("metadata", {})["call_link_label"] = f"{self.where}_{stage}"
-        return self.submit(process, **inputs)
-
-    def _function(self, stage: str, function: Any, /, **inputs: Any) -> Any:
-        """Run a calcfunction under such a label."""
-        return function(**inputs, metadata={"call_link_label": f"{self.where}_{stage}"})
 
     def _fail(self, label: str, process: orm.ProcessNode) -> ExitCode:
         """Attach what there is, then end: nothing that was computed is lost."""
@@ -186,6 +173,7 @@ class ReinforcementWorkChain(SubmitsOnce):
         self.ctx.ledgers = {}
         for name in ("potential", "history", "decision", "reference", "funnel", "warm"):
             self.ctx[name] = None
+        self._begin_control()
         if self.inputs.energy_reference["method"] == "values":
             self.ctx.reference = self.inputs.energy_reference
 
@@ -217,6 +205,8 @@ class ReinforcementWorkChain(SubmitsOnce):
     def plan(self) -> None:
         """Decide what this iteration does."""
         inputs = {"history": self.ctx.history} if self.ctx.history is not None else {}
+        if "control" in self.inputs:
+            inputs["control"] = self.inputs.control
         planned = self._function(
             "plan",
             plan_iteration,
@@ -228,6 +218,7 @@ class ReinforcementWorkChain(SubmitsOnce):
         )
         self.ctx.plan = planned
         self.ctx.labelling = self.ctx.assessment = self.ctx.training = self.ctx.validation = None
+        self._begin_control_iteration()
 
     def sample(self) -> ToContext:
         """Make a pool of candidates."""
@@ -238,7 +229,7 @@ class ReinforcementWorkChain(SubmitsOnce):
             "sample",
             SamplingWorkChain,
             structures=self.inputs.structures,
-            samplers=_namespace(self.ctx.plan, "samplers"),
+            samplers=namespace(self.ctx.plan, "samplers"),
             labeller=self.inputs.labeller,
             labelling=self.inputs.labelling,
             **inputs,
@@ -250,6 +241,8 @@ class ReinforcementWorkChain(SubmitsOnce):
         if not self.ctx.sampling.is_finished_ok:
             return self._fail("ERROR_SAMPLING_FAILED", self.ctx.sampling)
         inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential()
+        if self.ctx.control_batches:
+            inputs["control_data_set"] = self.ctx.control_batches
         process = self._submit(
             "select",
             SelectionWorkChain,
@@ -273,7 +266,7 @@ class ReinforcementWorkChain(SubmitsOnce):
             configurations=self.ctx.selection.outputs.selected,
             **self.inputs.labelling,
         )
-        return ToContext(labelling=process)
+        return ToContext(labelling=process, **self._label_control())
 
     def learn(self) -> ExitCode | ToContext | None:
         """Assess the potential on what it has not seen, and train the next: side by side, neither needs the other."""
@@ -290,8 +283,9 @@ class ReinforcementWorkChain(SubmitsOnce):
         processes = {"training": self._train("train", self.ctx.potential if self._starts_warm() else None)}
         if self.ctx.potential is not None:
             processes["assessment"] = self._observe(
-                "assess", {key: process.outputs.labelled}, _namespace(self.ctx.plan, "observables")
+                "assess", {key: process.outputs.labelled}, self._observables("probe", "selected")
             )
+        processes |= self._train_control(process.outputs.labelled)
         return ToContext(**processes)
 
     def validate(self) -> ExitCode | ToContext | None:
@@ -302,7 +296,8 @@ class ReinforcementWorkChain(SubmitsOnce):
             return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
         self.ctx.warm = "start_from" in self.ctx.training.inputs
         self.ctx.potential = self.ctx.training.outputs.potential
-        return ToContext(validation=self._observe("validate", self.ctx.batches, self._probe()))
+        processes = {"validation": self._observe("validate", self.ctx.batches, self._observables("probe"))}
+        return ToContext(**processes, **self._validate_control())
 
     def record(self) -> ExitCode | None:
         """Write the iteration into the history, and let the stop rules decide."""
@@ -322,6 +317,7 @@ class ReinforcementWorkChain(SubmitsOnce):
         if self.ctx.assessment is not None and self.ctx.assessment.is_finished_ok:
             for key in ("probe", "selected"):
                 inputs[f"assess_{key}"] = self.ctx.assessment.outputs.observations[key]
+        inputs |= self._control_record()
         self.ctx.history = self._function("record", record_iteration, **inputs)
         self.ctx.decision = self._function("decide", decide, history=self.ctx.history, stop=self.inputs.stop)
         self.report(f"{self.where}: {self.ctx.decision['reason']}")
@@ -343,7 +339,7 @@ class ReinforcementWorkChain(SubmitsOnce):
         if not self.ctx.training.is_finished_ok:
             return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
         self.ctx.potential = self.ctx.training.outputs.potential
-        return ToContext(validation=self._observe("final_validate", self.ctx.batches, self._probe()))
+        return ToContext(validation=self._observe("final_validate", self.ctx.batches, self._observables("probe")))
 
     def results(self) -> None:
         """Attach data set, potential, history and ledger."""
@@ -353,6 +349,7 @@ class ReinforcementWorkChain(SubmitsOnce):
             self.out("ledger", merge_ledgers(**self.ctx.ledgers, metadata={"call_link_label": "ledger"}))
         if self.ctx.potential is not None:
             self.out("potential", self.ctx.potential)
+        self._control_results()
         if self.ctx.history is not None:
             inputs = {"history": self.ctx.history}
             if self.ctx.decision is not None:
@@ -361,39 +358,6 @@ class ReinforcementWorkChain(SubmitsOnce):
                 inputs["potential"] = self.ctx.potential
             if self.ctx.validation is not None and self.ctx.validation.is_finished_ok:
                 inputs["validation"] = self.ctx.validation.outputs.observations["probe"]
+            if self.ctx.control_verdict is not None:
+                inputs["control"] = self.ctx.control_verdict
             self.out("history", conclude(**inputs, metadata={"call_link_label": "results"}))
-
-    def _train(self, stage: str, start_from: PotentialData | None) -> Any:
-        inputs = stage_inputs(self.inputs, self.ctx.plan["seed"])
-        if "train" in self.inputs.codes:
-            inputs["engine_code"] = self.inputs.codes.train
-        if start_from is not None:
-            inputs["start_from"] = start_from
-        if self.ctx.reference is not None:
-            inputs["energy_reference"] = self.ctx.reference
-        return self._submit(
-            stage, TrainingWorkChain, parameters=self.inputs.training, batches=self.ctx.batches, **inputs
-        )
-
-    def _starts_warm(self) -> bool:
-        """Whether a training begins with the weights of the potential before; of a linear fit it cannot."""
-        engine = load_plugin("engines", PluginSpec.model_validate(self.inputs.training["engine"]).name)
-        return bool(self.inputs.training["warm_start"]) and engine.starts_warm
-
-    def _observe(self, stage: str, configurations: dict[str, Any], observables: dict[str, Any]) -> Any:
-        return self._submit(
-            stage,
-            ValidationWorkChain,
-            potential=self.ctx.potential,
-            configurations=configurations,
-            observables=observables,
-            **stage_inputs(self.inputs, self.ctx.plan["seed"]),
-        )
-
-    def _probe(self) -> dict[str, Any]:
-        return {"probe": _namespace(self.ctx.plan, "observables")["probe"]}
-
-
-def _namespace(outputs: dict[str, Any], name: str) -> dict[str, Any]:
-    """The entries ``name__*`` of a calcfunction's outputs, by what follows."""
-    return {key.removeprefix(f"{name}__"): node for key, node in outputs.items() if key.startswith(f"{name}__")}

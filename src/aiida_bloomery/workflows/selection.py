@@ -28,25 +28,38 @@ class SelectionWorkChain(SubmitsOnce):
         spec.input_namespace(
             "data_set", dynamic=True, valid_type=ConfigurationsData, required=False, help="What is labelled already."
         )
+        spec.input_namespace(
+            "control_data_set",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="What the control arm has.",
+        )
         spec.input("potential", valid_type=PotentialData, required=False, help="Whose disagreement counts.")
         spec.input(
             "scale", valid_type=orm.Float, required=False, help="Force RMSE of the potential on the probe, eV/Å."
         )
         spec.input("descriptor", valid_type=orm.Dict, help="`{descriptor: {name, settings}}`.")
-        spec.input("parameters", valid_type=orm.Dict, help="`{selectors: [...], roles: {...}, max_frames}`.")
+        spec.input("parameters", valid_type=orm.Dict, help="`{selectors, roles, max_frames, control}`.")
         spec.outline(cls.describe, cls.select, cls.results)
         spec.output("selected", valid_type=ConfigurationsData, required=False, help="Frames to label; absent if none.")
+        spec.output(
+            "control", valid_type=ConfigurationsData, required=False, help="Frames that the control arm wants, if any."
+        )
         spec.output("funnel", valid_type=orm.Dict, help="How many frames each selector saw, took and dropped, and why.")
         spec.exit_code(400, "ERROR_DESCRIBE_FAILED", message="The descriptors could not be computed: {message}")
         spec.exit_code(401, "ERROR_SELECT_FAILED", message="The selection failed: {message}")
 
     def describe(self) -> ToContext | None:
         """Compute the features of all frames in one job, if any selector needs them."""
-        specs = [PluginSpec.model_validate(spec) for spec in self.inputs.parameters["selectors"]]
+        parameters = self.inputs.parameters.get_dict()
+        wanted = (*parameters["selectors"], *parameters.get("control", []))
+        specs = [PluginSpec.model_validate(spec) for spec in wanted]
         if not any(load_plugin("selectors", spec.name).needs_features for spec in specs):
             return None
         configurations = {f"pool_{key}": node for key, node in self.inputs.pools.items()}
-        configurations |= {f"data_{key}": node for key, node in self.inputs.get("data_set", {}).items()}
+        for name in ("data_set", "control_data_set"):
+            configurations |= {f"data_{key}": node for key, node in self.inputs.get(name, {}).items()}
         inputs = job_inputs(self.inputs, "describe")
         inputs |= {"parameters": self.inputs.descriptor, "configurations": configurations}
         inputs["metadata"]["call_link_label"] = "describe"
@@ -61,7 +74,7 @@ class SelectionWorkChain(SubmitsOnce):
             if not self.ctx.described.is_finished_ok:
                 return self.exit_codes.ERROR_DESCRIBE_FAILED.format(message=self.ctx.described.exit_message)
             inputs["features"] = self.ctx.described.outputs.features
-        for name in ("data_set", "potential", "scale"):
+        for name in ("data_set", "control_data_set", "potential", "scale"):
             if name in self.inputs:
                 inputs[name] = self.inputs[name]
         return ToContext(selection=self.submit(SelectCalculation, **inputs))
@@ -72,6 +85,7 @@ class SelectionWorkChain(SubmitsOnce):
         if not process.is_finished_ok:
             return self.exit_codes.ERROR_SELECT_FAILED.format(message=process.exit_message)
         self.out("funnel", process.outputs.funnel)
-        if "selected" in process.outputs:
-            self.out("selected", process.outputs.selected)
+        for name in ("selected", "control"):
+            if name in process.outputs:
+                self.out(name, process.outputs[name])
         return None

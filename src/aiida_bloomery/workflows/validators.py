@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.plugins.entry_point import get_entry_point_names
 
 from bloomery.acceptance import AcceptanceSettings
+from bloomery.control import ControlSettings
 from bloomery.errors import BloomeryError
 from bloomery.plugins import Kind, PluginSpec, parse_settings
 from bloomery.roles import RoleSettings
@@ -79,6 +80,15 @@ def _stop(content: dict[str, Any]) -> None:
     parse_settings(StopRules, content, "stop")
 
 
+def _control(content: dict[str, Any]) -> None:
+    settings: ControlSettings = parse_settings(ControlSettings, content, "control")
+    try:
+        specs = settings.selectors([])
+    except BloomeryError as error:
+        raise ValueError(f"control.arm: {error}") from error
+    _plugins("selectors", list(specs), "control.arm")
+
+
 def _keys(content: dict[str, Any], needed: set[str], allowed: set[str]) -> None:
     for key in sorted(needed - set(content)):
         raise ValueError(f"{key}: is missing; add this key.")
@@ -91,6 +101,7 @@ selection = _sentence(_selection)
 training = _sentence(_training)
 energy_reference = _sentence(_energy_reference)
 stop = _sentence(_stop)
+control = _sentence(_control)
 
 
 def labeller(node: orm.Str | None, _: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +21,18 @@ from bloomery.roles import Role, RoleSettings, count_roles, draw_probe, split_ro
 from bloomery.samplers.contract import ORIGIN_KEYS
 from bloomery.samplers.origin import with_origin
 from bloomery.seeds import derive_seed
-from bloomery.selectors.composition import FunnelStep, Selection, apply_selectors, at_most, split_cleaners
+from bloomery.selectors.composition import (
+    CLEANERS,
+    FunnelStep,
+    Selection,
+    apply_selectors,
+    at_most,
+    split_cleaners,
+)
 from bloomery.selectors.contract import Pool, Selector
 
 SELECTED_FILE = "selected.npz"
+CONTROL_FILE = "control.npz"
 PROBE_RULE = "probe"
 PROBE_ROLE: Role = "probe"
 
@@ -48,19 +57,35 @@ class Model(Job):
     """Force error of the potential on the probe in eV/Å."""
     max_frames: int | None = Field(default=None, ge=0)
     """Select at most so many frames, the probe among them."""
+    control: list[PluginSpec] = Field(default_factory=list)
+    """Selectors of the control arm, which takes as many frames from the same pools."""
+    control_data_set: dict[str, str] = Field(default_factory=dict)
+    """Files with the labelled frames that the control arm has, by the key of the batch; the probe is that of both."""
     predict_all: bool = False
     """Predict the disagreement of all candidates, also where the pool brings one (that of another potential)."""
 
 
 @dataclass(frozen=True)
+class Known:
+    """Labelled frames that an arm has: content hashes, and features, ``(K, F)``."""
+
+    hashes: frozenset[str] = frozenset()
+    features: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
 class Candidates:
-    """The frames of all pools, one after the other: where each comes from, and its block's name."""
+    """The frames of all pools, one after the other: where each comes from, and its block's name.
+
+    ``known_probe`` are the content hashes of the probe so far, ``control`` what the control arm has.
+    """
 
     pool: Pool
     keys: NDArray[np.str_]
     rows: NDArray[np.int64]
     blocks: list[str]
     known_probe: frozenset[str]
+    control: Known
 
     @property
     def probe_blocks(self) -> frozenset[str]:
@@ -70,7 +95,7 @@ class Candidates:
     @property
     def trained_blocks(self) -> frozenset[str]:
         """Blocks with a frame that has been trained on: the others of it must not enter the probe."""
-        return self._blocks_with(self.pool.known_hashes - self.known_probe)
+        return self._blocks_with((self.pool.known_hashes | self.control.hashes) - self.known_probe)
 
     def outside(self, blocks: frozenset[str], indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those indices whose frames are in none of the blocks."""
@@ -109,20 +134,56 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     rest = apply_selectors(criteria, pool, seed=job.seed)
     if not criteria and cleaners:
         rest = replace(rest, rule=cleaners[-1].name)
-    if job.max_frames is not None:
-        rest = _cut(rest, max(0, job.max_frames - len(probe)))
+    left = None if job.max_frames is None else max(0, job.max_frames - len(probe))
+    if left is not None:
+        rest = _cut(rest, ceil(left / 2) if job.control else left)
     others = remaining[rest.indices]
     roles = split_roles([candidates.blocks[index] for index in others], job.roles, seed=derive_seed(job.seed, "roles"))
     disagreement = np.full(len(others), -1.0) if pool.disagreement is None else pool.disagreement[rest.indices]
     selected = _assemble(candidates, probe, others, rest, disagreement, roles)
     selected.save(folder / SELECTED_FILE)
     progress("select", 3, 3, {"selected": len(selected)})
-    return {
+    summary = {
         "n_pool": len(candidates.pool),
         "n_selected": len(selected),
         "funnel": [entry.as_dict() for entry in (*clean.funnel, step, *rest.funnel)],
         "roles": count_roles(selected.info["role"].tolist()),
         "probe": {"wanted": n_probe, "drawn": len(probe), "blocks": drawn.n_blocks},
+    }
+    if job.control:
+        n_control = len(others) if left is None else min(len(others), left - len(others))
+        summary["control"] = _select_control(job, candidates, probe, n_control, folder)
+    return summary
+
+
+def _select_control(
+    job: Model, candidates: Candidates, probe: NDArray[np.int64], n_wanted: int, folder: Path
+) -> dict[str, Any]:
+    """Let the control arm take so many frames from what is left without the probe; write `CONTROL_FILE`."""
+    known = candidates.control
+    pool = replace(candidates.pool, known_hashes=known.hashes, known_features=known.features)
+    specs = [spec for spec in job.selectors if spec.name in CLEANERS]
+    clean = apply_selectors([spec.load("selectors") for spec in specs], pool, seed=job.seed)
+    drawn = frozenset(pool.hashes[index] for index in probe)
+    barred = candidates.probe_blocks | {candidates.blocks[index] for index in probe}
+    free = candidates.outside(frozenset(barred), clean.indices)
+    free = np.array([index for index in free if pool.hashes[index] not in drawn], dtype=np.int64)
+    reasons = {"of the probe, or in a block of it": len(clean.indices) - len(free)}
+    step = FunnelStep(PROBE_RULE, len(clean.indices), len(free), {key: n for key, n in reasons.items() if n})
+    criteria: list[Selector] = [spec.load("selectors") for spec in job.control]
+    pool = _with_disagreement(pool.take(free), criteria, job, folder)
+    rest = apply_selectors(criteria, pool, seed=derive_seed(job.seed, "control"))
+    if len(rest.indices) > n_wanted:  # in order of preference
+        rest = replace(rest, indices=rest.indices[:n_wanted], scores=rest.scores[:n_wanted])
+    chosen = free[rest.indices]
+    roles = split_roles([candidates.blocks[index] for index in chosen], job.roles, seed=derive_seed(job.seed, "roles"))
+    disagreement = np.full(len(chosen), -1.0) if pool.disagreement is None else pool.disagreement[rest.indices]
+    _assemble(candidates, probe[:0], chosen, rest, disagreement, roles).save(folder / CONTROL_FILE)
+    return {
+        "n_wanted": n_wanted,
+        "n_selected": len(chosen),
+        "funnel": [entry.as_dict() for entry in (*clean.funnel, step, *rest.funnel)],
+        "roles": count_roles(roles),
     }
 
 
@@ -136,6 +197,7 @@ def gather(job: Model, folder: Path) -> Candidates:
     """
     pools = {key: _with_all_origins(Configurations.read(folder / path)) for key, path in job.pools.items()}
     known = {key: Configurations.read(folder / path) for key, path in job.data_set.items()}
+    controls = {key: Configurations.read(folder / path) for key, path in job.control_data_set.items()}
     if not any(len(frames) for frames in pools.values()):
         raise InputError(f"the pools ({', '.join(pools)}) hold no frame, so there is nothing to select from.")
     keys = np.array([key for key, frames in pools.items() for _ in range(len(frames))], dtype=np.str_)
@@ -145,24 +207,42 @@ def gather(job: Model, folder: Path) -> Candidates:
         f"{key}/{trajectory}/{block}"
         for key, trajectory, block in zip(keys, frames.info["trajectory"], frames.info["block"], strict=True)
     ]
-    features, known_features = _read_features(job, folder, pools, known)
+    features = _read_features(job, folder, pools, known | controls)
+    probes = {key: np.flatnonzero(_roles(batch) == PROBE_ROLE) for key, batch in known.items()}
+    theirs = {key: rows for key, rows in probes.items() if key not in controls}
+    theirs |= {key: np.arange(len(batch)) for key, batch in controls.items()}
+    ours = {key: np.arange(len(batch)) for key, batch in known.items()}
+    arm = _known(known, ours, features)
     pool = Pool(
         configurations=frames,
         hashes=frames.hashes(),
-        known_hashes=frozenset(content for batch in known.values() for content in batch.hashes()),
-        features=features,
-        known_features=known_features,
+        known_hashes=arm.hashes,
+        features=_stacked([features[f"pool_{key}"] for key in pools]) if features else None,
+        known_features=arm.features,
         disagreement=frames.info["disagreement"],
         scale=job.scale,
     )
-    known_probe = frozenset(
-        content
-        for batch in known.values()
-        if "role" in batch.info
-        for content, role in zip(batch.hashes(), batch.info["role"], strict=True)
-        if role == PROBE_ROLE
+    return Candidates(
+        pool, keys, rows, blocks, _known(known, probes, {}).hashes, _known(known | controls, theirs, features)
     )
-    return Candidates(pool, keys, rows, blocks, known_probe)
+
+
+def _roles(batch: Configurations) -> NDArray[np.str_]:
+    return np.asarray(batch.info.get("role", np.full(len(batch), "")), dtype=np.str_)
+
+
+def _known(
+    batches: dict[str, Configurations], rows: dict[str, NDArray[np.int64]], features: dict[str, NDArray[np.float64]]
+) -> Known:
+    """What an arm knows: these rows of the batches."""
+    hashes = frozenset(content for key, chosen in rows.items() for content in batches[key][chosen].hashes())
+    parts = [features[f"data_{key}"][chosen] for key, chosen in rows.items()] if features else []
+    return Known(hashes, _stacked(parts))
+
+
+def _stacked(parts: list[NDArray[np.float64]]) -> NDArray[np.float64] | None:
+    parts = [part for part in parts if len(part)]
+    return np.concatenate(parts) if parts else None
 
 
 def _with_all_origins(frames: Configurations) -> Configurations:
@@ -175,19 +255,18 @@ def _with_all_origins(frames: Configurations) -> Configurations:
 
 def _read_features(
     job: Model, folder: Path, pools: dict[str, Configurations], known: dict[str, Configurations]
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Features of all candidates and of the data set, in order; ``None`` if there is no file."""
+) -> dict[str, NDArray[np.float64]]:
+    """Features by the name of their array, ``pool_KEY`` and ``data_KEY``; empty if there is no file."""
     if job.features is None:
-        return None, None
+        return {}
     path = folder / job.features
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name], dtype=float) for name in archive.files}
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: cannot be read as an archive of features ({error}).") from error
-    found = []
+    found = {}
     for prefix, sets in (("pool", pools), ("data", known)):
-        parts = []
         for key, frames in sets.items():
             name = f"{prefix}_{key}"
             if name not in arrays:
@@ -196,12 +275,11 @@ def _read_features(
                 raise InputError(
                     f"{path}: array {name!r} has {len(arrays[name])} rows for {len(frames)} frames; describe them anew."
                 )
-            parts.append(arrays[name])
-        parts = [part for part in parts if len(part)]
-        if len({part.shape[1] for part in parts}) > 1:
+            found[name] = arrays[name]
+        own = [part for name, part in found.items() if name.startswith(prefix) and len(part)]
+        if len({part.shape[1] for part in own}) > 1:
             raise InputError(f"{path}: the arrays differ in their number of features; describe all frames alike.")
-        found.append(np.concatenate(parts) if parts else None)
-    return found[0], found[1]
+    return found
 
 
 def _with_disagreement(pool: Pool, selectors: list[Selector], job: Model, folder: Path) -> Pool:

@@ -113,11 +113,15 @@ UNITS = {
     "stress_predicted": "GPa",
     "disagreement": "eV/Å",
     "frame_force_rmse": "eV/Å",
+    "frame_force_components": "1",
+    "frame_energy_error": "eV/atom",
+    "frame_energy_known": "1",
+    "frame_block": "1",
 }
 
 
 def arrays(comparison: Comparison) -> dict[str, NDArray[Any]]:
-    """Parity plots: only what has a label."""
+    """Parity plots, only what has a label; and errors by frame, zero where it has no label, with its block."""
     frames, prediction, counts = comparison.frames, comparison.prediction, comparison.frames.counts
     found: dict[str, NDArray[Any]] = {
         "energy_reference": comparison.energy[comparison.energy_mask],
@@ -127,6 +131,10 @@ def arrays(comparison: Comparison) -> dict[str, NDArray[Any]]:
         "forces_number": frames.numbers[comparison.atom_mask],
         "disagreement": prediction.disagreement,
         "frame_force_rmse": comparison.frame_force_rmse,
+        "frame_force_components": np.where(comparison.force_mask, 3 * counts, 0),
+        "frame_energy_error": comparison.energy_error,
+        "frame_energy_known": comparison.energy_mask.astype(np.int64),
+        "frame_block": comparison.bootstrap.blocks,
     }
     if prediction.stress is not None:
         found["stress_reference"] = comparison.stress[comparison.stress_mask]

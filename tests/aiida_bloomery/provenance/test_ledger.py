@@ -21,6 +21,11 @@ def test_entries_of_a_finished_campaign_are_its_output(chain, make_campaign):
     assert ledger.entries(make_campaign({}, ledger=merged)) == [{"frame": 0, "batch": "batch_007"}]
 
 
+def test_entries_of_a_control_arm_are_told_apart(chain, make_campaign):
+    running = make_campaign({"iteration_001_control_label": {"ledger": chain.label_1.outputs.ledger}})
+    assert {(entry["batch"], entry["iteration"]) for entry in ledger.entries(running)} == {("control_001", 1)}
+
+
 def test_numbers_of_a_ledger():
     base = {"attempts": 1, "seconds": 2.0, "reason": ""}
     found = ledger.summarise(

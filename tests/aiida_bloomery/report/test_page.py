@@ -153,3 +153,18 @@ def test_a_relative_target_has_a_figure_of_its_own_in_percent(example: SimpleNam
     html = render(example.campaign(inputs={"stop": {"targets": {"relative_forces": 0.1}}}))
     assert html.count("<svg") == 9
     assert "target, 10.0 %" in html
+
+
+def test_a_control_arm_has_a_section_with_both_learning_curves(example: SimpleNamespace) -> None:
+    plain = render(example.campaign())
+    assert 'id="control"' not in plain
+    curves = {"selection": [[12, 200.0], [24, 60.0]], "control": [[12, 200.0], [24, 90.0]]}
+    verdict = {"arm": "<i>random</i>", "sentence": "It <b>helped</b>.", "scope": "Not exploration.", "curves": curves}
+    history = {**example.campaign().history, "control": verdict}
+    html = render(example.campaign(history=history))
+    Page(html)
+    assert 'id="control"' in html
+    assert "It &lt;b&gt;helped" in html
+    assert "Not exploration." in html
+    assert "The selection against its control" in html
+    assert "<i>random" not in html

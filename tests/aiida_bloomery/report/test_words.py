@@ -109,3 +109,12 @@ def test_labels_are_told_by_their_physics(example: SimpleNamespace) -> None:
 
 def test_what_is_not_known_is_left_out(example: SimpleNamespace) -> None:
     assert what_was_done(example.campaign(inputs={})) == []
+
+
+def test_the_verdict_on_the_selection_is_told_with_what_it_means(example: SimpleNamespace) -> None:
+    history = {"iterations": [], "control": {"sentence": "Random was better.", "scope": "It tests the selection."}}
+    assert "Random was better. It tests the selection." in verdict(example.campaign(history=history)).sentences
+    inputs = {"control": {"arm": ["farthest_point"], "trainings": 2}}
+    done = dict(what_was_done(example.campaign(inputs=inputs)))
+    assert done["Control arm"] == "farthest_point, from the same pools, with as many labels and the same probe"
+    assert "Control arm" not in dict(what_was_done(example.campaign()))

@@ -29,7 +29,9 @@ def collect_labels(configurations: ConfigurationsData, processes: orm.Dict, **no
     nodes
         ``cached`` and ``labelled_*``: labelled frames; ``ledger_*``: ledgers of jobs, in the order in which they ran.
     """
-    found = _found(configurations.hashes, [node for key, node in sorted(nodes.items()) if not key.startswith("ledger")])
+    found = found_labels(
+        configurations.hashes, [node for key, node in sorted(nodes.items()) if not key.startswith("ledger")]
+    )
     cached = set(nodes["cached"].hashes) if "cached" in nodes else set()
     ledgers = [node.get_dict() for key, node in sorted(nodes.items()) if key.startswith("ledger")]
     entries = [
@@ -42,13 +44,13 @@ def collect_labels(configurations: ConfigurationsData, processes: orm.Dict, **no
     }
     frames = [entry.frame for entry in entries if entry.outcome != "failed"]
     if frames:
-        labelled = ConfigurationsData(_labelled(configurations, frames, found))
+        labelled = ConfigurationsData(with_found_labels(configurations, frames, found))
         labelled.base.attributes.set(VERSION_ATTRIBUTE, ", ".join(versions))
         outputs["labelled"] = labelled
     return outputs
 
 
-def _found(hashes: list[str], nodes: Iterable[ConfigurationsData]) -> dict[str, Configurations]:
+def found_labels(hashes: list[str], nodes: Iterable[ConfigurationsData]) -> dict[str, Configurations]:
     """Labelled frame by content hash."""
     found: dict[str, Configurations] = {}
     wanted = set(hashes)
@@ -59,7 +61,9 @@ def _found(hashes: list[str], nodes: Iterable[ConfigurationsData]) -> dict[str, 
     return found
 
 
-def _labelled(source: ConfigurationsData, frames: list[int], found: dict[str, Configurations]) -> Configurations:
+def with_found_labels(
+    source: ConfigurationsData, frames: list[int], found: dict[str, Configurations]
+) -> Configurations:
     """The frames with all that their source says of them, the labels, and where these are from."""
     bare = source.configurations[frames].without_labels()
     parts = [found[hash_] for hash_ in bare.hashes()]

@@ -15,13 +15,15 @@ def conclude(
     decision: orm.Dict | None = None,
     potential: PotentialData | None = None,
     validation: orm.Dict | None = None,
+    control: orm.Dict | None = None,
 ) -> orm.Dict:
-    """Return the history with the decision that ended it and the errors of the delivered potential."""
+    """Return the history with the decision that ended it, the delivered errors, and the control's verdict."""
     return orm.Dict(
         histories.conclude(
             history.get_dict(),
             decision.get_dict() if decision is not None else None,
             str(potential.uuid) if potential is not None else "",
             validation.get_dict() if validation is not None else None,
+            control.get_dict() if control is not None else None,
         )
     )

@@ -12,7 +12,12 @@ from bloomery.planning import plan
 
 @calcfunction
 def plan_iteration(
-    seed: orm.Int, stage: orm.Dict, selection: orm.Dict, stop: orm.Dict, history: orm.Dict | None = None
+    seed: orm.Int,
+    stage: orm.Dict,
+    selection: orm.Dict,
+    stop: orm.Dict,
+    history: orm.Dict | None = None,
+    control: orm.Dict | None = None,
 ) -> dict[str, Any]:
     """Return the inputs of an iteration's stages.
 
@@ -28,6 +33,8 @@ def plan_iteration(
         The stop rules; the label budget limits how many frames may be selected.
     history
         What happened so far; none for the bootstrap.
+    control
+        ``{"arm": [...], "trainings"}``, if there is a control arm.
 
     Returns
     -------
@@ -41,6 +48,7 @@ def plan_iteration(
         selection.get_dict(),
         stop.get_dict(),
         history.get_dict() if history is not None else None,
+        control.get_dict() if control is not None else None,
     )
     outputs: dict[str, Any] = {
         "seed": orm.Int(planned.seed),

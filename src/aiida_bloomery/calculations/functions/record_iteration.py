@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiida import orm
 from aiida.engine import calcfunction
 
@@ -21,6 +23,7 @@ def record_iteration(
     validation: orm.Dict | None = None,
     assess_probe: orm.Dict | None = None,
     assess_selected: orm.Dict | None = None,
+    **control: orm.Data,
 ) -> orm.Dict:
     """Return the history with one more iteration; what a stage did not give is left out.
 
@@ -36,7 +39,11 @@ def record_iteration(
         The new potential, how its training went, and its errors on the whole probe.
     assess_probe, assess_selected
         Errors of the potential before on the newly labelled frames.
+    control
+        Of the control arm: ``control_ledger``, ``control_batch``, ``control_potential``, ``control_training``,
+        ``control_validation``, and ``comparison`` of both arms.
     """
+    comparison = control.pop("comparison", None)
     assess = {"probe": assess_probe, "selected": assess_selected}
     iteration = Iteration(
         funnel=funnel.get_dict(),
@@ -47,5 +54,19 @@ def record_iteration(
         training=training.get_dict() if training is not None else None,
         potential=str(potential.uuid) if potential is not None else "",
         batch=str(batch.uuid) if batch is not None else "",
+        control=_control(funnel, control) if "control" in funnel.get_dict() else None,
+        comparison=comparison.get_dict() if comparison is not None else None,
     )
     return orm.Dict(record(history.get_dict() if history is not None else None, iteration))
+
+
+def _control(funnel: orm.Dict, nodes: dict[str, orm.Data]) -> Iteration:
+    found: dict[str, Any] = {key.removeprefix("control_"): node for key, node in nodes.items()}
+    plain: dict[str, Any] = {key: found[key].get_dict() for key in ("validation", "training") if key in found}
+    plain |= {key: str(found[key].uuid) for key in ("potential", "batch") if key in found}
+    return Iteration(
+        funnel=funnel["control"],
+        entries=found["ledger"]["entries"] if "ledger" in found else (),
+        roles=found["batch"].configurations.info["role"].tolist() if "batch" in found else (),
+        **plain,
+    )

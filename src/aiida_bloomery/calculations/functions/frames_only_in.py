@@ -1,0 +1,19 @@
+"""Take the frames of a node that another one does not hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida.engine import calcfunction
+
+from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
+
+
+@calcfunction
+def frames_only_in(configurations: ConfigurationsData, others: ConfigurationsData) -> dict[str, Any]:
+    """Return `frames`, those whose content `others` does not hold; nothing if it holds all."""
+    held = set(others.hashes)
+    indices = [index for index, content in enumerate(configurations.hashes) if content not in held]
+    if not indices:
+        return {}
+    return {"frames": ConfigurationsData(with_parents(configurations.configurations[indices], configurations, indices))}
