@@ -19,7 +19,8 @@ class LossWeights(Settings):
     """By what factor the weight of the energy has grown at the end, exponentially over the last 70 % of the steps.
 
     Forces shape the potential while steps are large; energies are few, and are made right when steps are small. By
-    default a tenth of the number of training frames, 20 at most: tens of energies tell less than their forces do.
+    default the square of the number of training frames over 50, between 1 and 20: tens of energies tell less than
+    their forces do.
     """
     forces: float = Field(default=1.0, ge=0)
     """Of the force components, in units of their root mean square."""

@@ -26,7 +26,7 @@ REPORTS = 50
 CHECKPOINT_SECONDS = 5.0
 GROWTH_BEGINS = 0.3
 """The weight of the energy grows from this share of the steps on."""
-FRAMES_OF_GROWTH, MOST_GROWTH = 10, 20.0
+FRAMES_OF_GROWTH, MOST_GROWTH = 50, 20.0
 STEPS, EPOCHS = 2000, 100
 WARM_STEPS, WARM_EPOCHS = 800, 40
 COLUMNS = ("step", "epoch", "train_loss", "early_stopping_loss", "learning_rate", "seconds")
@@ -103,7 +103,7 @@ class Schedule:
         steps = max(least, passes * n_batches) if asked is None else asked
         growth = settings.loss.energy_growth
         if growth is None:
-            growth = float(np.clip(n_frames / FRAMES_OF_GROWTH, 1, MOST_GROWTH))
+            growth = float(np.clip((n_frames / FRAMES_OF_GROWTH) ** 2, 1, MOST_GROWTH))
         return cls(steps, rate, settings.averaging, growth)
 
     def learning_rate(self, step: int) -> float:
