@@ -38,7 +38,8 @@ class StopRules(Settings):
     max_iterations: int = Field(default=10, ge=0)
     """Iterations after the bootstrap, at most."""
     max_labels: int | None = Field(default=None, ge=1)
-    """Frames to be labelled in the whole campaign, at most; failed ones count, and those whose label exists already."""
+    """Frames to be labelled in the whole campaign, at most; failed ones count, those whose label exists already, and
+    those of a control arm."""
     consecutive: int = Field(default=2, ge=1)
     """Iterations running in which the targets must be reached."""
     min_probe_frames: int = Field(default=10, ge=2)

@@ -188,6 +188,12 @@ def test_builder_has_what_the_file_says(build: Callable[..., Any], file: Callabl
     assert builder.metadata.label == "small"
 
 
+def test_builder_has_a_control_arm_only_if_the_file_does(build: Callable[..., Any], file: Callable[..., Path]) -> None:
+    assert "control" not in build(file())._inputs(prune=True)
+    builder = build(file(("codes:\n", "control: {arm: farthest_point}\ncodes:\n")))
+    assert builder.control.get_dict() == {"arm": [{"name": "farthest_point", "settings": {}}]}
+
+
 def test_cores_of_bloomery_are_threads_and_gpus_are_asked_for(
     build: Callable[..., Any], file: Callable[..., Path], profile: Any
 ) -> None:
