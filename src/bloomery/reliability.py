@@ -91,6 +91,16 @@ def miscalibration_area(probabilities: ArrayLike, weights: ArrayLike | None = No
     return float(np.trapezoid(np.abs(observed_shares(probabilities, levels, weights) - levels), levels))
 
 
+def rank_correlation(sigmas: ArrayLike, errors: ArrayLike) -> float | None:
+    """Spearman's rank correlation; ``None`` of fewer than three values, or where all of one kind are equal."""
+    first, second = np.asarray(sigmas, dtype=float).ravel(), np.asarray(errors, dtype=float).ravel()
+    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    from scipy.stats import spearmanr  # noqa: PLC0415  half a second to import
+
+    return float(spearmanr(first, second).statistic)
+
+
 def errors_by_sigma(
     errors: ArrayLike, sigmas: ArrayLike, bins: int = 10
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:

@@ -162,8 +162,7 @@ class PowerSpectrum(Descriptor):
         frames = configurations.frame_of_atom
         wanted = len(configurations) if virials else 0
         forces, found = kernel.forces(neighbours, species, frames, model, n_frames=wanted)
-        tension = torch.from_numpy(0.5 * (found + found.swapaxes(1, 2)))
-        return torch.from_numpy(forces), tension if virials else None
+        return torch.from_numpy(forces), torch.from_numpy(found) if virials else None
 
     def force_map(
         self, configurations: Configurations, elements: list[str], *, device: str = "cpu", dtype: str = "float64"

@@ -146,7 +146,7 @@ class PowerSpectrumKernel:
         Returns
         -------
         forces, virials
-            ``(A, 3, M)`` and ``(n_frames, 3, 3, M)``.
+            ``(A, 3, M)`` and, symmetric, ``(n_frames, 3, 3, M)``.
         """
         starts = _starts(neighbours, len(species))
 
@@ -170,7 +170,8 @@ class PowerSpectrumKernel:
         for forces, virials in parts[1:]:
             parts[0][0].__iadd__(forces)
             parts[0][1].__iadd__(virials)
-        return parts[0]
+        forces, virials = parts[0]
+        return forces, 0.5 * (virials + virials.swapaxes(1, 2))
 
     def changes(
         self,
@@ -292,8 +293,7 @@ class PowerSpectrumMap(ForceMap):
         forces, virials = self.kernel.forces(
             self.neighbours, self.species, self.frames, lambda _, atoms: by_feature[:, atoms], n_frames=self.n_frames
         )
-        tension = torch.from_numpy(0.5 * (virials + virials.swapaxes(1, 2)))
-        return torch.from_numpy(forces), tension.to(by_feature.dtype)
+        return torch.from_numpy(forces), torch.from_numpy(virials).to(by_feature.dtype)
 
     def transposed(self, forces: torch.Tensor, virials: torch.Tensor) -> torch.Tensor:
         """See `ForceMap.transposed`."""

@@ -13,13 +13,18 @@ from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.observables.bootstrap import Bootstrap, blocks_of
+from bloomery.observables.comparison import MILLI
 from bloomery.observables.contract import Observable, Observation, number
 from bloomery.observables.evaluation import predict_in_chunks
 from bloomery.plugins import Settings
 from bloomery.prediction import Prediction
-from bloomery.reliability import Predictive, errors_by_sigma, miscalibration_area, observed_shares
-
-MILLI = 1000.0
+from bloomery.reliability import (
+    Predictive,
+    errors_by_sigma,
+    miscalibration_area,
+    observed_shares,
+    rank_correlation,
+)
 
 
 class CalibrationSettings(Settings):
@@ -112,11 +117,8 @@ class Calibration(Observable):
         sigmas, errors, counts = errors_by_sigma(quantity.errors, factor * quantity.sigmas, self.settings.bins)
         arrays[f"{quantity.name}_bin_sigma"], arrays[f"{quantity.name}_bin_error"] = sigmas, errors
         arrays[f"{quantity.name}_bin_count"] = counts
-        if len(quantity.errors) > 2 and np.ptp(quantity.sigmas) > 0:
-            from scipy.stats import spearmanr  # noqa: PLC0415  half a second to import
-
-            result["spearman"] = number(float(spearmanr(quantity.sigmas, np.abs(quantity.errors)).statistic), "1")
-        return result
+        rank = rank_correlation(quantity.sigmas, np.abs(quantity.errors))
+        return result if rank is None else result | {"spearman": number(rank, "1")}
 
     def _coverage(
         self, quantity: _Quantity, probabilities: NDArray[np.float64], level: float, bootstrap: Bootstrap

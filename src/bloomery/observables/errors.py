@@ -19,6 +19,7 @@ from bloomery.observables.contract import Observable, Observation, number
 from bloomery.observables.evaluation import predict_in_chunks
 from bloomery.plugins import Settings
 from bloomery.quantities import ForceInEV
+from bloomery.reliability import rank_correlation
 
 NAMES = ("name", "batch", "pool", "trajectory", "step", "temperature", "role")
 """Per-frame arrays that tell which frame one is."""
@@ -220,8 +221,7 @@ def disagreement(comparison: Comparison) -> dict[str, Any]:
         ("spearman", atoms, errors),
         ("spearman_frames", of_frames, comparison.frame_force_rmse[comparison.force_mask]),
     ):
-        if len(first) > 2 and np.ptp(first) > 0 and np.ptp(second) > 0:
-            from scipy.stats import spearmanr  # noqa: PLC0415  half a second to import
-
-            result[name] = number(float(spearmanr(first, second).statistic), "1")
+        rank = rank_correlation(first, second)
+        if rank is not None:
+            result[name] = number(rank, "1")
     return result

@@ -15,7 +15,7 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
-from bloomery.descriptors.contract import Descriptor
+from bloomery.descriptors.contract import Descriptor, species_of
 from bloomery.engines.contract import POTENTIAL_FILE, Potential, reference_energies
 from bloomery.engines.hdnnp.evaluation import Evaluator
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling
@@ -99,7 +99,7 @@ class HdnnpPotential(Potential):
 
     def _evaluate(self, part: Configurations, stress: bool) -> Prediction:
         """Predict some frames, above the energy reference."""
-        species, n_atoms = self.species_of(part), part.n_atoms
+        species, n_atoms = species_of(part, self.elements), part.n_atoms
         energies = torch.zeros((self.members, n_atoms), dtype=getattr(torch, self.dtype), device=self.device)
         distances = torch.zeros(n_atoms, dtype=torch.float64, device=self.device)
         outermost = torch.zeros(n_atoms, dtype=torch.int64, device=self.device)
@@ -133,14 +133,6 @@ class HdnnpPotential(Potential):
     def feature_name(self, element: str, feature: int) -> str:
         """See `Potential.feature_name`."""
         return self.descriptor.feature_name(self.elements, element, feature)
-
-    def species_of(self, configurations: Configurations) -> NDArray[np.int64]:
-        """Position of each atom's element in ``elements``, ``(A,)``."""
-        from bloomery.configurations import symbols_to_numbers  # noqa: PLC0415
-
-        numbers = np.array(symbols_to_numbers(self.elements))
-        order = np.argsort(numbers)
-        return order[np.searchsorted(numbers[order], configurations.numbers)]
 
     def folded(self) -> Evaluator:
         """Return the networks with all scales folded in, in the potential's precision."""
