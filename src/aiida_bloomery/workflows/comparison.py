@@ -6,17 +6,19 @@ from typing import Any
 
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_
-from aiida.plugins import CalculationFactory, WorkflowFactory
+from aiida.plugins import WorkflowFactory
 
 from aiida_bloomery.calculations.functions.wanted_frames import wanted_by, wanted_frames
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.once import SubmitsOnce
-from aiida_bloomery.workflows.ports import execution_ports, job_inputs
+from aiida_bloomery.workflows.ports import execution_ports
+from aiida_bloomery.workflows.validation import ValidationWorkChain
 from bloomery.errors import BloomeryError
 
-ObserveCalculation = CalculationFactory("bloomery.observe")
+EXECUTION = ("code", "engine_code", "seed", "device", "options")
+"""Ports of `execution_ports`, which are handed down."""
 
 
 def validate_inputs(inputs: dict[str, Any], _: Any) -> str | None:
@@ -24,7 +26,9 @@ def validate_inputs(inputs: dict[str, Any], _: Any) -> str | None:
     if "structures" not in inputs or "observables" not in inputs:
         return None  # the ports say so themselves
     try:
-        wanted_by(inputs["structures"].configurations, inputs["observables"].get_dict())
+        wanted_by(
+            inputs["structures"].configurations, {key: node.get_dict() for key, node in inputs["observables"].items()}
+        )
     except (BloomeryError, ValueError, KeyError) as error:
         return f"observables: {error}"
     return None
@@ -43,7 +47,9 @@ class ComparisonWorkChain(SubmitsOnce):
         execution_ports(spec)
         spec.input("potential", valid_type=PotentialData, help="What is measured.")
         spec.input("structures", valid_type=ConfigurationsData, help="What it is measured on.")
-        spec.input("observables", valid_type=orm.Dict, help="By key: `{observable: {name, settings}}`.")
+        spec.input_namespace(
+            "observables", dynamic=True, valid_type=orm.Dict, help="By key: `{observable: {name, settings}}`."
+        )
         spec.input(
             "labeller",
             valid_type=orm.Str,
@@ -60,7 +66,7 @@ class ComparisonWorkChain(SubmitsOnce):
         spec.output_namespace("arrays", dynamic=True, valid_type=orm.ArrayData, help="What figures are drawn from.")
         spec.output("labelled", valid_type=ConfigurationsData, required=False, help="What the reference method said.")
         spec.output("ledger", valid_type=orm.Dict, required=False, help="What happened to every frame to be labelled.")
-        spec.exit_code(400, "ERROR_OBSERVABLE_FAILED", message="The observable {key} failed: {message}")
+        spec.exit_code(400, "ERROR_OBSERVABLE_FAILED", message="{message}")
         spec.exit_code(
             403,
             "ERROR_LABELLING_FAILED",
@@ -73,8 +79,9 @@ class ComparisonWorkChain(SubmitsOnce):
 
     def ask(self) -> None:
         """Ask the observables what they want to know."""
-        inputs = {"structures": self.inputs.structures, "observables": self.inputs.observables}
-        self.ctx.wanted = wanted_frames(**inputs, metadata={"call_link_label": "wanted"})
+        self.ctx.wanted = wanted_frames(
+            self.inputs.structures, metadata={"call_link_label": "wanted"}, **self.inputs.observables
+        )
 
     def wants_labels(self) -> bool:
         """Whether that is anything."""
@@ -91,40 +98,29 @@ class ComparisonWorkChain(SubmitsOnce):
         return ToContext(labelling=process)
 
     def observe(self) -> ToContext:
-        """Submit one job per observable."""
-        processes = {}
-        for key, parameters in self.inputs.observables.get_dict().items():
-            inputs = job_inputs(self.inputs, "observe", potential=True)
-            inputs["metadata"]["call_link_label"] = f"observe_{key}"
-            inputs |= {
-                "parameters": parameters,
-                "potential": self.inputs.potential,
-                "configurations": {"structures": self.inputs.structures},
-            }
-            if "labelling" in self.ctx and "labelled" in self.ctx.labelling.outputs:
-                inputs["reference"] = {"labelled": self.ctx.labelling.outputs.labelled}
-            processes[f"observe_{key}"] = self.submit(ObserveCalculation, **inputs)
-        return ToContext(**processes)
+        """Measure the potential, beside what the reference method said."""
+        inputs = {name: self.inputs[name] for name in (*EXECUTION, "potential", "observables") if name in self.inputs}
+        if "labelling" in self.ctx and "labelled" in self.ctx.labelling.outputs:
+            inputs["reference"] = {"labelled": self.ctx.labelling.outputs.labelled}
+        process = self.submit(
+            ValidationWorkChain,
+            configurations={"structures": self.inputs.structures},
+            metadata={"call_link_label": "validate"},
+            **inputs,
+        )
+        return ToContext(validation=process)
 
     def results(self) -> ExitCode | None:
         """Attach what was measured; the first failure decides the exit code."""
         failed = None
-        observations, arrays = {}, {}
         if "labelling" in self.ctx:
             process = self.ctx.labelling
-            for name in ("labelled", "ledger"):
-                if name in process.outputs:
-                    self.out(name, process.outputs[name])
+            self.out_many({name: process.outputs[name] for name in ("labelled", "ledger") if name in process.outputs})
             if not process.is_finished_ok:
                 failed = self.exit_codes.ERROR_LABELLING_FAILED.format(message=process.exit_message)
-        for key in self.inputs.observables.get_dict():
-            process = self.ctx[f"observe_{key}"]
-            if not process.is_finished_ok:
-                failed = failed or self.exit_codes.ERROR_OBSERVABLE_FAILED.format(key=key, message=process.exit_message)
-                continue
-            observations[key] = process.outputs.observation
-            if "arrays" in process.outputs:
-                arrays[key] = process.outputs.arrays
-        self.out("observations", observations)
-        self.out("arrays", arrays)
+        process = self.ctx.validation
+        for name in ("observations", "arrays"):
+            self.out(name, dict(process.outputs[name]) if name in process.outputs else {})
+        if not process.is_finished_ok:
+            failed = failed or self.exit_codes.ERROR_OBSERVABLE_FAILED.format(message=process.exit_message)
         return failed

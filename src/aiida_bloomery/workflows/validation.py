@@ -27,6 +27,13 @@ class ValidationWorkChain(SubmitsOnce):
         spec.input_namespace(
             "observables", dynamic=True, valid_type=orm.Dict, help="By key: `{observable: {name, settings}, roles}`."
         )
+        spec.input_namespace(
+            "reference",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="What the reference method says, for observables that compare with it.",
+        )
         spec.outline(cls.run_observables, cls.results)
         spec.output_namespace("observations", dynamic=True, valid_type=orm.Dict, help="Numbers with bounds and units.")
         spec.output_namespace("arrays", dynamic=True, valid_type=orm.ArrayData, help="What figures are drawn from.")
@@ -43,6 +50,8 @@ class ValidationWorkChain(SubmitsOnce):
                 "potential": self.inputs.potential,
                 "configurations": self.inputs.configurations,
             }
+            if "reference" in self.inputs:
+                inputs["reference"] = self.inputs.reference
             processes[key] = self.submit(ObserveCalculation, **inputs)
         return ToContext(**processes)
 

@@ -35,7 +35,7 @@ def inputs(bloomery_code, potential, crystal) -> dict:
         "device": orm.Str("cpu"),
         "potential": potential,
         "structures": crystal,
-        "observables": orm.Dict(OBSERVABLES),
+        "observables": {key: orm.Dict(value) for key, value in OBSERVABLES.items()},
     }
 
 
@@ -80,10 +80,10 @@ def test_a_reference_that_fails_is_said_and_the_potential_is_measured(bloomery_c
 
 
 def test_what_cannot_be_measured_is_refused_at_submission(inputs):
-    inputs["observables"] = orm.Dict({"stiffness": {"observable": {"name": "elastics"}}})
+    inputs["observables"] = {"stiffness": orm.Dict({"observable": {"name": "elastics"}})}
     with pytest.raises(ValueError, match="'elastics' is not registered"):
         run_get_node(ComparisonWorkChain, **inputs)
-    inputs["observables"] = orm.Dict(OBSERVABLES)
+    inputs["observables"] = {key: orm.Dict(value) for key, value in OBSERVABLES.items()}
     molecule = Configurations.from_atoms([bulk("Si").repeat(2)[:3]])
     open_cell = Configurations(
         molecule.counts, molecule.numbers, molecule.positions, molecule.cells, np.zeros((1, 3), dtype=bool)

@@ -11,9 +11,11 @@ from bloomery.plugins import PluginSpec
 
 
 @calcfunction
-def wanted_frames(structures: ConfigurationsData, observables: orm.Dict) -> ConfigurationsData:
+def wanted_frames(structures: ConfigurationsData, **observables: orm.Dict) -> ConfigurationsData:
     """Return the frames that these observables want for these structures, each once; see `wanted_by`."""
-    return ConfigurationsData(wanted_by(structures.configurations, observables.get_dict()))
+    return ConfigurationsData(
+        wanted_by(structures.configurations, {key: node.get_dict() for key, node in observables.items()})
+    )
 
 
 def wanted_by(structures: Configurations, observables: dict[str, dict[str, object]]) -> Configurations:
