@@ -14,6 +14,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dimers": {"frames": 5},
     "from_file": {"max_frames": 1},
     "md": {"temperatures": [300, 900], "steps": 12, "interval": 4, "block_steps": 10, "max_relative_disagreement": 2},
+    "normal_modes": {"frames": 2, "temperatures": [200, 600], "statistics": "quantum"},
     "rattle_strain": {"frames": 3, "strain": [-0.05, 0.02], "rattle": [0.01, 0.1]},
     "supercells": {"repeats": [[1, 1, 2]], "sizes": [2], "strains": [0, [0.01, 0, 0, 0, 0, 0.02]]},
     "surfaces": {"frames": 2, "rattle": 0.05, "planes": [[1, 0, 0], [2, 1, 1]]},
