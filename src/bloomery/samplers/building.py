@@ -19,6 +19,7 @@ from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import identities, require_frames, with_origin
+from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 
@@ -88,7 +89,7 @@ class BuildingSampler(Sampler):
         *,
         potential: Potential | None = None,  # noqa: ARG002
         seed: int = 0,
-        scale: float | None = None,  # noqa: ARG002
+        scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; frames that cannot be drawn are counted."""

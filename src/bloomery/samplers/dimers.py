@@ -20,6 +20,7 @@ from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import require_frames, with_origin
+from bloomery.scale import Scale
 
 
 class DimersSettings(Settings):
@@ -57,7 +58,7 @@ class Dimers(Sampler):
         *,
         potential: Potential | None = None,  # noqa: ARG002
         seed: int = 0,  # noqa: ARG002
-        scale: float | None = None,  # noqa: ARG002
+        scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; the distances of one pair are a trajectory, and nothing is drawn by chance."""

@@ -1,7 +1,7 @@
 """Displacements along normal modes with the amplitudes of a temperature, at structures and along paths between them.
 
-Frozen phonons: West and Estreicher, Phys. Rev. Lett. 96, 115504 (2006). Along a path, with the modes that are orthogonal
-to it: transition tube sampling, Brezina, Beck and Marsalek, J. Chem. Theory Comput. 19, 6589 (2023).
+Frozen phonons: West and Estreicher, Phys. Rev. Lett. 96, 115504 (2006). Along a path, with the modes that are
+orthogonal to it: transition tube sampling, Brezina, Beck and Marsalek, J. Chem. Theory Comput. 19, 6589 (2023).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bloomery.samplers.harmonic import Modes, Statistics, force_constants, norma
 from bloomery.samplers.origin import identities, require_frames, with_origin
 from bloomery.samplers.paths import PathSettings, path_between, tangent_at
 from bloomery.samplers.rattle_strain import Repeats
+from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 
@@ -96,7 +97,7 @@ class NormalModes(Sampler):
         *,
         potential: Potential | None = None,
         seed: int = 0,
-        scale: float | None = None,  # noqa: ARG002
+        scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; each frame is a trajectory of its own, and its step the point of the path."""
