@@ -87,7 +87,7 @@ def force_constants(atoms: ase.Atoms, driver: Driver, displacement: float) -> tu
     InputError
         If the forces cannot be had, as the end of a sentence.
     """
-    forces = np.concatenate([part for part in _forces(_displaced(atoms, displacement), driver)])
+    forces = np.concatenate(list(_forces(_displaced(atoms, displacement), driver)))
     rest, moved = forces[0], forces[1:].reshape(2, -1, 3 * len(atoms))
     matrix = (moved[1] - moved[0]) / (2 * displacement)
     return (matrix + matrix.T) / 2, float(np.linalg.norm(rest.reshape(-1, 3), axis=1).max())
