@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 from bloomery.plateau import Plateau
 from bloomery.plugins import Kind, PluginSpec, Settings, registered
 from bloomery.quantities import Unit
+from bloomery.schedules import SamplerSpec
 
 Protocol = Literal["fast", "balanced", "stringent"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -33,7 +34,7 @@ class OfKind:
     kind: Kind
 
 
-Sampler = Annotated[PluginSpec, OfKind("samplers")]
+Sampler = Annotated[SamplerSpec, OfKind("samplers")]
 Selector = Annotated[PluginSpec, OfKind("selectors")]
 Descriptor = Annotated[PluginSpec, OfKind("descriptors")]
 Engine = Annotated[PluginSpec, OfKind("engines")]
