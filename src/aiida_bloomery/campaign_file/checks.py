@@ -144,7 +144,7 @@ def _plugins(campaign: Campaign) -> None:
     )
     _plugin(campaign, "engines", PluginSpec.model_validate(campaign.settings["training"]["engine"]), ("training",))
     for key, spec in campaign.samplers("bootstrap"):
-        if load_plugin("samplers", spec.name).needs_potential:
+        if checkable(campaign, spec).load("samplers").needs_potential:
             raise campaign.source.error(
                 key,
                 f"{spec.name} needs a potential, and the bootstrap has none yet; use rattle_strain or from_file.",
