@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.plugins import Plugin
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 
 ORIGIN_KEYS = ("start", "trajectory", "step", "block", "temperature", "disagreement", "stop_reason")
 """Per-frame arrays that every sampler fills.
@@ -43,6 +44,7 @@ class Sampler(Plugin):
         seed: int = 0,
         scale: float | None = None,
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample frames that carry `ORIGIN_KEYS`.
 
@@ -50,6 +52,9 @@ class Sampler(Plugin):
         ----------
         scale
             Force RMSE of the potential on the probe in eV/Å, if known: what relative limits are relative to.
+        checkpoint
+            Where a run that takes more than seconds keeps its state, and finds that of a run that was killed: it goes
+            on to the same frames, to the last bit.
 
         Raises
         ------

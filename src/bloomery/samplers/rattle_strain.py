@@ -15,6 +15,7 @@ from bloomery.errors import InputError
 from bloomery.geometry import DistanceLimits, insane, strained
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import identities, require_frames, with_origin
 from bloomery.seeds import derive_seed
@@ -80,6 +81,7 @@ class RattleStrain(Sampler):
         seed: int = 0,
         scale: float | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; each frame is a trajectory of its own."""
         require_frames(start, self.name)

@@ -10,6 +10,8 @@ from bloomery.testing.potentials import TeacherCommittee
 from bloomery.testing.samplers import check_sampler
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "batched_md": {"replicas": 2, "ensemble": "nve", "steps": 9, "interval": 3},
+    "biased_md": {"ensemble": "npt", "steps": 9, "interval": 3, "strength": 0.5, "memory": 3},
     "from_file": {"max_frames": 1},
     "md": {"temperatures": [300, 900], "steps": 12, "interval": 4, "block_steps": 10, "max_relative_disagreement": 2},
     "rattle_strain": {"frames": 3, "strain": [-0.05, 0.02], "rattle": [0.01, 0.1]},
