@@ -6,8 +6,6 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
-
 from bloomery import __version__
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Progress, load_potential
@@ -16,6 +14,7 @@ from bloomery.jobs.base import Job
 from bloomery.plugins import PluginSpec
 from bloomery.samplers.checkpoint import Checkpoint
 from bloomery.samplers.contract import Sampler
+from bloomery.scale import Scale
 
 FRAMES_FILE = "frames.npz"
 CHECKPOINT_FILE = "checkpoint.npz"
@@ -31,8 +30,8 @@ class Model(Job):
     """File with the starting structures."""
     potential: str | None = None
     """Folder of the potential that drives."""
-    scale: float | None = Field(default=None, gt=0)
-    """Force error of the potential on the probe in eV/Å."""
+    scale: Scale | None = None
+    """What is known of the potential's errors."""
 
 
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from bloomery.plugins import Settings
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import with_origin
+from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 
@@ -41,7 +42,7 @@ class FromFile(Sampler):
         *,
         potential: Potential | None = None,  # noqa: ARG002
         seed: int = 0,
-        scale: float | None = None,  # noqa: ARG002
+        scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
         checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
     ) -> tuple[Configurations, SamplerReport]:

@@ -18,6 +18,7 @@ from bloomery.quantities import Angstrom
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import identities, require_frames, with_origin
+from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 Repeats = tuple[
@@ -79,7 +80,7 @@ class RattleStrain(Sampler):
         *,
         potential: Potential | None = None,  # noqa: ARG002
         seed: int = 0,
-        scale: float | None = None,  # noqa: ARG002
+        scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
         checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
     ) -> tuple[Configurations, SamplerReport]:

@@ -11,6 +11,7 @@ from bloomery.samplers.dynamics import trajectories
 from bloomery.samplers.ensemble import EnsembleSettings
 from bloomery.samplers.forces import CalculatorDriver
 from bloomery.samplers.run import Conduct, run_all
+from bloomery.scale import Scale
 
 
 class ReferenceMolecularDynamicsSettings(EnsembleSettings):
@@ -33,7 +34,7 @@ class ReferenceMolecularDynamics(Sampler):
         *,
         potential: Potential | None = None,  # noqa: ARG002
         seed: int = 0,
-        scale: float | None = None,  # noqa: ARG002
+        scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
         checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> tuple[Configurations, SamplerReport]:

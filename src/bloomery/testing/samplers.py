@@ -15,10 +15,13 @@ from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
 from bloomery.samplers.checkpoint import Checkpoint, State
 from bloomery.samplers.contract import ORIGIN_KEYS, Sampler, SamplerReport
+from bloomery.scale import Scale
+
+SOME_SCALE = Scale(error=0.1, factor=2.0)
 
 
 def check_sampler(
-    sampler: Sampler, start: Configurations, *, potential: Potential | None = None, scale: float | None = 0.1
+    sampler: Sampler, start: Configurations, *, potential: Potential | None = None, scale: Scale | None = SOME_SCALE
 ) -> None:
     """Check that a sampler is reproducible, also when cut off, says where frames come from, and keeps to its plan.
 
@@ -66,7 +69,7 @@ class Cutting(Checkpoint):
 
 
 def resumed_after(
-    sampler: Sampler, start: Configurations, offer: int, *, potential: Potential | None, scale: float | None
+    sampler: Sampler, start: Configurations, offer: int, *, potential: Potential | None, scale: Scale | None
 ) -> Configurations:
     """Sample with seed 1, cut off where the state is offered for the n-th time, then go on to the end."""
     with TemporaryDirectory() as folder:
