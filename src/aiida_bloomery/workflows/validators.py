@@ -14,6 +14,7 @@ from bloomery.errors import BloomeryError
 from bloomery.plugins import Kind, PluginSpec, parse_settings
 from bloomery.roles import RoleSettings
 from bloomery.stopping import StopRules
+from bloomery.validation import ValidationSettings, require_measurable
 
 ENERGY_REFERENCES = ("fit", "isolated_atoms", "values")
 
@@ -86,6 +87,12 @@ def _stop(content: dict[str, Any]) -> None:
     parse_settings(StopRules, content, "stop")
 
 
+def _validation(content: dict[str, Any]) -> None:
+    settings: ValidationSettings = parse_settings(ValidationSettings, content, "validation.settings")
+    for spec in [*settings.each_iteration, *settings.final]:
+        require_measurable(spec)
+
+
 def _control(content: dict[str, Any]) -> None:
     settings: ControlSettings = parse_settings(ControlSettings, content, "control")
     try:
@@ -109,6 +116,7 @@ trial = _sentence(_trial)
 energy_reference = _sentence(_energy_reference)
 stop = _sentence(_stop)
 control = _sentence(_control)
+validation = _sentence(_validation)
 
 
 def labeller(node: orm.Str | None, _: Any) -> str | None:
