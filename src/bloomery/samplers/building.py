@@ -17,6 +17,7 @@ from bloomery.errors import InputError
 from bloomery.geometry import DistanceLimits, insane
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import identities, require_frames, with_origin
 from bloomery.scale import Scale
@@ -91,6 +92,7 @@ class BuildingSampler(Sampler):
         seed: int = 0,
         scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; frames that cannot be drawn are counted."""
         todo = self._todo(start)

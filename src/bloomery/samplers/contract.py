@@ -9,6 +9,7 @@ from typing import Any
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.plugins import Plugin
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.scale import Scale
 
 ORIGIN_KEYS = ("start", "trajectory", "step", "block", "temperature", "disagreement", "stop_reason")
@@ -45,6 +46,7 @@ class Sampler(Plugin):
         seed: int = 0,
         scale: Scale | None = None,
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample frames that carry `ORIGIN_KEYS`.
 
@@ -52,6 +54,9 @@ class Sampler(Plugin):
         ----------
         scale
             What is known of the potential's errors: what relative limits and expected errors refer to.
+        checkpoint
+            Where a run that takes more than seconds keeps its state, and finds that of a run that was killed: it goes
+            on to the same frames, to the last bit.
 
         Raises
         ------

@@ -18,6 +18,7 @@ from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import require_frames, with_origin
 from bloomery.scale import Scale
@@ -60,6 +61,7 @@ class Dimers(Sampler):
         seed: int = 0,  # noqa: ARG002
         scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; the distances of one pair are a trajectory, and nothing is drawn by chance."""
         require_frames(start, self.name)

@@ -22,6 +22,7 @@ from bloomery.errors import InputError
 from bloomery.geometry import insane
 from bloomery.quantities import Angstrom, Kelvin
 from bloomery.samplers.building import BuildingSettings
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.forces import CalculatorDriver, CommitteeDriver, Driver
 from bloomery.samplers.harmonic import Modes, Statistics, force_constants, normal_modes
@@ -99,6 +100,7 @@ class NormalModes(Sampler):
         seed: int = 0,
         scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; each frame is a trajectory of its own, and its step the point of the path."""
         require_frames(start, self.name)

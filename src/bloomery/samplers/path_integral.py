@@ -24,6 +24,7 @@ from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.geometry import DistanceLimits, insane
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import identities, require_frames, with_origin
 from bloomery.samplers.rattle_strain import Repeats
@@ -94,6 +95,7 @@ class PathIntegral(Sampler):
         seed: int = 0,
         scale: Scale | None = None,
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; frames are beads, with the disagreement that the committee has on them."""
         driver = require_potential(potential, start, self.name)

@@ -27,6 +27,7 @@ from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.geometry import DistanceLimits
 from bloomery.quantities import Angstrom, ForceInEV, Unit
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import identities, require_frames, with_origin
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
@@ -98,6 +99,7 @@ class RandomSearch(Sampler):
         seed: int = 0,
         scale: Scale | None = None,
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; a structure with its relaxation is a trajectory."""
         require_frames(start, self.name)

@@ -10,6 +10,8 @@ from bloomery.testing.potentials import TeacherCommittee
 from bloomery.testing.samplers import check_sampler
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "batched_md": {"replicas": 2, "ensemble": "nve", "steps": 9, "interval": 3},
+    "biased_md": {"ensemble": "npt", "steps": 9, "interval": 3, "strength": 0.5, "memory": 3},
     "defects": {"frames": 4, "rattle": 0.05, "supercell": [2, 1, 1]},
     "dimers": {"frames": 5},
     "from_file": {"max_frames": 1},
