@@ -209,3 +209,37 @@ def fit_history(history: dict[str, Any], quantity: str = "forces", latest: int |
     if len(points) < max(MIN_POINTS, latest or 0) or len({n for n, _ in points}) < 2:
         return None
     return fit_power_law(*zip(*points, strict=True), unit=UNITS[quantity])
+
+
+def learning_curve(points: Sequence[dict[str, Any]], targets: dict[str, float]) -> dict[str, Any]:
+    """Fit what potentials that learned from subsets of several sizes were measured to be wrong by.
+
+    Parameters
+    ----------
+    points
+        One entry per potential: ``size``, ``repeat``, and of what `errors` says of it the summaries of ``forces`` and
+        ``energy``.
+    targets
+        By ``forces`` and ``energy``, in meV/Å and meV/atom.
+
+    Returns
+    -------
+    dict
+        ``points``, and for each of ``forces`` and ``energy`` that all points have the power ``law`` with the
+        ``frames_for`` a target; or ``reason``, why there is no law.
+    """
+    result: dict[str, Any] = {"points": [dict(point) for point in points]}
+    for quantity, unit in UNITS.items():
+        rows = [(point["size"], point[quantity]["rmse"]["value"]) for point in points if point.get(quantity)]
+        if not rows or len(rows) < len(points):
+            continue
+        try:
+            law = fit_power_law(*zip(*rows, strict=True), unit=unit)
+        except InputError as error:
+            result[quantity] = {"reason": str(error)}
+            continue
+        result[quantity] = {"law": law.summary()}
+        if quantity in targets:
+            needed = law.frames_for(targets[quantity])
+            result[quantity] |= {"target": targets[quantity], "frames_for": needed}
+    return result

@@ -25,6 +25,7 @@ from bloomery.errors import InputError
 from bloomery.jobs.base import Job, write_json
 from bloomery.observables.errors import Errors
 from bloomery.plugins import PluginSpec
+from bloomery.roles import assigned
 
 POTENTIAL_FOLDER = "potential"
 REFUSED_FOLDER = "refused"
@@ -42,6 +43,8 @@ class Model(Job):
     engine: PluginSpec
     batches: list[str]
     """Labelled frames with info ``role``; frames of batches without roles are all train."""
+    split: list[list[str]] | None = None
+    """Role of each frame of each batch, in the place of those that the batches hold."""
     start_from: str | None = None
     """Folder of a potential of the same engine, for a warm start."""
     energy_reference: dict[str, float] | None = None
@@ -61,7 +64,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     """Train on the frames of the role train, stop on those of early_stopping, never touch the others."""
     began = time.perf_counter()
     engine: Engine = job.engine.load("engines")
-    roles = read_roles(folder, job.batches)
+    roles = read_roles(folder, job.batches, job.split)
     elements = roles.train.elements
     if job.energy_reference is None:
         reference, method = fit_energy_reference(roles.train, elements), "fit"
@@ -92,7 +95,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     }
 
 
-def read_roles(folder: Path, batches: list[str]) -> Roles:
+def read_roles(folder: Path, batches: list[str], split: list[list[str]] | None = None) -> Roles:
     """Read all batches and sort their frames by role.
 
     Raises
@@ -101,8 +104,9 @@ def read_roles(folder: Path, batches: list[str]) -> Roles:
         If a label is not finite (batch and frame are named), or no frame of the role train has a label.
     """
     parts: dict[str, list[Configurations]] = {"train": [], "early_stopping": []}
-    for name in batches:
+    for name, given in zip(batches, split or [None] * len(batches), strict=True):
         batch = Configurations.load(folder / name) if name.endswith(".npz") else Configurations.read(folder / name)
+        batch = assigned(batch, given, name)
         wrong = bad_label(batch)
         if wrong is not None:
             raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
@@ -34,7 +34,8 @@ class SamplerReport:
 class Sampler(Plugin):
     """Make new configurations."""
 
-    needs_potential: ClassVar[bool] = False
+    needs_potential: bool = False
+    """Whether it can do nothing without a potential; may follow from its settings."""
 
     @abstractmethod
     def sample(
