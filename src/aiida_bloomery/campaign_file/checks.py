@@ -146,7 +146,7 @@ def _plugins(campaign: Campaign) -> None:
     )
     _plugin(campaign, "engines", PluginSpec.model_validate(campaign.settings["training"]["engine"]), ("training",))
     for key, spec in campaign.samplers("bootstrap"):
-        if load_plugin("samplers", spec.name).needs_potential:
+        if checkable(campaign, spec).load("samplers").needs_potential:
             raise campaign.source.error(
                 key,
                 f"{spec.name} needs a potential, and the bootstrap has none yet; use rattle_strain or from_file.",
@@ -255,7 +255,8 @@ def _elsewhere(campaign: Campaign) -> bool:
 def _notes(campaign: Campaign) -> Any:
     stop = campaign.settings["stop"]
     targets = stop.get("targets") or {}
-    if not any(value is not None for value in targets.values()) and not stop.get("observables"):
+    goals = [*targets.values(), stop.get("observables"), stop.get("plateau")]
+    if not any(goals):
         yield "stop: there is no target, so the campaign ends when its labels or iterations are spent."
     needed = stop.get("min_probe_frames", 10)
     bootstrap, loop = plan_stage(campaign, "bootstrap"), plan_stage(campaign, "sampling")

@@ -69,6 +69,12 @@ def _training(content: dict[str, Any]) -> None:
     parse_settings(AcceptanceSettings, content.get("acceptance", {}), "acceptance")
 
 
+def _trial(content: dict[str, Any]) -> None:
+    _keys(content, {"engine"}, {"acceptance", "warm_start"})
+    _plugins("engines", [content["engine"]], "engine")
+    parse_settings(AcceptanceSettings, content.get("acceptance", {}), "acceptance")
+
+
 def _energy_reference(content: dict[str, Any]) -> None:
     _keys(content, {"method"}, {"values"})
     if content["method"] not in ENERGY_REFERENCES:
@@ -106,6 +112,7 @@ def _keys(content: dict[str, Any], needed: set[str], allowed: set[str]) -> None:
 stage = _sentence(_stage)
 selection = _sentence(_selection)
 training = _sentence(_training)
+trial = _sentence(_trial)
 energy_reference = _sentence(_energy_reference)
 stop = _sentence(_stop)
 control = _sentence(_control)
