@@ -16,12 +16,12 @@ are left out, with a line that says so.
 trajectories to judge by: Langevin dynamics at 300 to 1200 K in strained cells, as in `training.py`.
 
 **Time to accuracy.** A network is best at the end of its schedule, so an error on the way says little of what a shorter
-training would have reached. Each engine is trained from scratch with a budget that doubles (steps, epochs, iterations,
-sparse points), its schedule made for that budget, until the last target is reached or the next training would not end
-within the cap; then once more between the longest that failed and the shortest that reached each target. The time is
-that of the shortest measured training which reached it: of a whole process, from its start to the potential, with
-imports, neighbours, descriptors, Jacobians and what the engine compiles or packs. A training that takes more processor
-time than the cap is ended and has failed.
+training would have reached. Each engine is trained from scratch with a budget (steps, epochs, iterations, sparse
+points) that grows by eight times at most, its schedule made for that budget, until the last target is reached or the
+next training would not end within the cap; then between the longest that failed and the shortest that reached each
+target, until their budgets differ by less than 1.6 times. The time is that of the shortest measured training which
+reached it: of a whole process, from its start to the potential, with imports, neighbours, descriptors, Jacobians and
+what the engine compiles or packs. A training that takes more processor time than the cap is ended and has failed.
 
 **Evaluation.** Energy and forces of a warm crystal whose atoms move a little before every step, through the ASE
 calculator that each engine documents for one processor, with its neighbour list. Engines take turns, in processes that
@@ -64,6 +64,10 @@ MEMBERS = (1, 2, 4, 8, 16)
 SEED = 0
 FEW_FRAMES = 20
 """What potentials are trained on of which only the cost is asked."""
+LEAP = 8.0
+"""How many times the budget grows at most from one training to the next."""
+CLOSE = 1.6
+"""How near in budget the longest training that failed and the shortest that succeeded shall be."""
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -238,28 +242,36 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def climb(bench: Bench, candidate: Candidate, target: float) -> list[dict[str, Any]]:
-    """Double the budget until the target is reached or the next training would not end in time."""
+    """Give a training more and more until the target is reached or the next would not end in time."""
     budget, records = candidate.budget[1], []
     while True:
         record = train(bench, candidate, budget)
         records.append(record)
         if "failed" in record or record["force_rmse"] <= target:
             return records
-        more = min(2.0, 0.9 * bench.cap / record["cpu_seconds"])
+        more = min(LEAP, affordable(records, 0.9 * bench.cap))
         if more < 1.3:
             return records
         budget = round(more * budget)
 
 
+def affordable(records: list[dict[str, Any]], cap: float) -> float:
+    """How many times the last budget would take this long, if time grows as it did last, and in proportion at least."""
+    power = 1.0
+    if len(records) > 1:
+        times, budgets = ([float(record[key]) for record in records[-2:]] for key in ("cpu_seconds", "budget"))
+        power = max(power, math.log(times[1] / times[0]) / math.log(budgets[1] / budgets[0]))
+    return float((cap / records[-1]["cpu_seconds"]) ** (1 / power))
+
+
 def refine(bench: Bench, candidate: Candidate, records: list[dict[str, Any]], target: float) -> list[dict[str, Any]]:
-    """Train once more between the longest training below a target's first success and that."""
-    reached = [record["budget"] for record in records if reaches(record, target)]
-    if not reached:
-        return records
-    below = [record["budget"] for record in records if record["budget"] < min(reached)]
-    if not below or min(reached) < 1.6 * max(below):
-        return records
-    return [*records, train(bench, candidate, round(math.sqrt(min(reached) * max(below))))]
+    """Train between the longest training below a target's first success and that, until these are close."""
+    while True:
+        reached = min((record["budget"] for record in records if reaches(record, target)), default=0)
+        below = max((record["budget"] for record in records if record["budget"] < reached), default=0)
+        if not below or reached < CLOSE * below:
+            return records
+        records = [*records, train(bench, candidate, round(math.sqrt(reached * below)))]
 
 
 def reaches(record: dict[str, Any], target: float) -> bool:
