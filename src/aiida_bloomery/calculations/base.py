@@ -21,6 +21,7 @@ from bloomery.errors import BloomeryError
 from bloomery.jobs.base import PROGRESS_FILE, RESULT_FILE, SCHEMA_VERSION, Job
 from bloomery.jobs.train import REFUSED_FOLDER
 from bloomery.plugins import Kind, PluginSpec, describe_validation_error
+from bloomery.scale import Scale
 
 JOB_FILE = "job.json"
 OUTPUT_FILE = "bloomery.out"
@@ -206,6 +207,17 @@ def unknown_elements(potential: PotentialData, configurations: ConfigurationsDat
         f"{port}: holds {', '.join(unknown)}, which the potential does not know (it knows "
         f"{', '.join(potential.elements)}); train on frames with them first."
     )
+
+
+def validate_scale(node: orm.Dict | None, _: Any) -> str | None:
+    """Return a sentence if what is said of a potential's errors cannot be, or ``None``."""
+    if node is None:
+        return None
+    try:
+        Scale.model_validate(node.get_dict())
+    except ValidationError as error:
+        return describe_validation_error(error, "scale", Scale)
+    return None
 
 
 def _validate_seed(node: orm.Int | None, _: Any) -> str | None:

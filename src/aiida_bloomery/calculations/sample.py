@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unknown_elements
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unknown_elements, validate_scale
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.sample import FRAMES_FILE
@@ -34,10 +34,12 @@ class SampleCalculation(BloomeryCalculation):
         spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
         spec.input(
             "scale",
-            valid_type=orm.Float,
+            valid_type=orm.Dict,
             required=False,
             serializer=orm.to_aiida_type,
-            help="Force RMSE of the potential on the probe in eV/Å: what relative limits are relative to.",
+            validator=validate_scale,
+            help="`{error, factor}`: force RMSE of the potential on the probe in eV/Å, and calibration factor of the "
+            "disagreement of its forces.",
         )
         spec.output(
             "frames", valid_type=ConfigurationsData, help="What was sampled, with its origin; parents are in `start`."
@@ -62,5 +64,5 @@ class SampleCalculation(BloomeryCalculation):
         if "potential" in self.inputs:
             job["potential"] = files.potential(self.inputs.potential, "potential")
         if "scale" in self.inputs:
-            job["scale"] = self.inputs.scale.value
+            job["scale"] = self.inputs.scale.get_dict()
         return job

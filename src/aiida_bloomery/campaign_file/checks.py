@@ -253,7 +253,7 @@ def _elsewhere(campaign: Campaign) -> bool:
 def _notes(campaign: Campaign) -> Any:
     stop = campaign.settings["stop"]
     targets = stop.get("targets") or {}
-    if not any(value is not None for value in targets.values()):
+    if not any(value is not None for value in targets.values()) and stop.get("plateau") is None:
         yield "stop: there is no target, so the campaign ends when its labels or iterations are spent."
     needed = stop.get("min_probe_frames", 10)
     bootstrap, loop = plan_stage(campaign, "bootstrap"), plan_stage(campaign, "sampling")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from bloomery.plateau import Plateau
 from bloomery.plugins import Kind, PluginSpec, Settings, registered
 from bloomery.quantities import Unit
 
@@ -120,7 +121,9 @@ class Stop(Settings):
     consecutive: int | None = Field(default=None, ge=1)
     """Targets must be reached in so many iterations running."""
     probe_frames: int | None = Field(default=None, ge=2)
-    """Targets wait until the probe holds so many frames."""
+    """Targets and plateau wait until the probe holds so many frames."""
+    plateau: Plateau | None = None
+    """When more labels are no longer worth their price, by what the learning curve promises of the next batch."""
 
     @field_validator(*SANE_TARGETS)
     @classmethod

@@ -159,6 +159,7 @@ def _overrides(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
         "max_labels": file.stop.labels,
         "consecutive": file.stop.consecutive,
         "min_probe_frames": file.stop.probe_frames,
+        "plateau": file.stop.plateau and file.stop.plateau.model_dump(exclude_unset=True),
     }
     stages: dict[str, dict[str, Any]] = {
         "bootstrap": bootstrap,

@@ -6,14 +6,13 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
-
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Progress, load_potential
 from bloomery.errors import InputError
 from bloomery.jobs.base import Job
 from bloomery.plugins import PluginSpec
 from bloomery.samplers.contract import Sampler
+from bloomery.scale import Scale
 
 FRAMES_FILE = "frames.npz"
 
@@ -28,8 +27,8 @@ class Model(Job):
     """File with the starting structures."""
     potential: str | None = None
     """Folder of the potential that drives."""
-    scale: float | None = Field(default=None, gt=0)
-    """Force error of the potential on the probe in eV/Å."""
+    scale: Scale | None = None
+    """What is known of the potential's errors."""
 
 
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:

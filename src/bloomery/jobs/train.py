@@ -12,15 +12,27 @@ import numpy as np
 from bloomery.acceptance import AcceptanceReport, AcceptanceSettings, check_potential
 from bloomery.configurations import Configurations
 from bloomery.energy_reference import check_energy_reference, fit_energy_reference
-from bloomery.engines.contract import Engine, Progress, TrainingData, TrainingHistory, bad_label, load_potential
+from bloomery.engines.contract import (
+    Engine,
+    Potential,
+    Progress,
+    TrainingData,
+    TrainingHistory,
+    bad_label,
+    load_potential,
+)
 from bloomery.errors import InputError
 from bloomery.jobs.base import Job, write_json
+from bloomery.observables.errors import Errors
 from bloomery.plugins import PluginSpec
 
 POTENTIAL_FOLDER = "potential"
 REFUSED_FOLDER = "refused"
 HISTORY_FILE = "history.json"
 CHECKPOINT_FOLDER = "checkpoint"
+SEEN_ROLES = ("train", "early_stopping")
+MOST_JUDGED = 500
+"""On more frames than this the error of what was seen is not measured more sharply: some of them are drawn."""
 
 
 class Model(Job):
@@ -71,6 +83,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     report.raise_if_refused()
     return {
         **history.summary,
+        "errors": {name: errors(potential, getattr(roles, name), job.seed, progress) for name in SEEN_ROLES},
         "energy_reference": reference,
         "energy_reference_method": method,
         "acceptance": report.to_dict(),
@@ -106,6 +119,18 @@ def read_roles(folder: Path, batches: list[str]) -> Roles:
             f"batches: no frame of the role train in {', '.join(batches)} has a label; label frames before training."
         )
     return Roles(train[labelled], early)
+
+
+def errors(potential: Potential, frames: Configurations, seed: int, progress: Progress) -> dict[str, Any]:
+    """RMSE of energy, forces and stress on frames that the training has seen, or on some of them if they are many.
+
+    Beside the errors on unseen frames they tell whether more frames or a larger model would help.
+    """
+    labelled = frames[np.flatnonzero(frames.has("energy") | frames.has("forces"))]
+    chosen = np.random.default_rng(seed).permutation(len(labelled))[:MOST_JUDGED]
+    found = Errors.make(worst=0, groups=[]).observe(potential, labelled[np.sort(chosen)], seed=seed, progress=progress)
+    numbers = {name: found.summary.get(name, {}).get("rmse") for name in ("energy", "forces", "stress")}
+    return {"n_frames": len(chosen)} | {name: number for name, number in numbers.items() if number}
 
 
 def _write_history(folder: Path, history: TrainingHistory, report: AcceptanceReport) -> None:

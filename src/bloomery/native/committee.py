@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.native import load_kernel
-from bloomery.native.arrays import Workspace, lanes_of, padded, pointer
+from bloomery.native.arrays import Workspace, padded, pointer
 
 ACTIVATIONS = (
     "silu",
@@ -92,6 +92,7 @@ class CommitteeKernel:
         self, library: ctypes.CDLL, elements: list[Tables], activations: tuple[str, ...], isolation: float, dtype: str
     ) -> None:
         self._library, self._dtype = library, dtype
+        self._lanes = int(library.vector_lanes())
         self._kept: list[NDArray[np.floating]] = []
         self._networks = [self._pack(tables, activations, isolation) for tables in elements]
         self.members = len(elements[0].weights[0])
@@ -159,13 +160,13 @@ class CommitteeKernel:
         """Lay out weights as the kernel reads them; see committee.c."""
         members, features, _ = tables.weights[0].shape
         sizes = [weight.shape[1] for weight in tables.weights]
-        widths = [padded(size, self._dtype) for size in sizes]
+        widths = [padded(size, self._lanes) for size in sizes]
         parts: list[NDArray[np.floating]] = []
         for layer, (weight, bias) in enumerate(zip(tables.weights[:-1], tables.biases[:-1], strict=True)):
             forward = np.zeros((members, widths[layer], widths[layer + 1]), dtype=self._dtype)
             forward[:, : weight.shape[1], : weight.shape[2]] = weight
             parts += [forward, self._rows(bias, widths[layer + 1]), forward.transpose(0, 2, 1)]
-        last_bias = np.zeros((members, lanes_of(self._dtype)), dtype=self._dtype)
+        last_bias = np.zeros((members, self._lanes), dtype=self._dtype)
         last_bias[:, 0] = tables.biases[-1][:, 0]
         skip = np.zeros((members, features)) if tables.skip is None else tables.skip
         parts += [self._rows(tables.weights[-1][:, :, 0], widths[-1]), last_bias, self._rows(skip, widths[0])]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.plugins import Plugin
+from bloomery.scale import Scale
 
 ORIGIN_KEYS = ("start", "trajectory", "step", "block", "temperature", "disagreement", "stop_reason")
 """Per-frame arrays that every sampler fills.
@@ -41,7 +42,7 @@ class Sampler(Plugin):
         *,
         potential: Potential | None = None,
         seed: int = 0,
-        scale: float | None = None,
+        scale: Scale | None = None,
         progress: Progress = no_progress,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample frames that carry `ORIGIN_KEYS`.
@@ -49,7 +50,7 @@ class Sampler(Plugin):
         Parameters
         ----------
         scale
-            Force RMSE of the potential on the probe in eV/Å, if known: what relative limits are relative to.
+            What is known of the potential's errors: what relative limits and expected errors refer to.
 
         Raises
         ------

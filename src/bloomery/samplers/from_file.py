@@ -11,6 +11,7 @@ from bloomery.errors import InputError
 from bloomery.plugins import Settings
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import with_origin
+from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 
@@ -40,7 +41,7 @@ class FromFile(Sampler):
         *,
         potential: Potential | None = None,  # noqa: ARG002
         seed: int = 0,
-        scale: float | None = None,  # noqa: ARG002
+        scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; a block of the file is a trajectory of its own."""

@@ -17,6 +17,7 @@ from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import identities, require_frames, with_origin
+from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 Repeats = tuple[
@@ -78,7 +79,7 @@ class RattleStrain(Sampler):
         *,
         potential: Potential | None = None,  # noqa: ARG002
         seed: int = 0,
-        scale: float | None = None,  # noqa: ARG002
+        scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; each frame is a trajectory of its own."""

@@ -8,6 +8,7 @@ from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.dynamics import DynamicsSettings, run_all, trajectories
 from bloomery.samplers.forces import CalculatorDriver
+from bloomery.scale import Scale
 
 
 class ReferenceMolecularDynamicsSettings(DynamicsSettings):
@@ -30,7 +31,7 @@ class ReferenceMolecularDynamics(Sampler):
         *,
         potential: Potential | None = None,  # noqa: ARG002
         seed: int = 0,
-        scale: float | None = None,  # noqa: ARG002
+        scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the calculator's energy, forces and, in a full cell, stress as labels."""

@@ -10,10 +10,13 @@ import numpy as np
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
 from bloomery.samplers.contract import ORIGIN_KEYS, Sampler, SamplerReport
+from bloomery.scale import Scale
+
+SOME_SCALE = Scale(error=0.1, factor=2.0)
 
 
 def check_sampler(
-    sampler: Sampler, start: Configurations, *, potential: Potential | None = None, scale: float | None = 0.1
+    sampler: Sampler, start: Configurations, *, potential: Potential | None = None, scale: Scale | None = SOME_SCALE
 ) -> None:
     """Check that a sampler is reproducible, says where frames come from, and keeps to its plan.
 
