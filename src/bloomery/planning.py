@@ -7,6 +7,7 @@ from typing import Any
 
 from bloomery.control import ControlSettings
 from bloomery.plugins import PluginSpec
+from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 TRAINED_ROLES = ["train", "early_stopping", "calibration"]
@@ -31,7 +32,7 @@ class IterationPlan:
         What is measured on newly labelled frames (``probe``, ``selected``), on the whole probe (``probe``), and on it
         by both arms (``arms``).
     scale
-        Force RMSE of the present potential on the probe in eV/Å; ``None`` while unknown.
+        What is known of the present potential's errors; ``None`` before the first validation.
     """
 
     seed: int
@@ -39,7 +40,7 @@ class IterationPlan:
     descriptor: dict[str, Any]
     selection: dict[str, Any]
     observables: dict[str, dict[str, Any]]
-    scale: float | None
+    scale: Scale | None
 
 
 def plan(
@@ -84,7 +85,7 @@ def plan(
             # The arms differ in what they train on and calibrate with: they have the probe alone in common.
             **({"arms": {"observable": errors, "roles": ["probe"]}} if control is not None else {}),
         },
-        scale=_force_error(iterations),
+        scale=_scale(iterations),
     )
 
 
@@ -95,10 +96,11 @@ def _labels_left(stop: dict[str, Any], iterations: list[dict[str, Any]]) -> int 
     return max(0, int(stop["max_labels"]) - int(used))
 
 
-def _force_error(iterations: list[dict[str, Any]]) -> float | None:
-    """Force RMSE on the probe in eV/Å, of the latest validation that has one; histories hold meV/Å."""
-    for iteration in reversed(iterations):
-        validation = iteration.get("validation") or {}
-        if "rmse" in validation.get("forces", {}):
-            return float(validation["forces"]["rmse"]["value"]) / 1000
-    return None
+def _scale(iterations: list[dict[str, Any]]) -> Scale | None:
+    """Force error on the probe and calibration factor of the latest validation that has them; histories hold meV/Å."""
+    validations = [iteration.get("validation") or {} for iteration in reversed(iterations)]
+    errors = (validation.get("forces", {}).get("rmse") for validation in validations)
+    factors = (validation.get("calibration", {}).get("forces", {}).get("factor") for validation in validations)
+    error = next((found["value"] / 1000 for found in errors if found and found["value"] > 0), None)
+    factor = next((found["value"] for found in factors if found and found["value"] > 0), None)
+    return None if error is None and factor is None else Scale(error=error, factor=factor)

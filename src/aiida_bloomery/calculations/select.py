@@ -9,7 +9,7 @@ from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, validate_scale
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.select import CONTROL_FILE, SELECTED_FILE
@@ -57,10 +57,12 @@ class SelectCalculation(BloomeryCalculation):
         )
         spec.input(
             "scale",
-            valid_type=orm.Float,
+            valid_type=orm.Dict,
             required=False,
             serializer=orm.to_aiida_type,
-            help="Force RMSE of the potential on the probe in eV/Å: what relative limits are relative to.",
+            validator=validate_scale,
+            help="`{error, factor}`: force RMSE of the potential on the probe in eV/Å, and calibration factor of the "
+            "disagreement of its forces.",
         )
         spec.output(
             "selected",
@@ -107,5 +109,5 @@ class SelectCalculation(BloomeryCalculation):
         if "potential" in self.inputs:
             job["potential"] = files.potential(self.inputs.potential, "potential")
         if "scale" in self.inputs:
-            job["scale"] = self.inputs.scale.value
+            job["scale"] = self.inputs.scale.get_dict()
         return job

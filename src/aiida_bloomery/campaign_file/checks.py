@@ -15,6 +15,7 @@ from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
 from aiida_bloomery.campaign_file.plan import NO_LIMIT, checkable, plan_stage, sampler_bounds, selectors
 from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
 from aiida_bloomery.campaign_file.resolve import Campaign
+from aiida_bloomery.campaign_file.validation import check_validation, validation_notes
 from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.errors import BloomeryError
 from bloomery.plugins import Kind, PluginSpec, load_plugin, registered
@@ -48,6 +49,7 @@ def check_file(campaign: Campaign) -> list[str]:
         _energy_reference,
         _pools,
         _budget,
+        check_validation,
         _device,
     ):
         check(campaign)
@@ -144,7 +146,7 @@ def _plugins(campaign: Campaign) -> None:
     )
     _plugin(campaign, "engines", PluginSpec.model_validate(campaign.settings["training"]["engine"]), ("training",))
     for key, spec in campaign.samplers("bootstrap"):
-        if load_plugin("samplers", spec.name).needs_potential:
+        if checkable(campaign, spec).load("samplers").needs_potential:
             raise campaign.source.error(
                 key,
                 f"{spec.name} needs a potential, and the bootstrap has none yet; use rattle_strain or from_file.",
@@ -253,7 +255,8 @@ def _elsewhere(campaign: Campaign) -> bool:
 def _notes(campaign: Campaign) -> Any:
     stop = campaign.settings["stop"]
     targets = stop.get("targets") or {}
-    if not any(value is not None for value in targets.values()):
+    goals = [*targets.values(), stop.get("observables"), stop.get("plateau")]
+    if not any(goals):
         yield "stop: there is no target, so the campaign ends when its labels or iterations are spent."
     needed = stop.get("min_probe_frames", 10)
     bootstrap, loop = plan_stage(campaign, "bootstrap"), plan_stage(campaign, "sampling")
@@ -262,6 +265,7 @@ def _notes(campaign: Campaign) -> Any:
         yield "control: the control arm begins after the bootstrap, and there is no iteration; it does nothing."
     if targets and probe < needed:
         yield f"stop: targets wait for {needed} probe frames; the campaign draws {probe} at most, so none is reached."
+    yield from validation_notes(campaign)
 
 
 Check = Callable[[Campaign], None]

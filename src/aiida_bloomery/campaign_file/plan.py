@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from aiida_bloomery.campaign_file.reader import Key
 from aiida_bloomery.campaign_file.resolve import Campaign
+from aiida_bloomery.campaign_file.validation import ValidationPlan, plan_validation
 from bloomery.control import ControlSettings
 from bloomery.plugins import PluginSpec
 from bloomery.roles import RoleSettings
@@ -43,10 +44,11 @@ class Plan:
     max_labels: int | None
     warm_start: bool
     control_trainings: int = 0
+    validation: ValidationPlan = field(default_factory=lambda: ValidationPlan({}, 0))
 
     @property
     def labels(self) -> int:
-        """Labels in all."""
+        """Labels of the data set in all; those that validation takes are counted apart."""
         wanted = self.bootstrap.labels + self.iterations * self.iteration.labels
         return min(wanted, self.max_labels or NO_LIMIT) + self.isolated_atoms
 
@@ -86,6 +88,7 @@ def plan_campaign(campaign: Campaign) -> Plan:
             if "control" in campaign.settings
             else 0
         ),
+        validation=plan_validation(campaign),
     )
 
 

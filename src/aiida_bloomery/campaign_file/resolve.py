@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiida_bloomery.campaign_file.model import CampaignFile, Structures
 from aiida_bloomery.campaign_file.reader import Key, Source
+from aiida_bloomery.campaign_file.validation import validation_settings
 from bloomery.configurations import Configurations
 from bloomery.control import ControlSettings
 from bloomery.errors import BloomeryError, InputError
@@ -31,7 +32,9 @@ class Campaign:
         The user's own frames by label, for the sampler `from_file`.
     settings
         The inputs of the campaign's workchain that hold settings (see `STAGES`), protocol and file merged; and
-        ``control``, if there is a control arm.
+        ``control``, if there is a control arm, and ``validation``, if something is measured.
+    validation
+        What is measured on, by the name of the workchain's input: ``structures``, ``trajectory``, ``test_set``.
     """
 
     file: CampaignFile
@@ -39,6 +42,7 @@ class Campaign:
     structures: Configurations
     frames: dict[str, Configurations]
     settings: dict[str, Any]
+    validation: dict[str, Configurations] = field(default_factory=dict)
 
     def samplers(self, stage: str) -> list[tuple[Key, PluginSpec]]:
         """Samplers of ``bootstrap`` or ``sampling``, with the key that each stands under in the file."""
@@ -90,7 +94,27 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
         file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": labelling})
     frames: dict[str, Configurations] = {}
     settings = settings_of(file, _samplers(file, source, frames))
-    return Campaign(file, source, structures, frames, settings)
+    if file.validation is not None:
+        settings["validation"] = validation_settings(file, source)
+    return Campaign(file, source, structures, frames, settings, _validation(file, source))
+
+
+def _validation(file: CampaignFile, source: Source) -> dict[str, Configurations]:
+    """Read what is measured on."""
+    given = file.validation
+    if given is None:
+        return {}
+    found: dict[str, Configurations] = {}
+    if given.structures:
+        key: Key = ("validation", "structures")
+        found["structures"] = Configurations.concatenate(
+            [read_structures(entry, source, (*key, index)) for index, entry in enumerate(given.structures)]
+        )
+    for name, file_name in (("trajectory", given.reference_trajectory), ("test_set", given.test_set)):
+        if file_name is not None:
+            place = "reference_trajectory" if name == "trajectory" else name
+            found[name] = read_file(file_name, source, ("validation", place))
+    return found
 
 
 def read_structures(entry: Structures, source: Source, key: Key) -> Configurations:
@@ -129,9 +153,10 @@ def settings_of(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
     if bounds is not None and bounds.min is None and bounds.max is not None:
         rules["min_iterations"] = min(rules.get("min_iterations", 0), bounds.max)
     targets = _targets(file)
-    if targets:
+    if targets or file.stop.observables:
         # Targets that are given stand alone: those of the protocol are not asked for on top.
-        settings["stop"]["targets"] = targets
+        rules["targets"] = targets
+        rules["observables"] = {key: target.model_dump() for key, target in file.stop.observables.items()}
     if file.control is not None:
         settings["control"] = file.control.model_dump(exclude_none=True)
     return settings
@@ -159,6 +184,7 @@ def _overrides(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
         "max_labels": file.stop.labels,
         "consecutive": file.stop.consecutive,
         "min_probe_frames": file.stop.probe_frames,
+        "plateau": file.stop.plateau and file.stop.plateau.model_dump(exclude_unset=True),
     }
     stages: dict[str, dict[str, Any]] = {
         "bootstrap": bootstrap,

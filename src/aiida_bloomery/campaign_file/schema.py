@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
-from aiida_bloomery.campaign_file.model import Bootstrap, CampaignFile, Control, OfKind
+from aiida_bloomery.campaign_file.model import Bootstrap, CampaignFile, Control, OfKind, Validation
 from bloomery.acceptance import AcceptanceSettings
 from bloomery.errors import InputError
 from bloomery.plugins import KINDS, Kind, load_plugin, registered
@@ -72,7 +72,7 @@ def schema_text() -> str:
 def plugin_places() -> dict[tuple[str, str], Kind]:
     """Where plug-ins stand in the file: model and key to kind."""
     places: dict[tuple[str, str], Kind] = {}
-    for owner in (CampaignFile, Bootstrap, Control):
+    for owner in (CampaignFile, Bootstrap, Control, Validation):
         for key, field in owner.model_fields.items():
             kind = _kind_of(field.annotation) or _kind_in(field.metadata)
             if kind is not None:

@@ -237,4 +237,6 @@ def _stop(stop: Mapping[str, Any]) -> str:
             said.append(one.format(count(int(stop[key]), "iteration")))
     if stop.get("max_labels") is not None:
         said.append(f"at most {count(int(stop['max_labels']), 'label')}")
+    if stop.get("plateau") is not None:
+        said.append(f"or a plateau of the learning curve ({_value(stop['plateau'])})")
     return "; ".join(said)

@@ -36,9 +36,7 @@ class SelectionWorkChain(SubmitsOnce):
             help="What the control arm has.",
         )
         spec.input("potential", valid_type=PotentialData, required=False, help="Whose disagreement counts.")
-        spec.input(
-            "scale", valid_type=orm.Float, required=False, help="Force RMSE of the potential on the probe, eV/Å."
-        )
+        spec.input("scale", valid_type=orm.Dict, required=False, help="`{error, factor}`: what is known of its errors.")
         spec.input("descriptor", valid_type=orm.Dict, help="`{descriptor: {name, settings}}`.")
         spec.input("parameters", valid_type=orm.Dict, help="`{selectors, roles, max_frames, control}`.")
         spec.outline(cls.describe, cls.select, cls.results)

@@ -14,6 +14,7 @@ from bloomery.errors import BloomeryError
 from bloomery.plugins import Kind, PluginSpec, parse_settings
 from bloomery.roles import RoleSettings
 from bloomery.stopping import StopRules
+from bloomery.validation import ValidationSettings, require_measurable
 
 ENERGY_REFERENCES = ("fit", "isolated_atoms", "values")
 
@@ -68,6 +69,12 @@ def _training(content: dict[str, Any]) -> None:
     parse_settings(AcceptanceSettings, content.get("acceptance", {}), "acceptance")
 
 
+def _trial(content: dict[str, Any]) -> None:
+    _keys(content, {"engine"}, {"acceptance", "warm_start"})
+    _plugins("engines", [content["engine"]], "engine")
+    parse_settings(AcceptanceSettings, content.get("acceptance", {}), "acceptance")
+
+
 def _energy_reference(content: dict[str, Any]) -> None:
     _keys(content, {"method"}, {"values"})
     if content["method"] not in ENERGY_REFERENCES:
@@ -78,6 +85,12 @@ def _energy_reference(content: dict[str, Any]) -> None:
 
 def _stop(content: dict[str, Any]) -> None:
     parse_settings(StopRules, content, "stop")
+
+
+def _validation(content: dict[str, Any]) -> None:
+    settings: ValidationSettings = parse_settings(ValidationSettings, content, "validation.settings")
+    for spec in [*settings.each_iteration, *settings.final]:
+        require_measurable(spec)
 
 
 def _control(content: dict[str, Any]) -> None:
@@ -99,9 +112,11 @@ def _keys(content: dict[str, Any], needed: set[str], allowed: set[str]) -> None:
 stage = _sentence(_stage)
 selection = _sentence(_selection)
 training = _sentence(_training)
+trial = _sentence(_trial)
 energy_reference = _sentence(_energy_reference)
 stop = _sentence(_stop)
 control = _sentence(_control)
+validation = _sentence(_validation)
 
 
 def labeller(node: orm.Str | None, _: Any) -> str | None:

@@ -20,6 +20,7 @@ from bloomery.plugins import PluginSpec
 from bloomery.roles import Role, RoleSettings, count_roles, draw_probe, split_roles
 from bloomery.samplers.contract import ORIGIN_KEYS
 from bloomery.samplers.origin import with_origin
+from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 from bloomery.selectors.composition import (
     CLEANERS,
@@ -53,8 +54,8 @@ class Model(Job):
     """File with features, arrays ``pool_KEY`` and ``data_KEY``."""
     potential: str | None = None
     """Folder of the potential whose disagreement counts where the pool does not bring it."""
-    scale: float | None = Field(default=None, gt=0)
-    """Force error of the potential on the probe in eV/Å."""
+    scale: Scale | None = None
+    """What is known of the potential's errors."""
     max_frames: int | None = Field(default=None, ge=0)
     """Select at most so many frames, the probe among them."""
     control: list[PluginSpec] = Field(default_factory=list)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
 from bloomery.plugins import Plugin
+from bloomery.scale import Scale
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Pool:
     disagreement
         Largest force disagreement among the atoms of each candidate in eV/Å, ``(P,)``, or ``None``.
     scale
-        Force RMSE of the potential on the probe in eV/Å, or ``None``.
+        What is known of the potential's errors, or ``None``.
     """
 
     configurations: Configurations
@@ -41,7 +42,7 @@ class Pool:
     features: NDArray[np.float64] | None = None
     known_features: NDArray[np.float64] | None = None
     disagreement: NDArray[np.float64] | None = None
-    scale: float | None = None
+    scale: Scale | None = None
 
     def __len__(self) -> int:
         return len(self.configurations)

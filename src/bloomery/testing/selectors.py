@@ -10,6 +10,7 @@ import numpy as np
 
 from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.scale import Scale
 from bloomery.selectors.contract import Picks, Pool, Selector
 
 
@@ -31,7 +32,7 @@ def some_pool(n: int = 12, *, seed: int = 0, n_known: int = 3) -> Pool:
         features=features[:n],
         known_features=features[n:],
         disagreement=generator.uniform(0.05, 0.5, size=n),
-        scale=0.1,
+        scale=Scale(error=0.1, factor=2.0),
     )
 
 
