@@ -19,8 +19,8 @@ from aiida_bloomery.workflows.labelling.packing import frame_cores
 
 FINAL_PREFIX = "final_"
 CONTROL_PREFIX = "control_"
-COMPARISON = "compare"
-"""How the names of stages end that measure a potential beside the reference method."""
+COMPARISONS = frozenset({"compare", "final_compare"})
+"""Stages that measure a potential beside the reference method; those of the control arm stay in its nodes."""
 
 
 def collect(campaign: orm.ProcessNode) -> CampaignFacts:
@@ -123,7 +123,7 @@ def _measured(stages: list[Stage]) -> list[Measured]:
     found = []
     for stage in stages:
         process = stage.process
-        if not stage.name.endswith(COMPARISON) or "observations" not in process.outputs:
+        if stage.name not in COMPARISONS or "observations" not in process.outputs:
             continue
         for key, node in process.outputs.observations.items():
             given = process.inputs.observables[key].get_dict() if "observables" in process.inputs else {}

@@ -191,6 +191,12 @@ class CampaignFacts:
         return {}
 
     @property
+    def beyond(self) -> Mapping[str, Any]:
+        """What else was measured of the potential: ``observables_missing``, ``test_set``; the latest there is."""
+        entries = [self.history.get("final") or {}, *reversed(self.iterations)]
+        return next((entry for entry in entries if entry.get("test_set") or entry.get("observables_missing")), {})
+
+    @property
     def failures(self) -> list[Mapping[str, Any]]:
         """Ledger entries of the frames that have no label."""
         return [entry for entry in self.ledger if entry.get("outcome") == "failed"]

@@ -72,6 +72,7 @@ def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = No
             for iteration in facts.iterations
         ],
         figures=found,
+        sets=tables.sets_rows(facts),
         elements=tables.elements_rows(summary),
         calibration=tables.calibration_rows(summary),
         worst=tables.worst_rows(summary),

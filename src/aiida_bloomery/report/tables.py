@@ -88,6 +88,19 @@ def _integer(value: Any) -> str:
     return MISSING if value is None else str(int(value))
 
 
+def sets_rows(facts: CampaignFacts) -> list[tuple[str, list[Cell]]]:
+    """Errors on the probe beside those on the independent set; nothing without one."""
+    test = facts.beyond.get("test_set") or {}
+    if not test:
+        return []
+    rows = []
+    for name, summary in (("probe", facts.validation_summary), ("independent set", test)):
+        numbers = [find(summary, quantity, "rmse") for quantity in ("forces", "energy", "stress")]
+        cells = [Cell(_integer(summary.get("n_frames"))), *(Cell(plain(part), interval(part)) for part in numbers)]
+        rows.append((name, [*cells, Cell(with_unit(find(summary, "forces", "relative_rmse")))]))
+    return rows
+
+
 def elements_rows(summary: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     """Force error of each element."""
     rows = []

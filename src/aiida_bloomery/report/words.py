@@ -238,5 +238,5 @@ def _stop(stop: Mapping[str, Any]) -> str:
     if stop.get("max_labels") is not None:
         said.append(f"at most {count(int(stop['max_labels']), 'label')}")
     if stop.get("plateau") is not None:
-        said.append(f"or a plateau of the learning curve ({_value(stop['plateau'])})")
+        said.append(f"or a plateau of the learning curve ({value_text(stop['plateau'])})")
     return "; ".join(said)

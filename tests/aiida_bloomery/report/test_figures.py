@@ -16,7 +16,7 @@ from aiida_bloomery.report.page import draw
 def test_every_figure_has_a_name_of_its_own_and_words(example: SimpleNamespace) -> None:
     drawn = [figure for _, figure in draw(example.full())]
     names = [figure.name for figure in drawn]
-    assert len(names) == len(set(names)) == 18
+    assert len(names) == len(set(names)) == 16
     assert all(figure.title and figure.description and figure.columns for figure in drawn)
 
 
