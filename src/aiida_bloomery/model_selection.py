@@ -113,7 +113,8 @@ def _from_campaign(name: str, engine: PluginSpec | None) -> Source:
         execution = _local_codes(engine.name)
     else:
         codes = inputs.codes
-        execution = {"code": codes.bloomery, **({"engine_code": codes.engine} if "engine" in codes else {})}
+        ports = {"code": "bloomery", "engine_code": "engine", "train_code": "train"}
+        execution = {port: codes[key] for port, key in ports.items() if key in codes}
         execution |= {port: inputs[port] for port in ("options", "device") if port in inputs}
     given = inputs.energy_reference.get_dict()["method"] != "fit" and "potential" in campaign.outputs
     chosen = engine or PluginSpec.model_validate(training["engine"])
