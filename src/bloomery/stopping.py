@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from bloomery.agreement import ObservableTarget, described, reached
 from bloomery.plateau import Plateau, plateau_reached
 from bloomery.plugins import Settings
 
@@ -34,6 +35,8 @@ class StopRules(Settings):
 
     targets: Targets = Targets()
     """Errors that are small enough; all of those given must be reached."""
+    observables: dict[str, ObservableTarget] = Field(default={})
+    """How near numbers must be to the reference, by observable and quantity; they must be reached with the targets."""
     min_iterations: int = Field(default=0, ge=0)
     """Iterations after the bootstrap before a target may end the campaign."""
     max_iterations: int = Field(default=10, ge=0)
@@ -90,7 +93,9 @@ def decide(history: dict[str, Any], rules: StopRules) -> Decision:
     iterations = history["iterations"]
     measured = [entry["validation"] for entry in iterations if entry.get("validation")]
     errors = _errors(measured[-1], rules) if measured else ""
-    if _targets_hold(measured, len(iterations) - 1, rules):
+    if measured and rules.observables:
+        errors = "; ".join([errors, *described(rules.observables, iterations[-1].get("observables", {}))])
+    if _targets_hold(iterations, rules):
         reason = f"the targets are reached in {rules.consecutive} iteration(s) running: {errors}."
         return Decision(True, "targets", reason, True)
     ended = (
@@ -103,11 +108,14 @@ def decide(history: dict[str, Any], rules: StopRules) -> Decision:
     return Decision(False, "", f"goes on: {errors}." if measured else "no error is known yet.", False)
 
 
-def _targets_hold(measured: list[dict[str, Any]], done: int, rules: StopRules) -> bool:
-    if not rules.targets.given or done < rules.min_iterations:
+def _targets_hold(iterations: list[dict[str, Any]], rules: StopRules) -> bool:
+    if not (rules.targets.given or rules.observables) or len(iterations) - 1 < rules.min_iterations:
         return False
-    latest = measured[-rules.consecutive :]
-    return len(latest) == rules.consecutive and all(_reached(validation, rules) for validation in latest)
+    latest = [entry for entry in iterations if entry.get("validation")][-rules.consecutive :]
+    return len(latest) == rules.consecutive and all(
+        _reached(entry["validation"], rules) and reached(rules.observables, entry.get("observables", {}))
+        for entry in latest
+    )
 
 
 def _nothing_left(latest: dict[str, Any], rules: StopRules, has_potential: bool) -> Decision | None:
@@ -136,7 +144,8 @@ def _plateau(history: dict[str, Any], measured: list[dict[str, Any]], rules: Sto
     if not measured or measured[-1].get("n_frames", 0) < rules.min_probe_frames:
         return None
     reason = plateau_reached(history, rules.plateau)
-    return Decision(True, "plateau", f"{reason}.", not rules.targets.given) if reason else None
+    asked = rules.targets.given or rules.observables
+    return Decision(True, "plateau", f"{reason}.", not asked) if reason else None
 
 
 def _spent(latest: dict[str, Any], rules: StopRules) -> bool:
@@ -151,7 +160,7 @@ def measured_number(validation: dict[str, Any], target: str) -> dict[str, Any] |
 
 
 def _reached(validation: dict[str, Any], rules: StopRules) -> bool:
-    if validation.get("n_frames", 0) < rules.min_probe_frames:
+    if rules.targets.given and validation.get("n_frames", 0) < rules.min_probe_frames:
         return False
     for target, limit in rules.targets.given.items():
         found = measured_number(validation, target)

@@ -45,6 +45,8 @@ class Model(Job):
     """Role of each frame of each file, in the place of those that the files hold."""
     roles: list[Role] | None = None
     """Keep only frames with these roles; a frame without a role counts as `train`."""
+    reference_roles: list[Role] | None = None
+    """Keep only frames of the reference with these roles."""
     further: list[Further] = Field(default_factory=list)
     """Further observables of the same frames; their numbers stand under their names, beside those of the first."""
 
@@ -52,7 +54,10 @@ class Model(Job):
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     """Measure; write `OBSERVATION_FILE` and `ARRAYS_FILE`."""
     parts = read(job.configurations, folder, job.split)
-    reference = Configurations.concatenate(read(job.reference, folder)) if job.reference else None
+    reference = None
+    if job.reference:
+        parts_of_reference = [with_roles(part, job.reference_roles) for part in read(job.reference, folder)]
+        reference = Configurations.concatenate(parts_of_reference)
     potential = None if job.potential is None else load_potential(folder / job.potential, job.device)
 
     def measure(spec: PluginSpec, roles: list[Role] | None) -> Observation:

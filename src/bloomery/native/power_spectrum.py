@@ -96,6 +96,7 @@ class PowerSpectrumKernel:
             "RADIAL": settings.radial,
             "DEGREE": settings.max_degree,
             "TRIPLES": len(couplings(settings.four_body_degree)),
+            "FOUR_DEGREE": settings.four_body_degree,
         }
         library = load_kernel("power_spectrum.c", dtype, tuple(defines.items()))
         if library is None:
