@@ -6,7 +6,7 @@ orderings of an alloy that dynamics would need diffusion for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -192,17 +192,19 @@ class MonteCarlo(Sampler):
 
     def _trial(self, chain: Chain) -> tuple[str, Configurations]:
         """Propose a move; going back is as likely as going there."""
-        generator, atoms = chain.generator, chain.frame.to_atoms()[0]
-        different = len(set(atoms.numbers.tolist())) > 1
+        generator, frame, n = chain.generator, chain.frame, chain.frame.n_atoms
+        different = (frame.numbers != frame.numbers[0]).any()
         if different and generator.uniform() < self.settings.swaps:
-            first = int(generator.integers(len(atoms)))
-            second = int(generator.choice(np.flatnonzero(atoms.numbers != atoms.numbers[first])))
-            atoms.numbers[[first, second]] = atoms.numbers[[second, first]]
-            return "swap", Configurations.from_atoms([atoms], info_keys=[])
-        which = generator.choice(len(atoms), size=min(self.settings.moved, len(atoms)), replace=False)
+            numbers = frame.numbers.copy()
+            first = int(generator.integers(n))
+            second = int(generator.choice(np.flatnonzero(numbers != numbers[first])))
+            numbers[[first, second]] = numbers[[second, first]]
+            return "swap", replace(frame, numbers=numbers)
+        positions = frame.positions.copy()
+        which = generator.choice(n, size=min(self.settings.moved, n), replace=False)
         width = self.settings.displacement
-        atoms.positions[which] += generator.uniform(-width, width, size=(len(which), 3))
-        return "displacement", Configurations.from_atoms([atoms], info_keys=[])
+        positions[which] += generator.uniform(-width, width, size=(len(which), 3))
+        return "displacement", replace(frame, positions=positions)
 
     def _judge(self, chain: Chain, step: int, limit: float) -> None:
         chain.done = step
