@@ -8,9 +8,9 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from bloomery.agreement import ObservableTarget, described, reached
+from bloomery.history import measured_number
 from bloomery.plateau import Plateau, plateau_reached
 from bloomery.plugins import Settings
-from bloomery.targets import measured_number
 
 
 class Targets(Settings):
