@@ -156,6 +156,15 @@ def test_targets_of_the_file_replace_those_of_the_protocol(folder: Path) -> None
     assert campaign.settings["stop"]["targets"] == {"relative_forces": 0.2}
 
 
+def test_a_plateau_is_passed_on_as_it_stands(folder: Path) -> None:
+    file = folder / "campaign.yaml"
+    file.write_text(edited(("stop: {", "stop: {plateau: {gain: 2 %, per_label: 0.1 meV/Å}, ")))
+    assert load_campaign(file)[0].settings["stop"]["plateau"] == {"gain": 0.02, "per_label": 0.1}
+    file.write_text(edited(("stop: {", "stop: {plateau: {iterations: 4}, ")))
+    with pytest.raises(InputError, match=r"stop\.plateau.*has no limit"):
+        load_campaign(file)
+
+
 def test_one_number_of_iterations_is_the_upper_bound(folder: Path) -> None:
     (folder / "campaign.yaml").write_text(edited(("{min: 1, max: 3}", "0")))
     campaign, _ = load_campaign(folder / "campaign.yaml")

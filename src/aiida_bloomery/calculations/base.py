@@ -198,6 +198,27 @@ class BloomeryCalculation(CalcJob):
         return f"{type(self).__name__}({', '.join(names)})" if names else type(self).__name__
 
 
+def split_port(spec: CalcJobProcessSpec, port: str) -> None:
+    """Declare the optional port `split` of a job that goes by the roles of frames."""
+    spec.input(
+        "split",
+        valid_type=orm.Dict,
+        required=False,
+        help=f"`{{key: [role, ...]}}`: role of each frame of the nodes in `{port}`, in the place of those they hold.",
+    )
+
+
+def check_split(inputs: dict[str, Any], port: str) -> str | None:
+    """Return a sentence if a split is not of the frames that it is given for, or ``None``."""
+    if "split" not in inputs:
+        return None
+    split = inputs["split"].get_dict()
+    for key, node in inputs[port].items():
+        if len(split.get(key, ())) != len(node):
+            return f"split: gives {len(split.get(key, ()))} roles for {port}.{key}, which has {len(node)} frames."
+    return None
+
+
 def unknown_elements(potential: PotentialData, configurations: ConfigurationsData, port: str) -> str | None:
     """Return a sentence if a port holds elements that a potential does not know, or ``None``."""
     unknown = [element for element in configurations.elements if element not in potential.elements]

@@ -12,7 +12,7 @@ from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unkn
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.sample import FRAMES_FILE
-from bloomery.plugins import Kind, PluginSpec, load_plugin
+from bloomery.plugins import Kind, PluginSpec
 
 
 class SampleCalculation(BloomeryCalculation):
@@ -51,11 +51,11 @@ class SampleCalculation(BloomeryCalculation):
         """There must be something to start from, and what a sampler needs to be driven by."""
         if not inputs["start"].n_frames:
             return "start: holds no frame; give at least one."
-        name = PluginSpec.model_validate(inputs["parameters"].get_dict()["sampler"]).name
-        if not load_plugin("samplers", name).needs_potential:
+        spec = PluginSpec.model_validate(inputs["parameters"].get_dict()["sampler"])
+        if not spec.load("samplers").needs_potential:
             return None
         if "potential" not in inputs:
-            return f"potential: is missing; the sampler {name!r} needs one."
+            return f"potential: is missing; the sampler {spec.name!r} needs one."
         return unknown_elements(inputs["potential"], inputs["start"], "start")
 
     def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002

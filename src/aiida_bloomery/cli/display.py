@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import floor, log10
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -100,11 +101,43 @@ def iterations_table(state: CampaignState) -> Table:
     return table
 
 
+def observables_table(rows: list[dict[str, Any]]) -> Table:
+    """Numbers of the potential beside those of the reference, and of an experiment where there are any."""
+    columns = [
+        name for name in ("potential", "reference", "difference", "experiment") if any(name in row for row in rows)
+    ]
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("observable", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    for row in rows:
+        name = " ".join(part for part in (row["observable"], row["of"], row["quantity"]) if part)
+        numbers = [row[column] for column in columns if column in row]
+        cells = [_uncertain(row[column]) if column in row else "" for column in columns]
+        table.add_row(name, *cells, numbers[0]["unit"])
+    return table
+
+
+def _uncertain(number: dict[str, Any]) -> str:
+    """A number with half the width of its interval, to the same digits."""
+    value = float(number["value"])
+    if "lower" not in number:
+        return f"{value:.5g}"
+    width = (number["upper"] - number["lower"]) / 2
+    digits = max(0, 1 - floor(log10(width))) if width > 0 else 5
+    return f"{value:.{min(digits, 6)}f} ± {width:.{min(digits, 6)}f}"
+
+
 def summary(state: CampaignState, paths: dict[str, str]) -> RenderableType:
     """What a campaign ended with."""
     parts: list[RenderableType] = [Text.assemble((state.name, "bold"), f"  PK {state.pk}   {outcome(state)}")]
     if state.iterations:
         parts.append(iterations_table(state))
+    if state.observables:
+        parts.append(observables_table(state.observables))
+    if state.missing:
+        parts.append(Text(f"Could not be measured: {', '.join(state.missing)}; see `verdi process report {state.pk}`."))
     if state.control:
         parts.append(Text(state.control))
     grid = Table.grid(padding=(0, 2))

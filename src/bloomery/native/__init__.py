@@ -62,11 +62,17 @@ def load_kernel(source: str, dtype: str, defines: tuple[tuple[str, int], ...] = 
         try:
             if not library.is_file():
                 _compile(compiler, flags, SOURCES / source, library)
-            return ctypes.CDLL(str(library))
+            return _opened(library)
         except (OSError, subprocess.SubprocessError) as error:
             detail = getattr(error, "stderr", None) or error
             _logger.info("%s: could not be compiled by %s in %s: %s", source, compiler, folder, detail)
     return None
+
+
+def _opened(library: Path) -> ctypes.CDLL:
+    opened = ctypes.CDLL(str(library))
+    opened.vector_lanes.argtypes, opened.vector_lanes.restype = [], ctypes.c_int64
+    return opened
 
 
 def _compilers() -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ALIGNMENT = 64
+"""No vector of a kernel is longer."""
 
 
 def pointer(array: NDArray[Any]) -> int:
@@ -16,14 +17,8 @@ def pointer(array: NDArray[Any]) -> int:
     return int(array.ctypes.data)
 
 
-def lanes_of(dtype: str) -> int:
-    """How many numbers a vector register of the kernels holds."""
-    return ALIGNMENT // np.dtype(dtype).itemsize
-
-
-def padded(size: int, dtype: str) -> int:
-    """Next multiple of `lanes_of`."""
-    lanes = lanes_of(dtype)
+def padded(size: int, lanes: int) -> int:
+    """Next multiple of the lanes of a vector."""
     return (size + lanes - 1) // lanes * lanes
 
 

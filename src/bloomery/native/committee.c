@@ -6,7 +6,12 @@
 
 #include "vectors.h"
 
-enum { ROWS = 8, MOST_LAYERS = 8 };
+/* ROWS times COLUMNS sums, and a few vectors more, fill the registers. */
+#ifdef __AVX512F__
+enum { ROWS = 8, COLUMNS = 2, MOST_LAYERS = 8 };
+#else
+enum { ROWS = 6, COLUMNS = 2, MOST_LAYERS = 8 };
+#endif
 enum { SILU, TANH, LOGISTIC, REVERSE_LOGISTIC, SOFTPLUS, RELU, GAUSSIAN, COSINE, EXPONENTIAL, SQUARE, IDENTITY };
 
 /* Networks of one element. Widths are padded with zeros to multiples of LANES; `widths[0]` belongs to the features. */
@@ -14,44 +19,37 @@ typedef struct {
     int64_t members, features, layers; /* hidden layers */
     int64_t widths[MOST_LAYERS + 1];
     int64_t activations[MOST_LAYERS];
-    const REAL *weights; /* by member: forward, bias and backward of each hidden layer; last weights; last bias; skip */
+    const REAL *weights; /* by member: forward, bias and backward of each hidden layer (see `product`); last weights; last bias; skip */
     int64_t stride;      /* from member to member */
     const REAL *mean, *isolated, *inverse_magnitude, *middle, *inverse_half; /* (widths[0],) each; NULL: not wanted */
     double isolation;    /* SWITCH of the isolation switch */
 } Networks;
 
-/* out = start + a w, for ROWS rows; w is (inner, width). */
+/* `count` vectors of out = start + a w, for ROWS rows; w is (inner, count). What is summed stays in registers. */
+static inline void columns(const int count, int64_t inner, int64_t width, const REAL *a, int64_t stride, const REAL *w,
+                           const REAL *start, REAL *out) {
+    vec total[ROWS][COLUMNS];
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < count; c++) total[r][c] = start ? load(start + c * LANES) : (vec){0};
+    for (int64_t k = 0; k < inner; k++, w += count * LANES)
+        for (int r = 0; r < ROWS; r++)
+            for (int c = 0; c < count; c++) total[r][c] += load(w + c * LANES) * a[r * stride + k];
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < count; c++) store(out + r * width + c * LANES, total[r][c]);
+}
+
+/* out = start + a w, for ROWS rows; w is (inner, width), panels of COLUMNS vectors one after the other. */
 static inline void product(int64_t inner, int64_t width, const REAL *a, int64_t stride, const REAL *w,
                            const REAL *start, REAL *out) {
     int64_t n = 0;
-    for (; n + 2 * LANES <= width; n += 2 * LANES) {
-        vec left[ROWS], right[ROWS];
-        for (int r = 0; r < ROWS; r++) {
-            left[r] = start ? load(start + n) : (vec){0};
-            right[r] = start ? load(start + n + LANES) : (vec){0};
-        }
-        for (int64_t k = 0; k < inner; k++) {
-            const vec first = load(w + k * width + n), second = load(w + k * width + n + LANES);
-            for (int r = 0; r < ROWS; r++) {
-                left[r] += first * a[r * stride + k];
-                right[r] += second * a[r * stride + k];
-            }
-        }
-        for (int r = 0; r < ROWS; r++) {
-            store(out + r * width + n, left[r]);
-            store(out + r * width + n + LANES, right[r]);
-        }
-    }
-    for (; n < width; n += LANES) {
-        vec total[ROWS];
-        for (int r = 0; r < ROWS; r++) total[r] = start ? load(start + n) : (vec){0};
-        for (int64_t k = 0; k < inner; k++) {
-            const vec first = load(w + k * width + n);
-            for (int r = 0; r < ROWS; r++) total[r] += first * a[r * stride + k];
-        }
-        for (int r = 0; r < ROWS; r++) store(out + r * width + n, total[r]);
-    }
+    for (; n + COLUMNS * LANES <= width; n += COLUMNS * LANES)
+        columns(COLUMNS, inner, width, a, stride, w + n * inner, start ? start + n : NULL, out + n);
+    for (; n < width; n += LANES)
+        columns(1, inner, width, a, stride, w + n * inner, start ? start + n : NULL, out + n);
 }
+
+/* How many columns of a matrix of weights lie together. */
+int64_t panel_width(void) { return COLUMNS * LANES; }
 
 static inline vec logistic(vec x) {
     const vec rest = exponential(choose(x < 0, x, -x)), one = broadcast(1);
@@ -171,7 +169,7 @@ void committee(const Networks *networks, int64_t n, const int64_t *rows, int64_t
             const REAL *below = x;
             for (int64_t l = 1; l <= layers; l++) {
                 const int64_t from = networks->widths[l - 1], to = networks->widths[l];
-                product(l == 1 ? features : from, to, below, from, w, w + from * to, hidden[l]);
+                product(from, to, below, from, w, w + from * to, hidden[l]);
                 for (int64_t k = 0; k < ROWS * to; k += LANES) {
                     vec value = load(hidden[l] + k), slope;
                     activate(networks->activations[l - 1], &value, &slope);

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.native import load_kernel
-from bloomery.native.arrays import Workspace, lanes_of, padded, pointer
+from bloomery.native.arrays import Workspace, padded, pointer
 
 ACTIVATIONS = (
     "silu",
@@ -92,6 +92,7 @@ class CommitteeKernel:
         self, library: ctypes.CDLL, elements: list[Tables], activations: tuple[str, ...], isolation: float, dtype: str
     ) -> None:
         self._library, self._dtype = library, dtype
+        self._lanes, self._panel = int(library.vector_lanes()), int(library.panel_width())
         self._kept: list[NDArray[np.floating]] = []
         self._networks = [self._pack(tables, activations, isolation) for tables in elements]
         self.members = len(elements[0].weights[0])
@@ -105,6 +106,7 @@ class CommitteeKernel:
         library = load_kernel("committee.c", dtype) if len(activations) <= MOST_LAYERS else None
         if library is None:
             return None
+        library.panel_width.argtypes, library.panel_width.restype = [], _Integer
         library.committee_work.argtypes = [ctypes.c_void_p]
         library.committee_work.restype = _Integer
         library.committee.argtypes = [ctypes.c_void_p, _Integer, ctypes.c_void_p, _Integer, *[ctypes.c_void_p] * 6]
@@ -159,13 +161,14 @@ class CommitteeKernel:
         """Lay out weights as the kernel reads them; see committee.c."""
         members, features, _ = tables.weights[0].shape
         sizes = [weight.shape[1] for weight in tables.weights]
-        widths = [padded(size, self._dtype) for size in sizes]
+        widths = [padded(size, self._lanes) for size in sizes]
         parts: list[NDArray[np.floating]] = []
         for layer, (weight, bias) in enumerate(zip(tables.weights[:-1], tables.biases[:-1], strict=True)):
             forward = np.zeros((members, widths[layer], widths[layer + 1]), dtype=self._dtype)
             forward[:, : weight.shape[1], : weight.shape[2]] = weight
-            parts += [forward, self._rows(bias, widths[layer + 1]), forward.transpose(0, 2, 1)]
-        last_bias = np.zeros((members, lanes_of(self._dtype)), dtype=self._dtype)
+            backward = forward.transpose(0, 2, 1)
+            parts += [self._panels(forward), self._rows(bias, widths[layer + 1]), self._panels(backward)]
+        last_bias = np.zeros((members, self._lanes), dtype=self._dtype)
         last_bias[:, 0] = tables.biases[-1][:, 0]
         skip = np.zeros((members, features)) if tables.skip is None else tables.skip
         parts += [self._rows(tables.weights[-1][:, :, 0], widths[-1]), last_bias, self._rows(skip, widths[0])]
@@ -185,6 +188,13 @@ class CommitteeKernel:
             self._keep(tables.inverse_half),
             isolation,
         )
+
+    def _panels(self, matrices: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Columns that are read together, one after the other, ``(M, in x out)``; the last ones vector by vector."""
+        whole = matrices.shape[2] // self._panel * self._panel
+        bounds = [*range(0, whole, self._panel), *range(whole, matrices.shape[2], self._lanes)]
+        parts = np.split(matrices, bounds[1:], axis=2)
+        return np.concatenate([part.reshape(len(matrices), -1) for part in parts], axis=1)
 
     def _rows(self, values: NDArray[np.floating], width: int) -> NDArray[np.floating]:
         result = np.zeros((len(values), width), dtype=self._dtype)

@@ -4,7 +4,7 @@
  * compiled for one set of sizes, so that the compiler keeps what belongs to a neighbour in registers:
  *
  *     REAL       float or double          RADIAL     radial functions
- *     DEGREE     largest degree           TRIPLES    four-body couplings
+ *     DEGREE     largest degree           TRIPLES    four-body terms of a channel, FOUR_DEGREE their largest
  *
  * Neighbours of one species around one centre are worked on LANES at a time, padded with neighbours on the cutoff,
  * where every radial function and its slope vanish.
@@ -13,7 +13,8 @@
 #include "vectors.h"
 
 #define H ((DEGREE + 1) * (DEGREE + 1))
-#define PADDED ((H + LANES - 1) / LANES * LANES)
+#define PAD(size) (((size) + LANES - 1) / LANES * LANES)
+#define PADDED PAD(H)
 #define TILE (4 + 2 * RADIAL + 4 * H)
 
 /* What does not change from call to call. */
@@ -25,8 +26,12 @@ typedef struct {
     int64_t couplings;
 } Settings;
 
+/* How many features an atom has. */
+static inline int64_t features_of(int64_t channels) {
+    return channels * (1 + TRIPLES) + channels * (channels + 1) / 2 * (DEGREE + 1);
+}
+
 static double norms[DEGREE + 1][DEGREE + 1];
-static vec degrees[DEGREE + 1][PADDED / LANES]; /* one where a harmonic has the degree */
 
 void initialise(void) {
     for (int l = 0; l <= DEGREE; l++)
@@ -35,8 +40,6 @@ void initialise(void) {
             for (int k = l - m + 1; k <= l + m; k++) ratio /= k;
             norms[l][m] = sqrt(ratio);
         }
-    for (int l = 0; l <= DEGREE; l++)
-        for (int h = l * l; h < (l + 1) * (l + 1); h++) degrees[l][h / LANES][h % LANES] = 1;
 }
 
 /* Real harmonics in Racah's norm and their tangential gradients; with Q_lm = d^m P_l / dz^m on the unit sphere. */
@@ -143,7 +146,7 @@ void features(const Settings *settings, int64_t n_atoms, const int64_t *starts, 
               const int64_t *species, const double *vectors, const int64_t *rows, vec *tiles, int64_t *lanes,
               REAL *moments, REAL *values) {
     const int64_t n_species = settings->species, channels = n_species * RADIAL;
-    const int64_t pairs = channels * (channels + 1) / 2, size = channels * (1 + TRIPLES) + pairs * (DEGREE + 1);
+    const int64_t size = features_of(channels);
     for (int64_t i = 0; i < n_atoms; i++, values += size) {
         REAL *c = moments + i * channels * PADDED;
         memset(c, 0, channels * PADDED * sizeof(REAL));
@@ -192,36 +195,63 @@ void features(const Settings *settings, int64_t n_atoms, const int64_t *starts, 
     }
 }
 
-/* Chain rule from one function's derivatives by the features to those by the moments: (channels, PADDED). */
-static void by_moment(int64_t channels, const REAL *c, const REAL *slopes, const REAL *given, REAL *result) {
-    memset(result, 0, channels * PADDED * sizeof(REAL));
-    for (int64_t a = 0; a < channels; a++) result[a * PADDED] = *given++;
-    for (int64_t a = 0; a < channels; a++)
-        for (int64_t b = a; b < channels; b++, given += DEGREE + 1) {
-            const REAL weight = a == b ? 2 : (REAL)1.4142135623730951;
-            vec factor[PADDED / LANES] = {{0}};
-            for (int l = 0; l <= DEGREE; l++)
-                for (int k = 0; k < PADDED / LANES; k++) factor[k] += degrees[l][k] * (weight * given[l]);
-            REAL *ra = result + a * PADDED, *rb = result + b * PADDED;
-            const REAL *ca = c + a * PADDED, *cb = c + b * PADDED;
-            for (int k = 0; k < PADDED / LANES; k++) {
-                const int h = k * LANES;
-                store(ra + h, load(ra + h) + factor[k] * load(cb + h));
-                if (a != b) store(rb + h, load(rb + h) + factor[k] * load(ca + h));
-            }
-        }
-    for (int64_t a = 0; a < channels; a++)
+/* Place of the derivatives by the products of two channels, among all features. */
+static inline int64_t pair_place(int64_t channels, int64_t a, int64_t b) {
+    const int64_t low = a < b ? a : b, high = a < b ? b : a;
+    return channels + (low * (2 * channels - low + 1) / 2 + high - low) * (DEGREE + 1);
+}
+
+/* One degree of `by_moment`, of one channel and LANES members: the sums stay in registers. */
+static inline __attribute__((always_inline)) void of_degree(const int l, int64_t channels, int64_t a, int64_t wide,
+                                                            const REAL *c, const REAL *slopes, const REAL *given,
+                                                            REAL *result) {
+    vec total[2 * DEGREE + 1];
+    for (int h = 0; h < 2 * l + 1; h++) total[h] = l ? (vec){0} : load(given + a * wide);
+    for (int64_t b = 0; b < channels; b++) {
+        const REAL *cb = c + b * PADDED + l * l;
+        const vec slope = load(given + (pair_place(channels, a, b) + l) * wide) * (a == b ? 2 : (REAL)1.4142135623730951);
+        for (int h = 0; h < 2 * l + 1; h++) total[h] += slope * cb[h];
+    }
+    if (l > 0 && l <= FOUR_DEGREE)
         for (int t = 0; t < TRIPLES; t++) {
-            const REAL factor = *given++, *slope = slopes + (a * TRIPLES + t) * PADDED;
-            REAL *ra = result + a * PADDED;
-            for (int h = 0; h < PADDED; h++) ra[h] += factor * slope[h];
+            const vec slope = load(given + (pair_place(channels, channels, channels) + a * TRIPLES + t) * wide);
+            const REAL *part = slopes + (a * TRIPLES + t) * PADDED + l * l;
+            for (int h = 0; h < 2 * l + 1; h++) total[h] += slope * part[h];
         }
+    for (int h = 0; h < 2 * l + 1; h++) store(result + (a * H + l * l + h) * wide, total[h]);
+}
+
+/* Chain rule from all members' derivatives by the features, (F, wide), to those by the moments: (channels, H, wide). */
+static void by_moment(int64_t channels, int64_t wide, const REAL *c, const REAL *slopes, const REAL *given, REAL *result) {
+#define OF_DEGREE(l) if (l <= DEGREE) of_degree(l, channels, a, wide, c, slopes, given + m, result + m)
+    for (int64_t m = 0; m < wide; m += LANES)
+        for (int64_t a = 0; a < channels; a++) {
+            OF_DEGREE(0); OF_DEGREE(1); OF_DEGREE(2); OF_DEGREE(3); OF_DEGREE(4);
+            OF_DEGREE(5); OF_DEGREE(6); OF_DEGREE(7); OF_DEGREE(8);
+        }
+}
+
+/* Derivatives of one member's energy by the vectors to the neighbours of a tile, from those by the moments of their species. */
+static inline void push(const vec *tile, const REAL *by_moment, int64_t wide, vec *result) {
+    const vec *radial = tile + 4, *slope = radial + RADIAL, *y = slope + RADIAL, *across = y + H;
+    vec along[RADIAL] = {{0}}, turn[3] = {{0}}, rise = {0};
+    for (int h = 0; h < H; h++) {
+        vec value = {0};
+        for (int n = 0; n < RADIAL; n++) {
+            const REAL w = by_moment[(n * H + h) * wide];
+            along[n] += y[h] * w;
+            value += radial[n] * w;
+        }
+        for (int k = 0; k < 3; k++) turn[k] += across[k * H + h] * value;
+    }
+    for (int n = 0; n < RADIAL; n++) rise += along[n] * slope[n];
+    for (int k = 0; k < 3; k++) result[k] = turn[k] + rise * tile[k];
 }
 
 /* How many numbers `forces` needs to work with. */
 int64_t forces_work(const Settings *settings, int64_t members) {
-    const int64_t channels = settings->species * RADIAL, wide = (3 * members + LANES - 1) / LANES * LANES;
-    return channels * (TRIPLES + members) * PADDED + (LANES + 4) * wide;
+    const int64_t channels = settings->species * RADIAL, size = features_of(channels);
+    return channels * TRIPLES * PADDED + (size + channels * H) * PAD(members) + (LANES + 4) * PAD(3 * members);
 }
 
 /* Add to the forces (atoms, 3, members) and, if asked for, to the virials (frames, 3, 3, members) what some centres give.
@@ -233,53 +263,39 @@ void forces(const Settings *settings, int64_t n_atoms, int64_t centre, int64_t m
             const vec *tiles, const int64_t *lanes, const REAL *moments, const REAL *given, const int64_t *frames,
             REAL *result, double *virials, REAL *work) {
     const int64_t n_species = settings->species, channels = n_species * RADIAL;
-    const int64_t size = channels * (1 + TRIPLES) + channels * (channels + 1) / 2 * (DEGREE + 1);
-    const int64_t wide = (3 * members + LANES - 1) / LANES * LANES;
-    REAL *slopes = work, *wanted = slopes + channels * TRIPLES * PADDED, *pushed = wanted + members * channels * PADDED;
-    REAL *own = pushed + LANES * wide, *tension = own + wide;
+    const int64_t size = features_of(channels), each = PAD(members), wide = PAD(3 * members);
+    REAL *slopes = work, *gathered = slopes + channels * TRIPLES * PADDED, *wanted = gathered + size * each;
+    REAL *pushed = wanted + channels * H * each, *own = pushed + LANES * wide, *tension = own + wide;
+    memset(gathered, 0, (size_t)(size * each) * sizeof(REAL));
     for (int64_t i = 0; i < n_atoms; i++) {
         const REAL *c = moments + i * channels * PADDED;
         if (rows[i * n_species] == rows[(i + 1) * n_species]) continue;
         for (int64_t a = 0; a < channels; a++) four_body_slopes(settings, c + a * PADDED, slopes + a * TRIPLES * PADDED);
         for (int64_t m = 0; m < members; m++)
-            by_moment(channels, c, slopes, given + (m * n_atoms + i) * size, wanted + m * channels * PADDED);
+            for (int64_t f = 0; f < size; f++) gathered[f * each + m] = given[(m * n_atoms + i) * size + f];
+        by_moment(channels, each, c, slopes, gathered, wanted);
         memset(own, 0, 4 * wide * sizeof(REAL));
         for (int64_t s = 0; s < n_species; s++)
             for (int64_t t = rows[i * n_species + s]; t < rows[i * n_species + s + 1]; t++) {
-                const vec *tile = tiles + t * TILE, *y = tile + 4 + 2 * RADIAL, *across = y + H;
-                vec radial[RADIAL], slope[RADIAL];
-                for (int n = 0; n < RADIAL; n++) radial[n] = tile[4 + n], slope[n] = tile[4 + RADIAL + n];
+                const vec *tile = tiles + t * TILE;
                 for (int64_t m = 0; m < members; m++) {
-                    const REAL *w = wanted + (m * channels + s * RADIAL) * PADDED;
-                    vec g[3] = {{0}}, along = {0};
-                    for (int h = 0; h < H; h++) {
-                        vec value = radial[0] * w[h], rise = slope[0] * w[h];
-                        for (int n = 1; n < RADIAL; n++) {
-                            value += radial[n] * w[n * PADDED + h];
-                            rise += slope[n] * w[n * PADDED + h];
-                        }
-                        g[0] += across[h] * value;
-                        g[1] += across[H + h] * value;
-                        g[2] += across[2 * H + h] * value;
-                        along += y[h] * rise;
-                    }
-                    for (int k = 0; k < 3; k++) {
-                        g[k] += along * tile[k];
-                        for (int e = 0; e < LANES; e++) pushed[e * wide + k * members + m] = g[k][e];
-                    }
+                    vec found[3];
+                    push(tile, wanted + s * RADIAL * H * each + m, each, found);
+                    for (int k = 0; k < 3; k++)
+                        for (int e = 0; e < LANES; e++) pushed[e * wide + k * members + m] = found[k][e];
                 }
                 for (int e = 0; e < LANES; e++) {
                     const int64_t j = lanes[t * LANES + e];
                     if (j < 0) break;
-                    const REAL *push = pushed + e * wide;
+                    const REAL *one = pushed + e * wide;
                     REAL *other = result + 3 * members * j;
-                    for (int64_t k = 0; k < wide; k += LANES) store(own + k, load(own + k) + load(push + k));
-                    for (int64_t k = 0; k < 3 * members; k++) other[k] -= push[k];
+                    for (int64_t k = 0; k < wide; k += LANES) store(own + k, load(own + k) + load(one + k));
+                    for (int64_t k = 0; k < 3 * members; k++) other[k] -= one[k];
                     if (virials)
                         for (int q = 0; q < 3; q++) {
                             const REAL place = tile[3][e] * tile[q][e];
                             for (int64_t k = 0; k < wide; k += LANES)
-                                store(tension + q * wide + k, load(tension + q * wide + k) + place * load(push + k));
+                                store(tension + q * wide + k, load(tension + q * wide + k) + place * load(one + k));
                         }
                 }
             }
@@ -293,7 +309,7 @@ void forces(const Settings *settings, int64_t n_atoms, int64_t centre, int64_t m
 
 /* How many numbers `changes` needs to work with, where a row has so many tiles at most. */
 int64_t changes_work(const Settings *settings, int64_t members, int64_t most_tiles) {
-    const int64_t wide = (members + LANES - 1) / LANES * LANES;
+    const int64_t wide = PAD(members);
     return settings->species * RADIAL * PADDED * (wide + TRIPLES) + wide + most_tiles * LANES * (4 + 3 * members);
 }
 
@@ -306,8 +322,7 @@ void changes(const Settings *settings, int64_t n_atoms, int64_t centre, int64_t 
              const int64_t *rows, const vec *tiles, const int64_t *lanes, const REAL *moments, const int64_t *frames,
              const REAL *moves, const REAL *strains, REAL *result, vec *work) {
     const int64_t n_species = settings->species, channels = n_species * RADIAL;
-    const int64_t size = channels * (1 + TRIPLES) + channels * (channels + 1) / 2 * (DEGREE + 1);
-    const int64_t wide = (members + LANES - 1) / LANES * LANES;
+    const int64_t size = features_of(channels), wide = PAD(members);
     vec *steps = work + 4 * most_tiles;              /* (tiles, 3, members): how each neighbour moves */
     REAL *moved = (REAL *)(steps + 3 * members * most_tiles); /* (channels, PADDED, wide): how the moments change */
     REAL *slopes = moved + channels * PADDED * wide, *total = slopes + channels * TRIPLES * PADDED;

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bloomery.descriptors.angular_momenta import couplings
 from bloomery.descriptors.contract import ForceMap
 from bloomery.native import load_kernel
-from bloomery.native.arrays import Workspace, lanes_of, padded, pointer
+from bloomery.native.arrays import Workspace, padded, pointer
 from bloomery.neighbours import Neighbours
 
 if TYPE_CHECKING:
@@ -61,11 +61,12 @@ class PowerSpectrumKernel:
 
     def __init__(self, library: ctypes.CDLL, settings: PowerSpectrumSettings, n_species: int, dtype: str) -> None:
         self._library, self._dtype, self._n_species = library, dtype, n_species
+        self._lanes = int(library.vector_lanes())
         self._radial, degrees = settings.radial, settings.max_degree + 1
         self._channels = n_species * settings.radial
         found = couplings(settings.four_body_degree)
         self.size = self._channels * (1 + len(found)) + degrees * self._channels * (self._channels + 1) // 2
-        self._moments = padded(degrees**2, dtype)
+        self._moments = padded(degrees**2, self._lanes)
         self._tile = 4 + 2 * settings.radial + 4 * degrees**2
         entries = [
             (triple, *(degree**2 + order for degree, order in zip(of, orders, strict=True)), value)
@@ -95,6 +96,7 @@ class PowerSpectrumKernel:
             "RADIAL": settings.radial,
             "DEGREE": settings.max_degree,
             "TRIPLES": len(couplings(settings.four_body_degree)),
+            "FOUR_DEGREE": settings.four_body_degree,
         }
         library = load_kernel("power_spectrum.c", dtype, tuple(defines.items()))
         if library is None:
@@ -227,13 +229,12 @@ class PowerSpectrumKernel:
         settings = ctypes.addressof(self._settings)
         where, others, kinds = (pointer(starts[first:]), pointer(neighbours.pairs[1]), pointer(species))
         n_tiles = self._library.layout(settings, n_atoms, where, others, kinds, pointer(rows))
-        lanes = lanes_of(self._dtype)
         chunk = _Chunk(
             first,
             n_atoms,
             rows,
-            self._workspace.take("tiles", (n_tiles, self._tile, lanes), self._dtype),
-            self._workspace.take("lanes", (n_tiles, lanes), "int64"),
+            self._workspace.take("tiles", (n_tiles, self._tile, self._lanes), self._dtype),
+            self._workspace.take("lanes", (n_tiles, self._lanes), "int64"),
             self._workspace.take("moments", (n_atoms, self._channels, self._moments), self._dtype),
         )
         self._library.features(

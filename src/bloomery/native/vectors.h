@@ -1,4 +1,8 @@
-/* Vectors of 64 bytes and the few functions of them that the kernels need. Compile with REAL as float or double. */
+/* Vectors as wide as this processor's registers, and the few functions of them that the kernels need.
+ *
+ * Compile with REAL as float or double. Vectors wider than the registers would be right too, but five times slower: the
+ * compiler then carries them through memory.
+ */
 
 #pragma once
 
@@ -6,47 +10,54 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LANES ((int)(64 / sizeof(REAL)))
-
-typedef REAL vec __attribute__((vector_size(64), aligned(64)));
-typedef REAL unaligned __attribute__((vector_size(64), aligned(sizeof(REAL)), may_alias));
+#if defined(__AVX512F__)
+#define BYTES 64
+#elif defined(__AVX__)
+#define BYTES 32
+#else
+#define BYTES 16
+#endif
 #ifdef USE_FLOAT
-typedef int32_t integers __attribute__((vector_size(64), aligned(64)));
-enum { MANTISSA = 23, BIAS = 127, EXP_TERMS = 7, TRIG_TERMS = 7 };
+#define LANES (BYTES / 4)
+#else
+#define LANES (BYTES / 8)
+#endif
+
+typedef REAL vec __attribute__((vector_size(BYTES), aligned(BYTES)));
+typedef REAL unaligned __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
+#ifdef USE_FLOAT
+typedef int32_t integers __attribute__((vector_size(BYTES), aligned(BYTES)));
+enum { MANTISSA = 23, BIAS = 127, EXP_TERMS = 8, TRIG_TERMS = 8 };
 static const REAL LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;
 #else
-typedef int64_t integers __attribute__((vector_size(64), aligned(64)));
-enum { MANTISSA = 52, BIAS = 1023, EXP_TERMS = 13, TRIG_TERMS = 11 };
+typedef int64_t integers __attribute__((vector_size(BYTES), aligned(BYTES)));
+enum { MANTISSA = 52, BIAS = 1023, EXP_TERMS = 14, TRIG_TERMS = 12 };
 static const REAL LN2_HIGH = 6.93145751953125e-1, LN2_LOW = 1.42860682030941723212e-6;
 #endif
 
-static inline vec broadcast(double value) { return (vec){0} + (REAL)value; }
+/* How many numbers a vector holds: arrays that are read as vectors are padded to multiples of it. */
+int64_t vector_lanes(void) { return LANES; }
+
+/* Minus zero, not plus: that leaves every number as it is, and costs no addition. */
+static inline vec broadcast(double value) { return (REAL)value - (vec){0}; }
 
 static inline vec load(const REAL *from) { return *(const unaligned *)from; }
 
 static inline void store(REAL *to, vec value) { *(unaligned *)to = value; }
 
-/* Sum of the lanes: halves are added until one is left. */
-static inline REAL sum(vec value) {
-    typedef REAL half __attribute__((vector_size(32)));
-    typedef REAL quarter __attribute__((vector_size(16)));
-    union { vec whole; half part[2]; } first = {value};
-    union { half whole; quarter part[2]; } second = {first.part[0] + first.part[1]};
-    quarter last = second.part[0] + second.part[1];
-    REAL result = last[0] + last[1];
-#ifdef USE_FLOAT
-    result += last[2] + last[3];
-#endif
-    return result;
-}
-
 /* One step of `sums_of`: groups of 2 * SPAN lanes become groups of SPAN lanes, first those of x, then those of y. */
 #define LOW(e, SPAN) ((e) / (SPAN) * 2 * (SPAN) + (e) % (SPAN))
-#define FOUR(e, SPAN, UP) LOW(e, SPAN) + UP, LOW(e + 1, SPAN) + UP, LOW(e + 2, SPAN) + UP, LOW(e + 3, SPAN) + UP
-#ifdef USE_FLOAT
-#define MASK(SPAN, UP) (integers){FOUR(0, SPAN, UP), FOUR(4, SPAN, UP), FOUR(8, SPAN, UP), FOUR(12, SPAN, UP)}
+#define TWO(e, SPAN, UP) LOW(e, SPAN) + UP, LOW(e + 1, SPAN) + UP
+#define FOUR(e, SPAN, UP) TWO(e, SPAN, UP), TWO(e + 2, SPAN, UP)
+#define EIGHT(e, SPAN, UP) FOUR(e, SPAN, UP), FOUR(e + 4, SPAN, UP)
+#if LANES == 16
+#define MASK(SPAN, UP) (integers){EIGHT(0, SPAN, UP), EIGHT(8, SPAN, UP)}
+#elif LANES == 8
+#define MASK(SPAN, UP) (integers){EIGHT(0, SPAN, UP)}
+#elif LANES == 4
+#define MASK(SPAN, UP) (integers){FOUR(0, SPAN, UP)}
 #else
-#define MASK(SPAN, UP) (integers){FOUR(0, SPAN, UP), FOUR(4, SPAN, UP)}
+#define MASK(SPAN, UP) (integers){TWO(0, SPAN, UP)}
 #endif
 #define FOLD(x, y, SPAN) (__builtin_shuffle(x, y, MASK(SPAN, 0)) + __builtin_shuffle(x, y, MASK(SPAN, SPAN)))
 
@@ -54,13 +65,30 @@ static inline REAL sum(vec value) {
 static inline vec sums_of(const vec *v) {
     vec fold[LANES / 2];
     for (int k = 0; k < LANES / 2; k++) fold[k] = FOLD(v[2 * k], v[2 * k + 1], LANES / 2);
-    for (int k = 0; k < LANES / 4; k++) fold[k] = FOLD(fold[2 * k], fold[2 * k + 1], LANES / 4);
-    for (int k = 0; k < LANES / 8; k++) fold[k] = FOLD(fold[2 * k], fold[2 * k + 1], LANES / 8);
-#ifdef USE_FLOAT
-    return FOLD(fold[0], fold[1], 1);
-#else
-    return fold[0];
+#if LANES > 8
+    for (int k = 0; k < 4; k++) fold[k] = FOLD(fold[2 * k], fold[2 * k + 1], 4);
 #endif
+#if LANES > 4
+    for (int k = 0; k < 2; k++) fold[k] = FOLD(fold[2 * k], fold[2 * k + 1], 2);
+#endif
+#if LANES > 2
+    fold[0] = FOLD(fold[0], fold[1], 1);
+#endif
+    return fold[0];
+}
+
+/* Sum of the lanes. */
+static inline REAL sum(vec value) {
+#if LANES > 8
+    value = FOLD(value, value, 8);
+#endif
+#if LANES > 4
+    value = FOLD(value, value, 4);
+#endif
+#if LANES > 2
+    value = FOLD(value, value, 2);
+#endif
+    return value[0] + value[1];
 }
 
 /* Lane by lane: where the mask (of a comparison) is set the first, else the second. */
@@ -68,26 +96,42 @@ static inline vec choose(integers mask, vec yes, vec no) {
     return (vec)(((integers)yes & mask) | ((integers)no & ~mask));
 }
 
+/* Terms up to x^(terms - 1), pairs at a time (Estrin's scheme): a chain of a quarter of the length of Horner's. */
+static inline vec polynomial(const int terms, const double *coefficients, vec x) {
+    vec part[8];
+    for (int k = 0; k < terms / 2; k++) part[k] = (REAL)coefficients[2 * k] + (REAL)coefficients[2 * k + 1] * x;
+    for (int n = terms / 2; n > 1; n = (n + 1) / 2) {
+        x *= x;
+        for (int k = 0; k < n / 2; k++) part[k] = part[2 * k] + part[2 * k + 1] * x;
+        if (n % 2) part[n / 2] = part[n - 1];
+    }
+    return part[0];
+}
+
 /* exp(x) for x <= 0: Taylor's series on half an octave around a power of two. */
 static inline vec exponential(vec x) {
+    static const double reciprocal_factorials[14] = {
+        1, 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800,
+        1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
     const vec lowest = broadcast(-0.69 * (BIAS - 1));
     x = choose(x < lowest, lowest, x);
     integers power = __builtin_convertvector(x * (REAL)1.4426950408889634 - (REAL)0.5, integers);
     vec whole = __builtin_convertvector(power, vec);
-    vec rest = (x - whole * LN2_HIGH) - whole * LN2_LOW, result = broadcast(1);
-    for (int k = EXP_TERMS; k > 0; k--) result = 1 + result * rest * (REAL)(1.0 / k);
-    return result * (vec)((power + BIAS) << MANTISSA);
+    vec rest = (x - whole * LN2_HIGH) - whole * LN2_LOW;
+    return polynomial(EXP_TERMS, reciprocal_factorials, rest) * (vec)((power + BIAS) << MANTISSA);
 }
 
 /* Cosine and sine of an angle in [0, pi]: Taylor's series around pi / 2. */
 static inline void cosine_sine(vec angle, vec *cosine, vec *sine) {
-    vec y = angle - (REAL)1.5707963267948966, square = y * y, s = broadcast(1), c = broadcast(1);
-    for (int k = TRIG_TERMS; k > 0; k--) {
-        s = 1 - s * square * (REAL)(1.0 / ((2 * k) * (2 * k + 1)));
-        c = 1 - c * square * (REAL)(1.0 / ((2 * k - 1) * (2 * k)));
-    }
-    *cosine = -s * y;
-    *sine = c;
+    static const double odd[12] = {
+        1, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800, -1.0 / 1307674368000,
+        1.0 / 355687428096000, -1.0 / 121645100408832000, 1.0 / 51090942171709440000.0, -1.0 / 25852016738884976640000.0};
+    static const double even[12] = {
+        1, -1.0 / 2, 1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600, -1.0 / 87178291200,
+        1.0 / 20922789888000, -1.0 / 6402373705728000, 1.0 / 2432902008176640000.0, -1.0 / 1124000727777607680000.0};
+    vec y = angle - (REAL)1.5707963267948966, square = y * y;
+    *cosine = -y * polynomial(TRIG_TERMS, odd, square);
+    *sine = polynomial(TRIG_TERMS, even, square);
 }
 
 static inline vec square_root(vec x) {

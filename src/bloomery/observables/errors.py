@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -48,6 +48,7 @@ class Errors(Observable):
     """Errors of energy, forces and stress: all together, per element, per group of frames and for the worst frames."""
 
     name = "errors"
+    labelled: ClassVar[bool] = True
     Settings = ErrorsSettings
     settings: ErrorsSettings
 

@@ -8,6 +8,7 @@ add up. Long-range electric fields in polar crystals are not corrected for.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
@@ -55,6 +56,14 @@ class Phonons(FromSinglePoints):
     Settings = PhononSettings
     settings: PhononSettings
     labels: ClassVar[tuple[str, ...]] = ("forces",)
+    quantities: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("highest_frequency", "lowest_frequency", "mean_frequency", "rmse", "largest_difference"), "THz"
+        ),
+        "zero_point_energy": "meV/atom",
+        "largest_force": "eV/Å",
+    }
+    headline: ClassVar[tuple[str, ...]] = ("highest_frequency", "mean_frequency", "rmse")
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The supercell, then as many with one atom moved as symmetry leaves."""

@@ -64,7 +64,8 @@ def test_ids_are_unique(html: str) -> None:
 
 
 def test_sections_of_a_finished_campaign(html: str) -> None:
-    sections = ["verdict", "done", "errors", "iterations", "parity", "selection", "ledger", "time", "provenance"]
+    sections = ["verdict", "done", "errors", "iterations", "parity", "selection", "ledger", "time", "methods"]
+    sections.append("provenance")
     assert [name for name in Page(html).ids if name in sections] == sections
 
 
@@ -92,7 +93,12 @@ def test_figures_are_drawings_with_words_for_those_who_cannot_see_them(html: str
     for drawing in drawings:
         tree = ET.fromstring("<svg" + drawing.split("</svg>")[0] + "</svg>")
         assert tree.attrib["role"] == "img"
-        assert tree.attrib["aria-label"]
+        title, words = tree[0], tree[1]
+        assert (title.tag.endswith("title"), words.tag.endswith("desc")) == (True, True)
+        assert title.text
+        assert words.text
+        assert tree.attrib["aria-labelledby"] == title.attrib["id"]
+        assert tree.attrib["aria-describedby"] == words.attrib["id"]
 
 
 def test_text_of_the_user_is_escaped(example: SimpleNamespace) -> None:

@@ -20,7 +20,7 @@ from bloomery.geometry import DistanceLimits
 from bloomery.prediction import Prediction
 from bloomery.samplers.dynamics import DynamicsSettings, trajectories
 from bloomery.samplers.forces import Evaluation
-from bloomery.samplers.langevin import Langevin
+from bloomery.samplers.integrators.langevin import Langevin
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.reference_md import ReferenceMolecularDynamics
 from bloomery.samplers.watch import Watch
