@@ -20,6 +20,7 @@ from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.schema import describe_plugins, schema, schema_text
 from aiida_bloomery.cli import main
 from bloomery.errors import InputError
+from bloomery.teachers import teacher_for
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*/campaign.yaml"))
@@ -227,6 +228,54 @@ def test_forms_of_a_control_arm(folder: Path, arm: str) -> None:
     assert spec.name in {"random", "farthest_point"}
     assert spec.settings["frames"] == (3 if "frames" in arm else 6)
     assert campaign.settings["control"]["trainings"] == 2
+
+
+VALIDATED = """\
+validation:
+  each_iteration: [equation_of_state]
+  final: [elastic, rdf]
+  structures: {file: three.extxyz, index: 0}
+  test_set: labelled.extxyz
+"""
+
+
+def test_single_points_of_validation_are_planned_and_do_not_count_as_labels(folder: Path) -> None:
+    write(folder / "three.extxyz", [bulk("Si", a=a) for a in (5.3, 5.4, 5.5)], format="extxyz")
+    labelled = bulk("Si")
+    labelled.calc = teacher_for(["Si"]).make()
+    labelled.get_forces()
+    write(folder / "labelled.extxyz", labelled, format="extxyz")
+    plan = json.loads(check(folder, GOOD + VALIDATED, "--json").output)["plan"]
+    # nine volumes; 13 strains and both ways along three directions of one atom; the unstrained crystal is in both
+    assert plan["validation"] == {"observables": {"elastic": 19, "equation_of_state": 9}, "labels": 27}
+    assert plan["labels"] == 15 + 3 * 8
+    assert "elastic 19, equation_of_state 9" in check(folder, GOOD + VALIDATED).output
+    jsonschema.validate(yaml.safe_load(GOOD + VALIDATED), schema())
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    assert sorted(campaign.validation) == ["structures", "test_set"]
+    assert campaign.validation["structures"].counts.tolist() == [2]
+    assert campaign.settings["validation"]["each_iteration"] == [{"name": "equation_of_state", "settings": {}}]
+
+
+def test_a_list_of_observables_is_measured_at_the_end(folder: Path) -> None:
+    text = GOOD + "validation: [elastic, phonons: {supercell: [1, 1, 1]}]\n"
+    (folder / "campaign.yaml").write_text(text)
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    assert [spec["name"] for spec in campaign.settings["validation"]["final"]] == ["elastic", "phonons"]
+    assert campaign.settings["validation"]["each_iteration"] == []
+    jsonschema.validate(yaml.safe_load(text), schema())
+
+
+def test_targets_of_observables_replace_those_of_the_protocol(folder: Path) -> None:
+    stop = ("forces: 100 meV/Å, energy: 5 meV/atom", "observables: {equation_of_state.a: 0.5 %, elastic.C11: agree}")
+    (folder / "campaign.yaml").write_text(edited(stop) + "validation: {each_iteration: [equation_of_state, elastic]}\n")
+    campaign, notes = load_campaign(folder / "campaign.yaml")
+    assert campaign.settings["stop"]["targets"] == {}
+    assert campaign.settings["stop"]["observables"] == {
+        "equation_of_state.a": {"limit": 0.5, "unit": "%"},
+        "elastic.C11": {"limit": None, "unit": ""},
+    }
+    assert notes == []
 
 
 def test_without_a_control_arm_there_is_none(folder: Path) -> None:
