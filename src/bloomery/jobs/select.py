@@ -31,6 +31,7 @@ from bloomery.selectors.composition import (
     split_cleaners,
 )
 from bloomery.selectors.contract import Pool, Selector
+from bloomery.selectors.shares import apply_by_share
 
 SELECTED_FILE = "selected.npz"
 CONTROL_FILE = "control.npz"
@@ -58,6 +59,8 @@ class Model(Job):
     """What is known of the potential's errors."""
     max_frames: int | None = Field(default=None, ge=0)
     """Select at most so many frames, the probe among them."""
+    shares: dict[str, float] = Field(default_factory=dict)
+    """Share of each pool in what is selected, by its key; by default pools are selected from as one."""
     control: list[PluginSpec] = Field(default_factory=list)
     """Selectors of the control arm, which takes as many frames from the same pools."""
     control_data_set: dict[str, str] = Field(default_factory=dict)
@@ -132,7 +135,10 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     step = FunnelStep(PROBE_RULE, len(clean.indices), len(remaining), {key: n for key, n in reasons.items() if n})
     pool = _with_disagreement(candidates.pool.take(remaining), criteria, job, folder)
     progress("select", 2, 3, {"candidates": len(remaining)})
-    rest = apply_selectors(criteria, pool, seed=job.seed)
+    if job.shares:
+        rest = apply_by_share(criteria, pool, candidates.keys[remaining], job.shares, seed=job.seed)
+    else:
+        rest = apply_selectors(criteria, pool, seed=job.seed)
     if not criteria and cleaners:
         rest = replace(rest, rule=cleaners[-1].name)
     left = None if job.max_frames is None else max(0, job.max_frames - len(probe))
