@@ -41,7 +41,7 @@ def chart(title: str, points: Sequence[Point], target: float | None = None, *, w
     """
     labels = _labels(points, target)
     margin = max(map(len, labels)) + 1
-    shown = points[-max(1, (width - margin - 2) // STEP) :]
+    shown = points[-max(1, (width - margin - 3) // STEP) :]
     row = _scale(shown, target)
     columns = 2 + STEP * len(shown)
     cells = [[" "] * columns for _ in range(HEIGHT)]
