@@ -66,7 +66,6 @@ REFERENCES: dict[str, tuple[Reference, ...]] = {
         Reference("J. S. Smith, O. Isayev and A. E. Roitberg, Chem. Sci. 8, 3192 (2017)", "10.1039/C6SC05720A"),
     ),
     "selector.farthest_point": (_IMBALZANO_2018,),
-    "selector.cur": (_IMBALZANO_2018,),
     "selector.disagreement": (_SCHRAN_2020,),
     "selector.energy_disagreement": (_SCHRAN_2020,),
     "selector.stress_disagreement": (_SCHRAN_2020,),
