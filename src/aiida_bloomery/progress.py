@@ -66,6 +66,11 @@ class CampaignState:
         Which rule ended the campaign, and why.
     control
         One sentence on what came of the control arm; empty without one, or while it is not known.
+    observables
+        Numbers of the delivered potential beside the reference, as the history quotes them; while the campaign runs,
+        those of the latest iteration.
+    missing
+        Observables that could not be measured.
     """
 
     pk: int
@@ -88,6 +93,8 @@ class CampaignState:
     targets: dict[str, float] = field(default_factory=dict)
     decision: dict[str, Any] | None = None
     control: str = ""
+    observables: list[dict[str, Any]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     @property
     def active(self) -> bool:
@@ -162,6 +169,7 @@ def campaign_state(pk: int) -> CampaignState:
     end = datetime.now(UTC) if state in ACTIVE else changed
     processes = below(pk)
     history, stop = _history(pk), _stop(pk)
+    measured = history.get("final") or next(reversed(history["iterations"]), {})
     return CampaignState(
         pk=pk,
         uuid=uuid,
@@ -181,6 +189,8 @@ def campaign_state(pk: int) -> CampaignState:
         targets={key: value for key, value in (stop.get("targets") or {}).items() if value is not None},
         decision=history.get("decision") or None,
         control=(history.get("control") or {}).get("sentence", ""),
+        observables=measured.get("quoted", []),
+        missing=measured.get("observables_missing", []),
     )
 
 

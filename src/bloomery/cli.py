@@ -14,6 +14,7 @@ from bloomery.console import (
     execute_job,
     finished_job,
     given,
+    given_scale,
     is_job,
     option_json,
     option_potential,
@@ -58,7 +59,7 @@ def sample(what: str, start: str | None, out: str | None, assignments: tuple[str
     fields = {
         "sampler": {"name": what, "settings": files.parse_assignments(assignments)},
         "start": files.absolute(given(start, "--start"), "file"),
-        "scale": options["scale"],
+        "scale": given_scale(options),
         "potential": files.potential(options["potential"]),
     }
     with finished_job("sample", fields, options) as (folder, summary):
@@ -139,7 +140,7 @@ def select(what: tuple[str, ...], out: str | None, **options: Any) -> None:
         "roles": roles,
         "pools": files.keyed(given(options["pools"], "--pool")),
         "data_set": files.keyed(options["data"]),
-        "scale": options["scale"],
+        "scale": given_scale(options),
         "max_frames": options["max_frames"],
         "potential": files.potential(options["potential"]),
     }
@@ -320,9 +321,10 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
         return
     frames = None if test is None else Configurations.read(files.absolute(test, "file"))
     done = export_potential(loaded, form, Path(given(folder, "--to")), frames)
-    tell(
-        {"as_json": as_json}, done, *files.told_numbers(done["measurements"]), f"{len(done['files'])} files -> {folder}"
-    )
+    said = files.told_numbers(done["measurements"])
+    if frames is None:
+        said = ["its physics was not tried in this form: give --test FRAMES, best with labels"]
+    tell({"as_json": as_json}, done, *said, f"{len(done['files'])} files -> {folder}")
 
 
 @cli.command("import")

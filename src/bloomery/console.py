@@ -55,7 +55,12 @@ option_set = click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the plug-in; the value is YAML."
 )
 option_potential = click.option("--potential", metavar="FOLDER", help="A potential, as `bloomery train` writes it.")
-option_scale = click.option("--scale", type=float, help="Force error of the potential on the probe in eV/Å.")
+_SCALE = (
+    click.option("--force-error", "error", type=float, help="Force error of the potential on the probe in eV/Å."),
+    click.option(
+        "--calibration", "factor", type=float, help="Calibration factor of the potential's force disagreement."
+    ),
+)
 option_units = click.option(
     "--units",
     metavar="LENGTH,ENERGY",
@@ -73,6 +78,18 @@ _COMMON = (
     ),
     option_json,
 )
+
+
+def option_scale(function: Command) -> Command:
+    """Add what is known of the potential's errors."""
+    for option in reversed(_SCALE):
+        function = option(function)
+    return function
+
+
+def given_scale(options: dict[str, Any]) -> dict[str, float] | None:
+    """Return what is known of the potential's errors, if anything is."""
+    return {key: options[key] for key in ("error", "factor") if options[key] is not None} or None
 
 
 def common(function: Command) -> Command:

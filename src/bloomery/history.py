@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bloomery.validation import Measured
+
 
 @dataclass(frozen=True)
 class Iteration:
@@ -31,6 +33,9 @@ class Iteration:
         The same of the control arm: frames that only it wanted, its roles, its potential.
     comparison
         Of both arms on the probe.
+    measured
+        Observables of the new potential beside the reference, and its errors on an independent set. Labels that this
+        takes are counted apart.
     """
 
     funnel: dict[str, Any]
@@ -43,6 +48,7 @@ class Iteration:
     batch: str = ""
     control: Iteration | None = None
     comparison: dict[str, Any] | None = None
+    measured: Measured | None = None
 
     @property
     def spent(self) -> int:
@@ -69,10 +75,15 @@ def record(history: dict[str, Any] | None, iteration: Iteration) -> dict[str, An
         "training": (iteration.training or {}).get("summary"),
         "potential": iteration.potential,
         "batch": iteration.batch,
+        **_measured(iteration.measured),
     }
     if iteration.control is not None:
         entry["control"] = _control(iteration.control, iteration.comparison)
     return {"iterations": [*before, entry]}
+
+
+def _measured(measured: Measured | None) -> dict[str, Any]:
+    return measured.as_dict() if measured is not None else {}
 
 
 def _labels(iteration: Iteration) -> dict[str, Any]:
@@ -95,6 +106,7 @@ def _control(control: Iteration, comparison: dict[str, Any] | None) -> dict[str,
         "potential": control.potential,
         "batch": control.batch,
         "comparison": comparison,
+        **_measured(control.measured),
     }
 
 
@@ -104,14 +116,26 @@ def conclude(
     potential: str,
     validation: dict[str, Any] | None,
     control: dict[str, Any] | None = None,
+    measured: Measured | None = None,
 ) -> dict[str, Any]:
     """Return the history with its end: the decision, the delivered potential with its errors, the control's verdict."""
     return {
         **history,
         "decision": decision,
-        "final": {"potential": potential, "validation": validation or _last_validation(history)},
+        "final": {
+            "potential": potential,
+            "validation": validation or _last_validation(history),
+            **_measured(measured),
+        },
         **({"control": control} if control is not None else {}),
     }
+
+
+def measured_number(validation: dict[str, Any], target: str) -> dict[str, Any] | None:
+    """Return the measured number that a target is about."""
+    group, key = ("forces", "relative_rmse") if target == "relative_forces" else (target, "rmse")
+    found = validation.get(group, {}).get(key)
+    return found if isinstance(found, dict) else None
 
 
 def labels_to_learn_from(history: dict[str, Any]) -> dict[str, list[int]]:

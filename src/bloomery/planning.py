@@ -7,9 +7,10 @@ from typing import Any
 
 from bloomery.control import ControlSettings
 from bloomery.plugins import PluginSpec
+from bloomery.roles import TRAINED_ROLES
+from bloomery.scale import Scale
+from bloomery.schedules import SamplerSpec, shares_of
 from bloomery.seeds import derive_seed
-
-TRAINED_ROLES = ["train", "early_stopping", "calibration"]
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class IterationPlan:
     descriptor
         ``{"descriptor": {"name", "settings"}}``.
     selection
-        ``{"selectors": [...], "roles": {...}, "max_frames": int | None}``, and with a control arm its selectors under
-        ``control``.
+        ``{"selectors": [...], "roles": {...}, "max_frames": int | None}``, with a control arm its selectors under
+        ``control``, and where samplers have shares these by key of the pool under ``shares``.
     observables
         What is measured on newly labelled frames (``probe``, ``selected``), on the whole probe (``probe``), and on it
         by both arms (``arms``).
     scale
-        Force RMSE of the present potential on the probe in eV/Å; ``None`` while unknown.
+        What is known of the present potential's errors; ``None`` before the first validation.
     """
 
     seed: int
@@ -39,7 +40,7 @@ class IterationPlan:
     descriptor: dict[str, Any]
     selection: dict[str, Any]
     observables: dict[str, dict[str, Any]]
-    scale: float | None
+    scale: Scale | None
 
 
 def plan(
@@ -56,10 +57,10 @@ def plan(
     frames may be selected, the probe's among them. The control arm begins after the bootstrap, which both arms share.
     """
     iterations = history["iterations"] if history else []
-    samplers = {}
-    for index, value in enumerate(stage["samplers"]):
-        spec = PluginSpec.model_validate(value)
-        samplers[f"{spec.name}_{index}"] = {"sampler": spec.model_dump()}
+    specs = [SamplerSpec.model_validate(value) for value in stage["samplers"]]
+    keys = [f"{spec.name}_{index}" for index, spec in enumerate(specs)]
+    samplers = {key: {"sampler": spec.at(iterations).model_dump()} for key, spec in zip(keys, specs, strict=True)}
+    shares = shares_of(specs)
     selectors = [
         PluginSpec.model_validate(value).model_dump() for value in stage.get("selectors") or selection["selectors"]
     ]
@@ -76,6 +77,7 @@ def plan(
             "selectors": selectors,
             "roles": selection.get("roles", {}),
             "max_frames": _labels_left(stop, iterations),
+            **({"shares": dict(zip(keys, shares, strict=True))} if shares else {}),
             **({"control": [spec.model_dump() for spec in arm]} if arm else {}),
         },
         observables={
@@ -84,7 +86,7 @@ def plan(
             # The arms differ in what they train on and calibrate with: they have the probe alone in common.
             **({"arms": {"observable": errors, "roles": ["probe"]}} if control is not None else {}),
         },
-        scale=_force_error(iterations),
+        scale=_scale(iterations),
     )
 
 
@@ -95,10 +97,11 @@ def _labels_left(stop: dict[str, Any], iterations: list[dict[str, Any]]) -> int 
     return max(0, int(stop["max_labels"]) - int(used))
 
 
-def _force_error(iterations: list[dict[str, Any]]) -> float | None:
-    """Force RMSE on the probe in eV/Å, of the latest validation that has one; histories hold meV/Å."""
-    for iteration in reversed(iterations):
-        validation = iteration.get("validation") or {}
-        if "rmse" in validation.get("forces", {}):
-            return float(validation["forces"]["rmse"]["value"]) / 1000
-    return None
+def _scale(iterations: list[dict[str, Any]]) -> Scale | None:
+    """Force error on the probe and calibration factor of the latest validation that has them; histories hold meV/Å."""
+    validations = [iteration.get("validation") or {} for iteration in reversed(iterations)]
+    errors = (validation.get("forces", {}).get("rmse") for validation in validations)
+    factors = (validation.get("calibration", {}).get("forces", {}).get("factor") for validation in validations)
+    error = next((found["value"] / 1000 for found in errors if found and found["value"] > 0), None)
+    factor = next((found["value"] for found in factors if found and found["value"] > 0), None)
+    return None if error is None and factor is None else Scale(error=error, factor=factor)

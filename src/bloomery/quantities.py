@@ -119,6 +119,28 @@ class Unit:
         return {"anyOf": [handler(schema), {"type": "string", "pattern": r"^[-+.0-9]"}], "examples": [f"1 {self.name}"]}
 
 
+def split_quantity(text: str) -> tuple[float, str]:
+    """Number and unit of a text such as ``0.5 %``; the unit may be empty.
+
+    Raises
+    ------
+    ValueError
+        If it does not begin with a number.
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no number with a unit")
+    return float(match[1]), match[2]
+
+
+def converted(value: float, unit: str, to: str) -> float | None:
+    """A value in another unit; ``None`` if the two units do not measure the same."""
+    if unit == to:
+        return value
+    known = next((names for names in DIMENSIONS.values() if unit in names and to in names), None)
+    return None if known is None else value * known[unit] / known[to]
+
+
 def _article(word: str | None) -> str:
     return "an" if word and word[0] in "aeiou" else "a"
 
@@ -130,3 +152,5 @@ Kelvin = Annotated[float, Unit("K")]
 Angstrom = Annotated[float, Unit("Å")]
 ForceInEV = Annotated[float, Unit("eV/Å")]
 Share = Annotated[float, Unit("1")]
+EnergyPerAtomInEV = Annotated[float, Unit("eV/atom")]
+PressureInGPa = Annotated[float, Unit("GPa")]

@@ -15,11 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
 from bloomery.plugins import Settings
 from bloomery.selectors.ranking import draw
 
 Role = Literal["probe", "train", "early_stopping", "calibration"]
 ROLES: tuple[Role, ...] = get_args(Role)
+TRAINED_ROLES: list[Role] = [role for role in ROLES if role != "probe"]
+"""Roles of frames that have a say in a potential."""
 
 
 class RoleSettings(Settings):
@@ -141,6 +145,26 @@ def split_roles(blocks: Sequence[str], settings: RoleSettings, *, seed: int) -> 
                 roles[block] = role
                 have += sizes[block]
     return [roles[block] for block in blocks]
+
+
+def assigned(frames: Configurations, roles: Sequence[str] | None, where: str) -> Configurations:
+    """Return frames with other roles than they came with; as they are, if none are given.
+
+    Parameters
+    ----------
+    where
+        What the frames are called in a message.
+
+    Raises
+    ------
+    InputError
+        If there are not as many roles as frames.
+    """
+    if roles is None:
+        return frames
+    if len(roles) != len(frames):
+        raise InputError(f"split: gives {len(roles)} roles for {where}, which has {len(frames)} frames.")
+    return frames.with_info(role=np.array(roles, dtype=np.str_))
 
 
 def count_roles(roles: Sequence[str]) -> dict[str, int]:

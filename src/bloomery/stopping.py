@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from bloomery.agreement import ObservableTarget, described, reached
+from bloomery.history import measured_number
+from bloomery.plateau import Plateau, plateau_reached
 from bloomery.plugins import Settings
 
 
@@ -33,6 +36,8 @@ class StopRules(Settings):
 
     targets: Targets = Targets()
     """Errors that are small enough; all of those given must be reached."""
+    observables: dict[str, ObservableTarget] = Field(default={})
+    """How near numbers must be to the reference, by observable and quantity; they must be reached with the targets."""
     min_iterations: int = Field(default=0, ge=0)
     """Iterations after the bootstrap before a target may end the campaign."""
     max_iterations: int = Field(default=10, ge=0)
@@ -43,7 +48,9 @@ class StopRules(Settings):
     consecutive: int = Field(default=2, ge=1)
     """Iterations running in which the targets must be reached."""
     min_probe_frames: int = Field(default=10, ge=2)
-    """Frames the probe must hold before a target may end the campaign."""
+    """Frames the probe must hold before a target or a plateau may end the campaign."""
+    plateau: Plateau | None = None
+    """When more labels are no longer worth their price; by default never."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -64,7 +71,8 @@ class Decision:
     done
         Whether it ends here.
     rule
-        The rule that fired: ``targets``, ``nothing_left``, ``max_labels``, ``max_iterations``; empty to go on.
+        The rule that fired: ``targets``, ``nothing_left``, ``max_labels``, ``max_iterations``, ``plateau``; empty to go
+        on.
     reason
         One sentence.
     success
@@ -86,20 +94,29 @@ def decide(history: dict[str, Any], rules: StopRules) -> Decision:
     iterations = history["iterations"]
     measured = [entry["validation"] for entry in iterations if entry.get("validation")]
     errors = _errors(measured[-1], rules) if measured else ""
-    if _targets_hold(measured, len(iterations) - 1, rules):
+    if measured and rules.observables:
+        errors = "; ".join([errors, *described(rules.observables, iterations[-1].get("observables", {}))])
+    if _targets_hold(iterations, rules):
         reason = f"the targets are reached in {rules.consecutive} iteration(s) running: {errors}."
         return Decision(True, "targets", reason, True)
-    ended = _nothing_left(iterations[-1], rules, bool(measured)) or _budget_spent(iterations, rules)
+    ended = (
+        _nothing_left(iterations[-1], rules, bool(measured))
+        or _budget_spent(iterations, rules)
+        or _plateau(history, measured, rules)
+    )
     if ended is not None:
         return ended
     return Decision(False, "", f"goes on: {errors}." if measured else "no error is known yet.", False)
 
 
-def _targets_hold(measured: list[dict[str, Any]], done: int, rules: StopRules) -> bool:
-    if not rules.targets.given or done < rules.min_iterations:
+def _targets_hold(iterations: list[dict[str, Any]], rules: StopRules) -> bool:
+    if not (rules.targets.given or rules.observables) or len(iterations) - 1 < rules.min_iterations:
         return False
-    latest = measured[-rules.consecutive :]
-    return len(latest) == rules.consecutive and all(_reached(validation, rules) for validation in latest)
+    latest = [entry for entry in iterations if entry.get("validation")][-rules.consecutive :]
+    return len(latest) == rules.consecutive and all(
+        _reached(entry["validation"], rules) and reached(rules.observables, entry.get("observables", {}))
+        for entry in latest
+    )
 
 
 def _nothing_left(latest: dict[str, Any], rules: StopRules, has_potential: bool) -> Decision | None:
@@ -121,22 +138,26 @@ def _budget_spent(iterations: list[dict[str, Any]], rules: StopRules) -> Decisio
     return None
 
 
+def _plateau(history: dict[str, Any], measured: list[dict[str, Any]], rules: StopRules) -> Decision | None:
+    """What is left to gain is not worth its labels; a success where no target asks for more."""
+    if rules.plateau is None or len(history["iterations"]) <= rules.min_iterations:
+        return None
+    if not measured or measured[-1].get("n_frames", 0) < rules.min_probe_frames:
+        return None
+    reason = plateau_reached(history, rules.plateau)
+    asked = rules.targets.given or rules.observables
+    return Decision(True, "plateau", f"{reason}.", not asked) if reason else None
+
+
 def _spent(latest: dict[str, Any], rules: StopRules) -> bool:
     return rules.max_labels is not None and latest["labels_total"] >= rules.max_labels
 
 
-def _number(validation: dict[str, Any], target: str) -> dict[str, Any] | None:
-    """Return the measured number that a target is about."""
-    group, key = ("forces", "relative_rmse") if target == "relative_forces" else (target, "rmse")
-    found = validation.get(group, {}).get(key)
-    return found if isinstance(found, dict) else None
-
-
 def _reached(validation: dict[str, Any], rules: StopRules) -> bool:
-    if validation.get("n_frames", 0) < rules.min_probe_frames:
+    if rules.targets.given and validation.get("n_frames", 0) < rules.min_probe_frames:
         return False
     for target, limit in rules.targets.given.items():
-        found = _number(validation, target)
+        found = measured_number(validation, target)
         if found is None or found.get("upper", float("inf")) > limit:
             return False
     return True
@@ -145,7 +166,7 @@ def _reached(validation: dict[str, Any], rules: StopRules) -> bool:
 def _errors(validation: dict[str, Any], rules: StopRules) -> str:
     parts = []
     for target in rules.targets.given or {"energy": 0, "forces": 0}:
-        found = _number(validation, target)
+        found = measured_number(validation, target)
         if found is None:
             continue
         name = target.replace("_", " ")

@@ -174,14 +174,14 @@ def chain(jobs: Jobs, frames: ConfigurationsData) -> Chain:
     train = jobs.done("train.hdnnp", batches=batches, seed=1, parameters=engine)
     md = {"sampler": {"md": {"temperatures": [300, 900], "steps": 30, "interval": 5}}}
     driven = {"potential": train.outputs.potential}
-    sample_1 = jobs.done("sample", start=frames, seed=2, parameters=md, scale=0.5, **driven)
+    sample_1 = jobs.done("sample", start=frames, seed=2, parameters=md, scale={"error": 0.5}, **driven)
     pools = {"md_0": sample_1.outputs.frames}
     described = {"pool_md_0": pools["md_0"], "data_batch_000": batches["batch_000"]}
     describe_1 = jobs.done("describe", configurations=described, parameters={"descriptor": "power_spectrum"})
     chosen = {"selectors": ["sanity", "duplicates", {"farthest_point": {"frames": 4}}], "max_frames": 6}
     features = {"features": describe_1.outputs.features}
     select_1 = jobs.done(
-        "select", pools=pools, data_set=batches, seed=2, parameters=chosen, scale=0.5, **features, **driven
+        "select", pools=pools, data_set=batches, seed=2, parameters=chosen, scale={"error": 0.5}, **features, **driven
     )
     label_1 = jobs.done("label", configurations=select_1.outputs.selected, parameters=LABELLER)
     batches = {**batches, "batch_001": label_1.outputs.labelled}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bloomery.planning import plan
+from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 STAGE: dict[str, Any] = {"samplers": ["rattle_strain", {"md": {"steps": 10}}]}
@@ -26,9 +27,17 @@ def test_budget_shrinks_and_the_last_known_error_counts() -> None:
     history = {"iterations": [iteration(20, 80.0), iteration(36, None)]}
     planned = plan(1, STAGE, SELECTION, {"max_labels": 40}, history)
     assert planned.selection["max_frames"] == 4
-    assert planned.scale == 0.08
+    assert planned.scale == Scale(error=0.08)
     assert plan(1, STAGE, SELECTION, {"max_labels": 30}, history).selection["max_frames"] == 0
     assert plan(1, STAGE, SELECTION, {}, history).selection["max_frames"] is None
+
+
+def test_the_last_known_factor_calibrates_disagreements() -> None:
+    known, unknown, useless = iteration(20, 80.0), iteration(30, 60.0), iteration(40, 50.0)
+    known["validation"]["calibration"] = {"forces": {"factor": {"value": 1.7, "unit": "1"}}}
+    useless["validation"]["calibration"] = {"forces": {"factor": {"value": 0.0, "unit": "1"}}}
+    planned = plan(1, STAGE, SELECTION, {}, {"iterations": [known, unknown, useless]})
+    assert planned.scale == Scale(error=0.05, factor=1.7)
 
 
 def test_seeds_differ_by_iteration_and_repeat_by_campaign() -> None:

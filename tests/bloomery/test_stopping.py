@@ -107,3 +107,26 @@ def test_reasons_quote_the_errors() -> None:
 def test_rules_that_make_no_sense(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         rules(**values)
+
+
+def with_observables(entries: dict[str, Any], *differences: float | None) -> dict[str, Any]:
+    for entry, value in zip(entries["iterations"], differences, strict=True):
+        part = {"n_atoms": 2, "n_frames": 9, "difference": {"a": {"value": value, "unit": "Å"}}}
+        entry["observables"] = {} if value is None else {"eos": {"Si2": part}}
+    return entries
+
+
+def test_observables_must_be_near_the_reference_as_well() -> None:
+    both = rules(observables={"eos.a": "0.02 Å"})
+    near = with_observables(history((40, 45), (40, 45)), 0.01, -0.01)
+    assert decide(near, both).success
+    assert "eos.a off by 0.01 Å" in decide(near, both).reason
+    assert not decide(with_observables(history((40, 45), (40, 45)), 0.03, 0.01), both).done
+    assert not decide(with_observables(history((40, 45), (40, 45)), 0.01, None), both).done
+    assert not decide(with_observables(history((60, 70), (60, 70)), 0.01, 0.01), both).done
+
+
+def test_observables_alone_may_end_a_campaign() -> None:
+    alone = rules(targets={}, observables={"eos.a": "0.02 Å"})
+    assert decide(with_observables(history((60, 70), (60, 70)), 0.01, 0.01), alone).rule == "targets"
+    assert not decide(with_observables(history((60, 70), (60, 70)), 0.01, 0.03), alone).done

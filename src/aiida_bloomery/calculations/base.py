@@ -21,6 +21,7 @@ from bloomery.errors import BloomeryError
 from bloomery.jobs.base import PROGRESS_FILE, RESULT_FILE, SCHEMA_VERSION, Job
 from bloomery.jobs.train import REFUSED_FOLDER
 from bloomery.plugins import Kind, PluginSpec, describe_validation_error
+from bloomery.scale import Scale
 
 JOB_FILE = "job.json"
 OUTPUT_FILE = "bloomery.out"
@@ -197,6 +198,27 @@ class BloomeryCalculation(CalcJob):
         return f"{type(self).__name__}({', '.join(names)})" if names else type(self).__name__
 
 
+def split_port(spec: CalcJobProcessSpec, port: str) -> None:
+    """Declare the optional port `split` of a job that goes by the roles of frames."""
+    spec.input(
+        "split",
+        valid_type=orm.Dict,
+        required=False,
+        help=f"`{{key: [role, ...]}}`: role of each frame of the nodes in `{port}`, in the place of those they hold.",
+    )
+
+
+def check_split(inputs: dict[str, Any], port: str) -> str | None:
+    """Return a sentence if a split is not of the frames that it is given for, or ``None``."""
+    if "split" not in inputs:
+        return None
+    split = inputs["split"].get_dict()
+    for key, node in inputs[port].items():
+        if len(split.get(key, ())) != len(node):
+            return f"split: gives {len(split.get(key, ()))} roles for {port}.{key}, which has {len(node)} frames."
+    return None
+
+
 def unknown_elements(potential: PotentialData, configurations: ConfigurationsData, port: str) -> str | None:
     """Return a sentence if a port holds elements that a potential does not know, or ``None``."""
     unknown = [element for element in configurations.elements if element not in potential.elements]
@@ -206,6 +228,17 @@ def unknown_elements(potential: PotentialData, configurations: ConfigurationsDat
         f"{port}: holds {', '.join(unknown)}, which the potential does not know (it knows "
         f"{', '.join(potential.elements)}); train on frames with them first."
     )
+
+
+def validate_scale(node: orm.Dict | None, _: Any) -> str | None:
+    """Return a sentence if what is said of a potential's errors cannot be, or ``None``."""
+    if node is None:
+        return None
+    try:
+        Scale.model_validate(node.get_dict())
+    except ValidationError as error:
+        return describe_validation_error(error, "scale", Scale)
+    return None
 
 
 def _validate_seed(node: orm.Int | None, _: Any) -> str | None:

@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unknown_elements
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, check_split, split_port, unknown_elements
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.observe import ARRAYS_FILE, OBSERVATION_FILE
@@ -35,6 +35,7 @@ class ObserveCalculation(BloomeryCalculation):
         spec.input_namespace(
             "configurations", dynamic=True, valid_type=ConfigurationsData, help="Frames, in the order of their keys."
         )
+        split_port(spec, "configurations")
         spec.input_namespace(
             "reference",
             dynamic=True,
@@ -51,8 +52,9 @@ class ObserveCalculation(BloomeryCalculation):
         nodes = inputs.get("configurations")
         if not nodes:
             return "configurations: is empty; give at least one node."
-        if "potential" not in inputs:
-            return None
+        message = check_split(inputs, "configurations")
+        if message or "potential" not in inputs or "split" in inputs:
+            return message  # which frames of a node are measured, the job sees
         found = (unknown_elements(inputs["potential"], node, f"configurations.{key}") for key, node in nodes.items())
         return next((message for message in found if message), None)
 
@@ -65,6 +67,8 @@ class ObserveCalculation(BloomeryCalculation):
                 for key, node in sorted(self.inputs.configurations.items())
             ],
         }
+        if "split" in self.inputs:
+            job["split"] = [self.inputs.split[key] for key in sorted(self.inputs.configurations)]
         if "reference" in self.inputs:
             job["reference"] = [
                 files.configurations(node, f"reference/{key}.npz")

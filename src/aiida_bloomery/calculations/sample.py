@@ -8,11 +8,11 @@ from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unknown_elements
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unknown_elements, validate_scale
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.sample import FRAMES_FILE
-from bloomery.plugins import Kind, PluginSpec, load_plugin
+from bloomery.plugins import Kind, PluginSpec
 
 
 class SampleCalculation(BloomeryCalculation):
@@ -34,10 +34,12 @@ class SampleCalculation(BloomeryCalculation):
         spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
         spec.input(
             "scale",
-            valid_type=orm.Float,
+            valid_type=orm.Dict,
             required=False,
             serializer=orm.to_aiida_type,
-            help="Force RMSE of the potential on the probe in eV/Å: what relative limits are relative to.",
+            validator=validate_scale,
+            help="`{error, factor}`: force RMSE of the potential on the probe in eV/Å, and calibration factor of the "
+            "disagreement of its forces.",
         )
         spec.output(
             "frames", valid_type=ConfigurationsData, help="What was sampled, with its origin; parents are in `start`."
@@ -49,11 +51,11 @@ class SampleCalculation(BloomeryCalculation):
         """There must be something to start from, and what a sampler needs to be driven by."""
         if not inputs["start"].n_frames:
             return "start: holds no frame; give at least one."
-        name = PluginSpec.model_validate(inputs["parameters"].get_dict()["sampler"]).name
-        if not load_plugin("samplers", name).needs_potential:
+        spec = PluginSpec.model_validate(inputs["parameters"].get_dict()["sampler"])
+        if not spec.load("samplers").needs_potential:
             return None
         if "potential" not in inputs:
-            return f"potential: is missing; the sampler {name!r} needs one."
+            return f"potential: is missing; the sampler {spec.name!r} needs one."
         return unknown_elements(inputs["potential"], inputs["start"], "start")
 
     def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
@@ -62,5 +64,5 @@ class SampleCalculation(BloomeryCalculation):
         if "potential" in self.inputs:
             job["potential"] = files.potential(self.inputs.potential, "potential")
         if "scale" in self.inputs:
-            job["scale"] = self.inputs.scale.value
+            job["scale"] = self.inputs.scale.get_dict()
         return job

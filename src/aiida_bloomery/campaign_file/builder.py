@@ -47,6 +47,7 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
         frames={
             label: ConfigurationsData(frames.without_info(*frames.info)) for label, frames in campaign.frames.items()
         },
+        validation={name: ConfigurationsData(frames) for name, frames in campaign.validation.items()},
         options=verb_options(campaign, load),
         device=campaign.file.device,
         seed=campaign.file.seed,
@@ -56,6 +57,8 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
         builder[stage] = orm.Dict(campaign.settings[stage])
     if "control" in campaign.settings:
         builder.control = orm.Dict(campaign.settings["control"])
+    if "validation" in campaign.settings:
+        builder.validation["settings"] = orm.Dict(campaign.settings["validation"])
     engine = engine_key(campaign)
     if engine is not None:
         builder.codes["engine"] = load(engine)
@@ -90,6 +93,7 @@ def digest_mark(campaign: Campaign) -> str:
         "settings": campaign.settings,
         "structures": campaign.structures.digest(),
         "frames": {label: frames.digest() for label, frames in campaign.frames.items()},
+        "validation": {name: frames.digest() for name, frames in campaign.validation.items()},
     }
     text = json.dumps(content, sort_keys=True, default=str)
     return f"[content {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}]"

@@ -12,6 +12,7 @@ from aiida_bloomery.campaign_file.checks import labeller
 from aiida_bloomery.campaign_file.codes import DEFAULT_LABELS, engine_key, label_of, load_code
 from aiida_bloomery.campaign_file.model import JOBS
 from aiida_bloomery.campaign_file.resolve import Campaign
+from aiida_bloomery.campaign_file.validation import wanted_of
 from aiida_bloomery.setup.pseudopotentials import read_header
 from bloomery import __version__
 
@@ -130,6 +131,10 @@ def check_inputs(campaign: Campaign) -> None:
     message = labelling.check(campaign.structures, builder.labelling)
     if message is not None:
         raise campaign.source.error(("labelling", campaign.file.labeller), message)
+    wanted = wanted_of(campaign)
+    message = labelling.check(wanted, builder.labelling) if wanted is not None else None
+    if message is not None:
+        raise campaign.source.error(("validation",), f"the labeller cannot be asked for what is wanted: {message}")
 
 
 def check_functionals(campaign: Campaign, pseudos: dict[str, Any]) -> Finding:

@@ -7,8 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from bloomery.agreement import ObservableTarget
+from bloomery.plateau import Plateau
 from bloomery.plugins import Kind, PluginSpec, Settings, registered
 from bloomery.quantities import Unit
+from bloomery.schedules import SamplerSpec
 
 Protocol = Literal["fast", "balanced", "stringent"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -32,10 +35,11 @@ class OfKind:
     kind: Kind
 
 
-Sampler = Annotated[PluginSpec, OfKind("samplers")]
+Sampler = Annotated[SamplerSpec, OfKind("samplers")]
 Selector = Annotated[PluginSpec, OfKind("selectors")]
 Descriptor = Annotated[PluginSpec, OfKind("descriptors")]
 Engine = Annotated[PluginSpec, OfKind("engines")]
+Observable = Annotated[PluginSpec, OfKind("observables")]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -113,6 +117,9 @@ class Stop(Settings):
     """Target: RMSE of the force components as a share of their root mean square."""
     stress: Annotated[float, Unit("GPa"), Field(gt=0)] | None = None
     """Target: RMSE of the stress components, in GPa."""
+    observables: dict[str, ObservableTarget] = Field(default={})
+    """Targets for observables that are measured in each iteration: how near a number must come to the reference, such
+    as ``equation_of_state.a: 0.01 Å``, ``elastic.C11: 5 %``, or ``agree`` within the statistical error."""
     labels: int | None = Field(default=None, ge=1)
     """The campaign ends when so many labels are spent; those of a control arm count."""
     iterations: Iterations | None = None
@@ -120,7 +127,9 @@ class Stop(Settings):
     consecutive: int | None = Field(default=None, ge=1)
     """Targets must be reached in so many iterations running."""
     probe_frames: int | None = Field(default=None, ge=2)
-    """Targets wait until the probe holds so many frames."""
+    """Targets and plateau wait until the probe holds so many frames."""
+    plateau: Plateau | None = None
+    """When more labels are no longer worth their price, by what the learning curve promises of the next batch."""
 
     @field_validator(*SANE_TARGETS)
     @classmethod
@@ -238,6 +247,32 @@ class Control(Settings):
         return [value] if isinstance(value, str | dict) else value
 
 
+class Validation(Settings):
+    """What is measured besides errors on the probe. A list is a short form: observables of the delivered potential."""
+
+    final: list[Observable] = Field(default=[])
+    """Observables of the potential that is delivered, each beside the reference method; those of each iteration are
+    among them."""
+    each_iteration: list[Observable] = Field(default=[])
+    """Observables of the potential of each iteration, which stop rules may ask about."""
+    structures: list[Structures] = Field(default=[])
+    """What observables are measured on; by default the starting structures."""
+    reference_trajectory: str | None = None
+    """Frames of a trajectory of the reference method (extxyz), which observables of trajectories are compared with."""
+    test_set: str | None = None
+    """Labelled frames (extxyz) on which every potential is measured, and nothing is trained."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"final": value} if isinstance(value, list) else value
+
+    @field_validator("structures", mode="before")
+    @classmethod
+    def _one_file(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | dict) else value
+
+
 class CampaignFile(Settings):
     """A reinforcement campaign: what it starts from, how it samples, selects, labels and trains, and when it ends."""
 
@@ -275,6 +310,8 @@ class CampaignFile(Settings):
     """Energies of single atoms: ``fit``, ``isolated_atoms``, or values by element."""
     control: Control | None = None
     """Whether the selection helps: a second potential learns from another one, with as many labels."""
+    validation: Validation | None = None
+    """What is measured besides errors on the probe: observables beside the reference method, an independent set."""
     stop: Stop = Stop()
     """When the campaign is done."""
     codes: Codes = Codes()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from aiida_bloomery.campaign_file.reader import Key
 from aiida_bloomery.campaign_file.resolve import Campaign
+from aiida_bloomery.campaign_file.validation import ValidationPlan, plan_validation
 from bloomery.control import ControlSettings
-from bloomery.plugins import PluginSpec
 from bloomery.roles import RoleSettings
 from bloomery.samplers.contract import Sampler
+from bloomery.schedules import SamplerSpec
 from bloomery.selectors.contract import Selector
 
 NO_LIMIT = 10**9
@@ -43,10 +44,11 @@ class Plan:
     max_labels: int | None
     warm_start: bool
     control_trainings: int = 0
+    validation: ValidationPlan = field(default_factory=lambda: ValidationPlan({}, 0))
 
     @property
     def labels(self) -> int:
-        """Labels in all."""
+        """Labels of the data set in all; those that validation takes are counted apart."""
         wanted = self.bootstrap.labels + self.iterations * self.iteration.labels
         return min(wanted, self.max_labels or NO_LIMIT) + self.isolated_atoms
 
@@ -86,6 +88,7 @@ def plan_campaign(campaign: Campaign) -> Plan:
             if "control" in campaign.settings
             else 0
         ),
+        validation=plan_validation(campaign),
     )
 
 
@@ -95,7 +98,7 @@ def plan_stage(campaign: Campaign, stage: str) -> StagePlan:
     for _, spec in campaign.samplers(stage):
         bounds = sampler_bounds(campaign, spec)
         pool += bounds["frames"]
-        steps += bounds.get("md_steps", 0)
+        steps += bounds["md_steps"]
     wanted = pool
     for _, selector in selectors(campaign, stage):
         wanted = selector.at_most(wanted)
@@ -112,15 +115,16 @@ def _has_control(campaign: Campaign, stage: str) -> bool:
     return "control" in campaign.settings and stage != "bootstrap"
 
 
-def sampler_bounds(campaign: Campaign, spec: PluginSpec) -> dict[str, int]:
-    """Upper bounds of one sampler: ``frames`` and ``md_steps``."""
+def sampler_bounds(campaign: Campaign, spec: SamplerSpec) -> dict[str, int]:
+    """Upper bounds of one sampler, whatever its schedule leads to: ``frames`` and ``md_steps``."""
     label = spec.settings.get("frames")
     frames = campaign.frames.get(label, campaign.structures) if isinstance(label, str) else campaign.structures
-    sampler: Sampler = checkable(campaign, spec).load("samplers")
-    return sampler.plan(len(frames))
+    samplers: list[Sampler] = [stage.load("samplers") for stage in checkable(campaign, spec).stages]
+    bounds = [sampler.plan(len(frames)) for sampler in samplers]
+    return {name: max(bound[name] for bound in bounds) for name in ("frames", "md_steps")}
 
 
-def checkable(campaign: Campaign, spec: PluginSpec) -> PluginSpec:
+def checkable(campaign: Campaign, spec: SamplerSpec) -> SamplerSpec:
     """Return a sampler as its plug-in takes it: a calculator stands in for a labeller that drives dynamics itself."""
     if spec.name != "reference_md" or campaign.file.labeller == "calculator" or "calculator" in spec.settings:
         return spec

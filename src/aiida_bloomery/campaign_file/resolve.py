@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiida_bloomery.campaign_file.model import CampaignFile, Structures
 from aiida_bloomery.campaign_file.reader import Key, Source
+from aiida_bloomery.campaign_file.validation import validation_settings
 from bloomery.configurations import Configurations
 from bloomery.control import ControlSettings
 from bloomery.errors import BloomeryError, InputError
 from bloomery.plugins import PluginSpec
+from bloomery.schedules import SamplerSpec
 
 STAGES = ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop")
 TARGETS = ("energy", "forces", "relative_forces", "stress")
@@ -31,7 +33,9 @@ class Campaign:
         The user's own frames by label, for the sampler `from_file`.
     settings
         The inputs of the campaign's workchain that hold settings (see `STAGES`), protocol and file merged; and
-        ``control``, if there is a control arm.
+        ``control``, if there is a control arm, and ``validation``, if something is measured.
+    validation
+        What is measured on, by the name of the workchain's input: ``structures``, ``trajectory``, ``test_set``.
     """
 
     file: CampaignFile
@@ -39,10 +43,11 @@ class Campaign:
     structures: Configurations
     frames: dict[str, Configurations]
     settings: dict[str, Any]
+    validation: dict[str, Configurations] = field(default_factory=dict)
 
-    def samplers(self, stage: str) -> list[tuple[Key, PluginSpec]]:
+    def samplers(self, stage: str) -> list[tuple[Key, SamplerSpec]]:
         """Samplers of ``bootstrap`` or ``sampling``, with the key that each stands under in the file."""
-        specs = [PluginSpec.model_validate(value) for value in self.settings[stage]["samplers"]]
+        specs = [SamplerSpec.model_validate(value) for value in self.settings[stage]["samplers"]]
         key: Key = ("bootstrap", "samplers") if stage == "bootstrap" else ("sampling",)
         return [((*key, index), spec) for index, spec in enumerate(specs)]
 
@@ -90,7 +95,27 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
         file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": labelling})
     frames: dict[str, Configurations] = {}
     settings = settings_of(file, _samplers(file, source, frames))
-    return Campaign(file, source, structures, frames, settings)
+    if file.validation is not None:
+        settings["validation"] = validation_settings(file, source)
+    return Campaign(file, source, structures, frames, settings, _validation(file, source))
+
+
+def _validation(file: CampaignFile, source: Source) -> dict[str, Configurations]:
+    """Read what is measured on."""
+    given = file.validation
+    if given is None:
+        return {}
+    found: dict[str, Configurations] = {}
+    if given.structures:
+        key: Key = ("validation", "structures")
+        found["structures"] = Configurations.concatenate(
+            [read_structures(entry, source, (*key, index)) for index, entry in enumerate(given.structures)]
+        )
+    for name, file_name in (("trajectory", given.reference_trajectory), ("test_set", given.test_set)):
+        if file_name is not None:
+            place = "reference_trajectory" if name == "trajectory" else name
+            found[name] = read_file(file_name, source, ("validation", place))
+    return found
 
 
 def read_structures(entry: Structures, source: Source, key: Key) -> Configurations:
@@ -129,9 +154,10 @@ def settings_of(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
     if bounds is not None and bounds.min is None and bounds.max is not None:
         rules["min_iterations"] = min(rules.get("min_iterations", 0), bounds.max)
     targets = _targets(file)
-    if targets:
+    if targets or file.stop.observables:
         # Targets that are given stand alone: those of the protocol are not asked for on top.
-        settings["stop"]["targets"] = targets
+        rules["targets"] = targets
+        rules["observables"] = {key: target.model_dump() for key, target in file.stop.observables.items()}
     if file.control is not None:
         settings["control"] = file.control.model_dump(exclude_none=True)
     return settings
@@ -159,6 +185,7 @@ def _overrides(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
         "max_labels": file.stop.labels,
         "consecutive": file.stop.consecutive,
         "min_probe_frames": file.stop.probe_frames,
+        "plateau": file.stop.plateau and file.stop.plateau.model_dump(exclude_unset=True),
     }
     stages: dict[str, dict[str, Any]] = {
         "bootstrap": bootstrap,
@@ -186,7 +213,7 @@ def _samplers(
     file: CampaignFile, source: Source, frames: dict[str, Configurations]
 ) -> dict[str, list[dict[str, Any]] | None]:
     """Samplers of both stages, as plain values; files of `from_file` are read, and named by a label instead."""
-    stages: dict[str, tuple[Key, list[PluginSpec] | None]] = {
+    stages: dict[str, tuple[Key, list[SamplerSpec] | None]] = {
         "bootstrap": (("bootstrap", "samplers"), file.bootstrap.samplers if file.bootstrap else None),
         "sampling": (("sampling",), file.sampling),
     }
@@ -204,7 +231,8 @@ def _samplers(
             if spec.name == "reference_md" and file.labeller == "calculator":
                 # The reference method is the labeller's, here as for any other labeller.
                 settings.setdefault("calculator", file.labeller_settings.get("calculator"))
-            taken.append({"name": spec.name, "settings": settings})
+            beside = spec.model_dump(exclude={"name", "settings"}, exclude_defaults=True)
+            taken.append({"name": spec.name, "settings": settings, **beside})
         result[stage] = taken if specs is not None else None
     return result
 

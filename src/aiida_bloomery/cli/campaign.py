@@ -57,6 +57,9 @@ def check_command(file: Path, rehearse: bool, file_only: bool, profile: str | No
     for note in notes:
         console.print(f" {MARKS['warning']} {note}")
     _print_plan(plan)
+    for _, spec in campaign.samplers("sampling"):
+        if spec.words:
+            console.print(f"   {spec.words}", markup=False)
 
 
 @click.command("submit")
@@ -169,12 +172,17 @@ def _print_plan(plan: Plan) -> None:
         table.add_row("final training", "1", "", "", "", "", *blank, "1")
     if plan.of_control:
         table.add_row("comparison of arms", "1", "", "", "", "", *blank, str(2 * plan.control_trainings - 1))
+    if plan.validation.labels:
+        table.add_row("validation", "1", "", "", f"+ {plan.validation.labels}", "", *blank, "")
     budget = f" (budget {plan.max_labels})" if plan.max_labels else ""
     table.add_section()
     table.add_row(
         "in all", "", "", str(plan.md_steps), f"{plan.labels}{budget}", "", *blank, str(plan.trainings), style="bold"
     )
     console.print(table)
+    if plan.validation.observables:
+        parts = ", ".join(f"{key} {count}" for key, count in plan.validation.observables.items())
+        console.print(f"Validation asks the reference for single points, each once, on top of the budget: {parts}.")
 
 
 def _deliver(pk: int, folder: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import floor, log10
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from aiida_bloomery.cli.chart import Point, chart
 from aiida_bloomery.cli.options import console
 from aiida_bloomery.progress import CampaignState, campaign_state
 from aiida_bloomery.setup.home import Home
@@ -71,6 +73,7 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
     parts: list[RenderableType] = [head, facts]
     if state.iterations:
         parts.append(iterations_table(state))
+        parts.append(charts(state))
     if hint:
         parts.append(Text("Ctrl-C detaches; the campaign goes on.", style="dim"))
     return Group(*parts)
@@ -100,11 +103,77 @@ def iterations_table(state: CampaignState) -> Table:
     return table
 
 
+def charts(state: CampaignState) -> RenderableType:
+    """Errors by iteration, drawn: those that have a target, else energies and forces; side by side where they fit."""
+    wanted = [name for name in TARGET_FORMATS if name in state.targets] or ["energy", "forces"]
+    drawn = []
+    for name in wanted:
+        points, unit = _points(state, name)
+        if len(points) > 1:
+            factor = 100 if unit == "%" else 1
+            target = factor * state.targets[name] if name in state.targets else None
+            title = f"{name.removeprefix('relative_').removesuffix('s')} RMSE ({unit}) by iteration"
+            drawn.append(chart(title, points, target, width=max(30, console.width // 2 - 2)))
+    grid = Table.grid(padding=(0, 3))
+    if console.width >= WIDE:
+        if drawn:
+            grid.add_row(*drawn)
+    else:
+        for figure in drawn:
+            grid.add_row(figure)
+    return grid
+
+
+def _points(state: CampaignState, name: str) -> tuple[list[Point], str]:
+    """An error by iteration, and its unit; shares in percent."""
+    found, unit = [], ""
+    for entry in state.iterations:
+        number = entry["errors"].get(name)
+        if number is None:
+            continue
+        factor, unit = (100, "%") if number["unit"] == "1" else (1, number["unit"])
+        value, lower, upper = (factor * number.get(key, number["value"]) for key in ("value", "lower", "upper"))
+        found.append(Point(entry["iteration"], value, lower, upper))
+    return found, unit
+
+
+def observables_table(rows: list[dict[str, Any]]) -> Table:
+    """Numbers of the potential beside those of the reference, and of an experiment where there are any."""
+    columns = [
+        name for name in ("potential", "reference", "difference", "experiment") if any(name in row for row in rows)
+    ]
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("observable", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    for row in rows:
+        name = " ".join(part for part in (row["observable"], row["of"], row["quantity"]) if part)
+        numbers = [row[column] for column in columns if column in row]
+        cells = [_uncertain(row[column]) if column in row else "" for column in columns]
+        table.add_row(name, *cells, numbers[0]["unit"])
+    return table
+
+
+def _uncertain(number: dict[str, Any]) -> str:
+    """A number with half the width of its interval, to the same digits."""
+    value = float(number["value"])
+    if "lower" not in number:
+        return f"{value:.5g}"
+    width = (number["upper"] - number["lower"]) / 2
+    digits = max(0, 1 - floor(log10(width))) if width > 0 else 5
+    return f"{value:.{min(digits, 6)}f} ± {width:.{min(digits, 6)}f}"
+
+
 def summary(state: CampaignState, paths: dict[str, str]) -> RenderableType:
     """What a campaign ended with."""
     parts: list[RenderableType] = [Text.assemble((state.name, "bold"), f"  PK {state.pk}   {outcome(state)}")]
     if state.iterations:
         parts.append(iterations_table(state))
+    if state.observables:
+        parts.append(observables_table(state.observables))
+    if state.missing:
+        parts.append(Text(f"Could not be measured: {', '.join(state.missing)}; see `verdi process report {state.pk}`."))
     if state.control:
         parts.append(Text(state.control))
     grid = Table.grid(padding=(0, 2))

@@ -23,6 +23,7 @@ from aiida_bloomery.workflows.protocols import protocol_inputs
 from aiida_bloomery.workflows.sampling import SamplingWorkChain
 from aiida_bloomery.workflows.selection import SelectionWorkChain
 from aiida_bloomery.workflows.stages import namespace
+from bloomery.validation import EACH
 
 
 class ReinforcementWorkChain(ControlArm):
@@ -78,6 +79,7 @@ class ReinforcementWorkChain(ControlArm):
                 cls.plan, cls.sample, cls.select, cls.label, cls.learn, cls.validate, cls.record
             ),
             if_(cls.was_warm_started)(cls.train_final, cls.validate_final),
+            if_(cls.is_measured_at_the_end)(cls.measure_final, cls.note_final),
             if_(cls.has_two_arms)(cls.train_arms, cls.validate_arms, cls.judge_arms),
             cls.results,
         )  # fmt: skip
@@ -102,6 +104,7 @@ class ReinforcementWorkChain(ControlArm):
         overrides: dict[str, Any] | None = None,
         *,
         frames: dict[str, ConfigurationsData] | None = None,
+        validation: dict[str, ConfigurationsData] | None = None,
         options: dict[str, Any] | None = None,
         engine_code: orm.AbstractCode | None = None,
         device: str = "auto",
@@ -122,9 +125,12 @@ class ReinforcementWorkChain(ControlArm):
             ``fast``, ``balanced`` (the default) or ``stringent``.
         overrides
             Values of the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop` that
-            differ from the protocol's; mappings are merged, lists replaced. With `control` there is a control arm.
+            differ from the protocol's; mappings are merged, lists replaced. With `control` there is a control arm, with
+            `validation` (`{final, each_iteration}`) observables are measured.
         frames
             The user's own frames, for the sampler `from_file`.
+        validation
+            What is measured on: `structures`, `trajectory` (of the reference method), `test_set`; all may be left out.
         options
             Scheduler options by verb.
         engine_code
@@ -141,6 +147,8 @@ class ReinforcementWorkChain(ControlArm):
             builder[name] = orm.Dict(inputs[name])
         if "control" in inputs:
             builder.control = orm.Dict(inputs["control"])
+        if "validation" in inputs or validation:
+            builder.validation = {"settings": orm.Dict(inputs.get("validation", {})), **(validation or {})}
         if frames:
             builder.frames = frames
         if options:
@@ -174,6 +182,7 @@ class ReinforcementWorkChain(ControlArm):
         for name in ("potential", "history", "decision", "reference", "funnel", "warm"):
             self.ctx[name] = None
         self._begin_control()
+        self._begin_measuring()
         if self.inputs.energy_reference["method"] == "values":
             self.ctx.reference = self.inputs.energy_reference
 
@@ -219,6 +228,7 @@ class ReinforcementWorkChain(ControlArm):
         self.ctx.plan = planned
         self.ctx.labelling = self.ctx.assessment = self.ctx.training = self.ctx.validation = None
         self._begin_control_iteration()
+        self._begin_measuring_iteration()
 
     def sample(self) -> ToContext:
         """Make a pool of candidates."""
@@ -297,6 +307,7 @@ class ReinforcementWorkChain(ControlArm):
         self.ctx.warm = "start_from" in self.ctx.training.inputs
         self.ctx.potential = self.ctx.training.outputs.potential
         processes = {"validation": self._observe("validate", self.ctx.batches, self._observables("probe"))}
+        processes |= self._measure("", EACH, self.ctx.potential)
         return ToContext(**processes, **self._validate_control())
 
     def record(self) -> ExitCode | None:
@@ -317,7 +328,7 @@ class ReinforcementWorkChain(ControlArm):
         if self.ctx.assessment is not None and self.ctx.assessment.is_finished_ok:
             for key in ("probe", "selected"):
                 inputs[f"assess_{key}"] = self.ctx.assessment.outputs.observations[key]
-        inputs |= self._control_record()
+        inputs |= self._measured_as("measured__") | self._control_record()
         self.ctx.history = self._function("record", record_iteration, **inputs)
         self.ctx.decision = self._function("decide", decide, history=self.ctx.history, stop=self.inputs.stop)
         self.report(f"{self.where}: {self.ctx.decision['reason']}")
@@ -350,6 +361,7 @@ class ReinforcementWorkChain(ControlArm):
         if self.ctx.potential is not None:
             self.out("potential", self.ctx.potential)
         self._control_results()
+        self._measuring_results()
         if self.ctx.history is not None:
             inputs = {"history": self.ctx.history}
             if self.ctx.decision is not None:
@@ -360,4 +372,5 @@ class ReinforcementWorkChain(ControlArm):
                 inputs["validation"] = self.ctx.validation.outputs.observations["probe"]
             if self.ctx.control_verdict is not None:
                 inputs["control"] = self.ctx.control_verdict
+            inputs |= self.ctx.measured_final
             self.out("history", conclude(**inputs, metadata={"call_link_label": "results"}))

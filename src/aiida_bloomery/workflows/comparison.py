@@ -8,7 +8,8 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_
 from aiida.plugins import WorkflowFactory
 
-from aiida_bloomery.calculations.functions.wanted_frames import wanted_by, wanted_frames
+from aiida_bloomery.calculations.functions.frames_only_in import frames_only_in
+from aiida_bloomery.calculations.functions.wanted_frames import specs_of, wanted_frames
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
@@ -16,6 +17,7 @@ from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports
 from aiida_bloomery.workflows.validation import ValidationWorkChain
 from bloomery.errors import BloomeryError
+from bloomery.validation import wanted_by
 
 EXECUTION = ("code", "engine_code", "seed", "device", "options")
 """Ports of `execution_ports`, which are handed down."""
@@ -26,9 +28,7 @@ def validate_inputs(inputs: dict[str, Any], _: Any) -> str | None:
     if "structures" not in inputs or "observables" not in inputs:
         return None  # the ports say so themselves
     try:
-        wanted_by(
-            inputs["structures"].configurations, {key: node.get_dict() for key, node in inputs["observables"].items()}
-        )
+        wanted_by(inputs["structures"].configurations, specs_of(inputs["observables"]))
     except (BloomeryError, ValueError, KeyError) as error:
         return f"observables: {error}"
     return None
@@ -37,6 +37,7 @@ def validate_inputs(inputs: dict[str, Any], _: Any) -> str | None:
 class ComparisonWorkChain(SubmitsOnce):
     """Ask observables which single points they want, label those, and measure potential and reference alike.
 
+    Observables of trajectories run meanwhile, and are compared with a trajectory of the reference, if there is one.
     What the reference has no labels for is measured on the potential alone.
     """
 
@@ -60,8 +61,18 @@ class ComparisonWorkChain(SubmitsOnce):
         spec.input_namespace(
             "labelling", dynamic=True, valid_type=orm.Data, required=False, help="Inputs of the labelling workchain."
         )
+        spec.input_namespace(
+            "known",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="What the reference method has said already: frames among these are not asked about.",
+        )
+        spec.input(
+            "trajectory", valid_type=ConfigurationsData, required=False, help="A trajectory of the reference method."
+        )
         spec.inputs.validator = validate_inputs
-        spec.outline(if_(cls.has_reference)(cls.ask, if_(cls.wants_labels)(cls.label)), cls.observe, cls.results)
+        spec.outline(if_(cls.has_reference)(cls.ask), cls.begin, cls.observe, cls.results)
         spec.output_namespace("observations", dynamic=True, valid_type=orm.Dict, help="Numbers with bounds and units.")
         spec.output_namespace("arrays", dynamic=True, valid_type=orm.ArrayData, help="What figures are drawn from.")
         spec.output("labelled", valid_type=ConfigurationsData, required=False, help="What the reference method said.")
@@ -78,37 +89,42 @@ class ComparisonWorkChain(SubmitsOnce):
         return "labeller" in self.inputs
 
     def ask(self) -> None:
-        """Ask the observables what they want to know."""
-        self.ctx.wanted = wanted_frames(
-            self.inputs.structures, metadata={"call_link_label": "wanted"}, **self.inputs.observables
+        """Ask the observables what they want to know that is not known yet."""
+        wanted = wanted_frames(
+            self.inputs.structures, metadata={"call_link_label": "wanted"}, **self._observables(of_frames=True)
         )
+        if wanted.n_frames and "known" in self.inputs:
+            missing = frames_only_in(wanted, metadata={"call_link_label": "missing"}, **self.inputs.known)
+            self.report(f"{wanted.n_frames} frames are wanted")
+            wanted = missing.get("frames")
+        if wanted is not None and wanted.n_frames:
+            self.ctx.wanted = wanted
 
-    def wants_labels(self) -> bool:
-        """Whether that is anything."""
-        return len(self.ctx.wanted.configurations) > 0
-
-    def label(self) -> ToContext:
-        """Let the reference method answer."""
-        process = self.submit(
-            WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
-            configurations=self.ctx.wanted,
-            metadata={"call_link_label": "label"},
-            **self.inputs.labelling,
-        )
-        return ToContext(labelling=process)
+    def begin(self) -> ToContext:
+        """Let the reference method answer; meanwhile, measure what does not need its answer."""
+        processes = {}
+        if "wanted" in self.ctx:
+            processes["labelling"] = self.submit(
+                WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
+                configurations=self.ctx.wanted,
+                metadata={"call_link_label": "label"},
+                **self.inputs.labelling,
+            )
+        observables = self._observables(of_frames=False)
+        if observables:
+            reference = {"trajectory": self.inputs.trajectory} if "trajectory" in self.inputs else {}
+            processes["trajectories"] = self._validate("validate_trajectories", observables, reference)
+        return ToContext(**processes)
 
     def observe(self) -> ToContext:
         """Measure the potential, beside what the reference method said."""
-        inputs = {name: self.inputs[name] for name in (*EXECUTION, "potential", "observables") if name in self.inputs}
+        observables = self._observables(of_frames=True)
+        if not observables:
+            return ToContext()
+        reference = dict(self.inputs.known) if "known" in self.inputs else {}
         if "labelling" in self.ctx and "labelled" in self.ctx.labelling.outputs:
-            inputs["reference"] = {"labelled": self.ctx.labelling.outputs.labelled}
-        process = self.submit(
-            ValidationWorkChain,
-            configurations={"structures": self.inputs.structures},
-            metadata={"call_link_label": "validate"},
-            **inputs,
-        )
-        return ToContext(validation=process)
+            reference["labelled"] = self.ctx.labelling.outputs.labelled
+        return ToContext(validation=self._validate("validate", observables, reference))
 
     def results(self) -> ExitCode | None:
         """Attach what was measured; the first failure decides the exit code."""
@@ -118,9 +134,34 @@ class ComparisonWorkChain(SubmitsOnce):
             self.out_many({name: process.outputs[name] for name in ("labelled", "ledger") if name in process.outputs})
             if not process.is_finished_ok:
                 failed = self.exit_codes.ERROR_LABELLING_FAILED.format(message=process.exit_message)
-        process = self.ctx.validation
+        processes = [self.ctx[name] for name in ("validation", "trajectories") if name in self.ctx]
         for name in ("observations", "arrays"):
-            self.out(name, dict(process.outputs[name]) if name in process.outputs else {})
-        if not process.is_finished_ok:
-            failed = failed or self.exit_codes.ERROR_OBSERVABLE_FAILED.format(message=process.exit_message)
+            self.out(name, {key: node for process in processes for key, node in _namespace(process, name).items()})
+        for process in processes:
+            if not process.is_finished_ok:
+                failed = failed or self.exit_codes.ERROR_OBSERVABLE_FAILED.format(message=process.exit_message)
         return failed
+
+    def _observables(self, *, of_frames: bool) -> dict[str, orm.Dict]:
+        """Those that ask for frames, or the others."""
+        return {
+            key: self.inputs.observables[key]
+            for key, spec in specs_of(self.inputs.observables).items()
+            if spec.load("observables").wants_frames == of_frames
+        }
+
+    def _validate(self, stage: str, observables: dict[str, orm.Dict], reference: dict[str, Any]) -> Any:
+        inputs = {name: self.inputs[name] for name in (*EXECUTION, "potential") if name in self.inputs}
+        if reference:
+            inputs["reference"] = reference
+        return self.submit(
+            ValidationWorkChain,
+            configurations={"structures": self.inputs.structures},
+            observables=observables,
+            metadata={"call_link_label": stage},
+            **inputs,
+        )
+
+
+def _namespace(process: orm.ProcessNode, name: str) -> dict[str, orm.Data]:
+    return dict(process.outputs[name]) if name in process.outputs else {}

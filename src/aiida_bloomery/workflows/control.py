@@ -19,12 +19,15 @@ from aiida_bloomery.calculations.functions.training_seeds import training_seeds
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
-from aiida_bloomery.workflows.stages import CampaignStages
+from aiida_bloomery.workflows.measuring import Measuring
+from bloomery.validation import EACH, FINAL
 
 ARMS = ("selection", "control")
+FIRST = "00"
+"""Of several trainings, the one that is delivered, and its counterpart."""
 
 
-class ControlArm(CampaignStages):
+class ControlArm(Measuring):
     """The steps of a campaign that belong to its control arm; without one, none of them does anything."""
 
     @classmethod
@@ -121,7 +124,7 @@ class ControlArm(CampaignStages):
         measured = self._observe(
             "control_validate", self.ctx.batches, self._observables("arms"), self.ctx.control_potential
         )
-        return {"control_validation": measured}
+        return {"control_validation": measured, **self._measure("control_", EACH, self.ctx.control_potential)}
 
     def _note(self, arm: str, potential: PotentialData) -> None:
         self.ctx.curves[f"curve_{arm}_{self.ctx.iteration:03d}"] = potential
@@ -148,6 +151,7 @@ class ControlArm(CampaignStages):
                     control=process.outputs.arrays["arms"],
                     seed=self.ctx.plan["seed"],
                 ),
+                **self._measured_as("control_measured__", "control_"),
             }
         return found
 
@@ -166,7 +170,7 @@ class ControlArm(CampaignStages):
         for key, seed in sorted(seeds.items()):
             number = key.removeprefix("seed_")
             for arm, batches in zip(ARMS, (self.ctx.batches, self.ctx.control_batches), strict=True):
-                if arm == "control" or number != "00":
+                if arm == "control" or number != FIRST:
                     name = f"{arm}_{number}"
                     processes[f"final_{name}"] = self._train(f"control_final_train_{name}", None, batches, seed)
         self.ctx.final = sorted(processes)
@@ -174,7 +178,7 @@ class ControlArm(CampaignStages):
 
     def validate_arms(self) -> ToContext:
         """Measure them on the whole probe, and all potentials of the loop too: learning curves need the same frames."""
-        potentials = {"selection_00": self.ctx.potential, **self.ctx.curves}
+        potentials = {f"selection_{FIRST}": self.ctx.potential, **self.ctx.curves}
         for key in self.ctx.final:
             if self._went_well(self.ctx[key]):
                 potentials[key.removeprefix("final_")] = self.ctx[key].outputs.potential
@@ -185,6 +189,12 @@ class ControlArm(CampaignStages):
             for name, potential in potentials.items()
         }
         self.ctx.measured = sorted(processes)
+        if "test_set" in self.inputs.get("validation", {}):
+            # Learning curves are those of the probe: here only the final potentials of both arms.
+            for name in (name for name in potentials if not name.startswith("curve_")):
+                processes[f"tested_{name}"] = self._test(f"control_final_test_{name}", potentials[name])
+        if f"control_{FIRST}" in potentials:
+            processes |= self._compare("control_final_", FINAL, potentials[f"control_{FIRST}"])
         return ToContext(**processes)
 
     def judge_arms(self) -> None:
@@ -194,6 +204,10 @@ class ControlArm(CampaignStages):
             for key in self.ctx.measured
             if self._went_well(self.ctx[key])
         }
+        for key in self.ctx.measured:
+            tested = self.ctx.get(key.replace("measured_", "tested_"))
+            if tested is not None and self._went_well(tested):
+                arrays[key.replace("measured_", "test_")] = tested.outputs.arrays["errors"]
         self.ctx.control_verdict = self._function(
             "control_final_judge",
             judge_control,
@@ -201,6 +215,8 @@ class ControlArm(CampaignStages):
             history=self.ctx.history,
             seed=self.ctx.plan["seed"],
             **arrays,
+            **{f"measured_selection__{key}": node for key, node in self.ctx.measured_final.items()},
+            **self._measured_as("measured_control__", "control_final_"),
         )
         self.report(self.ctx.control_verdict["sentence"])
 

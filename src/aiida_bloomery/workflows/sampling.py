@@ -43,9 +43,7 @@ class SamplingWorkChain(SubmitsOnce):
             help="The user's own frames by label, for the sampler `from_file` with `{frames: LABEL}`.",
         )
         spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
-        spec.input(
-            "scale", valid_type=orm.Float, required=False, help="Force RMSE of the potential on the probe, eV/Å."
-        )
+        spec.input("scale", valid_type=orm.Dict, required=False, help="`{error, factor}`: what is known of its errors.")
         spec.input("labeller", valid_type=orm.Str, required=False, help="The labeller that `reference_md` drives.")
         spec.input_namespace(
             "labelling", dynamic=True, valid_type=orm.Data, required=False, help="Inputs of that labeller."

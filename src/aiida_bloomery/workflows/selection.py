@@ -10,7 +10,7 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
-from bloomery.plugins import PluginSpec, load_plugin
+from bloomery.plugins import PluginSpec
 
 DescribeCalculation = CalculationFactory("bloomery.describe")
 SelectCalculation = CalculationFactory("bloomery.select")
@@ -36,9 +36,7 @@ class SelectionWorkChain(SubmitsOnce):
             help="What the control arm has.",
         )
         spec.input("potential", valid_type=PotentialData, required=False, help="Whose disagreement counts.")
-        spec.input(
-            "scale", valid_type=orm.Float, required=False, help="Force RMSE of the potential on the probe, eV/Å."
-        )
+        spec.input("scale", valid_type=orm.Dict, required=False, help="`{error, factor}`: what is known of its errors.")
         spec.input("descriptor", valid_type=orm.Dict, help="`{descriptor: {name, settings}}`.")
         spec.input("parameters", valid_type=orm.Dict, help="`{selectors, roles, max_frames, control}`.")
         spec.outline(cls.describe, cls.select, cls.results)
@@ -55,7 +53,7 @@ class SelectionWorkChain(SubmitsOnce):
         parameters = self.inputs.parameters.get_dict()
         wanted = (*parameters["selectors"], *parameters.get("control", []))
         specs = [PluginSpec.model_validate(spec) for spec in wanted]
-        if not any(load_plugin("selectors", spec.name).needs_features for spec in specs):
+        if not any(spec.load("selectors").needs_features for spec in specs):
             return None
         configurations = {f"pool_{key}": node for key, node in self.inputs.pools.items()}
         for name in ("data_set", "control_data_set"):

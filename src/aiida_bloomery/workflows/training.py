@@ -33,6 +33,9 @@ class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
         execution_ports(spec)
         spec.input("parameters", valid_type=orm.Dict, help="`{engine: {name, settings}, acceptance: {...}}`.")
         spec.input_namespace("batches", dynamic=True, valid_type=ConfigurationsData, help="The data set.")
+        spec.input(
+            "split", valid_type=orm.Dict, required=False, help="`{key: [role, ...]}`: other roles for the frames."
+        )
         spec.input("start_from", valid_type=PotentialData, required=False, help="Warm start: these weights.")
         spec.input("energy_reference", valid_type=orm.Dict, required=False, help="`{values: {element: eV}}`.")
         spec.inputs["max_iterations"].default = lambda: orm.Int(3)
@@ -49,7 +52,7 @@ class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
     def prepare(self) -> None:
         """Gather the inputs of the training job."""
         inputs = job_inputs(self.inputs, "train", potential=True)
-        for name in ("parameters", "batches", "start_from", "energy_reference"):
+        for name in ("parameters", "batches", "split", "start_from", "energy_reference"):
             if name in self.inputs:
                 inputs[name] = self.inputs[name]
         self.ctx.inputs = inputs

@@ -24,6 +24,9 @@ class ValidationWorkChain(SubmitsOnce):
         execution_ports(spec)
         spec.input("potential", valid_type=PotentialData, help="What is measured.")
         spec.input_namespace("configurations", dynamic=True, valid_type=ConfigurationsData, help="Labelled frames.")
+        spec.input(
+            "split", valid_type=orm.Dict, required=False, help="`{key: [role, ...]}`: other roles for the frames."
+        )
         spec.input_namespace(
             "observables", dynamic=True, valid_type=orm.Dict, help="By key: `{observable: {name, settings}, roles}`."
         )
@@ -50,8 +53,9 @@ class ValidationWorkChain(SubmitsOnce):
                 "potential": self.inputs.potential,
                 "configurations": self.inputs.configurations,
             }
-            if "reference" in self.inputs:
-                inputs["reference"] = self.inputs.reference
+            for name in ("reference", "split"):
+                if name in self.inputs:
+                    inputs[name] = self.inputs[name]
             processes[key] = self.submit(ObserveCalculation, **inputs)
         return ToContext(**processes)
 

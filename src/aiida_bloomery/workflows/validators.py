@@ -13,7 +13,9 @@ from bloomery.control import ControlSettings
 from bloomery.errors import BloomeryError
 from bloomery.plugins import Kind, PluginSpec, parse_settings
 from bloomery.roles import RoleSettings
+from bloomery.schedules import SamplerSpec, check_samplers
 from bloomery.stopping import StopRules
+from bloomery.validation import ValidationSettings, require_measurable
 
 ENERGY_REFERENCES = ("fit", "isolated_atoms", "values")
 
@@ -43,15 +45,18 @@ def _plugins(kind: Kind, values: list[Any], where: str) -> None:
 
 def _with_calculator(value: Any) -> Any:
     """Let a calculator stand in for the labeller that drives the dynamics of `reference_md` itself."""
-    spec = PluginSpec.model_validate(value)
+    spec = SamplerSpec.model_validate(value)
     if spec.name != "reference_md":
         return value
-    return {"name": spec.name, "settings": {"calculator": "emt", **spec.settings}}
+    return spec.model_copy(update={"settings": {"calculator": "emt", **spec.settings}})
 
 
 def _stage(content: dict[str, Any]) -> None:
     _keys(content, {"samplers"}, {"selectors"})
-    _plugins("samplers", [_with_calculator(value) for value in content["samplers"]], "samplers")
+    try:
+        check_samplers([_with_calculator(value) for value in content["samplers"]])
+    except BloomeryError as error:
+        raise ValueError(f"samplers: {error}") from error
     _plugins("selectors", content.get("selectors", []), "selectors")
 
 
@@ -68,6 +73,12 @@ def _training(content: dict[str, Any]) -> None:
     parse_settings(AcceptanceSettings, content.get("acceptance", {}), "acceptance")
 
 
+def _trial(content: dict[str, Any]) -> None:
+    _keys(content, {"engine"}, {"acceptance", "warm_start"})
+    _plugins("engines", [content["engine"]], "engine")
+    parse_settings(AcceptanceSettings, content.get("acceptance", {}), "acceptance")
+
+
 def _energy_reference(content: dict[str, Any]) -> None:
     _keys(content, {"method"}, {"values"})
     if content["method"] not in ENERGY_REFERENCES:
@@ -78,6 +89,12 @@ def _energy_reference(content: dict[str, Any]) -> None:
 
 def _stop(content: dict[str, Any]) -> None:
     parse_settings(StopRules, content, "stop")
+
+
+def _validation(content: dict[str, Any]) -> None:
+    settings: ValidationSettings = parse_settings(ValidationSettings, content, "validation.settings")
+    for spec in [*settings.each_iteration, *settings.final]:
+        require_measurable(spec)
 
 
 def _control(content: dict[str, Any]) -> None:
@@ -99,9 +116,11 @@ def _keys(content: dict[str, Any], needed: set[str], allowed: set[str]) -> None:
 stage = _sentence(_stage)
 selection = _sentence(_selection)
 training = _sentence(_training)
+trial = _sentence(_trial)
 energy_reference = _sentence(_energy_reference)
 stop = _sentence(_stop)
 control = _sentence(_control)
+validation = _sentence(_validation)
 
 
 def labeller(node: orm.Str | None, _: Any) -> str | None:

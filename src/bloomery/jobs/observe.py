@@ -14,7 +14,7 @@ from bloomery.engines.contract import Progress, load_potential
 from bloomery.jobs.base import Job, write_json
 from bloomery.observables.contract import Observable, Observation
 from bloomery.plugins import PluginSpec, Settings
-from bloomery.roles import Role
+from bloomery.roles import Role, assigned
 
 OBSERVATION_FILE = "observation.json"
 ARRAYS_FILE = "observation.npz"
@@ -41,16 +41,23 @@ class Model(Job):
     """Files with frames, one after the other."""
     reference: list[str] = Field(default_factory=list)
     """Files with what the reference method has to say: labelled frames that were wanted, or a trajectory."""
+    split: list[list[str]] | None = None
+    """Role of each frame of each file, in the place of those that the files hold."""
     roles: list[Role] | None = None
     """Keep only frames with these roles; a frame without a role counts as `train`."""
+    reference_roles: list[Role] | None = None
+    """Keep only frames of the reference with these roles."""
     further: list[Further] = Field(default_factory=list)
     """Further observables of the same frames; their numbers stand under their names, beside those of the first."""
 
 
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     """Measure; write `OBSERVATION_FILE` and `ARRAYS_FILE`."""
-    parts = read(job.configurations, folder)
-    reference = Configurations.concatenate(read(job.reference, folder)) if job.reference else None
+    parts = read(job.configurations, folder, job.split)
+    reference = None
+    if job.reference:
+        parts_of_reference = [with_roles(part, job.reference_roles) for part in read(job.reference, folder)]
+        reference = Configurations.concatenate(parts_of_reference)
     potential = None if job.potential is None else load_potential(folder / job.potential, job.device)
 
     def measure(spec: PluginSpec, roles: list[Role] | None) -> Observation:
@@ -71,9 +78,12 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     return summary
 
 
-def read(paths: list[str], folder: Path) -> list[Configurations]:
+def read(paths: list[str], folder: Path, split: list[list[str]] | None = None) -> list[Configurations]:
     """Read all files, and note in ``info["batch"]`` which file a frame is from."""
-    return [Configurations.read(folder / path).with_info(batch=index) for index, path in enumerate(paths)]
+    return [
+        assigned(Configurations.read(folder / path).with_info(batch=index), roles, path)
+        for index, (path, roles) in enumerate(zip(paths, split or [None] * len(paths), strict=True))
+    ]
 
 
 def with_roles(frames: Configurations, roles: list[Role] | None) -> Configurations:

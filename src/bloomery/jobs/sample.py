@@ -6,16 +6,18 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
-
+from bloomery import __version__
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Progress, load_potential
 from bloomery.errors import InputError
 from bloomery.jobs.base import Job
 from bloomery.plugins import PluginSpec
+from bloomery.samplers.checkpoint import Checkpoint
 from bloomery.samplers.contract import Sampler
+from bloomery.scale import Scale
 
 FRAMES_FILE = "frames.npz"
+CHECKPOINT_FILE = "checkpoint.npz"
 
 
 class Model(Job):
@@ -28,8 +30,8 @@ class Model(Job):
     """File with the starting structures."""
     potential: str | None = None
     """Folder of the potential that drives."""
-    scale: float | None = Field(default=None, gt=0)
-    """Force error of the potential on the probe in eV/Å."""
+    scale: Scale | None = None
+    """What is known of the potential's errors."""
 
 
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -39,7 +41,11 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
         raise InputError(f"sampler {job.sampler.name!r} needs a potential; give one.")
     start = Configurations.read(folder / job.start)
     potential = None if job.potential is None else load_potential(folder / job.potential, job.device)
+    checkpoint = Checkpoint(folder / CHECKPOINT_FILE, f"{__version__} {job.model_dump_json()} {start.digest()}")
     with chdir(folder):  # files that settings name are relative to the job
-        frames, report = sampler.sample(start, potential=potential, seed=job.seed, scale=job.scale, progress=progress)
+        frames, report = sampler.sample(
+            start, potential=potential, seed=job.seed, scale=job.scale, progress=progress, checkpoint=checkpoint
+        )
     frames.snapped().save(folder / FRAMES_FILE)
+    checkpoint.clear()
     return {"n_frames": len(frames), "numbers": report.numbers, "trajectories": report.trajectories}

@@ -12,15 +12,28 @@ import numpy as np
 from bloomery.acceptance import AcceptanceReport, AcceptanceSettings, check_potential
 from bloomery.configurations import Configurations
 from bloomery.energy_reference import check_energy_reference, fit_energy_reference
-from bloomery.engines.contract import Engine, Progress, TrainingData, TrainingHistory, bad_label, load_potential
+from bloomery.engines.contract import (
+    Engine,
+    Potential,
+    Progress,
+    TrainingData,
+    TrainingHistory,
+    bad_label,
+    load_potential,
+)
 from bloomery.errors import InputError
 from bloomery.jobs.base import Job, write_json
+from bloomery.observables.errors import Errors
 from bloomery.plugins import PluginSpec
+from bloomery.roles import assigned
 
 POTENTIAL_FOLDER = "potential"
 REFUSED_FOLDER = "refused"
 HISTORY_FILE = "history.json"
 CHECKPOINT_FOLDER = "checkpoint"
+SEEN_ROLES = ("train", "early_stopping")
+MOST_JUDGED = 500
+"""On more frames than this the error of what was seen is not measured more sharply: some of them are drawn."""
 
 
 class Model(Job):
@@ -30,6 +43,8 @@ class Model(Job):
     engine: PluginSpec
     batches: list[str]
     """Labelled frames with info ``role``; frames of batches without roles are all train."""
+    split: list[list[str]] | None = None
+    """Role of each frame of each batch, in the place of those that the batches hold."""
     start_from: str | None = None
     """Folder of a potential of the same engine, for a warm start."""
     energy_reference: dict[str, float] | None = None
@@ -49,7 +64,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     """Train on the frames of the role train, stop on those of early_stopping, never touch the others."""
     began = time.perf_counter()
     engine: Engine = job.engine.load("engines")
-    roles = read_roles(folder, job.batches)
+    roles = read_roles(folder, job.batches, job.split)
     elements = roles.train.elements
     if job.energy_reference is None:
         reference, method = fit_energy_reference(roles.train, elements), "fit"
@@ -71,6 +86,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     report.raise_if_refused()
     return {
         **history.summary,
+        "errors": {name: errors(potential, getattr(roles, name), job.seed, progress) for name in SEEN_ROLES},
         "energy_reference": reference,
         "energy_reference_method": method,
         "acceptance": report.to_dict(),
@@ -79,7 +95,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     }
 
 
-def read_roles(folder: Path, batches: list[str]) -> Roles:
+def read_roles(folder: Path, batches: list[str], split: list[list[str]] | None = None) -> Roles:
     """Read all batches and sort their frames by role.
 
     Raises
@@ -88,8 +104,9 @@ def read_roles(folder: Path, batches: list[str]) -> Roles:
         If a label is not finite (batch and frame are named), or no frame of the role train has a label.
     """
     parts: dict[str, list[Configurations]] = {"train": [], "early_stopping": []}
-    for name in batches:
+    for name, given in zip(batches, split or [None] * len(batches), strict=True):
         batch = Configurations.load(folder / name) if name.endswith(".npz") else Configurations.read(folder / name)
+        batch = assigned(batch, given, name)
         wrong = bad_label(batch)
         if wrong is not None:
             raise InputError(
@@ -106,6 +123,20 @@ def read_roles(folder: Path, batches: list[str]) -> Roles:
             f"batches: no frame of the role train in {', '.join(batches)} has a label; label frames before training."
         )
     return Roles(train[labelled], early)
+
+
+def errors(potential: Potential, frames: Configurations, seed: int, progress: Progress) -> dict[str, Any]:
+    """RMSE of energy, forces and stress on frames that the training has seen, or on some of them if they are many.
+
+    Beside the errors on unseen frames they tell whether more frames or a larger model would help.
+    """
+    labelled = frames[np.flatnonzero(frames.has("energy") | frames.has("forces"))]
+    chosen = np.random.default_rng(seed).permutation(len(labelled))[:MOST_JUDGED]
+    found = Errors.make(worst=0, groups=[]).observe(potential, labelled[np.sort(chosen)], seed=seed, progress=progress)
+    numbers = {name: found.summary.get(name, {}).get("rmse") for name in ("energy", "forces", "stress")}
+    known = {name: number for name, number in numbers.items() if number}
+    # A label that no potential can follow shows where it was trained on.
+    return {"n_frames": len(chosen), **known, "warnings": found.summary.get("warnings", [])}
 
 
 def _write_history(folder: Path, history: TrainingHistory, report: AcceptanceReport) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,7 @@ class Calibration(Observable):
     """
 
     name = "calibration"
+    labelled: ClassVar[bool] = True
     Settings = CalibrationSettings
     settings: CalibrationSettings
 

@@ -1,7 +1,6 @@
 """Dynamics at constant energy, driven by a potential: what vibrations, diffusion and stability are measured on.
 
-A thermostat brings the structures to temperature first; then nothing but the potential acts. Velocity Verlet is what
-the Langevin integrator of the samplers becomes without friction.
+A thermostat brings the structures to temperature first; then nothing but the potential acts.
 """
 
 from __future__ import annotations
@@ -20,7 +19,9 @@ from bloomery.engines.contract import Potential, Progress
 from bloomery.errors import DivergedError, InputError
 from bloomery.plugins import Settings
 from bloomery.quantities import Femtoseconds, Kelvin
-from bloomery.samplers.langevin import Langevin
+from bloomery.samplers.integrators.contract import Integrator
+from bloomery.samplers.integrators.langevin import Langevin
+from bloomery.samplers.integrators.verlet import VelocityVerlet
 from bloomery.samplers.origin import identities
 from bloomery.seeds import derive_seed
 
@@ -95,7 +96,7 @@ class ConstantEnergyRun:
             seeds += [derive_seed(seed, identity, copy) for copy in range(settings.trajectories)]
         self.which = np.arange(len(parts))
         n = len(parts)
-        self.dynamics = Langevin(
+        self.dynamics: Integrator = Langevin(
             Configurations.from_atoms(parts, info_keys=[]),
             [settings.temperature] * n,
             seeds,
@@ -126,7 +127,7 @@ class ConstantEnergyRun:
             owner = self.dynamics.owner
             wild = np.bincount(owner[~np.isfinite(forces).all(axis=1)], minlength=len(energies))
             self._going = np.ones(len(energies), dtype=bool)
-            kinetic = 0.5 * self.dynamics.sums(self.dynamics.masses * self.dynamics.velocities**2).sum(axis=1)
+            kinetic = self.dynamics.kinetic_energies
             yield State(step, self.which, self.dynamics.frames, energies, kinetic, np.isfinite(energies) & (wild == 0))
             if not self._going.all():
                 forces, energies = forces[self._going[owner]], energies[self._going]
@@ -152,8 +153,8 @@ class ConstantEnergyRun:
 
     def _take_thermostat_off(self) -> None:
         hot = self.dynamics
-        self.dynamics = Langevin(
-            hot.frames, hot.targets.tolist(), [0] * len(hot.targets), timestep=self.settings.timestep_fs, friction=0.0
+        self.dynamics = VelocityVerlet(
+            hot.frames, hot.targets.tolist(), [0] * len(hot.targets), timestep=self.settings.timestep_fs
         )
         self.dynamics.velocities = hot.velocities
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,18 @@ class Observation:
 
 class Observable(Plugin):
     """Measure something."""
+
+    labelled: ClassVar[bool] = False
+    """It measures labelled frames, such as those of a test set; a campaign does so by itself, and is not asked to."""
+    quantities: ClassVar[Mapping[str, str]] = {}
+    """Names and units of its numbers, as far as they do not depend on the frames: stop rules are checked by them."""
+    headline: ClassVar[tuple[str, ...]] = ()
+    """Numbers that a short table quotes; left out, the first few."""
+
+    @property
+    def wants_frames(self) -> bool:
+        """Whether it asks for frames that the reference method labels."""
+        return type(self).wanted_frames is not Observable.wanted_frames
 
     def wanted_frames(self, configurations: Configurations) -> Configurations | None:  # noqa: ARG002
         """Frames whose labels by the reference method `observe` can make use of; ``None`` for most observables.

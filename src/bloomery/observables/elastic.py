@@ -10,6 +10,7 @@ They are those of the structure as it is given; where it is under stress they ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -51,6 +52,14 @@ class Elastic(FromSinglePoints):
     Settings = ElasticSettings
     settings: ElasticSettings
     labels: ClassVar[tuple[str, ...]] = ("stress", "forces")
+    quantities: ClassVar[Mapping[str, str]] = {
+        **{f"C{i}{j}": "GPa" for i in range(1, 7) for j in range(i, 7)},
+        **dict.fromkeys(("bulk_modulus", "clamped_bulk_modulus", "shear_modulus", "youngs_modulus"), "GPa"),
+        **dict.fromkeys(("smallest_eigenvalue", "asymmetry", "pressure"), "GPa"),
+        "poissons_ratio": "1",
+        "largest_force": "eV/Å",
+    }
+    headline: ClassVar[tuple[str, ...]] = ("bulk_modulus", "shear_modulus", "C11", "C12", "C44")
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The structure itself, strained both ways along six components, then with each atom but the first moved."""

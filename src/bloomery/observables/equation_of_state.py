@@ -9,7 +9,7 @@ Birch, Phys. Rev. 71, 809 (1947); Vinet et al., J. Phys.: Condens. Matter 1, 194
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -52,6 +52,16 @@ class EquationOfState(FromSinglePoints):
     settings: EquationOfStateSettings
     labels: ClassVar[tuple[str, ...]] = ("energy",)
     gaps = True
+    quantities: ClassVar[Mapping[str, str]] = {
+        "volume": "Å^3/atom",
+        "energy": "eV/atom",
+        "bulk_modulus": "GPa",
+        "bulk_modulus_derivative": "1",
+        "a": "Å",
+        "b": "Å",
+        "c": "Å",
+    }
+    headline: ClassVar[tuple[str, ...]] = ("a", "volume", "bulk_modulus")
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The structure at evenly spaced volumes."""

@@ -8,7 +8,7 @@ two agree where either can be believed.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from ase.units import kB
@@ -42,6 +42,7 @@ class FreeEnergyPerturbation(Observable):
     """Free energy difference from the potential to the reference, and whether it has converged."""
 
     name = "free_energy_perturbation"
+    labelled: ClassVar[bool] = True
     Settings = FreeEnergyPerturbationSettings
     settings: FreeEnergyPerturbationSettings
 

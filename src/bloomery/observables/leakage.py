@@ -6,7 +6,7 @@ of a frame, which know nothing of rotations, of the order of atoms or of repeats
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ class Leakage(Observable):
     """Test frames that are also in the training frames, which are given as the reference: exactly or nearly."""
 
     name = "leakage"
+    labelled: ClassVar[bool] = True
     Settings = LeakageSettings
     settings: LeakageSettings
 

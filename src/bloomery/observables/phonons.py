@@ -8,6 +8,8 @@ add up. Long-range electric fields in polar crystals are not corrected for.
 from __future__ import annotations
 
 import importlib
+import warnings
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
@@ -55,6 +57,14 @@ class Phonons(FromSinglePoints):
     Settings = PhononSettings
     settings: PhononSettings
     labels: ClassVar[tuple[str, ...]] = ("forces",)
+    quantities: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("highest_frequency", "lowest_frequency", "mean_frequency", "rmse", "largest_difference"), "THz"
+        ),
+        "zero_point_energy": "meV/atom",
+        "largest_force": "eV/Å",
+    }
+    headline: ClassVar[tuple[str, ...]] = ("highest_frequency", "mean_frequency", "rmse")
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The supercell, then as many with one atom moved as symmetry leaves."""
@@ -112,7 +122,10 @@ class Phonons(FromSinglePoints):
             masses=atoms.get_masses(),
         )  # fmt: skip
         repeats = self.settings.supercell or _repeats(structure.cells[0], self.settings.min_length)
-        phonopy = package["phonopy"].Phonopy(cell, np.diag(repeats), symprec=SYMMETRY_TOLERANCE)
+        with warnings.catch_warnings():
+            # The primitive cell that phonopy finds is the one that bands are drawn for.
+            warnings.filterwarnings("ignore", message="primitive_matrix defaulted to 'auto'")
+            phonopy = package["phonopy"].Phonopy(cell, np.diag(repeats), symprec=SYMMETRY_TOLERANCE)
         phonopy.generate_displacements(distance=self.settings.displacement)
         dataset = phonopy.dataset
         for entry in dataset["first_atoms"]:

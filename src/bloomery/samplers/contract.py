@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.plugins import Plugin
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
+from bloomery.scale import Scale
 
 ORIGIN_KEYS = ("start", "trajectory", "step", "block", "temperature", "disagreement", "stop_reason")
 """Per-frame arrays that every sampler fills.
@@ -32,7 +34,8 @@ class SamplerReport:
 class Sampler(Plugin):
     """Make new configurations."""
 
-    needs_potential: ClassVar[bool] = False
+    needs_potential: bool = False
+    """Whether it can do nothing without a potential; may follow from its settings."""
 
     @abstractmethod
     def sample(
@@ -41,15 +44,19 @@ class Sampler(Plugin):
         *,
         potential: Potential | None = None,
         seed: int = 0,
-        scale: float | None = None,
+        scale: Scale | None = None,
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample frames that carry `ORIGIN_KEYS`.
 
         Parameters
         ----------
         scale
-            Force RMSE of the potential on the probe in eV/Å, if known: what relative limits are relative to.
+            What is known of the potential's errors: what relative limits and expected errors refer to.
+        checkpoint
+            Where a run that takes more than seconds keeps its state, and finds that of a run that was killed: it goes
+            on to the same frames, to the last bit.
 
         Raises
         ------

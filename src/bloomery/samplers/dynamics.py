@@ -1,10 +1,8 @@
-"""Langevin molecular dynamics that watches itself: what `md` and `reference_md` share."""
+"""Trajectories of molecular dynamics: what they start from, what is kept of them, and where it says it comes from."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any
 
 import ase
@@ -14,16 +12,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bloomery.configurations import Configurations
-from bloomery.engines.contract import Progress
 from bloomery.errors import InputError
 from bloomery.geometry import DistanceLimits, insane, strain_tensor, strained
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
-from bloomery.samplers.contract import SamplerReport
-from bloomery.samplers.forces import Driver, Evaluation
-from bloomery.samplers.langevin import Langevin
+from bloomery.samplers.checkpoint import State
 from bloomery.samplers.origin import identities, require_frames, with_origin
-from bloomery.samplers.watch import Brake, Watch
 from bloomery.seeds import derive_seed
 
 Temperature = Annotated[Kelvin, Field(gt=0)]
@@ -32,6 +26,8 @@ Small = Annotated[float, Field(gt=-0.5, lt=0.5)]
 Strain = Small | tuple[Small, Small, Small, Small, Small, Small]
 
 COMPLETED = "completed"
+PROGRESS = ("done", "stop_reason", "heat", "largest_disagreement")
+"""What a trajectory has come to, besides its frames."""
 LONGEST_STEP = 1.1
 """Longest sane time step in fs for an atom of 1 u; it grows with the square root of the lightest atom's mass."""
 
@@ -68,9 +64,27 @@ class DynamicsSettings(Settings):
 
     @model_validator(mode="after")
     def _something_is_kept(self) -> DynamicsSettings:
-        if self.steps < max(self.interval, self.equilibration):
+        if self.length < max(self.interval, self.equilibration):
             raise ValueError("steps must not be fewer than interval and equilibration: no frame would be kept")
         return self
+
+    @property
+    def length(self) -> int:
+        """Time steps of each trajectory."""
+        return self.steps
+
+    @property
+    def starts_at(self) -> list[float]:
+        """Temperatures in K at which trajectories of each structure start."""
+        return self.temperatures
+
+    def fixed_in(self, n_atoms: int) -> NDArray[np.bool_]:
+        """Tell which atoms of a starting structure do not move."""
+        return np.zeros(n_atoms, dtype=bool)
+
+    def objection(self, atoms: ase.Atoms) -> str:  # noqa: ARG002
+        """Say why a structure cannot be run so; empty if it can."""
+        return ""
 
     @property
     def limits(self) -> DistanceLimits:
@@ -83,25 +97,30 @@ class DynamicsSettings(Settings):
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds for so many starting structures. The frame at which a trajectory stops counts."""
-        trajectories = n_start * len(self.temperatures) * len(self.strains)
-        frames = trajectories * (sum(self.keeps(step) for step in range(self.steps + 1)) + 1)
+        trajectories = n_start * len(self.starts_at) * len(self.strains)
+        frames = trajectories * (sum(self.keeps(step) for step in range(self.length + 1)) + 1)
         return {
             "frames": frames if self.max_frames is None else min(frames, self.max_frames),
-            "md_steps": trajectories * self.steps,
+            "md_steps": trajectories * self.length,
         }
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One frame of a trajectory: positions in Å, ``(n, 3)``, and labels where the driver is the reference."""
+    """One frame of a trajectory: positions in Å, ``(n, 3)``, and labels where the driver is the reference.
+
+    ``cell`` in Å, ``(3, 3)``, and the target ``temperature`` in K are there where they are not those of the trajectory.
+    """
 
     positions: NDArray[np.float64]
     step: int
     disagreement: float
     values: dict[str, Any] = field(default_factory=dict)
+    cell: NDArray[np.float64] | None = None
+    temperature: float | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Trajectory:
     """One trajectory: what it starts from, and what came of it."""
 
@@ -110,6 +129,8 @@ class Trajectory:
     strain: Any
     seed: int
     frame: Configurations
+    fixed: NDArray[np.bool_]
+    replica: int = 0
     kept: list[Kept] = field(default_factory=list)
     done: int = 0
     stop_reason: str = ""
@@ -131,6 +152,24 @@ class Trajectory:
         if not self.kept or self.kept[-1].step != kept.step:
             self.kept.append(kept)
 
+    def at(self, kept: Kept) -> Configurations:
+        """Return a kept frame, bare."""
+        cells = self.frame.cells if kept.cell is None else kept.cell[None]
+        return replace(self.frame, positions=kept.positions, cells=cells)
+
+    def state(self) -> State:
+        """Return what came of it so far, for a checkpoint."""
+        return {
+            **{name: getattr(self, name) for name in PROGRESS},
+            "kept": [{entry.name: getattr(kept, entry.name) for entry in fields(kept)} for kept in self.kept],
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from what `state` returned."""
+        for name in PROGRESS:
+            setattr(self, name, state[name])
+        self.kept = [Kept(**kept) for kept in state["kept"]]
+
     def summary(self, index: int) -> dict[str, Any]:
         """Numbers and texts for the report."""
         return {
@@ -138,6 +177,7 @@ class Trajectory:
             "start": self.start,
             "temperature": self.temperature,
             "strain": self.strain,
+            "replica": self.replica,
             "steps": self.done,
             "frames": len(self.kept),
             "mean_temperature": float(self.heat / max(1, self.done)),
@@ -146,10 +186,13 @@ class Trajectory:
         }
 
 
-def trajectories(start: Configurations, settings: DynamicsSettings, seed: int, sampler: str) -> list[Trajectory]:
-    """Prepare all trajectories, structures first, then strains, then temperatures.
+def trajectories(
+    start: Configurations, settings: DynamicsSettings, seed: int, sampler: str, *, replicas: int = 1
+) -> list[Trajectory]:
+    """Prepare all trajectories, structures first, then strains, temperatures and replicas.
 
-    The seed of each follows from its structure's content, its strain and its temperature.
+    The seed of each follows from its structure's content, its strain, its temperature and its number among the
+    replicas, of which the first has the seed that it has alone.
 
     Raises
     ------
@@ -163,6 +206,10 @@ def trajectories(start: Configurations, settings: DynamicsSettings, seed: int, s
         reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, settings.limits)
         if reason:
             raise InputError(f"{sampler}: starting structure {index} cannot be used: {reason}.")
+        objection = settings.objection(atoms)
+        if objection:
+            raise InputError(f"{sampler}.{objection.format(index)}")
+        fixed = np.tile(settings.fixed_in(len(atoms)), int(np.prod(settings.supercell)))
         _check_timestep(atoms, settings.timestep_fs, sampler)
         for strain in settings.strains:
             cell = atoms.repeat(settings.supercell)
@@ -174,151 +221,15 @@ def trajectories(start: Configurations, settings: DynamicsSettings, seed: int, s
                     start=index,
                     temperature=temperature,
                     strain=list(strain) if isinstance(strain, tuple) else strain,
-                    seed=derive_seed(seed, identity, strain, temperature),
+                    seed=derive_seed(seed, identity, strain, temperature, *([replica] if replica else [])),
                     frame=frame,
+                    fixed=fixed,
+                    replica=replica,
                 )
-                for temperature in settings.temperatures
+                for temperature in settings.starts_at
+                for replica in range(replicas)
             ]
     return prepared
-
-
-def run_all(
-    prepared: list[Trajectory],
-    settings: DynamicsSettings,
-    driver: Driver,
-    *,
-    brake: Brake | None,
-    labels: bool,
-    progress: Progress,
-) -> tuple[Configurations, SamplerReport]:
-    """Run all trajectories, as many at a time as the driver likes; one that fails does not lose the others."""
-    started = time.perf_counter()
-    total = len(prepared) * settings.steps
-    before = 0
-    for group in _groups(prepared, driver.batch_atoms):
-        run = Run(group, settings, driver, brake, labels=labels)
-        for step in run.steps():
-            if step % 10 == 0 or step == settings.steps:
-                progress("sample", before + step * len(group), total, {"trajectories": len(run.going)})
-        before += settings.steps * len(group)
-    progress("sample", total, total, {"trajectories": 0})
-    seconds = time.perf_counter() - started
-    steps = sum(trajectory.done for trajectory in prepared)
-    frames = collect(prepared, settings)
-    numbers = {
-        "trajectories": float(len(prepared)),
-        "stopped": float(sum(trajectory.stopped_early for trajectory in prepared)),
-        "md_steps": float(steps),
-        "frames": float(len(frames)),
-        "seconds": seconds,
-        "ms_per_step": 1000 * seconds / max(1, steps),
-    }
-    return frames, SamplerReport(numbers, [item.summary(index) for index, item in enumerate(prepared)])
-
-
-class Run:
-    """Trajectories that go on side by side until each has ended."""
-
-    def __init__(
-        self,
-        group: list[Trajectory],
-        settings: DynamicsSettings,
-        driver: Driver,
-        brake: Brake | None,
-        *,
-        labels: bool,
-    ) -> None:
-        self.going = list(group)
-        self.settings = settings
-        self.driver = driver
-        self.labels = labels
-        self.dynamics = Langevin(
-            Configurations.concatenate([trajectory.frame for trajectory in group]),
-            [trajectory.temperature for trajectory in group],
-            [trajectory.seed for trajectory in group],
-            timestep=settings.timestep_fs,
-            friction=settings.friction,
-        )
-        self.watch = Watch(self.dynamics, settings.limits, settings.max_temperature_factor, brake)
-        self._sane = (self.dynamics.positions, np.zeros(0))
-
-    def steps(self) -> Iterator[int]:
-        """Run, yielding each step that is done."""
-        evaluation = self._evaluate(0)
-        self._judge(evaluation, 0)
-        for step in range(1, self.settings.steps + 1):
-            if not self.going:
-                return
-            self.dynamics.move(evaluation.forces)
-            evaluation = self._evaluate(step)
-            self.dynamics.settle(evaluation.forces)
-            self._judge(evaluation, step)
-            yield step
-        for trajectory in self.going:
-            trajectory.stop_reason = COMPLETED
-
-    def _evaluate(self, step: int) -> Evaluation:
-        return self.driver(self.dynamics.frames, labels=self.labels and self.settings.keeps(step))
-
-    def _judge(self, evaluation: Evaluation, step: int) -> None:
-        """Keep frames, and end the trajectories that are absurd or unsure; their rows leave the evaluation too."""
-        absurd, unsure = self.watch.absurd(evaluation), self.watch.unsure(evaluation)
-        keeps = self.settings.keeps(step)
-        temperatures = self.dynamics.temperatures
-        for place, trajectory in enumerate(self.going):
-            trajectory.done = step
-            if place in absurd:
-                trajectory.stop_reason = f"step {step}: {absurd[place]}"
-                if step > 1:
-                    trajectory.keep(self._with_labels(trajectory, self._before(place, step - 1)))
-                continue
-            trajectory.note(temperatures[place] if step else 0.0, evaluation.disagreement[place])
-            if place in unsure:
-                trajectory.stop_reason = f"step {step}: {unsure[place]}"
-            if keeps or (place in unsure and step):
-                trajectory.keep(self._here(evaluation, place, step))
-        ended = absurd.keys() | unsure.keys()
-        if ended:
-            going = np.array([place not in ended for place in range(len(self.going))])
-            evaluation.take(going, self.dynamics.owner)
-            self.going = [trajectory for trajectory, goes in zip(self.going, going, strict=True) if goes]
-            self.watch.keep(going)
-            self.dynamics.keep(going)
-        self._sane = (self.dynamics.positions, evaluation.disagreement)
-
-    def _here(self, evaluation: Evaluation, place: int, step: int) -> Kept:
-        return Kept(
-            positions=self.dynamics.positions[self.dynamics.atoms_of(place)],
-            step=step,
-            disagreement=float(evaluation.disagreement[place]),
-            values=evaluation.values.get(place, {}),
-        )
-
-    def _before(self, place: int, step: int) -> Kept:
-        """Return the last sane frame."""
-        positions, disagreement = self._sane
-        return Kept(positions[self.dynamics.atoms_of(place)], step, float(disagreement[place]))
-
-    def _with_labels(self, trajectory: Trajectory, kept: Kept) -> Kept:
-        """Label a frame that was not meant to be kept when it was evaluated."""
-        if not self.labels or kept.values:
-            return kept
-        frame = replace(trajectory.frame, positions=kept.positions)
-        return replace(kept, values=self.driver(frame, labels=True).values.get(0, {}))
-
-
-def _groups(prepared: list[Trajectory], batch_atoms: int) -> Iterator[list[Trajectory]]:
-    """Cut the list into groups of about so many atoms."""
-    group: list[Trajectory] = []
-    atoms = 0
-    for trajectory in prepared:
-        if group and atoms + trajectory.frame.n_atoms > batch_atoms:
-            yield group
-            group, atoms = [], 0
-        group.append(trajectory)
-        atoms += trajectory.frame.n_atoms
-    if group:
-        yield group
 
 
 def _check_timestep(atoms: ase.Atoms, timestep_fs: float, sampler: str) -> None:
@@ -350,7 +261,7 @@ def collect(prepared: list[Trajectory], settings: DynamicsSettings) -> Configura
         trajectory=[index for index, _, _ in chosen],
         step=[kept.step for _, _, kept in chosen],
         block=[blocks[index, (kept.step - 1) // settings.block_steps] for index, _, kept in chosen],
-        temperature=[item.temperature for _, item, _ in chosen],
+        temperature=[item.temperature if kept.temperature is None else kept.temperature for _, item, kept in chosen],
         disagreement=[kept.disagreement for _, _, kept in chosen],
         stop_reason=[item.stop_reason for _, item, _ in chosen],
     )
@@ -358,7 +269,7 @@ def collect(prepared: list[Trajectory], settings: DynamicsSettings) -> Configura
 
 def _frame(trajectory: Trajectory, kept: Kept) -> Configurations:
     """One frame, with its labels where it has them."""
-    frame = replace(trajectory.frame, positions=kept.positions)
+    frame = trajectory.at(kept)
     labels = {key: value if key == "forces" else np.asarray(value)[None] for key, value in kept.values.items()}
     return frame.with_labels(masks=None, **labels)
 

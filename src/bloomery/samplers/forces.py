@@ -11,6 +11,21 @@ from numpy.typing import NDArray
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
 from bloomery.reference import reference_values
+from bloomery.samplers.spread import Spread, spread_of
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an evaluation is to hold besides forces."""
+
+    labels: bool = False
+    """What a labelled frame holds."""
+    stress: bool = False
+    spread: bool = False
+    """How far the members' energies are apart, and which way that grows."""
+
+
+FORCES = Wanted()
 
 
 @dataclass
@@ -27,16 +42,48 @@ class Evaluation:
         Frame to the reason why it could not be evaluated.
     values
         Frame to its energy, forces and stress, where they were asked for.
+    stress
+        In eV/Å^3, ``(N, 6)``, where it was asked for; zero for a frame that failed.
+    spread
+        Where it was asked for; zero for a frame that failed.
     """
 
     forces: NDArray[np.float64]
     disagreement: NDArray[np.float64]
     failures: dict[int, str] = field(default_factory=dict)
     values: dict[int, dict[str, Any]] = field(default_factory=dict)
+    stress: NDArray[np.float64] | None = None
+    spread: Spread | None = None
+
+    @classmethod
+    def failed(cls, frame: Configurations, reason: str, wanted: Wanted) -> Evaluation:
+        """Say that one frame could not be evaluated."""
+        return cls(
+            np.zeros((frame.n_atoms, 3)),
+            np.full(1, -1.0),
+            {0: reason},
+            stress=np.zeros((1, 6)) if wanted.stress else None,
+            spread=Spread.zero(1, frame.n_atoms, stress=wanted.stress) if wanted.spread else None,
+        )
+
+    @classmethod
+    def joined(cls, parts: list[Evaluation]) -> Evaluation:
+        """Join evaluations of single frames."""
+        stresses = [part.stress for part in parts if part.stress is not None]
+        spreads = [part.spread for part in parts if part.spread is not None]
+        return cls(
+            np.concatenate([part.forces for part in parts]),
+            np.concatenate([part.disagreement for part in parts]),
+            {frame: part.failures[0] for frame, part in enumerate(parts) if part.failures},
+            {frame: part.values[0] for frame, part in enumerate(parts) if part.values},
+            np.concatenate(stresses) if stresses else None,
+            Spread.concatenate(spreads) if spreads else None,
+        )
 
     def take(self, frames: NDArray[np.bool_], owner: NDArray[np.int64]) -> None:
-        """Keep the forces and disagreement of these frames; ``owner`` is the frame of each atom."""
+        """Keep what the next step needs of these frames; ``owner`` is the frame of each atom."""
         self.forces, self.disagreement = self.forces[frames[owner]], self.disagreement[frames]
+        self.stress = None if self.stress is None else self.stress[frames]
 
 
 class Driver(Protocol):
@@ -45,8 +92,8 @@ class Driver(Protocol):
     batch_atoms: int
     """How many atoms to hand over at a time, about."""
 
-    def __call__(self, frames: Configurations, *, labels: bool = False) -> Evaluation:
-        """Evaluate; with ``labels`` also what a labelled frame holds."""
+    def __call__(self, frames: Configurations, wanted: Wanted = FORCES) -> Evaluation:
+        """Evaluate."""
 
 
 class CommitteeDriver:
@@ -54,20 +101,26 @@ class CommitteeDriver:
 
     batch_atoms = 1024
 
-    def __init__(self, potential: Potential) -> None:
+    def __init__(self, potential: Potential, batch_atoms: int | None = None) -> None:
         self.potential = potential
+        self.batch_atoms = batch_atoms or self.batch_atoms
 
-    def __call__(self, frames: Configurations, *, labels: bool = False) -> Evaluation:  # noqa: ARG002
+    def __call__(self, frames: Configurations, wanted: Wanted = FORCES) -> Evaluation:
         """Evaluate; where the pass fails, each frame on its own, to find out which it was."""
         try:
-            prediction = self.potential.predict(frames, stress=False)
+            prediction = self.potential.predict(frames, stress=wanted.stress)
         except Exception as error:
             if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
                 raise
             if len(frames) == 1:
-                return Evaluation(np.zeros((frames.n_atoms, 3)), np.full(1, -1.0), {0: _sentence(error)})
-            return _joined([self(frame) for frame in frames])
-        return Evaluation(prediction.force, prediction.disagreement)
+                return Evaluation.failed(frames, _sentence(error), wanted)
+            return Evaluation.joined([self(frame, wanted) for frame in frames])
+        return Evaluation(
+            prediction.force,
+            prediction.disagreement,
+            stress=prediction.stress,
+            spread=spread_of(prediction) if wanted.spread else None,
+        )
 
 
 class CalculatorDriver:
@@ -79,30 +132,21 @@ class CalculatorDriver:
     def __init__(self, calculator: Any) -> None:
         self.calculator = calculator
 
-    def __call__(self, frames: Configurations, *, labels: bool = False) -> Evaluation:
+    def __call__(self, frames: Configurations, wanted: Wanted = FORCES) -> Evaluation:
         """Evaluate."""
         parts = []
-        for atoms in frames.without_labels().to_atoms():
-            part = Evaluation(np.zeros((len(atoms), 3)), np.full(1, -1.0))
+        for frame, atoms in zip(frames, frames.without_labels().to_atoms(), strict=True):
             atoms.calc = self.calculator
             try:
-                part.forces = np.array(atoms.get_forces())
-                if labels:
+                part = Evaluation(np.array(atoms.get_forces()), np.full(1, -1.0))
+                if wanted.stress:
+                    part.stress = np.array(atoms.get_stress())[None]
+                if wanted.labels:
                     part.values[0] = reference_values(atoms)
             except Exception as error:  # noqa: BLE001  the other trajectories are not to be lost
-                part.failures[0] = _sentence(error)
+                part = Evaluation.failed(frame, _sentence(error), wanted)
             parts.append(part)
-        return _joined(parts)
-
-
-def _joined(parts: list[Evaluation]) -> Evaluation:
-    """Join evaluations of single frames."""
-    return Evaluation(
-        np.concatenate([part.forces for part in parts]),
-        np.concatenate([part.disagreement for part in parts]),
-        {frame: part.failures[0] for frame, part in enumerate(parts) if part.failures},
-        {frame: part.values[0] for frame, part in enumerate(parts) if part.values},
-    )
+        return Evaluation.joined(parts)
 
 
 def _sentence(error: Exception) -> str:

@@ -9,8 +9,10 @@ from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.plugins import Settings
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import with_origin
+from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 
@@ -40,8 +42,9 @@ class FromFile(Sampler):
         *,
         potential: Potential | None = None,  # noqa: ARG002
         seed: int = 0,
-        scale: float | None = None,  # noqa: ARG002
+        scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; a block of the file is a trajectory of its own."""
         frames = start if self.settings.file is None else Configurations.read(self.settings.file)

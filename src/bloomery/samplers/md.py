@@ -1,45 +1,84 @@
-"""Molecular dynamics driven by a committee, which stops where the committee no longer agrees."""
+"""Molecular dynamics driven by a committee, which stops where the committee no longer agrees, or stays away."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 from pydantic import Field
 
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
-from bloomery.quantities import ForceInEV
+from bloomery.plugins import Settings
+from bloomery.quantities import ForceInEV, Unit
+from bloomery.samplers.bias import Bias, Wall
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.dynamics import DynamicsSettings, run_all, trajectories
+from bloomery.samplers.dynamics import trajectories
+from bloomery.samplers.ensemble import EnsembleSettings
 from bloomery.samplers.forces import CommitteeDriver
+from bloomery.samplers.run import Conduct, run_all
 from bloomery.samplers.watch import Brake
+from bloomery.scale import Scale
 
 
-class MolecularDynamicsSettings(DynamicsSettings):
+class Stabilise(Settings):
+    """A harmonic wall that keeps the disagreement on the energy low: k/2 (s - s0)^2 where s is above s0."""
+
+    above: Annotated[float, Unit("eV")] = Field(gt=0)
+    """s0 in eV: disagreement of the frame's total energy up to which nothing is done."""
+    stiffness: float = Field(default=10.0, gt=0)
+    """k in 1/eV."""
+
+
+class MolecularDynamicsSettings(EnsembleSettings):
     """Settings of the sampler `md`."""
 
     max_disagreement: ForceInEV | None = Field(default=1.0, gt=0)
     """A trajectory stops when the disagreement of any atom stays above this, in eV/Å; ``null``: never."""
     max_relative_disagreement: float | None = Field(default=None, gt=0)
-    """The same, as a multiple of the potential's force error on the probe; of two limits the lower counts."""
+    """The same, as a multiple of the potential's force error on the probe; of several limits the lowest counts."""
+    max_expected_error: ForceInEV | None = Field(default=None, gt=0)
+    """The same, as an expected error of any atom's force in eV/Å per component: its disagreement times the calibration
+    factor of the potential; before the first calibration the disagreement is taken as it is."""
     patience: int = Field(default=5, ge=1)
     """So many steps in a row must be above the limit."""
+    stabilise: Stabilise | None = None
+    """Rising disagreement on the energy pushes the atoms back, before it ends the trajectory."""
 
-    def brake(self, scale: float | None) -> Brake | None:
-        """Turn the limits into one, in eV/Å; ``scale`` is the force error on the probe in eV/Å."""
+    @property
+    def copies(self) -> int:
+        """Trajectories of each structure at each strain and temperature."""
+        return 1
+
+    @property
+    def together(self) -> int | None:
+        """Atoms to evaluate at a time; by default what suits a CPU."""
+        return None
+
+    def bias(self, members: int) -> Bias | None:  # noqa: ARG002
+        """Return what acts besides the potential of so many members."""
+        return None if self.stabilise is None else Wall(self.stabilise.above, self.stabilise.stiffness)
+
+    def brake(self, scale: Scale | None) -> Brake | None:
+        """Turn the limits into one disagreement in eV/Å."""
+        scale = scale or Scale()
         limits = [] if self.max_disagreement is None else [self.max_disagreement]
         if self.max_relative_disagreement is not None:
-            if scale is not None:
-                limits.append(self.max_relative_disagreement * scale)
-            elif not limits:
+            if scale.error is not None:
+                limits.append(self.max_relative_disagreement * scale.error)
+            elif not limits and self.max_expected_error is None:
                 raise InputError(
-                    "md.max_relative_disagreement: the potential's force error on the probe is not known, so there is "
+                    "max_relative_disagreement: the potential's force error on the probe is not known, so there is "
                     "nothing to be relative to; give max_disagreement in eV/Å."
                 )
+        if self.max_expected_error is not None:
+            limits.append(scale.disagreement(self.max_expected_error))
         return Brake(min(limits), self.patience) if limits else None
 
 
 class MolecularDynamics(Sampler):
-    """Langevin dynamics of several structures at several temperatures, in one job."""
+    """Dynamics of several structures at several temperatures, in one job."""
 
     name = "md"
     Settings = MolecularDynamicsSettings
@@ -52,21 +91,30 @@ class MolecularDynamics(Sampler):
         *,
         potential: Potential | None = None,
         seed: int = 0,
-        scale: float | None = None,
+        scale: Scale | None = None,
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the disagreement that the committee had on them."""
+        settings = self.settings
         if potential is None:
-            raise InputError("md: needs a potential to drive it; train one first, or sample with rattle_strain.")
+            raise InputError(f"{self.name}: needs a potential to drive it; train one first, or use rattle_strain.")
         unknown = potential.unknown_element(start)
         if unknown:
-            raise InputError(f"md: {unknown}")
-        brake = self.settings.brake(scale)
-        prepared = trajectories(start, self.settings, seed, self.name)
-        return run_all(
-            prepared, self.settings, CommitteeDriver(potential), brake=brake, labels=False, progress=progress
-        )
+            raise InputError(f"{self.name}: {unknown}")
+        bias = settings.bias(potential.members)
+        if bias is not None and potential.members < 2:
+            raise InputError(
+                f"{self.name}: a potential of one member cannot disagree; train a committee of two members or more."
+            )
+        try:
+            brake = settings.brake(scale)
+        except InputError as error:
+            raise InputError(f"{self.name}.{error}") from error
+        prepared = trajectories(start, settings, seed, self.name, replicas=settings.copies)
+        driver = CommitteeDriver(potential, settings.together)
+        return run_all(prepared, Conduct(settings, driver, brake, bias), checkpoint=checkpoint, progress=progress)
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds."""
-        return self.settings.plan(n_start)
+        return self.settings.plan(n_start * self.settings.copies)

@@ -9,15 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from bloomery.configurations import Configurations
-from bloomery.engines.contract import Potential, Progress, no_progress
-from bloomery.errors import InputError
-from bloomery.geometry import DistanceLimits, insane, strained
-from bloomery.plugins import Settings
+from bloomery.geometry import strained
 from bloomery.quantities import Angstrom
-from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.origin import identities, require_frames, with_origin
-from bloomery.seeds import derive_seed
+from bloomery.samplers.building import BuildingSampler, BuildingSettings, Recipe, rattled
+from bloomery.samplers.monte_carlo_rattling import MonteCarloSettings, monte_carlo_rattled
 
 Repeats = tuple[
     Annotated[int, Field(ge=1)],
@@ -26,11 +21,9 @@ Repeats = tuple[
 ]
 
 
-class RattleStrainSettings(Settings):
+class RattleStrainSettings(BuildingSettings):
     """Settings of the sampler `rattle_strain`."""
 
-    frames: int = Field(default=20, ge=1)
-    """How many frames to make of each starting structure."""
     rattle: Angstrom | tuple[Angstrom, Angstrom] = 0.1
     """Standard deviation of every Cartesian displacement in Å; of a range, each frame draws its own."""
     strain: float | tuple[float, float] = 0.03
@@ -38,12 +31,9 @@ class RattleStrainSettings(Settings):
     half its width."""
     supercell: Repeats = (1, 1, 1)
     """Repeats of the starting cell along its vectors."""
-    min_distance: Angstrom = Field(default=0.0, ge=0)
-    """No two atoms may be closer than this, in Å."""
-    min_relative_distance: float = Field(default=0.6, ge=0, le=1)
-    """No two atoms may be closer than this multiple of the sum of their covalent radii."""
-    attempts: int = Field(default=50, ge=1)
-    """How often a frame with atoms too close is drawn anew before it is given up."""
+    monte_carlo: MonteCarloSettings | None = None
+    """Displace in many small steps that keep atoms apart; for displacements so large that Gaussian noise would bring
+    atoms too close. An empty mapping takes the defaults."""
 
     @field_validator("rattle")
     @classmethod
@@ -62,7 +52,7 @@ class RattleStrainSettings(Settings):
         return value
 
 
-class RattleStrain(Sampler):
+class RattleStrain(BuildingSampler):
     """Displace atoms by Gaussian noise in cells that are strained at random.
 
     Frames that are not periodic in all directions are rattled and not strained.
@@ -72,66 +62,20 @@ class RattleStrain(Sampler):
     Settings = RattleStrainSettings
     settings: RattleStrainSettings
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,  # noqa: ARG002
-        seed: int = 0,
-        scale: float | None = None,  # noqa: ARG002
-        progress: Progress = no_progress,
-    ) -> tuple[Configurations, SamplerReport]:
-        """Sample; each frame is a trajectory of its own."""
-        require_frames(start, self.name)
-        limits = DistanceLimits(self.settings.min_distance, self.settings.min_relative_distance)
-        frames: list[ase.Atoms] = []
-        starts: list[int] = []
-        report: list[dict[str, object]] = []
-        drawn = 0
-        for index, (atoms, identity) in enumerate(
-            zip(start.without_labels().to_atoms(), identities(start), strict=True)
-        ):
-            reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, limits)
-            if reason:
-                raise InputError(f"{self.name}: starting structure {index} cannot be used: {reason}.")
-            made = 0
-            for copy in range(self.settings.frames):
-                generator = np.random.default_rng(derive_seed(seed, identity, copy))
-                frame, attempts = self._draw(atoms, limits, generator)
-                drawn += attempts
-                if frame is not None:
-                    frames.append(frame)
-                    starts.append(index)
-                    made += 1
-                progress("sample", index * self.settings.frames + copy + 1, len(start) * self.settings.frames, {})
-            report.append({"start": index, "frames": made, "given_up": self.settings.frames - made})
-        numbers = {
-            "frames": float(len(frames)),
-            "drawn": float(drawn),
-            "given_up": float(len(start) * self.settings.frames - len(frames)),
-        }
-        order = np.arange(len(frames))
-        made_frames = Configurations.from_atoms(frames, info_keys=[])
-        return with_origin(made_frames, start=starts, trajectory=order, block=order), SamplerReport(numbers, report)
+    def recipes(self, atoms: ase.Atoms) -> list[Recipe]:
+        """All frames are of one kind."""
 
-    def plan(self, n_start: int) -> dict[str, int]:
-        """Upper bounds; no molecular dynamics."""
-        return {"frames": n_start * self.settings.frames, "md_steps": 0}
-
-    def _draw(
-        self, atoms: ase.Atoms, limits: DistanceLimits, generator: np.random.Generator
-    ) -> tuple[ase.Atoms | None, int]:
-        """Draw one frame until its atoms keep their distance; return it and the number of draws."""
-        rattle = self.settings.rattle
-        for attempt in range(1, self.settings.attempts + 1):
+        def make(generator: np.random.Generator) -> ase.Atoms:
             frame = atoms.repeat(self.settings.supercell)
             if frame.pbc.all():
                 frame = strained(frame, self._strain(generator))
-            width = generator.uniform(*rattle) if isinstance(rattle, tuple) else rattle
-            frame.positions += generator.normal(scale=width, size=frame.positions.shape)
-            if not limits.broken_by(frame.numbers, frame.positions, frame.cell.array, frame.pbc):
-                return frame, attempt
-        return None, self.settings.attempts
+            rattle = self.settings.rattle
+            width = float(generator.uniform(*rattle)) if isinstance(rattle, tuple) else rattle
+            if self.settings.monte_carlo is None:
+                return rattled(frame, width, generator)
+            return monte_carlo_rattled(frame, width, self.settings.limits, self.settings.monte_carlo, generator)
+
+        return [Recipe(make, self.settings.frames)]
 
     def _strain(self, generator: np.random.Generator) -> NDArray[np.float64]:
         value = self.settings.strain

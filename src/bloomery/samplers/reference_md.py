@@ -5,12 +5,16 @@ from __future__ import annotations
 from bloomery.calculators import CalculatorSpec
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.dynamics import DynamicsSettings, run_all, trajectories
+from bloomery.samplers.dynamics import trajectories
+from bloomery.samplers.ensemble import EnsembleSettings
 from bloomery.samplers.forces import CalculatorDriver
+from bloomery.samplers.run import Conduct, run_all
+from bloomery.scale import Scale
 
 
-class ReferenceMolecularDynamicsSettings(DynamicsSettings):
+class ReferenceMolecularDynamicsSettings(EnsembleSettings):
     """Settings of the sampler `reference_md`."""
 
     calculator: CalculatorSpec
@@ -18,7 +22,7 @@ class ReferenceMolecularDynamicsSettings(DynamicsSettings):
 
 
 class ReferenceMolecularDynamics(Sampler):
-    """Langevin dynamics with any ASE calculator."""
+    """Molecular dynamics with any ASE calculator."""
 
     name = "reference_md"
     Settings = ReferenceMolecularDynamicsSettings
@@ -30,19 +34,14 @@ class ReferenceMolecularDynamics(Sampler):
         *,
         potential: Potential | None = None,  # noqa: ARG002
         seed: int = 0,
-        scale: float | None = None,  # noqa: ARG002
+        scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the calculator's energy, forces and, in a full cell, stress as labels."""
         prepared = trajectories(start, self.settings, seed, self.name)
-        return run_all(
-            prepared,
-            self.settings,
-            CalculatorDriver(self.settings.calculator.make()),
-            brake=None,
-            labels=True,
-            progress=progress,
-        )
+        driver = CalculatorDriver(self.settings.calculator.make())
+        return run_all(prepared, Conduct(self.settings, driver, labels=True), checkpoint=checkpoint, progress=progress)
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds."""

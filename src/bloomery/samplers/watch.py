@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import chdtri
 
 from bloomery.geometry import DistanceLimits
+from bloomery.samplers.checkpoint import State
 from bloomery.samplers.forces import Evaluation
-from bloomery.samplers.langevin import Langevin
+from bloomery.samplers.integrators.contract import Integrator
 
 ALWAYS_ALLOWED = 1000.0
 """A temperature in K that no limit is below: frames may start far from equilibrium."""
@@ -20,6 +21,9 @@ RARE = 1e-9
 
 SKIN = 0.5
 """Distances up to this far above their limits are looked at, in Å."""
+
+REACH = 7.0
+"""No limit of a distance and the skin together are longer, in Å."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +38,26 @@ class Watch:
     """Watches trajectories; places are those in the dynamics, and change as trajectories end."""
 
     def __init__(
-        self, dynamics: Langevin, limits: DistanceLimits, temperature_factor: float, brake: Brake | None
+        self, dynamics: Integrator, limits: DistanceLimits, temperature_factor: float, brake: Brake | None
     ) -> None:
         self.dynamics = dynamics
         self.limits = limits
         self.brake = brake
-        freedom = np.maximum(3 * dynamics.frames.counts - 3, 3)
-        factor = np.maximum(temperature_factor, chdtri(freedom, RARE) / freedom)
-        self.hottest = np.maximum(ALWAYS_ALLOWED, factor * dynamics.targets)
+        # A thermostat takes its time to cool what was hotter.
+        self._warmest = dynamics.targets
+        self._factor = temperature_factor
         self.unsure_for = np.zeros(len(dynamics.frames), dtype=np.int64)
         # Distances are looked at again once atoms may have come closer by as much as was to spare.
-        self._seen = dynamics.positions.copy()
+        self._seen, self._seen_cells = dynamics.positions.copy(), dynamics.frames.cells.copy()
         self._to_spare = np.full(len(dynamics.frames), -1.0)
+
+    @property
+    def hottest(self) -> NDArray[np.float64]:
+        """Temperature in K above which each trajectory ends, ``(N,)``."""
+        self._warmest = np.maximum(self._warmest, self.dynamics.targets)
+        freedom = self.dynamics.freedom
+        factor = np.maximum(self._factor, chdtri(freedom, RARE) / freedom)
+        return np.maximum(ALWAYS_ALLOWED, factor * self._warmest)
 
     def absurd(self, evaluation: Evaluation) -> dict[int, str]:
         """Which trajectories are beyond physics, and how."""
@@ -54,11 +66,13 @@ class Watch:
             numbers = np.concatenate([evaluation.forces, self.dynamics.positions], axis=1)
             for place in np.unique(self.dynamics.owner[~np.isfinite(numbers).all(axis=1)]):
                 found.setdefault(int(place), "a force or position is not finite")
-        temperatures = self.dynamics.temperatures
-        for place in np.flatnonzero(~(temperatures < self.hottest)):
+        if evaluation.stress is not None:
+            for place in np.flatnonzero(~np.isfinite(evaluation.stress).all(axis=1)):
+                found.setdefault(int(place), "a stress is not finite")
+        temperatures, hottest = self.dynamics.temperatures, self.hottest
+        for place in np.flatnonzero(~(temperatures < hottest)):
             found.setdefault(
-                int(place),
-                f"the temperature of {temperatures[place]:.0f} K is above {self.hottest[place]:.0f} K",
+                int(place), f"the temperature of {temperatures[place]:.0f} K is above {hottest[place]:.0f} K"
             )
         return found | self._too_close(set(found))
 
@@ -78,21 +92,44 @@ class Watch:
 
     def keep(self, going: NDArray[np.bool_]) -> None:
         """Watch these trajectories only; called before the dynamics does the same."""
-        self.hottest, self.unsure_for = self.hottest[going], self.unsure_for[going]
+        self._warmest, self.unsure_for = self._warmest[going], self.unsure_for[going]
         self._seen, self._to_spare = self._seen[going[self.dynamics.owner]], self._to_spare[going]
+        self._seen_cells = self._seen_cells[going]
+
+    def state(self) -> State:
+        """Return what has a say in what follows, for a checkpoint."""
+        return {"warmest": self._warmest, "unsure_for": self.unsure_for}
+
+    def restore(self, state: State) -> None:
+        """Go on from what `state` returned, when the dynamics has done the same."""
+        self._warmest, self.unsure_for = state["warmest"], state["unsure_for"]
+        self._seen, self._seen_cells = self.dynamics.positions.copy(), self.dynamics.frames.cells.copy()
+        self._to_spare = np.full(len(self.dynamics.frames), -1.0)
 
     def _too_close(self, leave_out: set[int]) -> dict[int, str]:
         frames = self.dynamics.frames
-        moved = self.dynamics.largest(((frames.positions - self._seen) ** 2).sum(axis=1))
+        closer = self._came_closer()
         found = {}
-        for place in np.flatnonzero(4 * moved >= np.where(self._to_spare > 0, self._to_spare, 0.0) ** 2).tolist():
+        for place in np.flatnonzero(~(closer < np.maximum(self._to_spare, 0.0))).tolist():
             if place in leave_out:
                 continue
             atoms = self.dynamics.atoms_of(place)
-            self._seen[atoms] = frames.positions[atoms]
+            self._seen[atoms], self._seen_cells[place] = frames.positions[atoms], frames.cells[place]
             self._to_spare[place], sentence = self.limits.margin(
                 frames.numbers[atoms], frames.positions[atoms], frames.cells[place], frames.pbc[place], skin=SKIN
             )
             if sentence:
                 found[place] = sentence
         return found
+
+    def _came_closer(self) -> NDArray[np.float64]:
+        """By how much two atoms may have come closer since they were looked at, in Å, ``(N,)``."""
+        frames, seen = self.dynamics.frames, self._seen
+        strain = np.zeros(len(frames))
+        if not np.array_equal(frames.cells, self._seen_cells):
+            # A cell that changes takes its atoms along; what they move besides is what brings them together.
+            deformed = np.linalg.solve(self._seen_cells, frames.cells)
+            seen = np.einsum("ai,aij->aj", seen, deformed[self.dynamics.owner])
+            strain = np.linalg.norm(deformed - np.eye(3), ord=2, axis=(1, 2))
+        moved = self.dynamics.largest(((frames.positions - seen) ** 2).sum(axis=1))
+        return 2 * np.sqrt(moved) + REACH * strain

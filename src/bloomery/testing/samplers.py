@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
+from bloomery.samplers.checkpoint import Checkpoint, State
 from bloomery.samplers.contract import ORIGIN_KEYS, Sampler, SamplerReport
+from bloomery.scale import Scale
+
+SOME_SCALE = Scale(error=0.1, factor=2.0)
 
 
 def check_sampler(
-    sampler: Sampler, start: Configurations, *, potential: Potential | None = None, scale: float | None = 0.1
+    sampler: Sampler, start: Configurations, *, potential: Potential | None = None, scale: Scale | None = SOME_SCALE
 ) -> None:
-    """Check that a sampler is reproducible, says where frames come from, and keeps to its plan.
+    """Check that a sampler is reproducible, also when cut off, says where frames come from, and keeps to its plan.
 
     Parameters
     ----------
@@ -37,6 +45,39 @@ def check_sampler(
     order = np.arange(len(start))[::-1]
     turned, _ = sampler.sample(start[order], potential=potential, seed=1, scale=scale)
     assert Counter(turned.hashes()) == Counter(frames.hashes()), "the order of the starting structures has a say"
+    resumed = resumed_after(sampler, start, 3, potential=potential, scale=scale)
+    assert resumed.digest() == frames.digest(), "cut off at its third checkpoint, the run ended at other frames"
+
+
+class CutOff(Exception):  # noqa: N818  it is no error
+    """A run is cut off."""
+
+
+class Cutting(Checkpoint):
+    """Saves whenever it is asked, and cuts the run off at one time of asking."""
+
+    def __init__(self, path: Path, last: int) -> None:
+        super().__init__(path)
+        self.left = last
+
+    def offer(self, make: Callable[[], State]) -> None:
+        """Save, and perhaps cut off."""
+        self.save(make())
+        self.left -= 1
+        if not self.left:
+            raise CutOff
+
+
+def resumed_after(
+    sampler: Sampler, start: Configurations, offer: int, *, potential: Potential | None, scale: Scale | None
+) -> Configurations:
+    """Sample with seed 1, cut off where the state is offered for the n-th time, then go on to the end."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint.npz"
+        with suppress(CutOff):
+            sampler.sample(start, potential=potential, seed=1, scale=scale, checkpoint=Cutting(path, offer))
+        frames, _ = sampler.sample(start, potential=potential, seed=1, scale=scale, checkpoint=Checkpoint(path))
+    return frames
 
 
 def check_origins(frames: Configurations, n_start: int) -> None:

@@ -50,3 +50,13 @@ def test_roles_are_checked_at_submission(chain, jobs):
             pools={"pool": chain.sample.outputs.frames},
             parameters={"selectors": ["sanity"], "roles": {"probe_share": 2}},
         )
+
+
+def test_known_errors_are_checked_at_submission(chain, jobs):
+    with pytest.raises(ValueError, match=r"scale\.factor: .* greater than 0, got -1"):
+        jobs.run(
+            "select",
+            pools={"pool": chain.sample.outputs.frames},
+            parameters={"selectors": ["sanity"]},
+            scale={"factor": -1},
+        )

@@ -79,7 +79,7 @@ def test_sample_writes_frames_on_the_grid_with_their_origin(folder: Path, run: R
         sampler={"name": "md", "settings": settings},
         start="start.npz",
         potential="potential",
-        scale=0.1,
+        scale={"error": 0.1},
         seed=4,
     )
     frames = Configurations.load(folder / "frames.npz")

@@ -65,6 +65,10 @@ def test_train_predict_and_start_from_the_result(run: Run, batch: Configurations
         np.testing.assert_allclose(arrays["energies"], expected.energies)
         np.testing.assert_allclose(arrays["forces"], expected.forces)
         np.testing.assert_allclose(arrays["stresses"], expected.stresses)
+        seen = summary["errors"]["train"]
+        rmse = np.sqrt(np.mean((arrays["forces"].mean(axis=0) - batch.labels["forces"])[: 9 * 8] ** 2))
+        assert seen["forces"]["value"] == pytest.approx(1000 * rmse)
+        assert (seen["n_frames"], summary["errors"]["early_stopping"]["n_frames"]) == (9, 2)
     (tmp_path / "potential").rename(tmp_path / "old")
     warm = run(verb="train", engine=ENGINE, batches=["batch.npz"], start_from="old")
     assert warm["warm_start"]

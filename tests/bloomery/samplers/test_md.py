@@ -20,10 +20,11 @@ from bloomery.geometry import DistanceLimits
 from bloomery.prediction import Prediction
 from bloomery.samplers.dynamics import DynamicsSettings, trajectories
 from bloomery.samplers.forces import Evaluation
-from bloomery.samplers.langevin import Langevin
+from bloomery.samplers.integrators.langevin import Langevin
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.reference_md import ReferenceMolecularDynamics
 from bloomery.samplers.watch import Watch
+from bloomery.scale import Scale
 from bloomery.testing.potentials import TeacherCommittee
 
 
@@ -122,14 +123,22 @@ def test_a_limit_relative_to_the_scale(primitive: Configurations) -> None:
     settings["max_disagreement"] = None
     for scale, stopped in ((0.2, 1), (0.3, 0)):
         _, report = MolecularDynamics.make(**settings).sample(
-            primitive, potential=Scripted(at=2, what="disagree"), scale=scale
+            primitive, potential=Scripted(at=2, what="disagree"), scale=Scale(error=scale)
         )
         assert report.numbers["stopped"] == stopped
     with pytest.raises(InputError, match=r"max_relative_disagreement.*not known"):
         MolecularDynamics.make(**settings).sample(primitive, potential=Scripted(at=2, what="disagree"))
-    brake = MolecularDynamics.make(**(settings | {"max_disagreement": 0.4})).settings.brake(0.1)
+    brake = MolecularDynamics.make(**(settings | {"max_disagreement": 0.4})).settings.brake(Scale(error=0.1))
     assert brake is not None
     assert brake.limit == pytest.approx(0.3)
+
+
+def test_a_limit_on_the_expected_error() -> None:
+    settings = MolecularDynamics.make(max_disagreement=None, max_expected_error="500 meV/Å").settings
+    for scale, limit in ((Scale(factor=2.0), 0.25), (Scale(error=0.1), 0.5), (None, 0.5)):
+        brake = settings.brake(scale)
+        assert brake is not None
+        assert brake.limit == pytest.approx(limit)
 
 
 @pytest.mark.parametrize(

@@ -75,3 +75,24 @@ def test_a_start_with_atoms_on_top_of_each_other_is_refused() -> None:
 def test_wrong_settings_are_refused(settings: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         RattleStrain.make(**settings)
+
+
+def test_monte_carlo_rattling_has_the_width_of_gaussian_noise_where_nothing_is_in_the_way(
+    silicon: Configurations,
+) -> None:
+    settings = {"frames": 20, "rattle": 0.05, "strain": 0.0, "min_relative_distance": 0.0}
+    frames, _ = RattleStrain.make(**settings, monte_carlo={"sweeps": 16}).sample(silicon[[0]])
+    moved = frames.positions.reshape(20, 8, 3) - silicon[[0]].positions
+    # 480 numbers: their standard deviation is known to 3 %.
+    assert moved.std() == pytest.approx(0.05, rel=0.1)
+
+
+def test_monte_carlo_rattling_keeps_atoms_apart_where_gaussian_noise_cannot(silicon: Configurations) -> None:
+    settings = {"frames": 6, "rattle": 0.25, "strain": 0.0, "min_distance": 1.9, "attempts": 1}
+    plain, _ = RattleStrain.make(**settings).sample(silicon[[0]])
+    careful, report = RattleStrain.make(**settings, monte_carlo={}).sample(silicon[[0]])
+    assert len(plain) < 4 <= len(careful)
+    assert report.numbers["given_up"] == 6 - len(careful)
+    moved = careful.positions.reshape(-1, 8, 3) - silicon[[0]].positions
+    assert 0.1 < moved.std() < 0.25
+    assert np.linalg.norm(moved, axis=2).max() <= 1.0

@@ -5,8 +5,10 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_bloomery.calculations.functions.measured import measured_from
 from aiida_bloomery.data.potential import PotentialData
 from bloomery import history as histories
+from bloomery.validation import FINAL
 
 
 @calcfunction
@@ -16,8 +18,15 @@ def conclude(
     potential: PotentialData | None = None,
     validation: orm.Dict | None = None,
     control: orm.Dict | None = None,
+    **measured: orm.Data,
 ) -> orm.Dict:
-    """Return the history with the decision that ended it, the delivered errors, and the control's verdict."""
+    """Return the history with the decision that ended it, the delivered errors, and the control's verdict.
+
+    Parameters
+    ----------
+    measured
+        What else was measured of the delivered potential, see `measured_from`.
+    """
     return orm.Dict(
         histories.conclude(
             history.get_dict(),
@@ -25,5 +34,6 @@ def conclude(
             str(potential.uuid) if potential is not None else "",
             validation.get_dict() if validation is not None else None,
             control.get_dict() if control is not None else None,
+            measured_from(measured, FINAL),
         )
     )

@@ -39,7 +39,7 @@ def plan_iteration(
     Returns
     -------
     dict
-        ``seed``, ``samplers`` (by key), ``descriptor``, ``selection``, ``observables`` and, where an error is known,
+        ``seed``, ``samplers`` (by key), ``descriptor``, ``selection``, ``observables`` and, where errors are known,
         ``scale``.
     """
     planned = plan(
@@ -58,5 +58,5 @@ def plan_iteration(
     outputs |= {f"samplers__{key}": orm.Dict(value) for key, value in planned.samplers.items()}
     outputs |= {f"observables__{key}": orm.Dict(value) for key, value in planned.observables.items()}
     if planned.scale is not None:
-        outputs["scale"] = orm.Float(planned.scale)
+        outputs["scale"] = orm.Dict(planned.scale.model_dump(exclude_none=True))
     return outputs

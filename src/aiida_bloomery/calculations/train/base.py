@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, check_split, split_port
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.train import HISTORY_FILE, POTENTIAL_FOLDER
@@ -39,6 +39,7 @@ class TrainCalculation(BloomeryCalculation):
             valid_type=ConfigurationsData,
             help="The data set, in the order of its keys; only frames with the role `train` are fitted.",
         )
+        split_port(spec, "batches")
         spec.input("start_from", valid_type=PotentialData, required=False, help="Warm start: begin with these weights.")
         spec.input(
             "energy_reference",
@@ -73,6 +74,9 @@ class TrainCalculation(BloomeryCalculation):
             missing = [element for element in elements if element not in values]
             if missing:
                 return f"energy_reference.values.{missing[0]}: is missing; give the energy in eV of every element."
+        message = check_split(inputs, "batches")
+        if message:
+            return message
         start = inputs.get("start_from")
         if start is not None and start.engine != getattr(cls, "ENGINE", start.engine):
             return f"start_from: was fitted by {start.engine!r}; a warm start needs a potential of the same engine."
@@ -85,6 +89,8 @@ class TrainCalculation(BloomeryCalculation):
         job["batches"] = [
             files.configurations(node, f"batches/{key}.npz") for key, node in sorted(self.inputs.batches.items())
         ]
+        if "split" in self.inputs:
+            job["split"] = [self.inputs.split[key] for key in sorted(self.inputs.batches)]
         if "start_from" in self.inputs:
             job["start_from"] = files.potential(self.inputs.start_from, "start_from")
         if "energy_reference" in self.inputs:

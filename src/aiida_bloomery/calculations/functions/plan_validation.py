@@ -1,0 +1,19 @@
+"""Say, in the graph, what a campaign measures of its potentials besides errors on the probe."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import calcfunction
+
+from bloomery.validation import EACH, FINAL, ValidationSettings, independent_jobs, planned
+
+
+@calcfunction
+def plan_validation(settings: orm.Dict) -> dict[str, orm.Dict]:
+    """Return parameters of observables, by when they are measured and key: ``final__*``, ``each_iteration__*``.
+
+    ``independent__*`` are those of an independent set.
+    """
+    validated = ValidationSettings.model_validate(settings.get_dict())
+    jobs = {when: planned(validated, when) for when in (FINAL, EACH)} | {"independent": independent_jobs()}
+    return {f"{when}__{key}": orm.Dict(value) for when, found in jobs.items() for key, value in found.items()}

@@ -1,0 +1,181 @@
+"""What a campaign file says about validation: the files it names, its checks, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiida_bloomery.campaign_file.model import CampaignFile
+from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
+from bloomery.configurations import Configurations
+from bloomery.errors import BloomeryError
+from bloomery.plugins import PluginSpec, load_plugin, registered
+from bloomery.quantities import converted
+from bloomery.stopping import StopRules
+from bloomery.validation import (
+    EACH,
+    FINAL,
+    ValidationSettings,
+    require_measurable,
+    unique,
+    wanted_by,
+    with_curves_inlined,
+)
+
+if TYPE_CHECKING:
+    from aiida_bloomery.campaign_file.resolve import Campaign
+
+KEY = "validation"
+
+
+@dataclass(frozen=True)
+class ValidationPlan:
+    """Single points that the reference method is asked for at most: by observable, and in all, each frame once."""
+
+    observables: dict[str, int]
+    labels: int
+
+
+def validation_settings(file: CampaignFile, source: Source) -> dict[str, Any]:
+    """The settings of the workchain's input; measured curves are read from the files that are named.
+
+    Raises
+    ------
+    InputError
+        If an observable is not known, or a curve cannot be read.
+    """
+    if file.validation is None:
+        return {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for when in (FINAL, EACH):
+        found[when] = []
+        for index, spec in enumerate(getattr(file.validation, when)):
+            key = observable_key(source, when, index)
+            if spec.name not in registered("observables"):
+                known = ", ".join(registered("observables"))
+                raise source.error(key, f"observable {spec.name!r} is not registered; choose one of {known}.")
+            try:
+                found[when].append(with_curves_inlined(_beside(spec, source)).model_dump())
+            except (BloomeryError, ValueError) as error:
+                raise source.error((*key, spec.name, "experiment"), _sentence(error)) from error
+    return found
+
+
+def observable_key(source: Source, when: str, index: int) -> Key:
+    """The key that an observable stands under: a list alone is that of the end."""
+    return (KEY, index) if isinstance(source.content.get(KEY), list) else (KEY, when, index)
+
+
+def check_validation(campaign: Campaign) -> None:
+    """See that every observable can be measured on its structures, and that files and stop rules fit.
+
+    Raises
+    ------
+    InputError
+        For the first mistake.
+    """
+    source = campaign.source
+    settings = ValidationSettings.model_validate(campaign.settings.get(KEY, {}))
+    for when in (FINAL, EACH):
+        for index, spec in enumerate(getattr(settings, when)):
+            key = (*observable_key(source, when, index), spec.name)
+            parse_model(load_plugin("observables", spec.name).Settings, spec.settings, source, key)
+            try:
+                require_measurable(spec)
+                wanted_by(validated_structures(campaign), {spec.name: spec})
+            except BloomeryError as error:
+                raise source.error(key[:-1], str(error)) from error
+    for name, frames in campaign.validation.items():
+        unknown = sorted(set(frames.elements) - set(campaign.structures.elements))
+        if unknown:
+            raise source.error(
+                (KEY, _FILES[name]),
+                f"holds {', '.join(unknown)}, which no starting structure does: the potential will not know it; add a "
+                "structure with it, or remove these frames.",
+            )
+    _check_test_set(campaign)
+    _check_stop(campaign, settings)
+
+
+def validated_structures(campaign: Campaign) -> Configurations:
+    """Structures that observables are measured on."""
+    return campaign.validation.get("structures", campaign.structures)
+
+
+def plan_validation(campaign: Campaign) -> ValidationPlan:
+    """Count the single points; labels that exist already are among them."""
+    settings = ValidationSettings.model_validate(campaign.settings.get(KEY, {}))
+    wanted = wanted_by(validated_structures(campaign), settings.observables(FINAL))
+    labels = len(unique(list(wanted.values()))) if wanted else 0
+    return ValidationPlan({key: len(frames) for key, frames in wanted.items()}, labels)
+
+
+def wanted_of(campaign: Campaign) -> Configurations | None:
+    """All frames that the reference method will be asked about; ``None`` if there are none."""
+    settings = ValidationSettings.model_validate(campaign.settings.get(KEY, {}))
+    wanted = wanted_by(validated_structures(campaign), settings.observables(FINAL))
+    return unique(list(wanted.values())) if wanted else None
+
+
+def validation_notes(campaign: Campaign) -> Iterator[str]:
+    """What is allowed, and perhaps not meant."""
+    if campaign.file.labeller == "lookup" and plan_validation(campaign).labels:
+        yield "validation: frames that observables ask for have no label unless the library holds the very same ones."
+
+
+# The names in the workchain's input, and in the file.
+_FILES = {"structures": "structures", "trajectory": "reference_trajectory", "test_set": "test_set"}
+
+
+def _beside(spec: PluginSpec, source: Source) -> PluginSpec:
+    """Let the files of measured curves be relative to the campaign file."""
+    given = spec.settings.get("experiment")
+    if not isinstance(given, dict):
+        return spec
+    curves = {
+        name: {**curve, "file": str(source.folder / curve["file"])}
+        if isinstance(curve, dict) and isinstance(curve.get("file"), str)
+        else curve
+        for name, curve in given.items()
+    }
+    return PluginSpec(name=spec.name, settings={**spec.settings, "experiment": curves})
+
+
+def _check_test_set(campaign: Campaign) -> None:
+    frames = campaign.validation.get("test_set")
+    if frames is None:
+        return
+    bare = ~(frames.has("energy") | frames.has("forces"))
+    if bare.any():
+        raise campaign.source.error(
+            (KEY, "test_set"),
+            f"frame {int(bare.argmax())} has neither energy nor forces; label it with the reference method, or remove "
+            "it.",
+        )
+
+
+def _check_stop(campaign: Campaign, settings: ValidationSettings) -> None:
+    rules = StopRules.model_validate(campaign.settings["stop"])
+    measured = settings.observables(EACH)
+    for name, target in rules.observables.items():
+        where = ("stop", "observables", name)
+        key, _, quantity = name.partition(".")
+        if key not in measured:
+            raise campaign.source.error(
+                where, f"{key} is not measured in each iteration; add it to validation.{EACH}, or remove this target."
+            )
+        known = load_plugin("observables", measured[key].name).quantities
+        if not quantity or (known and quantity not in known):
+            choice = ", ".join(known) or "the numbers that it gives"
+            raise campaign.source.error(where, f"names no number of {key}; write {key}. and one of {choice}.")
+        units = {known[quantity], "%"} if known else set()
+        if target.unit and units and all(converted(1.0, target.unit, unit) is None for unit in units):
+            raise campaign.source.error(
+                where, f"{target} is no difference in {known[quantity]}; give it in {known[quantity]} or %."
+            )
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text if isinstance(error, BloomeryError) else text.splitlines()[-2].strip() if "\n" in text else text

@@ -1,0 +1,33 @@
+"""Error against number of training frames: several random subsets of several sizes, and the power law through them."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import ProcessSpec
+
+from aiida_bloomery.calculations.functions.learning_curve import fit_learning_curve
+from aiida_bloomery.calculations.functions.split_data_set import split_checker, subsets
+from aiida_bloomery.workflows.planned_trials import PlannedTrialsWorkChain, observations
+from bloomery.folds import SubsetSettings, subset_splits
+
+
+class LearningCurveWorkChain(PlannedTrialsWorkChain):
+    """Train on subsets of several sizes, judge all on the same frames, and fit how the error falls."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Check at submission that there are such subsets."""
+        super().define(spec)
+        spec.inputs.validator = split_checker(SubsetSettings, subset_splits)
+        spec.inputs["settings"].help = "`{sizes, repeats, test_share, targets, groups, early_stopping}`; may be empty."
+
+    def plan(self) -> dict[str, orm.Dict]:
+        """Draw the subsets."""
+        planned: dict[str, orm.Dict] = subsets(
+            self.inputs.settings, self.inputs.seed, metadata={"call_link_label": "split"}, **self.inputs.batches
+        )
+        return planned
+
+    def summary(self, judged: dict[str, orm.ProcessNode]) -> orm.Dict:
+        """Fit the power laws."""
+        return fit_learning_curve(self.inputs.settings, metadata={"call_link_label": "fit"}, **observations(judged))

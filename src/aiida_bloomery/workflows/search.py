@@ -1,0 +1,122 @@
+"""Search for better settings of an engine, every trial judged on the same frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
+
+from aiida_bloomery.calculations.functions.search import ask_trials, choose, tell_trials
+from aiida_bloomery.calculations.functions.split_data_set import split_checker, used_folds
+from aiida_bloomery.workflows.planned_trials import arrays
+from aiida_bloomery.workflows.stages import namespace
+from aiida_bloomery.workflows.trials import TrialsWorkChain
+from bloomery.errors import BloomeryError
+from bloomery.folds import fold_splits
+from bloomery.plugins import PluginSpec
+from bloomery.search import SearchSettings, check_space
+
+_check_split = split_checker(SearchSettings, fold_splits)
+
+
+def validate_inputs(inputs: dict[str, Any], port: Any) -> str | None:
+    """There must be such folds, and the engine must take what the space holds."""
+    message = _check_split(inputs, port)
+    if message or not {"settings", "parameters"} <= set(inputs):
+        return message
+    try:
+        engine = PluginSpec.model_validate(inputs["parameters"].get_dict()["engine"])
+        check_space(engine, SearchSettings.model_validate(inputs["settings"].get_dict()))
+    except BloomeryError as error:
+        return f"settings.space: {error}"
+    return None
+
+
+class SearchWorkChain(TrialsWorkChain):
+    """Ask what to try, train and judge it, tell what it gave: again until the space or the trials are used up."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare the outline, and check the space at submission."""
+        super().define(spec)
+        spec.inputs.validator = validate_inputs
+        spec.inputs["settings"].help = "`{space, method, trials, at_a_time, objective, folds, used}`."
+        spec.outline(
+            cls.split,
+            cls.ask,
+            while_(cls.has_trials)(cls.train, cls.judge, cls.tell, cls.ask),
+            cls.conclude,
+        )
+        spec.output("parameters", valid_type=orm.Dict, required=False, help="Those of the best trial, for a training.")
+
+    def split(self) -> None:
+        """Decide which frames all trials learn from and are judged on."""
+        planned = used_folds(
+            self.inputs.settings, self.inputs.seed, metadata={"call_link_label": "split"}, **self.inputs.batches
+        )
+        self.ctx.observable, self.ctx.splits = planned["observable"], namespace(planned, "split")
+        self.ctx.told, self.ctx.rounds, self.ctx.failure = None, 0, ""
+
+    def ask(self) -> None:
+        """Ask what to try next."""
+        told = {"told": self.ctx.told} if self.ctx.told is not None else {}
+        asked = ask_trials(
+            self.inputs.settings,
+            self.inputs.parameters,
+            self.inputs.seed,
+            metadata={"call_link_label": f"ask_{self.ctx.rounds:03d}"},
+            **told,
+        )
+        self.ctx.asked, self.ctx.parameters = asked["asked"], namespace(asked, "parameters")
+
+    def has_trials(self) -> bool:
+        """Whether there is anything left to try."""
+        return bool(self.ctx.parameters)
+
+    def train(self) -> ToContext:
+        """Train each trial on each of the folds."""
+        return ToContext(
+            **{
+                f"train_{name}": self.train_trial(name, self.ctx.splits[fold], self.ctx.parameters[key])
+                for name, key, fold in self._runs()
+            }
+        )
+
+    def judge(self) -> ToContext:
+        """Measure what was trained on the frames that it has not seen."""
+        processes = {
+            f"judge_{name}": self.judge_trial(name, self.ctx.splits[fold], self.ctx[f"train_{name}"])
+            for name, _, fold in self._runs()
+        }
+        return ToContext(**{key: process for key, process in processes.items() if process is not None})
+
+    def tell(self) -> None:
+        """Take down what the trials gave."""
+        judged = {name: self.ctx[f"judge_{name}"] for name, _, _ in self._runs() if f"judge_{name}" in self.ctx}
+        told = {"told": self.ctx.told} if self.ctx.told is not None else {}
+        self.ctx.told = tell_trials(
+            self.inputs.settings,
+            self.inputs.seed,
+            self.ctx.asked,
+            metadata={"call_link_label": f"tell_{self.ctx.rounds:03d}"},
+            **told,
+            **arrays({name: process for name, process in judged.items() if self.went_well(name, process)}),
+        )
+        self.ctx.rounds += 1
+
+    def conclude(self) -> ExitCode | None:
+        """Choose the best."""
+        chosen = choose(
+            self.inputs.settings, self.inputs.parameters, self.ctx.told, metadata={"call_link_label": "choose"}
+        )
+        self.out_many(chosen)
+        if "parameters" not in chosen:
+            return self.exit_codes.ERROR_NO_TRIAL.format(message=self.ctx.failure)
+        return None
+
+    def _runs(self) -> list[tuple[str, str, str]]:
+        """Name, trial and fold of each training of this round."""
+        return [
+            (f"{key}__{fold}", key, fold) for key in sorted(self.ctx.parameters) for fold in sorted(self.ctx.splits)
+        ]

@@ -1,0 +1,83 @@
+"""What workchains that choose a model share: potentials that learn from parts of one data set, judged on others.
+
+A part is a small node with the role of each frame. The frames themselves are never copied, and all trials share them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ProcessSpec
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.workflows import validators
+from aiida_bloomery.workflows.comparison import EXECUTION
+from aiida_bloomery.workflows.once import SubmitsOnce
+from aiida_bloomery.workflows.ports import execution_ports
+from aiida_bloomery.workflows.training import TrainingWorkChain
+from aiida_bloomery.workflows.validation import ValidationWorkChain
+
+MEASURED = "errors"
+"""Key of the observable that judges a trial."""
+
+
+class TrialsWorkChain(SubmitsOnce):
+    """Train and judge a potential for each trial; one that fails is reported and left out."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare what all of them have."""
+        super().define(spec)
+        execution_ports(spec)
+        spec.input(
+            "train_code",
+            valid_type=orm.AbstractCode,
+            required=False,
+            help="The `bloomery` program that trains, where it is another one.",
+        )
+        spec.input_namespace("batches", dynamic=True, valid_type=ConfigurationsData, help="The data set.")
+        spec.input(
+            "parameters",
+            valid_type=orm.Dict,
+            validator=validators.trial,
+            help="`{engine: {name, settings}, acceptance: {...}}`, as for a training.",
+        )
+        spec.input("energy_reference", valid_type=orm.Dict, required=False, help="`{values: {element: eV}}`.")
+        spec.input("settings", valid_type=orm.Dict, help="How frames are shared between learning and judging.")
+        spec.output("result", valid_type=orm.Dict, help="Errors with their intervals, and what follows from them.")
+        spec.exit_code(400, "ERROR_NO_TRIAL", message="No trial gave an error: {message}")
+
+    def train_trial(self, key: str, split: orm.Dict, parameters: orm.Dict) -> orm.ProcessNode:
+        """Submit the training of a trial."""
+        inputs = self._execution() | {"parameters": parameters, "batches": self.inputs.batches, "split": split}
+        if "train_code" in self.inputs:
+            inputs["engine_code"] = self.inputs.train_code
+        if "energy_reference" in self.inputs:
+            inputs["energy_reference"] = self.inputs.energy_reference
+        return self.submit(TrainingWorkChain, **inputs, metadata={"call_link_label": f"{key}_train"})
+
+    def judge_trial(self, key: str, split: orm.Dict, training: orm.ProcessNode) -> orm.ProcessNode | None:
+        """Submit the measurement of a trial on the frames that it has not seen; none if its training failed."""
+        if not self.went_well(key, training):
+            return None
+        return self.submit(
+            ValidationWorkChain,
+            **self._execution(),
+            potential=training.outputs.potential,
+            configurations=self.inputs.batches,
+            split=split,
+            observables={MEASURED: self.ctx.observable},
+            metadata={"call_link_label": f"{key}_judge"},
+        )
+
+    def went_well(self, key: str, process: orm.ProcessNode) -> bool:
+        """Whether a trial can go on; otherwise it is reported."""
+        if not process.is_finished_ok:
+            message = process.exit_message or "it was ended from outside"
+            self.ctx.failure = f"{key}: {message}"
+            self.report(f"{key} failed and is left out: {message}")
+        return bool(process.is_finished_ok)
+
+    def _execution(self) -> dict[str, Any]:
+        return {name: self.inputs[name] for name in EXECUTION if name in self.inputs}

@@ -1,0 +1,108 @@
+"""Whether observables of a potential are near enough to those of the reference: targets, held against a history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from bloomery.plugins import Settings
+from bloomery.quantities import converted, split_quantity
+
+AGREE = "agree"
+RELATIVE = "%"
+
+
+class ObservableTarget(Settings):
+    """How near a number must come to the reference. Text is a short form: ``0.01 Å``, ``0.5 %`` or ``agree``."""
+
+    limit: float | None = Field(default=None, gt=0)
+    """Largest difference; left out, zero must lie within the 95 % interval of the difference."""
+    unit: str = ""
+    """Unit of the limit; ``%`` is relative to the reference, and nothing is the unit of the number."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if value == AGREE:
+            return {}
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return value
+        try:
+            limit, unit = split_quantity(str(value))
+        except ValueError as error:
+            raise ValueError(f"should be a number with its unit, such as '0.01 Å' or '0.5 %', or {AGREE!r}") from error
+        return {"limit": limit, "unit": unit}
+
+    def limit_in(self, unit: str) -> float | None:
+        """The limit in another unit; ``None`` if that measures something else."""
+        if self.limit is None:
+            return None
+        return self.limit if not self.unit else converted(self.limit, self.unit, unit)
+
+    def __str__(self) -> str:
+        """As in a campaign file."""
+        return AGREE if self.limit is None else f"{self.limit:g} {self.unit}".strip()
+
+
+def reached(targets: Mapping[str, ObservableTarget], observables: Mapping[str, Any]) -> bool:
+    """Whether all targets are reached, of every structure and curve that was measured.
+
+    What counts is the end of the 95 % interval that is farther from zero, where a difference has one.
+
+    Parameters
+    ----------
+    targets
+        By observable and quantity, ``equation_of_state.a``.
+    observables
+        Summaries by observable, as the history holds them.
+    """
+    for key, target in targets.items():
+        found = list(differences(key, target, observables))
+        if not found or not all(_near(target, number) for number in found):
+            return False
+    return True
+
+
+def described(targets: Mapping[str, ObservableTarget], observables: Mapping[str, Any]) -> list[str]:
+    """Each target with how far its numbers are from the reference."""
+    parts = []
+    for key, target in targets.items():
+        found = list(differences(key, target, observables))
+        if not found:
+            parts.append(f"{key} is not known")
+            continue
+        worst = max(found, key=_bound)
+        bound = f" (at most {_bound(worst):.3g})" if "lower" in worst else ""
+        parts.append(f"{key} off by {abs(worst['value']):.3g}{bound} {worst['unit']}")
+    return parts
+
+
+def differences(key: str, target: ObservableTarget, observables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Numbers that a target is about: one for each structure or curve."""
+    name, _, quantity = key.partition(".")
+    summary = observables.get(name, {})
+    for part in parts_of(summary):
+        absolute = [part.get(group, {}).get(quantity) for group in ("difference", "comparison")]
+        absolute += [scores.get(quantity) for scores in part.get("score", {}).values()]
+        relative = part.get("relative_difference", {}).get(quantity)
+        found = [relative] if target.unit == RELATIVE and relative else absolute
+        yield from (number for number in found if isinstance(number, dict))
+
+
+def parts_of(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a summary says of each structure, or the summary itself if it is not divided by structures."""
+    parts = [part for part in summary.values() if isinstance(part, dict) and {"n_atoms", "n_frames"} <= set(part)]
+    return parts or [summary]
+
+
+def _near(target: ObservableTarget, number: Mapping[str, Any]) -> bool:
+    if target.limit is None:
+        return "lower" in number and bool(number["lower"] <= 0 <= number["upper"])
+    limit = target.limit_in(number["unit"])
+    return limit is not None and _bound(number) <= limit
+
+
+def _bound(number: Mapping[str, Any]) -> float:
+    return max(abs(float(number[name])) for name in ("value", "lower", "upper") if name in number)

@@ -1,0 +1,206 @@
+"""Which frames a model learns from and which it is judged on: folds for cross-validation, subsets for learning curves.
+
+Frames of one block, and frames of the same content, are alike: all of them go to one side, or errors would look better
+than they are. Everything follows from content and seed, not from the order of the frames. Frames of the probe stay out
+of what models are chosen by, or the probe would have a say in the choice that it is to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
+from bloomery.observables.bootstrap import blocks_of
+from bloomery.plugins import Settings
+from bloomery.roles import RoleSettings, split_roles
+from bloomery.seeds import derive_seed
+from bloomery.selectors.ranking import draw
+
+UNUSED = "unused"
+"""What stands for the role of a frame that a model neither learns from nor is judged on."""
+
+Split = list[str]
+"""Role of each frame: `probe` for those to be judged on, `train`, `early_stopping`, or `UNUSED`."""
+
+
+class Splitting(Settings):
+    """How frames are shared between learning and judging."""
+
+    groups: str | None = None
+    """Per-frame value by which frames belong together; by default their trajectory block, where they tell one."""
+    early_stopping: float = Field(default=0.1, ge=0, le=0.5)
+    """Share of the frames to learn from that trainings stop on."""
+
+
+class FoldSettings(Splitting):
+    """Settings of a cross-validation."""
+
+    folds: int = Field(default=5, ge=2)
+    """Folds: each is predicted by a potential that has learned from the others."""
+
+
+class SubsetSettings(Splitting):
+    """Settings of a learning curve."""
+
+    sizes: list[Annotated[float, Field(gt=0)]] | None = None
+    """Numbers of frames to learn from; those below 1 are shares of all. By default all, half of them, and so on."""
+    repeats: int = Field(default=3, ge=1)
+    """Random subsets of each size; there is one of all frames."""
+    test_share: float = Field(default=0.2, gt=0, le=0.5)
+    """Share of the frames that all potentials are judged on, where the frames have no probe."""
+    targets: dict[Literal["forces", "energy"], Annotated[float, Field(gt=0)]] = Field(default={})
+    """RMSE in meV/Å and meV/atom, for which the frames are counted that the curve asks for."""
+
+
+def groups_of(frames: Configurations, key: str | None = None) -> NDArray[np.int64]:
+    """Number the groups of frames that must not be torn apart, ``(N,)``.
+
+    Parameters
+    ----------
+    key
+        Per-frame value that names a frame's group; by default its trajectory block, where frames tell one.
+
+    Raises
+    ------
+    InputError
+        If the frames have no such value.
+    """
+    if key is None:
+        groups = blocks_of(frames)
+    elif key in frames.info and frames.info[key].ndim == 1:
+        groups = np.unique(frames.info[key], return_inverse=True)[1]
+    else:
+        known = ", ".join(sorted(frames.info)) or "none"
+        raise InputError(f"groups: the frames have no value {key!r} to be told apart by (there: {known}).")
+    return _joined(groups, frames.hashes())
+
+
+def _joined(groups: NDArray[np.int64], hashes: Sequence[str]) -> NDArray[np.int64]:
+    """Join groups that have a frame of the same content in common."""
+    from scipy.sparse import coo_array  # noqa: PLC0415  a tenth of a second to import
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
+    contents = np.unique(np.asarray(hashes, dtype=np.str_), return_inverse=True)[1]
+    shift = int(groups.max(initial=-1)) + 1
+    n = shift + int(contents.max(initial=-1)) + 1
+    links = coo_array((np.ones(len(groups)), (groups, shift + contents)), shape=(n, n))
+    return np.asarray(connected_components(links, directed=False)[1])[groups].astype(np.int64)
+
+
+def _names(frames: Configurations, groups: NDArray[np.int64]) -> list[str]:
+    """Name of the group of each frame: its smallest content hash."""
+    hashes = frames.hashes()
+    first: dict[int, str] = {}
+    for group, content in zip(groups.tolist(), hashes, strict=True):
+        first[group] = min(content, first.get(group, content))
+    return [first[group] for group in groups.tolist()]
+
+
+def assign_folds(frames: Configurations, folds: int, *, seed: int, key: str | None = None) -> NDArray[np.int64]:
+    """Number of the fold that each frame belongs to, ``(N,)``: whole groups, and folds of nearly equal size.
+
+    The largest groups are given away first, each to the fold that has the fewest frames; equals in an order that
+    follows from the seed.
+
+    Raises
+    ------
+    InputError
+        If there are fewer groups than folds.
+    """
+    names = _names(frames, groups_of(frames, key))
+    sizes: dict[str, int] = {}
+    for name in names:
+        sizes[name] = sizes.get(name, 0) + 1
+    if len(sizes) < folds:
+        raise InputError(
+            f"folds: {len(frames)} frames of {len(sizes)} group(s) cannot be shared by {folds} folds; ask for fewer."
+        )
+    filled = [0] * folds
+    fold_of: dict[str, int] = {}
+    for name in sorted(sizes, key=lambda name: (-sizes[name], draw(seed, name), name)):
+        place = min(range(folds), key=lambda fold: (filled[fold], fold))
+        fold_of[name] = place
+        filled[place] += sizes[name]
+    return np.array([fold_of[name] for name in names], dtype=np.int64)
+
+
+def learners(frames: Configurations) -> NDArray[np.int64]:
+    """Frames that models may be chosen by: labelled, and not of the probe; their indices."""
+    role = frames.info.get("role", np.full(len(frames), "train"))
+    return np.flatnonzero((frames.has("energy") | frames.has("forces")) & (role != "probe"))
+
+
+def fold_splits(frames: Configurations, settings: FoldSettings, *, seed: int) -> list[Split]:
+    """Roles of all frames in each fold's training: those of the fold are judged on, the others learned from."""
+    chosen = learners(frames)
+    fold = assign_folds(frames[chosen], settings.folds, seed=seed, key=settings.groups)
+    return [
+        _split(frames, chosen[fold != index], chosen[fold == index], settings, seed) for index in range(settings.folds)
+    ]
+
+
+def default_sizes(most: int) -> list[int]:
+    """Sizes of a learning curve, each half of the next; ten frames at least."""
+    sizes = [most]
+    while sizes[-1] // 2 >= 10 and len(sizes) < 5:
+        sizes.append(sizes[-1] // 2)
+    return sizes[::-1]
+
+
+def subset_splits(frames: Configurations, settings: SubsetSettings, *, seed: int) -> list[dict[str, Any]]:
+    """Random subsets of several sizes to learn from, all judged on the same frames.
+
+    These are the frames of the probe where there are any, and else a fold as large as `test_share` says. Subsets are
+    drawn group by group, independently of each other; the last group is cut where it would be too many.
+
+    Returns
+    -------
+    list of dict
+        ``{"size", "repeat", "split"}``.
+
+    Raises
+    ------
+    InputError
+        If a size is more than there are, or fewer than two.
+    """
+    role = frames.info.get("role", np.full(len(frames), "train"))
+    labelled = frames.has("energy") | frames.has("forces")
+    pool, judged = learners(frames), np.flatnonzero(labelled & (role == "probe"))
+    if not len(judged):
+        folds = max(2, round(1 / settings.test_share))
+        fold = assign_folds(frames[pool], folds, seed=seed, key=settings.groups)
+        pool, judged = pool[fold != 0], pool[fold == 0]
+    names, hashes = _names(frames[pool], groups_of(frames[pool], settings.groups)), frames[pool].hashes()
+    wanted = settings.sizes or default_sizes(len(pool))
+    counts = [round(size * len(pool)) if size < 1 else int(size) for size in wanted]
+    found = []
+    for n in sorted(set(counts)):
+        if not 2 <= n <= len(pool):
+            raise InputError(f"sizes: {n} is not possible; there are {len(pool)} frames to learn from, two are needed.")
+        for repeat in range(settings.repeats if n < len(pool) else 1):
+            own = derive_seed(seed, "subset", n, repeat)
+            keys = [(draw(own, name), name, content) for name, content in zip(names, hashes, strict=True)]
+            order = sorted(range(len(pool)), key=keys.__getitem__)
+            split = _split(frames, pool[order[:n]], judged, settings, own)
+            found.append({"size": n, "repeat": repeat, "split": split})
+    return found
+
+
+def _split(
+    frames: Configurations, learned: NDArray[np.int64], judged: NDArray[np.int64], settings: Splitting, seed: int
+) -> Split:
+    roles: list[str] = [UNUSED] * len(frames)
+    part = frames[learned]
+    shares = RoleSettings(early_stopping_share=settings.early_stopping, calibration_share=0)
+    own = split_roles(_names(part, groups_of(part, settings.groups)), shares, seed=seed)
+    for index, role in zip(learned, own, strict=True):
+        roles[index] = role
+    for index in judged:
+        roles[index] = "probe"
+    return roles

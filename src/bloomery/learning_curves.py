@@ -1,0 +1,245 @@
+"""Learning curves: how the error falls with the number of training frames, and how many frames a target will take.
+
+The error of a model falls as a power of the number of examples, ``error = a n^-b``, over the range in which it learns
+(Cortes et al., NIPS 6, 327 (1993); of interatomic energies: Huang and von Lilienfeld, J. Chem. Phys. 145, 161102
+(2016)). In logarithms that is a straight line. It is fitted by least squares, its intervals are Student's t of the
+residuals, and those of a number of frames are Fieller's (J. R. Stat. Soc. B 16, 175 (1954)): without an upper bound
+where the slope may be zero. A curve that bends upwards promises less than its power law, which the fit says.
+
+What the intervals cannot know is what all points share: the same test frames, and the same kind of frames to learn
+from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bloomery.errors import InputError
+from bloomery.history import labels_to_learn_from
+from bloomery.observables.contract import number
+
+MIN_POINTS = 3
+UNITS = {"forces": "meV/Å", "energy": "meV/atom"}
+MOST_FRAMES = 1e9
+"""A target that takes more frames than this is out of reach."""
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """An error that falls as a power of the number of frames, fitted to points in logarithms.
+
+    Parameters
+    ----------
+    exponent
+        ``b`` in ``error = a n^-b``: how fast the error falls; negative where it rises.
+    centre
+        Mean of the logarithms of the errors, and value of the line at ``mean_log``.
+    mean_log, spread
+        Mean of ``log n`` over the points, and the sum of its squared deviations from it.
+    scatter
+        Standard deviation of the points from the line, in ``log error``.
+    n_points
+        Number of points.
+    flattens
+        Whether the points bend away from the line towards a constant error, at a level of 95 %.
+    unit
+        Unit of the error.
+    """
+
+    exponent: float
+    centre: float
+    mean_log: float
+    spread: float
+    scatter: float
+    n_points: int
+    flattens: bool
+    unit: str
+
+    @property
+    def exponent_width(self) -> float:
+        """Half the width of the 95 % interval of the exponent."""
+        return self._t * self.scatter / float(np.sqrt(self.spread))
+
+    @property
+    def falls(self) -> bool:
+        """Whether the error falls with more frames, beyond doubt: the interval of the exponent is above zero."""
+        return self.exponent > self.exponent_width
+
+    def error(self, frames: float) -> dict[str, Any]:
+        """Error of a potential that has learned from so many frames, with the interval of the line."""
+        away = float(np.log(frames)) - self.mean_log
+        value = self.centre - self.exponent * away
+        width = self._t * self.scatter * float(np.sqrt(1 / self.n_points + away**2 / self.spread))
+        return number(np.exp(value), self.unit, float(np.exp(value - width)), float(np.exp(value + width)))
+
+    def gain(self, frames: float, more: float) -> dict[str, Any]:
+        """How much lower the error will be with so many more frames, with the interval that the exponent's gives."""
+        level, step = float(self.error(frames)["value"]), float(np.log1p(more / frames))
+        low, value, high = (
+            -level * float(np.expm1(-exponent * step))
+            for exponent in (self.exponent - self.exponent_width, self.exponent, self.exponent + self.exponent_width)
+        )
+        return number(value, self.unit, low, high)
+
+    def frames_for(self, target: float) -> dict[str, Any] | None:
+        """How many frames the error will take to fall to a target.
+
+        Returns
+        -------
+        dict or None
+            A number; without bounds where the upper one may lie anywhere. ``None`` where the error does not fall, or
+            falls too slowly for any number of frames.
+        """
+        if self.exponent <= 0:
+            return None
+        above = self.centre - float(np.log(target))
+        found = self._frames(above / self.exponent)
+        if found is None:
+            return None
+        curvature = self.exponent**2 - self.exponent_width**2
+        if not self.falls:
+            return number(found, "frames")
+        variance = (self._t * self.scatter) ** 2
+        root = np.sqrt(max(0.0, variance / self.spread * above**2 + curvature * variance / self.n_points))
+        bounds = [self._frames((self.exponent * above + sign * root) / curvature) for sign in (-1, 1)]
+        return number(found, "frames", bounds[0], bounds[1])
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values: the exponent with its interval, the error of one frame, and what the fit rests on."""
+        bounds = self.exponent - self.exponent_width, self.exponent + self.exponent_width
+        return {
+            "exponent": number(self.exponent, "1", *bounds),
+            "falls": self.falls,
+            **{key: value for key, value in asdict(self).items() if key != "exponent"},
+        }
+
+    @property
+    def _t(self) -> float:
+        """Student's t for an interval of 95 %."""
+        from scipy.stats import t  # noqa: PLC0415  half a second to import
+
+        return float(t.ppf(0.975, self.n_points - 2))
+
+    def _frames(self, away: float) -> float | None:
+        exponent = self.mean_log + away
+        return float(np.exp(exponent)) if exponent < np.log(MOST_FRAMES) else None
+
+
+def fit_power_law(frames: ArrayLike, errors: ArrayLike, unit: str = "meV/Å") -> PowerLaw:
+    """Fit a power law to errors against numbers of training frames.
+
+    Parameters
+    ----------
+    frames, errors
+        One entry per potential, ``(N,)``; several may have learned from equally many frames.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than three points, all at one number of frames, or a value is not above zero.
+    """
+    n, error = np.asarray(frames, dtype=float).ravel(), np.asarray(errors, dtype=float).ravel()
+    if len(n) < MIN_POINTS or np.ptp(n) == 0:
+        raise InputError(
+            f"learning curve: {len(n)} point(s) at {len(np.unique(n))} number(s) of frames do not tell a power law; "
+            f"give {MIN_POINTS} points at two numbers of frames at least."
+        )
+    wrong = np.flatnonzero(~(np.isfinite(error) & (error > 0) & (n > 0)))
+    if len(wrong):
+        raise InputError(
+            f"learning curve: point {wrong[0]} ({n[wrong[0]]:g} frames, error {error[wrong[0]]:g}) has no logarithm; "
+            "numbers of frames and errors lie above zero."
+        )
+    away, level = np.log(n) - np.log(n).mean(), np.log(error)
+    spread = float((away**2).sum())
+    exponent = -float((away * level).sum()) / spread
+    left = level - level.mean() + exponent * away
+    scatter = float(np.sqrt((left**2).sum() / (len(n) - 2)))
+    return PowerLaw(
+        exponent=exponent,
+        centre=float(level.mean()),
+        mean_log=float(np.log(n).mean()),
+        spread=spread,
+        scatter=scatter,
+        n_points=len(n),
+        flattens=_bends_up(away, left),
+        unit=unit,
+    )
+
+
+def _bends_up(away: NDArray[np.float64], left: NDArray[np.float64]) -> bool:
+    """Whether what the line leaves has a square term above zero, one-sided at 95 %; three sizes at least."""
+    from scipy.stats import t  # noqa: PLC0415
+
+    if len(np.unique(away)) < 3 or len(away) < 4 or np.abs(left).max() < 1e-12:
+        return False
+    basis = np.stack([np.ones_like(away), away, away**2], axis=1)
+    square = away**2 - basis[:, :2] @ np.linalg.lstsq(basis[:, :2], away**2, rcond=None)[0]
+    strength = float((square * left).sum() / (square**2).sum())
+    rest = left - strength * square
+    deviation = float(np.sqrt((rest**2).sum() / (len(away) - 3) / (square**2).sum()))
+    return strength > float(t.ppf(0.95, len(away) - 3)) * deviation
+
+
+def history_curve(history: dict[str, Any], quantity: str = "forces") -> list[tuple[int, float]]:
+    """Learning curve of a campaign: labels to learn from and RMSE on the probe, of each iteration that has both.
+
+    Parameters
+    ----------
+    quantity
+        ``forces`` (meV/Å) or ``energy`` (meV/atom).
+    """
+    labels = labels_to_learn_from(history)["selection"]
+    found = []
+    for n, entry in zip(labels, history["iterations"], strict=True):
+        error = ((entry.get("validation") or {}).get(quantity) or {}).get("rmse")
+        if n and error and error["value"] > 0:
+            found.append((n, float(error["value"])))
+    return found
+
+
+def fit_history(history: dict[str, Any], quantity: str = "forces", latest: int | None = None) -> PowerLaw | None:
+    """Fit the learning curve of a campaign, of its latest points alone if so many are given; none if too few tell."""
+    points: Sequence[tuple[int, float]] = history_curve(history, quantity)[-(latest or 0) :]
+    if len(points) < max(MIN_POINTS, latest or 0) or len({n for n, _ in points}) < 2:
+        return None
+    return fit_power_law(*zip(*points, strict=True), unit=UNITS[quantity])
+
+
+def learning_curve(points: Sequence[dict[str, Any]], targets: dict[str, float]) -> dict[str, Any]:
+    """Fit what potentials that learned from subsets of several sizes were measured to be wrong by.
+
+    Parameters
+    ----------
+    points
+        One entry per potential: ``size``, ``repeat``, and of what `errors` says of it the summaries of ``forces`` and
+        ``energy``.
+    targets
+        By ``forces`` and ``energy``, in meV/Å and meV/atom.
+
+    Returns
+    -------
+    dict
+        ``points``, and for each of ``forces`` and ``energy`` that all points have the power ``law`` with the
+        ``frames_for`` a target; or ``reason``, why there is no law.
+    """
+    result: dict[str, Any] = {"points": [dict(point) for point in points]}
+    for quantity, unit in UNITS.items():
+        rows = [(point["size"], point[quantity]["rmse"]["value"]) for point in points if point.get(quantity)]
+        if not rows or len(rows) < len(points):
+            continue
+        try:
+            law = fit_power_law(*zip(*rows, strict=True), unit=unit)
+        except InputError as error:
+            result[quantity] = {"reason": str(error)}
+            continue
+        result[quantity] = {"law": law.summary()}
+        if quantity in targets:
+            needed = law.frames_for(targets[quantity])
+            result[quantity] |= {"target": targets[quantity], "frames_for": needed}
+    return result

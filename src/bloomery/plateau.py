@@ -1,0 +1,119 @@
+"""When more labels are no longer worth their price: what the learning curve promises of the next batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from bloomery.history import labels_to_learn_from
+from bloomery.learning_curves import UNITS, PowerLaw, fit_history
+from bloomery.plugins import Settings
+from bloomery.quantities import Share, Unit
+
+
+class Plateau(Settings):
+    """Limits on what the next batch of labels is expected to gain; the campaign ends when all that are given hold.
+
+    The learning curve, a power law through the latest iterations, says how much lower the force RMSE on the probe will
+    be after one more batch; what counts is the upper bound of its 95 % interval.
+    """
+
+    gain: Annotated[Share, Field(gt=0, lt=1)] | None = None
+    """Share of the error that the next batch takes away."""
+    per_label: Annotated[float, Unit("meV/Å"), Field(gt=0)] | None = None
+    """Force RMSE in meV/Å that one label takes away."""
+    per_core_hour: Annotated[float, Unit("meV/Å"), Field(gt=0)] | None = None
+    """Force RMSE in meV/Å that one core-hour of labelling takes away, by the times in the ledger."""
+    cores: int = Field(default=1, ge=1)
+    """Cores that a label is computed on, for `per_core_hour`."""
+    iterations: int = Field(default=5, ge=3)
+    """The power law is fitted to so many of the latest iterations, and the rule waits for them."""
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> Self:
+        if self.gain is None and self.per_label is None and self.per_core_hour is None:
+            raise ValueError("plateau has no limit; give gain, per_label or per_core_hour")
+        return self
+
+
+@dataclass(frozen=True)
+class NextBatch:
+    """What one more batch costs and gains, if it is as the latest ones were.
+
+    Parameters
+    ----------
+    labels
+        Labels that it spends, those of the probe and failed ones among them.
+    hours
+        Hours that these take; zero where they come from a cache.
+    law, gain
+        The learning curve, and what it promises of the batch: a number in the unit of the error.
+    error
+        What the learning curve says now.
+    """
+
+    labels: float
+    hours: float
+    law: PowerLaw
+    gain: dict[str, Any]
+    error: dict[str, Any]
+
+
+def next_batch(history: dict[str, Any], iterations: int) -> NextBatch | None:
+    """Estimate the next batch from the latest iterations; none while they are too few or have no errors."""
+    law = fit_history(history, latest=iterations)
+    latest = [entry["labels"] for entry in history["iterations"][1:][-iterations:]]
+    labels = sum(map(_spent, latest)) / max(1, len(latest))
+    if law is None or not labels:
+        return None
+    counts = [0, *labels_to_learn_from(history)["selection"]]
+    window = counts[-len(latest) - 1 :]
+    learned = (window[-1] - window[0]) / len(latest)
+    return NextBatch(
+        labels=labels,
+        hours=sum(float(entry["seconds"]) for entry in latest) / len(latest) / 3600,
+        law=law,
+        gain=law.gain(counts[-1], learned),
+        error=law.error(counts[-1]),
+    )
+
+
+def plateau_reached(history: dict[str, Any], rules: Plateau) -> str:
+    """Say why the learning curve is flat; empty where it is not, or not known to be.
+
+    An error that rises beyond doubt is no plateau: the pools have become harder.
+    """
+    batch = next_batch(history, rules.iterations)
+    if batch is None or batch.law.exponent < -batch.law.exponent_width:
+        return ""
+    said = []
+    for upper, limit, unit in _limits(batch, rules):
+        if upper > limit:
+            return ""
+        said.append(f"{upper:.2g} {unit} (the limit is {limit:.2g})")
+    gain, unit = batch.gain, UNITS["forces"]
+    return (
+        f"the learning curve is flat: {batch.labels:.0f} more labels promise {gain['value']:.2g} {unit} less than the "
+        f"force RMSE of {batch.error['value']:.3g} {unit}, that is at most {', and '.join(said)}"
+    )
+
+
+def _limits(batch: NextBatch, rules: Plateau) -> Iterator[tuple[float, float, str]]:
+    """Upper bound, limit and unit of each limit that is given."""
+    upper = max(0.0, float(batch.gain["upper"]))
+    unit = UNITS["forces"]
+    if rules.gain is not None:
+        yield 100 * upper / float(batch.error["value"]), 100 * rules.gain, "% of it"
+    if rules.per_label is not None:
+        yield upper / batch.labels, rules.per_label, f"{unit} a label"
+    if rules.per_core_hour is not None:
+        # Labels that cost nothing can gain any amount an hour.
+        hours = batch.hours * rules.cores
+        yield upper / hours if hours else float("inf"), rules.per_core_hour, f"{unit} a core-hour"
+
+
+def _spent(labels: dict[str, Any]) -> int:
+    return int(labels["labelled"] + labels["cached"] + labels["failed"])

@@ -1,0 +1,159 @@
+"""Samplers that build frames out of each starting structure, one after the other, without dynamics."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import ase
+import numpy as np
+from pydantic import Field
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.errors import InputError
+from bloomery.geometry import DistanceLimits, insane
+from bloomery.plugins import Settings
+from bloomery.quantities import Angstrom
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
+from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.origin import identities, require_frames, with_origin
+from bloomery.scale import Scale
+from bloomery.seeds import derive_seed
+
+
+class BuildingSettings(Settings):
+    """What the samplers that build frames share."""
+
+    frames: int = Field(default=20, ge=1)
+    """How many frames to make of each starting structure."""
+    min_distance: Angstrom = Field(default=0.0, ge=0)
+    """No two atoms may be closer than this, in Å."""
+    min_relative_distance: float = Field(default=0.6, ge=0, le=1)
+    """No two atoms may be closer than this multiple of the sum of their covalent radii."""
+    attempts: int = Field(default=50, ge=1)
+    """How often a frame with atoms too close is drawn anew before it is given up."""
+
+    @property
+    def limits(self) -> DistanceLimits:
+        """Distances that no frame may fall below."""
+        return DistanceLimits(self.min_distance, self.min_relative_distance)
+
+
+class RattledSettings(BuildingSettings):
+    """The same, for frames whose atoms are displaced once they are in place."""
+
+    rattle: Angstrom = Field(default=0.0, ge=0)
+    """Standard deviation in Å of the Gaussian displacement of every atom."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One kind of frame that is made of a starting structure.
+
+    Parameters
+    ----------
+    make
+        Draws a frame.
+    frames
+        How many are wanted.
+    name
+        For the report; the seeds are derived from it.
+    """
+
+    make: Callable[[np.random.Generator], ase.Atoms]
+    frames: int
+    name: str = ""
+
+
+class BuildingSampler(Sampler):
+    """Make frames by recipes; each is a trajectory of its own, and none has atoms that are too close."""
+
+    Settings = BuildingSettings
+    settings: BuildingSettings
+
+    @abstractmethod
+    def recipes(self, atoms: ase.Atoms) -> Sequence[Recipe]:
+        """Say what is made of one starting structure.
+
+        Raises
+        ------
+        InputError
+            If nothing can be: what is wrong with the structure, as the end of a sentence.
+        """
+
+    def sample(
+        self,
+        start: Configurations,
+        *,
+        potential: Potential | None = None,  # noqa: ARG002
+        seed: int = 0,
+        scale: Scale | None = None,  # noqa: ARG002
+        progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
+    ) -> tuple[Configurations, SamplerReport]:
+        """Sample; frames that cannot be drawn are counted."""
+        todo = self._todo(start)
+        total = sum(recipe.frames for _, _, recipe in todo)
+        frames: list[ase.Atoms] = []
+        starts: list[int] = []
+        report: list[dict[str, object]] = []
+        counts: Counter[str] = Counter()
+        for index, identity, recipe in todo:
+            before = len(frames)
+            for copy in range(recipe.frames):
+                parts = (recipe.name, copy) if recipe.name else (copy,)
+                frame, attempts = self._draw(recipe, np.random.default_rng(derive_seed(seed, identity, *parts)))
+                counts.update(drawn=attempts, asked=1)
+                if frame is not None:
+                    frames.append(frame)
+                    starts.append(index)
+                progress("sample", counts["asked"], total, {"frames": len(frames)})
+            made = len(frames) - before
+            named = {"recipe": recipe.name} if recipe.name else {}
+            report.append({"start": index, **named, "frames": made, "given_up": recipe.frames - made})
+        numbers = {
+            "frames": float(len(frames)),
+            "drawn": float(counts["drawn"]),
+            "given_up": float(total - len(frames)),
+        }
+        order = np.arange(len(frames))
+        built = Configurations.from_atoms(frames, info_keys=[])
+        return with_origin(built, start=starts, trajectory=order, block=order), SamplerReport(numbers, report)
+
+    def plan(self, n_start: int) -> dict[str, int]:
+        """Upper bounds; no molecular dynamics."""
+        return {"frames": n_start * self.settings.frames, "md_steps": 0}
+
+    def _todo(self, start: Configurations) -> list[tuple[int, str, Recipe]]:
+        """Every recipe, with index and identity of its starting structure; a bad structure is found before any work."""
+        require_frames(start, self.name)
+        todo = []
+        for index, (atoms, identity) in enumerate(
+            zip(start.without_labels().to_atoms(), identities(start), strict=True)
+        ):
+            reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, self.settings.limits)
+            if reason:
+                raise InputError(f"{self.name}: starting structure {index} cannot be used: {reason}.")
+            try:
+                todo += [(index, identity, recipe) for recipe in self.recipes(atoms)]
+            except InputError as error:
+                raise InputError(f"{self.name}: starting structure {index} {error}") from error
+        return todo
+
+    def _draw(self, recipe: Recipe, generator: np.random.Generator) -> tuple[ase.Atoms | None, int]:
+        """Draw one frame until its atoms keep their distance; return it and the number of draws."""
+        for attempt in range(1, self.settings.attempts + 1):
+            frame = recipe.make(generator)
+            if not self.settings.limits.broken_by(frame.numbers, frame.positions, frame.cell.array, frame.pbc):
+                return frame, attempt
+        return None, self.settings.attempts
+
+
+def rattled(atoms: ase.Atoms, width: float, generator: np.random.Generator) -> ase.Atoms:
+    """Displace every coordinate by Gaussian noise of this width in Å, in place; return the atoms."""
+    if width > 0:
+        atoms.positions += generator.normal(scale=width, size=atoms.positions.shape)
+    return atoms

@@ -1,0 +1,194 @@
+"""Point defects: vacancies, interstitials, substitutions and swaps, in supercells of crystals.
+
+Interstitial sites are vertices of the Voronoi tessellation: the places that are as far as can be from the nearest atoms
+(as in Broberg et al., Comput. Phys. Commun. 226, 165 (2018)).
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Literal
+
+import ase
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+from scipy.spatial import KDTree, Voronoi
+
+from bloomery.configurations import symbols_to_numbers
+from bloomery.errors import InputError
+from bloomery.samplers.building import BuildingSampler, RattledSettings, Recipe, rattled
+from bloomery.samplers.rattle_strain import Repeats
+
+Kind = Literal["vacancy", "interstitial", "substitution", "swap"]
+SAME = 0.2
+"""Voronoi vertices closer than this are one site, in Å: those of a perfect crystal fall apart by rounding."""
+ALIKE = 0.05
+"""Sites whose distances to the nearest atom differ by less, in Å, are of one sort."""
+
+
+class DefectsSettings(RattledSettings):
+    """Settings of the sampler `defects`."""
+
+    kinds: list[Kind] = Field(default=["vacancy", "interstitial"], min_length=1)
+    """Kinds of defects: a `vacancy` is an atom left out, an `interstitial` one put into a hole, a `substitution` one of
+    another element in its place, a `swap` two of different elements that change places. They take turns."""
+    defects: int = Field(default=1, ge=1)
+    """How many defects of its kind each frame has."""
+    supercell: Repeats = (1, 1, 1)
+    """Repeats of the starting cell along its vectors, before defects are made."""
+    interstitials: list[str] = Field(default=[])
+    """Elements of interstitial atoms; by default those of the structure."""
+    substitutions: dict[str, list[str]] = Field(default={})
+    """By element, what may take its place."""
+
+    @field_validator("interstitials", "substitutions")
+    @classmethod
+    def _elements(cls, value: list[str] | dict[str, list[str]]) -> list[str] | dict[str, list[str]]:
+        names = value if isinstance(value, list) else [name for pair in value.items() for name in (pair[0], *pair[1])]
+        try:
+            symbols_to_numbers(names)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @model_validator(mode="after")
+    def _substitutions_given(self) -> DefectsSettings:
+        if "substitution" in self.kinds and not any(self.substitutions.values()):
+            raise ValueError("substitutions is empty; say what may take the place of what, such as {Si: [Ge]}")
+        return self
+
+
+class Defects(BuildingSampler):
+    """Point defects at places drawn by chance, rattled on demand."""
+
+    name = "defects"
+    Settings = DefectsSettings
+    settings: DefectsSettings
+
+    def recipes(self, atoms: ase.Atoms) -> list[Recipe]:
+        """One for each kind; the frames are shared among them."""
+        cell = atoms.repeat(self.settings.supercell)
+        kinds = list(dict.fromkeys(self.settings.kinds))
+        shares = [len(range(place, self.settings.frames, len(kinds))) for place in range(len(kinds))]
+        makers = {"interstitial": _Interstitials, "vacancy": _Vacancies, "substitution": _Substitutions, "swap": _Swaps}
+        recipes = []
+        for kind, frames in zip(kinds, shares, strict=True):
+            if not frames:
+                continue
+            make = makers[kind](cell, self.settings)
+            recipes.append(Recipe(make, frames, kind))
+        return recipes
+
+
+class _Maker:
+    """Makes frames with defects of one kind."""
+
+    def __init__(self, cell: ase.Atoms, settings: DefectsSettings) -> None:
+        self.cell = cell
+        self.settings = settings
+        self.prepare()
+
+    def prepare(self) -> None:
+        """See that there is a place for every defect."""
+
+    def change(self, atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
+        """Make the defects."""
+        raise NotImplementedError
+
+    def __call__(self, generator: np.random.Generator) -> ase.Atoms:
+        return rattled(self.change(self.cell.copy(), generator), self.settings.rattle, generator)
+
+
+class _Vacancies(_Maker):
+    def prepare(self) -> None:
+        if len(self.cell) <= self.settings.defects:
+            raise InputError(
+                f"has {len(self.cell)} atoms in its supercell, too few for {self.settings.defects} vacancies; "
+                "take a larger supercell."
+            )
+
+    def change(self, atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
+        del atoms[generator.choice(len(atoms), size=self.settings.defects, replace=False)]
+        return atoms
+
+
+class _Interstitials(_Maker):
+    def prepare(self) -> None:
+        if not self.cell.pbc.all():
+            raise InputError("is not periodic in all directions, so it has no interstitial sites.")
+        self.sites, self.sorts = voronoi_sites(self.cell)
+        if len(self.sites) < self.settings.defects:
+            raise InputError(
+                f"has {len(self.sites)} interstitial sites in its supercell, too few for {self.settings.defects} "
+                "interstitials; take a larger supercell."
+            )
+        self.elements = self.settings.interstitials or sorted(set(self.cell.symbols))
+
+    def change(self, atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
+        """Every sort of site is as likely, however many there are of each."""
+        weights = 1 / np.bincount(self.sorts)[self.sorts]
+        places = generator.choice(len(self.sites), size=self.settings.defects, replace=False, p=weights / weights.sum())
+        symbols = generator.choice(self.elements, size=self.settings.defects)
+        return atoms + ase.Atoms(symbols.tolist(), positions=self.sites[places])
+
+
+class _Substitutions(_Maker):
+    def prepare(self) -> None:
+        self.places = np.flatnonzero([bool(self.settings.substitutions.get(name)) for name in self.cell.symbols])
+        if len(self.places) < self.settings.defects:
+            raise InputError(
+                f"has {len(self.places)} atoms of {', '.join(self.settings.substitutions)} in its supercell, too few "
+                f"for {self.settings.defects} substitutions."
+            )
+
+    def change(self, atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
+        for place in generator.choice(self.places, size=self.settings.defects, replace=False):
+            atoms.symbols[place] = str(generator.choice(self.settings.substitutions[atoms.symbols[place]]))
+        return atoms
+
+
+class _Swaps(_Maker):
+    def prepare(self) -> None:
+        if len(set(self.cell.numbers.tolist())) < 2:
+            raise InputError("holds one element alone, so there is nothing to swap.")
+
+    def change(self, atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
+        for _ in range(self.settings.defects):
+            first = int(generator.integers(len(atoms)))
+            second = int(generator.choice(np.flatnonzero(atoms.numbers != atoms.numbers[first])))
+            atoms.numbers[[first, second]] = atoms.numbers[[second, first]]
+        return atoms
+
+
+def voronoi_sites(atoms: ase.Atoms) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Vertices of the Voronoi tessellation inside a periodic cell.
+
+    Returns
+    -------
+    sites, sorts
+        Positions in Å, ``(S, 3)``, and which of them are equally far from the nearest atom, ``(S,)``.
+    """
+    # In cells that are thin compared with their holes the nearest images are not enough.
+    heights = 1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
+    reach = max(6.0, 1.5 * float(heights.min()))
+    counts = np.ceil(reach / heights).astype(int)
+    images = np.array(list(product(*(range(-n, n + 1) for n in counts))))
+    points = (atoms.get_positions(wrap=True)[None] + (images @ atoms.cell.array)[:, None]).reshape(-1, 3)
+    vertices = Voronoi(points).vertices
+    scaled = vertices @ np.linalg.inv(atoms.cell.array)
+    inside = vertices[((scaled > -1e-3) & (scaled < 1 - 1e-3)).all(axis=1)]
+    inside = inside[np.lexsort(np.round(inside, 3).T)]
+    sites: list[NDArray[np.float64]] = []
+    for vertex in inside:
+        if not sites or np.linalg.norm(_nearest_image(np.array(sites) - vertex, atoms), axis=1).min() > SAME:
+            sites.append(vertex)
+    found = np.array(sites).reshape(-1, 3)
+    distances = KDTree(points).query(found)[0] if len(found) else np.zeros(0)
+    return found, np.unique(np.round(distances / ALIKE), return_inverse=True)[1]
+
+
+def _nearest_image(vectors: NDArray[np.float64], atoms: ase.Atoms) -> NDArray[np.float64]:
+    scaled = vectors @ np.linalg.inv(atoms.cell.array)
+    nearest: NDArray[np.float64] = (scaled - np.rint(scaled)) @ atoms.cell.array
+    return nearest

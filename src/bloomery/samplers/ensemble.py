@@ -1,0 +1,142 @@
+"""Which ensemble molecular dynamics samples, at what temperatures and pressures in the course of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import ase
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from bloomery.configurations import Configurations
+from bloomery.plugins import Settings
+from bloomery.quantities import Femtoseconds, Unit
+from bloomery.samplers.dynamics import DynamicsSettings, Temperature
+from bloomery.samplers.integrators.cell_rescaling import CellRescaling
+from bloomery.samplers.integrators.contract import Integrator
+from bloomery.samplers.integrators.langevin import Langevin
+from bloomery.samplers.integrators.nose_hoover import NoseHooverChain
+from bloomery.samplers.integrators.velocity_rescaling import VelocityRescaling
+from bloomery.samplers.integrators.verlet import VelocityVerlet
+
+Pressure = Annotated[float, Unit("GPa")]
+
+
+class Stage(Settings):
+    """One stage of a schedule."""
+
+    steps: int = Field(ge=1)
+    """Time steps."""
+    temperature: Temperature | tuple[Temperature, Temperature]
+    """Target temperature in K; a pair is a ramp from the first to the second."""
+    pressure: Pressure | tuple[Pressure, Pressure] | None = None
+    """Target pressure in GPa, or a ramp; by default that of the sampler."""
+
+
+class EnsembleSettings(DynamicsSettings):
+    """Settings of molecular dynamics in any ensemble."""
+
+    ensemble: Literal["nve", "nvt", "npt"] = "nvt"
+    """``nve``: constant energy, from velocities of the temperature; ``nvt``: with a thermostat; ``npt``: with a
+    barostat as well, for structures that are periodic in all directions."""
+    thermostat: Literal["langevin", "nose_hoover", "velocity_rescaling"] = "langevin"
+    """``langevin``: friction and noise on every atom; ``nose_hoover``: chains of three, deterministic;
+    ``velocity_rescaling``: stochastic, of all velocities by one factor."""
+    thermostat_time_fs: Femtoseconds = Field(default=100.0, gt=0)
+    """Relaxation time of `nose_hoover` and `velocity_rescaling` in fs; `langevin` has its friction."""
+    barostat: Literal["isotropic", "cell"] = "isotropic"
+    """What stochastic cell rescaling changes: the volume alone, or lengths and angles of the cell."""
+    pressure: Pressure = 0.0
+    """Target pressure in GPa."""
+    barostat_time_fs: Femtoseconds = Field(default=1000.0, gt=0)
+    """Relaxation time of the barostat in fs."""
+    compressibility: float = Field(default=0.01, gt=0)
+    """About that of the material, in 1/GPa: how fast the cell follows. It has no say in averages."""
+    schedule: list[Stage] = Field(default=[])
+    """Stages one after the other: ramps, melting and quenching. They take the place of `temperatures` and `steps`."""
+    fixed_atoms: list[Annotated[int, Field(ge=0)]] = Field(default=[])
+    """Indices of atoms in each starting structure that do not move; in a supercell all of their images."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> EnsembleSettings:
+        doubled = {"temperatures", "steps"} & self.model_fields_set
+        if self.schedule and doubled:
+            raise ValueError(f"give schedule or {' and '.join(sorted(doubled))}, not both")
+        if self.ensemble == "nve" and self.schedule:
+            raise ValueError("with a schedule the ensemble must be nvt or npt: at constant energy nothing follows it")
+        if self.ensemble == "npt" and self.fixed_atoms:
+            raise ValueError("atoms cannot be fixed in a cell that changes; take the ensemble nvt")
+        return self
+
+    @property
+    def length(self) -> int:
+        """Time steps of each trajectory."""
+        return sum(stage.steps for stage in self.schedule) or self.steps
+
+    @property
+    def starts_at(self) -> list[float]:
+        """Temperatures in K at which trajectories of each structure start."""
+        if not self.schedule:
+            return self.temperatures
+        return [float(np.atleast_1d(self.schedule[0].temperature)[0])]
+
+    def targets(self, step: int, temperature: float) -> tuple[float, float]:
+        """Temperature in K and pressure in GPa after so many steps of a trajectory that started at ``temperature``."""
+        begun = 0
+        for stage in self.schedule:
+            if step <= begun + stage.steps:
+                share = (step - begun) / stage.steps
+                pressure = self.pressure if stage.pressure is None else stage.pressure
+                return _between(stage.temperature, share), _between(pressure, share)
+            begun += stage.steps
+        return temperature, self.pressure
+
+    def fixed_in(self, n_atoms: int) -> NDArray[np.bool_]:
+        """Tell which atoms of a starting structure do not move."""
+        return np.isin(np.arange(n_atoms), self.fixed_atoms)
+
+    def objection(self, atoms: ase.Atoms) -> str:
+        """Say why a structure cannot be run so; empty if it can. ``{}`` stands for its number."""
+        beyond = [index for index in self.fixed_atoms if index >= len(atoms)]
+        if beyond:
+            return f"fixed_atoms: {beyond[0]} is too large for starting structure {{}}, which has {len(atoms)} atoms."
+        if len(set(self.fixed_atoms)) == len(atoms):
+            return "fixed_atoms: no atom of starting structure {} is left to move."
+        if self.ensemble == "npt" and not atoms.pbc.all():
+            return "ensemble: npt needs structures that are periodic in all directions; starting structure {} is not."
+        return ""
+
+    def integrator(
+        self,
+        frames: Configurations,
+        temperatures: Sequence[float],
+        seeds: Sequence[int],
+        fixed: NDArray[np.bool_],
+    ) -> Integrator:
+        """Make the integrator of trajectories side by side."""
+        if self.ensemble == "nve":
+            return VelocityVerlet(frames, temperatures, seeds, timestep=self.timestep_fs, fixed=fixed)
+        if self.thermostat == "langevin":
+            return Langevin(frames, temperatures, seeds, timestep=self.timestep_fs, friction=self.friction, fixed=fixed)
+        thermostat = {"nose_hoover": NoseHooverChain, "velocity_rescaling": VelocityRescaling}[self.thermostat]
+        return thermostat(
+            frames, temperatures, seeds, timestep=self.timestep_fs, relaxation=self.thermostat_time_fs, fixed=fixed
+        )
+
+    def barostat_of(self) -> CellRescaling | None:
+        """Make the barostat, if there is one."""
+        if self.ensemble != "npt":
+            return None
+        return CellRescaling(
+            self.barostat,
+            timestep=self.timestep_fs,
+            relaxation=self.barostat_time_fs,
+            compressibility=self.compressibility,
+        )
+
+
+def _between(ends: float | tuple[float, float], share: float) -> float:
+    first, last = (ends, ends) if isinstance(ends, int | float) else ends
+    return first + share * (last - first)

@@ -1,0 +1,1 @@
+"""Integrators of several trajectories at once."""

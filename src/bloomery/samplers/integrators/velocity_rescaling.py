@@ -1,0 +1,51 @@
+"""Stochastic velocity rescaling: Bussi, Donadio and Parrinello, J. Chem. Phys. 126, 014101 (2007).
+
+Step for step that of `ase.md.bussi.Bussi`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import units
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+from bloomery.samplers.integrators.verlet import VelocityVerlet
+
+
+class VelocityRescaling(VelocityVerlet):
+    """Canonical ensemble by scaling all velocities of a trajectory by one factor, which disturbs motion the least.
+
+    Parameters
+    ----------
+    relaxation
+        Time in fs in which the kinetic energy forgets.
+    """
+
+    def __init__(
+        self,
+        frames: Configurations,
+        temperatures: Sequence[float],
+        seeds: Sequence[int],
+        *,
+        timestep: float,
+        relaxation: float,
+        fixed: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self._decay = float(np.exp(-timestep / relaxation))
+        super().__init__(frames, temperatures, seeds, timestep=timestep, fixed=fixed)
+
+    def move(self, forces: NDArray[np.float64]) -> None:
+        """See `Integrator.move`; the velocities are scaled first."""
+        freedom, kinetic = self.freedom, np.maximum(self.kinetic_energies, np.finfo(float).tiny)
+        first = np.array([generator.standard_normal() for generator in self.generators])
+        others = np.array(
+            [2 * gen.standard_gamma(0.5 * (n - 1)) for gen, n in zip(self.generators, freedom, strict=True)]
+        )
+        # Eq. A7 of the paper.
+        pull = (1 - self._decay) * 0.5 * units.kB * self.targets / kinetic
+        squared = self._decay + pull * (others + first**2) + 2 * first * np.sqrt(self._decay * pull)
+        self._scale(np.sqrt(np.maximum(squared, 0.0)))
+        super().move(forces)

@@ -1,0 +1,260 @@
+"""Path-integral dynamics by i-PI: every bead of the ring polymer is a configuration.
+
+i-PI: Litman et al., J. Chem. Phys. 161, 062504 (2024). Its thermostat PILE-G: Ceriotti, Parrinello, Markland and
+Manolopoulos, J. Chem. Phys. 133, 124104 (2010). i-PI runs in this process; its beads are evaluated in one pass.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from functools import cache
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import ase
+import numpy as np
+from ase import units
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.errors import InputError
+from bloomery.geometry import DistanceLimits, insane
+from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
+from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.harvest import Harvest
+from bloomery.samplers.origin import identities, require_frames
+from bloomery.samplers.rattle_strain import Repeats
+from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
+from bloomery.scale import Scale
+from bloomery.seeds import derive_seed
+
+COMPLETED = "completed"
+BOX = 1000.0
+"""In Å: the cell that i-PI is told where a structure has none; the potential never sees it."""
+
+
+class PathIntegralSettings(TrustSettings):
+    """Settings of the sampler `path_integral`."""
+
+    temperatures: list[Annotated[Kelvin, Field(gt=0)]] = Field(default=[300.0], min_length=1)
+    """Temperatures in K; every starting structure has a trajectory at each."""
+    beads: int = Field(default=16, ge=2)
+    """Beads of the ring polymer; hydrogen at 300 K needs about 32."""
+    steps: int = Field(default=1000, ge=1)
+    """Time steps of each trajectory."""
+    interval: int = Field(default=50, ge=1)
+    """Steps between ring polymers that are kept."""
+    beads_kept: int = Field(default=4, ge=1)
+    """How many beads of each are kept as frames, evenly spaced along the ring."""
+    equilibration: int = Field(default=0, ge=0)
+    """Steps at the beginning of which no frame is kept, except those at which the trajectory stops."""
+    timestep_fs: Femtoseconds = Field(default=0.5, gt=0, le=5)
+    """Time step in fs."""
+    relaxation_fs: Femtoseconds = Field(default=100.0, gt=0)
+    """Relaxation time of the centroid's thermostat in fs."""
+    block_steps: int = Field(default=100, ge=1)
+    """Ring polymers within so many steps are correlated and share a block."""
+    supercell: Repeats = (1, 1, 1)
+    """Repeats of the starting cell along its vectors."""
+    min_distance: Angstrom = Field(default=0.0, ge=0)
+    """A trajectory stops when two atoms of a bead are closer than this, in Å."""
+    min_relative_distance: float = Field(default=0.4, ge=0, le=1)
+    """The same, as a multiple of the sum of their covalent radii."""
+
+    @model_validator(mode="after")
+    def _something_is_kept(self) -> PathIntegralSettings:
+        if self.steps < max(self.interval, self.equilibration):
+            raise ValueError("steps must not be fewer than interval and equilibration: no frame would be kept")
+        if self.beads_kept > self.beads:
+            raise ValueError(f"beads_kept is {self.beads_kept}, and there are {self.beads} beads")
+        return self
+
+    @property
+    def limits(self) -> DistanceLimits:
+        """Distances at which a trajectory stops."""
+        return DistanceLimits(self.min_distance, self.min_relative_distance)
+
+
+class PathIntegral(Sampler):
+    """Nuclei as quantum particles: ring polymers in the canonical ensemble, in cells that do not change."""
+
+    name = "path_integral"
+    Settings = PathIntegralSettings
+    settings: PathIntegralSettings
+    needs_potential = True
+
+    def sample(
+        self,
+        start: Configurations,
+        *,
+        potential: Potential | None = None,
+        seed: int = 0,
+        scale: Scale | None = None,
+        progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
+    ) -> tuple[Configurations, SamplerReport]:
+        """Sample; frames are beads, with the disagreement that the committee has on them.
+
+        A run that was killed begins anew with the trajectory that it was at.
+        """
+        driver = require_potential(potential, start, self.name)
+        _ipi()
+        limit = self.settings.limit(scale)
+        cases = self._cases(start)
+        harvest = Harvest(checkpoint)
+        per_case = self.settings.steps // self.settings.block_steps + 1
+        for number, (index, identity, atoms, temperature) in list(enumerate(cases))[harvest.done :]:
+            ring = _Ring(atoms, temperature, self.settings, driver, derive_seed(seed, identity, temperature))
+            kept, reason = self._run(ring, limit, lambda done, n=number: self._tell(progress, n, done, len(cases)))
+            steps = np.repeat([step for step, _, _ in kept], self.settings.beads_kept).astype(int)
+            harvest.add(
+                Configurations.concatenate([beads for _, beads, _ in kept]),
+                {"trajectory": number, "start": index, **ring.summary(), "stop_reason": reason},
+                start=index, trajectory=number, temperature=temperature, stop_reason=reason, step=steps,
+                block=number * per_case + steps // self.settings.block_steps,
+                disagreement=np.concatenate([values for _, _, values in kept] or [np.zeros(0)]),
+            )  # fmt: skip
+        numbers = {
+            "trajectories": float(len(cases)),
+            "stopped": float(sum(entry["stop_reason"] != COMPLETED for entry in harvest.report)),
+            "frames": float(harvest.n_frames),
+        }
+        return harvest.frames, SamplerReport(numbers, harvest.report)
+
+    def plan(self, n_start: int) -> dict[str, int]:
+        """Upper bounds; every bead is evaluated at every step."""
+        trajectories = n_start * len(self.settings.temperatures)
+        kept = self.settings.steps // self.settings.interval + 1
+        return {
+            "frames": trajectories * kept * self.settings.beads_kept,
+            "md_steps": trajectories * self.settings.steps * self.settings.beads,
+        }
+
+    def _tell(self, progress: Progress, number: int, done: int, total: int) -> None:
+        progress("sample", number * self.settings.steps + done, total * self.settings.steps, {"trajectory": number})
+
+    def _cases(self, start: Configurations) -> list[tuple[int, str, ase.Atoms, float]]:
+        require_frames(start, self.name)
+        cases = []
+        for index, (atoms, identity) in enumerate(
+            zip(start.without_labels().to_atoms(), identities(start), strict=True)
+        ):
+            reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, self.settings.limits)
+            if reason:
+                raise InputError(f"{self.name}: starting structure {index} cannot be used: {reason}.")
+            cell = atoms.repeat(self.settings.supercell)
+            cases += [(index, identity, cell, temperature) for temperature in self.settings.temperatures]
+        return cases
+
+    def _run(
+        self, ring: _Ring, limit: float, tell: Any
+    ) -> tuple[list[tuple[int, Configurations, NDArray[np.float64]]], str]:
+        """Run one trajectory; return step, beads and disagreement of what is kept, and why it ended."""
+        kept: list[tuple[int, Configurations, NDArray[np.float64]]] = []
+        chosen = np.linspace(0, self.settings.beads, self.settings.beads_kept, endpoint=False).astype(int)
+        with ring.running():
+            for step in range(self.settings.interval, self.settings.steps + 1, self.settings.interval):
+                beads = ring.advance(self.settings.interval)
+                if ring.failure:
+                    return kept, f"step {step}: failed: {ring.failure}"
+                broken = next(filter(None, (self._insane(bead) for bead in beads)), "")
+                if broken:
+                    return kept, f"step {step}: {broken}"
+                disagreement = ring.potential.predict(beads, stress=False).disagreement
+                unsure = too_unsure(float(disagreement.max()), limit)
+                if step >= self.settings.equilibration or unsure:
+                    kept.append((step, beads[chosen], disagreement[chosen]))
+                tell(step)
+                if unsure:
+                    return kept, f"step {step}: {unsure}"
+        return kept, COMPLETED
+
+    def _insane(self, bead: Configurations) -> str:
+        return insane(bead.numbers, bead.positions, bead.cells[0], bead.pbc[0], self.settings.limits)
+
+
+class _Ring:
+    """A ring polymer in i-PI, driven by a potential."""
+
+    def __init__(
+        self, atoms: ase.Atoms, temperature: float, settings: PathIntegralSettings, potential: Potential, seed: int
+    ) -> None:
+        self.atoms, self.temperature, self.settings = atoms, temperature, settings
+        self.potential, self.seed = potential, seed
+        self.failure = ""
+        self.energies: list[float] = []
+        self.simulation: Any = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Make the simulation, in a folder of its own: i-PI writes files where it runs."""
+        with TemporaryDirectory() as folder, chdir(folder), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scripting = _ipi()
+            self.simulation = scripting.InteractiveSimulation(self._input(scripting))
+            (forcefield,) = self.simulation.fflist.values()
+            forcefield.driver = self._evaluate
+            try:
+                yield
+            finally:
+                forcefield.stop()
+
+    def advance(self, steps: int) -> Configurations:
+        """Go on by so many steps; return the beads."""
+        self.simulation.run(steps, write_outputs=False)
+        self.energies.append(float(self.simulation.properties("kinetic_cv") + self.simulation.properties("potential")))
+        return self._beads([bead.positions for bead in self.simulation.get_structures()])
+
+    def summary(self) -> dict[str, Any]:
+        """Temperature, ring polymers, and the mean energy by the centroid-virial estimator in eV, where it is known."""
+        energies = np.array(self.energies)
+        mean = {"mean_energy": float(energies.mean())} if len(energies) and np.isfinite(energies).all() else {}
+        return {"temperature": self.temperature, "beads": self.settings.beads, "rings": len(energies), **mean}
+
+    def _input(self, scripting: Any) -> str:
+        boxed = self.atoms.copy()
+        boxed.set_cell(np.eye(3) * BOX)  # i-PI wants a cell of its own orientation; the potential is given the true one
+        time = units.fs
+        motion = scripting.motion_nvt_xml(
+            self.settings.timestep_fs * time, thermostat="pile_g", tau=self.settings.relaxation_fs * time, fixcom=False
+        )
+        forces = f"<ffdirect name='potential'><pes>dummy</pes><batch_size>{self.settings.beads}</batch_size></ffdirect>"
+        text: str = scripting.simulation_xml(
+            [boxed] * self.settings.beads, forces, motion, temperature=self.temperature, output="<output/>"
+        )
+        return text.replace("<system>", f"<prng><seed>{self.seed}</seed></prng><system>", 1)
+
+    def _evaluate(self, _: Any, positions: list[NDArray[np.float64]]) -> list[tuple[Any, ...]]:
+        """Energies and forces of all beads, in atomic units; a failure is kept, and ends the trajectory."""
+        try:
+            prediction = self.potential.predict(self._beads([bead * units.Bohr for bead in positions]), stress=False)
+            energies = prediction.energy / units.Ha
+            forces = prediction.force.reshape(len(positions), -1, 3) * (units.Bohr / units.Ha)
+        except Exception as error:  # noqa: BLE001  the other trajectories are not to be lost
+            self.failure = self.failure or f"{type(error).__name__}: {error}"
+            energies, forces = np.zeros(len(positions)), np.zeros((len(positions), len(self.atoms), 3))
+        return [(float(energy), force, np.zeros((3, 3)), "") for energy, force in zip(energies, forces, strict=True)]
+
+    def _beads(self, positions: list[NDArray[np.float64]]) -> Configurations:
+        beads = []
+        for each in positions:
+            bead = self.atoms.copy()
+            bead.positions = each
+            beads.append(bead)
+        return Configurations.from_atoms(beads, info_keys=[])
+
+
+@cache
+def _ipi() -> Any:
+    try:
+        from ipi import scripting  # noqa: PLC0415
+    except ImportError as error:
+        raise InputError(
+            "path_integral: cannot run without i-PI; install it: pip install 'aiida-bloomery[path-integral]'."
+        ) from error
+    return scripting

@@ -1,0 +1,251 @@
+"""Running trajectories side by side, watching each, and going on after a kill."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Progress, no_progress
+from bloomery.samplers.bias import Bias
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint, State
+from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.dynamics import COMPLETED, Kept, Trajectory, collect
+from bloomery.samplers.ensemble import EnsembleSettings
+from bloomery.samplers.forces import Driver, Evaluation, Wanted
+from bloomery.samplers.watch import Brake, Watch
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How trajectories are run.
+
+    Parameters
+    ----------
+    settings
+        Ensemble, lengths and limits.
+    driver
+        What evaluates frames.
+    brake
+        Which disagreement ends a trajectory.
+    bias
+        What is added to the driver's forces.
+    labels
+        Frames that are kept carry what the driver says of them.
+    """
+
+    settings: EnsembleSettings
+    driver: Driver
+    brake: Brake | None = None
+    bias: Bias | None = None
+    labels: bool = False
+
+    def wanted(self, step: int) -> Wanted:
+        """Say what is to be evaluated after so many steps."""
+        return Wanted(
+            labels=self.labels and self.settings.keeps(step),
+            stress=self.settings.ensemble == "npt",
+            spread=self.bias is not None,
+        )
+
+
+def run_all(
+    prepared: list[Trajectory],
+    conduct: Conduct,
+    *,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+    progress: Progress = no_progress,
+) -> tuple[Configurations, SamplerReport]:
+    """Run all trajectories, as many at a time as the driver likes; one that fails does not lose the others."""
+    started = time.perf_counter()
+    length = conduct.settings.length
+    total = len(prepared) * length
+    saved = checkpoint.load() or {"trajectories": [], "group": 0, "run": None}
+    for trajectory, state in zip(prepared, saved["trajectories"], strict=False):
+        trajectory.restore(state)
+    before = 0
+    for number, group in enumerate(_groups(prepared, conduct.driver.batch_atoms)):
+        if number >= saved["group"]:
+            run = Run(group, conduct, saved["run"] if number == saved["group"] else None)
+            for step in run.steps():
+                checkpoint.offer(partial(_state, prepared, number, run))
+                if step % 10 == 0 or step == length:
+                    progress("sample", before + step * len(group), total, {"trajectories": len(run.going)})
+        before += length * len(group)
+    progress("sample", total, total, {"trajectories": 0})
+    seconds = time.perf_counter() - started
+    steps = sum(trajectory.done for trajectory in prepared)
+    frames = collect(prepared, conduct.settings)
+    numbers = {
+        "trajectories": float(len(prepared)),
+        "stopped": float(sum(trajectory.stopped_early for trajectory in prepared)),
+        "md_steps": float(steps),
+        "frames": float(len(frames)),
+        "seconds": seconds,
+        "ms_per_step": 1000 * seconds / max(1, steps),
+    }
+    return frames, SamplerReport(numbers, [item.summary(index) for index, item in enumerate(prepared)])
+
+
+class Run:
+    """Trajectories that go on side by side until each has ended; ``saved`` is what `state` returned."""
+
+    def __init__(self, group: list[Trajectory], conduct: Conduct, saved: State | None = None) -> None:
+        self.group, self.conduct, self.settings = group, conduct, conduct.settings
+        self.going = list(group)
+        self.dynamics = self.settings.integrator(
+            Configurations.concatenate([trajectory.frame for trajectory in group]),
+            [trajectory.temperature for trajectory in group],
+            [trajectory.seed for trajectory in group],
+            np.concatenate([trajectory.fixed for trajectory in group]),
+        )
+        self.barostat = self.settings.barostat_of()
+        self.watch = Watch(self.dynamics, self.settings.limits, self.settings.max_temperature_factor, conduct.brake)
+        if conduct.bias is not None:
+            conduct.bias.begin(len(group))
+        if saved is None:
+            self.done, self._evaluation = 0, self._evaluate(0)
+            self._sane = (self.dynamics.frames, np.zeros(0))
+            self._judge(0)
+        else:
+            self._restore(saved)
+
+    def steps(self) -> Iterator[int]:
+        """Run, yielding each step that is done."""
+        for step in range(self.done + 1, self.settings.length + 1):
+            if not self.going:
+                return
+            self._aim(step)
+            self._move()
+            self._evaluation = self._evaluate(step)
+            self.dynamics.settle(self._evaluation.forces)
+            self._judge(step)
+            self.done = step
+            yield step
+        for trajectory in self.going:
+            trajectory.stop_reason = COMPLETED
+
+    def state(self) -> State:
+        """Return all that has a say in what follows, for a checkpoint; what trajectories kept is theirs."""
+        bias = self.conduct.bias
+        return {
+            "done": self.done,
+            "going": [place for place, trajectory in enumerate(self.group) if trajectory in self.going],
+            "dynamics": self.dynamics.state(),
+            "watch": self.watch.state(),
+            "bias": None if bias is None else bias.state(),
+            "forces": self._evaluation.forces,
+            "disagreement": self._evaluation.disagreement,
+            "stress": self._evaluation.stress,
+        }
+
+    def _restore(self, saved: State) -> None:
+        self.done = saved["done"]
+        self.going = [self.group[place] for place in saved["going"]]
+        self.dynamics.restore(saved["dynamics"])
+        self.watch.restore(saved["watch"])
+        if self.conduct.bias is not None:
+            self.conduct.bias.restore(saved["bias"])
+        self._evaluation = Evaluation(saved["forces"], saved["disagreement"], stress=saved["stress"])
+        self._sane = (self.dynamics.frames, saved["disagreement"])
+
+    def _aim(self, step: int) -> None:
+        """Set the targets of this step."""
+        targets = [self.settings.targets(step, trajectory.temperature) for trajectory in self.going]
+        temperatures, self._pressures = np.array(targets).T
+        self.dynamics.aim(temperatures)
+
+    def _move(self) -> None:
+        stress = self._evaluation.stress
+        if self.barostat is None or stress is None:
+            self.dynamics.move(self._evaluation.forces)
+            return
+        inner = self.barostat.pressure(self.dynamics, stress)
+        self.dynamics.move(self._evaluation.forces)
+        self.barostat.rescale(self.dynamics, inner, self._pressures)
+
+    def _evaluate(self, step: int) -> Evaluation:
+        evaluation = self.conduct.driver(self.dynamics.frames, self.conduct.wanted(step))
+        if self.conduct.bias is not None:
+            self.conduct.bias.act(evaluation, self.dynamics.frames.counts)
+        return evaluation
+
+    def _judge(self, step: int) -> None:
+        """Keep frames, and end the trajectories that are absurd or unsure; their rows leave the evaluation too."""
+        evaluation = self._evaluation
+        absurd, unsure = self.watch.absurd(evaluation), self.watch.unsure(evaluation)
+        keeps = self.settings.keeps(step)
+        temperatures = self.dynamics.temperatures
+        for place, trajectory in enumerate(self.going):
+            trajectory.done = step
+            if place in absurd:
+                trajectory.stop_reason = f"step {step}: {absurd[place]}"
+                if step > 1:
+                    trajectory.keep(self._with_labels(trajectory, self._before(place, step - 1)))
+                continue
+            trajectory.note(temperatures[place] if step else 0.0, evaluation.disagreement[place])
+            if place in unsure:
+                trajectory.stop_reason = f"step {step}: {unsure[place]}"
+            if keeps or (place in unsure and step):
+                kept = self._kept(self.dynamics.frames, place, step, evaluation.disagreement[place])
+                trajectory.keep(replace(kept, values=evaluation.values.get(place, {})))
+        self._end(absurd.keys() | unsure.keys())
+        self._sane = (self.dynamics.frames, evaluation.disagreement)
+
+    def _end(self, ended: set[int]) -> None:
+        if not ended:
+            return
+        going = np.array([place not in ended for place in range(len(self.going))])
+        self._evaluation.take(going, self.dynamics.owner)
+        self.going = [trajectory for trajectory, goes in zip(self.going, going, strict=True) if goes]
+        self.watch.keep(going)
+        if self.conduct.bias is not None:
+            self.conduct.bias.keep(going)
+        self.dynamics.keep(going)
+
+    def _kept(self, frames: Configurations, place: int, step: int, disagreement: float) -> Kept:
+        atoms = self.dynamics.atoms_of(place)
+        return Kept(
+            positions=frames.positions[atoms],
+            step=step,
+            disagreement=float(disagreement),
+            cell=frames.cells[place] if self.barostat else None,
+            temperature=float(self.dynamics.targets[place]) if self.settings.schedule else None,
+        )
+
+    def _before(self, place: int, step: int) -> Kept:
+        """Return the last sane frame."""
+        frames, disagreement = self._sane
+        return self._kept(frames, place, step, disagreement[place])
+
+    def _with_labels(self, trajectory: Trajectory, kept: Kept) -> Kept:
+        """Label a frame that was not meant to be kept when it was evaluated."""
+        if not self.conduct.labels or kept.values:
+            return kept
+        return replace(kept, values=self.conduct.driver(trajectory.at(kept), Wanted(labels=True)).values.get(0, {}))
+
+
+def _groups(prepared: list[Trajectory], batch_atoms: int) -> Iterator[list[Trajectory]]:
+    """Cut the list into groups of about so many atoms."""
+    group: list[Trajectory] = []
+    atoms = 0
+    for trajectory in prepared:
+        if group and atoms + trajectory.frame.n_atoms > batch_atoms:
+            yield group
+            group, atoms = [], 0
+        group.append(trajectory)
+        atoms += trajectory.frame.n_atoms
+    if group:
+        yield group
+
+
+def _state(prepared: list[Trajectory], group: int, run: Run) -> State:
+    return {
+        "trajectories": [trajectory.state() for trajectory in prepared],
+        "group": group,
+        "run": run.state(),
+    }

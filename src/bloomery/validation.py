@@ -1,0 +1,230 @@
+"""What a campaign measures of its potentials besides errors on the probe, and how the history quotes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from pydantic import Field
+
+from bloomery.agreement import parts_of
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
+from bloomery.observables.contract import Observable
+from bloomery.observables.experiment import MeasuredCurve
+from bloomery.plugins import PluginSpec, Settings, load_plugin
+from bloomery.roles import TRAINED_ROLES
+
+FINAL, EACH = "final", "each_iteration"
+FEW = 4
+"""So many numbers of an observable are quoted that does not say which."""
+
+
+class ValidationSettings(Settings):
+    """Which observables are measured, and when."""
+
+    final: list[PluginSpec] = Field(default=[])
+    """Of the potential that is delivered; those of each iteration are among them, and need not be repeated."""
+    each_iteration: list[PluginSpec] = Field(default=[])
+    """Of the potential of each iteration: what stop rules may ask about."""
+
+    def observables(self, when: str) -> dict[str, PluginSpec]:
+        """Observables by key, which is the name, with a number where one stands there more than once."""
+        found: dict[str, PluginSpec] = {}
+        wanted = [*self.each_iteration, *(self.final if when == FINAL else [])]
+        for spec in map(with_dynamics, wanted):
+            if spec in found.values():
+                continue
+            count = sum(other.name == spec.name for other in found.values())
+            found[f"{spec.name}_{count + 1}" if count else spec.name] = spec
+        return found
+
+
+def with_dynamics(spec: PluginSpec) -> PluginSpec:
+    """Let an observable of trajectories make one with the potential, unless its settings say how.
+
+    Raises
+    ------
+    InputError
+        If there is no such observable.
+    """
+    plugin = load_plugin("observables", spec.name)
+    if "dynamics" not in plugin.Settings.model_fields or "dynamics" in spec.settings:
+        return spec
+    return PluginSpec(name=spec.name, settings={**spec.settings, "dynamics": {}})
+
+
+def with_curves_inlined(spec: PluginSpec) -> PluginSpec:
+    """Read the files of measured curves, for jobs that run where the files are not.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    """
+    given = spec.settings.get("experiment")
+    if not isinstance(given, Mapping) or not any(isinstance(curve, Mapping) for curve in given.values()):
+        return spec
+    curves = {
+        name: MeasuredCurve.model_validate(curve).inlined(f"{spec.name}.experiment.{name}").model_dump()
+        for name, curve in given.items()
+    }
+    return PluginSpec(name=spec.name, settings={**spec.settings, "experiment": curves})
+
+
+def planned(settings: ValidationSettings, when: str) -> dict[str, dict[str, Any]]:
+    """Parameters of the jobs that measure, by key of the observable."""
+    return {key: {"observable": spec.model_dump()} for key, spec in settings.observables(when).items()}
+
+
+def independent_jobs() -> dict[str, dict[str, Any]]:
+    """Parameters of the jobs that measure on an independent set, whose reference are the frames of the data set."""
+    return {
+        "errors": {"observable": {"name": "errors", "settings": {}}},
+        "leakage": {"observable": {"name": "leakage", "settings": {}}, "reference_roles": TRAINED_ROLES},
+    }
+
+
+def wanted_by(structures: Configurations, specs: Mapping[str, PluginSpec]) -> dict[str, Configurations]:
+    """Frames whose labels by the reference method each of the observables can make use of, each frame once.
+
+    Raises
+    ------
+    InputError
+        If a structure does not serve an observable.
+    """
+    found = {}
+    for key, spec in sorted(specs.items()):
+        wanted = spec.load("observables").wanted_frames(structures)
+        if wanted is not None:
+            found[key] = unique([wanted])
+    return found
+
+
+def unique(parts: Sequence[Configurations]) -> Configurations:
+    """Frames of all parts, each content once, without what they say besides."""
+    joined = Configurations.concatenate([part.without_info(*part.info) for part in parts])
+    first = {text: frame for frame, text in reversed(list(enumerate(joined.hashes())))}
+    return joined[sorted(first.values())]
+
+
+# -- what the history says --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one potential.
+
+    Parameters
+    ----------
+    specs
+        What was to be measured, by key.
+    observables
+        Summaries, by key; those that failed are not there.
+    entries
+        The ledger's entries of frames that the reference was asked about.
+    test_set
+        Errors on the independent set, and under ``leakage`` which of its frames have been trained on.
+    """
+
+    specs: Mapping[str, PluginSpec] = field(default_factory=dict)
+    observables: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    entries: Sequence[dict[str, Any]] = ()
+    test_set: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The part of a history: nothing where nothing was to be measured."""
+        result: dict[str, Any] = {}
+        if self.specs:
+            result["observables"] = dict(self.observables)
+            result["observables_missing"] = sorted(set(self.specs) - set(self.observables))
+            result["quoted"] = [
+                row for key, spec in self.specs.items() if key in self.observables
+                for row in rows(key, spec, self.observables[key])
+            ]  # fmt: skip
+            result["validation_labels"] = {
+                outcome: sum(entry["outcome"] == outcome for entry in self.entries)
+                for outcome in ("labelled", "cached", "failed")
+            } | {"seconds": float(sum(entry["seconds"] for entry in self.entries))}
+        if self.test_set:
+            result["test_set"] = dict(self.test_set.get("errors", {}))
+            if "leakage" in self.test_set:
+                result["test_set"]["leakage"] = self.test_set["leakage"]
+        return result
+
+
+def rows(key: str, spec: PluginSpec, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The numbers that a short table quotes.
+
+    Returns
+    -------
+    list
+        ``observable``, ``of`` (the structure, or empty), ``quantity``, and numbers as summaries hold them under
+        ``potential``, ``reference``, ``difference`` and ``experiment``, as far as there are any.
+    """
+    observable: type[Observable] = load_plugin("observables", spec.name)
+    found = []
+    for part in parts_of(summary):
+        name = next((name for name, other in summary.items() if other is part), "")
+        numbers = dict(_numbers(part))
+        chosen = [quantity for quantity in observable.headline if quantity in numbers] or list(islice(numbers, FEW))
+        found += [{"observable": key, "of": name, "quantity": quantity, **numbers[quantity]} for quantity in chosen]
+    return found
+
+
+def beside(selection: Measured, control: Measured) -> list[dict[str, Any]]:
+    """How far the potentials of two arms are from the reference in the numbers that a short table quotes.
+
+    Returns
+    -------
+    list
+        ``observable``, ``of``, ``quantity``, ``reference`` where there is one, and the differences under ``selection``
+        and ``control``.
+    """
+    place = ("observable", "of", "quantity")
+    theirs = {tuple(row[name] for name in place): row for row in control.as_dict().get("quoted", [])}
+    found = []
+    for row in selection.as_dict().get("quoted", []):
+        other = theirs.get(tuple(row[name] for name in place), {})
+        if "difference" in row and "difference" in other:
+            kept = {name: row[name] for name in (*place, "reference") if name in row}
+            found.append({**kept, "selection": row["difference"], "control": other["difference"]})
+    return found
+
+
+def _numbers(part: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Quantity to the numbers of potential, reference, difference and experiment."""
+    sides = {
+        "potential": part.get("potential") or part.get("trajectory") or part,
+        "reference": part.get("reference", {}),
+        "difference": {**part.get("difference", {}), **part.get("comparison", {})},
+        "experiment": part.get("experiment", {}),
+    }
+    if "mean_overlap" in part:
+        sides["difference"]["mean_overlap"] = part["mean_overlap"]
+    for quantity in dict.fromkeys(name for side in ("difference", "potential", "reference") for name in sides[side]):
+        numbers = {side: values[quantity] for side, values in sides.items() if _is_number(values.get(quantity))}
+        if numbers:
+            yield quantity, numbers
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"value", "unit"} <= set(value)
+
+
+def require_measurable(spec: PluginSpec) -> None:
+    """See that an observable is one that can be measured of structures.
+
+    Raises
+    ------
+    InputError
+        If there is no such observable, a setting is wrong, or it measures labelled frames.
+    """
+    observable: Observable = with_dynamics(spec).load("observables")
+    if observable.labelled:
+        raise InputError(
+            f"{spec.name} measures labelled frames: of the probe a campaign does so by itself, and of frames of yours "
+            "if they are given as test_set; remove it."
+        )
