@@ -46,7 +46,7 @@ class _Atoms(ctypes.Structure):
 
     @classmethod
     def of(cls, neighbours: Neighbours, species: NDArray[np.int64], frames: NDArray[np.int64] | None = None) -> _Atoms:
-        """Return their addresses, and keep them."""
+        """Return the addresses of these arrays, and keep them alive."""
         starts = _starts(neighbours, len(species))
         arrays = (starts, neighbours.pairs[1], neighbours.vectors, species)
         atoms = cls(*map(pointer, arrays), None if frames is None else pointer(frames))
@@ -61,11 +61,10 @@ class PowerSpectrumKernel:
     """
 
     def __init__(self, library: ctypes.CDLL, settings: PowerSpectrumSettings, n_species: int, dtype: str) -> None:
-        self._library, self._dtype, self._n_species = library, dtype, n_species
-        self._radial, degrees = settings.radial, settings.max_degree + 1
-        self._channels = n_species * settings.radial
+        self._library, self._dtype = library, dtype
+        channels, degrees = n_species * settings.radial, settings.max_degree + 1
         found = couplings(settings.four_body_degree)
-        self.size = self._channels * (1 + len(found)) + degrees * self._channels * (self._channels + 1) // 2
+        self.size = channels * (1 + len(found)) + degrees * channels * (channels + 1) // 2
         entries: dict[tuple[int, ...], float] = {}
         for triple, (of, gaunt) in enumerate(found):
             for orders, value in np.ndenumerate(gaunt):

@@ -228,6 +228,9 @@ def test_force_map_and_its_transpose(dtype: str, precise: float) -> None:
     periodic = torch.from_numpy(frames.pbc.all(axis=1))
     for found, wanted in ((forces, expected[0]), (virials[periodic], expected[1][periodic])):
         torch.testing.assert_close(found.double(), wanted, atol=precise * float(wanted.abs().max()), rtol=0)
+    asked = descriptor.forces(frames, ELEMENTS, lambda _, atoms: by_feature[:, atoms], dtype=dtype)
+    torch.testing.assert_close(asked[0], forces)
+    torch.testing.assert_close(asked[1], virials.double(), atol=precise * float(virials.abs().max()), rtol=0)
     moves, strains = torch.randn_like(forces), torch.randn_like(virials)
     there = (forces * moves).double().sum(dim=(0, 1)) + (virials * strains).double().sum(dim=(0, 1, 2))
     back = (force_map.transposed(moves, strains) * by_feature).double().sum(dim=(1, 2))
