@@ -100,6 +100,7 @@ def _quality(facts: CampaignFacts) -> list[str]:
     wait = f" They count once the probe holds {needed} frames." if frames < needed else ""
     return [
         f"On the probe ({probe}) {'; '.join(parts)}.",
+        *map(str, summary.get("warnings", [])),
         _calibration(summary),
         f"Targets: {'; '.join(met)}.{wait}" if met else "",
     ]
