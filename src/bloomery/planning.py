@@ -7,11 +7,10 @@ from typing import Any
 
 from bloomery.control import ControlSettings
 from bloomery.plugins import PluginSpec
+from bloomery.roles import TRAINED_ROLES
 from bloomery.scale import Scale
 from bloomery.schedules import SamplerSpec, shares_of
 from bloomery.seeds import derive_seed
-
-TRAINED_ROLES = ["train", "early_stopping", "calibration"]
 
 
 @dataclass(frozen=True)

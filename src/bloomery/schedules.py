@@ -7,9 +7,9 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from bloomery.errors import BloomeryError, InputError
+from bloomery.history import measured_number
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.quantities import Share, Unit
-from bloomery.stopping import measured_number
 
 
 class Below(Settings):

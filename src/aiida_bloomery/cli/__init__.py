@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show services and campaigns, or one campaign."),
     "report": ("results", "Write the report of a campaign, one HTML page."),
     "lineage": ("results", "Trace a frame of the data set back to its origin."),
+    "selection": ("selection", "Show what each selector dropped and why, and what became of a frame."),
     "ledger": ("results", "Show what happened to every frame that was to be labelled."),
     "export": ("results", "Write data set, potential and manifest to a folder."),
     "learning-curve": ("models", "Measure how the error falls with the number of training frames."),

@@ -206,10 +206,14 @@ def _labels(inputs: Mapping[str, Any]) -> str:
 def label_physics(settings: Mapping[str, Any]) -> Iterator[str]:
     """Settings of a labeller without what only says how its jobs run; all of them stand at the end of the page."""
     for key, value in settings.items():
-        if key in NO_PHYSICS:
+        if key in NO_PHYSICS or value in ({}, None):
             continue
         if isinstance(value, Mapping) and "filename" in value:
             yield str(value["filename"])
+        elif isinstance(value, Mapping) and key == "labeller":
+            yield from label_physics(value.get("settings") or {})
+        elif isinstance(value, Mapping) and "name" in value:
+            yield " ".join([str(value["name"]), *label_physics(value.get("arguments") or {})])
         elif isinstance(value, Mapping):
             yield from label_physics(value)
         else:
