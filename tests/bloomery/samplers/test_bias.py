@@ -29,7 +29,7 @@ def spread(energies: NDArray[np.float64]) -> Any:
 
 # What the papers write, straight from the members' energies of frames of 8 atoms.
 BIASES: dict[str, tuple[Bias, Callable[[NDArray[np.float64]], Any]]] = {
-    "wall": (Wall(0.05, 30.0), lambda e: 15.0 * np.maximum(spread(e)[0] - 0.05, 0) ** 2),
+    "wall": (Wall(0.005, 300.0), lambda e: 150.0 * np.maximum(spread(e)[0] - 0.005, 0) ** 2),
     "uncertainty_driven": (
         UncertaintyDriven(2.0, 0.05, 3),
         lambda e: 2.0 * (np.exp(-0.5 * spread(e)[1] / (3 * 8 * 0.05**2)) - 1),
@@ -117,13 +117,13 @@ def test_no_bias_is_plain_dynamics_to_the_last_bit(silicon: Configurations, sett
 
 def test_biases_go_where_they_say(silicon: Configurations) -> None:
     shared = {"steps": 60, "interval": 5, "temperatures": [600], "max_disagreement": None}
-    settings = {"wall": {"stabilise": {"above": "10 meV", "stiffness": 500}}, "plain": {}}
+    settings = {"wall": {"stabilise": {"above": "4 meV", "stiffness": 2e4}}, "plain": {}}
     mean = {}
     for name, more in settings.items():
         frames, _ = MolecularDynamics.make(**shared, **more).sample(silicon, potential=COMMITTEE)
         mean[name] = COMMITTEE.predict(frames).energy_disagreement.mean()
     for kind in ("hyperactive", "uncertainty_driven"):
-        sampler = BiasedMolecularDynamics.make(**shared, kind=kind, strength=0.4, memory=10, height=5.0, width=0.05)
+        sampler = BiasedMolecularDynamics.make(**shared, kind=kind, strength=0.6, memory=10, height=10.0, width=0.05)
         frames, _ = sampler.sample(silicon, potential=COMMITTEE)
         mean[kind] = COMMITTEE.predict(frames).energy_disagreement.mean()
     assert mean["wall"] < 0.8 * mean["plain"]

@@ -1,4 +1,4 @@
-"""Ensembles, schedules, fixed atoms and replicas as users set them."""
+"""Ensembles, stages, fixed atoms and replicas as users set them."""
 
 from typing import Any
 
@@ -33,13 +33,13 @@ def test_pressure_changes_the_volume_by_what_the_material_yields() -> None:
         assert np.log(volumes[0] / volumes[1]) == pytest.approx(15 / 148, rel=0.15)
 
 
-def test_a_schedule_says_what_frames_were_aimed_at(silicon: Configurations, committee: TeacherCommittee) -> None:
-    schedule = [
+def test_stages_say_what_frames_were_aimed_at(silicon: Configurations, committee: TeacherCommittee) -> None:
+    stages = [
         {"steps": 10, "temperature": [300, 900]},
         {"steps": 6, "temperature": 900},
         {"steps": 4, "temperature": [900, 500], "pressure": [0, "2 GPa"]},
     ]
-    sampler = MolecularDynamics.make(schedule=schedule, interval=4)
+    sampler = MolecularDynamics.make(stages=stages, interval=4)
     assert sampler.plan(2) == {"frames": 12, "md_steps": 40}
     assert sampler.settings.targets(18, 300) == (700, 1)
     frames, report = sampler.sample(silicon, potential=committee)
@@ -83,10 +83,10 @@ def test_a_replica_that_disagrees_ends_alone(silicon: Configurations) -> None:
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"temperatures": [0]}, "temperatures.0: input should be greater than 0"),
     ({"thermostat": "nose"}, "thermostat: input should be 'langevin', 'nose_hoover' or 'velocity_rescaling'"),
-    ({"schedule": [{"steps": 9, "temperature": -1}], "interval": 3}, "temperature"),
-    ({"schedule": [{"steps": 9, "temperature": 300}], "steps": 9}, "give schedule or steps, not both"),
-    ({"schedule": [{"steps": 9, "temperature": 300}]}, "no frame would be kept"),
-    ({"schedule": [{"steps": 90, "temperature": 300}], "ensemble": "nve"}, "with a schedule the ensemble must be nvt"),
+    ({"stages": [{"steps": 9, "temperature": -1}], "interval": 3}, "temperature"),
+    ({"stages": [{"steps": 9, "temperature": 300}], "steps": 9}, "give stages or steps, not both"),
+    ({"stages": [{"steps": 9, "temperature": 300}]}, "no frame would be kept"),
+    ({"stages": [{"steps": 90, "temperature": 300}], "ensemble": "nve"}, "with stages the ensemble must be nvt"),
     ({"ensemble": "npt", "fixed_atoms": [0]}, "atoms cannot be fixed in a cell that changes"),
     ({"pressure": "3 K"}, "pressure: should be a pressure in GPa"),
 ]
