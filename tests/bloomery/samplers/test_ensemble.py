@@ -16,9 +16,9 @@ from bloomery.testing.potentials import TeacherCommittee
 
 
 def test_pressure_changes_the_volume_by_what_the_material_yields() -> None:
-    copper = Configurations.from_atoms([bulk("Cu", cubic=True)] * 4)
-    shared: dict[str, Any] = {"calculator": "emt", "ensemble": "npt", "thermostat": "velocity_rescaling", "steps": 300}
-    shared |= {"interval": 10, "equilibration": 100, "temperatures": [50], "barostat_time_fs": 20, "timestep_fs": 3}
+    copper = Configurations.from_atoms([bulk("Cu", cubic=True)])
+    shared: dict[str, Any] = {"calculator": "emt", "ensemble": "npt", "thermostat": "velocity_rescaling", "steps": 250}
+    shared |= {"interval": 10, "equilibration": 100, "temperatures": [10], "barostat_time_fs": 20, "timestep_fs": 3}
     for barostat in ("isotropic", "cell"):
         volumes = []
         for pressure in (-5, "100 kbar"):
@@ -26,7 +26,7 @@ def test_pressure_changes_the_volume_by_what_the_material_yields() -> None:
             frames, _ = sampler.sample(copper)
             volumes.append(frames.volumes.mean())
             # What the labels say, and the kinetic part, that of an ideal gas: together the pressure that was asked for.
-            kinetic = 3 * units.kB * 50 / frames.volumes.mean()
+            kinetic = 3 * units.kB * 10 / frames.volumes.mean()
             inner = (kinetic - frames.label("stress")[0][:, :3].mean()) / units.GPa
             assert inner == pytest.approx(-5 if pressure == -5 else 10, abs=0.7)
         # EMT copper: bulk modulus 134 GPa at rest, which rises with pressure.
