@@ -2,6 +2,7 @@
 
     python benchmarks/engine_worker.py train JOB.json      writes the file that the job names as ``result``
     python benchmarks/engine_worker.py serve JOB.json      answers lines ``REPEATS STEPS`` on its standard input
+    python benchmarks/engine_worker.py dynamics JOB.json   writes atom-steps per second of batches of crystals
 
 Nothing is imported before the clock of a training starts: an engine's libraries are part of its time.
 """
@@ -61,7 +62,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
         frames["early_stopping"] = Configurations.empty()
     engine = load_plugin("engines", job["engine"]).make(**job["settings"])
     data = TrainingData(**frames, energy_reference=fit_energy_reference(frames["train"]))
-    potential, history = engine.train(data, device="cpu", seed=job["seed"])
+    potential, history = engine.train(data, device=job.get("device", "cpu"), seed=job["seed"])
     seconds, cpu = time.perf_counter() - BEGAN, cpu_seconds()
     potential.save(job["potential"])
     test = Configurations.load(job["test"])
@@ -166,7 +167,7 @@ def serve(job: dict[str, Any]) -> None:
         from bloomery.engines.contract import load_potential
 
         random = np.random.default_rng(1)
-        potential = load_potential(job["potential"], "cpu")
+        potential = load_potential(job["potential"], job.get("device", "cpu"))
         folder = Path(job["folder"])
         folder.mkdir(parents=True, exist_ok=True)
         calculator = ROUTES[job["route"]](potential, folder)
@@ -189,8 +190,14 @@ def main() -> None:
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     if verb == "serve":
         serve(job)
+        return
+    if verb == "dynamics":
+        from device_limits import dynamics
+
+        found = dynamics(job)
     else:
-        Path(job["result"]).write_text(json.dumps(train(job)), encoding="utf-8")
+        found = train(job)
+    Path(job["result"]).write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

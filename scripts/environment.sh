@@ -108,15 +108,18 @@ install_compiler() {
 
 # What tests alone need. They say what they skip for the want of it, so that nothing depends on the outcome.
 install_for_tests() {
-    command -v cp2k.psmp >/dev/null 2>&1 || command -v cp2k >/dev/null 2>&1 && return
+    local wanted=() package
+    command -v cp2k.psmp >/dev/null 2>&1 || command -v cp2k >/dev/null 2>&1 || wanted+=(cp2k)
+    command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || wanted+=(chromium)
+    [ ${#wanted[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null 2>&1 && as_root true || return 0
-    say "Installing from the distribution, for tests: cp2k"
-    if as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >"$log" 2>&1 </dev/null &&
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends cp2k \
-            >>"$log" 2>&1 </dev/null; then
-        return
-    fi
-    say "apt-get could not install cp2k; the tests that need it are skipped."
+    say "Installing from the distribution, for tests: ${wanted[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >"$log" 2>&1 </dev/null || true
+    for package in "${wanted[@]}"; do
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$package" \
+            >>"$log" 2>&1 </dev/null ||
+            say "apt-get could not install $package; the tests that need it are skipped."
+    done
 }
 
 stamp_of() {

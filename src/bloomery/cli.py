@@ -321,9 +321,10 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
         return
     frames = None if test is None else Configurations.read(files.absolute(test, "file"))
     done = export_potential(loaded, form, Path(given(folder, "--to")), frames)
-    tell(
-        {"as_json": as_json}, done, *files.told_numbers(done["measurements"]), f"{len(done['files'])} files -> {folder}"
-    )
+    said = files.told_numbers(done["measurements"])
+    if frames is None:
+        said = ["its physics was not tried in this form: give --test FRAMES, best with labels"]
+    tell({"as_json": as_json}, done, *said, f"{len(done['files'])} files -> {folder}")
 
 
 @cli.command("import")

@@ -301,7 +301,7 @@ class Configurations:
             if bad.any():
                 row = int(np.flatnonzero(bad)[0])
                 frame = int(self.frame_of_atom[row]) if kind.per == "atom" else row
-                raise ValueError(f"frame {frame} has a {name} that is not finite")
+                raise ValueError(f"frame {frame} has a label {name} that is not finite")
             labels[name] = np.where(present.reshape(-1, *[1] * len(kind.shape)), array, 0.0)
             all_masks[name] = mask
         return replace(self, labels=labels, masks=all_masks)
@@ -406,7 +406,7 @@ class Configurations:
             for name, value in _labels_of(frame).items():
                 if not np.isfinite(np.asarray(value, dtype=float)).all():
                     raise InputError(
-                        f"{path}: frame {index} has a {name} that is not finite; remove the label or the frame."
+                        f"{path}: frame {index} has a label {name} that is not finite; remove the label or the frame."
                     )
         return cls.from_atoms(frames, info_keys)
 

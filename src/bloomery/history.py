@@ -131,6 +131,13 @@ def conclude(
     }
 
 
+def measured_number(validation: dict[str, Any], target: str) -> dict[str, Any] | None:
+    """Return the measured number that a target is about."""
+    group, key = ("forces", "relative_rmse") if target == "relative_forces" else (target, "rmse")
+    found = validation.get(group, {}).get(key)
+    return found if isinstance(found, dict) else None
+
+
 def labels_to_learn_from(history: dict[str, Any]) -> dict[str, list[int]]:
     """How many labelled frames the potentials of each arm could learn from, by iteration; the probe is not among them.
 

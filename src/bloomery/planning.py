@@ -7,10 +7,10 @@ from typing import Any
 
 from bloomery.control import ControlSettings
 from bloomery.plugins import PluginSpec
+from bloomery.roles import TRAINED_ROLES
 from bloomery.scale import Scale
+from bloomery.schedules import SamplerSpec, shares_of
 from bloomery.seeds import derive_seed
-
-TRAINED_ROLES = ["train", "early_stopping", "calibration"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class IterationPlan:
     descriptor
         ``{"descriptor": {"name", "settings"}}``.
     selection
-        ``{"selectors": [...], "roles": {...}, "max_frames": int | None}``, and with a control arm its selectors under
-        ``control``.
+        ``{"selectors": [...], "roles": {...}, "max_frames": int | None}``, with a control arm its selectors under
+        ``control``, and where samplers have shares these by key of the pool under ``shares``.
     observables
         What is measured on newly labelled frames (``probe``, ``selected``), on the whole probe (``probe``), and on it
         by both arms (``arms``).
@@ -57,10 +57,10 @@ def plan(
     frames may be selected, the probe's among them. The control arm begins after the bootstrap, which both arms share.
     """
     iterations = history["iterations"] if history else []
-    samplers = {}
-    for index, value in enumerate(stage["samplers"]):
-        spec = PluginSpec.model_validate(value)
-        samplers[f"{spec.name}_{index}"] = {"sampler": spec.model_dump()}
+    specs = [SamplerSpec.model_validate(value) for value in stage["samplers"]]
+    keys = [f"{spec.name}_{index}" for index, spec in enumerate(specs)]
+    samplers = {key: {"sampler": spec.at(iterations).model_dump()} for key, spec in zip(keys, specs, strict=True)}
+    shares = shares_of(specs)
     selectors = [
         PluginSpec.model_validate(value).model_dump() for value in stage.get("selectors") or selection["selectors"]
     ]
@@ -77,6 +77,7 @@ def plan(
             "selectors": selectors,
             "roles": selection.get("roles", {}),
             "max_frames": _labels_left(stop, iterations),
+            **({"shares": dict(zip(keys, shares, strict=True))} if shares else {}),
             **({"control": [spec.model_dump() for spec in arm]} if arm else {}),
         },
         observables={

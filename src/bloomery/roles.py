@@ -22,6 +22,8 @@ from bloomery.selectors.ranking import draw
 
 Role = Literal["probe", "train", "early_stopping", "calibration"]
 ROLES: tuple[Role, ...] = get_args(Role)
+TRAINED_ROLES: list[Role] = [role for role in ROLES if role != "probe"]
+"""Roles of frames that have a say in a potential."""
 
 
 class RoleSettings(Settings):

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from bloomery.agreement import ObservableTarget, described, reached
+from bloomery.history import measured_number
 from bloomery.plateau import Plateau, plateau_reached
 from bloomery.plugins import Settings
 
@@ -150,13 +151,6 @@ def _plateau(history: dict[str, Any], measured: list[dict[str, Any]], rules: Sto
 
 def _spent(latest: dict[str, Any], rules: StopRules) -> bool:
     return rules.max_labels is not None and latest["labels_total"] >= rules.max_labels
-
-
-def measured_number(validation: dict[str, Any], target: str) -> dict[str, Any] | None:
-    """Return the measured number that a target is about."""
-    group, key = ("forces", "relative_rmse") if target == "relative_forces" else (target, "rmse")
-    found = validation.get(group, {}).get(key)
-    return found if isinstance(found, dict) else None
 
 
 def _reached(validation: dict[str, Any], rules: StopRules) -> bool:

@@ -14,8 +14,8 @@ from bloomery.configurations import Configurations
 from bloomery.errors import InputError
 from bloomery.observables.contract import Observable
 from bloomery.observables.experiment import MeasuredCurve
-from bloomery.planning import TRAINED_ROLES
 from bloomery.plugins import PluginSpec, Settings, load_plugin
+from bloomery.roles import TRAINED_ROLES
 
 FINAL, EACH = "final", "each_iteration"
 FEW = 4

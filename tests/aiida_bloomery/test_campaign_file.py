@@ -115,6 +115,19 @@ def test_good_file_passes_and_prints_its_plan(folder: Path) -> None:
     assert plan["labels"] == 15 + 3 * 8
 
 
+def test_shares_and_schedules_are_shown_and_count_in_the_plan(folder: Path) -> None:
+    sampler = "{md: {temperatures: [300], steps: 100, interval: 10}, share: 70 %, schedule: ["
+    sampler += "{iteration: 2, settings: {steps: 500}}, {below: {relative_forces: 20 %}, settings: {interval: 20}}]}"
+    text = edited(("md: {temperatures: [300, 900], steps: 100, interval: 10}", f"{sampler}, rattle_strain: {{}}"))
+    result = check(folder, text)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "md: 70% of the selected frames; from iteration 2 on: steps 500; once the error is below 0.2" in said
+    plan = json.loads(check(folder, text, "--json").output)["plan"]
+    assert plan["md_steps"] == 3 * 500
+    jsonschema.validate(yaml.safe_load(text), schema())
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
 def test_examples_pass(path: Path) -> None:
     result = CliRunner().invoke(main, ["check", "--file-only", str(path)])

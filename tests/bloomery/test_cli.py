@@ -132,7 +132,8 @@ def test_n2p2_files_go_out_and_come_back(here: Path, silicon: Configurations) ->
     settings = "activation=tanh skip=false isolation_switch=false members=2 steps=20 hidden=[4]"
     words = " ".join(f"--set {word}" for word in settings.split())
     bloomery(f"train data.extxyz {words} --set descriptor.name=acsf --set descriptor.settings.cutoff=4.0 --out pot")
-    bloomery("export pot --format n2p2 --to files")
+    told = bloomery("export pot --format n2p2 --to files").output
+    assert "not tried in this form: give --test FRAMES" in told
     assert bloomery("import").output.startswith("n2p2: files of n2p2")
     told = bloomery("import files --format n2p2 --to back --test test.extxyz").output
     assert "forces.rmse: " in told

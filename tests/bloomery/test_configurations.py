@@ -122,7 +122,7 @@ def test_label_that_is_not_finite_names_its_frame() -> None:
     frames = Configurations.from_atoms([molecule("H2O"), molecule("H2")])
     forces = np.zeros((5, 3))
     forces[4, 1] = np.nan
-    with pytest.raises(ValueError, match="frame 1 has a forces that is not finite"):
+    with pytest.raises(ValueError, match="frame 1 has a label forces that is not finite"):
         frames.with_labels(forces=forces)
 
 
@@ -139,7 +139,7 @@ def test_wrong_shape_is_refused() -> None:
         (None, "there is no such file"),
         ("not a structure\n", "cannot be read as atomic structures"),
         ("", "holds no frame|cannot be read"),
-        ("1\nProperties=species:S:1:pos:R:3 energy=nan\nH 0 0 0\n", "frame 0 has a energy that is not finite"),
+        ("1\nProperties=species:S:1:pos:R:3 energy=nan\nH 0 0 0\n", "frame 0 has a label energy that is not finite"),
         ("1\nProperties=species:S:1:pos:R:3\nH nan 0 0\n", "frame 0 has a position or cell that is not finite"),
     ],
 )

@@ -19,6 +19,7 @@ from aiida_bloomery.campaign_file.validation import check_validation, validation
 from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.errors import BloomeryError
 from bloomery.plugins import Kind, PluginSpec, load_plugin, registered
+from bloomery.schedules import SamplerSpec, shares_of
 
 CLOSEST = 0.5
 """Å. Atoms that are closer are a mistake in the file."""
@@ -134,7 +135,8 @@ def _duplicate_files(campaign: Campaign) -> None:
 def _plugins(campaign: Campaign) -> None:
     for stage in ("bootstrap", "sampling"):
         for key, spec in campaign.samplers(stage):
-            _plugin(campaign, "samplers", checkable(campaign, spec), key)
+            _sampler(campaign, checkable(campaign, spec), key)
+        _shares(campaign, stage)
         for key, spec in campaign.selectors(stage):
             _plugin(campaign, "selectors", spec, key)
     _control(campaign)
@@ -146,11 +148,32 @@ def _plugins(campaign: Campaign) -> None:
     )
     _plugin(campaign, "engines", PluginSpec.model_validate(campaign.settings["training"]["engine"]), ("training",))
     for key, spec in campaign.samplers("bootstrap"):
+        if spec.schedule:
+            raise campaign.source.error(
+                (*key, "schedule"), "the bootstrap is one iteration, so nothing can change in it; leave this out."
+            )
         if checkable(campaign, spec).load("samplers").needs_potential:
             raise campaign.source.error(
                 key,
                 f"{spec.name} needs a potential, and the bootstrap has none yet; use rattle_strain or from_file.",
             )
+
+
+def _sampler(campaign: Campaign, spec: SamplerSpec, key: Key) -> None:
+    """A sampler, with all settings that its schedule leads to."""
+    _plugin(campaign, "samplers", spec, key)
+    model = load_plugin("samplers", spec.name).Settings
+    for number, stage in enumerate(spec.stages[1:]):
+        parse_model(model, stage.settings, campaign.source, (*key, "schedule", number // 2, "settings"))
+
+
+def _shares(campaign: Campaign, stage: str) -> None:
+    samplers = campaign.samplers(stage)
+    try:
+        shares_of([spec for _, spec in samplers])
+    except BloomeryError as error:
+        key = next(key for key, spec in samplers if spec.share)
+        raise campaign.source.error((*key, "share"), str(error)) from error
 
 
 def _control(campaign: Campaign) -> None:

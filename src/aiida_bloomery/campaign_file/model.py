@@ -11,6 +11,7 @@ from bloomery.agreement import ObservableTarget
 from bloomery.plateau import Plateau
 from bloomery.plugins import Kind, PluginSpec, Settings, registered
 from bloomery.quantities import Unit
+from bloomery.schedules import SamplerSpec
 
 Protocol = Literal["fast", "balanced", "stringent"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -34,7 +35,7 @@ class OfKind:
     kind: Kind
 
 
-Sampler = Annotated[PluginSpec, OfKind("samplers")]
+Sampler = Annotated[SamplerSpec, OfKind("samplers")]
 Selector = Annotated[PluginSpec, OfKind("selectors")]
 Descriptor = Annotated[PluginSpec, OfKind("descriptors")]
 Engine = Annotated[PluginSpec, OfKind("engines")]

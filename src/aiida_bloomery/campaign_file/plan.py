@@ -9,9 +9,9 @@ from aiida_bloomery.campaign_file.reader import Key
 from aiida_bloomery.campaign_file.resolve import Campaign
 from aiida_bloomery.campaign_file.validation import ValidationPlan, plan_validation
 from bloomery.control import ControlSettings
-from bloomery.plugins import PluginSpec
 from bloomery.roles import RoleSettings
 from bloomery.samplers.contract import Sampler
+from bloomery.schedules import SamplerSpec
 from bloomery.selectors.contract import Selector
 
 NO_LIMIT = 10**9
@@ -98,7 +98,7 @@ def plan_stage(campaign: Campaign, stage: str) -> StagePlan:
     for _, spec in campaign.samplers(stage):
         bounds = sampler_bounds(campaign, spec)
         pool += bounds["frames"]
-        steps += bounds.get("md_steps", 0)
+        steps += bounds["md_steps"]
     wanted = pool
     for _, selector in selectors(campaign, stage):
         wanted = selector.at_most(wanted)
@@ -115,15 +115,16 @@ def _has_control(campaign: Campaign, stage: str) -> bool:
     return "control" in campaign.settings and stage != "bootstrap"
 
 
-def sampler_bounds(campaign: Campaign, spec: PluginSpec) -> dict[str, int]:
-    """Upper bounds of one sampler: ``frames`` and ``md_steps``."""
+def sampler_bounds(campaign: Campaign, spec: SamplerSpec) -> dict[str, int]:
+    """Upper bounds of one sampler, whatever its schedule leads to: ``frames`` and ``md_steps``."""
     label = spec.settings.get("frames")
     frames = campaign.frames.get(label, campaign.structures) if isinstance(label, str) else campaign.structures
-    sampler: Sampler = checkable(campaign, spec).load("samplers")
-    return sampler.plan(len(frames))
+    samplers: list[Sampler] = [stage.load("samplers") for stage in checkable(campaign, spec).stages]
+    bounds = [sampler.plan(len(frames)) for sampler in samplers]
+    return {name: max(bound[name] for bound in bounds) for name in ("frames", "md_steps")}
 
 
-def checkable(campaign: Campaign, spec: PluginSpec) -> PluginSpec:
+def checkable(campaign: Campaign, spec: SamplerSpec) -> SamplerSpec:
     """Return a sampler as its plug-in takes it: a calculator stands in for a labeller that drives dynamics itself."""
     if spec.name != "reference_md" or campaign.file.labeller == "calculator" or "calculator" in spec.settings:
         return spec

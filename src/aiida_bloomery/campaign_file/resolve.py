@@ -13,6 +13,7 @@ from bloomery.configurations import Configurations
 from bloomery.control import ControlSettings
 from bloomery.errors import BloomeryError, InputError
 from bloomery.plugins import PluginSpec
+from bloomery.schedules import SamplerSpec
 
 STAGES = ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop")
 TARGETS = ("energy", "forces", "relative_forces", "stress")
@@ -44,9 +45,9 @@ class Campaign:
     settings: dict[str, Any]
     validation: dict[str, Configurations] = field(default_factory=dict)
 
-    def samplers(self, stage: str) -> list[tuple[Key, PluginSpec]]:
+    def samplers(self, stage: str) -> list[tuple[Key, SamplerSpec]]:
         """Samplers of ``bootstrap`` or ``sampling``, with the key that each stands under in the file."""
-        specs = [PluginSpec.model_validate(value) for value in self.settings[stage]["samplers"]]
+        specs = [SamplerSpec.model_validate(value) for value in self.settings[stage]["samplers"]]
         key: Key = ("bootstrap", "samplers") if stage == "bootstrap" else ("sampling",)
         return [((*key, index), spec) for index, spec in enumerate(specs)]
 
@@ -212,7 +213,7 @@ def _samplers(
     file: CampaignFile, source: Source, frames: dict[str, Configurations]
 ) -> dict[str, list[dict[str, Any]] | None]:
     """Samplers of both stages, as plain values; files of `from_file` are read, and named by a label instead."""
-    stages: dict[str, tuple[Key, list[PluginSpec] | None]] = {
+    stages: dict[str, tuple[Key, list[SamplerSpec] | None]] = {
         "bootstrap": (("bootstrap", "samplers"), file.bootstrap.samplers if file.bootstrap else None),
         "sampling": (("sampling",), file.sampling),
     }
@@ -230,7 +231,8 @@ def _samplers(
             if spec.name == "reference_md" and file.labeller == "calculator":
                 # The reference method is the labeller's, here as for any other labeller.
                 settings.setdefault("calculator", file.labeller_settings.get("calculator"))
-            taken.append({"name": spec.name, "settings": settings})
+            beside = spec.model_dump(exclude={"name", "settings"}, exclude_defaults=True)
+            taken.append({"name": spec.name, "settings": settings, **beside})
         result[stage] = taken if specs is not None else None
     return result
 

@@ -12,7 +12,7 @@ from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
 from aiida_bloomery.campaign_file.model import Bootstrap, CampaignFile, Control, OfKind, Validation
 from bloomery.acceptance import AcceptanceSettings
 from bloomery.errors import InputError
-from bloomery.plugins import KINDS, Kind, load_plugin, registered
+from bloomery.plugins import KINDS, Kind, PluginSpec, load_plugin, registered
 from bloomery.roles import RoleSettings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -35,7 +35,9 @@ def schema() -> dict[str, Any]:
     settings = {name: references[model, "validation"] for name, model in models.items()}
     for (model, key), kind in places.items():
         owner = properties if model == "CampaignFile" else found[model]["properties"]
-        owner[key] = _with_plugins(owner[key], _choice(settings, kind))
+        model_name = "SamplerSpec" if kind == "samplers" else "PluginSpec"
+        beside = _beside(found[model_name]["properties"])
+        owner[key] = _with_plugins(owner[key], model_name, _choice(settings, kind, beside))
     for key in ("roles", "acceptance"):
         properties[key] = {**settings[key], "description": properties[key]["description"]}
     properties["labelling"] = {**_choice(settings, "labellers"), "description": properties["labelling"]["description"]}
@@ -51,7 +53,8 @@ def schema() -> dict[str, Any]:
     observables = {"Validation": {"type": "array", "items": validation["final"]["items"]}}
     for name, short in {**SHORT_FORMS, **observables}.items():
         _allow(root, found, name, short)
-    found.pop("PluginSpec", None)
+    for name in ("PluginSpec", "SamplerSpec"):
+        found.pop(name, None)
     # In a campaign the labeller drives the dynamics, and no calculator need be named.
     driven = settings["samplers.reference_md"]["$ref"].rsplit("/", maxsplit=1)[-1]
     found[driven]["required"] = [key for key in found[driven].get("required", []) if key != "calculator"]
@@ -132,19 +135,29 @@ def _kind_in(metadata: Any) -> Kind | None:
     return next((item.kind for item in metadata if isinstance(item, OfKind)), None)
 
 
-def _choice(settings: dict[str, Any], group: str) -> dict[str, Any]:
-    """Schema of a plug-in of a kind: its name, or its name with settings."""
+def _beside(properties: dict[str, Any]) -> dict[str, Any]:
+    """What may stand beside a plug-in's name and settings."""
+    return {key: value for key, value in properties.items() if key not in PluginSpec.model_fields}
+
+
+def _choice(settings: dict[str, Any], group: str, beside: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Schema of a plug-in of a kind: its name, or its name with settings, and what may stand beside them."""
     names = {key.removeprefix(f"{group}."): value for key, value in settings.items() if key.startswith(f"{group}.")}
     with_settings = [
-        {"type": "object", "properties": {name: value}, "required": [name], "additionalProperties": False}
+        {
+            "type": "object",
+            "properties": {name: value, **(beside or {})},
+            "required": [name],
+            "additionalProperties": False,
+        }
         for name, value in names.items()
     ]
     return {"anyOf": [{"enum": list(names)}, *with_settings]}
 
 
-def _with_plugins(field: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
+def _with_plugins(field: dict[str, Any], model: str, choice: dict[str, Any]) -> dict[str, Any]:
     """Put the choice of plug-ins in the place of their general model."""
-    text = json.dumps(field).replace(json.dumps({"$ref": "#/$defs/PluginSpec"}), json.dumps(choice))
+    text = json.dumps(field).replace(json.dumps({"$ref": REFERENCE.format(model=model)}), json.dumps(choice))
     result: dict[str, Any] = json.loads(text)
     return result
 

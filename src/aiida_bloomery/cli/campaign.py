@@ -57,6 +57,9 @@ def check_command(file: Path, rehearse: bool, file_only: bool, profile: str | No
     for note in notes:
         console.print(f" {MARKS['warning']} {note}")
     _print_plan(plan)
+    for _, spec in campaign.samplers("sampling"):
+        if spec.words:
+            console.print(f"   {spec.words}", markup=False)
 
 
 @click.command("submit")

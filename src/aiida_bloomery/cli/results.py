@@ -17,9 +17,15 @@ REPORT_FILE = "report.html"
 @click.option(
     "--to", "file", type=click.Path(path_type=Path), default=None, help="The page; by default NAME-report.html."
 )
+@click.option(
+    "--figures/--no-figures",
+    default=True,
+    show_default=True,
+    help="Write the figures as PNG and SVG too, and their data as CSV, to a folder beside the page.",
+)
 @profile_option
-def report_command(pk: str, file: Path | None, profile: str | None) -> None:
-    """Write the report of a campaign, one HTML page that needs nothing else."""
+def report_command(pk: str, file: Path | None, figures: bool, profile: str | None) -> None:
+    """Write the report of a campaign: one HTML page that needs nothing else, and its figures as files."""
     loaded(profile)
     from aiida_bloomery.progress import campaign_state, load_campaign_node  # noqa: PLC0415
     from aiida_bloomery.report import write_report  # noqa: PLC0415
@@ -27,7 +33,11 @@ def report_command(pk: str, file: Path | None, profile: str | None) -> None:
     node = load_campaign_node(pk)
     if sentence := campaign_state(node.pk).control:
         click.echo(sentence, err=True)
-    click.echo(write_report(node, file or Path(f"{node.label or node.pk}-{REPORT_FILE}")))
+    file = file or Path(f"{node.label or node.pk}-{REPORT_FILE}")
+    folder = file.with_name(f"{file.stem}-figures") if figures else None
+    click.echo(write_report(node, file, folder))
+    if folder is not None:
+        click.echo(folder)
 
 
 @click.command("lineage")

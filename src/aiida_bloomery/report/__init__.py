@@ -1,19 +1,22 @@
-"""The report of a campaign: one HTML page that needs neither network nor JavaScript."""
+"""The report of a campaign: one HTML page that needs no network, and its figures as files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiida_bloomery.report.page import render
+from aiida_bloomery.report.page import draw, render
 
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
-__all__ = ["render", "write_report"]
+    from aiida_bloomery.report.figures.drawing import Figure
+
+__all__ = ["draw", "render", "write_report"]
 
 
-def write_report(campaign: ProcessNode, path: str | Path) -> Path:
+def write_report(campaign: ProcessNode, path: str | Path, figures: str | Path | None = None) -> Path:
     """Write the report of a campaign that runs, has finished or has failed.
 
     Parameters
@@ -22,6 +25,9 @@ def write_report(campaign: ProcessNode, path: str | Path) -> Path:
         Node of a `ReinforcementWorkChain`.
     path
         File to write; its folder is made if missing.
+    figures
+        Folder for the figures, each as ``.png`` and ``.svg`` with its data as ``.csv``; by default they are in the
+        page alone.
 
     Returns
     -------
@@ -37,5 +43,17 @@ def write_report(campaign: ProcessNode, path: str | Path) -> Path:
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(collect(campaign)), encoding="utf-8")
+    facts = collect(campaign)
+    drawn = draw(facts)
+    path.write_text(render(facts, drawn), encoding="utf-8")
+    if figures is not None:
+        write_figures([figure for _, figure in drawn], Path(figures))
     return path
+
+
+def write_figures(drawn: Sequence[Figure], folder: Path) -> None:
+    """Write every figure as PNG and SVG and its data as CSV; the folder is made if missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for figure in drawn:
+        for ending, content in figure.files().items():
+            (folder / f"{figure.name}{ending}").write_bytes(content)

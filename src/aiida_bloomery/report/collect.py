@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +13,14 @@ from aiida_bloomery.parsers.observe import UNITS_ATTRIBUTE
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
 from aiida_bloomery.provenance.campaign import Stage
-from aiida_bloomery.report.facts import FINAL, CampaignFacts, Node, Outcome
+from aiida_bloomery.report.collect_frames import data_set, pool_disagreements
+from aiida_bloomery.report.facts import FINAL, CampaignFacts, Measured, Node, Outcome
+from aiida_bloomery.workflows.labelling.packing import frame_cores
 
 FINAL_PREFIX = "final_"
 CONTROL_PREFIX = "control_"
+COMPARISONS = frozenset({"compare", "final_compare"})
+"""Stages that measure a potential beside the reference method; those of the control arm stay in its nodes."""
 
 
 def collect(campaign: orm.ProcessNode) -> CampaignFacts:
@@ -41,6 +45,10 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
         inputs=_inputs(campaign),
         history=campaigns.history(campaign),
         times=_times(stages),
+        core_times=_core_times(stages),
+        pools=pool_disagreements(stages),
+        measured=_measured(stages),
+        data_set=data_set(campaign, stages),
         funnels={
             stage.iteration: stage.process.outputs.funnel.get_dict().get("funnel", [])
             for stage in stages
@@ -51,6 +59,10 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
         units=units,
         versions=_versions(campaign),
         nodes=list(_nodes(campaign)),
+        processes=[
+            Node(stage.label, campaigns.describe_node(stage.process), stage.process.pk or 0, stage.process.uuid)
+            for stage in stages
+        ],
     )
 
 
@@ -68,6 +80,20 @@ def _outcome(campaign: orm.ProcessNode, stages: list[Stage]) -> Outcome:
 
 def _times(stages: list[Stage]) -> dict[int, dict[str, float]]:
     """Wall time of the stages that have ended, by iteration; calcfunctions take no time worth a bar."""
+    return _by_stage(stages, lambda process: (process.mtime - process.ctime).total_seconds())
+
+
+def _core_times(stages: list[Stage]) -> dict[int, dict[str, float]]:
+    """Core time of the jobs of the stages that have ended, by iteration."""
+    return _by_stage(
+        stages,
+        lambda process: sum(
+            _seconds(job) * _cores(job) for job in process.called_descendants if isinstance(job, orm.CalcJobNode)
+        ),
+    )
+
+
+def _by_stage(stages: list[Stage], measure: Callable[[orm.ProcessNode], float]) -> dict[int, dict[str, float]]:
     times: dict[int, dict[str, float]] = {}
     for stage in stages:
         if isinstance(stage.process, orm.WorkChainNode) and stage.iteration >= 0 and stage.process.is_terminated:
@@ -75,9 +101,45 @@ def _times(stages: list[Stage]) -> dict[int, dict[str, float]]:
             of_iteration = times.setdefault(FINAL if final else stage.iteration, {})
             name = stage.name.removeprefix(FINAL_PREFIX)
             name = "control" if name.startswith(CONTROL_PREFIX) else name
-            seconds = (stage.process.mtime - stage.process.ctime).total_seconds()
-            of_iteration[name] = of_iteration.get(name, 0.0) + seconds
+            of_iteration[name] = of_iteration.get(name, 0.0) + measure(stage.process)
     return times
+
+
+def _seconds(job: orm.CalcJobNode) -> float:
+    """What a job says that it took, or else what passed until it had ended."""
+    for output in job.base.links.get_outgoing(node_class=orm.Dict, link_type=LinkType.CREATE).all_nodes():
+        seconds = output.base.attributes.get("seconds", None)
+        if isinstance(seconds, (int, float)):
+            return float(seconds)
+    return float((job.mtime - job.ctime).total_seconds())
+
+
+def _cores(job: orm.CalcJobNode) -> int:
+    return frame_cores({"resources": job.get_option("resources") or {}})
+
+
+def _measured(stages: list[Stage]) -> list[Measured]:
+    """What comparisons with the reference method gave."""
+    found = []
+    for stage in stages:
+        process = stage.process
+        if stage.name not in COMPARISONS or "observations" not in process.outputs:
+            continue
+        for key, node in process.outputs.observations.items():
+            given = process.inputs.observables[key].get_dict() if "observables" in process.inputs else {}
+            arrays = process.outputs.arrays.get(key) if "arrays" in process.outputs else None
+            found.append(
+                Measured(
+                    key=key,
+                    observable=str((given.get("observable") or {}).get("name", key)),
+                    stage=stage.label,
+                    summary=node.get_dict(),
+                    arrays={name: arrays.get_array(name) for name in arrays.get_arraynames()} if arrays else {},
+                    units=dict(arrays.base.attributes.get(UNITS_ATTRIBUTE, {})) if arrays else {},
+                    uuid=node.uuid,
+                )
+            )
+    return found
 
 
 def _validation(stages: list[Stage]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+from bloomery.maps import FrameMap
 
 FINAL = -1
 """What stands for the iteration's number where the delivered potential is trained once more."""
@@ -45,6 +49,58 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What an observable measured on a potential, beside the reference method where that was asked.
+
+    Parameters
+    ----------
+    key
+        Its name in the campaign.
+    observable
+        Name of the plug-in.
+    stage
+        Label of the process, such as ``iteration_002_final_compare``.
+    summary, arrays, units
+        See `bloomery.observables.contract.Observation`.
+    uuid
+        Of the node that holds the numbers.
+    """
+
+    key: str
+    observable: str
+    stage: str
+    summary: Mapping[str, Any]
+    arrays: Arrays = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    uuid: str = ""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The labelled frames, in the order of their batches.
+
+    Parameters
+    ----------
+    configurations
+        All of them, with their labels and what each says of its origin.
+    iteration, index
+        Iteration whose batch a frame is in, and its place there, ``(N,)``.
+    columns
+        What else is known by frame: name to ``N`` values, ``None`` where there is none. ``error_before`` and
+        ``error_now`` are force RMSE in eV/Å, by the potential before the frame was learned from and by the delivered
+        one; ``driven_by`` is the UUID of the potential that the sampler used, ``sampler`` its name.
+    map
+        Where they lie on a map.
+    """
+
+    configurations: Configurations
+    iteration: NDArray[np.int64]
+    index: NDArray[np.int64]
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    map: FrameMap | None = None
+
+
+@dataclass(frozen=True)
 class CampaignFacts:
     """All that a report says of a campaign; whatever is not there yet is empty.
 
@@ -67,18 +123,28 @@ class CampaignFacts:
         ``{"iterations": [...], "decision": {...}, "final": {...}}``.
     times
         Iteration (or `FINAL`) to wall time of each stage in s.
+    core_times
+        The same in core seconds of jobs.
     funnels
         Iteration to what each selector saw and took.
+    pools
+        Iteration to the disagreement on the frames of its pools in eV/Å, where it is known.
     ledger
         One entry per frame that was to be labelled, with ``iteration``.
     validation
         Arrays of the latest validation on the probe, with their units under ``units``.
     units
         Array name to unit.
+    measured
+        What observables measured, the latest last.
+    data_set
+        The labelled frames; ``None`` before there are any.
     versions
         Package to the versions that ran.
     nodes
         Nodes worth knowing.
+    processes
+        The steps of the campaign, in their order.
     """
 
     title: str
@@ -91,12 +157,17 @@ class CampaignFacts:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     history: Mapping[str, Any] = field(default_factory=dict)
     times: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    core_times: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     funnels: Mapping[int, list[Mapping[str, Any]]] = field(default_factory=dict)
+    pools: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
     ledger: list[Mapping[str, Any]] = field(default_factory=list)
     validation: Arrays = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    measured: list[Measured] = field(default_factory=list)
+    data_set: DataSet | None = None
     versions: Mapping[str, list[str]] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
+    processes: list[Node] = field(default_factory=list)
 
     @property
     def iterations(self) -> list[Mapping[str, Any]]:
@@ -118,6 +189,12 @@ class CampaignFacts:
             if iteration.get("validation"):
                 return iteration["validation"]
         return {}
+
+    @property
+    def beyond(self) -> Mapping[str, Any]:
+        """What else was measured of the potential: ``observables_missing``, ``test_set``; the latest there is."""
+        entries = [self.history.get("final") or {}, *reversed(self.iterations)]
+        return next((entry for entry in entries if entry.get("test_set") or entry.get("observables_missing")), {})
 
     @property
     def failures(self) -> list[Mapping[str, Any]]:

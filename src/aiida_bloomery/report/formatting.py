@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 MISSING = "–"
 
@@ -16,7 +16,12 @@ def find(summary: Mapping[str, Any] | None, *path: str) -> Mapping[str, Any] | N
         if not isinstance(found, Mapping) or key not in found:
             return None
         found = found[key]
-    return found if isinstance(found, Mapping) and "value" in found else None
+    return found if is_number(found) else None
+
+
+def is_number(found: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether something is a measured number, with value and unit."""
+    return isinstance(found, Mapping) and "value" in found and "unit" in found
 
 
 def digits(value: float, significant: int = 3) -> str:

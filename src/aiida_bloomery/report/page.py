@@ -1,9 +1,9 @@
-"""The report as one HTML page: everything is in it, nothing is fetched, and nothing needs JavaScript."""
+"""The report as one HTML page: all is in it, nothing is fetched, and only the map's structures need JavaScript."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
@@ -13,131 +13,134 @@ import yaml
 from markupsafe import Markup
 
 from aiida_bloomery import __version__
-from aiida_bloomery.report import figures
-from aiida_bloomery.report.facts import CampaignFacts
-from aiida_bloomery.report.figures import Figure
-from aiida_bloomery.report.formatting import MISSING, count, digits, duration, find, interval, plain, with_unit
+from aiida_bloomery.report import tables
+from aiida_bloomery.report.atlas import atlas
+from aiida_bloomery.report.comparing import obstacles, rows_of
+from aiida_bloomery.report.facts import CampaignFacts, Measured
+from aiida_bloomery.report.figures import campaign, potential
+from aiida_bloomery.report.figures.data_map import data_map
+from aiida_bloomery.report.figures.drawing import Figure
+from aiida_bloomery.report.figures.observables import figures_of, title_of
+from aiida_bloomery.report.formatting import find
+from aiida_bloomery.report.methods import methods
+from aiida_bloomery.report.next_step import next_step
 from aiida_bloomery.report.words import NAMES, TARGETS, verdict, what_was_done
 
 LONGEST_LEDGER = 200
 """So many failures are shown; the command line lists them all."""
-
+LONGEST_TABLE = 40
+"""So many quantities of an observable are shown."""
+OURS = ("style.css", "viewer.js", "map.js")
+"""Parts of the page that are put into it as they are."""
 
 AXES = {**NAMES, "relative_forces": "relative force RMSE"}
 """What figures call the errors: an axis is short."""
 
 
-@dataclass(frozen=True)
-class Tile:
-    """One number at the head of the page."""
+def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = None) -> str:
+    """Return the page of a campaign, as HTML.
 
-    value: str
-    name: str
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a table: a value and, smaller, its bounds."""
-
-    text: str
-    small: str = ""
-
-
-def render(facts: CampaignFacts) -> str:
-    """Return the page of a campaign, as HTML."""
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
+    Parameters
+    ----------
+    drawn
+        Its figures as `draw` gives them; by default they are drawn here.
+    """
     folder = files(__package__)
-    template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
-    return template.render(
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    found = _by_section(draw(facts) if drawn is None else drawn)
+    summary = facts.validation_summary
+    return environment.get_template(
+        "page.html"
+    ).render(
         facts=facts,
-        style=Markup((folder / "style.css").read_text(encoding="utf-8")),  # noqa: S704  ours
+        ours={name: Markup((folder / name).read_text(encoding="utf-8")) for name in OURS},  # noqa: S704  ours
         bloomery_version=__version__,
         verdict=verdict(facts),
-        tiles=_tiles(facts),
+        next_step=next_step(facts),
+        tiles=tables.tiles(facts),
         done=what_was_done(facts),
         times={name: _time(getattr(facts, name)) for name in ("started", "changed", "made")},
         running=facts.outcome.state == "running",
         iterations=[
-            _iteration_row(iteration, facts.times.get(iteration["iteration"], {})) for iteration in facts.iterations
+            tables.iteration_row(iteration, facts.times.get(iteration["iteration"], {}))
+            for iteration in facts.iterations
         ],
-        errors=_drawn(_error_figures(facts)),
-        arms=_drawn([figures.learning_curves(facts.history.get("control") or {})]),
-        parities=_drawn(_parity_figures(facts)),
-        elements=_elements(facts.validation_summary),
-        worst=_worst(facts.validation_summary),
-        labels=_drawn([figures.labels_by_role(facts.iterations)]),
-        clock=_drawn([figures.time_by_stage(facts.times)]),
-        funnels={iteration: _funnel(funnel) for iteration, funnel in sorted(facts.funnels.items())},
+        figures=found,
+        sets=tables.sets_rows(facts),
+        elements=tables.elements_rows(summary),
+        calibration=tables.calibration_rows(summary),
+        worst=tables.worst_rows(summary),
+        observables=[_observable(measured, found) for measured in latest(facts.measured)],
+        atlas=None if facts.data_set is None else atlas(facts.data_set),
+        funnels={iteration: tables.funnel_rows(funnel) for iteration, funnel in sorted(facts.funnels.items())},
         failures=facts.failures[:LONGEST_LEDGER],
         failures_left=max(0, len(facts.failures) - LONGEST_LEDGER),
+        outcomes=tables.outcomes(facts),
+        methods=methods(facts),
         inputs=yaml.safe_dump(_plain(facts.inputs), sort_keys=False, allow_unicode=True, width=100),
     )
 
 
-def _drawn(found: list[Figure | None]) -> list[dict[str, Any]]:
-    return [
-        {"title": figure.title, "caption": figure.caption, "svg": Markup(figure.svg)}  # noqa: S704  drawn by us
-        for figure in found
-        if figure is not None
+def draw(facts: CampaignFacts) -> list[tuple[str, Figure]]:
+    """Draw all figures of a campaign, each with the name of the section that it belongs to."""
+    found: list[tuple[str, Figure | None]] = [("errors", figure) for figure in _error_figures(facts)]
+    found.append(("control", campaign.learning_curves(facts.history.get("control") or {})))
+    found += [("parity", figure) for figure in _parity_figures(facts)]
+    for measured in latest(facts.measured):
+        found += [(f"observable {measured.key}", figure) for figure in figures_of(measured)]
+    if facts.data_set is not None:
+        found.append(("map", data_map(facts.data_set)))
+    found += [
+        ("selection", potential.pool_disagreement(facts.pools, _force_error(facts))),
+        ("selection", campaign.labels_by_role(facts.iterations)),
+        ("time", campaign.time_by_stage(facts.times)),
+        ("time", campaign.core_time_by_stage(facts.core_times)),
     ]
+    return [(section, figure) for section, figure in found if figure is not None]
+
+
+def latest(found: Sequence[Measured]) -> list[Measured]:
+    """The last that was measured of each observable, in the order in which they were first measured."""
+    return list({measured.key: measured for measured in found}.values())
+
+
+def _by_section(drawn: Sequence[tuple[str, Figure]]) -> dict[str, list[dict[str, Any]]]:
+    sections: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for section, figure in drawn:
+        svg = Markup(figure.svg())  # noqa: S704  drawn by us
+        sections[section].append({"title": figure.title, "caption": figure.caption, "svg": svg})
+    return sections
+
+
+def _observable(measured: Measured, found: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """What the page shows of an observable; long tables are cut."""
+    rows = rows_of(measured)
+    return {
+        "title": title_of(measured),
+        "measured": measured,
+        "figures": found.get(f"observable {measured.key}", []),
+        "rows": rows[:LONGEST_TABLE],
+        "left": max(0, len(rows) - LONGEST_TABLE),
+        "subjects": any(row.subject for row in rows),
+        "experiment": any(row.experiment for row in rows),
+        "obstacles": obstacles(measured),
+    }
 
 
 def _time(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M %Z").strip()
 
 
-def _tiles(facts: CampaignFacts) -> list[Tile]:
-    summary = facts.validation_summary
-    tiles = []
-    for quantity, name in (("forces", "force RMSE on the probe"), ("energy", "energy RMSE on the probe")):
-        number = find(summary, quantity, "rmse")
-        if number is not None:
-            bounds = interval(number)
-            tiles.append(Tile(plain(number), f"{number['unit']} {name}", f"95 %: {bounds}" if bounds else ""))
-    cached = sum(entry.get("outcome") == "cached" for entry in facts.ledger)
-    labelled = len(facts.ledger) - len(facts.failures)
-    budget = facts.inputs.get("stop", {}).get("max_labels")
-    spent = f"{len(facts.ledger) - cached} of {budget} labels spent" if budget else ""
-    tiles.append(Tile(str(labelled), "labelled frames", spent))
-    tiles.append(Tile(str(len(facts.failures)), "frames whose label failed"))
-    end = facts.made if facts.outcome.state == "running" else facts.changed
-    tiles.append(Tile(duration((end - facts.started).total_seconds()), "wall time"))
-    return tiles
-
-
-def _iteration_row(iteration: Mapping[str, Any], times: Mapping[str, float]) -> list[Cell]:
-    labels = iteration.get("labels") or {}
-    validation = iteration.get("validation") or {}
-    relative = find(validation, "forces", "relative_rmse")
-    gone = [f"{labels[key]} {key}" for key in ("failed", "cached") if labels.get(key)]
-    seconds = sum(times.values())
-    return [
-        Cell("bootstrap" if iteration.get("iteration") == 0 else str(iteration.get("iteration", MISSING))),
-        Cell(_integer(iteration.get("n_pool"))),
-        Cell(_integer(iteration.get("n_selected"))),
-        Cell(_integer(labels.get("labelled")), ", ".join(gone)),
-        Cell(_integer(iteration.get("labels_total"))),
-        Cell(_integer(validation.get("n_frames"))),
-        *(
-            Cell(plain(number), interval(number))
-            for number in (find(validation, key, "rmse") for key in ("forces", "energy", "stress"))
-        ),
-        Cell(with_unit(relative)),
-        Cell(duration(seconds) if seconds else MISSING),
-    ]
-
-
-def _integer(value: Any) -> str:
-    return MISSING if value is None else str(int(value))
-
-
 def _error_figures(facts: CampaignFacts) -> list[Figure | None]:
     targets = facts.inputs.get("stop", {}).get("targets") or {}
     shown = [key for key in TARGETS if key != "relative_forces" or targets.get(key) is not None]
-    return [figures.errors_by_iteration(facts.iterations, TARGETS[key], AXES[key], targets.get(key)) for key in shown]
+    return [campaign.errors_by_iteration(facts.iterations, TARGETS[key], AXES[key], targets.get(key)) for key in shown]
 
 
 def _parity_figures(facts: CampaignFacts) -> list[Figure | None]:
@@ -145,54 +148,18 @@ def _parity_figures(facts: CampaignFacts) -> list[Figure | None]:
     spearman = (facts.validation_summary.get("disagreement") or {}).get("spearman_frames")
     value = spearman["value"] if isinstance(spearman, Mapping) else spearman
     return [
-        figures.parity(arrays, "forces", "forces", units.get("forces_reference", "eV/Å")),
-        figures.parity(arrays, "energy", "energy per atom", units.get("energy_reference", "eV/atom")),
-        figures.parity(arrays, "stress", "stress", units.get("stress_reference", "GPa")),
-        figures.disagreement(arrays, value),
-        figures.reliability(arrays),
+        potential.parity(arrays, "forces", "forces", units.get("forces_reference", "eV/Å")),
+        potential.parity(arrays, "energy", "energy per atom", units.get("energy_reference", "eV/atom")),
+        potential.parity(arrays, "stress", "stress", units.get("stress_reference", "GPa")),
+        potential.disagreement(arrays, value),
+        potential.reliability(arrays),
     ]
 
 
-def _elements(summary: Mapping[str, Any]) -> list[tuple[str, Cell]]:
-    rows = []
-    for element in summary.get("per_element") or {}:
-        number = find(summary, "per_element", element, "forces_rmse")
-        if number is not None:
-            rows.append((element, Cell(with_unit(number), interval(number))))
-    return rows
-
-
-def _worst(summary: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [
-        {
-            "frame": str(entry.get("frame", MISSING)),
-            "hash": str(entry.get("hash", "")),
-            "force": _quantity(entry.get("force_rmse")),
-            "energy": _quantity(entry.get("energy_error")),
-        }
-        for entry in summary.get("worst_frames") or []
-    ]
-
-
-def _quantity(value: Any) -> str:
-    if value is None:
-        return MISSING
-    return with_unit(value) if isinstance(value, Mapping) else digits(float(value))
-
-
-def _funnel(funnel: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of one iteration's funnel; ``share`` is of what came in first, for the bar."""
-    widest = max((int(row.get("came_in", 0)) for row in funnel), default=0) or 1
-    return [
-        {
-            "selector": str(row.get("selector", "")),
-            "came_in": int(row.get("came_in", 0)),
-            "left": int(row.get("left", 0)),
-            "share": round(100 * int(row.get("left", 0)) / widest, 1),
-            "reasons": "; ".join(f"{count(int(n), 'frame')}: {why}" for why, n in (row.get("reasons") or {}).items()),
-        }
-        for row in funnel
-    ]
+def _force_error(facts: CampaignFacts) -> float | None:
+    """Force RMSE on the probe in eV/Å."""
+    number = find(facts.validation_summary, "forces", "rmse")
+    return None if number is None or number["unit"] != "meV/Å" else float(number["value"]) / 1000
 
 
 def _plain(value: Any) -> Any:

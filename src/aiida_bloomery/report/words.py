@@ -8,6 +8,7 @@ from typing import Any
 
 from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.formatting import count, find, interval, percent, plain, with_unit
+from aiida_bloomery.report.specs import plugins_text, value_text
 
 TARGETS = {
     "forces": ("forces", "rmse"),
@@ -164,11 +165,11 @@ def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
     rows = [
         ("Starting structures", _structures(inputs.get("structures", {}))),
         ("Bootstrap", _bootstrap(inputs.get("bootstrap", {}))),
-        ("Sampling", _plugins(inputs.get("sampling", {}).get("samplers"))),
-        ("Selection", _plugins(inputs.get("selection", {}).get("selectors"), arrow=True)),
+        ("Sampling", plugins_text(inputs.get("sampling", {}).get("samplers"))),
+        ("Selection", plugins_text(inputs.get("selection", {}).get("selectors"), arrow=True)),
         ("Control arm", _control_arm(inputs.get("control"))),
         ("Labels", _labels(inputs)),
-        ("Training", _plugins([inputs["training"]["engine"]] if inputs.get("training") else None)),
+        ("Training", plugins_text([inputs["training"]["engine"]] if inputs.get("training") else None)),
         ("Energy reference", _energy_reference(inputs.get("energy_reference", {}))),
         ("Stop rules", _stop(inputs.get("stop", {}))),
         ("Seed", str(inputs.get("seed", ""))),
@@ -184,59 +185,38 @@ def _structures(structures: Mapping[str, Any]) -> str:
 
 
 def _bootstrap(bootstrap: Mapping[str, Any]) -> str:
-    selection = _plugins(bootstrap.get("selectors"), arrow=True)
-    return "; selected: ".join(part for part in (_plugins(bootstrap.get("samplers")), selection) if part)
-
-
-def _plugins(specs: list[Any] | None, *, arrow: bool = False) -> str:
-    return (" → " if arrow else "; ").join(_plugin(spec) for spec in specs or [])
-
-
-def _plugin(spec: Any) -> str:
-    if isinstance(spec, str):
-        return spec
-    if len(spec) == 1 and not {"name", "settings"} & set(spec):
-        name, settings = next(iter(spec.items()))
-    else:
-        name, settings = spec.get("name", ""), spec.get("settings")
-    said = ", ".join(f"{key} {_value(value)}" for key, value in (settings or {}).items() if value is not None)
-    return f"{name} ({said})" if said else str(name)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_value(part) for part in value) + "]"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_value(part)}" for key, part in value.items())
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    selection = plugins_text(bootstrap.get("selectors"), arrow=True)
+    return "; selected: ".join(part for part in (plugins_text(bootstrap.get("samplers")), selection) if part)
 
 
 def _control_arm(control: Mapping[str, Any] | None) -> str:
     if control is None:
         return ""
-    arm = _plugins(control.get("arm") or ["random"], arrow=True)
+    arm = plugins_text(control.get("arm") or ["random"], arrow=True)
     return f"{arm}, from the same pools, with as many labels and the same probe"
 
 
 def _labels(inputs: Mapping[str, Any]) -> str:
     name = str(inputs.get("labeller", ""))
-    said = ", ".join(_physics(inputs.get("labelling") or {}))
+    said = ", ".join(label_physics(inputs.get("labelling") or {}))
     return f"{name} ({said})" if said else name
 
 
-def _physics(settings: Mapping[str, Any]) -> Iterator[str]:
+def label_physics(settings: Mapping[str, Any]) -> Iterator[str]:
     """Settings of a labeller without what only says how its jobs run; all of them stand at the end of the page."""
     for key, value in settings.items():
-        if key in NO_PHYSICS:
+        if key in NO_PHYSICS or value in ({}, None):
             continue
         if isinstance(value, Mapping) and "filename" in value:
             yield str(value["filename"])
+        elif isinstance(value, Mapping) and key == "labeller":
+            yield from label_physics(value.get("settings") or {})
+        elif isinstance(value, Mapping) and "name" in value:
+            yield " ".join([str(value["name"]), *label_physics(value.get("arguments") or {})])
         elif isinstance(value, Mapping):
-            yield from _physics(value)
+            yield from label_physics(value)
         else:
-            yield f"{key} {_value(value)}"
+            yield f"{key} {value_text(value)}"
 
 
 def _energy_reference(reference: Mapping[str, Any]) -> str:
@@ -262,5 +242,5 @@ def _stop(stop: Mapping[str, Any]) -> str:
     if stop.get("max_labels") is not None:
         said.append(f"at most {count(int(stop['max_labels']), 'label')}")
     if stop.get("plateau") is not None:
-        said.append(f"or a plateau of the learning curve ({_value(stop['plateau'])})")
+        said.append(f"or a plateau of the learning curve ({value_text(stop['plateau'])})")
     return "; ".join(said)

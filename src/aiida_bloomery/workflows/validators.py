@@ -13,6 +13,7 @@ from bloomery.control import ControlSettings
 from bloomery.errors import BloomeryError
 from bloomery.plugins import Kind, PluginSpec, parse_settings
 from bloomery.roles import RoleSettings
+from bloomery.schedules import SamplerSpec, check_samplers
 from bloomery.stopping import StopRules
 from bloomery.validation import ValidationSettings, require_measurable
 
@@ -44,15 +45,18 @@ def _plugins(kind: Kind, values: list[Any], where: str) -> None:
 
 def _with_calculator(value: Any) -> Any:
     """Let a calculator stand in for the labeller that drives the dynamics of `reference_md` itself."""
-    spec = PluginSpec.model_validate(value)
+    spec = SamplerSpec.model_validate(value)
     if spec.name != "reference_md":
         return value
-    return {"name": spec.name, "settings": {"calculator": "emt", **spec.settings}}
+    return spec.model_copy(update={"settings": {"calculator": "emt", **spec.settings}})
 
 
 def _stage(content: dict[str, Any]) -> None:
     _keys(content, {"samplers"}, {"selectors"})
-    _plugins("samplers", [_with_calculator(value) for value in content["samplers"]], "samplers")
+    try:
+        check_samplers([_with_calculator(value) for value in content["samplers"]])
+    except BloomeryError as error:
+        raise ValueError(f"samplers: {error}") from error
     _plugins("selectors", content.get("selectors", []), "selectors")
 
 

@@ -182,6 +182,9 @@ def test_report(call: Callable[..., Any], campaign: orm.WorkChainNode, tmp_path:
     result = call("report", campaign.pk, "--to", tmp_path / "page.html")
     assert result.exit_code == 0, result.output
     assert "<html" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert (tmp_path / "page-figures").is_dir()
+    assert call("report", campaign.pk, "--to", tmp_path / "bare.html", "--no-figures").exit_code == 0
+    assert not (tmp_path / "bare-figures").exists()
 
 
 def test_stop_leaves_a_users_daemon_alone(call: Callable[..., Any]) -> None:

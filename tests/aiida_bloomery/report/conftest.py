@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ase.build import bulk
 
-from aiida_bloomery.report.facts import CampaignFacts, Node, Outcome
+from aiida_bloomery.report.facts import CampaignFacts, DataSet, Measured, Node, Outcome
+from bloomery.configurations import Configurations
+from bloomery.maps import map_of
 
 START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
@@ -89,6 +92,92 @@ def entry(frame: int, outcome: str = "labelled", **others: Any) -> dict[str, Any
     return {"frame": frame, "hash": f"{frame:064x}", "outcome": outcome, "iteration": 0, "attempts": 1, **others}
 
 
+def data_set(n_frames: int = 30, *, size: int = 2, word: str = "md", seed: int = 0) -> DataSet:
+    """Rattled silicon over three iterations, every fifth frame the probe's; ``word`` is put wherever text is."""
+    generator = np.random.default_rng(seed)
+    atoms = []
+    for index in range(n_frames):
+        frame = bulk("Si", cubic=True).repeat((size // 2 or 1, 1, 1))
+        frame.rattle(0.02 + 0.1 * generator.random(), rng=generator)
+        frame.set_cell(frame.cell * (1 + 0.02 * (index % 3)), scale_atoms=True)
+        atoms.append(frame)
+    frames = Configurations.from_atoms(atoms)
+    role = np.where(np.arange(n_frames) % 5 == 0, "probe", "train")
+    iteration = np.sort(np.arange(n_frames) % 3)
+    errors = generator.lognormal(-3, 0.5, n_frames).tolist()
+    columns = {
+        "role": role.tolist(),
+        "rule": [word] * n_frames,
+        "score": generator.random(n_frames).tolist(),
+        "sampler": [None if batch == 0 else word for batch in iteration],
+        "trajectory": list(range(n_frames)),
+        "step": [10 * index for index in range(n_frames)],
+        "error_before": [None if batch == 0 else error for batch, error in zip(iteration, errors, strict=True)],
+        "error_now": [error if part == "probe" else None for part, error in zip(role, errors, strict=True)],
+        "label_uuid": [f"{index // 10:08d}-0000-0000-0000-000000000000" for index in range(n_frames)],
+        "hash": frames.hashes(),
+    }
+    index = np.concatenate([np.arange((iteration == batch).sum()) for batch in range(3)])
+    energies = generator.normal(-34, 0.1, n_frames)
+    return DataSet(frames.with_labels(energy=energies), iteration, index, columns, map_of(frames))
+
+
+def measured() -> list[Measured]:
+    """What four observables gave: curves, an equation of state, phonons and elastic constants."""
+    x = np.linspace(1.0, 6.0, 60)
+    shape = np.exp(-((x - 2.4) ** 2) / 0.02)
+    curves = {
+        f"Si_Si__{side}{end}": values
+        for side, height in (("trajectory", 1.0), ("reference", 1.05))
+        for end, values in (("_x", x), ("", height * shape), ("_error", 0.05 + 0 * x))
+    }
+    curves |= {"Si_Si__experiment_x": x[::3], "Si_Si__experiment": shape[::3]}
+    volumes = np.linspace(18.0, 22.0, 9)
+    energies = 0.01 * (volumes - 20) ** 2 - 5.0
+    equation = {
+        f"Si2__{side}__{name}": values
+        for side in ("potential", "reference")
+        for name, values in (
+            ("volumes", volumes), ("energies", energies), ("fit_volumes", volumes), ("fit_energies", energies),
+        )
+    }  # fmt: skip
+    path = np.linspace(0, 1, 20)
+    bands = {
+        f"Si2__{side}__{name}": values
+        for side, factor in (("potential", 1.02), ("reference", 1.0))
+        for name, values in (
+            ("bands_x", path), ("bands", factor * np.outer(np.sin(path), [5.0, 10.0])), ("dos_x", path), ("dos", path),
+            ("band_ticks", np.array([0.0, 1.0])), ("band_labels", np.array(["G", "X"])),
+        )
+    }  # fmt: skip
+    constants = {"C11": number(160.0, "GPa"), "C12": number(60.0, "GPa"), "C14": number(0.1, "GPa")}
+    score = {"overlap": {"value": 97.0, "unit": "%"}, "overlap_of_halves": {"value": 98.5, "unit": "%"}}
+    elastic = {"potential": constants, "reference": constants, "experiment": {"C11": number(165.7, "GPa")}}
+    return [
+        Measured("rdf", "rdf", "final_compare", {"trajectory": {}, "score": {"Si-Si": score}}, curves),
+        Measured("eos", "equation_of_state", "final_compare", {"Si2": {"potential": {}}}, equation),
+        Measured("phonons", "phonons", "final_compare", {"Si2": {"potential": {}}}, bands),
+        Measured("elastic", "elastic", "final_compare", {"Si2": elastic}, uuid="abcd"),
+    ]
+
+
+def full(**changes: Any) -> CampaignFacts:
+    """A campaign with everything that a report can show."""
+    curves = {"selection": [[12, 200.0], [24, 60.0]], "control": [[12, 200.0], [24, 90.0]]}
+    verdict = {"arm": "random", "sentence": "The selection helped.", "scope": "It tests selection.", "curves": curves}
+    return campaign(
+        **{
+            "data_set": data_set(),
+            "measured": measured(),
+            "pools": {1: np.random.default_rng(0).lognormal(-3, 0.5, 200), 2: np.full(4, 0.02)},
+            "core_times": {0: {"label": 400.0, "train": 60.0}, 1: {"label": 500.0}},
+            "history": {**campaign().history, "control": verdict},
+            "processes": [Node("bootstrap_sample", "SamplingWorkChain", 50, "44444444-0000-0000-0000-000000000000")],
+        }
+        | changes
+    )
+
+
 def campaign(**changes: Any) -> CampaignFacts:
     """A campaign that reached its target in its second iteration."""
     content: dict[str, Any] = {
@@ -133,6 +222,6 @@ def campaign(**changes: Any) -> CampaignFacts:
 
 @pytest.fixture(scope="session")
 def example() -> SimpleNamespace:
-    """Makers of facts: ``campaign``, ``iteration``, ``errors``, ``number``, ``entry``, ``arrays``; and ``start``."""
-    makers = (campaign, iteration, errors, number, entry, arrays)
+    """Makers of facts, by their names, and ``start``."""
+    makers = (campaign, full, data_set, measured, iteration, errors, number, entry, arrays)
     return SimpleNamespace(start=START, **{maker.__name__: maker for maker in makers})

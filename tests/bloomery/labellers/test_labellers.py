@@ -104,7 +104,7 @@ def test_failures_are_entered_and_the_others_go_on() -> None:
     assert [entry.reason for entry in ledger] == [
         "",
         "RuntimeError: no convergence",
-        "the calculator's result cannot be used: the frame has a energy that is not finite",
+        "the calculator's result cannot be used: the frame has a label energy that is not finite",
         "TimeoutError: no result within 0.3 s",
         "",
     ]

@@ -1,0 +1,159 @@
+"""Read off the graph what a report says of frames: those that were sampled, and those of the data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from numpy.typing import NDArray
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.provenance import campaign as campaigns
+from aiida_bloomery.provenance.campaign import Stage
+from aiida_bloomery.provenance.trace import Tracer
+from aiida_bloomery.report.facts import DataSet
+from bloomery.configurations import Configurations
+from bloomery.maps import map_of
+
+ORIGIN = (
+    "role", "rule", "score", "pool", "trajectory", "step", "temperature", "disagreement", "stop_reason",
+    "label_uuid", "label_folder", "parent_uuid", "parent_index",
+)  # fmt: skip
+"""What a labelled frame says of itself, by the names of its per-frame arrays."""
+NEGATIVE_IS_UNKNOWN = frozenset({"temperature", "disagreement", "parent_index"})
+
+
+def pool_disagreements(stages: list[Stage]) -> dict[int, NDArray[np.float64]]:
+    """Disagreement in eV/Å on the frames of each iteration's pools, where it is known; by iteration."""
+    found: dict[int, NDArray[np.float64]] = {}
+    for stage in stages:
+        if stage.name != "sample" or "pools" not in stage.process.outputs:
+            continue
+        parts = [node.configurations.info.get("disagreement") for node in stage.process.outputs.pools.values()]
+        values = np.concatenate([np.zeros(0), *(part for part in parts if part is not None)])
+        if (values >= 0).any():
+            found[stage.iteration] = values[values >= 0]
+    return found
+
+
+def data_set(campaign: orm.ProcessNode, stages: list[Stage], *, with_map: bool = True) -> DataSet | None:
+    """Labelled frames of a campaign with all that is known of each; ``None`` before there are any."""
+    batches = campaigns.data_set(campaign)
+    if not any(node.n_frames for node in batches.values()):
+        return None
+    nodes = list(batches.values())
+    frames = Configurations.concatenate([node.configurations for node in nodes])
+    counts = [node.n_frames for node in nodes]
+    iterations = np.repeat([campaigns.iteration_of(key) for key in batches], counts)
+    columns: dict[str, list[Any]] = {key: [] for key in ORIGIN}
+    for node in nodes:
+        for key, values in columns.items():
+            values.extend(_values(node.configurations, key))
+    columns["hash"] = [content for node in nodes for content in node.hashes]
+    columns |= _samplers(columns["parent_uuid"], columns["parent_index"])
+    columns["error_before"], columns["error_now"] = _errors(stages, batches)
+    return DataSet(
+        configurations=frames,
+        iteration=np.asarray(iterations, dtype=np.int64),
+        index=np.concatenate([np.arange(count) for count in counts]),
+        columns={key: values for key, values in columns.items() if any(value is not None for value in values)},
+        map=map_of(frames) if with_map else None,
+    )
+
+
+def _values(frames: Configurations, key: str) -> list[Any]:
+    values = frames.info.get(key)
+    if values is None or values.ndim != 1:
+        return [None] * len(frames)
+    plain = values.tolist()
+    if key in NEGATIVE_IS_UNKNOWN:
+        return [value if value >= 0 else None for value in plain]
+    return [value if value != "" else None for value in plain]
+
+
+def _samplers(selected: list[str | None], places: list[int | None]) -> dict[str, list[str | None]]:
+    """Sampler of each frame, and the potential that drove it.
+
+    Parameters
+    ----------
+    selected, places
+        Node with the selected frames, and place in it, by frame. Every node is read once: there are few.
+    """
+    tracer = Tracer()
+    known: dict[str, tuple[str | None, str | None]] = {"": (None, None)}
+    parents: dict[str, list[str]] = {}
+    found: dict[str, list[str | None]] = {"sampler": [], "driven_by": []}
+    for uuid, place in zip(selected, places, strict=True):
+        pool = ""
+        if uuid and place is not None:
+            if uuid not in parents:
+                parents[uuid] = _parents(uuid)
+            pool = parents[uuid][place] if place < len(parents[uuid]) else ""
+        if pool not in known:
+            known[pool] = _sampler(pool, tracer)
+        for values, value in zip(found.values(), known[pool], strict=True):
+            values.append(value)
+    return found
+
+
+def _parents(uuid: str) -> list[str]:
+    """UUID of the parent's node, by frame."""
+    node = orm.load_node(uuid=uuid)
+    parents = node.configurations.info.get("parent_uuid") if isinstance(node, ConfigurationsData) else None
+    return [] if parents is None else [str(parent) for parent in parents]
+
+
+def _sampler(pool: str, tracer: Tracer) -> tuple[str | None, str | None]:
+    node = orm.load_node(uuid=pool)
+    if not isinstance(node, ConfigurationsData):
+        return None, None
+    creator = tracer.creator(node)
+    sampler = None
+    if creator is not None and "parameters" in creator.inputs:
+        sampler = (creator.inputs.parameters.get_dict().get("sampler") or {}).get("name")
+    potential = tracer.potential(node)
+    return sampler, str(potential.uuid) if potential is not None else None
+
+
+# -- errors by frame -------------------------------------------------------------------------------------------------
+
+
+def _errors(
+    stages: list[Stage], batches: dict[str, ConfigurationsData]
+) -> tuple[list[float | None], list[float | None]]:
+    """Force RMSE of each frame in eV/Å: before it was learned from, and by the latest potential, where known."""
+    before: list[float | None] = []
+    roles = {key: _roles(node) for key, node in batches.items()}
+    for key, of_frames in roles.items():
+        values: NDArray[Any] = np.full(len(of_frames), None, dtype=object)
+        for stage in stages:
+            if stage.name == "assess" and campaigns.BATCH.format(stage.iteration) == key:
+                _fill(values, of_frames == "probe", stage, "probe")
+                _fill(values, of_frames != "probe", stage, "selected")
+        before += values.tolist()
+    everything = np.concatenate(list(roles.values()))
+    now: NDArray[Any] = np.full(len(everything), None, dtype=object)
+    for stage in reversed(stages):
+        if stage.name in {"validate", "final_validate"} and _fill(now, everything == "probe", stage, "probe"):
+            break
+    return before, now.tolist()
+
+
+def _roles(node: ConfigurationsData) -> NDArray[np.str_]:
+    return np.asarray(node.configurations.info.get("role", np.full(node.n_frames, "train")), dtype=np.str_)
+
+
+def _fill(values: NDArray[Any], where: NDArray[np.bool_], stage: Stage, key: str) -> bool:
+    """Put what a validation measured by frame into its place, if these are the frames that it measured."""
+    outputs = stage.process.outputs
+    if "arrays" not in outputs or key not in outputs.arrays:
+        return False
+    arrays = outputs.arrays[key]
+    if "frame_force_rmse" not in arrays.get_arraynames():
+        return False
+    errors, known = arrays.get_array("frame_force_rmse"), arrays.get_array("frame_force_components") > 0
+    if len(errors) != int(where.sum()):
+        return False
+    values[where] = [float(error) if there else None for error, there in zip(errors, known, strict=True)]
+    return True

@@ -1,0 +1,297 @@
+"""Figures of what observables measured: the potential beside the reference method and the experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from aiida_bloomery.report.facts import Measured
+from aiida_bloomery.report.figures.drawing import BLUE, GREY, INK, ORANGE, Figure, canvas, grid, joined
+
+MOST = 12
+"""Figures of one observable, at most."""
+WIDTH_95 = 1.96
+
+WORDS: dict[str, tuple[str, str, str]] = {
+    "rdf": ("Radial distribution function", "distance", "g"),
+    "structure_factor": ("Structure factor", "wave vector", "S"),
+    "angles": ("Distribution of angles", "angle", "density"),
+    "coordination": ("Coordination numbers", "neighbours", "share of atoms"),
+    "pmf": ("Potential of mean force", "distance", "free energy"),
+    "vdos": ("Vibrational density of states", "frequency", "density of states"),
+    "diffusion": ("Mean square displacement", "time", "mean square displacement"),
+    "density": ("Density", "time", "density"),
+    "equation_of_state": ("Equation of state", "volume", "energy above the minimum"),
+    "phonons": ("Phonons", "wave vector", "frequency"),
+    "elastic": ("Elastic constants", "", ""),
+    "defects": ("Defects and surfaces", "", ""),
+    "frequencies": ("Harmonic frequencies", "", ""),
+    "torsions": ("Torsion scan", "angle", "energy"),
+    "dimers": ("Two atoms alone", "distance", "energy"),
+}
+"""Observable to its title and to what the axes of its curves are called."""
+SIDES = (
+    ("reference", "reference", INK, "--"),
+    ("trajectory", "potential", BLUE, "-"),
+    ("potential", "potential", BLUE, "-"),
+    ("experiment", "experiment", ORANGE, ""),
+)
+"""Whose values: name in the arrays, words, colour, line."""
+
+
+def title_of(measured: Measured) -> str:
+    """What the page calls an observable."""
+    return WORDS.get(measured.observable, (measured.observable.replace("_", " ").capitalize(), "", ""))[0]
+
+
+def figures_of(measured: Measured) -> list[Figure]:
+    """All figures that the arrays of an observable give; none for one that has numbers only."""
+    if measured.observable == "equation_of_state":
+        found = list(_equations_of_state(measured))
+    elif measured.observable == "phonons":
+        found = [*_bands(measured), *_scans(measured)]
+    else:
+        found = [*_curves(measured), *_scans(measured)]
+    return found[:MOST]
+
+
+# -- averages over trajectories --------------------------------------------------------------------------------------
+
+
+def _curves(measured: Measured) -> Iterator[Figure]:
+    """Curves with their block errors: arrays ``NAME__SIDE`` with ``NAME__SIDE_x`` and ``NAME__SIDE_error``."""
+    names = dict.fromkeys(
+        name.removesuffix("__trajectory") for name in measured.arrays if name.endswith("__trajectory")
+    )
+    title, x_name, y_name = _words(measured)
+    for name in names:
+        found = {
+            side: (measured.arrays[f"{name}__{side}_x"], measured.arrays[f"{name}__{side}"])
+            for side, *_ in SIDES
+            if f"{name}__{side}_x" in measured.arrays and f"{name}__{side}" in measured.arrays
+        }
+        units = [measured.units.get(f"{name}__trajectory{end}", "1") for end in ("_x", "")]
+        errors = {side: measured.arrays.get(f"{name}__{side}_error") for side in found}
+        yield _figure(
+            measured,
+            name,
+            f"{title}: {name.replace('_', '-')}",
+            found,
+            errors,
+            _axis(x_name, units[0]),
+            _axis(y_name, units[1]),
+            _overlap(measured.summary, name),
+        )
+
+
+def _overlap(summary: Mapping[str, Any], name: str) -> str:
+    for curve, scores in (summary.get("score") or {}).items():
+        if "".join(letter if letter.isalnum() else "_" for letter in curve) == name and "overlap" in scores:
+            halves = scores.get("overlap_of_halves")
+            noise = f"; the reference's halves overlap by {halves['value']:.1f} %" if halves else ""
+            return f" Overlap with the reference: {scores['overlap']['value']:.1f} %{noise}."
+    return ""
+
+
+# -- single points ---------------------------------------------------------------------------------------------------
+
+
+def _scans(measured: Measured) -> Iterator[Figure]:
+    """Curves of single points: arrays ``STRUCTURE__SIDE__NAME`` with ``STRUCTURE__SIDE__NAME_x``."""
+    title, x_name, y_name = _words(measured)
+    for structure in _structures(measured):
+        names = dict.fromkeys(
+            name.removesuffix("_x")
+            for side in ("potential", "reference")
+            for name in _of(measured, structure, side)
+            if name.endswith("_x") and not name.startswith("bands")
+        )
+        for name in names:
+            found, errors = {}, {}
+            for side in ("potential", "reference"):
+                arrays = _of(measured, structure, side)
+                if name in arrays and f"{name}_x" in arrays and arrays[name].shape == arrays[f"{name}_x"].shape:
+                    found[side] = arrays[f"{name}_x"], arrays[name]
+                    errors[side] = arrays.get(f"{name}_spread")
+            if not found:
+                continue
+            units = [_unit(measured, structure, f"{name}{end}") for end in ("_x", "")]
+            axes = ("frequency", "density of states") if name == "dos" else (x_name, y_name)
+            what = "density of states" if name == "dos" else name.replace("_", " ")
+            words = _axis(axes[0], units[0]), _axis(axes[1], units[1])
+            yield _figure(measured, f"{structure}-{name}", f"{title} of {structure}: {what}", found, errors, *words)
+
+
+def _equations_of_state(measured: Measured) -> Iterator[Figure]:
+    """Energies and their fit, each method from its own minimum."""
+    title, x_name, y_name = _words(measured)
+    for structure in _structures(measured):
+        columns = []
+        with canvas(_name(measured, structure)) as drawn:
+            axes = drawn.add_subplot()
+            for side, label, colour, style in SIDES:
+                arrays = _of(measured, structure, side)
+                if not {"volumes", "energies", "fit_volumes", "fit_energies"} <= set(arrays):
+                    continue
+                lowest = float(arrays["fit_energies"].min())
+                above = 1000 * (arrays["energies"] - lowest)
+                spread = arrays.get("energies_spread")
+                bars = None if spread is None else 1000 * WIDTH_95 * spread
+                axes.errorbar(
+                    arrays["volumes"], above, yerr=bars, fmt="o" if side == "potential" else "s", color=colour,
+                    markersize=4, capsize=2, markerfacecolor="none", label=label,
+                )  # fmt: skip
+                axes.plot(
+                    arrays["fit_volumes"], 1000 * (arrays["fit_energies"] - lowest), style, color=colour, linewidth=1.2
+                )
+                columns.append(
+                    {"method": label, "volume (Å^3/atom)": arrays["volumes"], "energy (eV/atom)": arrays["energies"]}
+                )
+            axes.set_xlabel(_axis(x_name, "Å³/atom"))
+            axes.set_ylabel(_axis(y_name, "meV/atom"))
+            axes.legend(loc="best")
+            grid(axes, "both")
+        if columns:
+            yield Figure(
+                name=_name(measured, structure),
+                title=f"{title} of {structure}",
+                caption="Each method from its own minimum; lines are the fits, bars 1.96 times the committee's spread.",
+                description=f"Energy against volume of {structure}, {_sides(columns)}.",
+                canvas=drawn,
+                columns=joined(columns),
+            )
+
+
+def _bands(measured: Measured) -> Iterator[Figure]:
+    """Phonon bands of both methods along the same path."""
+    for structure in _structures(measured):
+        columns: list[dict[str, Any]] = []
+        ticks = None
+        with canvas(_name(measured, f"{structure}-bands"), height=3.6) as drawn:
+            axes = drawn.add_subplot()
+            for side, label, colour, style in SIDES:
+                arrays = _of(measured, structure, side)
+                if "bands" not in arrays or "bands_x" not in arrays:
+                    continue
+                lines = axes.plot(arrays["bands_x"], arrays["bands"], style, color=colour, linewidth=1.1)
+                lines[0].set_label(label)
+                ticks = arrays.get("band_ticks"), arrays.get("band_labels")
+                columns += [
+                    {"method": label, "band": np.int64(band), "wave vector (1/Å)": arrays["bands_x"],
+                     "frequency (THz)": arrays["bands"][:, band]}
+                    for band in range(arrays["bands"].shape[1])
+                ]  # fmt: skip
+            if not columns:
+                continue
+            if ticks is not None and ticks[0] is not None and ticks[1] is not None:
+                axes.set_xticks(ticks[0], [_point(label) for label in ticks[1].tolist()])
+                for tick in ticks[0]:
+                    axes.axvline(tick, color=GREY, linewidth=0.5)
+            axes.axhline(0, color=GREY, linewidth=0.5)
+            axes.margins(x=0)
+            axes.set_ylabel("frequency (THz)")
+            drawn.legend(loc="outside upper left", ncols=2)
+        yield Figure(
+            name=_name(measured, f"{structure}-bands"),
+            title=f"Phonon bands of {structure}",
+            caption="Both methods by finite displacements of the same supercells.",
+            description=f"Phonon bands of {structure}, {_sides(columns)}.",
+            canvas=drawn,
+            columns=joined(columns),
+        )
+
+
+def _point(label: str) -> str:
+    return label.replace("G", "Γ")
+
+
+# -- drawing ---------------------------------------------------------------------------------------------------------
+
+Curve = tuple[NDArray[Any], NDArray[Any]]
+
+
+def _figure(
+    measured: Measured,
+    name: str,
+    title: str,
+    found: Mapping[str, Curve],
+    errors: Mapping[str, NDArray[Any] | None],
+    x_label: str,
+    y_label: str,
+    note: str = "",
+) -> Figure:
+    columns = []
+    with canvas(_name(measured, name)) as drawn:
+        axes = drawn.add_subplot()
+        for side, label, colour, style in SIDES:
+            if side not in found:
+                continue
+            x, y = found[side]
+            error = errors.get(side)
+            _draw(axes, x, y, error, colour, style, label)
+            rows: dict[str, Any] = {"method": label, x_label: x, y_label: y}
+            columns.append(rows if error is None else {**rows, "standard error": error})
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        grid(axes, "both")
+        axes.legend(loc="best")
+    return Figure(
+        name=_name(measured, name),
+        title=title,
+        caption=f"Bands: 95 % intervals, where they are known.{note}",
+        description=f"{title}, {_sides(columns)}.{note}",
+        canvas=drawn,
+        columns=joined(columns),
+    )
+
+
+def _draw(
+    axes: Axes, x: NDArray[Any], y: NDArray[Any], error: NDArray[Any] | None, colour: str, style: str, label: str
+) -> None:
+    if style:
+        axes.plot(x, y, style, color=colour, linewidth=1.3, label=label)
+    else:
+        axes.plot(x, y, ".", color=colour, markersize=3, label=label)
+    if error is not None and error.shape == y.shape:
+        width = WIDTH_95 * error
+        axes.fill_between(x, y - width, y + width, color=colour, alpha=0.22, linewidth=0)
+
+
+def _words(measured: Measured) -> tuple[str, str, str]:
+    return WORDS.get(measured.observable, (title_of(measured), "x", "value"))
+
+
+def _axis(name: str, unit: str) -> str:
+    return name if unit in {"1", ""} else f"{name} ({unit})"
+
+
+def _sides(columns: list[dict[str, Any]]) -> str:
+    return " and ".join(dict.fromkeys(str(part["method"]) for part in columns))
+
+
+def _name(measured: Measured, part: str) -> str:
+    """Of a figure's files: letters, digits, dashes and underscores alone."""
+    words = f"{measured.key}-{part}".lower()
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in words)
+
+
+def _structures(measured: Measured) -> list[str]:
+    parts = (name.split("__") for name in measured.arrays)
+    return list(dict.fromkeys(part[0] for part in parts if len(part) > 2 and part[1] in {"potential", "reference"}))
+
+
+def _of(measured: Measured, structure: str, side: str) -> dict[str, NDArray[Any]]:
+    start = f"{structure}__{side}__"
+    return {name.removeprefix(start): array for name, array in measured.arrays.items() if name.startswith(start)}
+
+
+def _unit(measured: Measured, structure: str, name: str) -> str:
+    for side in ("potential", "reference"):
+        unit = measured.units.get(f"{structure}__{side}__{name}")
+        if unit is not None:
+            return unit
+    return "1"

@@ -1,0 +1,222 @@
+"""A paragraph on methods, ready for a paper, with the papers to cite: what was really used, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiida_bloomery import __version__
+from aiida_bloomery.report.facts import CampaignFacts
+from aiida_bloomery.report.figures.observables import title_of
+from aiida_bloomery.report.formatting import count, find, interval, percent, with_unit
+from aiida_bloomery.report.references import Reference, references_of
+from aiida_bloomery.report.specs import said, spec_of
+from aiida_bloomery.report.words import label_physics
+
+LABELLERS = {
+    "quantumespresso": "Quantum ESPRESSO",
+    "calculator": "an ASE calculator",
+    "lookup": "a file of labels that existed already",
+}
+ENGINES = {
+    "hdnnp": "high-dimensional neural-network potentials",
+    "gap": "Gaussian approximation potentials",
+    "mace": "MACE potentials",
+    "nequip": "NequIP potentials",
+    "deepmd": "DeePMD potentials",
+    "metatrain": "potentials of metatrain",
+}
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The paragraph, and the papers that its numbers in brackets stand for, in their order."""
+
+    text: str
+    references: list[Reference]
+
+
+class _Citations:
+    """Numbers papers in the order in which they are cited."""
+
+    def __init__(self) -> None:
+        self.found: list[Reference] = []
+
+    def __call__(self, *used: tuple[str, str]) -> str:
+        """Cite what these stand for, as `` [1, 2]``; nothing if there is no paper."""
+        numbers = []
+        for kind, name in used:
+            for reference in references_of(kind, name):
+                if reference not in self.found:
+                    self.found.append(reference)
+                numbers.append(self.found.index(reference) + 1)
+        return f" [{', '.join(map(str, dict.fromkeys(numbers)))}]" if numbers else ""
+
+
+def methods(facts: CampaignFacts) -> Methods:
+    """Say how data set and potential were made, for the section on methods of a paper."""
+    cite = _Citations()
+    sentences = [
+        _beginning(facts, cite),
+        _bootstrap(facts, cite),
+        _loop(facts, cite),
+        _probe(facts),
+        _labels(facts, cite),
+        _training(facts, cite),
+        _end(facts),
+        _uncertainty(facts, cite),
+        _control(facts),
+        _observables(facts, cite),
+    ]
+    return Methods(" ".join(sentence for sentence in sentences if sentence), cite.found)
+
+
+def _beginning(facts: CampaignFacts, cite: _Citations) -> str:
+    n = len(facts.data_set.iteration) if facts.data_set is not None else 0
+    rounds = max(0, len(facts.iterations) - 1)
+    versions = facts.versions.get("bloomery", [])
+    ours = f"aiida-bloomery {', '.join(versions) or __version__}"
+    return (
+        f"Data set and potential were made together by active learning with {ours}, which keeps their provenance with "
+        f"AiiDA{cite(('program', 'aiida'))}: {count(n, 'labelled configuration')} from a bootstrap and "
+        f"{count(rounds, 'iteration')}."
+    )
+
+
+def _bootstrap(facts: CampaignFacts, cite: _Citations) -> str:
+    given = facts.inputs.get("bootstrap") or {}
+    if not given.get("samplers"):
+        return ""
+    structures = facts.inputs.get("structures") or {}
+    formulas = ", ".join(structures.get("formulas") or [])
+    start = f"{count(int(structures['n_frames']), 'structure')} ({formulas})" if formulas else "the starting structures"
+    chosen = _plugins(given.get("selectors"), "selector", cite)
+    return (
+        f"Beginning with {start}, the first configurations were made by {_plugins(given['samplers'], 'sampler', cite)}"
+        f"{f' and selected by {chosen}' if chosen else ''}."
+    )
+
+
+def _loop(facts: CampaignFacts, cite: _Citations) -> str:
+    if len(facts.iterations) < 2:
+        return ""
+    samplers = _plugins((facts.inputs.get("sampling") or {}).get("samplers"), "sampler", cite)
+    selection = facts.inputs.get("selection") or {}
+    selectors = _plugins(selection.get("selectors"), "selector", cite)
+    if not samplers or not selectors:
+        return ""
+    described = ""
+    if selection.get("descriptor") and any(spec_of(spec)[0] == "farthest_point" for spec in selection["selectors"]):
+        described = f" of {_plugins([selection['descriptor']], 'descriptor', cite)}"
+    return (
+        f"In each iteration the potential of the one before drove the sampling by {samplers}; configurations to label "
+        f"were selected by {selectors}{f' in the space{described}' if described else ''}."
+    )
+
+
+def _probe(facts: CampaignFacts) -> str:
+    frames = int(facts.validation_summary.get("n_frames", 0))
+    if not frames:
+        return ""
+    return (
+        f"Before any criterion was applied, whole blocks of trajectories were drawn at random from what was sampled: "
+        f"these {count(frames, 'configuration')}, the probe, were labelled and never trained on, and all errors are "
+        "quoted for them."
+    )
+
+
+def _labels(facts: CampaignFacts, cite: _Citations) -> str:
+    name = str(facts.inputs.get("labeller", ""))
+    if not name:
+        return ""
+    settings = facts.inputs.get("labelling") or {}
+    text = ", ".join(label_physics(settings)).replace("[", "(").replace("]", ")")
+    used = [("labeller", name), *(("calculator", spec_of(value)[0]) for value in _values(settings, "calculator"))]
+    if any(str(value) in {"cold", "marzari-vanderbilt", "mv"} for value in _values(settings, "smearing")):
+        used.append(("smearing", "cold"))
+    method = LABELLERS.get(name, f"the labeller {name}")
+    return f"Reference energies, forces and stresses are those of {method}{cite(*used)}{f' ({text})' if text else ''}."
+
+
+def _training(facts: CampaignFacts, cite: _Citations) -> str:
+    engine = (facts.inputs.get("training") or {}).get("engine")
+    if not engine:
+        return ""
+    name, settings = spec_of(engine)
+    members = settings.get("members")
+    kind = ENGINES.get(name, f"potentials of the engine {name}")
+    committee = f"a committee of {members} {kind}" if members else kind
+    described = settings.get("descriptor")
+    cited = cite(("engine", name), *([("technique", "committee")] if members else []))
+    on = f" on {_plugins([described], 'descriptor', cite)}" if described else ""
+    rest = _said({key: value for key, value in settings.items() if key not in {"members", "descriptor"}})
+    return f"Configurations were fitted by {committee}{cited}{on}{f' ({rest})' if rest else ''}."
+
+
+def _end(facts: CampaignFacts) -> str:
+    summary = facts.validation_summary
+    parts = []
+    for quantity, name in (("forces", "force components"), ("energy", "energies")):
+        number = find(summary, quantity, "rmse")
+        if number is not None:
+            bounds = interval(number)
+            parts.append(f"{with_unit(number)}{f' ({bounds})' if bounds else ''} for {name}")
+    if not parts:
+        return ""
+    return f"On the probe its RMSE is {' and '.join(parts)}; intervals are 95 %, by a bootstrap over blocks."
+
+
+def _uncertainty(facts: CampaignFacts, cite: _Citations) -> str:
+    covered = find(facts.validation_summary, "calibration", "forces", "calibrated", "coverage", "0.68")
+    if covered is None:
+        return ""
+    return (
+        f"The committee's disagreement was scaled on calibration configurations{cite(('technique', 'calibration'))}; "
+        f"its 68 % bounds hold for {percent(covered['value'])} of the probe's force components."
+    )
+
+
+def _control(facts: CampaignFacts) -> str:
+    verdict = facts.history.get("control") or {}
+    if not verdict:
+        return ""
+    return (
+        f"As a control, as many configurations were selected by {verdict.get('arm', 'another rule')} from the same "
+        f"pools, and a second potential was trained on them. {verdict['sentence']}"
+    )
+
+
+def _observables(facts: CampaignFacts, cite: _Citations) -> str:
+    found = {measured.observable: title_of(measured) for measured in facts.measured}
+    if not found:
+        return ""
+    named = [f"{title.lower()}{cite(('observable', name))}" for name, title in found.items()]
+    return f"Potential and reference method were compared by {_listed(named)}."
+
+
+def _plugins(specs: Sequence[Any] | None, kind: str, cite: _Citations) -> str:
+    parts = []
+    for spec in specs or []:
+        name, settings = spec_of(spec)
+        text = _said(settings)
+        parts.append(f"{name}{cite((kind, name))}{f' ({text})' if text else ''}")
+    return ", then ".join(parts) if kind == "selector" else _listed(parts)
+
+
+def _said(settings: Mapping[str, Any]) -> str:
+    """Settings in words; square brackets are for papers."""
+    return said(settings).replace("[", "(").replace("]", ")")
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+
+
+def _values(content: Any, wanted: str) -> list[Any]:
+    """Every value under a key, at any depth."""
+    found: list[Any] = []
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            found += [value] if key == wanted else _values(value, wanted)
+    return found

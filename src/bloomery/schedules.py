@@ -1,0 +1,155 @@
+"""Samplers of a campaign: with the share that each has in what is selected, and settings that change as it goes on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from bloomery.errors import BloomeryError, InputError
+from bloomery.history import measured_number
+from bloomery.plugins import PluginSpec, Settings
+from bloomery.quantities import Share, Unit
+
+
+class Below(Settings):
+    """Errors on the probe that a change waits for. What counts is the upper bound of each error's 95 % interval."""
+
+    energy: Annotated[float, Unit("meV/atom"), Field(gt=0)] | None = None
+    """RMSE of the energy, in meV/atom."""
+    forces: Annotated[float, Unit("meV/Å"), Field(gt=0)] | None = None
+    """RMSE of the force components, in meV/Å."""
+    relative_forces: Annotated[float, Unit("1"), Field(gt=0, lt=1)] | None = None
+    """RMSE of the force components as a share of their root mean square."""
+    stress: Annotated[float, Unit("GPa"), Field(gt=0)] | None = None
+    """RMSE of the stress components, in GPa."""
+
+    def reached(self, validation: dict[str, Any] | None) -> bool:
+        """Tell whether all errors that are given are below."""
+        for name, limit in self.model_dump(exclude_none=True).items():
+            found = measured_number(validation or {}, name)
+            if found is None or found.get("upper", float("inf")) > limit:
+                return False
+        return True
+
+
+class Change(Settings):
+    """Settings of a sampler that hold from a moment on, for good."""
+
+    iteration: int | None = Field(default=None, ge=1)
+    """From this iteration on; the bootstrap is 0."""
+    below: Below | None = None
+    """Once the errors have been below these, in any iteration; with both, both must have come true."""
+    settings: dict[str, Any] = Field(min_length=1)
+    """What is then set instead; other settings stay."""
+
+    @model_validator(mode="after")
+    def _has_a_moment(self) -> Self:
+        if self.iteration is None and (self.below is None or not self.below.model_dump(exclude_none=True)):
+            raise ValueError("needs a moment: give an iteration, or errors to be below")
+        return self
+
+    @property
+    def words(self) -> str:
+        """Say when, and what."""
+        moments = [] if self.iteration is None else [f"from iteration {self.iteration} on"]
+        if self.below is not None:
+            units = {"energy": " meV/atom", "forces": " meV/Å", "relative_forces": " of the forces", "stress": " GPa"}
+            errors = self.below.model_dump(exclude_none=True)
+            moments.append(
+                "once the error is below " + " and ".join(f"{value:g}{units[name]}" for name, value in errors.items())
+            )
+        changed = ", ".join(f"{key} {value}" for key, value in self.settings.items())
+        return f"{' and '.join(moments)}: {changed}"
+
+    def holds(self, iterations: list[dict[str, Any]]) -> bool:
+        """Tell whether it holds in the iteration that follows these of the history."""
+        late = self.iteration is None or len(iterations) >= self.iteration
+        return late and (self.below is None or any(self.below.reached(entry.get("validation")) for entry in iterations))
+
+
+class SamplerSpec(PluginSpec):
+    """A sampler of a campaign: ``md: {...}``, and beside it ``share`` and ``schedule``."""
+
+    share: Annotated[Share, Field(gt=0, le=1)] | None = None
+    """Its share of the frames that are selected; those without one divide what the others leave."""
+    schedule: list[Change] = Field(default=[])
+    """Changes of its settings as the campaign goes on; of several that hold the last one counts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _beside(cls, value: Any) -> Any:
+        """Take ``{md: {...}, share: 0.7}``: the key that is none of the model's is the sampler's name."""
+        if not isinstance(value, dict) or {"name", "settings"} & set(value):
+            return value
+        names = [key for key in value if key not in cls.model_fields]
+        if len(names) != 1 or len(value) == 1:
+            return value
+        (name,) = names
+        rest = {key: item for key, item in value.items() if key != name}
+        return {"name": name, "settings": value[name] or {}, **rest}
+
+    @property
+    def words(self) -> str:
+        """Say what its share is and how its settings change; empty for a sampler without either."""
+        share = [] if self.share is None else [f"{self.share:.0%} of the selected frames"]
+        said = "; ".join([*share, *(change.words for change in self.schedule)])
+        return f"{self.name}: {said}" if said else ""
+
+    @property
+    def stages(self) -> list[PluginSpec]:
+        """The sampler as it is before any change, and with each change alone and all that come before it."""
+        found = [PluginSpec(name=self.name, settings=self.settings)]
+        for change in self.schedule:
+            found.append(PluginSpec(name=self.name, settings={**found[-1].settings, **change.settings}))
+            found.append(PluginSpec(name=self.name, settings={**self.settings, **change.settings}))
+        return found
+
+    def at(self, iterations: list[dict[str, Any]]) -> PluginSpec:
+        """Return the sampler with the settings that hold in the iteration that follows these of the history."""
+        settings = dict(self.settings)
+        for change in self.schedule:
+            if change.holds(iterations):
+                settings |= change.settings
+        return PluginSpec(name=self.name, settings=settings)
+
+
+def check_samplers(values: list[Any]) -> list[SamplerSpec]:
+    """Check samplers with all settings that their schedules lead to, and that their shares add up.
+
+    Raises
+    ------
+    InputError
+        For the first mistake.
+    """
+    specs = [SamplerSpec.model_validate(value) for value in values]
+    for spec in specs:
+        for number, stage in enumerate(spec.stages):
+            try:
+                stage.load("samplers")
+            except BloomeryError as error:
+                where = f"schedule, change {(number + 1) // 2}: " if number else ""
+                raise InputError(f"{where}{error}") from error
+    shares_of(specs)
+    return specs
+
+
+def shares_of(specs: list[SamplerSpec]) -> list[float] | None:
+    """Share of each sampler in what is selected, summing up to one; ``None`` if none is given.
+
+    Raises
+    ------
+    InputError
+        If they do not add up.
+    """
+    given = [spec.share for spec in specs]
+    if not any(given):
+        return None
+    total = sum(share or 0.0 for share in given)
+    free = given.count(None)
+    if total > 1 + 1e-9 or (free and total > 1 - 1e-9):
+        others = " and leave nothing to the others" if free else ""
+        raise InputError(f"the shares add up to {total:.0%}{others}; lower them.")
+    if not free:
+        return [share / total for share in given if share]
+    return [share or (1 - total) / free for share in given]
