@@ -219,7 +219,7 @@ def elements_of(paths: Iterable[str]) -> list[str]:
 
 def features_for(fields: dict[str, Any], descriptor: str, folder: Path, progress: Progress) -> str | None:
     """Describe pools and data set, if a selector needs it; return the file's name in ``folder``."""
-    if not any(load_plugin("selectors", spec["name"]).needs_features for spec in fields["selectors"]):
+    if not any(PluginSpec.model_validate(spec).load("selectors").needs_features for spec in fields["selectors"]):
         return None
     inputs = {f"pool_{key}": path for key, path in fields["pools"].items()}
     inputs |= {f"data_{key}": path for key, path in fields["data_set"].items()}

@@ -12,8 +12,8 @@ from aiida.engine import CalcJobProcessSpec
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, validate_scale
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
-from bloomery.jobs.select import CONTROL_FILE, SELECTED_FILE
-from bloomery.plugins import Kind, PluginSpec, load_plugin
+from bloomery.jobs.select import CONTROL_FILE, FATES_FILE, SELECTED_FILE
+from bloomery.plugins import Kind, PluginSpec
 
 FEATURES_FILE = "features.npz"
 
@@ -24,7 +24,7 @@ class SelectCalculation(BloomeryCalculation):
     VERB = "select"
     PLUGINS: ClassVar[dict[str, Kind]] = {"selectors": "selectors", "control": "selectors"}
     PLACEHOLDERS: ClassVar[dict[str, Any]] = {"pools": {"key": "key.npz"}}
-    RESULT_FILES = (SELECTED_FILE, CONTROL_FILE)
+    RESULT_FILES = (SELECTED_FILE, CONTROL_FILE, FATES_FILE)
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
@@ -76,6 +76,11 @@ class SelectCalculation(BloomeryCalculation):
             required=False,
             help="Frames that the control arm wants, as many, without the probe.",
         )
+        spec.output(
+            "fates",
+            valid_type=orm.ArrayData,
+            help="Of every frame of the pools: step of the funnel that dropped it (or their number), score, reason.",
+        )
         spec.output("funnel", valid_type=orm.Dict, help="How many frames each selector saw, took and dropped, and why.")
 
     @classmethod
@@ -85,9 +90,9 @@ class SelectCalculation(BloomeryCalculation):
             return "pools: is empty; give at least one node with candidates."
         parameters = inputs["parameters"].get_dict()
         for spec in (*parameters["selectors"], *parameters.get("control", [])):
-            name = PluginSpec.model_validate(spec).name
-            if load_plugin("selectors", name).needs_features and "features" not in inputs:
-                return f"features: is missing; the selector {name!r} needs the output of `bloomery.describe`."
+            selector = PluginSpec.model_validate(spec).load("selectors")
+            if selector.needs_features and "features" not in inputs:
+                return f"features: is missing; the selector {selector.name!r} needs the output of `bloomery.describe`."
         return None
 
     def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:

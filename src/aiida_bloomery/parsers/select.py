@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from aiida import orm
+
 from aiida_bloomery.data.configurations import with_parents
 from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.jobs.select import CONTROL_FILE, SELECTED_FILE
+from bloomery.jobs.select import CONTROL_FILE, FATES_FILE, SELECTED_FILE
 
 
 class SelectParser(BloomeryParser):
     """Parser of `SelectCalculation`."""
 
     def collect(self, result: dict[str, Any]) -> None:
-        """Attach the funnel and, unless nothing was left, the frames, whose parents are in the pools."""
+        """Attach funnel, fates and, unless nothing was left, the frames, whose parents are in the pools."""
         self.out("funnel", self.report_of(result))
         self._attach("selected", SELECTED_FILE)
         if "control" in result["summary"]:
             self._attach("control", CONTROL_FILE)
+        self.out("fates", orm.ArrayData(self.arrays(FATES_FILE)))
 
     def _attach(self, name: str, file: str) -> None:
         frames = Configurations.load(self.folder / file)

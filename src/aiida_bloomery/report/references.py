@@ -80,6 +80,19 @@ REFERENCES: dict[str, tuple[Reference, ...]] = {
     ),
     "selector.farthest_point": (_IMBALZANO_2018,),
     "selector.disagreement": (_SCHRAN_2020,),
+    "selector.energy_disagreement": (_SCHRAN_2020,),
+    "selector.stress_disagreement": (_SCHRAN_2020,),
+    "selector.extrapolation": (_BEHLER_2011,),
+    "selector.leverage": (
+        Reference(
+            "E. V. Podryabinkin and A. V. Shapeev, Comput. Mater. Sci. 140, 171 (2017)",
+            "10.1016/j.commatsci.2017.08.031",
+        ),
+    ),
+    "selector.kmeans": (Reference("S. Lloyd, IEEE Trans. Inf. Theory 28, 129 (1982)", "10.1109/TIT.1982.1056489"),),
+    "selector.variance": (
+        Reference("R. Jinnouchi et al., Phys. Rev. B 100, 014105 (2019)", "10.1103/PhysRevB.100.014105"),
+    ),
     "descriptor.acsf": (_BEHLER_2011,),
     "descriptor.power_spectrum": (_BARTOK_2013, _DRAUTZ),
     "descriptor.soap": (_BARTOK_2013,),

@@ -10,7 +10,7 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
-from bloomery.plugins import PluginSpec, load_plugin
+from bloomery.plugins import PluginSpec
 
 DescribeCalculation = CalculationFactory("bloomery.describe")
 SelectCalculation = CalculationFactory("bloomery.select")
@@ -53,7 +53,7 @@ class SelectionWorkChain(SubmitsOnce):
         parameters = self.inputs.parameters.get_dict()
         wanted = (*parameters["selectors"], *parameters.get("control", []))
         specs = [PluginSpec.model_validate(spec) for spec in wanted]
-        if not any(load_plugin("selectors", spec.name).needs_features for spec in specs):
+        if not any(spec.load("selectors").needs_features for spec in specs):
             return None
         configurations = {f"pool_{key}": node for key, node in self.inputs.pools.items()}
         for name in ("data_set", "control_data_set"):

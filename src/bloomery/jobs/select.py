@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -13,17 +14,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.configurations import Configurations
-from bloomery.engines.contract import Progress, load_potential
+from bloomery.engines.contract import Progress, load_potential, no_progress
 from bloomery.errors import InputError
 from bloomery.jobs.base import Job
+from bloomery.jobs.candidates import PROBE_ROLE, Candidates, Sources, gather
 from bloomery.plugins import PluginSpec
 from bloomery.roles import Role, RoleSettings, count_roles, draw_probe, split_roles
-from bloomery.samplers.contract import ORIGIN_KEYS
-from bloomery.samplers.origin import with_origin
 from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 from bloomery.selectors.composition import (
     CLEANERS,
+    Fates,
     FunnelStep,
     Selection,
     apply_selectors,
@@ -31,12 +32,17 @@ from bloomery.selectors.composition import (
     split_cleaners,
 )
 from bloomery.selectors.contract import Pool, Selector
+from bloomery.selectors.measures import Measure, measure
 from bloomery.selectors.shares import apply_by_share
 
 SELECTED_FILE = "selected.npz"
 CONTROL_FILE = "control.npz"
+FATES_FILE = "fates.npz"
 PROBE_RULE = "probe"
-PROBE_ROLE: Role = "probe"
+DRAWN, IN_PROBE_BLOCK = "drawn", "in a block of the probe"
+OF_PROBE = "of the probe, or in a block of it"
+DISAGREEMENT = Measure("forces", "max")
+"""What samplers tell of their frames."""
 
 
 class Model(Job):
@@ -65,56 +71,44 @@ class Model(Job):
     """Selectors of the control arm, which takes as many frames from the same pools."""
     control_data_set: dict[str, str] = Field(default_factory=dict)
     """Files with the labelled frames that the control arm has, by the key of the batch; the probe is that of both."""
+    chunk_atoms: int = Field(default=4096, ge=1)
+    """The potential is asked about so many atoms at a time, one frame at least; memory grows with it."""
     predict_all: bool = False
     """Predict the disagreement of all candidates, also where the pool brings one (that of another potential)."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """Labelled frames that an arm has: content hashes, and features, ``(K, F)``."""
+class Told:
+    """What became of every frame of the pools, of both arms."""
 
-    hashes: frozenset[str] = frozenset()
-    features: NDArray[np.float64] | None = None
+    candidates: Candidates
+    fates: Fates
+    control: Fates | None = None
 
+    def save(self, path: Path) -> None:
+        """Write arrays: ``pools`` and their ``sizes``; and for each frame ``step``, ``score`` and ``reason``.
 
-@dataclass(frozen=True)
-class Candidates:
-    """The frames of all pools, one after the other: where each comes from, and its block's name.
-
-    ``known_probe`` are the content hashes of the probe so far, ``control`` what the control arm has.
-    """
-
-    pool: Pool
-    keys: NDArray[np.str_]
-    rows: NDArray[np.int64]
-    blocks: list[str]
-    known_probe: frozenset[str]
-    control: Known
-
-    @property
-    def probe_blocks(self) -> frozenset[str]:
-        """Blocks with a frame that is in the probe already: the others of it must not be trained on."""
-        return self._blocks_with(self.known_probe)
-
-    @property
-    def trained_blocks(self) -> frozenset[str]:
-        """Blocks with a frame that has been trained on: the others of it must not enter the probe."""
-        return self._blocks_with((self.pool.known_hashes | self.control.hashes) - self.known_probe)
-
-    def outside(self, blocks: frozenset[str], indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those indices whose frames are in none of the blocks."""
-        return np.array([index for index in indices if self.blocks[index] not in blocks], dtype=np.int64)
-
-    def _blocks_with(self, contents: frozenset[str]) -> frozenset[str]:
-        return frozenset(
-            block for block, content in zip(self.blocks, self.pool.hashes, strict=True) if content in contents
-        )
+        ``step`` is the index in the funnel of what dropped it, or the length of the funnel; ``reason`` an index in
+        ``reasons``. Those of the control arm begin with ``control_``.
+        """
+        names, sizes = np.unique(self.candidates.keys, return_counts=True)
+        first = [int(np.argmax(self.candidates.keys == name)) for name in names]
+        order = np.argsort(first)
+        arrays: dict[str, NDArray[Any]] = {"pools": names[order], "sizes": sizes[order]}
+        for prefix, fates in (("", self.fates), ("control_", self.control)):
+            if fates is not None:
+                reasons, codes = np.unique(fates.reasons, return_inverse=True)
+                arrays |= {f"{prefix}step": fates.steps, f"{prefix}score": fates.scores}
+                arrays |= {f"{prefix}reason": codes.ravel(), f"{prefix}reasons": reasons}
+        np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     """Select and write `SELECTED_FILE`, which may hold no frame; the summary is the funnel."""
     selectors: list[Selector] = [spec.load("selectors") for spec in job.selectors]
-    candidates = gather(job, folder)
+    candidates = gather(
+        Sources(job.pools, job.data_set, job.control_data_set, job.features, job.scale, job.device), folder
+    )
     cleaners, criteria = split_cleaners(selectors)
     clean = apply_selectors(cleaners, candidates.pool, seed=job.seed)
     free = candidates.outside(candidates.probe_blocks, clean.indices)
@@ -128,12 +122,9 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
         barred=candidates.trained_blocks,
     )
     probe, remaining = free[drawn.probe], free[drawn.remaining]
-    reasons = {
-        "in a block of the probe": len(clean.indices) - len(remaining) - len(probe),
-        "drawn": len(probe),
-    }
-    step = FunnelStep(PROBE_RULE, len(clean.indices), len(remaining), {key: n for key, n in reasons.items() if n})
-    pool = _with_disagreement(candidates.pool.take(remaining), criteria, job, folder)
+    reasons = np.where(np.isin(clean.indices, probe), DRAWN, IN_PROBE_BLOCK)
+    step, fates = _probe_step(clean, remaining, reasons)
+    pool = _asked(candidates.pool.take(remaining), criteria, job, folder, progress)
     progress("select", 2, 3, {"candidates": len(remaining)})
     if job.shares:
         rest = apply_by_share(criteria, pool, candidates.keys[remaining], job.shares, seed=job.seed)
@@ -143,12 +134,13 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
         rest = replace(rest, rule=cleaners[-1].name)
     left = None if job.max_frames is None else max(0, job.max_frames - len(probe))
     if left is not None:
-        rest = _cut(rest, ceil(left / 2) if job.control else left)
+        rest = rest.cut(ceil(left / 2) if job.control else left, "max_frames", "label budget")
     others = remaining[rest.indices]
     roles = split_roles([candidates.blocks[index] for index in others], job.roles, seed=derive_seed(job.seed, "roles"))
     disagreement = np.full(len(others), -1.0) if pool.disagreement is None else pool.disagreement[rest.indices]
     selected = _assemble(candidates, probe, others, rest, disagreement, roles)
     selected.save(folder / SELECTED_FILE)
+    told = Told(candidates, fates.then(remaining, rest.fates))
     progress("select", 3, 3, {"selected": len(selected)})
     summary = {
         "n_pool": len(candidates.pool),
@@ -159,13 +151,15 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     }
     if job.control:
         n_control = len(others) if left is None else min(len(others), left - len(others))
-        summary["control"] = _select_control(job, candidates, probe, n_control, folder)
+        summary["control"], control = _select_control(job, candidates, probe, n_control, folder)
+        told = replace(told, control=control)
+    told.save(folder / FATES_FILE)
     return summary
 
 
 def _select_control(
     job: Model, candidates: Candidates, probe: NDArray[np.int64], n_wanted: int, folder: Path
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Fates]:
     """Let the control arm take so many frames from what is left without the probe; write `CONTROL_FILE`."""
     known = candidates.control
     pool = replace(candidates.pool, known_hashes=known.hashes, known_features=known.features)
@@ -175,154 +169,59 @@ def _select_control(
     barred = candidates.probe_blocks | {candidates.blocks[index] for index in probe}
     free = candidates.outside(frozenset(barred), clean.indices)
     free = np.array([index for index in free if pool.hashes[index] not in drawn], dtype=np.int64)
-    reasons = {"of the probe, or in a block of it": len(clean.indices) - len(free)}
-    step = FunnelStep(PROBE_RULE, len(clean.indices), len(free), {key: n for key, n in reasons.items() if n})
+    reasons = np.full(len(clean.indices), OF_PROBE)
+    step, fates = _probe_step(clean, free, reasons)
     criteria: list[Selector] = [spec.load("selectors") for spec in job.control]
-    pool = _with_disagreement(pool.take(free), criteria, job, folder)
+    pool = _asked(pool.take(free), criteria, job, folder, no_progress)
     rest = apply_selectors(criteria, pool, seed=derive_seed(job.seed, "control"))
-    if len(rest.indices) > n_wanted:  # in order of preference
-        rest = replace(rest, indices=rest.indices[:n_wanted], scores=rest.scores[:n_wanted])
+    rest = rest.cut(n_wanted, "max_frames", "as many as the selection took")
     chosen = free[rest.indices]
     roles = split_roles([candidates.blocks[index] for index in chosen], job.roles, seed=derive_seed(job.seed, "roles"))
     disagreement = np.full(len(chosen), -1.0) if pool.disagreement is None else pool.disagreement[rest.indices]
     _assemble(candidates, probe[:0], chosen, rest, disagreement, roles).save(folder / CONTROL_FILE)
-    return {
+    summary = {
         "n_wanted": n_wanted,
         "n_selected": len(chosen),
         "funnel": [entry.as_dict() for entry in (*clean.funnel, step, *rest.funnel)],
         "roles": count_roles(roles),
     }
+    return summary, fates.then(free, rest.fates)
 
 
-def gather(job: Model, folder: Path) -> Candidates:
-    """Read pools, data set and features.
-
-    Raises
-    ------
-    InputError
-        If the pools are empty, or the features do not belong to them.
-    """
-    pools = {key: _with_all_origins(Configurations.read(folder / path)) for key, path in job.pools.items()}
-    known = {key: Configurations.read(folder / path) for key, path in job.data_set.items()}
-    controls = {key: Configurations.read(folder / path) for key, path in job.control_data_set.items()}
-    if not any(len(frames) for frames in pools.values()):
-        raise InputError(f"the pools ({', '.join(pools)}) hold no frame, so there is nothing to select from.")
-    keys = np.array([key for key, frames in pools.items() for _ in range(len(frames))], dtype=np.str_)
-    rows = np.concatenate([np.arange(len(frames)) for frames in pools.values()])
-    frames = Configurations.concatenate(list(pools.values()))
-    blocks = [
-        f"{key}/{trajectory}/{block}"
-        for key, trajectory, block in zip(keys, frames.info["trajectory"], frames.info["block"], strict=True)
-    ]
-    features = _read_features(job, folder, pools, known | controls)
-    probes = {key: np.flatnonzero(_roles(batch) == PROBE_ROLE) for key, batch in known.items()}
-    theirs = {key: rows for key, rows in probes.items() if key not in controls}
-    theirs |= {key: np.arange(len(batch)) for key, batch in controls.items()}
-    ours = {key: np.arange(len(batch)) for key, batch in known.items()}
-    arm = _known(known, ours, features)
-    pool = Pool(
-        configurations=frames,
-        hashes=frames.hashes(),
-        known_hashes=arm.hashes,
-        features=_stacked([features[f"pool_{key}"] for key in pools]) if features else None,
-        known_features=arm.features,
-        disagreement=frames.info["disagreement"],
-        scale=job.scale,
-    )
-    return Candidates(
-        pool, keys, rows, blocks, _known(known, probes, {}).hashes, _known(known | controls, theirs, features)
-    )
+def _probe_step(clean: Selection, left: NDArray[np.int64], reasons: NDArray[np.str_]) -> tuple[FunnelStep, Fates]:
+    """What the draw of the probe did to the frames that the cleaners left; reasons are of those that went."""
+    gone = ~np.isin(clean.indices, left)
+    counts = dict(Counter(reasons[gone].tolist()))
+    step = FunnelStep(PROBE_RULE, len(clean.indices), len(left), counts)
+    return step, clean.fates.after(clean.indices, left, None, reasons)
 
 
-def _roles(batch: Configurations) -> NDArray[np.str_]:
-    return np.asarray(batch.info.get("role", np.full(len(batch), "")), dtype=np.str_)
-
-
-def _known(
-    batches: dict[str, Configurations], rows: dict[str, NDArray[np.int64]], features: dict[str, NDArray[np.float64]]
-) -> Known:
-    """What an arm knows: these rows of the batches."""
-    hashes = frozenset(content for key, chosen in rows.items() for content in batches[key][chosen].hashes())
-    parts = [features[f"data_{key}"][chosen] for key, chosen in rows.items()] if features else []
-    return Known(hashes, _stacked(parts))
-
-
-def _stacked(parts: list[NDArray[np.float64]]) -> NDArray[np.float64] | None:
-    parts = [part for part in parts if len(part)]
-    return np.concatenate(parts) if parts else None
-
-
-def _with_all_origins(frames: Configurations) -> Configurations:
-    """Keep only what is said of a frame's origin; frames of plain files are trajectories of their own."""
-    order = np.arange(len(frames))
-    known = {key: frames.info[key] for key in ORIGIN_KEYS if key in frames.info}
-    bare = frames.without_info(*frames.info)
-    return with_origin(bare, **({"trajectory": order, "block": order} | known))
-
-
-def _read_features(
-    job: Model, folder: Path, pools: dict[str, Configurations], known: dict[str, Configurations]
-) -> dict[str, NDArray[np.float64]]:
-    """Features by the name of their array, ``pool_KEY`` and ``data_KEY``; empty if there is no file."""
-    if job.features is None:
-        return {}
-    path = folder / job.features
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name], dtype=float) for name in archive.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read as an archive of features ({error}).") from error
-    found = {}
-    for prefix, sets in (("pool", pools), ("data", known)):
-        for key, frames in sets.items():
-            name = f"{prefix}_{key}"
-            if name not in arrays:
-                raise InputError(f"{path}: holds no array {name!r}; describe all pools and batches.")
-            if len(arrays[name]) != len(frames):
-                raise InputError(
-                    f"{path}: array {name!r} has {len(arrays[name])} rows for {len(frames)} frames; describe them anew."
-                )
-            found[name] = arrays[name]
-        own = [part for name, part in found.items() if name.startswith(prefix) and len(part)]
-        if len({part.shape[1] for part in own}) > 1:
-            raise InputError(f"{path}: the arrays differ in their number of features; describe all frames alike.")
-    return found
-
-
-def _with_disagreement(pool: Pool, selectors: list[Selector], job: Model, folder: Path) -> Pool:
-    """Predict the disagreement where a selector needs it and the pool does not know it."""
-    if not any(selector.needs_disagreement for selector in selectors) or not len(pool):
-        return pool
-    values = pool.disagreement if pool.disagreement is not None else np.full(len(pool), -1.0)
-    unknown = np.full(len(pool), fill_value=True) if job.predict_all else values < 0
-    if not unknown.any():
+def _asked(pool: Pool, selectors: list[Selector], job: Model, folder: Path, progress: Progress) -> Pool:
+    """Ask the potential what the selectors need to know of the pool and the pool does not bring."""
+    wanted = frozenset[Measure]().union(*(selector.measures for selector in selectors))
+    values = np.full(len(pool), -1.0) if pool.disagreement is None else pool.disagreement.copy()
+    needed = any(selector.needs_disagreement for selector in selectors)
+    unknown = needed & (np.full(len(pool), fill_value=True) if job.predict_all else values < 0)
+    if not len(pool) or not (wanted or unknown.any()):
         return pool
     if job.potential is None:
         raise InputError(
-            "selectors: a selector needs the disagreement, and the pool does not bring it; give a potential, or leave "
-            "that selector out."
+            "selectors: a selector needs the disagreement, or something else that a potential says, and the pool does "
+            "not bring it; give a potential, or leave that selector out."
         )
     potential = load_potential(folder / job.potential, job.device)
-    frames = pool.configurations[np.flatnonzero(unknown)]
-    sentence = potential.unknown_element(frames)
-    if sentence:
-        raise InputError(f"select: {sentence}")
-    values = values.copy()
-    values[unknown] = potential.predict(frames, stress=False).disagreement
-    return replace(pool, disagreement=values)
-
-
-def _cut(selection: Selection, limit: int) -> Selection:
-    """Keep the most wanted frames, and say so in the funnel."""
-    if len(selection.indices) <= limit:
-        return selection
-    step = FunnelStep("max_frames", len(selection.indices), limit, {"label budget": len(selection.indices) - limit})
-    return replace(
-        selection,
-        indices=selection.indices[:limit],
-        scores=selection.scores[:limit],
-        funnel=[*selection.funnel, step],
-    )
+    together = unknown.all()
+    found: dict[Measure, NDArray[np.float64]] = {}
+    if wanted or together:
+        asked = wanted | {DISAGREEMENT} if together else wanted
+        found = measure(potential, pool.configurations, asked, chunk_atoms=job.chunk_atoms, progress=progress)
+    if together:
+        values = found[DISAGREEMENT]
+    elif unknown.any():
+        frames = pool.configurations[np.flatnonzero(unknown)]
+        alone = measure(potential, frames, frozenset({DISAGREEMENT}), chunk_atoms=job.chunk_atoms, progress=progress)
+        values[unknown] = alone[DISAGREEMENT]
+    return replace(pool, disagreement=values, measures=found)
 
 
 def _assemble(

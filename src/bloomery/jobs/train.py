@@ -134,7 +134,9 @@ def errors(potential: Potential, frames: Configurations, seed: int, progress: Pr
     chosen = np.random.default_rng(seed).permutation(len(labelled))[:MOST_JUDGED]
     found = Errors.make(worst=0, groups=[]).observe(potential, labelled[np.sort(chosen)], seed=seed, progress=progress)
     numbers = {name: found.summary.get(name, {}).get("rmse") for name in ("energy", "forces", "stress")}
-    return {"n_frames": len(chosen)} | {name: number for name, number in numbers.items() if number}
+    known = {name: number for name, number in numbers.items() if number}
+    # A label that no potential can follow shows where it was trained on.
+    return {"n_frames": len(chosen), **known, "warnings": found.summary.get("warnings", [])}
 
 
 def _write_history(folder: Path, history: TrainingHistory, report: AcceptanceReport) -> None:

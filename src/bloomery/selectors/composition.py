@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from bloomery.selectors.contract import Pool, Selector
 
 CLEANERS = ("sanity", "duplicates")
 """Selectors that only drop what is unusable: at the head of a list they run before the probe is drawn."""
+
+LESS_WANTED = "others were wanted more"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,57 @@ class FunnelStep:
 
 
 @dataclass(frozen=True)
+class Fates:
+    """What became of every frame of a pool.
+
+    Parameters
+    ----------
+    steps
+        Index in the funnel of the step that dropped the frame; the number of steps for those that passed all, ``(P,)``.
+    scores
+        By the last selector that saw the frame, ``(P,)``.
+    reasons
+        Why it was dropped; empty for those that passed all, ``(P,)``.
+    """
+
+    steps: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    reasons: NDArray[np.str_]
+
+    @classmethod
+    def fresh(cls, n: int) -> Fates:
+        """Make those of frames that no selector has seen."""
+        return cls(np.zeros(n, dtype=np.int64), np.zeros(n), np.full(n, "", dtype="<U64"))
+
+    def then(self, indices: NDArray[np.int64], later: Fates) -> Fates:
+        """Return the fates after a later selection from the frames ``indices``, which have passed all steps so far."""
+        steps, scores, reasons = self.steps.copy(), self.scores.copy(), self.reasons.copy()
+        steps[indices] += later.steps
+        seen = indices[(later.steps > 0) | (later.reasons != "")]
+        scores[seen] = later.scores[(later.steps > 0) | (later.reasons != "")]
+        reasons[indices] = later.reasons
+        return Fates(steps, scores, reasons)
+
+    def after(
+        self,
+        indices: NDArray[np.int64],
+        left: NDArray[np.int64],
+        scores: NDArray[np.float64] | None,
+        reasons: NDArray[np.str_] | str,
+    ) -> Fates:
+        """Return the fates after one more step, which saw the frames ``indices`` and left ``left``."""
+        passed = np.isin(indices, left)
+        return self.then(
+            indices,
+            Fates(
+                passed.astype(np.int64),
+                self.scores[indices] if scores is None else scores,
+                np.where(passed, "", np.where(np.asarray(reasons) == "", LESS_WANTED, reasons)).astype("<U64"),
+            ),
+        )
+
+
+@dataclass(frozen=True)
 class Selection:
     """What is left after all selectors.
 
@@ -44,24 +97,44 @@ class Selection:
         Name of the last selector; empty if there was none.
     funnel
         One entry per selector.
+    fates
+        Of every frame of the pool.
     """
 
     indices: NDArray[np.int64]
     scores: NDArray[np.float64]
     rule: str
     funnel: list[FunnelStep]
+    fates: Fates
+
+    def cut(self, limit: int, selector: str, reason: str) -> Selection:
+        """Keep the most wanted frames, and say so in the funnel; nothing changes if there are no more than that."""
+        if len(self.indices) <= limit:
+            return self
+        step = FunnelStep(selector, len(self.indices), limit, {reason: len(self.indices) - limit})
+        left = self.indices[:limit]
+        return replace(
+            self,
+            indices=left,
+            scores=self.scores[:limit],
+            funnel=[*self.funnel, step],
+            fates=self.fates.after(self.indices, left, None, reason),
+        )
 
 
 def apply_selectors(selectors: Sequence[Selector], pool: Pool, *, seed: int = 0) -> Selection:
     """Apply selectors in turn."""
     indices = np.arange(len(pool))
     scores = np.zeros(len(pool))
+    fates = Fates.fresh(len(pool))
     funnel = []
     for place, selector in enumerate(selectors):
         picks = selector.select(pool.take(indices), seed=derive_seed(seed, "selector", place, selector.name))
-        funnel.append(FunnelStep(selector.name, len(indices), len(picks.indices), picks.reasons))
-        indices, scores = indices[picks.indices], picks.scores
-    return Selection(indices, scores, selectors[-1].name if selectors else "", funnel)
+        left = indices[picks.indices]
+        funnel.append(FunnelStep(selector.name, len(indices), len(left), picks.counts))
+        fates = fates.after(indices, left, picks.scores, picks.reasons)
+        indices, scores = left, picks.taken
+    return Selection(indices, scores, selectors[-1].name if selectors else "", funnel, fates)
 
 
 def at_most(selectors: Sequence[Selector], n_pool: int) -> int:

@@ -1,17 +1,19 @@
-"""What a selector is: it takes frames out of a pool by one criterion and says with which score."""
+"""What a selector is: it takes frames out of a pool by one criterion and says with which score, and why not others."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bloomery.configurations import Configurations
 from bloomery.plugins import Plugin
 from bloomery.scale import Scale
+from bloomery.selectors.measures import Measure
 
 
 @dataclass(frozen=True)
@@ -34,60 +36,109 @@ class Pool:
         Largest force disagreement among the atoms of each candidate in eV/Å, ``(P,)``, or ``None``.
     scale
         What is known of the potential's errors, or ``None``.
+    blocks
+        Name of the block of correlated frames that each candidate is from, ``P``; ``None``: all are independent.
+    measures
+        What the potential says of each candidate, ``(P,)``, as far as selectors ask for it (`Selector.measures`).
+    device
+        Where large computations may run: ``cpu``, ``cuda`` or ``auto``.
     """
 
     configurations: Configurations
     hashes: list[str]
     known_hashes: frozenset[str]
-    features: NDArray[np.float64] | None = None
-    known_features: NDArray[np.float64] | None = None
+    features: NDArray[np.floating] | None = None
+    known_features: NDArray[np.floating] | None = None
     disagreement: NDArray[np.float64] | None = None
     scale: Scale | None = None
+    blocks: list[str] | None = None
+    measures: Mapping[Measure, NDArray[np.float64]] = field(default_factory=dict)
+    device: str = "cpu"
 
     def __len__(self) -> int:
         return len(self.configurations)
 
     def take(self, indices: NDArray[np.int64]) -> Pool:
         """Return the pool of these candidates only."""
-        return Pool(
+        if len(indices) == len(self) and np.array_equal(indices, np.arange(len(self))):
+            return self
+        return replace(
+            self,
             configurations=self.configurations[indices],
             hashes=[self.hashes[index] for index in indices],
-            known_hashes=self.known_hashes,
             features=None if self.features is None else self.features[indices],
-            known_features=self.known_features,
             disagreement=None if self.disagreement is None else self.disagreement[indices],
-            scale=self.scale,
+            blocks=None if self.blocks is None else [self.blocks[index] for index in indices],
+            measures={name: values[indices] for name, values in self.measures.items()},
         )
 
 
 @dataclass(frozen=True)
 class Picks:
-    """What a selector took.
+    """What a selector took, and what it thinks of every frame of its pool.
 
     Parameters
     ----------
     indices
         Of the pool's frames, in order of preference, ``(Q,)``.
     scores
-        Of the picks, ``(Q,)``; larger means more wanted.
+        Of every frame of the pool, ``(P,)``; larger means more wanted.
     reasons
-        Why the others were left, short text to count; empty for a selector that merely has enough.
+        Why a frame was left, short text to count, ``(P,)``; empty for the picks, and for frames that were not refused
+        but merely less wanted than the picks.
     """
 
     indices: NDArray[np.int64]
     scores: NDArray[np.float64]
-    reasons: dict[str, int]
+    reasons: NDArray[np.str_]
+
+    @classmethod
+    def of(cls, indices: ArrayLike, scores: ArrayLike, reasons: ArrayLike | None = None) -> Picks:
+        """Make picks of anything that is like these arrays; without reasons no frame was refused."""
+        values = np.asarray(scores, dtype=float)
+        texts = np.full(len(values), "") if reasons is None else np.asarray(reasons)
+        return cls(np.asarray(indices, dtype=np.int64), values, texts.astype(np.str_))
+
+    @classmethod
+    def none(cls) -> Picks:
+        """Make the picks of an empty pool."""
+        return cls.of([], [])
+
+    @property
+    def taken(self) -> NDArray[np.float64]:
+        """Scores of the picks, ``(Q,)``."""
+        return self.scores[self.indices]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many frames were refused for each reason."""
+        return dict(Counter(str(reason) for reason in self.reasons if reason))
 
 
 class Selector(Plugin):
-    """Take frames out of a pool. A selection applies selectors in turn, each to what the one before left."""
+    """Take frames out of a pool. A selection applies selectors in turn, each to what the one before left.
 
-    needs_features: ClassVar[bool] = False
-    needs_disagreement: ClassVar[bool] = False
+    The three properties say what the pool must hold; they may depend on the settings.
+    """
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether features of pool and data set are needed."""
+        return False
+
+    @property
+    def needs_disagreement(self) -> bool:
+        """Whether the largest force disagreement of each frame is needed."""
+        return False
+
+    @property
+    def measures(self) -> frozenset[Measure]:
+        """What else the potential must be asked about each frame."""
+        return frozenset()
 
     @abstractmethod
     def select(self, pool: Pool, *, seed: int = 0) -> Picks:
-        """Pick from the pool.
+        """Pick from the pool. If more frames are wanted than there are, all that are fit are taken.
 
         Raises
         ------

@@ -1,27 +1,32 @@
 """Keep frames on which the committee disagrees, but not so much that the frame itself must be absurd.
 
-Query by committee with an upper bound, as in Zhang et al., Phys. Rev. Materials 3, 023804 (2019).
+Query by committee (Seung, Opper and Sompolinsky, COLT 1992) with two bounds, as in Zhang et al., Phys. Rev. Materials
+3, 023804 (2019). Bounds relative to errors found so far follow the potential as it improves. Expected errors are
+disagreements times a factor that labelled frames have shown (Imbalzano et al., J. Chem. Phys. 154, 074102 (2021)).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
-from bloomery.plugins import Settings
 from bloomery.quantities import ForceInEV
 from bloomery.scale import Scale
-from bloomery.selectors.contract import Picks, Pool, Selector
-from bloomery.selectors.ranking import ranked, require_finite
+from bloomery.selectors.contract import Pool
+from bloomery.selectors.measures import Measure
+from bloomery.selectors.window import Window, WindowSettings
 
 
-class DisagreementSettings(Settings):
+class DisagreementSettings(WindowSettings):
     """Settings of the selector `disagreement`."""
 
+    over_atoms: Literal["max", "mean", "rms"] | Annotated[float, Field(ge=0, le=1)] = "max"
+    """Which number of a frame's atoms counts: the largest, the mean, the root mean square, or a quantile by its level,
+    such as 0.9. Of all but the largest the potential is asked anew."""
     lower: ForceInEV | None = Field(default=None, ge=0)
     """Keep frames with a disagreement of at least this, in eV/Å."""
     upper: ForceInEV | None = Field(default=None, gt=0)
@@ -31,13 +36,11 @@ class DisagreementSettings(Settings):
     relative_upper: float | None = Field(default=None, gt=0)
     """Upper bound as a multiple of the potential's force error on the probe; of several the lowest counts."""
     expected_error: ForceInEV | None = Field(default=None, ge=0)
-    """Keep frames that are expected to be wrong by at least this on some atom, in eV/Å per force component: the
-    disagreement times the calibration factor of the potential. Before the first calibration the disagreement is taken
-    as it is, and the funnel says so."""
+    """Keep frames that are expected to be wrong by at least this, in eV/Å per force component: the disagreement times
+    the calibration factor of the potential. Before the first calibration the disagreement is taken as it is, and the
+    funnel says so."""
     max_expected_error: ForceInEV | None = Field(default=None, gt=0)
     """Keep frames that are expected to be wrong by at most this, in eV/Å."""
-    frames: int | None = Field(default=None, ge=1)
-    """Take at most so many, those with the largest disagreement; by default all in the window."""
 
     @property
     def expects(self) -> bool:
@@ -56,39 +59,39 @@ class DisagreementSettings(Settings):
         return self
 
 
-class Disagreement(Selector):
-    """Keep a window of disagreement: the largest force disagreement among the atoms of a frame."""
+class Disagreement(Window):
+    """Keep a window of the disagreement of a frame's forces."""
 
     name = "disagreement"
     Settings = DisagreementSettings
     settings: DisagreementSettings
-    needs_disagreement = True
 
-    def select(self, pool: Pool, *, seed: int = 0) -> Picks:  # noqa: ARG002
-        """Pick the frames in the window, the largest disagreement first; it is the score, in eV/Å."""
-        if not len(pool):
-            return Picks(np.zeros(0, dtype=np.int64), np.zeros(0), {})
+    @property
+    def needs_disagreement(self) -> bool:
+        """The largest, which samplers may have found already."""
+        return self.settings.over_atoms == "max"
+
+    @property
+    def measures(self) -> frozenset[Measure]:
+        """Any other number of the atoms."""
+        return frozenset() if self.needs_disagreement else frozenset({Measure("forces", self.settings.over_atoms)})
+
+    def values(self, pool: Pool) -> NDArray[np.float64]:
+        """Disagreement in eV/Å."""
+        if not self.needs_disagreement:
+            return self._measured(pool, Measure("forces", self.settings.over_atoms))
         if pool.disagreement is None:
             raise InputError("disagreement: the disagreement of the pool is not known; give a potential.")
-        require_finite(pool.disagreement, "a disagreement", self.name, pool)
-        scale = pool.scale or Scale()
-        lower, upper = self.bounds(scale)
-        remark = "" if scale.is_calibrated or not self.settings.expects else ", not calibrated yet"
-        order = ranked(pool.disagreement, pool.hashes)
-        values = pool.disagreement[order]
-        inside = (values >= lower) & (values <= upper)
-        reasons = Counter(
-            {
-                f"below the window{remark}": int((values < lower).sum()),
-                f"above the window{remark}": int((values > upper).sum()),
-            }
-        )
-        kept = order[inside][: self.settings.frames]
-        return Picks(kept, pool.disagreement[kept], dict(+reasons))
+        return pool.disagreement
 
-    def bounds(self, scale: Scale) -> tuple[float, float]:
-        """Window of the disagreement in eV/Å."""
-        settings = self.settings
+    def remark(self, pool: Pool) -> str:
+        """Say if an expected error is none yet."""
+        calibrated = pool.scale is not None and pool.scale.is_calibrated
+        return "" if calibrated or not self.settings.expects else ", not calibrated yet"
+
+    def window(self, pool: Pool) -> tuple[float, float]:
+        """Bounds in eV/Å."""
+        settings, scale = self.settings, pool.scale or Scale()
         relative = settings.relative_lower is not None or settings.relative_upper is not None
         if relative and scale.error is None:
             raise InputError(
@@ -96,29 +99,17 @@ class Disagreement(Selector):
                 "relative bounds are relative to; give lower and upper in eV/Å."
             )
         error = scale.error or 0.0
-        lower = (
-            settings.lower,
-            _times(settings.relative_lower, error),
-            _in_disagreement(settings.expected_error, scale),
-        )
-        upper = (
-            settings.upper,
-            _times(settings.relative_upper, error),
-            _in_disagreement(settings.max_expected_error, scale),
-        )
+        lowers = (settings.lower, _times(settings.relative_lower, error), _without(settings.expected_error, scale))
+        uppers = (settings.upper, _times(settings.relative_upper, error), _without(settings.max_expected_error, scale))
         return (
-            max((bound for bound in lower if bound is not None), default=0.0),
-            min((bound for bound in upper if bound is not None), default=np.inf),
+            max((bound for bound in lowers if bound is not None), default=0.0),
+            min((bound for bound in uppers if bound is not None), default=np.inf),
         )
-
-    def at_most(self, n_pool: int) -> int:
-        """All of them, or as many as the settings allow."""
-        return n_pool if self.settings.frames is None else min(n_pool, self.settings.frames)
 
 
 def _times(bound: float | None, error: float) -> float | None:
     return None if bound is None else bound * error
 
 
-def _in_disagreement(bound: float | None, scale: Scale) -> float | None:
-    return None if bound is None else scale.disagreement(bound)
+def _without(expected: float | None, scale: Scale) -> float | None:
+    return None if expected is None else scale.disagreement(expected)

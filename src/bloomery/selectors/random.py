@@ -27,8 +27,7 @@ class Random(Selector):
     def select(self, pool: Pool, *, seed: int = 0) -> Picks:
         """Pick; the score is the number drawn, in [0, 1)."""
         scores = np.array([draw(seed, content) for content in pool.hashes])
-        kept = ranked(scores, pool.hashes)[: self.settings.frames]
-        return Picks(kept, scores[kept], {})
+        return Picks.of(ranked(scores, pool.hashes)[: self.settings.frames], scores)
 
     def at_most(self, n_pool: int) -> int:
         """As many as the settings ask for."""

@@ -23,7 +23,7 @@ def ranked(scores: NDArray[np.float64], hashes: Sequence[str]) -> NDArray[np.int
     return np.lexsort((np.asarray(hashes, dtype=np.str_), -scores)).astype(np.int64)
 
 
-def require_finite(values: NDArray[np.float64], what: str, selector: str, pool: Pool) -> None:
+def require_finite(values: NDArray[np.floating], what: str, selector: str, pool: Pool) -> None:
     """Raise `InputError`, with the first frame named, if a value is not finite."""
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if bad.any():

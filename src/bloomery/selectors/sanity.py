@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -42,15 +40,11 @@ class Sanity(Selector):
         limits = DistanceLimits(self.settings.min_distance, self.settings.min_relative_distance)
         offsets = pool.configurations.offsets
         largest = _largest_forces(pool.configurations)
-        reasons: Counter[str] = Counter()
-        kept = []
-        for frame in range(len(pool)):
-            reason = self._reason(pool.configurations, frame, offsets, limits, largest)
-            if reason:
-                reasons[reason] += 1
-            else:
-                kept.append(frame)
-        return Picks(np.array(kept, dtype=np.int64), np.zeros(len(kept)), dict(reasons))
+        reasons = np.array(
+            [self._reason(pool.configurations, frame, offsets, limits, largest) for frame in range(len(pool))],
+            dtype=np.str_,
+        )
+        return Picks.of(np.flatnonzero(reasons == ""), np.zeros(len(pool)), reasons)
 
     def at_most(self, n_pool: int) -> int:
         """All of them."""

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.selectors.composition import FunnelStep, Selection, apply_selectors, at_most
+from bloomery.selectors.composition import Fates, FunnelStep, Selection, apply_selectors, at_most
 from bloomery.selectors.contract import Pool, Selector
 
 SHARES_RULE = "shares"
+BEYOND, WITHOUT = "beyond the share of their sampler", "its sampler has no share"
 
 
 def apply_by_share(
@@ -35,19 +36,23 @@ def apply_by_share(
     picks: dict[str, NDArray[np.int64]] = {}
     scores = np.zeros(len(pool))
     funnels, known = [], pool
+    fates = Fates.fresh(len(pool))
+    fates.reasons[:] = WITHOUT
     for key in shares:
         members = np.flatnonzero(keys == key)
         found = apply_selectors(selectors, known.take(members), seed=seed)
         picks[key] = members[found.indices]
         scores[picks[key]] = found.scores
         funnels.append(found.funnel)
+        fates = fates.then(members, found.fates)
         known = _with_known(known, picks[key][: quotas[key]])
     taken = _in_turn(picks, quotas, total)
-    wanted = sum(len(found) for found in picks.values())
-    reasons = {"beyond the share of their sampler": wanted - len(taken)} if wanted > len(taken) else {}
-    step = FunnelStep(SHARES_RULE, wanted, len(taken), reasons)
+    wanted = np.concatenate(list(picks.values()))
+    reasons = {BEYOND: len(wanted) - len(taken)} if len(wanted) > len(taken) else {}
+    step = FunnelStep(SHARES_RULE, len(wanted), len(taken), reasons)
     rule = selectors[-1].name if selectors else ""
-    return Selection(taken, scores[taken], rule, [*_together(funnels), step])
+    fates = fates.after(wanted, taken, None, BEYOND)
+    return Selection(taken, scores[taken], rule, [*_together(funnels), step], fates)
 
 
 def _rounded(shares: list[float], total: int) -> list[int]:

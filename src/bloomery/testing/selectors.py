@@ -12,10 +12,17 @@ from bloomery.configurations import Configurations
 from bloomery.errors import InputError
 from bloomery.scale import Scale
 from bloomery.selectors.contract import Picks, Pool, Selector
+from bloomery.selectors.measures import Measure
 
 
-def some_pool(n: int = 12, *, seed: int = 0, n_known: int = 3) -> Pool:
-    """Make a pool of silicon pairs of different lengths, with features and disagreement, some of them known."""
+def some_pool(n: int = 12, *, seed: int = 0, n_known: int = 3, measures: frozenset[Measure] = frozenset()) -> Pool:
+    """Make a pool of silicon pairs of different lengths, with features and disagreement, some of them known.
+
+    Parameters
+    ----------
+    measures
+        What a potential has been asked about the frames.
+    """
     generator = np.random.default_rng(seed)
     frames = Configurations.from_atoms(
         [
@@ -32,6 +39,8 @@ def some_pool(n: int = 12, *, seed: int = 0, n_known: int = 3) -> Pool:
         features=features[:n],
         known_features=features[n:],
         disagreement=generator.uniform(0.05, 0.5, size=n),
+        blocks=[f"block {frame // 3}" for frame in range(n)],
+        measures={name: generator.uniform(0.05, 0.5, size=n) for name in measures},
         scale=Scale(error=0.1, factor=2.0),
     )
 
@@ -44,20 +53,21 @@ def check_selector(selector: Selector, pool: Pool | None = None) -> None:
     pool
         A pool of which the selector takes something; by default `some_pool`.
     """
-    pool = some_pool() if pool is None else pool
+    pool = some_pool(measures=selector.measures) if pool is None else pool
     picks = selector.select(pool, seed=3)
     _check_picks(picks, selector, pool)
     assert len(picks.indices), "nothing was picked, so nothing can be checked"
     again = selector.select(pool, seed=3)
     assert again.indices.tolist() == picks.indices.tolist(), "the same seed gave other picks"
     assert again.scores.tolist() == picks.scores.tolist()
+    assert again.reasons.tolist() == picks.reasons.tolist()
     taken = Counter(pool.hashes[index] for index in picks.indices)
     for shuffle in range(3):
         order = np.random.default_rng(shuffle).permutation(len(pool))
         turned = pool.take(order)
         other = selector.select(turned, seed=3)
         assert Counter(turned.hashes[index] for index in other.indices) == taken, "the order of the pool has a say"
-        assert other.reasons == picks.reasons
+        assert other.counts == picks.counts
     empty = selector.select(pool.take(np.zeros(0, dtype=np.int64)), seed=3)
     assert len(empty.indices) == len(empty.scores) == 0, "an empty pool must give no picks"
     _check_refusals(selector, pool)
@@ -66,12 +76,12 @@ def check_selector(selector: Selector, pool: Pool | None = None) -> None:
 def _check_picks(picks: Picks, selector: Selector, pool: Pool) -> None:
     indices = picks.indices
     assert indices.dtype.kind == "i"
-    assert len(indices) == len(picks.scores) == len(set(indices.tolist())), "a frame was picked twice"
+    assert len(indices) == len(set(indices.tolist())), "a frame was picked twice"
+    assert len(picks.scores) == len(picks.reasons) == len(pool), "scores and reasons are those of all frames"
     assert ((indices >= 0) & (indices < len(pool))).all()
     assert np.isfinite(picks.scores).all()
     assert len(indices) <= selector.at_most(len(pool)) <= len(pool)
-    assert all(isinstance(count, int) and count > 0 for count in picks.reasons.values())
-    assert sum(picks.reasons.values()) <= len(pool) - len(indices), "more reasons than frames left"
+    assert not any(picks.reasons[indices]), "a frame was picked, and refused with a reason"
 
 
 def _check_refusals(selector: Selector, pool: Pool) -> None:
@@ -80,6 +90,12 @@ def _check_refusals(selector: Selector, pool: Pool) -> None:
         features[1, 0] = np.nan
         _refuses(selector, replace(pool, features=None), "without features")
         _refuses(selector, replace(pool, features=features), "with a feature that is not finite")
+    if selector.measures:
+        _refuses(selector, replace(pool, measures={}), "about which no potential was asked")
+        for name in selector.measures:
+            odd = pool.measures[name].copy()
+            odd[1] = np.nan
+            _refuses(selector, replace(pool, measures={**pool.measures, name: odd}), "with a measure that is NaN")
     if selector.needs_disagreement and pool.disagreement is not None:
         disagreement = pool.disagreement.copy()
         disagreement[1] = np.inf

@@ -43,7 +43,7 @@ class Worst(Selector):
     def select(self, pool, *, seed=0):
         nearest = np.linalg.norm(pool.features[:, None] - pool.known_features[None], axis=2).min(axis=1)
         order = np.argsort(nearest)[: self.settings.frames]
-        return Picks(order, -nearest[order], {})
+        return Picks.of(order, -nearest)
 
     def at_most(self, n_pool):
         return min(n_pool, self.settings.frames)

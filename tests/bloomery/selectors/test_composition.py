@@ -6,9 +6,12 @@ from hypothesis import strategies as st
 
 from bloomery.selectors.composition import apply_selectors, at_most, split_cleaners
 from bloomery.selectors.contract import Selector
+from bloomery.selectors.cur import Cur
 from bloomery.selectors.disagreement import Disagreement
 from bloomery.selectors.duplicates import Duplicates
 from bloomery.selectors.farthest_point import FarthestPoint
+from bloomery.selectors.kmeans import Kmeans
+from bloomery.selectors.leverage import Leverage
 from bloomery.selectors.random import Random
 from bloomery.selectors.sanity import Sanity
 from bloomery.testing.selectors import some_pool
@@ -19,6 +22,9 @@ selector = st.one_of(
     st.builds(lambda low: Disagreement.make(lower=low), st.floats(0, 0.4)),
     st.builds(lambda n: FarthestPoint.make(frames=n), st.integers(1, 15)),
     st.builds(lambda n: Random.make(frames=n), st.integers(1, 15)),
+    st.builds(lambda n: Cur.make(frames=n), st.integers(1, 15)),
+    st.builds(lambda n: Kmeans.make(frames=n), st.integers(1, 15)),
+    st.builds(lambda n: Leverage.make(frames=n), st.integers(1, 15)),
 )
 
 
@@ -34,6 +40,11 @@ def test_a_funnel_only_narrows_and_order_has_no_say(selectors: list[Selector], s
         assert step.left <= step.came_in
         came_in = step.left
     assert len(whole.indices) == len(whole.scores) == came_in
+    dropped = [int((whole.fates.steps == place).sum()) for place in range(len(selectors))]
+    assert dropped == [step.came_in - step.left for step in whole.funnel]
+    assert np.flatnonzero(whole.fates.steps == len(selectors)).tolist() == sorted(whole.indices.tolist())
+    assert (whole.fates.reasons == "").tolist() == (whole.fates.steps == len(selectors)).tolist()
+    assert whole.fates.scores[whole.indices].tolist() == whole.scores.tolist()
     assert came_in <= at_most(selectors, len(pool))
     order = np.random.default_rng(shuffle).permutation(len(pool))
     turned = apply_selectors(selectors, pool.take(order), seed=seed)

@@ -20,7 +20,7 @@ def test_one_of_equal_frames_is_kept_and_known_ones_are_dropped() -> None:
     pool = replace(pool, known_hashes=frozenset({pool.hashes[2]}))
     picks = Duplicates.make().select(pool)
     assert picks.indices.tolist() == [0, 1, 4]
-    assert picks.reasons == {"in the data set": 1, "twice in the pool": 3}
+    assert picks.counts == {"in the data set": 1, "twice in the pool": 3}
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_window(settings: dict[str, Any], expected: list[int]) -> None:
     pool = replace(some_pool(4), disagreement=np.array([0.1, 0.3, 0.2, 0.4]), scale=Scale(error=0.1, factor=2.0))
     picks = Disagreement.make(**settings).select(pool)
     assert picks.indices.tolist() == expected
-    assert picks.scores.tolist() == pool.disagreement[expected].tolist()  # type: ignore[index]
-    assert sum(picks.reasons.values()) == (0 if "frames" in settings else 4 - len(expected))
+    assert picks.taken.tolist() == pool.disagreement[expected].tolist()  # type: ignore[index]
+    assert sum(picks.counts.values()) == (0 if "frames" in settings else 4 - len(expected))
 
 
 def test_relative_bounds_need_the_scale() -> None:
@@ -56,7 +56,7 @@ def test_expected_errors_before_the_first_calibration_take_the_disagreement_as_i
     pool = replace(some_pool(4), disagreement=np.array([0.1, 0.3, 0.2, 0.4]), scale=Scale(error=0.1))
     picks = Disagreement.make(expected_error=0.25).select(pool)
     assert picks.indices.tolist() == [3, 1]
-    assert picks.reasons == {"below the window, not calibrated yet": 2}
+    assert picks.counts == {"below the window, not calibrated yet": 2}
 
 
 def test_a_window_upside_down_is_refused() -> None:

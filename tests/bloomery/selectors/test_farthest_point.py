@@ -10,8 +10,15 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from bloomery.errors import InputError
-from bloomery.selectors.farthest_point import FarthestPoint, farthest_points
+from bloomery.selectors.farthest import farthest_points, nearest_squared
+from bloomery.selectors.farthest_point import FarthestPoint
+from bloomery.selectors.feature_space import FeatureSpace
 from bloomery.testing.selectors import some_pool
+
+
+def space(features: NDArray[np.float64], known: NDArray[np.float64]) -> FeatureSpace:
+    """Features as they are, in their order."""
+    return FeatureSpace(features, known, np.arange(len(features)), np.ones(features.shape[1]))
 
 
 def by_brute_force(features: NDArray[np.float64], known: NDArray[np.float64], n: int) -> tuple[list[int], list[float]]:
@@ -37,10 +44,42 @@ def test_picks_are_those_of_brute_force(seed: int, n_pool: int, n_known: int, n_
     features = generator.normal(size=(n_pool, n_features))
     known = generator.normal(size=(n_known, n_features))
     assume(n_pool > 2 or n_known)  # two points are equally far from their mean
-    picks, distances = farthest_points(features, known, n_picks)
+    found = farthest_points(space(features, known), n_picks)
+    picks, distances = found.picks, found.distances
     expected, scores = by_brute_force(features, known, min(n_picks, n_pool))
     assert picks.tolist() == expected
     np.testing.assert_allclose(distances, scores, rtol=1e-12)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 12),
+    st.integers(0, 40),
+    st.integers(1, 6),
+    st.sampled_from([1e-3, 1.0, 1e4]),
+    st.booleans(),
+)
+@settings(max_examples=25, deadline=None)
+def test_looking_at_few_points_changes_no_bit(
+    seed: int, candidates: int, n_known: int, n_features: int, offset: float, on_a_grid: bool
+) -> None:
+    # On a grid many distances are equal, far from the origin single precision is poor, and some points are equal.
+    generator = np.random.default_rng(seed)
+    features = generator.normal(size=(200, n_features)) + offset
+    known = generator.normal(size=(n_known, n_features)) + offset
+    if on_a_grid:
+        features, known = features.round(), known.round()
+    features[::7] = features[3]
+    plain, lazy = (farthest_points(space(features, known), 90, candidates=n) for n in (200, candidates))
+    assert lazy.picks.tolist() == plain.picks.tolist()
+    assert lazy.distances.tolist() == plain.distances.tolist()
+    assert (lazy.nearest >= plain.nearest).all()
+
+
+def test_nearest_distances_are_those_of_scipy() -> None:
+    generator = np.random.default_rng(3)
+    points, centres = generator.normal(size=(40, 9)) + 50, generator.normal(size=(3000, 9)) + 50
+    np.testing.assert_allclose(nearest_squared(points, centres), cdist(points, centres).min(axis=1) ** 2, rtol=1e-12)
 
 
 def test_every_pick_is_at_most_twice_as_far_from_optimal() -> None:
@@ -48,7 +87,7 @@ def test_every_pick_is_at_most_twice_as_far_from_optimal() -> None:
     generator = np.random.default_rng(1)
     centres = np.array([[0, 0], [10, 0], [0, 10], [10, 10.0]])
     features = (centres[:, None] + generator.normal(scale=0.1, size=(4, 20, 2))).reshape(-1, 2)
-    picks, _ = farthest_points(features, np.zeros((0, 2)), 4)
+    picks = farthest_points(space(features, np.zeros((0, 2))), 4).picks
     assert sorted(picks // 20) == [0, 1, 2, 3]
 
 
@@ -57,7 +96,7 @@ def test_frames_equal_to_known_ones_are_never_taken() -> None:
     assert pool.features is not None
     picks = FarthestPoint.make(frames=6).select(replace(pool, known_features=pool.features[:4]))
     assert sorted(picks.indices.tolist()) == [4, 5]
-    assert picks.reasons == {"too near to others": 4}
+    assert picks.counts == {"too near to others": 4}
 
 
 def test_standardising_makes_units_irrelevant() -> None:
@@ -68,7 +107,7 @@ def test_standardising_makes_units_irrelevant() -> None:
     scaled = replace(pool, features=pool.features * factor, known_features=pool.known_features * factor)
     first, second = (FarthestPoint.make(frames=4).select(one) for one in (pool, scaled))
     assert first.indices.tolist() == second.indices.tolist()
-    np.testing.assert_allclose(first.scores, second.scores, rtol=1e-9)
+    np.testing.assert_allclose(first.taken, second.taken, rtol=1e-9)
     raw = FarthestPoint.make(frames=4, standardise=False).select(scaled)
     assert raw.indices.tolist() != first.indices.tolist()
 
@@ -86,10 +125,10 @@ def test_constant_features_do_no_harm() -> None:
 
 def test_nothing_nearer_than_the_distance_asked_for_is_taken() -> None:
     pool = some_pool(30)
-    scores = FarthestPoint.make(frames=30).select(pool).scores
+    scores = FarthestPoint.make(frames=30).select(pool).taken
     limit = float(scores[4])
     picks = FarthestPoint.make(frames=30, min_distance=limit).select(pool)
-    assert picks.scores.tolist() == [score for score in scores.tolist() if score > limit]
+    assert picks.taken.tolist() == [score for score in scores.tolist() if score > limit]
     assert (np.diff(scores) <= 1e-12).all()
 
 

@@ -49,7 +49,7 @@ def test_each_kind_of_insanity_is_named() -> None:
     pool = pool_of(bulk("Si"), molecule("H2O"), slab(), close, image, flat(), not_finite(), ase.Atoms(cell=[5] * 3))
     picks = Sanity.make().select(pool)
     assert picks.indices.tolist() == [0, 1, 2]
-    assert picks.reasons == {
+    assert picks.counts == {
         "atoms too close": 2,
         "its cell is degenerate": 1,
         "a position or the cell is not finite": 1,
@@ -69,7 +69,7 @@ def test_each_kind_of_insanity_is_named() -> None:
 )
 def test_bounds(wanted: dict[str, Any], reason: str | None) -> None:
     picks = Sanity.make(**wanted).select(pool_of(bulk("Si")))
-    assert picks.reasons == ({reason: 1} if reason else {})
+    assert picks.counts == ({reason: 1} if reason else {})
 
 
 def test_forces_count_where_there_are_any() -> None:
@@ -80,7 +80,7 @@ def test_forces_count_where_there_are_any() -> None:
     frames = frames.with_labels(forces=forces, masks={"forces": [False, True, True]})
     picks = Sanity.make(max_force=4.5).select(Pool(frames, frames.hashes(), frozenset()))
     assert picks.indices.tolist() == [0, 2]
-    assert picks.reasons == {"force too large": 1}
+    assert picks.counts == {"force too large": 1}
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.floats(0.5, 2.5))

@@ -65,16 +65,16 @@ def test_a_sampler_that_errs_is_found_out(spoil: Callable[..., Any]) -> None:
 
 
 def first_come(selector: Random, pool: Pool, seed: int) -> Picks:
-    return Picks(np.arange(min(3, len(pool))), np.zeros(min(3, len(pool))), {})
+    return Picks.of(np.arange(min(3, len(pool))), np.zeros(len(pool)))
 
 
 def twice(selector: Random, pool: Pool, seed: int) -> Picks:
-    return Picks(np.zeros(min(2, len(pool)), dtype=np.int64), np.zeros(min(2, len(pool))), {})
+    return Picks.of(np.zeros(min(2, len(pool))), np.zeros(len(pool)))
 
 
 def greedy(selector: Random, pool: Pool, seed: int) -> Picks:
     order = np.argsort(pool.hashes)
-    return Picks(order, np.zeros(len(order)), {})
+    return Picks.of(order, np.zeros(len(pool)))
 
 
 @pytest.mark.parametrize("spoilt", [first_come, twice, greedy])

@@ -1,0 +1,172 @@
+"""What the job `select` chooses from: the frames of all pools with their blocks, and what is known already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
+from bloomery.roles import Role
+from bloomery.samplers.contract import ORIGIN_KEYS
+from bloomery.samplers.origin import with_origin
+from bloomery.scale import Scale
+from bloomery.selectors.contract import Pool
+
+PROBE_ROLE: Role = "probe"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Files of the job: pools, data set and control arm's data set by key, and features; and what belongs to them."""
+
+    pools: dict[str, str]
+    data_set: dict[str, str]
+    control_data_set: dict[str, str]
+    features: str | None
+    scale: Scale | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """Labelled frames that an arm has: content hashes, and features, ``(K, F)``."""
+
+    hashes: frozenset[str] = frozenset()
+    features: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The frames of all pools, one after the other, with their blocks, and where each comes from.
+
+    ``known_probe`` are the content hashes of the probe so far, ``control`` what the control arm has.
+    """
+
+    pool: Pool
+    keys: NDArray[np.str_]
+    rows: NDArray[np.int64]
+    known_probe: frozenset[str]
+    control: Known
+
+    @property
+    def blocks(self) -> list[str]:
+        """Name of each frame's block."""
+        return self.pool.blocks or []
+
+    @property
+    def probe_blocks(self) -> frozenset[str]:
+        """Blocks with a frame that is in the probe already: the others of it must not be trained on."""
+        return self._blocks_with(self.known_probe)
+
+    @property
+    def trained_blocks(self) -> frozenset[str]:
+        """Blocks with a frame that has been trained on: the others of it must not enter the probe."""
+        return self._blocks_with((self.pool.known_hashes | self.control.hashes) - self.known_probe)
+
+    def outside(self, blocks: frozenset[str], indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those indices whose frames are in none of the blocks."""
+        return np.array([index for index in indices if self.blocks[index] not in blocks], dtype=np.int64)
+
+    def _blocks_with(self, contents: frozenset[str]) -> frozenset[str]:
+        return frozenset(
+            block for block, content in zip(self.blocks, self.pool.hashes, strict=True) if content in contents
+        )
+
+
+def gather(job: Sources, folder: Path) -> Candidates:
+    """Read pools, data set and features.
+
+    Raises
+    ------
+    InputError
+        If the pools are empty, or the features do not belong to them.
+    """
+    pools = {key: _with_all_origins(Configurations.read(folder / path)) for key, path in job.pools.items()}
+    known = {key: Configurations.read(folder / path) for key, path in job.data_set.items()}
+    controls = {key: Configurations.read(folder / path) for key, path in job.control_data_set.items()}
+    if not any(len(frames) for frames in pools.values()):
+        raise InputError(f"the pools ({', '.join(pools)}) hold no frame, so there is nothing to select from.")
+    keys = np.array([key for key, frames in pools.items() for _ in range(len(frames))], dtype=np.str_)
+    rows = np.concatenate([np.arange(len(frames)) for frames in pools.values()])
+    frames = Configurations.concatenate(list(pools.values()))
+    blocks = [
+        f"{key}/{trajectory}/{block}"
+        for key, trajectory, block in zip(keys, frames.info["trajectory"], frames.info["block"], strict=True)
+    ]
+    features = _read_features(job, folder, pools, known | controls)
+    probes = {key: np.flatnonzero(_roles(batch) == PROBE_ROLE) for key, batch in known.items()}
+    theirs = {key: rows for key, rows in probes.items() if key not in controls}
+    theirs |= {key: np.arange(len(batch)) for key, batch in controls.items()}
+    ours = {key: np.arange(len(batch)) for key, batch in known.items()}
+    arm = _known(known, ours, features)
+    pool = Pool(
+        configurations=frames,
+        hashes=frames.hashes(),
+        known_hashes=arm.hashes,
+        features=_stacked([features[f"pool_{key}"] for key in pools]) if features else None,
+        known_features=arm.features,
+        disagreement=frames.info["disagreement"],
+        scale=job.scale,
+        blocks=blocks,
+        device=job.device,
+    )
+    return Candidates(pool, keys, rows, _known(known, probes, {}).hashes, _known(known | controls, theirs, features))
+
+
+def _roles(batch: Configurations) -> NDArray[np.str_]:
+    return np.asarray(batch.info.get("role", np.full(len(batch), "")), dtype=np.str_)
+
+
+def _known(
+    batches: dict[str, Configurations], rows: dict[str, NDArray[np.int64]], features: dict[str, NDArray[np.float64]]
+) -> Known:
+    """What an arm knows: these rows of the batches."""
+    hashes = frozenset(content for key, chosen in rows.items() for content in batches[key][chosen].hashes())
+    parts = [features[f"data_{key}"][chosen] for key, chosen in rows.items()] if features else []
+    return Known(hashes, _stacked(parts))
+
+
+def _stacked(parts: list[NDArray[np.float64]]) -> NDArray[np.float64] | None:
+    parts = [part for part in parts if len(part)]
+    return np.concatenate(parts) if parts else None
+
+
+def _with_all_origins(frames: Configurations) -> Configurations:
+    """Keep only what is said of a frame's origin; frames of plain files are trajectories of their own."""
+    order = np.arange(len(frames))
+    known = {key: frames.info[key] for key in ORIGIN_KEYS if key in frames.info}
+    bare = frames.without_info(*frames.info)
+    return with_origin(bare, **({"trajectory": order, "block": order} | known))
+
+
+def _read_features(
+    job: Sources, folder: Path, pools: dict[str, Configurations], known: dict[str, Configurations]
+) -> dict[str, NDArray[np.float64]]:
+    """Features by the name of their array, ``pool_KEY`` and ``data_KEY``; empty if there is no file."""
+    if job.features is None:
+        return {}
+    path = folder / job.features
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as an archive of features ({error}).") from error
+    found = {}
+    for prefix, sets in (("pool", pools), ("data", known)):
+        for key, frames in sets.items():
+            name = f"{prefix}_{key}"
+            if name not in arrays:
+                raise InputError(f"{path}: holds no array {name!r}; describe all pools and batches.")
+            if len(arrays[name]) != len(frames):
+                raise InputError(
+                    f"{path}: array {name!r} has {len(arrays[name])} rows for {len(frames)} frames; describe them anew."
+                )
+            found[name] = arrays[name]
+        own = [part for name, part in found.items() if name.startswith(prefix) and len(part)]
+        if len({part.shape[1] for part in own}) > 1:
+            raise InputError(f"{path}: the arrays differ in their number of features; describe all frames alike.")
+    return found

@@ -1,0 +1,97 @@
+"""Features of a pool and of the data set as selectors use them: checked, scaled alike, in an order that is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomery.errors import InputError
+from bloomery.selectors.contract import Pool
+from bloomery.selectors.ranking import require_finite
+
+BLOCK = 16384
+"""Rows that are scaled at a time."""
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """Features, not scaled yet, with what they are to be multiplied by.
+
+    Parameters
+    ----------
+    features
+        Of the pool, ``(P, F)``.
+    known
+        Of the data set, ``(K, F)``, in an order that follows from their values.
+    order
+        The pool's frames by content hash, so that sums and ties do not depend on their order, ``(P,)``.
+    factor
+        What each feature is multiplied by, ``(F,)``.
+    """
+
+    features: NDArray[np.floating]
+    known: NDArray[np.floating]
+    order: NDArray[np.int64]
+    factor: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, pool: Pool, selector: str, *, standardise: bool = True) -> FeatureSpace:
+        """Check the features of a pool and find their scale: a distance of one is a typical one.
+
+        Features that hardly vary are left out.
+
+        Raises
+        ------
+        InputError
+            If there are none, if they are not finite, or if pool and data set do not have the same.
+        """
+        if pool.features is None:
+            raise InputError(f"{selector}: the features of the pool are not known; run describe first.")
+        size = pool.features.shape[1]
+        require_finite(pool.features, "a feature", selector, pool)
+        known = pool.known_features if pool.known_features is not None else np.zeros((0, size))
+        if known.shape[1] != size:
+            raise InputError(
+                f"{selector}: the pool has {size} features and the data set {known.shape[1]}; describe both with the "
+                "same descriptor and elements."
+            )
+        if not np.isfinite(known).all():
+            raise InputError(f"{selector}: a feature of the data set is not finite; check its frames.")
+        order = np.argsort(np.asarray(pool.hashes, dtype=np.str_), kind="stable").astype(np.int64)
+        known = known[np.lexsort(known.T)] if known.size else known
+        factor = np.full(size, 1.0) if not standardise else _inverse_deviation(pool.features, known, order)
+        return cls(pool.features, known, order, factor / np.sqrt(max(1, size)))
+
+    def scaled(self, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.float64]:
+        """Scaled features of the pool's frames in the order `order`, of all or of some of them."""
+        return self.features[self.order[rows]] * self.factor
+
+    def scaled_known(self) -> NDArray[np.float64]:
+        """Scaled features of the data set."""
+        return self.known * self.factor
+
+
+def _inverse_deviation(
+    features: NDArray[np.floating], known: NDArray[np.floating], order: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """One over the standard deviation of each feature over both; zero for features that do not vary. In blocks."""
+    n = len(features) + len(known)
+
+    def parts() -> Iterator[NDArray[np.floating]]:
+        for start in range(0, len(order), BLOCK):
+            yield features[order[start : start + BLOCK]]
+        yield known
+
+    square, largest, mean = (np.zeros(features.shape[1]) for _ in range(3))
+    for part in parts():
+        mean += part.sum(axis=0, dtype=float) / max(1, n)
+    for part in parts():
+        if len(part):
+            square += ((part - mean) ** 2).sum(axis=0)
+            largest = np.maximum(largest, np.abs(part).max(axis=0))
+    deviation = np.sqrt(square / max(1, n))
+    varies = deviation > 1e-10 * np.maximum(largest, 1e-300)
+    return np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0)
