@@ -76,12 +76,11 @@ def _stored(frames: Configurations) -> Any:
     """The node of these frames: one that is there already, so that equal inputs are equal nodes."""
     from aiida import orm  # noqa: PLC0415
 
-    from aiida_bloomery.data.configurations import ConfigurationsData  # noqa: PLC0415
+    from aiida_bloomery.data.configurations import ConfigurationsData, canonical  # noqa: PLC0415
 
-    node = ConfigurationsData(frames)
-    digest = node.base.attributes.get("digest")
+    digest = canonical(frames).digest()
     query = orm.QueryBuilder().append(ConfigurationsData, filters={"attributes.digest": digest})
-    return query.first(flat=True) or node.store()
+    return query.first(flat=True) or ConfigurationsData(frames).store()
 
 
 def _local_codes(engine: str) -> dict[str, Any]:
