@@ -38,13 +38,15 @@ class Source:
     energy_reference: dict[str, float] | None = None
 
 
-def source_of(names: Sequence[str], engine: PluginSpec | None) -> Source:
+def source_of(names: Sequence[str], engine: str | None = None, changes: dict[str, Any] | None = None) -> Source:
     """Find the data set: files with labelled frames, or a campaign by PK, UUID or name.
 
     Parameters
     ----------
     engine
-        In the place of the campaign's own; needed for files.
+        By default that of the campaign; for files, hdnnp.
+    changes
+        Settings of the engine, on top of those of the campaign if it has the same engine.
 
     Raises
     ------
@@ -53,11 +55,11 @@ def source_of(names: Sequence[str], engine: PluginSpec | None) -> Source:
     """
     found = [Path(name) for name in names if Path(name).is_file()]
     if len(found) == len(names):
-        return _from_files(found, engine or PluginSpec(name="hdnnp"))
+        return _from_files(found, PluginSpec(name=engine or "hdnnp", settings=changes or {}))
     missing = next(name for name in names if not Path(name).is_file())
     if len(names) > 1:
         raise InputError(f"{missing}: there is no such file; give files with labelled frames, or one campaign.")
-    return _from_campaign(missing, engine)
+    return _from_campaign(missing, engine, changes or {})
 
 
 def _from_files(paths: Sequence[Path], engine: PluginSpec) -> Source:
@@ -101,23 +103,26 @@ def _local_codes(engine: str) -> dict[str, Any]:
     return codes
 
 
-def _from_campaign(name: str, engine: PluginSpec | None) -> Source:
+def _from_campaign(name: str, engine: str | None, changes: dict[str, Any]) -> Source:
     from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.workflows.protocols import merge  # noqa: PLC0415
 
     campaign = load_campaign_node(name)
     if "data_set" not in campaign.outputs:
         raise InputError(f"campaign {name} has no data set yet; wait until it has ended.")
     inputs = campaign.inputs
     training = inputs.training.get_dict()
-    if engine is not None and engine.name != PluginSpec.model_validate(training["engine"]).name:
-        execution = _local_codes(engine.name)
+    own = PluginSpec.model_validate(training["engine"])
+    if engine not in (None, own.name):
+        chosen = PluginSpec(name=engine, settings=changes)
+        execution = _local_codes(chosen.name)
     else:
+        chosen = PluginSpec(name=own.name, settings=merge(own.settings, changes))
         codes = inputs.codes
         ports = {"code": "bloomery", "engine_code": "engine", "train_code": "train"}
         execution = {port: codes[key] for port, key in ports.items() if key in codes}
         execution |= {port: inputs[port] for port in ("options", "device") if port in inputs}
     given = inputs.energy_reference.get_dict()["method"] != "fit" and "potential" in campaign.outputs
-    chosen = engine or PluginSpec.model_validate(training["engine"])
     return Source(
         {key: campaign.outputs.data_set[key] for key in campaign.outputs.data_set},
         {"engine": chosen.model_dump(), "acceptance": training.get("acceptance", {})},
@@ -126,8 +131,8 @@ def _from_campaign(name: str, engine: PluginSpec | None) -> Source:
     )
 
 
-def submit_selection(kind: str, source: Source, settings: dict[str, Any], *, seed: int, label: str = "") -> int:
-    """Submit one of `KINDS`; return its PK.
+def selection_builder(kind: str, source: Source, settings: dict[str, Any], *, seed: int, label: str = "") -> Any:
+    """Gather the inputs of one of `KINDS`, and ask its validators.
 
     Raises
     ------
@@ -135,7 +140,6 @@ def submit_selection(kind: str, source: Source, settings: dict[str, Any], *, see
         If the inputs are refused.
     """
     from aiida import orm  # noqa: PLC0415
-    from aiida.engine import submit  # noqa: PLC0415
     from aiida.plugins import WorkflowFactory  # noqa: PLC0415
 
     builder = WorkflowFactory(f"bloomery.{kind}").get_builder()
@@ -148,16 +152,10 @@ def submit_selection(kind: str, source: Source, settings: dict[str, Any], *, see
     if source.energy_reference is not None:
         builder.energy_reference = orm.Dict({"values": source.energy_reference})
     builder.metadata.label = label
-    try:
-        return int(submit(builder).pk)
-    except ValueError as error:  # what AiiDA's ports and validators raise
-        raise InputError(f"{kind.replace('_', ' ')}: is refused: {_reason(str(error))}") from error
-
-
-def _reason(text: str) -> str:
-    """What a validator said, without AiiDA's words about the port."""
-    marker = "Error occurred validating port"
-    return text.split(": ", 1)[-1].strip() if text.startswith(marker) else text.strip()
+    refused = builder.process_class.spec().inputs.validate(builder._inputs(prune=True))  # noqa: SLF001
+    if refused is not None:
+        raise InputError(f"{kind.replace('_', '-')}: {refused.message}")
+    return builder
 
 
 def checked_settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:

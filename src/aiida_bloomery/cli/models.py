@@ -14,9 +14,9 @@ from aiida_bloomery.cli.options import console, json_option, loaded, print_json,
 from aiida_bloomery.model_selection import (
     SelectionState,
     checked_settings,
+    selection_builder,
     selection_state,
     source_of,
-    submit_selection,
 )
 from bloomery.errors import InputError
 
@@ -139,18 +139,18 @@ def _earlier(source: tuple[str, ...]) -> int | None:
 
 
 def _submit(kind: str, settings: dict[str, Any], options: dict[str, Any], home: Any) -> int:
+    from aiida.engine import submit  # noqa: PLC0415
+
     from aiida_bloomery import services  # noqa: PLC0415
     from bloomery.plain_files import parse_assignments  # noqa: PLC0415
-    from bloomery.plugins import PluginSpec  # noqa: PLC0415
 
     common = {"groups": options["groups"], "early_stopping": options["early_stopping"]}
     given = checked_settings(kind, {**settings, **common})
-    changes = parse_assignments(options["assignments"])
-    engine = PluginSpec(name=options["engine"] or "hdnnp", settings=changes) if options["engine"] or changes else None
-    source = source_of(options["source"], engine)
+    source = source_of(options["source"], options["engine"], parse_assignments(options["assignments"]))
+    builder = selection_builder(kind, source, given, seed=options["seed"], label=" ".join(options["source"])[:200])
     for note in services.ensure(home):
         click.echo(note, err=True)
-    return submit_selection(kind, source, given, seed=options["seed"], label=" ".join(options["source"])[:200])
+    return int(submit(builder).pk)
 
 
 def _watch(pk: int) -> SelectionState:

@@ -25,6 +25,8 @@ NAMED = 5
 """Frames that are far out are named one by one up to this many."""
 SCALED = 0.01
 """Slopes closer to 1 than this are not worth a warning."""
+STRESS_SCALED = 0.1
+"""Slopes of stresses closer to 1 than this are not worth a warning."""
 NET_PREDICTED = 1e-3
 """Root mean square net force that is still rounding, as a share of what independent forces would add up to."""
 NET_REFERENCE = 1e-2
@@ -44,10 +46,17 @@ def warnings(comparison: Comparison, summary: dict[str, Any]) -> list[str]:
 
 def _stress(summary: dict[str, Any]) -> Iterator[str]:
     slope = summary["stress"].get("slope")
-    if slope and slope["value"] < 0:
+    if not slope:
+        return
+    if slope["value"] < 0:
         yield (
             "Predicted stresses fall where those of the reference rise: one of them has the wrong sign (tension is "
             "positive here)."
+        )
+    elif abs(slope["value"] - 1) > STRESS_SCALED and not slope.get("lower", 0) <= 1 <= slope.get("upper", np.inf):
+        yield (
+            f"Predicted stresses are {100 * slope['value']:.0f} % of those of the reference throughout: labels of the "
+            "wrong sign or unit contradict the energies, and no potential can follow both."
         )
 
 

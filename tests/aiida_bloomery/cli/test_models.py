@@ -14,10 +14,9 @@ from click.testing import CliRunner
 
 from aiida_bloomery.cli import main
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.model_selection import selection_state, source_of, submit_selection
+from aiida_bloomery.model_selection import selection_builder, selection_state, source_of
 from bloomery.errors import InputError
 from bloomery.learning_curves import learning_curve
-from bloomery.plugins import PluginSpec
 
 
 def number(value: float, unit: str = "meV/Å") -> dict[str, Any]:
@@ -136,7 +135,7 @@ def local_code(bloomery_code: orm.InstalledCode, monkeypatch: pytest.MonkeyPatch
 
 
 def test_files_become_nodes_once(data: Path, local_code: orm.InstalledCode) -> None:
-    first, second = (source_of([str(data)], None) for _ in range(2))
+    first, second = (source_of([str(data)]) for _ in range(2))
     assert first.batches["batch_000"].uuid == second.batches["batch_000"].uuid
     assert first.batches["batch_000"].n_frames == 4
     assert first.training == {"engine": {"name": "hdnnp", "settings": {}}}
@@ -161,11 +160,11 @@ def test_a_campaign_hands_down_what_it_ran_with(
     assert found.batches["batch_000"].uuid == labelled_frames.uuid
     assert found.training == {"engine": {"name": "hdnnp", "settings": {"members": 3}}, "acceptance": {"frames": 2}}
     assert found.energy_reference == potential.energy_reference
-    other = source_of([str(node.pk)], PluginSpec(name="hdnnp", settings={"members": 5}))
-    assert other.training["engine"]["settings"] == {"members": 5}
+    other = source_of([str(node.pk)], None, {"steps": 50})
+    assert other.training["engine"]["settings"] == {"members": 3, "steps": 50}
 
 
 def test_what_the_workchain_refuses_is_one_sentence(data: Path, local_code: orm.InstalledCode) -> None:
-    source = source_of([str(data)], None)
-    with pytest.raises(InputError, match=r"cross validation: is refused: .*4 frames of 4 group"):
-        submit_selection("cross_validation", source, {"folds": 5}, seed=1)
+    source = source_of([str(data)])
+    with pytest.raises(InputError, match=r"^cross-validation: .*4 frames of 4 group"):
+        selection_builder("cross_validation", source, {"folds": 5}, seed=1)

@@ -108,6 +108,15 @@ def test_kernels_predict_what_torch_predicts(dtype: str, elements: list[str], mo
 
 
 @needs_compiler
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_any_width_of_vectors(width: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of processors that this one is not as well: the compiler makes them of what there is."""
+    monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, f"-DBYTES={width}"))
+    compare(make_potential(dtype=dtype, members=5), odd_frames(ELEMENTS, seed=7), monkeypatch)
+
+
+@needs_compiler
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_every_activation_function(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     potential = make_potential(Form((name,), switch=name != "square"), skip=name != "tanh")
