@@ -10,7 +10,7 @@ from typing import Any
 from aiida_bloomery.campaign_file.codes import DEFAULT_LABELS
 from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.plugins import PluginSpec, parse_settings
+from bloomery.plugins import PluginSpec, Settings, parse_settings
 
 KINDS = ("learning_curve", "cross_validation", "search")
 """Workchains that choose a model: entry points without ``bloomery.``."""
@@ -168,9 +168,9 @@ def checked_settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
     from bloomery.folds import FoldSettings, SubsetSettings  # noqa: PLC0415
     from bloomery.search import SearchSettings  # noqa: PLC0415
 
-    model = dict(zip(KINDS, (SubsetSettings, FoldSettings, SearchSettings), strict=True))[kind]
+    models: dict[str, type[Settings]] = dict(zip(KINDS, (SubsetSettings, FoldSettings, SearchSettings), strict=True))
     given = {key: value for key, value in values.items() if value is not None}
-    parse_settings(model, given, kind.replace("_", "-"))
+    parse_settings(models[kind], given, kind.replace("_", "-"))
     return given
 
 

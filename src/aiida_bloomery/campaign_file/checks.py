@@ -137,8 +137,8 @@ def _plugins(campaign: Campaign) -> None:
         for key, spec in campaign.samplers(stage):
             _sampler(campaign, checkable(campaign, spec), key)
         _shares(campaign, stage)
-        for key, spec in campaign.selectors(stage):
-            _plugin(campaign, "selectors", spec, key)
+        for key, selector in campaign.selectors(stage):
+            _plugin(campaign, "selectors", selector, key)
     _control(campaign)
     _plugin(
         campaign,

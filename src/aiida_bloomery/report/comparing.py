@@ -38,7 +38,7 @@ def rows_of(measured: Measured) -> list[Row]:
     """Quantities that a method was asked for; of an observable of another sort, all its numbers."""
     found = []
     for subject, part in _subjects(measured.summary):
-        ours = next((part[side] for side in OURS if side in part), {})
+        ours: Mapping[str, Any] = next((part[side] for side in OURS if side in part), {})
         reference, experiment = part.get("reference") or {}, part.get("experiment") or {}
         small = _negligible(ours, reference)
         found += [

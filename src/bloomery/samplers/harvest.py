@@ -50,7 +50,7 @@ class Harvest:
         """Add a piece: its frames, if any, with their origin (see `with_origin`), and a line of the report."""
         frames = atoms if isinstance(atoms, Configurations) else Configurations.from_atoms(atoms, info_keys=[])
         if len(frames):
-            self._parts.append(with_origin(frames, **origin))  # type: ignore[arg-type]
+            self._parts.append(with_origin(frames, **origin))
         self.report.append(report)
         self.checkpoint.offer(self._state)
 

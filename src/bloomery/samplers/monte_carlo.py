@@ -7,6 +7,7 @@ orderings of an alloy that dynamics would need diffusion for.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -158,7 +159,7 @@ class MonteCarlo(Sampler):
             self._move(going, driver)
             for chain in going:
                 self._judge(chain, step, limit)
-            checkpoint.offer(lambda now=step: {"step": now, "chains": [chain.state() for chain in chains]})
+            checkpoint.offer(partial(_state, step, chains))
             if step % 10 == 0 or step == self.settings.steps:
                 progress("sample", step, self.settings.steps, {"chains": len(going)})
         for chain in chains:
@@ -264,6 +265,10 @@ class MonteCarlo(Sampler):
             **{f"{move}s_accepted": accepted[move] / tried[move] for move in tried if tried[move]},
         }
         return made, SamplerReport(numbers, [chain.summary(index) for index, chain in enumerate(chains)])
+
+
+def _state(step: int, chains: list[Chain]) -> State:
+    return {"step": step, "chains": [chain.state() for chain in chains]}
 
 
 def _totals(counts: list[dict[str, int]]) -> dict[str, int]:

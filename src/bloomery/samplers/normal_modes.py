@@ -172,7 +172,7 @@ class NormalModes(Sampler):
             # From either side the same path, to the last bit.
             ends = sorted((index, index + 1), key=lambda end: names[end])
             try:
-                images = path_between(*(atoms[end] for end in ends), path, calculator)
+                images = path_between(atoms[ends[0]], atoms[ends[1]], path, calculator)
             except InputError as error:
                 raise InputError(f"{self.name}: starting structure {index + 1} {error}") from error
             for place, image in enumerate(images):

@@ -53,7 +53,7 @@ def data_map(data: DataSet) -> Figure | None:
         bar = drawn.colorbar(points, ax=axes, label="iteration", shrink=0.8)
         bar.set_ticks(sorted({0, last // 2, last}))
         bar.ax.set_ylim(0, last)
-        bar.outline.set_edgecolor(GREY)  # type: ignore[operator]
+        bar.outline.set_edgecolor(GREY)
         bar.ax.tick_params(colors=INK)
     return Figure(
         name="data-map",
