@@ -165,6 +165,13 @@ def _sampler(campaign: Campaign, spec: SamplerSpec, key: Key) -> None:
     model = load_plugin("samplers", spec.name).Settings
     for number, stage in enumerate(spec.stages[1:]):
         parse_model(model, stage.settings, campaign.source, (*key, "schedule", number // 2, "settings"))
+    brought = {element for stage in spec.stages for element in stage.load("samplers").new_elements()}
+    unknown = sorted(brought - set(campaign.structures.elements))
+    if unknown:
+        raise campaign.source.error(
+            (*key, spec.name),
+            f"makes frames with {', '.join(unknown)}, which no starting structure holds; add a structure with it.",
+        )
 
 
 def _shares(campaign: Campaign, stage: str) -> None:

@@ -93,6 +93,6 @@ def _show(record: SelectionRecord) -> None:
             others = dropped - sum(told.values())
             if others:
                 told["others were wanted more"] = others
-            why = ", ".join(f"{count} {reason}" for reason, count in told.items())
+            why = "; ".join(f"{count} {reason}" for reason, count in told.items())
             table.add_row(escape(step["selector"]), str(step["came_in"]), str(dropped), str(step["left"]), escape(why))
         console.print(table)

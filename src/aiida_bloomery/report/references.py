@@ -7,6 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bloomery.errors import BloomeryError
+from bloomery.plugins import Kind, load_plugin
+
+PLUGINS: dict[str, Kind] = {
+    "sampler": "samplers",
+    "selector": "selectors",
+    "descriptor": "descriptors",
+    "engine": "engines",
+    "labeller": "labellers",
+    "observable": "observables",
+}
+"""Kinds that may name papers of their own."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -117,11 +130,10 @@ def references_of(kind: str, name: str) -> tuple[Reference, ...]:
 
 def _own(kind: str, name: str) -> tuple[str, ...]:
     """What a plug-in of another package says of itself, where it is installed."""
-    from bloomery.errors import BloomeryError  # noqa: PLC0415
-    from bloomery.plugins import load_plugin  # noqa: PLC0415
-
+    if kind not in PLUGINS:
+        return ()
     try:
-        plugin = load_plugin(f"{kind}s", name)
+        plugin = load_plugin(PLUGINS[kind], name)
     except BloomeryError:
         return ()
     return tuple(str(text) for text in getattr(plugin, "references", ()))

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from functools import cache
+from importlib import import_module
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
@@ -199,6 +200,8 @@ class _Ring:
             self.simulation = scripting.InteractiveSimulation(self._input(scripting))
             (forcefield,) = self.simulation.fflist.values()
             forcefield.driver = self._evaluate
+            # It has taken over the signals that end a process: whoever started this one wants them obeyed at once.
+            import_module("ipi.utils.softexit").softexit.reset()
             try:
                 yield
             finally:
