@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 from engine_candidates import Candidate
 from training import trajectories
@@ -118,16 +119,15 @@ def digest(*parts: Any) -> str:
 def data(bench: Bench) -> dict[str, str]:
     """Frames of each role, made once."""
     folder = bench.folder / "frames"
-    paths = {role: folder / f"{role}.npz" for role in ("train", "early_stopping", "test")}
-    if not all(path.is_file() for path in paths.values()):
-        folder.mkdir(parents=True, exist_ok=True)
-        import numpy as np  # noqa: PLC0415
-
-        pool, test = trajectories(180, seed=1, repeat=2), trajectories(60, seed=2, repeat=2)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {role: folder / f"{role}.npz" for role in ("early_stopping", "train", "test")}
+    if not paths["train"].is_file():
+        pool = trajectories(180, seed=1, repeat=2)
         order = np.random.default_rng(SEED).permutation(len(pool))
         pool[order[:18]].save(paths["early_stopping"])
         pool[order[18:]].save(paths["train"])
-        test.save(paths["test"])
+    if not paths["test"].is_file():
+        trajectories(60, seed=2, repeat=2).save(paths["test"])
     return {role: str(path) for role, path in paths.items()}
 
 

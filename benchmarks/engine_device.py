@@ -57,7 +57,7 @@ def compare(
             if "failed" in record:
                 continue
             name = f"{dtype} {place}"
-            bench.keep("device", f"training {name}", {"seconds": record["seconds"]})
+            bench.keep("device", f"training {name}", {"seconds": record["seconds"], "threads": bench.threads})
             with serving(bench, candidate, record, "own") as server:
                 for repeats in CELLS:
                     atoms = 8 * math.prod(repeats)
@@ -85,7 +85,8 @@ def tables_of_device(bench: Bench) -> list[Table]:
     """Times on both, and what share of its limits the device reaches."""
     found = bench.results().get("device", {})
     places = [place for place in dict.fromkeys(name.split()[2] for name in found) if place != "cpu"] or ["cpu"]
-    times = Table("", "cpu", *places, title=f"The processor ({bench.threads} threads) and the device")
+    threads = next((record["threads"] for record in found.values() if "threads" in record), bench.threads)
+    times = Table("", "cpu", *places, title=f"The processor ({threads} threads) and the device")
     shares = Table("dynamics, best batch", "atoms", "of the bandwidth", "of the arithmetic")
     for name in [name for name in found if name.split()[2] == "cpu"]:
         kind, dtype, _, *atoms = name.split()

@@ -169,7 +169,7 @@ def campaign_state(pk: int) -> CampaignState:
     end = datetime.now(UTC) if state in ACTIVE else changed
     processes = below(pk)
     history, stop = _history(pk), _stop(pk)
-    measured = history.get("final") or next(reversed(history["iterations"]), {})
+    measured: dict[str, Any] = history.get("final") or next(reversed(history["iterations"]), {})
     return CampaignState(
         pk=pk,
         uuid=uuid,

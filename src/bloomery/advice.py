@@ -95,7 +95,7 @@ def _missed(validation: dict[str, Any], rules: StopRules) -> list[_Missed]:
 def _underfit(history: dict[str, Any], validation: dict[str, Any]) -> str:
     """A training error as large as the probe's: the model, not the data, sets the limit."""
     summaries = [entry.get("training") or {} for entry in history["iterations"]]
-    trained = next((summary["errors"] for summary in reversed(summaries) if summary.get("errors")), {})
+    trained: dict[str, Any] = next((summary["errors"] for summary in reversed(summaries) if summary.get("errors")), {})
     for quantity, unit in UNITS.items():
         seen = trained.get("train", {}).get(quantity, {}).get("value")
         unseen = validation.get(quantity, {}).get("rmse", {}).get("value")

@@ -93,7 +93,9 @@ def differences(key: str, target: ObservableTarget, observables: Mapping[str, An
 
 def parts_of(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What a summary says of each structure, or the summary itself if it is not divided by structures."""
-    parts = [part for part in summary.values() if isinstance(part, dict) and {"n_atoms", "n_frames"} <= set(part)]
+    parts: list[Mapping[str, Any]] = [
+        part for part in summary.values() if isinstance(part, dict) and {"n_atoms", "n_frames"} <= set(part)
+    ]
     return parts or [summary]
 
 

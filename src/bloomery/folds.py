@@ -58,6 +58,19 @@ class SubsetSettings(Splitting):
     """RMSE in meV/Å and meV/atom, for which the frames are counted that the curve asks for."""
 
 
+def joined(batches: Sequence[Configurations]) -> Configurations:
+    """Join batches of which some tell roles and blocks and others do not; every frame then has both.
+
+    A frame without a role is one to learn from, as for a training.
+    """
+    parts = []
+    for index, batch in enumerate(batches):
+        role = np.asarray(batch.info.get("role", np.full(len(batch), "train")))
+        told = batch.with_info(batch=index, role=np.where(role == "", "train", role), block=blocks_of(batch))
+        parts.append(told.without_info(*(key for key in ("pool", "trajectory") if key in told.info)))
+    return Configurations.concatenate(parts)
+
+
 def groups_of(frames: Configurations, key: str | None = None) -> NDArray[np.int64]:
     """Number the groups of frames that must not be torn apart, ``(N,)``.
 

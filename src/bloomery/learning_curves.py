@@ -208,7 +208,7 @@ def fit_history(history: dict[str, Any], quantity: str = "forces", latest: int |
     points: Sequence[tuple[int, float]] = history_curve(history, quantity)[-(latest or 0) :]
     if len(points) < max(MIN_POINTS, latest or 0) or len({n for n, _ in points}) < 2:
         return None
-    return fit_power_law(*zip(*points, strict=True), unit=UNITS[quantity])
+    return fit_power_law([n for n, _ in points], [error for _, error in points], unit=UNITS[quantity])
 
 
 def learning_curve(points: Sequence[dict[str, Any]], targets: dict[str, float]) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def learning_curve(points: Sequence[dict[str, Any]], targets: dict[str, float]) 
         if not rows or len(rows) < len(points):
             continue
         try:
-            law = fit_power_law(*zip(*rows, strict=True), unit=unit)
+            law = fit_power_law([n for n, _ in rows], [error for _, error in rows], unit=unit)
         except InputError as error:
             result[quantity] = {"reason": str(error)}
             continue

@@ -167,6 +167,11 @@ def assigned(frames: Configurations, roles: Sequence[str] | None, where: str) ->
     return frames.with_info(role=np.array(roles, dtype=np.str_))
 
 
+def split_by_file(split: Sequence[Sequence[str]] | None, files: Sequence[str]) -> Sequence[Sequence[str] | None]:
+    """Return the roles that are given for the frames of each file; none where none are given at all."""
+    return [None] * len(files) if split is None else split
+
+
 def count_roles(roles: Sequence[str]) -> dict[str, int]:
     """How many frames play each role, every role named."""
     return {role: sum(other == role for other in roles) for role in ROLES}

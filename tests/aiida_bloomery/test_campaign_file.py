@@ -20,6 +20,7 @@ from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.schema import describe_plugins, schema, schema_text
 from aiida_bloomery.cli import main
 from bloomery.errors import InputError
+from bloomery.teachers import teacher_for
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*/campaign.yaml"))
@@ -112,6 +113,19 @@ def test_good_file_passes_and_prints_its_plan(folder: Path) -> None:
     assert plan["md_steps"] == 3 * 2 * 100
     assert plan["trainings"] == 1 + 3 + 1
     assert plan["labels"] == 15 + 3 * 8
+
+
+def test_shares_and_schedules_are_shown_and_count_in_the_plan(folder: Path) -> None:
+    sampler = "{md: {temperatures: [300], steps: 100, interval: 10}, share: 70 %, schedule: ["
+    sampler += "{iteration: 2, settings: {steps: 500}}, {below: {relative_forces: 20 %}, settings: {interval: 20}}]}"
+    text = edited(("md: {temperatures: [300, 900], steps: 100, interval: 10}", f"{sampler}, rattle_strain: {{}}"))
+    result = check(folder, text)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "md: 70% of the selected frames; from iteration 2 on: steps 500; once the error is below 0.2" in said
+    plan = json.loads(check(folder, text, "--json").output)["plan"]
+    assert plan["md_steps"] == 3 * 500
+    jsonschema.validate(yaml.safe_load(text), schema())
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
@@ -214,6 +228,54 @@ def test_forms_of_a_control_arm(folder: Path, arm: str) -> None:
     assert spec.name in {"random", "farthest_point"}
     assert spec.settings["frames"] == (3 if "frames" in arm else 6)
     assert campaign.settings["control"]["trainings"] == 2
+
+
+VALIDATED = """\
+validation:
+  each_iteration: [equation_of_state]
+  final: [elastic, rdf]
+  structures: {file: three.extxyz, index: 0}
+  test_set: labelled.extxyz
+"""
+
+
+def test_single_points_of_validation_are_planned_and_do_not_count_as_labels(folder: Path) -> None:
+    write(folder / "three.extxyz", [bulk("Si", a=a) for a in (5.3, 5.4, 5.5)], format="extxyz")
+    labelled = bulk("Si")
+    labelled.calc = teacher_for(["Si"]).make()
+    labelled.get_forces()
+    write(folder / "labelled.extxyz", labelled, format="extxyz")
+    plan = json.loads(check(folder, GOOD + VALIDATED, "--json").output)["plan"]
+    # nine volumes; 13 strains and both ways along three directions of one atom; the unstrained crystal is in both
+    assert plan["validation"] == {"observables": {"elastic": 19, "equation_of_state": 9}, "labels": 27}
+    assert plan["labels"] == 15 + 3 * 8
+    assert "elastic 19, equation_of_state 9" in check(folder, GOOD + VALIDATED).output
+    jsonschema.validate(yaml.safe_load(GOOD + VALIDATED), schema())
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    assert sorted(campaign.validation) == ["structures", "test_set"]
+    assert campaign.validation["structures"].counts.tolist() == [2]
+    assert campaign.settings["validation"]["each_iteration"] == [{"name": "equation_of_state", "settings": {}}]
+
+
+def test_a_list_of_observables_is_measured_at_the_end(folder: Path) -> None:
+    text = GOOD + "validation: [elastic, phonons: {supercell: [1, 1, 1]}]\n"
+    (folder / "campaign.yaml").write_text(text)
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    assert [spec["name"] for spec in campaign.settings["validation"]["final"]] == ["elastic", "phonons"]
+    assert campaign.settings["validation"]["each_iteration"] == []
+    jsonschema.validate(yaml.safe_load(text), schema())
+
+
+def test_targets_of_observables_replace_those_of_the_protocol(folder: Path) -> None:
+    stop = ("forces: 100 meV/Å, energy: 5 meV/atom", "observables: {equation_of_state.a: 0.5 %, elastic.C11: agree}")
+    (folder / "campaign.yaml").write_text(edited(stop) + "validation: {each_iteration: [equation_of_state, elastic]}\n")
+    campaign, notes = load_campaign(folder / "campaign.yaml")
+    assert campaign.settings["stop"]["targets"] == {}
+    assert campaign.settings["stop"]["observables"] == {
+        "equation_of_state.a": {"limit": 0.5, "unit": "%"},
+        "elastic.C11": {"limit": None, "unit": ""},
+    }
+    assert notes == []
 
 
 def test_without_a_control_arm_there_is_none(folder: Path) -> None:

@@ -111,6 +111,16 @@ def test_missing_pw_is_said_with_a_remedy(tmp_path: Path) -> None:
         assert remedy in pw["detail"]
 
 
+@pytest.mark.parametrize(("engine", "sentence"), [("maze", "maze"), ("hdnnp", "it needs no set-up")])
+def test_engine_that_cannot_be_set_up_is_refused_before_anything_is_made(
+    tmp_path: Path, engine: str, sentence: str
+) -> None:
+    done = call(tmp_path, "setup", "--no-start", "--engine", engine)
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.split())
+    assert not (tmp_path / "own").exists()
+
+
 def test_commands_without_a_set_up_say_so(tmp_path: Path) -> None:
     done = call(tmp_path, "status")
     assert done.returncode == 2

@@ -15,6 +15,8 @@ from bloomery.folds import (
     default_sizes,
     fold_splits,
     groups_of,
+    joined,
+    learners,
     subset_splits,
 )
 
@@ -86,6 +88,19 @@ def test_every_frame_is_judged_once_and_the_probe_never() -> None:
     assert ((splits[:, 3:] == "probe").sum(axis=0) == 1).all()
     for split in splits:
         assert set(split[3:]) == {"probe", "train", "early_stopping"}
+
+
+def test_batches_keep_their_probe_and_blocks_beside_others_that_have_none() -> None:
+    told = blocks([2, 2, 2], role=np.array(["probe"] * 2 + ["train"] * 4))
+    plain = blocks([1] * 10)[6:].without_info("block")
+    frames = joined([told, plain])
+    assert frames.info["role"].tolist() == ["probe"] * 2 + ["train"] * 8
+    assert learners(frames).tolist() == list(range(2, 10))
+    groups = groups_of(frames)
+    assert groups[2] == groups[3] != groups[4]
+    assert len(set(groups[6:].tolist())) == 4
+    splits = np.array(fold_splits(frames, FoldSettings(folds=3), seed=0))
+    assert (splits[:, :2] == UNUSED).all()
 
 
 def test_a_frame_without_labels_takes_no_part() -> None:

@@ -51,7 +51,8 @@ def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(root / "examples" / "silicon" / "si8.extxyz", folder)
     frames, _ = RattleStrain.make(frames=40).sample(Configurations.read(folder / "si8.extxyz"))
     labelled, _ = CalculatorLabeller.make(calculator="stillinger_weber").label(frames)
-    ase.io.write(folder / "labelled.extxyz", labelled.without_info(*labelled.info).to_atoms())
+    for name in ("labelled", "trajectory"):
+        ase.io.write(folder / f"{name}.extxyz", labelled.without_info(*labelled.info).to_atoms())
     return folder
 
 

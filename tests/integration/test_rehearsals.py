@@ -135,3 +135,21 @@ def test_rehearsing_a_dft_campaign(home: Home, campaign_file: Callable[..., Path
     status = home.wait(pk)
     assert status["succeeded"], status
     assert status["labels"] == 13
+
+
+def test_two_samplers_with_shares_and_a_schedule(
+    home: Home, campaign_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    md = {
+        "md": {"temperatures": [300], "steps": 80, "interval": 10},
+        "share": 0.4,
+        "schedule": [{"iteration": 2, "settings": {"temperatures": [600]}}],
+    }
+    pk = home.submit(campaign_file(name="shares", sampling=[md, {"defects": {"frames": 12, "rattle": 0.05}}]))
+    status = home.wait(pk)
+    assert status["succeeded"], status
+    home.call("export", pk, "--to", tmp_path / "export")
+    data = frames(tmp_path / "export")
+    sampled = data.info["temperature"][data.info["role"] != "probe"]
+    # Of five frames in each of two iterations, two are of dynamics: at 300 K in the first and 600 K in the second.
+    assert sorted(sampled[sampled > 0].tolist()) == [300, 300, 600, 600]

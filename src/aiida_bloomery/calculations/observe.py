@@ -53,8 +53,8 @@ class ObserveCalculation(BloomeryCalculation):
         if not nodes:
             return "configurations: is empty; give at least one node."
         message = check_split(inputs, "configurations")
-        if message or "potential" not in inputs:
-            return message
+        if message or "potential" not in inputs or "split" in inputs:
+            return message  # which frames of a node are measured, the job sees
         found = (unknown_elements(inputs["potential"], node, f"configurations.{key}") for key, node in nodes.items())
         return next((message for message in found if message), None)
 

@@ -137,8 +137,8 @@ def _plugins(campaign: Campaign) -> None:
         for key, spec in campaign.samplers(stage):
             _sampler(campaign, checkable(campaign, spec), key)
         _shares(campaign, stage)
-        for key, spec in campaign.selectors(stage):
-            _plugin(campaign, "selectors", spec, key)
+        for key, selector in campaign.selectors(stage):
+            _plugin(campaign, "selectors", selector, key)
     _control(campaign)
     _plugin(
         campaign,
@@ -165,6 +165,13 @@ def _sampler(campaign: Campaign, spec: SamplerSpec, key: Key) -> None:
     model = load_plugin("samplers", spec.name).Settings
     for number, stage in enumerate(spec.stages[1:]):
         parse_model(model, stage.settings, campaign.source, (*key, "schedule", number // 2, "settings"))
+    brought = {element for stage in spec.stages for element in stage.load("samplers").new_elements()}
+    unknown = sorted(brought - set(campaign.structures.elements))
+    if unknown:
+        raise campaign.source.error(
+            (*key, spec.name),
+            f"makes frames with {', '.join(unknown)}, which no starting structure holds; add a structure with it.",
+        )
 
 
 def _shares(campaign: Campaign, stage: str) -> None:

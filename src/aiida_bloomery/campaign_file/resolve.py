@@ -157,6 +157,7 @@ def settings_of(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
     if targets or file.stop.observables:
         # Targets that are given stand alone: those of the protocol are not asked for on top.
         rules["targets"] = targets
+    if file.stop.observables:
         rules["observables"] = {key: target.model_dump() for key, target in file.stop.observables.items()}
     if file.control is not None:
         settings["control"] = file.control.model_dump(exclude_none=True)

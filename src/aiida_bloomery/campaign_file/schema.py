@@ -41,14 +41,17 @@ def schema() -> dict[str, Any]:
     for key in ("roles", "acceptance"):
         properties[key] = {**settings[key], "description": properties[key]["description"]}
     properties["labelling"] = {**_choice(settings, "labellers"), "description": properties["labelling"]["description"]}
-    properties["structures"]["items"] = {"anyOf": [{"type": "string"}, properties["structures"]["items"]]}
+    validation = found["Validation"]["properties"]
+    for owner in (properties, validation):
+        owner["structures"] = _files(owner["structures"])
     _one_of_several(found["Control"]["properties"]["arm"])
     entry = {"anyOf": [{"$ref": REFERENCE.format(model="Code")}, {"type": "null"}], "default": None}
     for name in registered("engines"):
         about = f"Jobs that train or load a potential of the engine `{name}`."
         found["Codes"]["properties"][name] = {**entry, "description": about}
     found["Codes"]["additionalProperties"] = False
-    for name, short in SHORT_FORMS.items():
+    observables = {"Validation": {"type": "array", "items": validation["final"]["items"]}}
+    for name, short in {**SHORT_FORMS, **observables}.items():
         _allow(root, found, name, short)
     for name in ("PluginSpec", "SamplerSpec"):
         found.pop(name, None)
@@ -63,6 +66,7 @@ SHORT_FORMS: dict[str, dict[str, Any]] = {
     "Code": {"type": "string"},
     "EnergyReference": {"type": ["string", "object"]},
     "CalculatorSpec": {"type": ["string", "object"]},
+    "ObservableTarget": {"type": ["string", "number"]},
 }
 """Models that a plain value may stand for."""
 
@@ -156,6 +160,15 @@ def _with_plugins(field: dict[str, Any], model: str, choice: dict[str, Any]) -> 
     text = json.dumps(field).replace(json.dumps({"$ref": REFERENCE.format(model=model)}), json.dumps(choice))
     result: dict[str, Any] = json.loads(text)
     return result
+
+
+def _files(field: dict[str, Any]) -> dict[str, Any]:
+    """Let one file stand for a list of files, and a name for a file."""
+    choices = [{"type": "string"}, field["items"]]
+    several = {key: value for key, value in field.items() if key not in {"description", "default", "title"}}
+    several["items"] = {"anyOf": choices}
+    kept = {key: value for key, value in field.items() if key in {"description", "default", "title"}}
+    return {**kept, "anyOf": [*choices, several]}
 
 
 def _one_of_several(field: dict[str, Any]) -> None:

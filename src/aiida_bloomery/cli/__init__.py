@@ -20,6 +20,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "selection": ("selection", "Show what each selector dropped and why, and what became of a frame."),
     "ledger": ("results", "Show what happened to every frame that was to be labelled."),
     "export": ("results", "Write data set, potential and manifest to a folder."),
+    "learning-curve": ("models", "Measure how the error falls with the number of training frames."),
+    "cross-validate": ("models", "Measure errors by cross-validation."),
+    "search": ("models", "Search for better settings of an engine."),
     "plugins": ("plugins", "Show what is registered of each kind, with its settings."),
     "schema": ("plugins", "Print the schema of campaign files, for editors."),
     "stop": ("setup", "Stop the daemon of our own profile; campaigns go on when it starts again."),
@@ -41,7 +44,7 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"{__name__}.{COMMANDS[name][0]}")
-        command: click.Command = getattr(module, f"{name}_command")
+        command: click.Command = getattr(module, f"{name.replace('-', '_')}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

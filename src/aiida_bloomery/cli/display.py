@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from aiida_bloomery.cli.chart import Point, chart
 from aiida_bloomery.cli.options import console
 from aiida_bloomery.progress import CampaignState, campaign_state
 from aiida_bloomery.setup.home import Home
@@ -72,6 +73,7 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
     parts: list[RenderableType] = [head, facts]
     if state.iterations:
         parts.append(iterations_table(state))
+        parts.append(charts(state))
     if hint:
         parts.append(Text("Ctrl-C detaches; the campaign goes on.", style="dim"))
     return Group(*parts)
@@ -99,6 +101,40 @@ def iterations_table(state: CampaignState) -> Table:
         ]
         table.add_row("target", "", str(state.max_labels or ""), "", *wanted, style="dim")
     return table
+
+
+def charts(state: CampaignState) -> RenderableType:
+    """Errors by iteration, drawn: those that have a target, else energies and forces; side by side where they fit."""
+    wanted = [name for name in TARGET_FORMATS if name in state.targets] or ["energy", "forces"]
+    drawn = []
+    for name in wanted:
+        points, unit = _points(state, name)
+        if len(points) > 1:
+            factor = 100 if unit == "%" else 1
+            target = factor * state.targets[name] if name in state.targets else None
+            title = f"{name.removeprefix('relative_').removesuffix('s')} RMSE ({unit}) by iteration"
+            drawn.append(chart(title, points, target, width=max(30, console.width // 2 - 2)))
+    grid = Table.grid(padding=(0, 3))
+    if console.width >= WIDE:
+        if drawn:
+            grid.add_row(*drawn)
+    else:
+        for figure in drawn:
+            grid.add_row(figure)
+    return grid
+
+
+def _points(state: CampaignState, name: str) -> tuple[list[Point], str]:
+    """An error by iteration, and its unit; shares in percent."""
+    found, unit = [], ""
+    for entry in state.iterations:
+        number = entry["errors"].get(name)
+        if number is None:
+            continue
+        factor, unit = (100, "%") if number["unit"] == "1" else (1, number["unit"])
+        value, lower, upper = (factor * number.get(key, number["value"]) for key in ("value", "lower", "upper"))
+        found.append(Point(entry["iteration"], value, lower, upper))
+    return found, unit
 
 
 def observables_table(rows: list[dict[str, Any]]) -> Table:

@@ -14,6 +14,8 @@ OURS = ("potential", "trajectory")
 """What the side of the potential is called: of single points, of trajectories."""
 NEGLIGIBLE = 0.01
 """Elastic constants below this share of the largest are those that symmetry makes zero: they are left out."""
+DIGITS = 4
+"""Significant digits: two methods differ in the third."""
 _CONSTANT = re.compile(r"C\d\d")
 
 
@@ -36,7 +38,7 @@ def rows_of(measured: Measured) -> list[Row]:
     """Quantities that a method was asked for; of an observable of another sort, all its numbers."""
     found = []
     for subject, part in _subjects(measured.summary):
-        ours = next((part[side] for side in OURS if side in part), {})
+        ours: Mapping[str, Any] = next((part[side] for side in OURS if side in part), {})
         reference, experiment = part.get("reference") or {}, part.get("experiment") or {}
         small = _negligible(ours, reference)
         found += [
@@ -72,18 +74,18 @@ def _row(subject: str, name: str, ours: Any, reference: Any, difference: Any, ex
     return Row(
         subject=subject,
         quantity=name.replace("_", " "),
-        unit="" if unit == "1" else unit,
+        unit="" if unit in {"1", "%"} else unit,
         ours=_value(ours),
-        ours_interval=interval(ours) if is_number(ours) else "",
+        ours_interval=interval(ours, DIGITS) if is_number(ours) else "",
         reference=_value(reference),
-        reference_interval=interval(reference) if is_number(reference) else "",
+        reference_interval=interval(reference, DIGITS) if is_number(reference) else "",
         difference=_value(difference) + (" %" if is_number(difference) and difference["unit"] == "%" else ""),
         experiment=_value(experiment),
     )
 
 
 def _value(number: Any) -> str:
-    return digits(float(number["value"]), 4) if is_number(number) else ""
+    return digits(float(number["value"]), DIGITS) if is_number(number) else ""
 
 
 def _relative(part: Mapping[str, Any], name: str) -> Any:

@@ -42,11 +42,11 @@ def plain(number: Mapping[str, Any] | None) -> str:
     return MISSING if number is None else digits(number["value"])
 
 
-def interval(number: Mapping[str, Any] | None) -> str:
+def interval(number: Mapping[str, Any] | None, significant: int = 3) -> str:
     """Bounds as ``31.0 to 40.2``; empty where there are none."""
     if number is None or "lower" not in number or "upper" not in number:
         return ""
-    return f"{digits(number['lower'])} to {digits(number['upper'])}"
+    return f"{digits(number['lower'], significant)} to {digits(number['upper'], significant)}"
 
 
 def with_unit(number: Mapping[str, Any] | None) -> str:

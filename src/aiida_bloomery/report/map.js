@@ -2,7 +2,8 @@
 (() => {
   const byId = (id) => document.getElementById(id);
   const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#7f7f7f", "#999933", "#882255"];
-  const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+  // Viridis, with a lighter beginning: it has to be seen on dark pages too.
+  const VIRIDIS = [[110, 70, 170], [59, 100, 160], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
   const UNKNOWN = "#b5b5b5";
   const MARGIN = 14;
   const REACH = 24; // px; further from every frame a click means none

@@ -14,7 +14,11 @@ from aiida_bloomery.report.references import Reference, references_of
 from aiida_bloomery.report.specs import said, spec_of
 from aiida_bloomery.report.words import label_physics
 
-LABELLERS = {"quantumespresso": "Quantum ESPRESSO", "lookup": "a file of labels that existed already"}
+LABELLERS = {
+    "quantumespresso": "Quantum ESPRESSO",
+    "calculator": "an ASE calculator",
+    "lookup": "a file of labels that existed already",
+}
 ENGINES = {
     "hdnnp": "high-dimensional neural-network potentials",
     "gap": "Gaussian approximation potentials",
@@ -127,8 +131,8 @@ def _labels(facts: CampaignFacts, cite: _Citations) -> str:
     if not name:
         return ""
     settings = facts.inputs.get("labelling") or {}
-    text = ", ".join(label_physics(settings))
-    used = [("labeller", name), *(("calculator", str(value)) for value in _values(settings, "calculator"))]
+    text = ", ".join(label_physics(settings)).replace("[", "(").replace("]", ")")
+    used = [("labeller", name), *(("calculator", spec_of(value)[0]) for value in _values(settings, "calculator"))]
     if any(str(value) in {"cold", "marzari-vanderbilt", "mv"} for value in _values(settings, "smearing")):
         used.append(("smearing", "cold"))
     method = LABELLERS.get(name, f"the labeller {name}")
@@ -146,7 +150,7 @@ def _training(facts: CampaignFacts, cite: _Citations) -> str:
     described = settings.get("descriptor")
     cited = cite(("engine", name), *([("technique", "committee")] if members else []))
     on = f" on {_plugins([described], 'descriptor', cite)}" if described else ""
-    rest = said({key: value for key, value in settings.items() if key not in {"members", "descriptor"}})
+    rest = _said({key: value for key, value in settings.items() if key not in {"members", "descriptor"}})
     return f"Configurations were fitted by {committee}{cited}{on}{f' ({rest})' if rest else ''}."
 
 
@@ -195,9 +199,14 @@ def _plugins(specs: Sequence[Any] | None, kind: str, cite: _Citations) -> str:
     parts = []
     for spec in specs or []:
         name, settings = spec_of(spec)
-        text = said(settings)
+        text = _said(settings)
         parts.append(f"{name}{cite((kind, name))}{f' ({text})' if text else ''}")
     return ", then ".join(parts) if kind == "selector" else _listed(parts)
+
+
+def _said(settings: Mapping[str, Any]) -> str:
+    """Settings in words; square brackets are for papers."""
+    return said(settings).replace("[", "(").replace("]", ")")
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -7,6 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bloomery.errors import BloomeryError
+from bloomery.plugins import Kind, load_plugin
+
+PLUGINS: dict[str, Kind] = {
+    "sampler": "samplers",
+    "selector": "selectors",
+    "descriptor": "descriptors",
+    "engine": "engines",
+    "labeller": "labellers",
+    "observable": "observables",
+}
+"""Kinds that may name papers of their own."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -65,8 +78,28 @@ REFERENCES: dict[str, tuple[Reference, ...]] = {
     "sampler.normal_modes": (
         Reference("J. S. Smith, O. Isayev and A. E. Roitberg, Chem. Sci. 8, 3192 (2017)", "10.1039/C6SC05720A"),
     ),
+    "sampler.batched_md": (_LANGEVIN,),
+    "sampler.biased_md": (_LANGEVIN,),
+    "sampler.dimers": (
+        Reference("V. L. Deringer and G. Csányi, Phys. Rev. B 95, 094203 (2017)", "10.1103/PhysRevB.95.094203"),
+    ),
+    "sampler.monte_carlo": (Reference("N. Metropolis et al., J. Chem. Phys. 21, 1087 (1953)", "10.1063/1.1699114"),),
+    "sampler.path_integral": (
+        Reference("Y. Litman et al., J. Chem. Phys. 161, 062504 (2024)", "10.1063/5.0215869"),
+        Reference("M. Ceriotti et al., J. Chem. Phys. 133, 124104 (2010)", "10.1063/1.3489925"),
+    ),
+    "sampler.random_search": (
+        Reference(
+            "C. J. Pickard and R. J. Needs, J. Phys.: Condens. Matter 23, 053201 (2011)",
+            "10.1088/0953-8984/23/5/053201",
+        ),
+        Reference("N. Bernstein et al., npj Comput. Mater. 5, 99 (2019)", "10.1038/s41524-019-0236-6"),
+    ),
+    "selector.cur": (
+        Reference("M. W. Mahoney and P. Drineas, Proc. Natl. Acad. Sci. 106, 697 (2009)", "10.1073/pnas.0803205106"),
+        _IMBALZANO_2018,
+    ),
     "selector.farthest_point": (_IMBALZANO_2018,),
-    "selector.cur": (_IMBALZANO_2018,),
     "selector.disagreement": (_SCHRAN_2020,),
     "selector.energy_disagreement": (_SCHRAN_2020,),
     "selector.stress_disagreement": (_SCHRAN_2020,),
@@ -118,11 +151,10 @@ def references_of(kind: str, name: str) -> tuple[Reference, ...]:
 
 def _own(kind: str, name: str) -> tuple[str, ...]:
     """What a plug-in of another package says of itself, where it is installed."""
-    from bloomery.errors import BloomeryError  # noqa: PLC0415
-    from bloomery.plugins import load_plugin  # noqa: PLC0415
-
+    if kind not in PLUGINS:
+        return ()
     try:
-        plugin = load_plugin(f"{kind}s", name)
+        plugin = load_plugin(PLUGINS[kind], name)
     except BloomeryError:
         return ()
     return tuple(str(text) for text in getattr(plugin, "references", ()))

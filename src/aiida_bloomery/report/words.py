@@ -100,7 +100,9 @@ def _quality(facts: CampaignFacts) -> list[str]:
     wait = f" They count once the probe holds {needed} frames." if frames < needed else ""
     return [
         f"On the probe ({probe}) {'; '.join(parts)}.",
+        *map(str, summary.get("warnings", [])),
         _calibration(summary),
+        _other_levels(summary),
         f"Targets: {'; '.join(met)}.{wait}" if met else "",
     ]
 
@@ -121,6 +123,20 @@ def _calibration(summary: Mapping[str, Any]) -> str:
         f"A force disagreement times {plain(factor)} is a standard error (from {frames}): on the probe, 68 % bounds "
         f"hold for {kept} of the force components{holds}."
     )
+
+
+def _other_levels(summary: Mapping[str, Any]) -> str:
+    """Bounds of other levels and of energies that do not hold as often as they should, and how often they do."""
+    said = []
+    for quantity in ("forces", "energy"):
+        levels = ((summary.get("calibration") or {}).get(quantity) or {}).get("calibrated", {}).get("coverage", {})
+        for level, covered in levels.items():
+            if covered.get("as_promised", True) or (quantity, level) == ("forces", "0.68"):
+                continue
+            bounds = f"{percent(covered['lower'])} to {percent(covered['upper'])}"
+            name = {"forces": "forces", "energy": "energies"}[quantity]
+            said.append(f"{percent(float(level))} bounds of {name} hold for {percent(covered['value'])} ({bounds})")
+    return f"Calibrated bounds that do not hold as they should: {'; '.join(said)}." if said else ""
 
 
 def _bounded(number: Mapping[str, Any]) -> str:
@@ -205,10 +221,14 @@ def _labels(inputs: Mapping[str, Any]) -> str:
 def label_physics(settings: Mapping[str, Any]) -> Iterator[str]:
     """Settings of a labeller without what only says how its jobs run; all of them stand at the end of the page."""
     for key, value in settings.items():
-        if key in NO_PHYSICS:
+        if key in NO_PHYSICS or value in ({}, None):
             continue
         if isinstance(value, Mapping) and "filename" in value:
             yield str(value["filename"])
+        elif isinstance(value, Mapping) and key == "labeller":
+            yield from label_physics(value.get("settings") or {})
+        elif isinstance(value, Mapping) and "name" in value:
+            yield " ".join([str(value["name"]), *label_physics(value.get("arguments") or {})])
         elif isinstance(value, Mapping):
             yield from label_physics(value)
         else:

@@ -37,18 +37,23 @@ def environments_folder(home: Home) -> Path:
 
 
 def set_up_engine(home: Home, request: EngineRequest) -> Iterator[Step]:
-    """Make the environment and the code of an engine; the profile and the computer are there.
+    """Make the environment and the code of an engine, step by step; the profile and the computer are there by then.
 
     Raises
     ------
     InputError
-        If there is no such engine, or it needs no environment, or the one that is given has no such engine.
+        At once, if there is no such engine, or it needs no environment; in the first step, if the one that is given has
+        no such engine.
     """
-    if request.environment is None and not needs_environment(request.name):
+    if not needs_environment(request.name) and request.environment is None:
         raise InputError(
             f"engine {request.name!r} runs in bloomery's own environment; it needs no set-up, unless --environment "
             "names another one for it."
         )
+    return _steps(home, request)
+
+
+def _steps(home: Home, request: EngineRequest) -> Iterator[Step]:
     environment = _environment(home, request)
     versions = ", ".join(f"{name} {version}" for name, version in sorted(environment.versions.items()))
     state = "made" if environment.made else "there"

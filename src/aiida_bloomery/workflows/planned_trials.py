@@ -7,6 +7,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 
+from aiida_bloomery.workflows.stages import namespace
 from aiida_bloomery.workflows.trials import MEASURED, TrialsWorkChain
 
 
@@ -29,9 +30,8 @@ class PlannedTrialsWorkChain(TrialsWorkChain):
 
     def split(self) -> None:
         """Decide which frames each trial learns from and which it is judged on."""
-        planned = dict(self.plan())
-        self.ctx.observable = planned.pop("observable")
-        self.ctx.splits = {key.removeprefix("split__"): node for key, node in planned.items()}
+        planned = self.plan()
+        self.ctx.observable, self.ctx.splits = planned["observable"], namespace(planned, "split")
         self.ctx.failure = ""
 
     def train(self) -> ToContext:

@@ -10,6 +10,7 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
 from aiida_bloomery.calculations.functions.search import ask_trials, choose, tell_trials
 from aiida_bloomery.calculations.functions.split_data_set import split_checker, used_folds
 from aiida_bloomery.workflows.planned_trials import arrays
+from aiida_bloomery.workflows.stages import namespace
 from aiida_bloomery.workflows.trials import TrialsWorkChain
 from bloomery.errors import BloomeryError
 from bloomery.folds import fold_splits
@@ -51,29 +52,23 @@ class SearchWorkChain(TrialsWorkChain):
 
     def split(self) -> None:
         """Decide which frames all trials learn from and are judged on."""
-        planned: dict[str, orm.Dict] = dict(
-            used_folds(
-                self.inputs.settings, self.inputs.seed, metadata={"call_link_label": "split"}, **self.inputs.batches
-            )
+        planned = used_folds(
+            self.inputs.settings, self.inputs.seed, metadata={"call_link_label": "split"}, **self.inputs.batches
         )
-        self.ctx.observable = planned.pop("observable")
-        self.ctx.splits = {key.removeprefix("split__"): node for key, node in planned.items()}
+        self.ctx.observable, self.ctx.splits = planned["observable"], namespace(planned, "split")
         self.ctx.told, self.ctx.rounds, self.ctx.failure = None, 0, ""
 
     def ask(self) -> None:
         """Ask what to try next."""
         told = {"told": self.ctx.told} if self.ctx.told is not None else {}
-        asked = dict(
-            ask_trials(
-                self.inputs.settings,
-                self.inputs.parameters,
-                self.inputs.seed,
-                metadata={"call_link_label": f"ask_{self.ctx.rounds:03d}"},
-                **told,
-            )
+        asked = ask_trials(
+            self.inputs.settings,
+            self.inputs.parameters,
+            self.inputs.seed,
+            metadata={"call_link_label": f"ask_{self.ctx.rounds:03d}"},
+            **told,
         )
-        self.ctx.asked = asked.pop("asked")
-        self.ctx.parameters = {key.removeprefix("parameters__"): node for key, node in asked.items()}
+        self.ctx.asked, self.ctx.parameters = asked["asked"], namespace(asked, "parameters")
 
     def has_trials(self) -> bool:
         """Whether there is anything left to try."""

@@ -30,6 +30,12 @@ class TrialsWorkChain(SubmitsOnce):
         """Declare what all of them have."""
         super().define(spec)
         execution_ports(spec)
+        spec.input(
+            "train_code",
+            valid_type=orm.AbstractCode,
+            required=False,
+            help="The `bloomery` program that trains, where it is another one.",
+        )
         spec.input_namespace("batches", dynamic=True, valid_type=ConfigurationsData, help="The data set.")
         spec.input(
             "parameters",
@@ -45,6 +51,8 @@ class TrialsWorkChain(SubmitsOnce):
     def train_trial(self, key: str, split: orm.Dict, parameters: orm.Dict) -> orm.ProcessNode:
         """Submit the training of a trial."""
         inputs = self._execution() | {"parameters": parameters, "batches": self.inputs.batches, "split": split}
+        if "train_code" in self.inputs:
+            inputs["engine_code"] = self.inputs.train_code
         if "energy_reference" in self.inputs:
             inputs["energy_reference"] = self.inputs.energy_reference
         return self.submit(TrainingWorkChain, **inputs, metadata={"call_link_label": f"{key}_train"})

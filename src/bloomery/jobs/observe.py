@@ -14,7 +14,7 @@ from bloomery.engines.contract import Progress, load_potential
 from bloomery.jobs.base import Job, write_json
 from bloomery.observables.contract import Observable, Observation
 from bloomery.plugins import PluginSpec, Settings
-from bloomery.roles import Role, assigned
+from bloomery.roles import Role, assigned, split_by_file
 
 OBSERVATION_FILE = "observation.json"
 ARRAYS_FILE = "observation.npz"
@@ -82,7 +82,7 @@ def read(paths: list[str], folder: Path, split: list[list[str]] | None = None) -
     """Read all files, and note in ``info["batch"]`` which file a frame is from."""
     return [
         assigned(Configurations.read(folder / path).with_info(batch=index), roles, path)
-        for index, (path, roles) in enumerate(zip(paths, split or [None] * len(paths), strict=True))
+        for index, (path, roles) in enumerate(zip(paths, split_by_file(split, paths), strict=True))
     ]
 
 

@@ -25,7 +25,7 @@ from bloomery.errors import InputError
 from bloomery.jobs.base import Job, write_json
 from bloomery.observables.errors import Errors
 from bloomery.plugins import PluginSpec
-from bloomery.roles import assigned
+from bloomery.roles import assigned, split_by_file
 
 POTENTIAL_FOLDER = "potential"
 REFUSED_FOLDER = "refused"
@@ -104,7 +104,7 @@ def read_roles(folder: Path, batches: list[str], split: list[list[str]] | None =
         If a label is not finite (batch and frame are named), or no frame of the role train has a label.
     """
     parts: dict[str, list[Configurations]] = {"train": [], "early_stopping": []}
-    for name, given in zip(batches, split or [None] * len(batches), strict=True):
+    for name, given in zip(batches, split_by_file(split, batches), strict=True):
         batch = Configurations.load(folder / name) if name.endswith(".npz") else Configurations.read(folder / name)
         batch = assigned(batch, given, name)
         wrong = bad_label(batch)
@@ -134,7 +134,9 @@ def errors(potential: Potential, frames: Configurations, seed: int, progress: Pr
     chosen = np.random.default_rng(seed).permutation(len(labelled))[:MOST_JUDGED]
     found = Errors.make(worst=0, groups=[]).observe(potential, labelled[np.sort(chosen)], seed=seed, progress=progress)
     numbers = {name: found.summary.get(name, {}).get("rmse") for name in ("energy", "forces", "stress")}
-    return {"n_frames": len(chosen)} | {name: number for name, number in numbers.items() if number}
+    known = {name: number for name, number in numbers.items() if number}
+    # A label that no potential can follow shows where it was trained on.
+    return {"n_frames": len(chosen), **known, "warnings": found.summary.get("warnings", [])}
 
 
 def _write_history(folder: Path, history: TrainingHistory, report: AcceptanceReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -30,7 +31,7 @@ class Workspace(threading.local):
 
     def take(self, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         """Return an aligned array with any content; it is valid until the next call with this name."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         kept = self._arrays.get(name)
         if kept is None or kept.dtype != dtype or len(kept) < size:
             raw = np.empty(size * np.dtype(dtype).itemsize + ALIGNMENT, dtype=np.uint8)

@@ -19,7 +19,8 @@ typedef struct {
     int64_t members, features, layers; /* hidden layers */
     int64_t widths[MOST_LAYERS + 1];
     int64_t activations[MOST_LAYERS];
-    const REAL *weights; /* by member: forward, bias and backward of each hidden layer (see `product`); last weights; last bias; skip */
+    /* By member: forward, bias and backward of each hidden layer (see `product`); last weights; last bias; skip. */
+    const REAL *weights;
     int64_t stride;      /* from member to member */
     const REAL *mean, *isolated, *inverse_magnitude, *middle, *inverse_half; /* (widths[0],) each; NULL: not wanted */
     double isolation;    /* SWITCH of the isolation switch */
@@ -113,20 +114,33 @@ static inline void activate(int64_t kind, vec *x, vec *slope) {
     *x = value;
 }
 
-/* How many numbers `committee` needs to work with. */
+/* How many numbers `evaluate` needs to work with. */
 int64_t committee_work(const Networks *networks) {
     int64_t width = 0;
     for (int64_t l = 0; l <= networks->layers; l++) width += 2 * networks->widths[l];
     return ROWS * (width + networks->widths[0]);
 }
 
-/* Energies (members, n) and derivatives (members, n, features) of n atoms of one element, from features (n, features).
+/* What is evaluated: all atoms, and where the results go. */
+typedef struct {
+    const Networks *elements;
+    int64_t n_elements, n_atoms;
+    const int64_t *species;  /* (atoms,) */
+    REAL *energies;          /* (members, atoms) */
+    int64_t *outermost;      /* which feature is outermost, (atoms,) */
+    double *distances;       /* and how far: 0 in the middle of its range, 1 at its ends, (atoms,) */
+    int64_t *rows;           /* room for as many as are evaluated at a time */
+    REAL *work;
+} Committee;
+
+/* Energies and derivatives (members, of, features) of n atoms of one element, from features (of, features).
  *
- * `rows` are the places of the atoms among `of`, which is what energies and derivatives are counted by. Which feature is
- * outermost and how far (0 in the middle of its range, 1 at its ends) goes to `outermost` and `distances`, counted alike.
+ * `rows` are their places among these, and `first` that of the first of these among all atoms.
  */
-void committee(const Networks *networks, int64_t n, const int64_t *rows, int64_t of, const REAL *values, REAL *energies,
-               REAL *derivatives, int64_t *outermost, double *distances, REAL *work) {
+static void of_element(const Committee *committee, const Networks *networks, int64_t n, int64_t first, int64_t of,
+                       const REAL *values, REAL *derivatives) {
+    const int64_t *rows = committee->rows;
+    REAL *work = committee->work;
     const int64_t features = networks->features, width = networks->widths[0], layers = networks->layers;
     REAL *x = work, *relative = x + ROWS * width, *gradient = relative + ROWS * width, *next = gradient + ROWS * width;
     REAL *hidden[MOST_LAYERS + 1], *slopes[MOST_LAYERS + 1];
@@ -145,10 +159,14 @@ void committee(const Networks *networks, int64_t n, const int64_t *rows, int64_t
             if (networks->middle) {
                 REAL furthest = -1;
                 int64_t which = 0;
-                for (int64_t f = 0; f < features; f++) relative[f] = (REAL)fabs((double)(value[f] - networks->middle[f])) * networks->inverse_half[f];
-                for (int64_t f = 0; f < features; f++) if (relative[f] > furthest) furthest = relative[f], which = f;
-                outermost[rows[begin + r]] = which;
-                distances[rows[begin + r]] = (double)furthest;
+                for (int64_t f = 0; f < features; f++) {
+                    const REAL away = value[f] - networks->middle[f];
+                    relative[f] = (away < 0 ? -away : away) * networks->inverse_half[f];
+                }
+                for (int64_t f = 0; f < features; f++)
+                    if (relative[f] > furthest) furthest = relative[f], which = f;
+                committee->outermost[first + rows[begin + r]] = which;
+                committee->distances[first + rows[begin + r]] = (double)furthest;
             }
             present[r] = 1;
             absent[r] = 0;
@@ -201,7 +219,7 @@ void committee(const Networks *networks, int64_t n, const int64_t *rows, int64_t
             for (int64_t r = 0; r < count; r++) {
                 const int64_t atom = rows[begin + r];
                 REAL *derivative = derivatives + (m * of + atom) * features, *g = gradient + r * width;
-                energies[m * of + atom] = energy[r] * present[r];
+                committee->energies[m * committee->n_atoms + first + atom] = energy[r] * present[r];
                 if (most_absent > 0) {
                     const REAL *value = values + atom * features;
                     const REAL pull = energy[r] * absent[r] * (REAL)(2 / (networks->isolation * (double)features));
@@ -213,5 +231,15 @@ void committee(const Networks *networks, int64_t n, const int64_t *rows, int64_t
                 memcpy(derivative, g, (size_t)features * sizeof(REAL));
             }
         }
+    }
+}
+
+/* Derivatives (members, n, features) of the atoms from `first` on, from features (n, features). */
+void evaluate(const Committee *committee, int64_t first, int64_t n, const REAL *features, REAL *derivatives) {
+    for (int64_t s = 0; s < committee->n_elements; s++) {
+        int64_t count = 0;
+        for (int64_t i = 0; i < n; i++)
+            if (committee->species[first + i] == s) committee->rows[count++] = i;
+        of_element(committee, committee->elements + s, count, first, n, features, derivatives);
     }
 }

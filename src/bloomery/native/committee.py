@@ -48,6 +48,20 @@ class _Networks(ctypes.Structure):
     )
 
 
+class _Committee(ctypes.Structure):
+    _fields_ = (
+        ("elements", ctypes.c_void_p),
+        ("n_elements", _Integer),
+        ("n_atoms", _Integer),
+        ("species", ctypes.c_void_p),
+        ("energies", ctypes.c_void_p),
+        ("outermost", ctypes.c_void_p),
+        ("distances", ctypes.c_void_p),
+        ("rows", ctypes.c_void_p),
+        ("work", ctypes.c_void_p),
+    )
+
+
 @dataclass(frozen=True)
 class Tables:
     """Plain numbers of one element's networks: features in, eV out.
@@ -94,7 +108,9 @@ class CommitteeKernel:
         self._library, self._dtype = library, dtype
         self._lanes, self._panel = int(library.vector_lanes()), int(library.panel_width())
         self._kept: list[NDArray[np.floating]] = []
-        self._networks = [self._pack(tables, activations, isolation) for tables in elements]
+        packed = [self._pack(tables, activations, isolation) for tables in elements]
+        self._networks = (_Networks * len(packed))(*packed)
+        self._work = max(int(library.committee_work(ctypes.addressof(networks))) for networks in self._networks)
         self.members = len(elements[0].weights[0])
         self._workspace = Workspace()
 
@@ -109,53 +125,40 @@ class CommitteeKernel:
         library.panel_width.argtypes, library.panel_width.restype = [], _Integer
         library.committee_work.argtypes = [ctypes.c_void_p]
         library.committee_work.restype = _Integer
-        library.committee.argtypes = [ctypes.c_void_p, _Integer, ctypes.c_void_p, _Integer, *[ctypes.c_void_p] * 6]
+        library.evaluate.argtypes = [ctypes.c_void_p, _Integer, _Integer, ctypes.c_void_p, ctypes.c_void_p]
         return cls(library, elements, activations, isolation, dtype)
 
-    def __call__(
+    @property
+    def address(self) -> int:
+        """Of the function `evaluate` of committee.c."""
+        return ctypes.cast(self._library.evaluate, ctypes.c_void_p).value or 0
+
+    def context(
         self,
-        values: NDArray[np.floating],
-        groups: list[NDArray[np.int64]],
+        species: NDArray[np.int64],
+        energies: NDArray[np.floating],
         outermost: NDArray[np.int64],
         distances: NDArray[np.float64],
-    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Energies and their derivatives; see `Evaluator`.
+    ) -> ctypes.Structure:
+        """Return the first argument of that function, for one thread; see `CompiledCommittee`."""
+        return _Committee(
+            ctypes.addressof(self._networks),
+            len(self._networks),
+            len(species),
+            pointer(species),
+            pointer(energies),
+            pointer(outermost),
+            pointer(distances),
+            pointer(self._workspace.take("rows", (len(species),), "int64")),
+            pointer(self._workspace.take("work", (self._work,), self._dtype)),
+        )
 
-        Parameters
-        ----------
-        values
-            Features, ``(n, F)``.
-        groups
-            Atoms of each element.
-        outermost, distances
-            Where ranges are known, which feature is outermost and how far are written here, ``(n,)`` each.
-
-        Returns
-        -------
-        energies, derivatives
-            ``(M, n)``, and ``(M, n, F)``, which is valid until the thread's next call.
-        """
-        n = len(values)
-        energies = np.empty((self.members, n), dtype=self._dtype)
-        derivatives = self._workspace.take("derivatives", (self.members, *values.shape), self._dtype)
-        for networks, rows in zip(self._networks, groups, strict=True):
-            if not len(rows):
-                continue
-            place = ctypes.addressof(networks)
-            work = self._workspace.take("work", (self._library.committee_work(place),), self._dtype)
-            self._library.committee(
-                place,
-                len(rows),
-                pointer(rows),
-                n,
-                pointer(values),
-                pointer(energies),
-                pointer(derivatives),
-                pointer(outermost),
-                pointer(distances),
-                pointer(work),
-            )
-        return energies, derivatives
+    def evaluate(self, context: ctypes.Structure, values: NDArray[np.floating], first: int) -> NDArray[np.floating]:
+        """See `CompiledCommittee`."""
+        derivatives = np.empty((self.members, *values.shape), dtype=self._dtype)
+        place = ctypes.addressof(context)
+        self._library.evaluate(place, first, len(values), pointer(values), pointer(derivatives))
+        return derivatives
 
     def _pack(self, tables: Tables, activations: tuple[str, ...], isolation: float) -> _Networks:
         """Lay out weights as the kernel reads them; see committee.c."""
@@ -208,3 +211,42 @@ class CommitteeKernel:
         copy = np.ascontiguousarray(values, dtype=self._dtype)
         self._kept.append(copy)
         return pointer(copy)
+
+
+@dataclass(frozen=True)
+class CompiledCommittee:
+    """The networks of given atoms. Other kernels call them by their address, without a way through Python.
+
+    Parameters
+    ----------
+    species
+        Which element each atom is of, ``(A,)``.
+    energies
+        They are written here, ``(M, A)``.
+    outermost, distances
+        Where ranges are known, which feature is outermost and how far are written here, ``(A,)`` each.
+    """
+
+    kernel: CommitteeKernel
+    species: NDArray[np.int64]
+    energies: NDArray[np.floating]
+    outermost: NDArray[np.int64]
+    distances: NDArray[np.float64]
+
+    @property
+    def members(self) -> int:
+        """Size of the committee."""
+        return self.kernel.members
+
+    @property
+    def address(self) -> int:
+        """Of the function that evaluates some atoms."""
+        return self.kernel.address
+
+    def context(self) -> ctypes.Structure:
+        """Return its first argument for this thread."""
+        return self.kernel.context(self.species, self.energies, self.outermost, self.distances)
+
+    def __call__(self, values: NDArray[np.floating], first: int) -> NDArray[np.floating]:
+        """Derivatives ``(M, n, F)`` of the atoms from ``first`` on by their features ``(n, F)``."""
+        return self.kernel.evaluate(self.context(), values, first)

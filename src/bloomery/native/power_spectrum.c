@@ -3,202 +3,171 @@
  * The same arithmetic as descriptors/expansion.py, which is where it is explained: this file only makes it fast. It is
  * compiled for one set of sizes, so that the compiler keeps what belongs to a neighbour in registers:
  *
- *     REAL       float or double          RADIAL     radial functions
- *     DEGREE     largest degree           TRIPLES    four-body terms of a channel, FOUR_DEGREE their largest
+ *     REAL       float or double          RADIAL       radial functions
+ *     DEGREE     largest degree           TRIPLES      four-body terms of a channel
+ *                                         FOUR_DEGREE  their largest degree
  *
- * Neighbours of one species around one centre are worked on LANES at a time, padded with neighbours on the cutoff,
- * where every radial function and its slope vanish.
+ * CHUNK atoms at a time go all the way from neighbours to forces: what lies between stays in the cache.
  */
 
-#include "vectors.h"
+#include "tiles.h"
 
-#define H ((DEGREE + 1) * (DEGREE + 1))
-#define PAD(size) (((size) + LANES - 1) / LANES * LANES)
-#define PADDED PAD(H)
-#define TILE (4 + 2 * RADIAL + 4 * H)
+#define FOUR_H ((FOUR_DEGREE + 1) * (FOUR_DEGREE + 1))
+enum { CHUNK = 24 };
 
-/* What does not change from call to call. */
+/* Derivatives (members, n, F) of a model's energies by the features (n, F) of the atoms from `first` on. */
+typedef void (*Model)(const void *context, int64_t first, int64_t n, const REAL *features, REAL *derivatives);
+
+/* Where everything of one chunk lies. */
 typedef struct {
-    int64_t species;          /* S */
-    double cutoff, inner, width;
-    const int32_t *triples;   /* (couplings, 4): which triple, and three harmonics */
-    const double *gaunt;      /* (couplings,) */
-    int64_t couplings;
-} Settings;
+    int64_t *rows, *lanes;
+    vec *tiles, *steps;
+    REAL *moments, *slopes, *features, *derivatives;   /* of all atoms of the chunk */
+    REAL *gathered, *wanted, *pushed, *own, *tension;  /* of one atom */
+} Space;
 
-/* How many features an atom has. */
 static inline int64_t features_of(int64_t channels) {
     return channels * (1 + TRIPLES) + channels * (channels + 1) / 2 * (DEGREE + 1);
-}
-
-static double norms[DEGREE + 1][DEGREE + 1];
-
-void initialise(void) {
-    for (int l = 0; l <= DEGREE; l++)
-        for (int m = 0; m <= l; m++) {
-            double ratio = m ? 2.0 : 1.0;
-            for (int k = l - m + 1; k <= l + m; k++) ratio /= k;
-            norms[l][m] = sqrt(ratio);
-        }
-}
-
-/* Real harmonics in Racah's norm and their tangential gradients; with Q_lm = d^m P_l / dz^m on the unit sphere. */
-static inline void harmonics(vec x, vec y, vec z, vec inverse, vec *value, vec *gradient) {
-    vec q[DEGREE + 2][DEGREE + 2], c[DEGREE + 1], s[DEGREE + 1];
-    c[0] = broadcast(1);
-    s[0] = broadcast(0);
-    for (int m = 1; m <= DEGREE; m++) {
-        c[m] = x * c[m - 1] - y * s[m - 1];
-        s[m] = x * s[m - 1] + y * c[m - 1];
-    }
-    double odd = 1;
-    for (int m = 0; m <= DEGREE; m++) {
-        if (m) odd *= 2 * m - 1;
-        q[m][m] = broadcast(odd);
-        q[m][m + 1] = broadcast(0);
-        if (m < DEGREE) q[m + 1][m] = (REAL)(2 * m + 1) * z * q[m][m];
-        for (int l = m + 2; l <= DEGREE; l++)
-            q[l][m] = ((REAL)(2 * l - 1) * z * q[l - 1][m] - (REAL)(l + m - 1) * q[l - 2][m]) * (REAL)(1.0 / (l - m));
-    }
-    for (int l = 0; l <= DEGREE; l++)
-        for (int m = 0; m <= l; m++) {
-            vec f = broadcast(norms[l][m]), p = f * q[l][m], up = f * q[l][m + 1], less = p * (REAL)m;
-            for (int imaginary = 0; imaginary <= (m > 0); imaginary++) {
-                int h = l * l + l + (imaginary ? -m : m);
-                vec planar = imaginary ? s[m] : c[m], dx, dy, dz = up * planar;
-                if (m == 0) dx = dy = broadcast(0);
-                else if (imaginary) dx = less * s[m - 1], dy = less * c[m - 1];
-                else dx = less * c[m - 1], dy = -less * s[m - 1];
-                vec radial = x * dx + y * dy + z * dz;
-                value[h] = p * planar;
-                gradient[h] = (dx - x * radial) * inverse;
-                gradient[H + h] = (dy - y * radial) * inverse;
-                gradient[2 * H + h] = (dz - z * radial) * inverse;
-            }
-        }
-}
-
-/* Fill one tile from LANES vectors in place: units, distance, radial functions, slopes, harmonics, gradients. */
-static inline void fill(const Settings *settings, vec *tile) {
-    vec x = tile[0], y = tile[1], z = tile[2], square = x * x + y * y + z * z, distance, cosine, sine;
-    distance = square_root(square);
-    vec inverse = 1 / distance;
-    tile[0] = x *= inverse;
-    tile[1] = y *= inverse;
-    tile[2] = z *= inverse;
-    tile[3] = distance;
-    REAL rate = (REAL)(M_PI / settings->cutoff), width = (REAL)(1 / settings->width);
-    vec phase = rate * distance;
-    phase = choose(phase < (REAL)M_PI, phase, broadcast(M_PI));
-    cosine_sine(phase, &cosine, &sine);
-    vec half = (REAL)0.5 * (1 + cosine), smooth = half * half, falling = -rate * sine * half;
-    vec first = (distance - (REAL)settings->inner) * width;
-    for (int n = 0; n < RADIAL; n++) {
-        vec scaled = first - (REAL)n, gaussian = exponential((REAL)-0.5 * scaled * scaled);
-        vec value = gaussian * smooth;
-        tile[4 + n] = value;
-        tile[4 + RADIAL + n] = gaussian * falling - value * scaled * width;
-    }
-    harmonics(x, y, z, inverse, tile + 4 + 2 * RADIAL, tile + 4 + 2 * RADIAL + H);
-}
-
-/* Tiles that the rows (a centre and a species each) of some centres need; `rows` gets where each begins, (rows + 1). */
-int64_t layout(const Settings *settings, int64_t n_atoms, const int64_t *starts, const int64_t *neighbours,
-               const int64_t *species, int64_t *rows) {
-    int64_t total = 0, counts[128];
-    for (int64_t i = 0; i < n_atoms; i++) {
-        memset(counts, 0, sizeof counts);
-        if (settings->species == 1) counts[0] = starts[i + 1] - starts[i];
-        else
-            for (int64_t e = starts[i]; e < starts[i + 1]; e++) counts[species[neighbours[e]]]++;
-        for (int64_t s = 0; s < settings->species; s++) {
-            *rows++ = total;
-            total += (counts[s] + LANES - 1) / LANES;
-        }
-    }
-    *rows = total;
-    return total;
-}
-
-/* Four-body terms of one channel, and their derivatives by the moments, (TRIPLES, PADDED). */
-static void four_body(const Settings *settings, const REAL *c, double *values) {
-    for (int t = 0; t < TRIPLES; t++) values[t] = 0;
-    for (int64_t k = 0; k < settings->couplings; k++) {
-        const int32_t *q = settings->triples + 4 * k;
-        values[q[0]] += settings->gaunt[k] * (double)(c[q[1]] * c[q[2]] * c[q[3]]);
-    }
-}
-
-static void four_body_slopes(const Settings *settings, const REAL *c, REAL *slopes) {
-    for (int t = 0; t < TRIPLES * PADDED; t++) slopes[t] = 0;
-    for (int64_t k = 0; k < settings->couplings; k++) {
-        const int32_t *q = settings->triples + 4 * k;
-        const REAL factor = (REAL)settings->gaunt[k], x = c[q[1]], y = c[q[2]], z = c[q[3]];
-        REAL *slope = slopes + q[0] * PADDED;
-        slope[q[1]] += factor * y * z;
-        slope[q[2]] += factor * x * z;
-        slope[q[3]] += factor * x * y;
-    }
-}
-
-/* Features (n_atoms, F) of some centres; tiles, lanes (which atom is in each lane, or -1) and moments are kept. */
-void features(const Settings *settings, int64_t n_atoms, const int64_t *starts, const int64_t *neighbours,
-              const int64_t *species, const double *vectors, const int64_t *rows, vec *tiles, int64_t *lanes,
-              REAL *moments, REAL *values) {
-    const int64_t n_species = settings->species, channels = n_species * RADIAL;
-    const int64_t size = features_of(channels);
-    for (int64_t i = 0; i < n_atoms; i++, values += size) {
-        REAL *c = moments + i * channels * PADDED;
-        memset(c, 0, channels * PADDED * sizeof(REAL));
-        for (int64_t s = 0; s < n_species; s++) {
-            int64_t first = rows[i * n_species + s], last = rows[i * n_species + s + 1], lane = first * LANES;
-            if (first == last) continue;
-            for (int64_t e = starts[i]; e < starts[i + 1]; e++) {
-                int64_t j = neighbours[e];
-                if (n_species > 1 && species[j] != s) continue;
-                vec *tile = tiles + lane / LANES * TILE;
-                for (int k = 0; k < 3; k++) tile[k][lane % LANES] = (REAL)vectors[3 * e + k];
-                lanes[lane++] = j;
-            }
-            for (; lane < last * LANES; lane++) {
-                vec *tile = tiles + lane / LANES * TILE;
-                for (int k = 0; k < 3; k++) tile[k][lane % LANES] = k ? 0 : (REAL)settings->cutoff;
-                lanes[lane] = -1;
-            }
-            vec sums[RADIAL][PADDED];
-            memset(sums, 0, sizeof sums);
-            for (int64_t t = first; t < last; t++) {
-                vec *tile = tiles + t * TILE, *radial = tile + 4, *y = tile + 4 + 2 * RADIAL;
-                fill(settings, tile);
-                for (int h = 0; h < H; h++)
-                    for (int n = 0; n < RADIAL; n++) sums[n][h] += radial[n] * y[h];
-            }
-            for (int n = 0; n < RADIAL; n++)
-                for (int h = 0; h < PADDED; h += LANES) store(c + (s * RADIAL + n) * PADDED + h, sums_of(sums[n] + h));
-        }
-        REAL *value = values;
-        for (int64_t a = 0; a < channels; a++) *value++ = c[a * PADDED];
-        for (int64_t a = 0; a < channels; a++)
-            for (int64_t b = a; b < channels; b++) {
-                const REAL weight = a == b ? 1 : (REAL)1.4142135623730951, *ca = c + a * PADDED, *cb = c + b * PADDED;
-                for (int l = 0; l <= DEGREE; l++) {
-                    REAL total = 0;
-                    for (int h = l * l; h < (l + 1) * (l + 1); h++) total += ca[h] * cb[h];
-                    *value++ = weight * total;
-                }
-            }
-        for (int64_t a = 0; a < channels; a++) {
-            double found[TRIPLES + 1];
-            four_body(settings, c + a * PADDED, found);
-            for (int t = 0; t < TRIPLES; t++) *value++ = (REAL)found[t];
-        }
-    }
 }
 
 /* Place of the derivatives by the products of two channels, among all features. */
 static inline int64_t pair_place(int64_t channels, int64_t a, int64_t b) {
     const int64_t low = a < b ? a : b, high = a < b ? b : a;
     return channels + (low * (2 * channels - low + 1) / 2 + high - low) * (DEGREE + 1);
+}
+
+static inline void *take(char *base, int64_t *used, int64_t bytes) {
+    void *found = base + *used;
+    *used += (bytes + 63) / 64 * 64;
+    return found;
+}
+
+/* Divide up what `work_bytes` asked for; the bytes that are used. */
+static int64_t divide(const Settings *settings, int64_t members, int64_t most_tiles, void *base, Space *space) {
+    const int64_t channels = settings->species * RADIAL, size = features_of(channels), real = sizeof(REAL);
+    const int64_t each = PAD(members), wide = PAD(3 * members);
+    int64_t used = 0;
+    space->rows = take(base, &used, (CHUNK * settings->species + 1) * 8);
+    space->lanes = take(base, &used, most_tiles * LANES * 8);
+    space->tiles = take(base, &used, most_tiles * TILE * BYTES);
+    space->steps = take(base, &used, most_tiles * (4 + 3 * members) * BYTES);
+    space->moments = take(base, &used, CHUNK * channels * PADDED * real);
+    space->slopes = take(base, &used, CHUNK * channels * (TRIPLES + 1) * PADDED * real);
+    space->features = take(base, &used, CHUNK * size * real);
+    space->derivatives = take(base, &used, CHUNK * size * members * real);
+    space->gathered = take(base, &used, size * each * real);
+    space->wanted = take(base, &used, channels * PADDED * each * real);
+    space->pushed = take(base, &used, LANES * wide * real);
+    space->own = take(base, &used, wide * real);
+    space->tension = take(base, &used, 3 * wide * real);
+    return used;
+}
+
+static int64_t most_tiles(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last) {
+    int64_t most = 0;
+    for (int64_t i = first; i < last; i += CHUNK) {
+        const int64_t found = count_tiles(settings, atoms, i, i + CHUNK < last ? i + CHUNK : last, NULL);
+        if (found > most) most = found;
+    }
+    return most;
+}
+
+/* How many bytes the functions below need to work with. */
+int64_t work_bytes(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last, int64_t members) {
+    Space space;
+    return divide(settings, members, most_tiles(settings, atoms, first, last), NULL, &space);
+}
+
+/* Derivatives of the four-body terms of LANES channels by their moments, into (channels, TRIPLES, PADDED). */
+static void four_body_slopes(const Settings *settings, int64_t channels, int64_t first, const vec *c, REAL *slopes) {
+    vec found[TRIPLES + 1][FOUR_H];
+    memset(found, 0, sizeof found);
+    for (int64_t k = 0; k < settings->couplings; k++) {
+        const int32_t *q = settings->triples + 4 * k;
+        const vec x = c[q[1]], y = c[q[2]], z = c[q[3]], scaled = x * (REAL)settings->gaunt[k];
+        vec *slope = found[q[0]];
+        slope[q[1]] += y * z * (REAL)settings->gaunt[k];
+        slope[q[2]] += scaled * z;
+        slope[q[3]] += scaled * y;
+    }
+    for (int e = 0; e < LANES && first + e < channels; e++)
+        for (int t = 0; t < TRIPLES; t++)
+            for (int h = 0; h < FOUR_H; h++) slopes[((first + e) * TRIPLES + t) * PADDED + h] = found[t][h][e];
+}
+
+/* Moments of one atom, (channels, PADDED), from its tiles: two harmonics at a time with all radial functions. */
+static void find_moments(int64_t n_tiles, const vec *tiles, REAL *moments) {
+    vec sums[RADIAL][PADDED];
+    for (int h = 0; h < H; h += 2) {
+        const int next = h + 1 < H ? h + 1 : h;
+        vec one[RADIAL] = {{0}}, other[RADIAL] = {{0}};
+        for (int64_t t = 0; t < n_tiles; t++) {
+            const vec *radial = tiles + t * TILE + 4, *y = radial + 2 * RADIAL, first = y[h], second = y[next];
+            for (int n = 0; n < RADIAL; n++) one[n] += radial[n] * first, other[n] += radial[n] * second;
+        }
+        for (int n = 0; n < RADIAL; n++) sums[n][h] = one[n], sums[n][next] = other[n];
+    }
+    for (int n = 0; n < RADIAL; n++) {
+        for (int h = H; h < PADDED; h++) sums[n][h] = (vec){0};
+        for (int h = 0; h < PADDED; h += LANES) store(moments + n * PADDED + h, sums_of(sums[n] + h));
+    }
+}
+
+/* Features of one atom from its moments, and the slopes of the four-body terms; lanes are channels. */
+static void from_moments(const Settings *settings, int64_t channels, const REAL *c, REAL *slopes, REAL *values) {
+    for (int64_t a = 0; a < channels; a++) values[a] = c[a * PADDED];
+    for (int64_t first = 0; first < channels; first += LANES) {
+        vec turned[H];
+        for (int h = 0; h < H; h++)
+            for (int e = 0; e < LANES; e++) turned[h][e] = first + e < channels ? c[(first + e) * PADDED + h] : 0;
+        four_body_slopes(settings, channels, first, turned, slopes);
+        for (int64_t a = 0; a < channels && a < first + LANES; a++) {
+            vec products[DEGREE + 1];
+            for (int l = 0; l <= DEGREE; l++) {
+                products[l] = (vec){0};
+                for (int h = l * l; h < (l + 1) * (l + 1); h++) products[l] += turned[h] * c[a * PADDED + h];
+            }
+            for (int64_t b = first < a ? a : first; b < channels && b < first + LANES; b++) {
+                REAL *value = values + pair_place(channels, a, b);
+                const REAL weight = a == b ? 1 : (REAL)1.4142135623730951;
+                for (int l = 0; l <= DEGREE; l++) value[l] = weight * products[l][b - first];
+            }
+        }
+    }
+    REAL *value = values + pair_place(channels, channels, channels);
+    for (int64_t a = 0; a < channels; a++)
+        for (int t = 0; t < TRIPLES; t++) {
+            double total = 0; /* A form of degree three is a third of what its slopes give. */
+            const REAL *moment = c + a * PADDED, *slope = slopes + (a * TRIPLES + t) * PADDED;
+            for (int h = 0; h < FOUR_H; h++) total += (double)(moment[h] * slope[h]);
+            *value++ = (REAL)(total / 3);
+        }
+}
+
+/* Fill the tiles of a chunk, and find its atoms' moments, slopes and features. */
+static void prepare(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last, Space *space,
+                    REAL *values) {
+    const int64_t n_species = settings->species, channels = n_species * RADIAL, size = features_of(channels);
+    count_tiles(settings, atoms, first, last, space->rows);
+    for (int64_t i = 0; i < last - first; i++) {
+        REAL *c = space->moments + i * channels * PADDED;
+        for (int64_t s = 0; s < n_species; s++) {
+            const int64_t begin = space->rows[i * n_species + s], count = space->rows[i * n_species + s + 1] - begin;
+            vec *tiles = space->tiles + begin * TILE;
+            fill_row(settings, atoms, first + i, s, count, tiles, space->lanes + begin * LANES);
+            find_moments(count, tiles, c + s * RADIAL * PADDED);
+        }
+        from_moments(settings, channels, c, space->slopes + i * channels * TRIPLES * PADDED, values + i * size);
+    }
+}
+
+/* Features (last - first, F) of some atoms. */
+void features(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last, REAL *values, void *work) {
+    Space space;
+    divide(settings, 1, most_tiles(settings, atoms, first, last), work, &space);
+    const int64_t size = features_of(settings->species * RADIAL);
+    for (int64_t i = first; i < last; i += CHUNK)
+        prepare(settings, atoms, i, i + CHUNK < last ? i + CHUNK : last, &space, values + (i - first) * size);
 }
 
 /* One degree of `by_moment`, of one channel and LANES members: the sums stay in registers. */
@@ -209,7 +178,8 @@ static inline __attribute__((always_inline)) void of_degree(const int l, int64_t
     for (int h = 0; h < 2 * l + 1; h++) total[h] = l ? (vec){0} : load(given + a * wide);
     for (int64_t b = 0; b < channels; b++) {
         const REAL *cb = c + b * PADDED + l * l;
-        const vec slope = load(given + (pair_place(channels, a, b) + l) * wide) * (a == b ? 2 : (REAL)1.4142135623730951);
+        const REAL weight = a == b ? 2 : (REAL)1.4142135623730951;
+        const vec slope = load(given + (pair_place(channels, a, b) + l) * wide) * weight;
         for (int h = 0; h < 2 * l + 1; h++) total[h] += slope * cb[h];
     }
     if (l > 0 && l <= FOUR_DEGREE)
@@ -222,7 +192,8 @@ static inline __attribute__((always_inline)) void of_degree(const int l, int64_t
 }
 
 /* Chain rule from all members' derivatives by the features, (F, wide), to those by the moments: (channels, H, wide). */
-static void by_moment(int64_t channels, int64_t wide, const REAL *c, const REAL *slopes, const REAL *given, REAL *result) {
+static void by_moment(int64_t channels, int64_t wide, const REAL *c, const REAL *slopes, const REAL *given,
+                      REAL *result) {
 #define OF_DEGREE(l) if (l <= DEGREE) of_degree(l, channels, a, wide, c, slopes, given + m, result + m)
     for (int64_t m = 0; m < wide; m += LANES)
         for (int64_t a = 0; a < channels; a++) {
@@ -231,7 +202,7 @@ static void by_moment(int64_t channels, int64_t wide, const REAL *c, const REAL 
         }
 }
 
-/* Derivatives of one member's energy by the vectors to the neighbours of a tile, from those by the moments of their species. */
+/* Derivatives of one member's energy by the vectors to a tile's neighbours, from those by their species' moments. */
 static inline void push(const vec *tile, const REAL *by_moment, int64_t wide, vec *result) {
     const vec *radial = tile + 4, *slope = radial + RADIAL, *y = slope + RADIAL, *across = y + H;
     vec along[RADIAL] = {{0}}, turn[3] = {{0}}, rise = {0};
@@ -248,156 +219,170 @@ static inline void push(const vec *tile, const REAL *by_moment, int64_t wide, ve
     for (int k = 0; k < 3; k++) result[k] = turn[k] + rise * tile[k];
 }
 
-/* How many numbers `forces` needs to work with. */
-int64_t forces_work(const Settings *settings, int64_t members) {
-    const int64_t channels = settings->species * RADIAL, size = features_of(channels);
-    return channels * TRIPLES * PADDED + (size + channels * H) * PAD(members) + (LANES + 4) * PAD(3 * members);
-}
-
-/* Add to the forces (atoms, 3, members) and, if asked for, to the virials (frames, 3, 3, members) what some centres give.
- *
- * `given` holds the derivatives of each member's energies by the features, (members, n_atoms, F). `centre` is the index
- * of the first centre among all atoms; `frames` the frame of each centre.
- */
-void forces(const Settings *settings, int64_t n_atoms, int64_t centre, int64_t members, const int64_t *rows,
-            const vec *tiles, const int64_t *lanes, const REAL *moments, const REAL *given, const int64_t *frames,
-            REAL *result, double *virials, REAL *work) {
-    const int64_t n_species = settings->species, channels = n_species * RADIAL;
-    const int64_t size = features_of(channels), each = PAD(members), wide = PAD(3 * members);
-    REAL *slopes = work, *gathered = slopes + channels * TRIPLES * PADDED, *wanted = gathered + size * each;
-    REAL *pushed = wanted + channels * H * each, *own = pushed + LANES * wide, *tension = own + wide;
-    memset(gathered, 0, (size_t)(size * each) * sizeof(REAL));
-    for (int64_t i = 0; i < n_atoms; i++) {
-        const REAL *c = moments + i * channels * PADDED;
-        if (rows[i * n_species] == rows[(i + 1) * n_species]) continue;
-        for (int64_t a = 0; a < channels; a++) four_body_slopes(settings, c + a * PADDED, slopes + a * TRIPLES * PADDED);
-        for (int64_t m = 0; m < members; m++)
-            for (int64_t f = 0; f < size; f++) gathered[f * each + m] = given[(m * n_atoms + i) * size + f];
-        by_moment(channels, each, c, slopes, gathered, wanted);
-        memset(own, 0, 4 * wide * sizeof(REAL));
-        for (int64_t s = 0; s < n_species; s++)
-            for (int64_t t = rows[i * n_species + s]; t < rows[i * n_species + s + 1]; t++) {
-                const vec *tile = tiles + t * TILE;
-                for (int64_t m = 0; m < members; m++) {
-                    vec found[3];
-                    push(tile, wanted + s * RADIAL * H * each + m, each, found);
-                    for (int k = 0; k < 3; k++)
-                        for (int e = 0; e < LANES; e++) pushed[e * wide + k * members + m] = found[k][e];
-                }
-                for (int e = 0; e < LANES; e++) {
-                    const int64_t j = lanes[t * LANES + e];
-                    if (j < 0) break;
-                    const REAL *one = pushed + e * wide;
-                    REAL *other = result + 3 * members * j;
-                    for (int64_t k = 0; k < wide; k += LANES) store(own + k, load(own + k) + load(one + k));
-                    for (int64_t k = 0; k < 3 * members; k++) other[k] -= one[k];
-                    if (virials)
-                        for (int q = 0; q < 3; q++) {
-                            const REAL place = tile[3][e] * tile[q][e];
-                            for (int64_t k = 0; k < wide; k += LANES)
-                                store(tension + q * wide + k, load(tension + q * wide + k) + place * load(one + k));
-                        }
+/* Forces on one centre and its neighbours, (atoms, 3, members), and its part of the virials (frames, 3, 3, members). */
+static void push_all(const Settings *settings, const Atoms *atoms, int64_t centre, const int64_t *rows, int64_t members,
+                     const Space *space, REAL *result, double *virials) {
+    const int64_t each = PAD(members), wide = PAD(3 * members);
+    REAL *own = space->own, *tension = space->tension, *pushed = space->pushed;
+    memset(own, 0, (size_t)wide * sizeof(REAL));
+    memset(tension, 0, 3 * (size_t)wide * sizeof(REAL));
+    for (int64_t s = 0; s < settings->species; s++)
+        for (int64_t t = rows[s]; t < rows[s + 1]; t++) {
+            const vec *tile = space->tiles + t * TILE;
+            for (int64_t m = 0; m < members; m++) {
+                vec found[3];
+                push(tile, space->wanted + s * RADIAL * H * each + m, each, found);
+                for (int k = 0; k < 3; k++)
+                    for (int e = 0; e < LANES; e++) pushed[e * wide + k * members + m] = found[k][e];
+            }
+            for (int e = 0; e < LANES; e++) {
+                const int64_t j = space->lanes[t * LANES + e];
+                if (j < 0) break;
+                const REAL *one = pushed + e * wide;
+                REAL *other = result + 3 * members * j;
+                for (int64_t k = 0; k < wide; k += LANES) store(own + k, load(own + k) + load(one + k));
+                for (int64_t k = 0; k < 3 * members; k++) other[k] -= one[k];
+                if (!virials) continue;
+                for (int q = 0; q < 3; q++) {
+                    const REAL place = tile[3][e] * tile[q][e];
+                    for (int64_t k = 0; k < wide; k += LANES)
+                        store(tension + q * wide + k, load(tension + q * wide + k) + place * load(one + k));
                 }
             }
-        for (int64_t k = 0; k < 3 * members; k++) result[3 * members * (centre + i) + k] += own[k];
-        if (virials)
-            for (int q = 0; q < 3; q++)
-                for (int64_t k = 0; k < 3 * members; k++)
-                    virials[(3 * frames[i] + q) * 3 * members + k] += (double)tension[q * wide + k];
+        }
+    for (int64_t k = 0; k < 3 * members; k++) result[3 * members * centre + k] += own[k];
+    for (int q = 0; q < 3 && virials; q++)
+        for (int64_t k = 0; k < 3 * members; k++)
+            virials[(3 * atoms->frames[centre] + q) * 3 * members + k] += (double)tension[q * wide + k];
+}
+
+/* Add what some centres give to the forces (atoms, 3, members) and, if asked for, the virials (frames, 3, 3, members).
+ *
+ * The derivatives of each member's energies by the features come from a model or, where that is NULL, from `given`: all
+ * atoms', (members, atoms, F), with `stride` numbers from member to member.
+ */
+void forces(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last, int64_t members, Model model,
+            const void *context, const REAL *given, int64_t stride, REAL *result, double *virials, void *work) {
+    const int64_t n_species = settings->species, channels = n_species * RADIAL, size = features_of(channels);
+    const int64_t each = PAD(members);
+    Space space;
+    divide(settings, members, most_tiles(settings, atoms, first, last), work, &space);
+    memset(space.gathered, 0, (size_t)(size * each) * sizeof(REAL));
+    for (int64_t begin = first; begin < last; begin += CHUNK) {
+        const int64_t n = last - begin < CHUNK ? last - begin : CHUNK, step = model ? n * size : stride;
+        prepare(settings, atoms, begin, begin + n, &space, space.features);
+        if (model) model(context, begin, n, space.features, space.derivatives);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t *rows = space.rows + i * n_species;
+            if (rows[0] == rows[n_species]) continue;
+            const REAL *slope = model ? space.derivatives + i * size : given + (begin + i) * size;
+            for (int64_t m = 0; m < members; m++)
+                for (int64_t f = 0; f < size; f++) space.gathered[f * each + m] = slope[m * step + f];
+            by_moment(channels, each, space.moments + i * channels * PADDED,
+                      space.slopes + i * channels * TRIPLES * PADDED, space.gathered, space.wanted);
+            push_all(settings, atoms, begin + i, rows, members, &space, result, virials);
+        }
     }
 }
 
-/* How many numbers `changes` needs to work with, where a row has so many tiles at most. */
-int64_t changes_work(const Settings *settings, int64_t members, int64_t most_tiles) {
+/* How the moments of one species' channels change, (RADIAL, PADDED, wide), as the neighbours of a centre move. */
+static void move_moments(int64_t members, int64_t count, const vec *tiles, const REAL *strain,
+                         vec *steps, REAL *moved) {
     const int64_t wide = PAD(members);
-    return settings->species * RADIAL * PADDED * (wide + TRIPLES) + wide + most_tiles * LANES * (4 + 3 * members);
+    vec *work = steps + 3 * members * count;
+    for (int64_t m = 0; m < members && count; m++) {
+        for (int64_t t = 0; t < count; t++) {
+            const vec *tile = tiles + t * TILE, *given = steps + t * 3 * members + m;
+            vec *step = work + 4 * t;
+            step[3] = (vec){0};
+            for (int k = 0; k < 3; k++) {
+                vec strained = tile[0] * strain[k * members + m] + tile[1] * strain[(3 + k) * members + m] +
+                               tile[2] * strain[(6 + k) * members + m];
+                step[k] = given[k * members] + tile[3] * strained;
+                step[3] += tile[k] * step[k];
+            }
+        }
+        vec sums[RADIAL][PADDED] = {{{0}}};
+        for (int h = 0; h < H; h++) {
+            vec found[RADIAL] = {{0}};
+            for (int64_t t = 0; t < count; t++) {
+                const vec *tile = tiles + t * TILE, *y = tile + 4 + 2 * RADIAL, *across = y + H;
+                const vec *step = work + 4 * t, rise = step[3] * y[h];
+                const vec turn = across[h] * step[0] + across[H + h] * step[1] + across[2 * H + h] * step[2];
+                for (int n = 0; n < RADIAL; n++) found[n] += tile[4 + RADIAL + n] * rise + tile[4 + n] * turn;
+            }
+            for (int n = 0; n < RADIAL; n++) sums[n][h] = found[n];
+        }
+        for (int n = 0; n < RADIAL; n++)
+            for (int h = 0; h < PADDED; h += LANES) {
+                const vec found = sums_of(sums[n] + h);
+                for (int e = 0; e < LANES; e++) moved[(n * PADDED + h + e) * wide + m] = found[e];
+            }
+    }
+}
+
+/* Chain rule from changes of the moments to those of the features, (F, members). */
+static void move_features(int64_t channels, int64_t members, const REAL *c, const REAL *slopes, const REAL *moved,
+                          REAL *result) {
+    const int64_t wide = PAD(members);
+    for (int64_t m = 0; m < members; m += LANES) {
+        const size_t bytes = (size_t)(members - m < LANES ? members - m : LANES) * sizeof(REAL);
+        REAL *value = result + m;
+        for (int64_t a = 0; a < channels; a++, value += members) memcpy(value, moved + a * PADDED * wide + m, bytes);
+        for (int64_t a = 0; a < channels; a++)
+            for (int64_t b = a; b < channels; b++) {
+                const REAL weight = a == b ? 1 : (REAL)1.4142135623730951, *ca = c + a * PADDED, *cb = c + b * PADDED;
+                const REAL *ma = moved + a * PADDED * wide + m, *mb = moved + b * PADDED * wide + m;
+                for (int l = 0; l <= DEGREE; l++, value += members) {
+                    vec change = {0};
+                    for (int h = l * l; h < (l + 1) * (l + 1); h++)
+                        change += load(ma + h * wide) * cb[h] + load(mb + h * wide) * ca[h];
+                    change *= weight;
+                    memcpy(value, &change, bytes);
+                }
+            }
+        for (int64_t a = 0; a < channels; a++)
+            for (int t = 0; t < TRIPLES; t++, value += members) {
+                vec change = {0};
+                for (int h = 0; h < FOUR_H; h++)
+                    change += load(moved + (a * PADDED + h) * wide + m) * slopes[(a * TRIPLES + t) * PADDED + h];
+                memcpy(value, &change, bytes);
+            }
+    }
 }
 
 /* The transpose of `forces`: what becomes of features as atoms move and frames are strained.
  *
  * `moves` (atoms, 3, members) and `strains` (frames, 3, 3, members) stand where forces and virials stood; the result is
- * (n_atoms, F, members).
+ * all atoms', (atoms, F, members).
  */
-void changes(const Settings *settings, int64_t n_atoms, int64_t centre, int64_t members, int64_t most_tiles,
-             const int64_t *rows, const vec *tiles, const int64_t *lanes, const REAL *moments, const int64_t *frames,
-             const REAL *moves, const REAL *strains, REAL *result, vec *work) {
-    const int64_t n_species = settings->species, channels = n_species * RADIAL;
-    const int64_t size = features_of(channels), wide = PAD(members);
-    vec *steps = work + 4 * most_tiles;              /* (tiles, 3, members): how each neighbour moves */
-    REAL *moved = (REAL *)(steps + 3 * members * most_tiles); /* (channels, PADDED, wide): how the moments change */
-    REAL *slopes = moved + channels * PADDED * wide, *total = slopes + channels * TRIPLES * PADDED;
-    for (int64_t i = 0; i < n_atoms; i++, result += size * members) {
-        const REAL *c = moments + i * channels * PADDED, *own = moves + 3 * members * (centre + i);
-        const REAL *strain = strains + 9 * members * frames[i];
-        memset(moved, 0, (size_t)(channels * PADDED * wide) * sizeof(REAL));
-        for (int64_t s = 0; s < n_species; s++) {
-            const int64_t first = rows[i * n_species + s], count = rows[i * n_species + s + 1] - first;
-            for (int64_t lane = 0; lane < count * LANES; lane++) {
-                const int64_t j = lanes[first * LANES + lane];
-                const REAL *other = moves + 3 * members * (j < 0 ? centre + i : j);
-                REAL *step = (REAL *)(steps + lane / LANES * 3 * members) + lane % LANES;
-                for (int64_t k = 0; k < 3 * members; k++) step[k * LANES] = own[k] - other[k];
-            }
-            for (int64_t m = 0; m < members && count; m++) {
-                for (int64_t t = 0; t < count; t++) {
-                    const vec *tile = tiles + (first + t) * TILE, *given = steps + t * 3 * members + m;
-                    vec *step = work + 4 * t;
-                    step[3] = (vec){0};
-                    for (int k = 0; k < 3; k++) {
-                        vec strained = tile[0] * strain[k * members + m] + tile[1] * strain[(3 + k) * members + m] +
-                                       tile[2] * strain[(6 + k) * members + m];
-                        step[k] = given[k * members] + tile[3] * strained;
-                        step[3] += tile[k] * step[k];
-                    }
+void changes(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last, int64_t members,
+             const REAL *moves, const REAL *strains, REAL *result, void *work) {
+    const int64_t n_species = settings->species, channels = n_species * RADIAL, size = features_of(channels);
+    const int64_t wide = PAD(members);
+    Space space;
+    divide(settings, members, most_tiles(settings, atoms, first, last), work, &space);
+    for (int64_t begin = first; begin < last; begin += CHUNK) {
+        const int64_t n = last - begin < CHUNK ? last - begin : CHUNK;
+        prepare(settings, atoms, begin, begin + n, &space, space.features);
+        for (int64_t i = 0; i < n; i++) {
+            const REAL *own = moves + 3 * members * (begin + i);
+            const REAL *strain = strains + 9 * members * atoms->frames[begin + i];
+            memset(space.wanted, 0, (size_t)(channels * PADDED * wide) * sizeof(REAL));
+            for (int64_t s = 0; s < n_species; s++) {
+                const int64_t row = space.rows[i * n_species + s], count = space.rows[i * n_species + s + 1] - row;
+                for (int64_t lane = 0; lane < count * LANES; lane++) {
+                    const int64_t j = space.lanes[row * LANES + lane];
+                    const REAL *other = moves + 3 * members * (j < 0 ? begin + i : j);
+                    REAL *step = (REAL *)(space.steps + lane / LANES * 3 * members) + lane % LANES;
+                    for (int64_t k = 0; k < 3 * members; k++) step[k * LANES] = own[k] - other[k];
                 }
-                vec sums[RADIAL][PADDED] = {{{0}}};
-                for (int h = 0; h < H; h++) {
-                    vec found[RADIAL] = {{0}};
-                    for (int64_t t = 0; t < count; t++) {
-                        const vec *tile = tiles + (first + t) * TILE, *y = tile + 4 + 2 * RADIAL, *across = y + H;
-                        const vec *step = work + 4 * t, rise = step[3] * y[h];
-                        const vec turn = across[h] * step[0] + across[H + h] * step[1] + across[2 * H + h] * step[2];
-                        for (int n = 0; n < RADIAL; n++)
-                            found[n] += tile[4 + RADIAL + n] * rise + tile[4 + n] * turn;
-                    }
-                    for (int n = 0; n < RADIAL; n++) sums[n][h] = found[n];
-                }
-                for (int n = 0; n < RADIAL; n++)
-                    for (int h = 0; h < PADDED; h += LANES) {
-                        REAL found[LANES] __attribute__((aligned(64)));
-                        store(found, sums_of(sums[n] + h));
-                        for (int e = 0; e < LANES; e++) moved[((s * RADIAL + n) * PADDED + h + e) * wide + m] = found[e];
-                    }
+                move_moments(members, count, space.tiles + row * TILE, strain, space.steps,
+                             space.wanted + s * RADIAL * PADDED * wide);
             }
-        }
-        REAL *value = result;
-        for (int64_t a = 0; a < channels; a++, value += members)
-            for (int64_t m = 0; m < members; m++) value[m] = moved[a * PADDED * wide + m];
-        for (int64_t a = 0; a < channels; a++)
-            for (int64_t b = a; b < channels; b++) {
-                const REAL weight = a == b ? 1 : (REAL)1.4142135623730951, *ca = c + a * PADDED, *cb = c + b * PADDED;
-                const REAL *ma = moved + a * PADDED * wide, *mb = moved + b * PADDED * wide;
-                for (int l = 0; l <= DEGREE; l++, value += members)
-                    for (int64_t k = 0; k < wide; k += LANES) {
-                        vec change = {0};
-                        for (int h = l * l; h < (l + 1) * (l + 1); h++)
-                            change += load(ma + h * wide + k) * cb[h] + load(mb + h * wide + k) * ca[h];
-                        store(total + k, change * weight);
-                        const int64_t rest = members - k < LANES ? members - k : LANES;
-                        memcpy(value + k, total + k, (size_t)rest * sizeof(REAL));
-                    }
-            }
-        for (int64_t a = 0; a < channels; a++) {
-            four_body_slopes(settings, c + a * PADDED, slopes);
-            for (int t = 0; t < TRIPLES; t++, value += members)
-                for (int64_t k = 0; k < wide; k += LANES) {
-                    vec change = {0};
-                    for (int h = 0; h < H; h++)
-                        change += load(moved + (a * PADDED + h) * wide + k) * slopes[t * PADDED + h];
-                    store(total + k, change);
-                    const int64_t rest = members - k < LANES ? members - k : LANES;
-                    memcpy(value + k, total + k, (size_t)rest * sizeof(REAL));
-                }
+            move_features(channels, members, space.moments + i * channels * PADDED,
+                          space.slopes + i * channels * TRIPLES * PADDED, space.wanted,
+                          result + (begin + i) * size * members);
         }
     }
 }

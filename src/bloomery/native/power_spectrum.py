@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from bloomery.descriptors.angular_momenta import couplings
 from bloomery.descriptors.contract import ForceMap
 from bloomery.native import load_kernel
-from bloomery.native.arrays import Workspace, padded, pointer
+from bloomery.native.arrays import Workspace, pointer
 from bloomery.neighbours import Neighbours
 
 if TYPE_CHECKING:
     from bloomery.descriptors.power_spectrum import PowerSpectrumSettings
 
-CHUNK_ATOMS = 64
-"""Centres that are worked on at a time: their neighbours' harmonics stay in the cache."""
+CHUNK_ATOMS = 48
+"""Atoms that a model in Python is asked for at a time, and the least that a thread is given."""
 MOST_SPECIES = 128
 
 Result = TypeVar("Result")
@@ -41,16 +41,17 @@ class _Settings(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """Some centres after their features: what their forces need. Valid until the thread's next chunk."""
+class _Atoms(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_void_p) for name in ("starts", "neighbours", "vectors", "species", "frames"))
 
-    first: int
-    n_atoms: int
-    rows: NDArray[np.int64]
-    tiles: NDArray[np.floating]
-    lanes: NDArray[np.int64]
-    moments: NDArray[np.floating]
+    @classmethod
+    def of(cls, neighbours: Neighbours, species: NDArray[np.int64], frames: NDArray[np.int64] | None = None) -> _Atoms:
+        """Return the addresses of these arrays, and keep them alive."""
+        starts = _starts(neighbours, len(species))
+        arrays = (starts, neighbours.pairs[1], neighbours.vectors, species)
+        atoms = cls(*map(pointer, arrays), None if frames is None else pointer(frames))
+        atoms.kept = (*arrays, frames)
+        return atoms
 
 
 class PowerSpectrumKernel:
@@ -60,22 +61,19 @@ class PowerSpectrumKernel:
     """
 
     def __init__(self, library: ctypes.CDLL, settings: PowerSpectrumSettings, n_species: int, dtype: str) -> None:
-        self._library, self._dtype, self._n_species = library, dtype, n_species
-        self._lanes = int(library.vector_lanes())
-        self._radial, degrees = settings.radial, settings.max_degree + 1
-        self._channels = n_species * settings.radial
+        self._library, self._dtype = library, dtype
+        channels, degrees = n_species * settings.radial, settings.max_degree + 1
         found = couplings(settings.four_body_degree)
-        self.size = self._channels * (1 + len(found)) + degrees * self._channels * (self._channels + 1) // 2
-        self._moments = padded(degrees**2, self._lanes)
-        self._tile = 4 + 2 * settings.radial + 4 * degrees**2
-        entries = [
-            (triple, *(degree**2 + order for degree, order in zip(of, orders, strict=True)), value)
-            for triple, (of, gaunt) in enumerate(found)
-            for orders, value in np.ndenumerate(gaunt)
-            if value
-        ]
-        self._triples = np.array([entry[:4] for entry in entries], dtype=np.int32).reshape(-1, 4)
-        self._gaunt = np.array([entry[4] for entry in entries], dtype=np.float64)
+        self.size = channels * (1 + len(found)) + degrees * channels * (channels + 1) // 2
+        entries: dict[tuple[int, ...], float] = {}
+        for triple, (of, gaunt) in enumerate(found):
+            for orders, value in np.ndenumerate(gaunt):
+                # A product of moments does not know the order of its factors.
+                places = sorted(degree**2 + order for degree, order in zip(of, orders, strict=True))
+                entries[triple, *places] = entries.get((triple, *places), 0.0) + float(value)
+        entries = {places: value for places, value in entries.items() if value}
+        self._triples = np.array(list(entries), dtype=np.int32).reshape(-1, 4)
+        self._gaunt = np.array(list(entries.values()), dtype=np.float64)
         self._settings = _Settings(
             n_species,
             settings.cutoff,
@@ -104,24 +102,16 @@ class PowerSpectrumKernel:
         library.initialise.argtypes = []
         library.initialise()
         place, integer = ctypes.c_void_p, _Integer
-        library.layout.argtypes = [place, integer, place, place, place, place]
-        library.layout.restype = integer
-        library.features.argtypes = [place, integer, *[place] * 9]
-        library.forces_work.argtypes = [place, integer]
-        library.forces_work.restype = integer
-        library.forces.argtypes = [place, integer, integer, integer, *[place] * 9]
-        library.changes_work.argtypes = [place, integer, integer]
-        library.changes_work.restype = integer
-        library.changes.argtypes = [place, integer, integer, integer, integer, *[place] * 9]
+        library.work_bytes.argtypes = [place, place, integer, integer, integer]
+        library.work_bytes.restype = integer
+        library.features.argtypes = [place, place, integer, integer, place, place]
+        library.forces.argtypes = [place, place, *[integer] * 3, *[place] * 3, integer, *[place] * 3]
+        library.changes.argtypes = [place, place, *[integer] * 3, *[place] * 4]
         return cls(library, settings, n_species, dtype)
 
     def features(self, neighbours: Neighbours, species: NDArray[np.int64]) -> NDArray[np.floating]:
         """Features of every atom, ``(A, F)``."""
-        values = np.empty((len(species), self.size), dtype=self._dtype)
-        starts = _starts(neighbours, len(species))
-        for first in range(0, len(species), CHUNK_ATOMS):
-            self._features(neighbours, species, starts, first, values[first : first + CHUNK_ATOMS])
-        return values
+        return self._features(_Atoms.of(neighbours, species), 0, len(species))
 
     def forces(
         self,
@@ -134,14 +124,15 @@ class PowerSpectrumKernel:
     ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
         """Minus the derivatives of ``M`` functions of the features by all positions, and their virials.
 
-        Chunks of atoms are shared out among as many threads as torch may use; sums are in the same order every time.
+        Atoms are shared out among as many threads as torch may use; sums are in the same order every time.
 
         Parameters
         ----------
         frames
             Frame of each atom, ``(A,)``.
         model
-            As in `Descriptor.edge_gradients`; with several threads it is called by all of them.
+            As in `Descriptor.edge_gradients`; with several threads it is called by all of them. What it has in C, as
+            ``model.compiled``, is called in its place.
         n_frames
             For so many frames virials are wanted.
 
@@ -150,30 +141,46 @@ class PowerSpectrumKernel:
         forces, virials
             ``(A, 3, M)`` and, symmetric, ``(n_frames, 3, 3, M)``.
         """
-        starts = _starts(neighbours, len(species))
+        atoms, compiled = _Atoms.of(neighbours, species, frames), getattr(model, "compiled", None)
 
-        def work(chunks: NDArray[np.int64]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-            forces = virials = None
+        def work(first: int, last: int) -> _Results:
+            if compiled is not None:
+                found = _Results.zeros(len(species), n_frames, compiled.members, self._dtype)
+                context = compiled.context()
+                self._forces(atoms, first, last, found, compiled.address, ctypes.addressof(context))
+                return found
+            results: _Results | None = None
             with torch.inference_mode():
-                for first in chunks.tolist():
-                    n_atoms = min(CHUNK_ATOMS, len(species) - first)
-                    values = self._workspace.take("values", (n_atoms, self.size), self._dtype)
-                    chunk = self._features(neighbours, species, starts, first, values)
-                    given = model(torch.from_numpy(values), slice(first, first + n_atoms)).contiguous().numpy()
-                    if forces is None or virials is None:
-                        forces = np.zeros((len(species), 3, len(given)), dtype=self._dtype)
-                        virials = np.zeros((n_frames, 3, 3, len(given)))
-                    self._forces(chunk, given, frames, forces, virials)
-            if forces is None or virials is None:
+                for begin in range(first, max(last, first + 1), CHUNK_ATOMS):
+                    end = min(begin + CHUNK_ATOMS, last)
+                    given = model(torch.from_numpy(self._features(atoms, begin, end)), slice(begin, end))
+                    by_feature = given.contiguous().numpy()
+                    if results is None:
+                        results = _Results.zeros(len(species), n_frames, len(by_feature), self._dtype)
+                    self._forces(atoms, begin, end, results, given=by_feature, offset=begin)
+            if results is None:
                 raise AssertionError("a thread without work")
-            return forces, virials
+            return results
 
-        parts = _shared_out(work, len(species))
-        for forces, virials in parts[1:]:
-            parts[0][0].__iadd__(forces)
-            parts[0][1].__iadd__(virials)
-        forces, virials = parts[0]
-        return forces, 0.5 * (virials + virials.swapaxes(1, 2))
+        return _added_up(_shared_out(work, len(species)))
+
+    def mapped(
+        self,
+        neighbours: Neighbours,
+        species: NDArray[np.int64],
+        frames: NDArray[np.int64],
+        by_feature: NDArray[np.floating],
+        n_frames: int,
+    ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+        """The same from derivatives that are known already, ``(M, A, F)``."""
+        atoms = _Atoms.of(neighbours, species, frames)
+
+        def work(first: int, last: int) -> _Results:
+            results = _Results.zeros(len(species), n_frames, len(by_feature), self._dtype)
+            self._forces(atoms, first, last, results, given=by_feature)
+            return results
+
+        return _added_up(_shared_out(work, len(species)))
 
     def changes(
         self,
@@ -184,99 +191,72 @@ class PowerSpectrumKernel:
         strains: NDArray[np.floating],
     ) -> NDArray[np.floating]:
         """Apply the transpose of `forces`: from ``(A, 3, M)`` and ``(n_frames, 3, 3, M)`` to ``(A, F, M)``."""
-        starts, members = _starts(neighbours, len(species)), moves.shape[2]
+        atoms, members = _Atoms.of(neighbours, species, frames), moves.shape[2]
         moves, strains = (np.ascontiguousarray(given, dtype=self._dtype) for given in (moves, strains))
         result = np.empty((len(species), self.size, members), dtype=self._dtype)
-        settings = ctypes.addressof(self._settings)
 
-        def work(chunks: NDArray[np.int64]) -> None:
-            for first in chunks.tolist():
-                n_atoms = min(CHUNK_ATOMS, len(species) - first)
-                values = self._workspace.take("values", (n_atoms, self.size), self._dtype)
-                chunk = self._features(neighbours, species, starts, first, values)
-                most = int(np.diff(chunk.rows).max(initial=0))
-                size = self._library.changes_work(settings, members, most)
-                self._library.changes(
-                    settings,
-                    n_atoms,
-                    first,
-                    members,
-                    most,
-                    pointer(chunk.rows),
-                    pointer(chunk.tiles),
-                    pointer(chunk.lanes),
-                    pointer(chunk.moments),
-                    pointer(frames[first:]),
-                    pointer(moves),
-                    pointer(strains),
-                    pointer(result[first:]),
-                    pointer(self._workspace.take("work", (size,), self._dtype)),
-                )
+        def work(first: int, last: int) -> None:
+            settings, space = self._space(atoms, first, last, members)
+            places = (pointer(moves), pointer(strains), pointer(result))
+            self._library.changes(settings, ctypes.addressof(atoms), first, last, members, *places, space)
 
         _shared_out(work, len(species))
         return result
 
-    def _features(
-        self,
-        neighbours: Neighbours,
-        species: NDArray[np.int64],
-        starts: NDArray[np.int64],
-        first: int,
-        values: NDArray[np.floating],
-    ) -> _Chunk:
-        n_atoms = len(values)
-        rows = np.empty(n_atoms * self._n_species + 1, dtype=np.int64)
+    def _space(self, atoms: _Atoms, first: int, last: int, members: int) -> tuple[int, int]:
+        """Addresses of the settings, and of memory to work with."""
         settings = ctypes.addressof(self._settings)
-        where, others, kinds = (pointer(starts[first:]), pointer(neighbours.pairs[1]), pointer(species))
-        n_tiles = self._library.layout(settings, n_atoms, where, others, kinds, pointer(rows))
-        chunk = _Chunk(
-            first,
-            n_atoms,
-            rows,
-            self._workspace.take("tiles", (n_tiles, self._tile, self._lanes), self._dtype),
-            self._workspace.take("lanes", (n_tiles, self._lanes), "int64"),
-            self._workspace.take("moments", (n_atoms, self._channels, self._moments), self._dtype),
-        )
-        self._library.features(
-            settings,
-            n_atoms,
-            where,
-            others,
-            kinds,
-            pointer(neighbours.vectors),
-            pointer(rows),
-            pointer(chunk.tiles),
-            pointer(chunk.lanes),
-            pointer(chunk.moments),
-            pointer(values),
-        )
-        return chunk
+        size = self._library.work_bytes(settings, ctypes.addressof(atoms), first, last, members)
+        return settings, pointer(self._workspace.take("work", (size,), "uint8"))
+
+    def _features(self, atoms: _Atoms, first: int, last: int) -> NDArray[np.floating]:
+        values = np.empty((last - first, self.size), dtype=self._dtype)
+        settings, space = self._space(atoms, first, last, 1)
+        self._library.features(settings, ctypes.addressof(atoms), first, last, pointer(values), space)
+        return values
 
     def _forces(
         self,
-        chunk: _Chunk,
-        given: NDArray[np.floating],
-        frames: NDArray[np.int64],
-        forces: NDArray[np.floating],
-        virials: NDArray[np.float64],
+        atoms: _Atoms,
+        first: int,
+        last: int,
+        results: _Results,
+        model: int | None = None,
+        context: int | None = None,
+        *,
+        given: NDArray[np.floating] | None = None,
+        offset: int = 0,
     ) -> None:
-        settings, members = ctypes.addressof(self._settings), len(given)
-        work = self._workspace.take("work", (self._library.forces_work(settings, members),), self._dtype)
+        """Add what some atoms give; the derivatives begin with those of the atom at ``offset``."""
+        members = results.forces.shape[2]
+        settings, space = self._space(atoms, first, last, members)
         self._library.forces(
             settings,
-            chunk.n_atoms,
-            chunk.first,
+            ctypes.addressof(atoms),
+            first,
+            last,
             members,
-            pointer(chunk.rows),
-            pointer(chunk.tiles),
-            pointer(chunk.lanes),
-            pointer(chunk.moments),
-            pointer(given),
-            pointer(frames[chunk.first :]),
-            pointer(forces),
-            pointer(virials) if len(virials) else None,
-            pointer(work),
+            model,
+            context,
+            None if given is None else pointer(given) - offset * self.size * given.itemsize,
+            0 if given is None else given.shape[1] * self.size,
+            pointer(results.forces),
+            pointer(results.virials) if len(results.virials) else None,
+            space,
         )
+
+
+@dataclass(frozen=True)
+class _Results:
+    """Forces ``(A, 3, M)`` and virials ``(N, 3, 3, M)``."""
+
+    forces: NDArray[np.floating]
+    virials: NDArray[np.float64]
+
+    @classmethod
+    def zeros(cls, n_atoms: int, n_frames: int, members: int, dtype: str) -> _Results:
+        """Return zeros to add to."""
+        return cls(np.zeros((n_atoms, 3, members), dtype=dtype), np.zeros((n_frames, 3, 3, members)))
 
 
 @dataclass(frozen=True)
@@ -291,9 +271,8 @@ class PowerSpectrumMap(ForceMap):
 
     def forces(self, by_feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `ForceMap.forces`."""
-        forces, virials = self.kernel.forces(
-            self.neighbours, self.species, self.frames, lambda _, atoms: by_feature[:, atoms], n_frames=self.n_frames
-        )
+        given = by_feature.contiguous().numpy()
+        forces, virials = self.kernel.mapped(self.neighbours, self.species, self.frames, given, self.n_frames)
         return torch.from_numpy(forces), torch.from_numpy(virials).to(by_feature.dtype)
 
     def transposed(self, forces: torch.Tensor, virials: torch.Tensor) -> torch.Tensor:
@@ -303,14 +282,24 @@ class PowerSpectrumMap(ForceMap):
         return torch.from_numpy(changes).permute(2, 0, 1)
 
 
-def _shared_out(work: Callable[[NDArray[np.int64]], Result], n_atoms: int) -> list[Result]:
-    """Give each thread that torch may use its share of the chunks, which begin at these atoms; results in order."""
-    chunks = np.arange(0, max(n_atoms, 1), CHUNK_ATOMS)
-    shares = np.array_split(chunks, max(1, min(torch.get_num_threads(), len(chunks))))
-    if len(shares) == 1:
-        return [work(shares[0])]
-    with ThreadPoolExecutor(len(shares)) as pool:
-        return list(pool.map(work, shares))
+def _shared_out(work: Callable[[int, int], Result], n_atoms: int) -> list[Result]:
+    """Give each thread that torch may use its share of the atoms, as first and last plus one; results in order."""
+    n_chunks = -(-max(n_atoms, 1) // CHUNK_ATOMS)
+    shares = np.array_split(np.arange(n_chunks), max(1, min(torch.get_num_threads(), n_chunks)))
+    bounds = [(CHUNK_ATOMS * int(share[0]), min(CHUNK_ATOMS * int(share[-1] + 1), n_atoms)) for share in shares]
+    if len(bounds) == 1:
+        return [work(*bounds[0])]
+    with ThreadPoolExecutor(len(bounds)) as pool:
+        return list(pool.map(work, *zip(*bounds, strict=True)))
+
+
+def _added_up(parts: list[_Results]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+    """Sums over threads; virials are made symmetric."""
+    forces, virials = parts[0].forces, parts[0].virials
+    for part in parts[1:]:
+        forces += part.forces
+        virials += part.virials
+    return forces, 0.5 * (virials + virials.swapaxes(1, 2))
 
 
 def _starts(neighbours: Neighbours, n_atoms: int) -> NDArray[np.int64]:

@@ -17,16 +17,13 @@ from bloomery.observables.bootstrap import Bootstrap, blocks_of
 from bloomery.observables.comparison import MILLI, Comparison
 from bloomery.observables.contract import Observable, Observation, number
 from bloomery.observables.evaluation import predict_in_chunks
+from bloomery.observables.faults import warnings
 from bloomery.plugins import Settings
 from bloomery.quantities import ForceInEV
 from bloomery.reliability import rank_correlation
 
 NAMES = ("name", "batch", "pool", "trajectory", "step", "temperature", "role")
 """Per-frame arrays that tell which frame one is."""
-FAR = 20.0
-"""A force error so many times the RMSE of all others is a fault, not a fluctuation."""
-SCALED = 0.01
-"""Slopes closer to 1 than this are not worth a warning."""
 
 
 class ErrorsSettings(Settings):
@@ -174,39 +171,6 @@ def worst_frames(comparison: Comparison, n: int) -> list[dict[str, Any]]:
             entry["energy_error"] = number(MILLI * comparison.energy_error[frame], "meV/atom")
         result.append(entry)
     return result
-
-
-def warnings(comparison: Comparison, summary: dict[str, Any]) -> list[str]:
-    """Sentences about errors that are no fluctuations: a wrong sign or scale, or one frame that is far out."""
-    found = []
-    stress = summary["stress"].get("slope")
-    if stress and stress["value"] < 0:
-        found.append(
-            "Predicted stresses fall where those of the reference rise: one of them has the wrong sign (tension is "
-            "positive here)."
-        )
-    for element, part in summary["per_element"].items():
-        slope = part.get("slope")
-        if not slope or "lower" not in slope:
-            continue
-        off = slope["value"] - 1
-        if abs(off) > SCALED and not slope["lower"] <= 1 <= slope["upper"]:
-            size = "large" if off > 0 else "small"
-            found.append(f"Predicted forces on {element} are {100 * abs(off):.1f} % too {size} throughout.")
-    frames, mask = comparison.frames, comparison.force_mask
-    if mask.sum() > 1:
-        squares = comparison.per_frame((comparison.force_error**2).sum(axis=1))
-        worst = int(np.argmax(squares))
-        components = 3.0 * float(frames.counts[mask].sum() - frames.counts[worst])
-        others = (squares.sum() - squares[worst]) / max(1.0, components)
-        atoms = frames.frame_of_atom == worst
-        largest = float(np.abs(comparison.force_error[atoms]).max())
-        if largest > FAR * np.sqrt(others) > 0:
-            found.append(
-                f"Frame {worst} is far out: a force on it is wrong by {largest:.3g} eV/Å, where the RMSE of all other "
-                f"frames is {np.sqrt(others):.3g} eV/Å. Look at its label before the potential is blamed."
-            )
-    return found
 
 
 def disagreement(comparison: Comparison) -> dict[str, Any]:

@@ -8,6 +8,7 @@ add up. Long-range electric fields in polar crystals are not corrected for.
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
@@ -121,7 +122,10 @@ class Phonons(FromSinglePoints):
             masses=atoms.get_masses(),
         )  # fmt: skip
         repeats = self.settings.supercell or _repeats(structure.cells[0], self.settings.min_length)
-        phonopy = package["phonopy"].Phonopy(cell, np.diag(repeats), symprec=SYMMETRY_TOLERANCE)
+        with warnings.catch_warnings():
+            # The primitive cell that phonopy finds is the one that bands are drawn for.
+            warnings.filterwarnings("ignore", message="primitive_matrix defaulted to 'auto'")
+            phonopy = package["phonopy"].Phonopy(cell, np.diag(repeats), symprec=SYMMETRY_TOLERANCE)
         phonopy.generate_displacements(distance=self.settings.displacement)
         dataset = phonopy.dataset
         for entry in dataset["first_atoms"]:

@@ -1,4 +1,4 @@
-"""Many replicas of molecular dynamics, advanced together: on a GPU one evaluation takes as long for a hundred frames.
+"""Many replicas of molecular dynamics, advanced together, with as many atoms in one evaluation as a device likes.
 
 Trajectories are those of `md`, which also evaluates all of its own side by side; here each starting structure, strain
 and temperature has as many as are asked for, and more atoms go into one evaluation.

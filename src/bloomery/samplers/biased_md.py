@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bloomery.quantities import Unit
+from bloomery.quantities import Share, Unit
 from bloomery.samplers.batched_md import BatchedMolecularDynamicsSettings
 from bloomery.samplers.bias import Bias, Hyperactive, UncertaintyDriven
 from bloomery.samplers.md import MolecularDynamics
@@ -22,7 +22,7 @@ class BiasedMolecularDynamicsSettings(BatchedMolecularDynamicsSettings):
     kind: Literal["hyperactive", "uncertainty_driven"] = "hyperactive"
     """``hyperactive``: the energy less tau times its disagreement, E - tau s; ``uncertainty_driven``: wells of finite
     depth where the committee agrees are filled, A (exp(-u/B^2) - 1)."""
-    strength: float = Field(default=0.2, ge=0)
+    strength: Share = Field(default=0.2, ge=0)
     """Of `hyperactive`: mean force of the bias as a share of the mean force of the potential, to which tau adapts."""
     memory: int = Field(default=100, ge=1)
     """Of `hyperactive`: steps over which these means are taken; the bias grows from nothing as long."""

@@ -67,3 +67,7 @@ class Sampler(Plugin):
     @abstractmethod
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds for ``n_start`` starting configurations: ``frames`` and ``md_steps``."""
+
+    def new_elements(self) -> list[str]:
+        """Elements that its settings bring in, whatever the starting structures hold."""
+        return []

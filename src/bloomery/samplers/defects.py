@@ -80,6 +80,13 @@ class Defects(BuildingSampler):
             recipes.append(Recipe(make, frames, kind))
         return recipes
 
+    def new_elements(self) -> list[str]:
+        """Those of interstitials and substitutions, where they are made."""
+        found = set(self.settings.interstitials) if "interstitial" in self.settings.kinds else set()
+        if "substitution" in self.settings.kinds:
+            found |= {element for choice in self.settings.substitutions.values() for element in choice}
+        return sorted(found)
+
 
 class _Maker:
     """Makes frames with defects of one kind."""

@@ -7,6 +7,7 @@ other. Dimers in training sets: for instance Deringer and Csanyi, Phys. Rev. B 9
 from __future__ import annotations
 
 from itertools import combinations_with_replacement
+from typing import Any
 
 import ase
 import numpy as np
@@ -70,7 +71,10 @@ class Dimers(Sampler):
             raise InputError(
                 f"dimers.frames: {self.settings.frames} are fewer than the {len(pairs)} pairs of elements; take more."
             )
-        frames, owner, steps, report = [], [], [], []
+        frames: list[ase.Atoms] = []
+        owner: list[int] = []
+        steps: list[int] = []
+        report: list[dict[str, Any]] = []
         for index, (first, second) in enumerate(pairs):
             points = len(range(index, self.settings.frames, len(pairs)))
             unit = covalent_radii[first] + covalent_radii[second]

@@ -25,7 +25,7 @@ Pressure = Annotated[float, Unit("GPa")]
 
 
 class Stage(Settings):
-    """One stage of a schedule."""
+    """One part of a trajectory."""
 
     steps: int = Field(ge=1)
     """Time steps."""
@@ -54,7 +54,7 @@ class EnsembleSettings(DynamicsSettings):
     """Relaxation time of the barostat in fs."""
     compressibility: float = Field(default=0.01, gt=0)
     """About that of the material, in 1/GPa: how fast the cell follows. It has no say in averages."""
-    schedule: list[Stage] = Field(default=[])
+    stages: list[Stage] = Field(default=[])
     """Stages one after the other: ramps, melting and quenching. They take the place of `temperatures` and `steps`."""
     fixed_atoms: list[Annotated[int, Field(ge=0)]] = Field(default=[])
     """Indices of atoms in each starting structure that do not move; in a supercell all of their images."""
@@ -62,10 +62,10 @@ class EnsembleSettings(DynamicsSettings):
     @model_validator(mode="after")
     def _fits(self) -> EnsembleSettings:
         doubled = {"temperatures", "steps"} & self.model_fields_set
-        if self.schedule and doubled:
-            raise ValueError(f"give schedule or {' and '.join(sorted(doubled))}, not both")
-        if self.ensemble == "nve" and self.schedule:
-            raise ValueError("with a schedule the ensemble must be nvt or npt: at constant energy nothing follows it")
+        if self.stages and doubled:
+            raise ValueError(f"give stages or {' and '.join(sorted(doubled))}, not both")
+        if self.ensemble == "nve" and self.stages:
+            raise ValueError("with stages the ensemble must be nvt or npt: at constant energy nothing follows them")
         if self.ensemble == "npt" and self.fixed_atoms:
             raise ValueError("atoms cannot be fixed in a cell that changes; take the ensemble nvt")
         return self
@@ -73,19 +73,19 @@ class EnsembleSettings(DynamicsSettings):
     @property
     def length(self) -> int:
         """Time steps of each trajectory."""
-        return sum(stage.steps for stage in self.schedule) or self.steps
+        return sum(stage.steps for stage in self.stages) or self.steps
 
     @property
     def starts_at(self) -> list[float]:
         """Temperatures in K at which trajectories of each structure start."""
-        if not self.schedule:
+        if not self.stages:
             return self.temperatures
-        return [float(np.atleast_1d(self.schedule[0].temperature)[0])]
+        return [float(np.atleast_1d(self.stages[0].temperature)[0])]
 
     def targets(self, step: int, temperature: float) -> tuple[float, float]:
         """Temperature in K and pressure in GPa after so many steps of a trajectory that started at ``temperature``."""
         begun = 0
-        for stage in self.schedule:
+        for stage in self.stages:
             if step <= begun + stage.steps:
                 share = (step - begun) / stage.steps
                 pressure = self.pressure if stage.pressure is None else stage.pressure

@@ -27,7 +27,7 @@ class Stabilise(Settings):
 
     above: Annotated[float, Unit("eV")] = Field(gt=0)
     """s0 in eV: disagreement of the frame's total energy up to which nothing is done."""
-    stiffness: float = Field(default=10.0, gt=0)
+    stiffness: float = Field(default=100.0, gt=0)
     """k in 1/eV."""
 
 

@@ -6,7 +6,8 @@ orderings of an alloy that dynamics would need diffusion for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.geometry import DistanceLimits, insane
 from bloomery.quantities import Angstrom, Kelvin
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint, State
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import identities, require_frames, with_origin
 from bloomery.samplers.rattle_strain import Repeats
@@ -27,6 +28,7 @@ from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 COMPLETED = "completed"
+PLAIN = ("energy", "disagreement", "stop_reason", "tried", "accepted", "done")
 
 
 class MonteCarloSettings(TrustSettings):
@@ -87,6 +89,26 @@ class Chain:
     accepted: dict[str, int] = field(default_factory=lambda: {"displacement": 0, "swap": 0})
     done: int = 0
 
+    def state(self) -> State:
+        """What a checkpoint keeps of it."""
+        kept = Configurations.concatenate([frame for _, frame, _ in self.kept])
+        return {
+            "frame": self.frame,
+            "generator": self.generator.bit_generator.state,
+            "kept": kept,
+            "kept_steps": [step for step, _, _ in self.kept],
+            "kept_disagreement": [disagreement for _, _, disagreement in self.kept],
+            **{name: getattr(self, name) for name in PLAIN},
+        }
+
+    def restore(self, state: State) -> None:
+        """Go back to where it was."""
+        self.frame = state["frame"]
+        self.generator.bit_generator.state = state["generator"]
+        self.kept = list(zip(state["kept_steps"], state["kept"], state["kept_disagreement"], strict=True))
+        for name in PLAIN:
+            setattr(self, name, state[name])
+
     def summary(self, index: int) -> dict[str, Any]:
         """Numbers and texts for the report."""
         rates = {f"{move}s_accepted": self.accepted[move] / tried for move, tried in self.tried.items() if tried}
@@ -118,20 +140,26 @@ class MonteCarlo(Sampler):
         seed: int = 0,
         scale: Scale | None = None,
         progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the disagreement that the committee had on them."""
         driver = require_potential(potential, start, self.name)
         chains = self._chains(start, seed)
         limit = self.settings.limit(scale)
-        self._evaluate(chains, driver)
-        for step in range(1, self.settings.steps + 1):
+        state = checkpoint.load()
+        if state is None:
+            self._evaluate(chains, driver)
+        else:
+            for chain, saved in zip(chains, state["chains"], strict=True):
+                chain.restore(saved)
+        for step in range(1 if state is None else state["step"] + 1, self.settings.steps + 1):
             going = [chain for chain in chains if not chain.stop_reason]
             if not going:
                 break
             self._move(going, driver)
             for chain in going:
                 self._judge(chain, step, limit)
+            checkpoint.offer(partial(_state, step, chains))
             if step % 10 == 0 or step == self.settings.steps:
                 progress("sample", step, self.settings.steps, {"chains": len(going)})
         for chain in chains:
@@ -192,17 +220,19 @@ class MonteCarlo(Sampler):
 
     def _trial(self, chain: Chain) -> tuple[str, Configurations]:
         """Propose a move; going back is as likely as going there."""
-        generator, atoms = chain.generator, chain.frame.to_atoms()[0]
-        different = len(set(atoms.numbers.tolist())) > 1
+        generator, frame, n = chain.generator, chain.frame, chain.frame.n_atoms
+        different = (frame.numbers != frame.numbers[0]).any()
         if different and generator.uniform() < self.settings.swaps:
-            first = int(generator.integers(len(atoms)))
-            second = int(generator.choice(np.flatnonzero(atoms.numbers != atoms.numbers[first])))
-            atoms.numbers[[first, second]] = atoms.numbers[[second, first]]
-            return "swap", Configurations.from_atoms([atoms], info_keys=[])
-        which = generator.choice(len(atoms), size=min(self.settings.moved, len(atoms)), replace=False)
+            numbers = frame.numbers.copy()
+            first = int(generator.integers(n))
+            second = int(generator.choice(np.flatnonzero(numbers != numbers[first])))
+            numbers[[first, second]] = numbers[[second, first]]
+            return "swap", replace(frame, numbers=numbers)
+        positions = frame.positions.copy()
+        which = generator.choice(n, size=min(self.settings.moved, n), replace=False)
         width = self.settings.displacement
-        atoms.positions[which] += generator.uniform(-width, width, size=(len(which), 3))
-        return "displacement", Configurations.from_atoms([atoms], info_keys=[])
+        positions[which] += generator.uniform(-width, width, size=(len(which), 3))
+        return "displacement", replace(frame, positions=positions)
 
     def _judge(self, chain: Chain, step: int, limit: float) -> None:
         chain.done = step
@@ -235,6 +265,10 @@ class MonteCarlo(Sampler):
             **{f"{move}s_accepted": accepted[move] / tried[move] for move in tried if tried[move]},
         }
         return made, SamplerReport(numbers, [chain.summary(index) for index, chain in enumerate(chains)])
+
+
+def _state(step: int, chains: list[Chain]) -> State:
+    return {"step": step, "chains": [chain.state() for chain in chains]}
 
 
 def _totals(counts: list[dict[str, int]]) -> dict[str, int]:

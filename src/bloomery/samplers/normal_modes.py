@@ -26,7 +26,8 @@ from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.forces import CalculatorDriver, CommitteeDriver, Driver
 from bloomery.samplers.harmonic import Modes, Statistics, force_constants, normal_modes
-from bloomery.samplers.origin import identities, require_frames, with_origin
+from bloomery.samplers.harvest import Harvest
+from bloomery.samplers.origin import identities, require_frames
 from bloomery.samplers.paths import PathSettings, path_between, tangent_at
 from bloomery.samplers.rattle_strain import Repeats
 from bloomery.scale import Scale
@@ -100,37 +101,35 @@ class NormalModes(Sampler):
         seed: int = 0,
         scale: Scale | None = None,  # noqa: ARG002
         progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; each frame is a trajectory of its own, and its step the point of the path."""
         require_frames(start, self.name)
         driver = self._driver(start, potential)
-        frames: list[ase.Atoms] = []
-        origin: list[tuple[int, int, float]] = []
-        report: list[dict[str, Any]] = []
+        harvest = Harvest(checkpoint)
         sites = list(self._sites(start, potential))
         each = len(self.settings.temperatures) * self.settings.frames
-        for number, site in enumerate(sites):
+        for number, site in enumerate(sites[harvest.done :], start=harvest.done):
             modes, summary = self._modes(site, driver)
+            frames: list[ase.Atoms] = []
+            temperatures: list[float] = []
             for temperature in self.settings.temperatures:
                 made = list(self._displaced(site, modes, temperature, seed))
                 frames += made
-                origin += [(site.start, site.step, temperature)] * len(made)
+                temperatures += [temperature] * len(made)
                 summary[f"frames at {temperature:g} K"] = len(made)
-            report.append(summary)
-            progress("sample", number + 1, len(sites), {"frames": len(frames)})
+            order = harvest.n_frames + np.arange(len(frames))
+            harvest.add(
+                frames, summary,
+                start=site.start, step=site.step, temperature=temperatures, trajectory=order, block=order,
+            )  # fmt: skip
+            progress("sample", number + 1, len(sites), {"frames": harvest.n_frames})
         numbers = {
-            "frames": float(len(frames)),
-            "given_up": float(len(sites) * each - len(frames)),
-            "largest_force": max(float(entry["largest_force"]) for entry in report),
+            "frames": float(harvest.n_frames),
+            "given_up": float(len(sites) * each - harvest.n_frames),
+            "largest_force": max(float(entry["largest_force"]) for entry in harvest.report),
         }
-        starts, steps, temperatures = zip(*origin, strict=True) if origin else ((), (), ())
-        order = np.arange(len(frames))
-        made_frames = with_origin(
-            Configurations.from_atoms(frames, info_keys=[]),
-            start=starts, step=steps, temperature=temperatures, trajectory=order, block=order,
-        )  # fmt: skip
-        return made_frames, SamplerReport(numbers, report)
+        return harvest.frames, SamplerReport(numbers, harvest.report)
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds; no molecular dynamics."""
@@ -173,7 +172,7 @@ class NormalModes(Sampler):
             # From either side the same path, to the last bit.
             ends = sorted((index, index + 1), key=lambda end: names[end])
             try:
-                images = path_between(*(atoms[end] for end in ends), path, calculator)
+                images = path_between(atoms[ends[0]], atoms[ends[1]], path, calculator)
             except InputError as error:
                 raise InputError(f"{self.name}: starting structure {index + 1} {error}") from error
             for place, image in enumerate(images):

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from functools import cache
+from importlib import import_module
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
@@ -26,7 +27,8 @@ from bloomery.geometry import DistanceLimits, insane
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.origin import identities, require_frames, with_origin
+from bloomery.samplers.harvest import Harvest
+from bloomery.samplers.origin import identities, require_frames
 from bloomery.samplers.rattle_strain import Repeats
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.scale import Scale
@@ -95,38 +97,35 @@ class PathIntegral(Sampler):
         seed: int = 0,
         scale: Scale | None = None,
         progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> tuple[Configurations, SamplerReport]:
-        """Sample; frames are beads, with the disagreement that the committee has on them."""
+        """Sample; frames are beads, with the disagreement that the committee has on them.
+
+        A run that was killed begins anew with the trajectory that it was at.
+        """
         driver = require_potential(potential, start, self.name)
         _ipi()
         limit = self.settings.limit(scale)
         cases = self._cases(start)
-        frames: list[Configurations] = []
-        rows: list[dict[str, Any]] = []
-        report: list[dict[str, Any]] = []
+        harvest = Harvest(checkpoint)
         per_case = self.settings.steps // self.settings.block_steps + 1
-        for number, (index, identity, atoms, temperature) in enumerate(cases):
+        for number, (index, identity, atoms, temperature) in list(enumerate(cases))[harvest.done :]:
             ring = _Ring(atoms, temperature, self.settings, driver, derive_seed(seed, identity, temperature))
             kept, reason = self._run(ring, limit, lambda done, n=number: self._tell(progress, n, done, len(cases)))
-            for step, beads, disagreement in kept:
-                frames.append(beads)
-                block = number * per_case + step // self.settings.block_steps
-                rows += [
-                    {"start": index, "trajectory": number, "step": step, "block": block, "temperature": temperature,
-                     "disagreement": float(value), "stop_reason": reason}
-                    for value in disagreement
-                ]  # fmt: skip
-            report.append({"trajectory": number, "start": index, **ring.summary(), "stop_reason": reason})
+            steps = np.repeat([step for step, _, _ in kept], self.settings.beads_kept).astype(int)
+            harvest.add(
+                Configurations.concatenate([beads for _, beads, _ in kept]),
+                {"trajectory": number, "start": index, **ring.summary(), "stop_reason": reason},
+                start=index, trajectory=number, temperature=temperature, stop_reason=reason, step=steps,
+                block=number * per_case + steps // self.settings.block_steps,
+                disagreement=np.concatenate([values for _, _, values in kept] or [np.zeros(0)]),
+            )  # fmt: skip
         numbers = {
             "trajectories": float(len(cases)),
-            "stopped": float(sum(entry["stop_reason"] != COMPLETED for entry in report)),
-            "frames": float(len(rows)),
+            "stopped": float(sum(entry["stop_reason"] != COMPLETED for entry in harvest.report)),
+            "frames": float(harvest.n_frames),
         }
-        columns: dict[str, Any] = (
-            {key: [row[key] for row in rows] for key in rows[0]} if rows else {"trajectory": [], "block": []}
-        )
-        return with_origin(Configurations.concatenate(frames), **columns), SamplerReport(numbers, report)
+        return harvest.frames, SamplerReport(numbers, harvest.report)
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds; every bead is evaluated at every step."""
@@ -201,6 +200,8 @@ class _Ring:
             self.simulation = scripting.InteractiveSimulation(self._input(scripting))
             (forcefield,) = self.simulation.fflist.values()
             forcefield.driver = self._evaluate
+            # It has taken over the signals that end a process: whoever started this one wants them obeyed at once.
+            import_module("ipi.utils.softexit").softexit.reset()
             try:
                 yield
             finally:

@@ -29,13 +29,15 @@ from bloomery.geometry import DistanceLimits
 from bloomery.quantities import Angstrom, ForceInEV, Unit
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.origin import identities, require_frames, with_origin
+from bloomery.samplers.harvest import Harvest
+from bloomery.samplers.origin import identities, require_frames
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 SpaceGroup = Annotated[int, Field(ge=1, le=230)]
 RESTED = "relaxed"
+GIVEN_UP = "no such structure was found"
 
 
 class RandomSearchSettings(TrustSettings):
@@ -99,7 +101,7 @@ class RandomSearch(Sampler):
         seed: int = 0,
         scale: Scale | None = None,
         progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; a structure with its relaxation is a trajectory."""
         require_frames(start, self.name)
@@ -107,32 +109,29 @@ class RandomSearch(Sampler):
             require_potential(potential, start, self.name)
         calculator = potential.calculator() if potential is not None and self.settings.relax_steps else None
         limit = self.settings.limit(scale)
-        frames: list[_Kept] = []
-        origin: list[tuple[int, int, str]] = []
-        report: list[dict[str, Any]] = []
-        drawn = 0
+        harvest = Harvest(checkpoint)
         names, atoms = identities(start), start.without_labels().to_atoms()
         total = len(start) * self.settings.structures
-        for number in range(total):
+        for number in range(harvest.done, total):
             index, copy = divmod(number, self.settings.structures)
             generator = np.random.default_rng(derive_seed(seed, names[index], copy))
             found, group, attempts = self._draw(atoms[index], index, generator)
-            drawn += attempts
-            if found is not None:
-                kept, reason = self._relaxed(found, calculator, limit)
-                frames += kept
-                origin += [(index, number, reason)] * len(kept)
-                report.append({"start": index, "space_group": group, "frames": len(kept), "stop_reason": reason})
-            progress("sample", number + 1, total, {"frames": len(frames)})
-        starts, trajectories, reasons = zip(*origin, strict=True) if origin else ((), (), ())
-        numbers = {"frames": float(len(frames)), "drawn": float(drawn), "given_up": float(total - len(report))}
-        numbers |= {RESTED: float(Counter(entry["stop_reason"] for entry in report)[RESTED])}
-        made = with_origin(
-            Configurations.from_atoms([kept.atoms for kept in frames], info_keys=[]),
-            start=starts, trajectory=trajectories, block=trajectories, stop_reason=reasons,
-            step=[kept.step for kept in frames], disagreement=[kept.disagreement for kept in frames],
-        )  # fmt: skip
-        return made, SamplerReport(numbers, report)
+            kept, reason = self._relaxed(found, calculator, limit) if found is not None else ([], GIVEN_UP)
+            harvest.add(
+                [each.atoms for each in kept],
+                {"start": index, "space_group": group, "drawn": attempts, "frames": len(kept), "stop_reason": reason},
+                start=index, trajectory=number, block=number, stop_reason=reason,
+                step=[each.step for each in kept], disagreement=[each.disagreement for each in kept],
+            )  # fmt: skip
+            progress("sample", number + 1, total, {"frames": harvest.n_frames})
+        ends = Counter(entry["stop_reason"] for entry in harvest.report)
+        numbers = {
+            "frames": float(harvest.n_frames),
+            "drawn": float(sum(entry["drawn"] for entry in harvest.report)),
+            "given_up": float(ends[GIVEN_UP]),
+            RESTED: float(ends[RESTED]),
+        }
+        return harvest.frames, SamplerReport(numbers, harvest.report)
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds; steps of relaxations count as steps of dynamics."""

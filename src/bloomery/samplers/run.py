@@ -214,7 +214,7 @@ class Run:
             step=step,
             disagreement=float(disagreement),
             cell=frames.cells[place] if self.barostat else None,
-            temperature=float(self.dynamics.targets[place]) if self.settings.schedule else None,
+            temperature=float(self.dynamics.targets[place]) if self.settings.stages else None,
         )
 
     def _before(self, place: int, step: int) -> Kept:

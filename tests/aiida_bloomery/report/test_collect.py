@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 from aiida import orm
 from aiida.common.links import LinkType
+from ase.build import bulk
 
+from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from aiida_bloomery.provenance.campaign import CAMPAIGN_TYPE
 from aiida_bloomery.report import write_report
 from aiida_bloomery.report.collect import collect
 from aiida_bloomery.report.facts import FINAL
+from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.samplers.origin import with_origin
 
 pytestmark = pytest.mark.usefixtures("profile")
 
@@ -143,6 +147,72 @@ def test_report_is_written_into_a_new_folder(built: orm.WorkChainNode, tmp_path:
     html = path.read_text(encoding="utf-8")
     assert "silicon &lt;8&gt;" in html
     assert str(built.uuid) in html
+
+
+@pytest.fixture
+def sampled() -> orm.WorkChainNode:
+    """A campaign whose second batch came from a pool that a sampler made, and was assessed and validated."""
+    node = campaign()
+    start = Configurations.from_atoms([bulk("Si", cubic=True)])
+    job = orm.CalcJobNode()
+    sampler = orm.Dict({"sampler": {"name": "md", "settings": {}}}).store()
+    job.base.links.add_incoming(sampler, LinkType.INPUT_CALC, "parameters")
+    job.store()
+    frames = Configurations.from_atoms([bulk("Si", cubic=True, a=5.3 + 0.05 * index) for index in range(6)])
+    pool = ConfigurationsData(with_origin(frames, trajectory=0, block=0, step=range(6), disagreement=0.1))
+    pool.base.links.add_incoming(job, LinkType.CREATE, "configurations")
+    pool.store()
+    chosen = [1, 3, 5]
+    rule = {"rule": ["probe", "random", "random"], "role": ["probe", "train", "train"]}
+    selected = ConfigurationsData(with_parents(pool.configurations[chosen].with_info(**rule), pool, chosen)).store()
+    kept = [0, 2]  # one label failed
+    labelled = selected.configurations[kept].with_labels(energy=[-34.0, -33.0])
+    labelled = labelled.with_info(label_uuid=["label-a", "label-b"])
+    give(process(node, "iteration_001_sample"), pools__md_0=pool)
+    give(process(node, "iteration_001_label"), labelled=ConfigurationsData(with_parents(labelled, selected, kept)))
+    first = start.with_labels(energy=[-35.0]).with_info(role=["train"])
+    give(process(node, "bootstrap_label"), labelled=ConfigurationsData(first))
+    found = {name: measured_by(error) for name, error in (("probe", 0.3), ("selected", 0.7))}
+    give(process(node, "iteration_001_assess"), **{f"arrays__{name}": arrays for name, arrays in found.items()})
+    give(process(node, "iteration_001_validate"), arrays__probe=measured_by(0.2))
+    return node
+
+
+def measured_by(error: float) -> orm.ArrayData:
+    return orm.ArrayData({"frame_force_rmse": np.array([error]), "frame_force_components": np.array([24])})
+
+
+def test_every_labelled_frame_knows_its_origin_and_errors(sampled: orm.WorkChainNode) -> None:
+    facts = collect(sampled)
+    assert facts.data_set is not None
+    columns = facts.data_set.columns
+    assert facts.data_set.iteration.tolist() == [0, 1, 1]
+    assert columns["step"] == [None, 1, 5]  # the frame whose label failed is skipped, and shifts none
+    assert columns["sampler"] == [None, "md", "md"]
+    assert columns["rule"] == [None, "probe", "random"]
+    assert columns["label_uuid"] == [None, "label-a", "label-b"]
+    assert columns["error_before"] == [None, 0.3, 0.7]
+    assert columns["error_now"] == [None, 0.2, None]
+    assert columns["hash"] == facts.data_set.configurations.hashes()
+    assert facts.pools[1].tolist() == [0.1] * 6
+    assert facts.data_set.map is not None
+    assert len(facts.data_set.map.frames) == 3
+
+
+def test_observables_beside_the_reference_are_read(example: SimpleNamespace) -> None:
+    node = campaign()
+    wanted = orm.Dict({"observable": {"name": "elastic", "settings": {}}}).store()
+    for label, value in (("iteration_001_final_compare", 160.0), ("iteration_001_control_final_compare", 1.0)):
+        comparison = orm.WorkChainNode()
+        comparison.base.links.add_incoming(node, LinkType.CALL_WORK, label)
+        comparison.base.links.add_incoming(wanted, LinkType.INPUT_WORK, "observables__stiffness")
+        comparison.set_process_state("finished")
+        comparison.store()
+        numbers = orm.Dict({"Si2": {"potential": {"C11": example.number(value, "GPa")}}})
+        give(comparison, observations__stiffness=numbers)
+    (found,) = collect(node).measured
+    assert (found.key, found.observable) == ("stiffness", "elastic")
+    assert found.summary["Si2"]["potential"]["C11"]["value"] == 160.0
 
 
 def test_other_nodes_are_refused() -> None:

@@ -20,6 +20,7 @@ def test_what_was_used_is_named_and_cited(example: SimpleNamespace) -> None:
     papers = [reference.text for reference in found.references]
     assert any("Behler" in text and "Parrinello" in text for text in papers)
     assert any("Togo" in text for text in papers)
+    assert "temperatures (300, 1200)" in found.text  # square brackets are for papers
     assert not any("Stillinger" in text for text in papers)
 
 

@@ -81,7 +81,7 @@ def test_ledger_of_failures_names_reason_and_code(html: str) -> None:
 
 def test_long_ledger_is_cut_and_says_so(example: SimpleNamespace) -> None:
     text = render(
-        example.campaign(ledger=[example.entry(i, "failed", reason="lost") for i in range(LONGEST_LEDGER + 7)])
+        example.campaign(ledger=[example.entry(i, "failed", reason="lost") for i in range(LONGEST_LEDGER + 7)]), []
     )
     assert text.count('<td class="text">lost</td>') == LONGEST_LEDGER
     assert "7 more:" in text
@@ -109,7 +109,7 @@ def test_text_of_the_user_is_escaped(example: SimpleNamespace) -> None:
         inputs={"labeller": evil, "stop": {}, "sampling": {"samplers": [{"name": evil}]}},
         funnels={0: [{"selector": evil, "came_in": 3, "left": 1, "reasons": {evil: 2}}]},
     )
-    html = render(facts)
+    html = render(facts, [])
     assert "script" not in Page(html).tags
     assert html.count("&lt;script&gt;") >= 6
 
@@ -128,7 +128,7 @@ def test_campaign_that_failed_in_the_bootstrap_shows_its_ledger(example: SimpleN
     facts = example.campaign(
         outcome=outcome, history={}, validation={}, ledger=[example.entry(0, "failed", reason="no memory")]
     )
-    html = render(facts)
+    html = render(facts, [])
     assert "exit code 403" in html
     assert "no memory" in html
     assert "errors" not in Page(html).ids
@@ -139,7 +139,8 @@ def test_an_iteration_that_labelled_nothing_leaves_dashes(example: SimpleNamespa
     html = render(
         example.campaign(
             history={"iterations": [example.iteration(0, 90.0), idle | {"validation": None, "assess": None}]}
-        )
+        ),
+        [],
     )
     row = html.split('<th scope="row">1</th>')[1].split("</tr>")[0]
     assert row.count("–") == 6

@@ -118,3 +118,22 @@ def test_the_verdict_on_the_selection_is_told_with_what_it_means(example: Simple
     done = dict(what_was_done(example.campaign(inputs=inputs)))
     assert done["Control arm"] == "farthest_point, from the same pools, with as many labels and the same probe"
     assert "Control arm" not in dict(what_was_done(example.campaign()))
+
+
+def test_every_level_that_does_not_hold_is_told(example: SimpleNamespace) -> None:
+    off = {"value": 0.7, "unit": "1", "lower": 0.55, "upper": 0.85, "as_promised": False}
+    fine = {"value": 0.5, "unit": "1", "lower": 0.35, "upper": 0.65, "as_promised": True}
+    coverage = {"0.5": fine, "0.68": fine | {"as_promised": False}, "0.95": off}
+    summary = {"calibration": {name: {"calibrated": {"coverage": coverage}} for name in ("forces", "energy")}}
+    validation = example.errors(48.0) | summary
+    said = " ".join(verdict(example.campaign(history={"final": {"validation": validation}})).sentences)
+    assert "95 % bounds of forces hold for 70 % (55 % to 85 %)" in said
+    assert "68 % bounds of forces" not in said  # told with the factor
+    assert "68 % bounds of energies hold for 50 %" in said
+    assert "50 % bounds" not in said
+    assert "bounds that do not hold" not in " ".join(verdict(example.campaign()).sentences)
+
+
+def test_faults_are_told(example: SimpleNamespace) -> None:
+    validation = example.errors(48.0) | {"warnings": ["Frame 3 is far out."]}
+    assert "Frame 3 is far out." in verdict(example.campaign(history={"final": {"validation": validation}})).sentences

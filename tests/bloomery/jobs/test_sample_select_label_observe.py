@@ -305,3 +305,15 @@ def test_observe_measures_several_observables_in_one_job(folder: Path, run: Run)
     with np.load(folder / "observation.npz") as arrays:
         assert {"forces_reference", "calibration_forces_level"} <= set(arrays.files)
     assert "'calibratoin' is not registered" in run(2, **job, further=[{"observable": "calibratoin"}])["message"]
+
+
+def test_observe_keeps_the_roles_asked_for_of_the_reference(folder: Path, run: Run) -> None:
+    rattled(folder, "test.npz", 2)
+    known = rattled(folder, "known.npz", 3)
+    known.with_info(role=["train", "probe", "probe"]).save(folder / "known.npz")
+    known[[0, 1]].save(folder / "test.npz")
+    job = {"verb": "observe", "observable": "leakage", "configurations": ["test.npz"], "reference": ["known.npz"]}
+    assert run(**job)["n_same"] == 2
+    # frames of the probe are not trained on
+    trained = run(**job, reference_roles=["train", "early_stopping", "calibration"])
+    assert (trained["n_same"], trained["n_training_frames"]) == (1, 1)

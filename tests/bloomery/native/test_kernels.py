@@ -108,6 +108,15 @@ def test_kernels_predict_what_torch_predicts(dtype: str, elements: list[str], mo
 
 
 @needs_compiler
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_any_width_of_vectors(width: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of processors that this one is not as well: the compiler makes them of what there is."""
+    monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, f"-DBYTES={width}"))
+    compare(make_potential(dtype=dtype, members=5), odd_frames(ELEMENTS, seed=7), monkeypatch)
+
+
+@needs_compiler
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_every_activation_function(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     potential = make_potential(Form((name,), switch=name != "square"), skip=name != "tanh")
@@ -219,6 +228,9 @@ def test_force_map_and_its_transpose(dtype: str, precise: float) -> None:
     periodic = torch.from_numpy(frames.pbc.all(axis=1))
     for found, wanted in ((forces, expected[0]), (virials[periodic], expected[1][periodic])):
         torch.testing.assert_close(found.double(), wanted, atol=precise * float(wanted.abs().max()), rtol=0)
+    asked = descriptor.forces(frames, ELEMENTS, lambda _, atoms: by_feature[:, atoms], dtype=dtype)
+    torch.testing.assert_close(asked[0], forces)
+    torch.testing.assert_close(asked[1], virials.double(), atol=precise * float(virials.abs().max()), rtol=0)
     moves, strains = torch.randn_like(forces), torch.randn_like(virials)
     there = (forces * moves).double().sum(dim=(0, 1)) + (virials * strains).double().sum(dim=(0, 1, 2))
     back = (force_map.transposed(moves, strains) * by_feature).double().sum(dim=(1, 2))

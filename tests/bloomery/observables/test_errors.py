@@ -133,8 +133,9 @@ class Faulty(TeacherCommittee):
         """Predict, then spoil it."""
         generator = np.random.default_rng(configurations.n_atoms)
         found = super().predict(configurations, stress=stress)
-        forces = found.forces + generator.normal(0, 0.02, found.forces.shape)  # like any fitted potential
-        return self.fault(replace(found, forces=forces))
+        noise = generator.normal(0, 0.02, (len(configurations), 8, 3))  # like any fitted potential
+        noise -= noise.mean(axis=1, keepdims=True)  # no frame pulls itself along
+        return self.fault(replace(found, forces=found.forces + noise.reshape(1, -1, 3)))
 
 
 def warned(fault: Any) -> list[str]:

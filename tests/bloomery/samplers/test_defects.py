@@ -59,6 +59,11 @@ def test_substitutions_and_swaps_keep_the_lattice(alloy: Configurations) -> None
     np.testing.assert_array_equal(np.sort(swapped.numbers.reshape(6, 8)), np.tile(np.sort(alloy.numbers), (6, 1)))
 
 
+def test_elements_that_settings_bring_in_are_told() -> None:
+    assert Defects.make(kinds=["substitution"], substitutions={"Si": ["Ge", "C"]}).new_elements() == ["C", "Ge"]
+    assert Defects.make(kinds=["vacancy"], interstitials=["Li"]).new_elements() == []
+
+
 def test_no_atom_is_put_on_top_of_another(silicon: Configurations) -> None:
     frames, report = Defects.make(kinds=["interstitial"], frames=10, rattle=0.15, min_distance=1.9).sample(silicon)
     assert report.numbers["drawn"] > 20

@@ -1,5 +1,6 @@
 """Path integrals, against the harmonic oscillator."""
 
+import signal
 from pathlib import Path
 
 import ase
@@ -88,6 +89,18 @@ def test_a_potential_that_fails_ends_its_trajectory(silicon: Configurations, com
     )
     assert len(frames) == 0
     assert report.trajectories[0]["stop_reason"] == "step 2: failed: RuntimeError: no convergence"
+
+
+def test_signals_are_left_to_whoever_had_them(silicon: Configurations, committee: TeacherCommittee) -> None:
+    def handlers() -> list[object]:
+        return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    before, during = handlers(), []
+    PathIntegral.make(beads=2, beads_kept=1, steps=2, interval=1).sample(
+        silicon[[0]], potential=committee, progress=lambda *_: during.append(handlers())
+    )
+    assert during == [before, before]
+    assert handlers() == before
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from aiida_bloomery.calculations.pw_pack import frame_kpoints, frame_structure, parameters_for
 from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec, parse_settings
 from bloomery.samplers.dynamics import DynamicsSettings, Trajectory, trajectories
+from bloomery.samplers.ensemble import EnsembleSettings
 
 SAMPLER = "reference_md"
 RYDBERG_TIME = 2 * units.AUT
@@ -30,6 +32,12 @@ def md_settings(parameters: dict[str, Any]) -> DynamicsSettings:
     """
     spec = PluginSpec.model_validate(parameters["sampler"])
     settings = {key: value for key, value in spec.settings.items() if key != "calculator"}
+    foreign = sorted(set(settings) & (set(EnsembleSettings.model_fields) - set(DynamicsSettings.model_fields)))
+    if foreign:
+        raise InputError(
+            f"{spec.name}.{foreign[0]}: pw.x drives this dynamics with a thermostat of its own; leave this key out, or "
+            "name a calculator."
+        )
     checked: DynamicsSettings = parse_settings(DynamicsSettings, settings, where=spec.name)
     return checked
 

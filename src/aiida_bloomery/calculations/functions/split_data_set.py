@@ -11,7 +11,7 @@ from aiida.engine import calcfunction
 from aiida_bloomery.data.configurations import ConfigurationsData
 from bloomery.configurations import Configurations
 from bloomery.errors import BloomeryError
-from bloomery.folds import FoldSettings, Split, Splitting, SubsetSettings, fold_splits, subset_splits
+from bloomery.folds import FoldSettings, Split, Splitting, SubsetSettings, fold_splits, joined, subset_splits
 from bloomery.plugins import parse_settings
 from bloomery.search import SearchSettings
 
@@ -57,8 +57,7 @@ def split_checker(model: type[Splitting], splits: Callable[..., Any]) -> Callabl
 
 
 def _joined(batches: Mapping[str, ConfigurationsData]) -> Configurations:
-    parts = [batches[key].configurations.with_info(batch=index) for index, key in enumerate(sorted(batches))]
-    return Configurations.concatenate(parts)
+    return joined([batches[key].configurations for key in sorted(batches)])
 
 
 def _nodes(splits: Iterable[tuple[str, Split]], batches: Mapping[str, ConfigurationsData]) -> dict[str, Any]:

@@ -226,7 +226,7 @@ def core_time_by_stage(times: Mapping[int, Mapping[str, float]]) -> Figure | Non
         "Core time",
         ("core s", "core min", "core h"),
         title="Where the core-hours went",
-        caption="Wall time of each job from its start to its end, times the cores that it asked for.",
+        caption="What each job took, times the cores that it asked for.",
     )
 
 

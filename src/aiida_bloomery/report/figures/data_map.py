@@ -26,7 +26,16 @@ def data_map(data: DataSet) -> Figure | None:
         axes = drawn.add_subplot()
         last = max(1, int(data.iteration.max()))
         points = axes.scatter(
-            x, y, c=iteration, cmap="viridis", vmin=0, vmax=last, s=size, linewidths=0, alpha=0.8, rasterized=many
+            x,
+            y,
+            c=iteration,
+            cmap="viridis",
+            vmin=-0.25 * last,
+            vmax=last,
+            s=size,
+            linewidths=0,
+            alpha=0.8,
+            rasterized=many,
         )
         axes.scatter(
             x[probe], y[probe], s=2.2 * size, facecolors="none", edgecolors=ROLE_COLOURS["probe"], linewidths=0.8,
@@ -43,7 +52,8 @@ def data_map(data: DataSet) -> Figure | None:
             axes.legend([ring], ["probe"], loc="best")
         bar = drawn.colorbar(points, ax=axes, label="iteration", shrink=0.8)
         bar.set_ticks(sorted({0, last // 2, last}))
-        bar.outline.set_edgecolor(GREY)  # type: ignore[operator]
+        bar.ax.set_ylim(0, last)
+        bar.outline.set_edgecolor(GREY)
         bar.ax.tick_params(colors=INK)
     return Figure(
         name="data-map",

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from bloomery.engines.hdnnp.model import SWITCH, Form, Parameters, Ranges, Scaling, isolation_switch, networks
 
 if TYPE_CHECKING:
-    from bloomery.native.committee import CommitteeKernel
-
-Evaluated = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+    from bloomery.native.committee import CommitteeKernel, CompiledCommittee
 
 
 @dataclass(frozen=True)
@@ -75,45 +73,11 @@ class Evaluator:
         )
         return replace(evaluator, kernel=evaluator._make_kernel(last, dtype)) if device.type == "cpu" else evaluator
 
-    def __call__(self, values: torch.Tensor, species: NDArray[np.int64]) -> Evaluated:
-        """Evaluate some atoms.
+    def on(self, species: NDArray[np.int64]) -> Evaluation:
+        """Return the networks of given atoms, ``(A,)``, to be evaluated some at a time."""
+        return Evaluation(self, species)
 
-        Parameters
-        ----------
-        values
-            Features, ``(n, F)``.
-        species
-            Which element each atom is of, ``(n,)``.
-
-        Returns
-        -------
-        energies, derivatives, distances, outermost
-            ``(M, n)`` in eV; ``(M, n, F)``; how far each atom's outermost feature is from the middle of its range in
-            half widths, and which it is, ``(n,)`` each, or ``None`` where ranges are not known. With a kernel, the
-            derivatives are valid until the thread's next call.
-        """
-        n_species = len(self.mean)
-        if self.kernel is not None:
-            groups = [np.flatnonzero(species == kind) for kind in range(n_species)]
-            distances, outermost = np.zeros(len(values)), np.zeros(len(values), dtype=np.int64)
-            found = self.kernel(values.numpy(), groups, outermost, distances)
-            energies, derivatives = (torch.from_numpy(part) for part in found)
-            if self.middles is None:
-                return energies, derivatives, None, None
-            return energies, derivatives, torch.from_numpy(distances), torch.from_numpy(outermost)
-        if n_species == 1:
-            return *self._element(values, 0), *self._distances(values, 0)
-        kinds = torch.from_numpy(species).to(values.device)
-        members = len(self.parameters["weight_0"])
-        energies = values.new_zeros((members, len(values)))
-        derivatives = values.new_zeros((members, *values.shape))
-        for kind in range(n_species):
-            rows = torch.from_numpy(np.flatnonzero(species == kind)).to(values.device)
-            if len(rows):
-                energies[:, rows], derivatives[:, rows] = self._element(values[rows], kind)
-        return energies, derivatives, *self._distances(values, kinds)
-
-    def _element(self, values: torch.Tensor, species: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def element(self, values: torch.Tensor, species: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Energies ``(M, n)`` and derivatives ``(M, n, F)`` of atoms of one element."""
         energies, gradients = networks(self.parameters, species, values - self.mean[species], self.form)
         if not self.form.switch:
@@ -121,15 +85,6 @@ class Evaluator:
         switch, slopes = isolation_switch((values - self.isolated[species]) / self.magnitude[species])
         gradients = switch * gradients + energies[..., None] * (slopes / self.magnitude[species])
         return energies * switch.T, gradients
-
-    def _distances(
-        self, values: torch.Tensor, species: int | torch.Tensor
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        if self.middles is None or self.inverse_halves is None:
-            return None, None
-        away = (values - self.middles[species]).abs_().mul_(self.inverse_halves[species])
-        most, which = away.max(dim=1)
-        return most.double(), which
 
     def _make_kernel(self, last: int, dtype: str) -> CommitteeKernel | None:
         from bloomery.native.committee import CommitteeKernel, Tables  # noqa: PLC0415
@@ -153,6 +108,56 @@ class Evaluator:
             for species in range(len(self.mean))
         ]
         return CommitteeKernel.make(elements, self.form.layers(last), SWITCH, dtype)
+
+
+class Evaluation:
+    """See `Evaluator.on`.
+
+    Attributes
+    ----------
+    energies
+        Of those that have been evaluated, in eV, ``(M, A)``.
+    distances, outermost
+        How far each atom's outermost feature is from the middle of its range in half widths, and which it is, ``(A,)``
+        each; zero where ranges are not known.
+    compiled
+        The same in C, where there is a kernel.
+    """
+
+    def __init__(self, evaluator: Evaluator, species: NDArray[np.int64]) -> None:
+        self._evaluator, self._species = evaluator, species
+        mean = evaluator.mean
+        members, n_atoms = len(evaluator.parameters["weight_0"]), len(species)
+        self.energies = mean.new_zeros((members, n_atoms))
+        self.distances = torch.zeros(n_atoms, dtype=torch.float64, device=mean.device)
+        self.outermost = torch.zeros(n_atoms, dtype=torch.int64, device=mean.device)
+        self.compiled: CompiledCommittee | None = None
+        if evaluator.kernel is not None:
+            results = (self.energies.numpy(), self.outermost.numpy(), self.distances.numpy())
+            from bloomery.native.committee import CompiledCommittee  # noqa: PLC0415
+
+            self.compiled = CompiledCommittee(evaluator.kernel, species, *results)
+
+    def __call__(self, values: torch.Tensor, atoms: slice) -> torch.Tensor:
+        """Derivatives ``(M, n, F)`` of some consecutive atoms' energies by their features ``(n, F)``."""
+        if self.compiled is not None:
+            return torch.from_numpy(self.compiled(values.numpy(), atoms.start))
+        evaluator, species = self._evaluator, self._species[atoms]
+        energies = values.new_zeros((len(self.energies), len(values)))
+        derivatives = values.new_zeros((len(self.energies), *values.shape))
+        for kind in range(len(evaluator.mean)):
+            rows = torch.from_numpy(np.flatnonzero(species == kind)).to(values.device)
+            if len(rows) == len(values):
+                energies, derivatives = evaluator.element(values, kind)
+            elif len(rows):
+                energies[:, rows], derivatives[:, rows] = evaluator.element(values[rows], kind)
+        self.energies[:, atoms] = energies
+        if evaluator.middles is not None and evaluator.inverse_halves is not None:
+            kinds = torch.from_numpy(species).to(values.device)
+            away = (values - evaluator.middles[kinds]).abs_().mul_(evaluator.inverse_halves[kinds])
+            most, self.outermost[atoms] = away.max(dim=1)
+            self.distances[atoms] = most.double()
+        return derivatives
 
 
 def _middles(ranges: Ranges) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

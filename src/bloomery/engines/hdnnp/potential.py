@@ -99,23 +99,12 @@ class HdnnpPotential(Potential):
 
     def _evaluate(self, part: Configurations, stress: bool) -> Prediction:
         """Predict some frames, above the energy reference."""
-        species, n_atoms = species_of(part, self.elements), part.n_atoms
-        energies = torch.zeros((self.members, n_atoms), dtype=getattr(torch, self.dtype), device=self.device)
-        distances = torch.zeros(n_atoms, dtype=torch.float64, device=self.device)
-        outermost = torch.zeros(n_atoms, dtype=torch.int64, device=self.device)
-
-        def model(values: torch.Tensor, atoms: slice) -> torch.Tensor:
-            found, derivatives, away, which = self._evaluator(values, species[atoms])
-            energies[:, atoms] = found
-            if away is not None and which is not None:
-                distances[atoms], outermost[atoms] = away, which
-            return derivatives
-
+        evaluation = self._evaluator.on(species_of(part, self.elements))
         forces, virials = self.descriptor.forces(
-            part, self.elements, model, device=str(self.device), dtype=self.dtype, virials=stress
+            part, self.elements, evaluation, device=str(self.device), dtype=self.dtype, virials=stress
         )
         totals = np.zeros((self.members, len(part)))
-        per_atom = energies.double().cpu().numpy()
+        per_atom = evaluation.energies.double().cpu().numpy()
         if len(part) == 1:
             totals[:, 0] = per_atom.sum(axis=1)
         else:
@@ -128,7 +117,7 @@ class HdnnpPotential(Potential):
         )
         if self.ranges is None:
             return prediction
-        return replace(prediction, **_outside(distances.cpu().numpy(), outermost.cpu().numpy()))
+        return replace(prediction, **_outside(evaluation.distances.cpu().numpy(), evaluation.outermost.cpu().numpy()))
 
     def feature_name(self, element: str, feature: int) -> str:
         """See `Potential.feature_name`."""

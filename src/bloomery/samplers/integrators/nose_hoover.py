@@ -59,6 +59,7 @@ class NoseHooverChain(VelocityVerlet):
 
     def _thermostat(self) -> None:
         """Act on the velocities for half a time step."""
+        self._momenta = self._momenta.copy()
         freedom, thermal = self.freedom, units.kB * self.targets
         masses = np.repeat((thermal * self._relaxation**2)[:, None], LINKS, axis=1)
         masses[:, 0] *= freedom

@@ -99,6 +99,10 @@ def test_calculator_of_the_sampler_is_ignored():
 def test_bad_settings_are_refused_at_submission(builder):
     with pytest.raises(ValueError, match=r"reference_md\.step: there is no such key"):
         builder.parameters = orm.Dict({"sampler": {"name": "reference_md", "settings": {"step": 20}}})
+    with pytest.raises(
+        ValueError, match=r"reference_md\.ensemble: pw\.x drives this dynamics with a thermostat of its own"
+    ):
+        builder.parameters = orm.Dict({"sampler": {"name": "reference_md", "settings": {"ensemble": "npt"}}})
 
 
 def test_workchain_is_registered():

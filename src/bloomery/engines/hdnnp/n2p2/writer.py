@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,19 +48,27 @@ def write_potential(potential: HdnnpPotential, folder: str | Path, units: FileUn
 
 
 def what_is_in_the_way(potential: HdnnpPotential) -> str:
-    """Say why n2p2 cannot express a potential; empty if it can."""
+    """Say why n2p2 cannot express a potential, with all settings to change; empty if it can."""
     strange = [name for name in potential.form.layers(_layers(potential)) if name not in LETTERS]
+    found: dict[str, str] = {}
     if not isinstance(potential.descriptor, Acsf):
-        return f"its descriptor is {potential.descriptor.name!r}; train with the descriptor acsf"
+        found["the descriptor acsf"] = f"its descriptor is {potential.descriptor.name!r}"
     if "skip" in potential.parameters:
-        return "its networks have a linear path beside the hidden layers; train with skip: false"
+        found["skip: false"] = "its networks have a linear path beside the hidden layers"
     if potential.form.switch:
-        return "its energies are switched off for isolated atoms; train with isolation_switch: false"
+        found["isolation_switch: false"] = "its energies are switched off for isolated atoms"
     if strange:
-        return f"its activation function is {strange[0]}; train with activation: tanh"
+        found["activation: tanh"] = f"its activation function is {strange[0]}"
+    if found:
+        return f"{_listed(found.values())}; train with {_listed(found)}"
     if potential.ranges is None:
         return "it does not know the ranges of its training frames; train it again"
     return ""
+
+
+def _listed(parts: Iterable[str]) -> str:
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _layers(potential: HdnnpPotential) -> int:

@@ -1,0 +1,271 @@
+"""`learning-curve`, `cross-validate` and `search`: which model, and how many labels it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option, program
+from aiida_bloomery.model_selection import (
+    SelectionState,
+    checked_settings,
+    selection_builder,
+    selection_state,
+    source_of,
+)
+from bloomery.errors import InputError
+
+Command = Callable[..., Any]
+FAILED = 1
+REFRESH = 1.0
+NAMES = {"forces": "force RMSE", "energy": "energy RMSE"}
+
+
+def _common(command: Command) -> Command:
+    """Options that all three have."""
+    options = (
+        click.argument("source", nargs=-1, required=True, metavar="FILE...|CAMPAIGN"),
+        click.option("--engine", help="Engine; by default that of the campaign, or hdnnp."),
+        click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Setting of the engine."),
+        click.option("--groups", metavar="KEY", help="Value of the frames by which they belong together."),
+        click.option("--early-stopping", type=click.FloatRange(0, 0.5), help="Share of the frames to stop on."),
+        click.option(
+            "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of every random choice."
+        ),
+        click.option("--detach", is_flag=True, help="Print the PK and do not wait."),
+        profile_option,
+        json_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command("learning-curve")
+@_common
+@click.option("--size", "sizes", type=float, multiple=True, help="Frames to learn from, or a share of all below 1.")
+@click.option("--repeats", type=click.IntRange(min=1), help="Random subsets of each size.")
+@click.option(
+    "--target", "targets", multiple=True, metavar="NAME=VALUE", help="forces=50 (meV/Å), energy=5 (meV/atom)."
+)
+def learning_curve_command(sizes: tuple[float, ...], targets: tuple[str, ...], **options: Any) -> None:
+    """Measure how the error falls with the number of training frames, and say how many a target takes."""
+    from bloomery.plain_files import parse_assignments  # noqa: PLC0415
+
+    settings = {
+        "sizes": list(sizes) or None,
+        "repeats": options["repeats"],
+        "targets": parse_assignments(targets) or None,
+    }
+    _go("learning_curve", settings, options)
+
+
+@click.command("cross-validate")
+@_common
+@click.option("--folds", type=click.IntRange(min=2), help="Parts; each is predicted from the others.")
+def cross_validate_command(**options: Any) -> None:
+    """Measure errors by cross-validation: each frame is predicted by a potential that has not seen it."""
+    _go("cross_validation", {"folds": options["folds"]}, options)
+
+
+@click.command("search")
+@_common
+@click.option("--try", "space", multiple=True, metavar="KEY=VALUES", help="A list, or {low: 1, high: 9} for optuna.")
+@click.option("--optuna", is_flag=True, help="Let optuna choose what to try next, instead of every combination.")
+@click.option("--trials", type=click.IntRange(min=1), help="How many combinations optuna tries.")
+@click.option("--at-a-time", type=click.IntRange(min=1), help="How many are trained at a time.")
+@click.option("--objective", type=click.Choice(["forces", "energy"]), help="Whose RMSE is to be small.")
+@click.option("--folds", type=click.IntRange(min=2), help="Parts of the data set.")
+@click.option("--used", type=click.IntRange(min=1), help="How many of the parts each combination is judged on.")
+def search_command(space: tuple[str, ...], optuna: bool, **options: Any) -> None:
+    """Search for better settings of an engine, every trial judged on the same frames.
+
+    Example: aiida-bloomery search data.extxyz --try hidden=[[16],[32,32]] --try share=[0.8,0.9]
+    """
+    import yaml  # noqa: PLC0415
+
+    if not space and not options["source"][0].isdigit():
+        raise click.UsageError("give what to try with --try.")
+    found = {}
+    for text in space:
+        key, separator, values = text.partition("=")
+        try:
+            found[key.strip()] = yaml.safe_load(values)
+        except yaml.YAMLError as error:
+            raise InputError(f"--try {text}: is not of the form key=[value, ...].") from error
+        if not separator or not isinstance(found[key.strip()], (list, dict)):
+            raise InputError(f"--try {text}: is not of the form key=[value, ...].")
+    settings = {"space": found or None, "method": "optuna" if optuna else None}
+    settings |= {name: options[name] for name in ("trials", "at_a_time", "objective", "folds", "used")}
+    _go("search", settings, options)
+
+
+def _go(kind: str, settings: dict[str, Any], options: dict[str, Any]) -> None:
+    """Submit unless the source is an earlier one, wait, and print what came of it."""
+    home = loaded(options["profile"])
+    pk = _earlier(options["source"])
+    if pk is None:
+        pk = _submit(kind, settings, options, home)
+        if options["detach"]:
+            click.echo(pk)
+            return
+    try:
+        state = _watch(pk)
+    except KeyboardInterrupt:
+        name = kind.replace("_", "-").replace("cross-validation", "cross-validate")
+        console.print(f"\nDetached. It goes on: `{program()} {name} {pk}` shows what comes of it.")
+        return
+    if options["as_json"]:
+        print_json({"pk": pk, "state": state.state, "failures": state.failures, **(state.result or {})})
+    else:
+        _print(state)
+    if state.result is None or state.message:
+        raise click.exceptions.Exit(FAILED)
+
+
+def _earlier(source: tuple[str, ...]) -> int | None:
+    """The PK of an earlier model selection, if that is what was given."""
+    if len(source) != 1 or not source[0].isdigit():
+        return None
+    try:
+        return selection_state(int(source[0])).pk
+    except InputError:
+        return None
+
+
+def _submit(kind: str, settings: dict[str, Any], options: dict[str, Any], home: Any) -> int:
+    from aiida.engine import submit  # noqa: PLC0415
+
+    from aiida_bloomery import services  # noqa: PLC0415
+    from bloomery.plain_files import parse_assignments  # noqa: PLC0415
+
+    common = {"groups": options["groups"], "early_stopping": options["early_stopping"]}
+    given = checked_settings(kind, {**settings, **common})
+    source = source_of(options["source"], options["engine"], parse_assignments(options["assignments"]))
+    builder = selection_builder(kind, source, given, seed=options["seed"], label=" ".join(options["source"])[:200])
+    for note in services.ensure(home):
+        click.echo(note, err=True)
+    return int(submit(builder).pk)
+
+
+def _watch(pk: int) -> SelectionState:
+    """Wait for the end; a line whenever a job has ended."""
+    state, said = selection_state(pk), -1
+    while state.active:
+        done, there = state.jobs
+        if done != said:
+            click.echo(f"{state.kind.replace('_', ' ')} {pk}: {done} of {there} jobs so far have ended", err=True)
+            said = done
+        time.sleep(REFRESH)
+        state = selection_state(pk)
+    return state
+
+
+# -- words and tables -------------------------------------------------------------------------------------------------
+
+
+def _print(state: SelectionState) -> None:
+    if state.message or state.result is None:
+        console.print(f"[red]{escape(state.message or f'{state.kind} {state.pk} was {state.state}')}[/]")
+    if state.result is not None:
+        {"learning_curve": _learning_curve, "cross_validation": _cross_validation, "search": _search}[state.kind](
+            state.result
+        )
+    for sentence in state.failures:
+        console.print(f"left out: {escape(sentence)}")
+
+
+def _learning_curve(result: dict[str, Any]) -> None:
+    table = _table("frames", "potentials", *(name for key, name in NAMES.items() if _has(result["points"], key)))
+    sizes = sorted({point["size"] for point in result["points"]})
+    for size in sizes:
+        points = [point for point in result["points"] if point["size"] == size]
+        told = [_spread([point[key]["rmse"] for point in points]) for key in NAMES if _has(points, key)]
+        table.add_row(str(size), str(len(points)), *told)
+    console.print(table)
+    for key, name in NAMES.items():
+        if key in result:
+            console.print(_law(name, result[key]))
+
+
+def _has(points: list[dict[str, Any]], key: str) -> bool:
+    return all(key in point for point in points)
+
+
+def _law(name: str, found: dict[str, Any]) -> str:
+    """The power law in words, and what it says of a target."""
+    if "reason" in found:
+        return f"{name}: {found['reason']}"
+    law, exponent = found["law"], found["law"]["exponent"]
+    said = (
+        f"{name} ~ frames^-{exponent['value']:.2f} (95 % interval of the exponent {exponent['lower']:.2f} to "
+        f"{exponent['upper']:.2f})"
+    )
+    if law["flattens"]:
+        said += "; the curve flattens, so more frames give less than that"
+    if not law["falls"]:
+        said += "; it may not fall at all"
+    if "target" not in found:
+        return said
+    needed, target = found["frames_for"], f"{found['target']:g} {law['unit']}"
+    if needed is None:
+        return f"{said}; {target} is out of reach"
+    bounds = f" (95 % interval {needed['lower']:.0f} to {needed['upper']:.0f})" if "lower" in needed else ""
+    return f"{said}; {target} takes about {needed['value']:.0f} frames{bounds}"
+
+
+def _cross_validation(result: dict[str, Any]) -> None:
+    known = [key for key in NAMES if key in result]
+    table = _table("fold", *(NAMES[key] for key in known))
+    for fold in result[known[0]]["folds"] if known else ():
+        table.add_row(fold.removeprefix("fold_"), *(_number(result[key]["folds"][fold]) for key in known))
+    table.add_section()
+    table.add_row("all", *(_number(result[key]["rmse"]) for key in known), style="bold")
+    console.print(table)
+    console.print(
+        f"{result['n_frames']} frames in {result['n_folds']} folds; intervals of 95 % are over blocks of frames"
+    )
+
+
+def _search(result: dict[str, Any]) -> None:
+    keys = list(result["trials"][0]["values"]) if result["trials"] else []
+    table = _table("trial", *keys, *NAMES.values())
+    ranked = sorted(result["trials"], key=lambda entry: (entry["error"] is None, entry["error"] or 0.0))
+    for entry in ranked:
+        errors = [_number(entry["errors"][key]["rmse"]) if key in entry["errors"] else "failed" for key in NAMES]
+        values = [
+            escape(f"{value:.4g}" if isinstance(value, float) else str(value)) for value in entry["values"].values()
+        ]
+        style = "bold" if entry["key"] == result["best"] else None
+        table.add_row(entry["key"].removeprefix("trial_"), *values, *errors, style=style)
+    console.print(table)
+    if result["best"] is not None:
+        console.print(
+            f"Smallest {NAMES[result['objective']]}: trial {result['best'].removeprefix('trial_')}. The smallest of "
+            "many is too small by chance: what the choice is worth shows on the probe, which had no say in it."
+        )
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for title in titles:
+        table.add_column(title, justify="right")
+    return table
+
+
+def _number(number: dict[str, Any]) -> str:
+    bounds = f" ({number['lower']:.3g} to {number['upper']:.3g})" if "lower" in number else ""
+    return f"{number['value']:.3g}{bounds} {number['unit']}"
+
+
+def _spread(numbers: list[dict[str, Any]]) -> str:
+    """One number with its interval; the range of several."""
+    if len(numbers) == 1:
+        return _number(numbers[0])
+    values = sorted(number["value"] for number in numbers)
+    return f"{values[0]:.3g} to {values[-1]:.3g} {numbers[0]['unit']}"

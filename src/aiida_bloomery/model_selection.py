@@ -1,0 +1,239 @@
+"""Submit learning curves, cross-validations and searches, on a campaign's data set or on files with labelled frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiida_bloomery.campaign_file.codes import DEFAULT_LABELS
+from bloomery.configurations import Configurations
+from bloomery.errors import InputError
+from bloomery.plugins import PluginSpec, Settings, parse_settings
+
+KINDS = ("learning_curve", "cross_validation", "search")
+"""Workchains that choose a model: entry points without ``bloomery.``."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a model is chosen on, as inputs of the workchains.
+
+    Parameters
+    ----------
+    batches
+        The data set by batch.
+    training
+        ``{engine, acceptance}``.
+    execution
+        Codes, options and device.
+    energy_reference
+        Energies of single atoms, where they are not fitted.
+    """
+
+    batches: dict[str, Any]
+    training: dict[str, Any]
+    execution: dict[str, Any] = field(default_factory=dict)
+    energy_reference: dict[str, float] | None = None
+
+
+def source_of(names: Sequence[str], engine: str | None = None, changes: dict[str, Any] | None = None) -> Source:
+    """Find the data set: files with labelled frames, or a campaign by PK, UUID or name.
+
+    Parameters
+    ----------
+    engine
+        By default that of the campaign; for files, hdnnp.
+    changes
+        Settings of the engine, on top of those of the campaign if it has the same engine.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or campaign, or it has no data set yet.
+    """
+    found = [Path(name) for name in names if Path(name).is_file()]
+    if len(found) == len(names):
+        return _from_files(found, PluginSpec(name=engine or "hdnnp", settings=changes or {}))
+    missing = next(name for name in names if not Path(name).is_file())
+    if len(names) > 1:
+        raise InputError(f"{missing}: there is no such file; give files with labelled frames, or one campaign.")
+    return _from_campaign(missing, engine, changes or {})
+
+
+def _from_files(paths: Sequence[Path], engine: PluginSpec) -> Source:
+    batches = {}
+    for index, path in enumerate(paths):
+        frames = Configurations.read(path)
+        if not (frames.has("energy") | frames.has("forces")).any():
+            raise InputError(f"{path}: no frame has an energy or forces; label them first.")
+        batches[f"batch_{index:03d}"] = _stored(frames)
+    return Source(batches, {"engine": engine.model_dump()}, _local_codes(engine.name))
+
+
+def _stored(frames: Configurations) -> Any:
+    """The node of these frames: one that is there already, so that equal inputs are equal nodes."""
+    from aiida import orm  # noqa: PLC0415
+
+    from aiida_bloomery.data.configurations import ConfigurationsData, canonical  # noqa: PLC0415
+
+    digest = canonical(frames).digest()
+    query = orm.QueryBuilder().append(ConfigurationsData, filters={"attributes.digest": digest})
+    return query.first(flat=True) or ConfigurationsData(frames).store()
+
+
+def _local_codes(engine: str) -> dict[str, Any]:
+    from aiida import orm  # noqa: PLC0415
+    from aiida.common.exceptions import NotExistent  # noqa: PLC0415
+
+    from bloomery.engines.environments import needs_environment  # noqa: PLC0415
+
+    labels = {"code": DEFAULT_LABELS["bloomery"]}
+    if needs_environment(engine):
+        labels["engine_code"] = f"{engine}@localhost"
+    codes = {}
+    for port, label in labels.items():
+        try:
+            codes[port] = orm.load_code(label)
+        except NotExistent as error:
+            own = f" --engine {engine}" if port == "engine_code" else ""
+            raise InputError(f"there is no code {label!r}; run `aiida-bloomery setup{own}` first.") from error
+    return codes
+
+
+def _from_campaign(name: str, engine: str | None, changes: dict[str, Any]) -> Source:
+    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.workflows.protocols import merge  # noqa: PLC0415
+
+    campaign = load_campaign_node(name)
+    if "data_set" not in campaign.outputs:
+        raise InputError(f"campaign {name} has no data set yet; wait until it has ended.")
+    inputs = campaign.inputs
+    training = inputs.training.get_dict()
+    own = PluginSpec.model_validate(training["engine"])
+    if engine not in (None, own.name):
+        chosen = PluginSpec(name=engine, settings=changes)
+        execution = _local_codes(chosen.name)
+    else:
+        chosen = PluginSpec(name=own.name, settings=merge(own.settings, changes))
+        codes = inputs.codes
+        ports = {"code": "bloomery", "engine_code": "engine", "train_code": "train"}
+        execution = {port: codes[key] for port, key in ports.items() if key in codes}
+        execution |= {port: inputs[port] for port in ("options", "device") if port in inputs}
+    given = inputs.energy_reference.get_dict()["method"] != "fit" and "potential" in campaign.outputs
+    return Source(
+        {key: campaign.outputs.data_set[key] for key in campaign.outputs.data_set},
+        {"engine": chosen.model_dump(), "acceptance": training.get("acceptance", {})},
+        execution,
+        campaign.outputs.potential.energy_reference if given else None,
+    )
+
+
+def selection_builder(kind: str, source: Source, settings: dict[str, Any], *, seed: int, label: str = "") -> Any:
+    """Gather the inputs of one of `KINDS`, and ask its validators.
+
+    Raises
+    ------
+    InputError
+        If the inputs are refused.
+    """
+    from aiida import orm  # noqa: PLC0415
+    from aiida.plugins import WorkflowFactory  # noqa: PLC0415
+
+    builder = WorkflowFactory(f"bloomery.{kind}").get_builder()
+    builder.batches = source.batches
+    builder.parameters = orm.Dict(source.training)
+    builder.settings = orm.Dict(settings)
+    builder.seed = orm.Int(seed)
+    for port, node in source.execution.items():
+        builder[port] = node
+    if source.energy_reference is not None:
+        builder.energy_reference = orm.Dict({"values": source.energy_reference})
+    builder.metadata.label = label
+    refused = builder.process_class.spec().inputs.validate(builder._inputs(prune=True))  # noqa: SLF001
+    if refused is not None:
+        raise InputError(f"{kind.replace('_', '-')}: {refused.message}")
+    return builder
+
+
+def checked_settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Check settings against the model of their kind, and return those that were given.
+
+    Raises
+    ------
+    InputError
+        For the first mistake.
+    """
+    from bloomery.folds import FoldSettings, SubsetSettings  # noqa: PLC0415
+    from bloomery.search import SearchSettings  # noqa: PLC0415
+
+    models: dict[str, type[Settings]] = dict(zip(KINDS, (SubsetSettings, FoldSettings, SearchSettings), strict=True))
+    given = {key: value for key, value in values.items() if value is not None}
+    parse_settings(models[kind], given, kind.replace("_", "-"))
+    return given
+
+
+@dataclass(frozen=True)
+class SelectionState:
+    """How a model selection stands.
+
+    Parameters
+    ----------
+    state
+        AiiDA's word for it.
+    jobs
+        Jobs that have ended, failed ones among them, and all that there are so far.
+    failures
+        What went wrong with trials that were left out, one sentence each.
+    """
+
+    pk: int
+    kind: str
+    state: str
+    message: str
+    jobs: tuple[int, int]
+    failures: tuple[str, ...]
+    result: dict[str, Any] | None
+
+    @property
+    def active(self) -> bool:
+        """Whether it goes on."""
+        return self.state not in {"finished", "excepted", "killed"}
+
+
+def selection_state(pk: int) -> SelectionState:
+    """Read how a model selection stands.
+
+    Raises
+    ------
+    InputError
+        If the node is none.
+    """
+    from aiida import orm  # noqa: PLC0415
+    from aiida.common.exceptions import NotExistent  # noqa: PLC0415
+    from aiida.common.links import LinkType  # noqa: PLC0415
+
+    try:
+        node = orm.load_node(pk)
+    except NotExistent as error:
+        raise InputError(f"there is no node {pk}.") from error
+    kind = str(getattr(node, "process_type", "") or "").removeprefix("aiida.workflows:bloomery.")
+    if kind not in KINDS:
+        raise InputError(f"{pk} is no learning curve, cross-validation or search but {node.__class__.__name__}.")
+    jobs = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
+    trials = node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
+    failed = [
+        f"{link.link_label.replace('_', ' ')}: {link.node.exit_message or link.node.process_state.value}"
+        for link in trials
+        if link.node.is_terminated and not link.node.is_finished_ok
+    ]
+    return SelectionState(
+        pk=int(node.pk),
+        kind=kind,
+        state=node.process_state.value if node.process_state else "created",
+        message=node.exit_message or "",
+        jobs=(sum(job.is_terminated for job in jobs), len(jobs)),
+        failures=tuple(failed),
+        result=node.outputs.result.get_dict() if "result" in node.outputs else None,
+    )

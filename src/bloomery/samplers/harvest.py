@@ -1,0 +1,58 @@
+"""What a sampler has made so far, piece by piece; a run that was killed goes on with the first that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ase
+from numpy.typing import ArrayLike
+
+from bloomery.configurations import Configurations
+from bloomery.samplers.checkpoint import Checkpoint, State
+from bloomery.samplers.origin import with_origin
+
+
+class Harvest:
+    """Frames with their origin, and what the report says of each piece.
+
+    Parameters
+    ----------
+    checkpoint
+        Where it is kept after each piece.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        state = checkpoint.load() or {"report": [], "frames": Configurations.empty()}
+        self.checkpoint = checkpoint
+        self.report: list[dict[str, Any]] = state["report"]
+        self._parts: list[Configurations] = [state["frames"]] if len(state["frames"]) else []
+
+    @property
+    def done(self) -> int:
+        """How many pieces are there."""
+        return len(self.report)
+
+    @property
+    def n_frames(self) -> int:
+        """How many frames are there."""
+        return sum(map(len, self._parts))
+
+    @property
+    def frames(self) -> Configurations:
+        """All frames, with every array of `ORIGIN_KEYS`."""
+        if not self._parts:
+            return with_origin(Configurations.empty(), trajectory=[], block=[])
+        self._parts = [Configurations.concatenate(self._parts)]
+        return self._parts[0]
+
+    def add(self, atoms: Sequence[ase.Atoms] | Configurations, report: dict[str, Any], **origin: ArrayLike) -> None:
+        """Add a piece: its frames, if any, with their origin (see `with_origin`), and a line of the report."""
+        frames = atoms if isinstance(atoms, Configurations) else Configurations.from_atoms(atoms, info_keys=[])
+        if len(frames):
+            self._parts.append(with_origin(frames, **origin))
+        self.report.append(report)
+        self.checkpoint.offer(self._state)
+
+    def _state(self) -> State:
+        return {"report": self.report, "frames": self.frames}
