@@ -141,7 +141,8 @@ def test_two_samplers_with_shares_and_a_schedule(
     home: Home, campaign_file: Callable[..., Path], tmp_path: Path
 ) -> None:
     md = {
-        "md": {"temperatures": [300], "steps": 80, "interval": 10},
+        # Every frame is a block of its own: whole blocks go to the probe, and one trajectory would be a single one.
+        "md": {"temperatures": [300], "steps": 80, "interval": 10, "block_steps": 10},
         "share": 0.4,
         "schedule": [{"iteration": 2, "settings": {"temperatures": [600]}}],
     }
