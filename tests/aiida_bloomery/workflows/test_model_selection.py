@@ -46,7 +46,8 @@ def run(name: str, inputs: dict[str, Any], settings: dict[str, Any]) -> tuple[An
 
 
 def trainings(node: orm.ProcessNode) -> list[orm.CalcJobNode]:
-    return [child for child in node.called_descendants if issubclass(child.process_class, TrainCalculation)]
+    jobs = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
+    return [job for job in jobs if issubclass(job.process_class, TrainCalculation)]
 
 
 @pytest.mark.integration
