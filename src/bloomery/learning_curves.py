@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bloomery.errors import InputError
-from bloomery.history import labels_to_learn_from
+from bloomery.history import labels_to_learn_from, measured_number
 from bloomery.observables.contract import number
 
 MIN_POINTS = 3
@@ -197,7 +197,7 @@ def history_curve(history: dict[str, Any], quantity: str = "forces") -> list[tup
     labels = labels_to_learn_from(history)["selection"]
     found = []
     for n, entry in zip(labels, history["iterations"], strict=True):
-        error = ((entry.get("validation") or {}).get(quantity) or {}).get("rmse")
+        error = measured_number(entry.get("validation") or {}, quantity)
         if n and error and error["value"] > 0:
             found.append((n, float(error["value"])))
     return found

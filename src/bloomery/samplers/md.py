@@ -18,6 +18,7 @@ from bloomery.samplers.dynamics import trajectories
 from bloomery.samplers.ensemble import EnsembleSettings
 from bloomery.samplers.forces import CommitteeDriver
 from bloomery.samplers.run import Conduct, run_all
+from bloomery.samplers.trust import require_potential
 from bloomery.samplers.watch import Brake
 from bloomery.scale import Scale
 
@@ -97,11 +98,7 @@ class MolecularDynamics(Sampler):
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the disagreement that the committee had on them."""
         settings = self.settings
-        if potential is None:
-            raise InputError(f"{self.name}: needs a potential to drive it; train one first, or use rattle_strain.")
-        unknown = potential.unknown_element(start)
-        if unknown:
-            raise InputError(f"{self.name}: {unknown}")
+        potential = require_potential(potential, start, self.name)
         bias = settings.bias(potential.members)
         if bias is not None and potential.members < 2:
             raise InputError(
