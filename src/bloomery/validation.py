@@ -18,6 +18,8 @@ from bloomery.plugins import PluginSpec, Settings, load_plugin
 from bloomery.roles import TRAINED_ROLES
 
 FINAL, EACH = "final", "each_iteration"
+OVERLAP = "mean_overlap"
+"""Of curves with those of the reference, in %: the one comparison that is perfect at 100."""
 FEW = 4
 """So many numbers of an observable are quoted that does not say which."""
 
@@ -194,6 +196,27 @@ def beside(selection: Measured, control: Measured) -> list[dict[str, Any]]:
     return found
 
 
+def closer(row: Mapping[str, Any]) -> str:
+    """Which arm's potential is closer to the reference in a row of `beside`.
+
+    Returns
+    -------
+    str
+        ``selection`` or ``control``; empty where the 95 % intervals of their distances overlap, or both are equal.
+    """
+    near, far = sorted(("selection", "control"), key=lambda arm: _distance(row, arm, "value")[0])
+    return near if _distance(row, near)[1] < _distance(row, far)[0] else ""
+
+
+def _distance(row: Mapping[str, Any], arm: str, *ends: str) -> tuple[float, float]:
+    """Bounds of how far an arm is from the reference: of an overlap in %, what is lacking."""
+    perfect = 100.0 if row["quantity"] == OVERLAP else 0.0
+    found = [row[arm][end] - perfect for end in ends or ("value", "lower", "upper") if end in row[arm]]
+    crosses = min(found) <= 0 <= max(found)
+    sizes = [abs(value) for value in found]
+    return 0.0 if crosses else min(sizes), max(sizes)
+
+
 def _numbers(part: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Quantity to the numbers of potential, reference, difference and experiment."""
     sides = {
@@ -202,8 +225,8 @@ def _numbers(part: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         "difference": {**part.get("difference", {}), **part.get("comparison", {})},
         "experiment": part.get("experiment", {}),
     }
-    if "mean_overlap" in part:
-        sides["difference"]["mean_overlap"] = part["mean_overlap"]
+    if OVERLAP in part:
+        sides["difference"][OVERLAP] = part[OVERLAP]
     for quantity in dict.fromkeys(name for side in ("difference", "potential", "reference") for name in sides[side]):
         numbers = {side: values[quantity] for side, values in sides.items() if _is_number(values.get(quantity))}
         if numbers:
