@@ -179,6 +179,16 @@ def test_a_plateau_is_passed_on_as_it_stands(folder: Path) -> None:
         load_campaign(file)
 
 
+def test_core_hours_of_a_plateau_are_those_of_the_labellers_program(folder: Path) -> None:
+    file = folder / "campaign.yaml"
+    limit = "plateau: {per_core_hour: 0.1 meV/Å"
+    eight = ("cores: 1", "cores: 8")
+    file.write_text(edited(("stop: {", f"stop: {{{limit}}}, "), eight))
+    assert load_campaign(file)[0].settings["stop"]["plateau"] == {"per_core_hour": 0.1, "cores": 8}
+    file.write_text(edited(("stop: {", f"stop: {{{limit}, cores: 3}}, "), eight))
+    assert load_campaign(file)[0].settings["stop"]["plateau"]["cores"] == 3
+
+
 def test_one_number_of_iterations_is_the_upper_bound(folder: Path) -> None:
     (folder / "campaign.yaml").write_text(edited(("{min: 1, max: 3}", "0")))
     campaign, _ = load_campaign(folder / "campaign.yaml")

@@ -186,7 +186,7 @@ def _overrides(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
         "max_labels": file.stop.labels,
         "consecutive": file.stop.consecutive,
         "min_probe_frames": file.stop.probe_frames,
-        "plateau": file.stop.plateau and file.stop.plateau.model_dump(exclude_unset=True),
+        "plateau": _plateau(file),
     }
     stages: dict[str, dict[str, Any]] = {
         "bootstrap": bootstrap,
@@ -200,6 +200,23 @@ def _overrides(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
         stage: {key: value for key, value in values.items() if value is not None} for stage, values in stages.items()
     }
     return {stage: values for stage, values in given.items() if values}
+
+
+def _plateau(file: CampaignFile) -> dict[str, Any] | None:
+    """The limits of a plateau; cores of a label are those of the labeller's program, unless it is said."""
+    from aiida_bloomery.campaign_file.labellers import labeller_part  # noqa: PLC0415
+
+    rules = file.stop.plateau
+    if rules is None:
+        return None
+    given = rules.model_dump(exclude_unset=True)
+    if rules.per_core_hour is None or "cores" in given:
+        return given
+    try:
+        entry = getattr(file.codes, labeller_part(file.labeller).code_key, None) or file.codes.bloomery
+    except LookupError:  # said by the checks, with its place
+        return given
+    return {**given, "cores": entry.cores}
 
 
 def _targets(file: CampaignFile) -> dict[str, float]:

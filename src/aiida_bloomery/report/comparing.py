@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiida_bloomery.report.facts import Measured
-from aiida_bloomery.report.formatting import digits, interval, is_number
+from aiida_bloomery.report.formatting import interval, is_number, plain
 
 OURS = ("potential", "trajectory")
 """What the side of the potential is called: of single points, of trajectories."""
@@ -92,18 +92,13 @@ def _subjects(summary: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
 def _row(subject: str, name: str, numbers: Mapping[str, Any]) -> Row:
     known = {key: number for key, number in numbers.items() if is_number(number)}
     unit = str(next(iter(known.values()))["unit"]) if known else ""
-    texts = {key: _value(number) for key, number in known.items()}
+    texts = {key: plain(number, DIGITS) for key, number in known.items()}
     for key in ("ours", "reference", "control"):
         texts[f"{key}_interval"] = interval(known.get(key), DIGITS)
     for key in ("difference", "control_difference"):
         if key in known and known[key]["unit"] == "%":
             texts[key] += " %"
     return Row(subject, name.replace("_", " "), "" if unit in {"1", "%"} else unit, **texts)
-
-
-def _value(number: Mapping[str, Any]) -> str:
-    sign = "> " if number.get("at_least") else ""
-    return sign + digits(float(number["value"]), DIGITS)
 
 
 def _relative(part: Mapping[str, Any], name: str) -> Any:

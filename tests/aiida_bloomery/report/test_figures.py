@@ -90,6 +90,12 @@ def test_an_observable_of_another_sort_has_all_its_numbers_in_the_table(example:
     ]  # fmt: skip
 
 
+def test_a_lower_bound_is_no_value() -> None:
+    summary = {"time_to_failure": {"value": 2.0028, "unit": "ps", "at_least": True}}
+    (row,) = rows_of(Measured("nve", "nve_stability", "final_compare", summary))
+    assert (row.ours, row.unit) == ("> 2.003", "ps")
+
+
 @pytest.mark.parametrize("name", ["<b>", "../../x", "Ö/é"])
 def test_names_of_files_are_plain_whatever_the_key(name: str, example: SimpleNamespace) -> None:
     rdf = example.measured()[0]
