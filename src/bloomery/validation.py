@@ -18,6 +18,7 @@ from bloomery.plugins import PluginSpec, Settings, load_plugin
 from bloomery.roles import TRAINED_ROLES
 
 FINAL, EACH = "final", "each_iteration"
+REFERENCE_TRAJECTORY = "reference_trajectory"
 OVERLAP = "mean_overlap"
 """Of curves with those of the reference, in %: the one comparison that is perfect at 100."""
 FEW = 4
@@ -31,6 +32,9 @@ class ValidationSettings(Settings):
     """Of the potential that is delivered; those of each iteration are among them, and need not be repeated."""
     each_iteration: list[PluginSpec] = Field(default=[])
     """Of the potential of each iteration: what stop rules may ask about."""
+    reference_trajectory: PluginSpec | None = None
+    """The sampler `reference_md`, with its settings: a trajectory of the reference method that is run once, from the
+    structures that are measured on, and that observables of trajectories are compared with."""
 
     def observables(self, when: str) -> dict[str, PluginSpec]:
         """Observables by key, which is the name, with a number where one stands there more than once."""
@@ -79,6 +83,12 @@ def with_curves_inlined(spec: PluginSpec) -> PluginSpec:
 def planned(settings: ValidationSettings, when: str) -> dict[str, dict[str, Any]]:
     """Parameters of the jobs that measure, by key of the observable."""
     return {key: {"observable": spec.model_dump()} for key, spec in settings.observables(when).items()}
+
+
+def samplers(settings: ValidationSettings) -> dict[str, dict[str, Any]]:
+    """Parameters of the job that makes the reference's trajectory, if there is one."""
+    spec = settings.reference_trajectory
+    return {} if spec is None else {REFERENCE_TRAJECTORY: {"sampler": spec.model_dump()}}
 
 
 def independent_jobs() -> dict[str, dict[str, Any]]:

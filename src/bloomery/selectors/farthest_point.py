@@ -6,7 +6,6 @@ J. Chem. Phys. 148, 241730 (2018).
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field
 
 from bloomery.plugins import Settings
@@ -46,14 +45,9 @@ class FarthestPoint(Selector):
             return Picks.none()
         space = FeatureSpace.of(pool, self.name, standardise=self.settings.standardise)
         found = farthest_points(space, self.settings.frames, self.settings.min_distance, device=pool.device)
-        scores = np.zeros(len(pool))
-        scores[space.order] = found.nearest
-        scores[space.order[found.picks]] = found.distances
-        reasons = np.full(len(pool), "", dtype="<U64")
-        if len(found.picks) < min(self.settings.frames, len(pool)):
-            reasons[:] = TOO_NEAR
-            reasons[space.order[found.picks]] = ""
-        return Picks.of(space.order[found.picks], scores, reasons)
+        scores = found.nearest.copy()
+        scores[found.picks] = found.distances
+        return space.picked(found.picks, scores, self.settings.frames, TOO_NEAR)
 
     def at_most(self, n_pool: int) -> int:
         """As many as the settings ask for."""
