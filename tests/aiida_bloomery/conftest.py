@@ -57,7 +57,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     here, name = Path(__file__).parent, f"bloomery-tests-{uuid4()}"
     command = [sys.executable, here / "warm_server.py", name]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as server:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, **pipes) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
         path = tmp_path_factory.mktemp("program") / "bloomery"

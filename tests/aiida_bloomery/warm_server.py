@@ -7,6 +7,7 @@ server that listens under a name to run the command there: in that folder, with 
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -20,7 +21,7 @@ FURTHER = ("torch", "scipy.stats", "scipy.spatial", "bloomery.engines.hdnnp.engi
 
 
 def serve(name: str) -> None:
-    """Import what jobs need, then run commands until killed."""
+    """Import what jobs need, then run commands until the standard input ends with the process that began it."""
     for module in (*FURTHER, *(f"bloomery.jobs.{verb}" for verb in VERBS)):
         importlib.import_module(module)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
@@ -29,7 +30,7 @@ def serve(name: str) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        while True:
+        while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
             connection, _ = server.accept()
             if os.fork() == 0:
                 server.close()
