@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.mapped import join, too_large
+from bloomery.mapped import load as load_mapped
 from bloomery.roles import Role
 from bloomery.samplers.contract import ORIGIN_KEYS
 from bloomery.samplers.origin import with_origin
@@ -21,7 +24,10 @@ PROBE_ROLE: Role = "probe"
 
 @dataclass(frozen=True)
 class Sources:
-    """Files of the job: pools, data set and control arm's data set by key, and features; and what belongs to them."""
+    """Files of the job: pools, data set and control arm's data set by key, and features; and what belongs to them.
+
+    If frames and features of the pools take more than a quarter of ``memory``, in GiB, they stay in files.
+    """
 
     pools: dict[str, str]
     data_set: dict[str, str]
@@ -29,6 +35,7 @@ class Sources:
     features: str | None
     scale: Scale | None
     device: str
+    memory: float
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,11 @@ def gather(job: Sources, folder: Path) -> Candidates:
     InputError
         If the pools are empty, or the features do not belong to them.
     """
-    pools = {key: _with_all_origins(Configurations.read(folder / path)) for key, path in job.pools.items()}
+    files = [folder / path for path in (*job.pools.values(), *([job.features] if job.features else []))]
+    aside = folder if too_large(files, job.memory) else None
+    pools = {
+        key: _with_all_origins(Configurations.read(folder / path, folder=aside)) for key, path in job.pools.items()
+    }
     known = {key: Configurations.read(folder / path) for key, path in job.data_set.items()}
     controls = {key: Configurations.read(folder / path) for key, path in job.control_data_set.items()}
     if not any(len(frames) for frames in pools.values()):
@@ -97,7 +108,7 @@ def gather(job: Sources, folder: Path) -> Candidates:
         f"{key}/{trajectory}/{block}"
         for key, trajectory, block in zip(keys, frames.info["trajectory"], frames.info["block"], strict=True)
     ]
-    features = _read_features(job, folder, pools, known | controls)
+    features = _read_features(job, folder, pools, known | controls, aside)
     probes = {key: np.flatnonzero(_roles(batch) == PROBE_ROLE) for key, batch in known.items()}
     theirs = {key: rows for key, rows in probes.items() if key not in controls}
     theirs |= {key: np.arange(len(batch)) for key, batch in controls.items()}
@@ -113,6 +124,7 @@ def gather(job: Sources, folder: Path) -> Candidates:
         scale=job.scale,
         blocks=blocks,
         device=job.device,
+        memory=job.memory,
     )
     return Candidates(pool, keys, rows, _known(known, probes, {}).hashes, _known(known | controls, theirs, features))
 
@@ -132,7 +144,7 @@ def _known(
 
 def _stacked(parts: list[NDArray[np.float64]]) -> NDArray[np.float64] | None:
     parts = [part for part in parts if len(part)]
-    return np.concatenate(parts) if parts else None
+    return join(parts) if parts else None
 
 
 def _with_all_origins(frames: Configurations) -> Configurations:
@@ -144,16 +156,23 @@ def _with_all_origins(frames: Configurations) -> Configurations:
 
 
 def _read_features(
-    job: Sources, folder: Path, pools: dict[str, Configurations], known: dict[str, Configurations]
+    job: Sources,
+    folder: Path,
+    pools: dict[str, Configurations],
+    known: dict[str, Configurations],
+    aside: Path | None,
 ) -> dict[str, NDArray[np.float64]]:
     """Features by the name of their array, ``pool_KEY`` and ``data_KEY``; empty if there is no file."""
     if job.features is None:
         return {}
     path = folder / job.features
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    except (OSError, ValueError, EOFError) as error:
+        if aside is not None:
+            arrays = load_mapped(path, aside)
+        else:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: np.asarray(archive[name]) for name in archive.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise InputError(f"{path}: cannot be read as an archive of features ({error}).") from error
     found = {}
     for prefix, sets in (("pool", pools), ("data", known)):

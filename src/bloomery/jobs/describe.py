@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from bloomery.configurations import Configurations
 from bloomery.descriptors.contract import Descriptor
 from bloomery.engines.contract import Progress
 from bloomery.jobs.base import Job
+from bloomery.mapped import too_large
 from bloomery.plugins import PluginSpec
 
 FEATURES_FILE = "features.npz"
@@ -25,6 +27,9 @@ class Model(Job):
     """Species that the features distinguish, so that features of several jobs can be compared."""
     inputs: dict[str, str]
     """Name to file of frames; each name becomes an array of the result."""
+    memory: float = Field(default=4.0, gt=0)
+    """GiB of memory that the job may take, about. Frames that need more than a quarter of it stay in files in the job's
+    folder and are read from there."""
 
 
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -33,7 +38,8 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     arrays = {}
     for index, (key, name) in enumerate(job.inputs.items()):
         progress("describe", index, len(job.inputs), {})
-        arrays[key] = descriptor.averages(Configurations.read(folder / name), job.elements)
+        aside = folder if too_large([folder / name], job.memory) else None
+        arrays[key] = descriptor.averages(Configurations.read(folder / name, folder=aside), job.elements)
     np.savez(folder / FEATURES_FILE, allow_pickle=False, **arrays)
     progress("describe", len(job.inputs), len(job.inputs), {})
     return {

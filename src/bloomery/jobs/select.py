@@ -73,6 +73,10 @@ class Model(Job):
     """Files with the labelled frames that the control arm has, by the key of the batch; the probe is that of both."""
     chunk_atoms: int = Field(default=4096, ge=1)
     """The potential is asked about so many atoms at a time, one frame at least; memory grows with it."""
+    memory: float = Field(default=4.0, gt=0)
+    """GiB of memory that the job may take, about. Frames and features of pools that need more than a quarter of it stay
+    in files in the job's folder and are read from there; a selector that needs all features at once, and finds no room
+    for them, says so."""
     predict_all: bool = False
     """Predict the disagreement of all candidates, also where the pool brings one (that of another potential)."""
 
@@ -107,7 +111,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     """Select and write `SELECTED_FILE`, which may hold no frame; the summary is the funnel."""
     selectors: list[Selector] = [spec.load("selectors") for spec in job.selectors]
     candidates = gather(
-        Sources(job.pools, job.data_set, job.control_data_set, job.features, job.scale, job.device), folder
+        Sources(job.pools, job.data_set, job.control_data_set, job.features, job.scale, job.device, job.memory), folder
     )
     cleaners, criteria = split_cleaners(selectors)
     clean = apply_selectors(cleaners, candidates.pool, seed=job.seed)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from bloomery.errors import InputError
 from bloomery.selectors.contract import Pool
-from bloomery.selectors.ranking import require_finite
+from bloomery.selectors.ranking import BLOCK, require_finite
 
-BLOCK = 16384
-"""Rows that are scaled at a time."""
+COPIES = 3
+"""Arrays as large as the scaled features that a selector which needs them all at once makes, about."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,18 @@ class FeatureSpace:
         The pool's frames by content hash, so that sums and ties do not depend on their order, ``(P,)``.
     factor
         What each feature is multiplied by, ``(F,)``.
+    selector
+        Whose space it is.
+    memory
+        GiB that `whole` may lead to; ``None``: as many as it takes.
     """
 
     features: NDArray[np.floating]
     known: NDArray[np.floating]
     order: NDArray[np.int64]
     factor: NDArray[np.float64]
+    selector: str = ""
+    memory: float | None = None
 
     @classmethod
     def of(cls, pool: Pool, selector: str, *, standardise: bool = True) -> FeatureSpace:
@@ -63,10 +69,26 @@ class FeatureSpace:
         order = np.argsort(np.asarray(pool.hashes, dtype=np.str_), kind="stable").astype(np.int64)
         known = known[np.lexsort(known.T)] if known.size else known
         factor = np.full(size, 1.0) if not standardise else _inverse_deviation(pool.features, known, order)
-        return cls(pool.features, known, order, factor / np.sqrt(max(1, size)))
+        return cls(pool.features, known, order, factor / np.sqrt(max(1, size)), selector, pool.memory)
 
-    def scaled(self, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.float64]:
-        """Scaled features of the pool's frames in the order `order`, of all or of some of them."""
+    def whole(self) -> NDArray[np.float64]:
+        """Scaled features of all of the pool's frames at once, in the order `order`.
+
+        Raises
+        ------
+        InputError
+            If they, and what is made of them, take more memory than there may be.
+        """
+        needed = COPIES * self.features.size * 8 / 2**30
+        if self.memory is not None and needed > self.memory:
+            raise InputError(
+                f"{self.selector}: needs the features of {len(self.order)} frames at once, about {needed:.2g} GiB, and "
+                f"memory is {self.memory:g} GiB; put selectors before it that leave fewer frames, or raise memory."
+            )
+        return self.scaled(slice(None))
+
+    def scaled(self, rows: NDArray[np.int64] | slice) -> NDArray[np.float64]:
+        """Scaled features of some of the pool's frames in the order `order`."""
         return self.features[self.order[rows]] * self.factor
 
     def scaled_known(self) -> NDArray[np.float64]:
