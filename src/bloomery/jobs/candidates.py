@@ -7,17 +7,22 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
+from bloomery.descriptors.contract import Descriptor
+from bloomery.devices import choose_device
 from bloomery.errors import InputError
 from bloomery.mapped import join, too_large
 from bloomery.mapped import load as load_mapped
+from bloomery.plugins import PluginSpec
 from bloomery.roles import Role
 from bloomery.samplers.contract import ORIGIN_KEYS
 from bloomery.samplers.origin import with_origin
 from bloomery.scale import Scale
 from bloomery.selectors.contract import Pool
+from bloomery.selectors.environments import Environments
 
 PROBE_ROLE: Role = "probe"
 
@@ -36,14 +41,17 @@ class Sources:
     scale: Scale | None
     device: str
     memory: float
+    descriptor: PluginSpec | None
+    chunk_atoms: int
 
 
 @dataclass(frozen=True)
 class Known:
-    """Labelled frames that an arm has: content hashes, and features, ``(K, F)``."""
+    """Labelled frames that an arm has: content hashes, features, ``(K, F)``, and, where atoms are compared, these."""
 
     hashes: frozenset[str] = frozenset()
     features: NDArray[np.float64] | None = None
+    environments: Environments | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,8 @@ def gather(job: Sources, folder: Path) -> Candidates:
     theirs = {key: rows for key, rows in probes.items() if key not in controls}
     theirs |= {key: np.arange(len(batch)) for key, batch in controls.items()}
     ours = {key: np.arange(len(batch)) for key, batch in known.items()}
-    arm = _known(known, ours, features)
+    describe = _describe(job, [*pools.values(), *known.values(), *controls.values()])
+    arm, control = _known(known, ours, features, describe), _known(known | controls, theirs, features, describe)
     pool = Pool(
         configurations=frames,
         hashes=frames.hashes(),
@@ -124,9 +133,10 @@ def gather(job: Sources, folder: Path) -> Candidates:
         scale=job.scale,
         blocks=blocks,
         device=job.device,
+        environments=arm.environments,
         memory=job.memory,
     )
-    return Candidates(pool, keys, rows, _known(known, probes, {}).hashes, _known(known | controls, theirs, features))
+    return Candidates(pool, keys, rows, _known(known, probes, {}, None).hashes, control)
 
 
 def _roles(batch: Configurations) -> NDArray[np.str_]:
@@ -134,12 +144,32 @@ def _roles(batch: Configurations) -> NDArray[np.str_]:
 
 
 def _known(
-    batches: dict[str, Configurations], rows: dict[str, NDArray[np.int64]], features: dict[str, NDArray[np.float64]]
+    batches: dict[str, Configurations],
+    rows: dict[str, NDArray[np.int64]],
+    features: dict[str, NDArray[np.float64]],
+    describe: Environments | None,
 ) -> Known:
     """What an arm knows: these rows of the batches."""
-    hashes = frozenset(content for key, chosen in rows.items() for content in batches[key][chosen].hashes())
+    frames = [batches[key][chosen].without_labels() for key, chosen in rows.items()]
+    hashes = frozenset(content for part in frames for content in part.hashes())
     parts = [features[f"data_{key}"][chosen] for key, chosen in rows.items()] if features else []
-    return Known(hashes, _stacked(parts))
+    bare = [part.without_info(*part.info) for part in frames]
+    environments = describe and describe.with_known(Configurations.concatenate(bare))
+    return Known(hashes, _stacked(parts), environments)
+
+
+def _describe(job: Sources, sets: list[Configurations]) -> Environments | None:
+    """Make what describes atoms, for all elements that occur; the data set is empty so far."""
+    if job.descriptor is None:
+        return None
+    descriptor: Descriptor = job.descriptor.load("descriptors")
+    elements = sorted({element for frames in sets for element in frames.elements}, key=chemical_symbols.index)
+    device = job.device
+
+    def describe(frames: Configurations) -> NDArray[np.float64]:
+        return descriptor.features(frames, elements, device=choose_device(device)).values.cpu().numpy()
+
+    return Environments(describe, Configurations.empty(), job.chunk_atoms)
 
 
 def _stacked(parts: list[NDArray[np.float64]]) -> NDArray[np.float64] | None:

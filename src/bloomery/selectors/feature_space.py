@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +66,7 @@ class FeatureSpace:
             )
         if not np.isfinite(known).all():
             raise InputError(f"{selector}: a feature of the data set is not finite; check its frames.")
-        order = np.argsort(np.asarray(pool.hashes, dtype=np.str_), kind="stable").astype(np.int64)
+        order = by_content(pool.hashes)
         known = known[np.lexsort(known.T)] if known.size else known
         factor = np.full(size, 1.0) if not standardise else _inverse_deviation(pool.features, known, order)
         return cls(pool.features, known, order, factor / np.sqrt(max(1, size)), selector, pool.memory)
@@ -96,6 +96,11 @@ class FeatureSpace:
         return self.known * self.factor
 
 
+def by_content(hashes: Sequence[str]) -> NDArray[np.int64]:
+    """Order frames by content hash."""
+    return np.argsort(np.asarray(hashes, dtype=np.str_), kind="stable").astype(np.int64)
+
+
 def _inverse_deviation(
     features: NDArray[np.floating], known: NDArray[np.floating], order: NDArray[np.int64]
 ) -> NDArray[np.float64]:
@@ -114,6 +119,11 @@ def _inverse_deviation(
         if len(part):
             square += ((part - mean) ** 2).sum(axis=0)
             largest = np.maximum(largest, np.abs(part).max(axis=0))
-    deviation = np.sqrt(square / max(1, n))
+    return inverse_deviation(square / max(1, n), largest)
+
+
+def inverse_deviation(variance: NDArray[np.float64], largest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One over the standard deviation; zero where that is rounding of values which are at most this large."""
+    deviation = np.sqrt(variance)
     varies = deviation > 1e-10 * np.maximum(largest, 1e-300)
     return np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0)
