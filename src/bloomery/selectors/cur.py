@@ -43,7 +43,7 @@ class Cur(Selector):
         if not len(pool):
             return Picks.none()
         space = FeatureSpace.of(pool, self.name, standardise=self.settings.standardise)
-        picks, found = cur(space.scaled(), self.settings.frames, self.settings.rank)
+        picks, found = cur(space.whole(), self.settings.frames, self.settings.rank)
         scores = np.zeros(len(pool))
         scores[space.order] = found
         reasons = np.full(len(pool), "", dtype="<U64")
