@@ -79,7 +79,7 @@ class ReinforcementWorkChain(ControlArm):
                 cls.plan, cls.sample, cls.select, cls.label, cls.learn, cls.validate, cls.record
             ),
             if_(cls.was_warm_started)(cls.train_final, cls.validate_final),
-            if_(cls.is_measured_at_the_end)(cls.measure_final, cls.note_final),
+            if_(cls.is_measured_at_the_end)(cls.wait_for_reference, cls.measure_final, cls.note_final),
             if_(cls.has_two_arms)(cls.train_arms, cls.validate_arms, cls.judge_arms),
             cls.results,
         )  # fmt: skip
@@ -126,7 +126,7 @@ class ReinforcementWorkChain(ControlArm):
         overrides
             Values of the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop` that
             differ from the protocol's; mappings are merged, lists replaced. With `control` there is a control arm, with
-            `validation` (`{final, each_iteration}`) observables are measured.
+            `validation` (`{final, each_iteration, reference_trajectory}`) observables are measured.
         frames
             The user's own frames, for the sampler `from_file`.
         validation
@@ -299,7 +299,7 @@ class ReinforcementWorkChain(ControlArm):
             processes["assessment"] = self._observe(
                 "assess", {key: process.outputs.labelled}, self._observables("probe", "selected")
             )
-        processes |= self._train_control(process.outputs.labelled)
+        processes |= self._train_control(process.outputs.labelled) | self._reference_trajectory(EACH)
         return ToContext(**processes)
 
     def validate(self) -> ExitCode | ToContext | None:
