@@ -48,7 +48,9 @@ class SampleCalculation(BloomeryCalculation):
             help="What the last job of the sampler `left`, if its trajectories go on.",
         )
         spec.output(
-            "frames", valid_type=ConfigurationsData, help="What was sampled, with its origin; parents are in `start` or `continued`."
+            "frames",
+            valid_type=ConfigurationsData,
+            help="What was sampled, with its origin; parents are in `start` or `continued`.",
         )
         spec.output(
             "left",

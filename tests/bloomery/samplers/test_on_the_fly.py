@@ -17,7 +17,7 @@ from bloomery.testing.potentials import TeacherCommittee
 class Springs(TeacherCommittee):
     """Atoms bound to their places in a cell that resists: a potential that costs nothing, of two members that agree."""
 
-    def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:  # noqa: ARG002
+    def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
         """Pull every atom back, and the cell."""
         away = configurations.positions - np.rint(4 * configurations.positions / 5.43) / 4 * 5.43
         forces = np.stack([-5.0 * away - 10.0 * away**3] * 2)
