@@ -253,7 +253,8 @@ class ReinforcementWorkChain(ControlArm):
         """Select what is worth a label, and draw the probe."""
         if not self.ctx.sampling.is_finished_ok:
             return self._fail("ERROR_SAMPLING_FAILED", self.ctx.sampling)
-        self.ctx.left = {**self.ctx.left, **self.ctx.sampling.outputs.get("left", {})}
+        if "left" in self.ctx.sampling.outputs:
+            self.ctx.left = {**self.ctx.left, **self.ctx.sampling.outputs.left}
         inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential()
         if self.ctx.control_batches:
             inputs["control_data_set"] = self.ctx.control_batches

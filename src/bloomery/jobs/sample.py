@@ -38,7 +38,7 @@ class Model(Job):
 
 
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Sample and write `FRAMES_FILE`, and `LEFT_FILE` where a later run goes on; the summary is the sampler's report."""
+    """Sample and write `FRAMES_FILE`, and `LEFT_FILE` if a later run goes on; the summary is the sampler's report."""
     sampler: Sampler = job.sampler.load("samplers")
     if sampler.needs_potential and job.potential is None:
         raise InputError(f"sampler {job.sampler.name!r} needs a potential; give one.")

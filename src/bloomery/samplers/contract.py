@@ -40,8 +40,8 @@ class Sampler(Plugin):
     """Whether it can do nothing without a potential; may follow from its settings."""
     continues: bool = False
     """Whether a run goes on where the last one stopped: then it reports what it ``left``, and `sample` takes that as
-    ``continued`` (`Configurations` or ``None``). Frames say which frame of it their trajectory goes on from in a further
-    array ``continued`` (int, -1 if none)."""
+    ``continued`` (`Configurations` or ``None``). Frames then have a further array ``continued``: the frame in it from
+    which their trajectory goes on (int, -1 if none)."""
 
     @abstractmethod
     def sample(

@@ -218,7 +218,7 @@ class Run:
         self._sane = (self.dynamics.frames, evaluation.disagreement)
 
     def _keeps(self, step: int) -> bool:
-        """Tell whether frames are kept: those at which trajectories are taken up and left are, whatever the interval."""
+        """Tell whether frames are kept: those at which trajectories are taken up or left always are."""
         taken_up, left = step == self.begun and self._goes_on, step == self.last < self.settings.length
         return taken_up or left or self.settings.keeps(step)
 
