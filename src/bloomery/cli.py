@@ -98,7 +98,7 @@ def describe(
     inputs = {Path(path).stem: files.absolute(path, "file") for path in what}
     fields = {
         "descriptor": {"name": descriptor, "settings": files.parse_assignments(assignments)},
-        "elements": list(elements) or files.elements_of(inputs.values()),
+        "elements": list(elements),
         "inputs": inputs,
     }
     with finished_job("describe", fields, options) as (folder, summary):
@@ -115,6 +115,7 @@ def describe(
 @click.option("--no-probe", is_flag=True, help="Draw no probe.")
 @click.option("--max-frames", type=click.IntRange(min=1), help="Select at most so many, the probe among them.")
 @click.option("--descriptor", default="power_spectrum", show_default=True, help="For selectors that need features.")
+@click.option("--memory", type=click.FloatRange(min=0, min_open=True), help="GiB; large pools stay in files.")
 @click.option("--out", metavar="FILE", help="Where the selected frames go: .extxyz or .npz.")
 @option_potential
 @option_scale
@@ -142,6 +143,8 @@ def select(what: tuple[str, ...], out: str | None, **options: Any) -> None:
         "data_set": files.keyed(options["data"]),
         "scale": given_scale(options),
         "max_frames": options["max_frames"],
+        "memory": options["memory"],
+        "descriptor": {"name": options["descriptor"]},
         "potential": files.potential(options["potential"]),
     }
     with files.working_folder(options["keep"]) as folder:

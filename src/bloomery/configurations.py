@@ -16,12 +16,17 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 
 from bloomery.errors import InputError
+from bloomery.mapped import join, put, take, take_runs
+from bloomery.mapped import load as load_mapped
 
 if TYPE_CHECKING:
     from bloomery.file_units import FileUnits
 
 GRID = 1e-6
 """Positions and cells are compared, hashed and stored on a grid of this many Å."""
+
+HASHED = 1024
+"""Frames that are put on the grid at a time."""
 
 Per = Literal["frame", "atom"]
 
@@ -95,22 +100,22 @@ class Configurations:
             share.
         """
         atoms = list(frames)
-        found = [_labels_of(frame) for frame in atoms]
+        found = [labels_of(frame) for frame in atoms]
         counts = np.array([len(frame) for frame in atoms], dtype=np.int64)
         labels: dict[str, NDArray[np.float64]] = {}
         masks: dict[str, NDArray[np.bool_]] = {}
         for name, kind in LABELS.items():
-            mask = np.array([name in labels_of for labels_of in found], dtype=bool)
+            mask = np.array([name in present for present in found], dtype=bool)
             if not mask.any():
                 continue
             masks[name] = mask
             rows = [
-                np.asarray(labels_of[name], dtype=float).reshape(
+                np.asarray(present[name], dtype=float).reshape(
                     (len(frame), *kind.shape) if kind.per == "atom" else kind.shape
                 )
-                if name in labels_of
+                if name in present
                 else np.zeros((len(frame), *kind.shape) if kind.per == "atom" else kind.shape)
-                for frame, labels_of in zip(atoms, found, strict=True)
+                for frame, present in zip(atoms, found, strict=True)
             ]
             labels[name] = np.concatenate(rows) if kind.per == "atom" else np.array(rows)
         return cls(
@@ -133,24 +138,24 @@ class Configurations:
     def concatenate(cls, parts: Sequence[Configurations]) -> Configurations:
         """Join frames in order. Labels are united (masked where absent); ``info`` keeps what all parts have."""
         parts = [part for part in parts if len(part)]
-        if not parts:
-            return cls.empty()
+        if len(parts) < 2:
+            return parts[0] if parts else cls.empty()
         labels: dict[str, NDArray[np.float64]] = {}
         masks: dict[str, NDArray[np.bool_]] = {}
         for name in LABELS:
             if any(name in part.labels for part in parts):
-                labels[name] = np.concatenate([part.label(name)[0] for part in parts])
-                masks[name] = np.concatenate([part.label(name)[1] for part in parts])
+                labels[name] = join([part.label(name)[0] for part in parts])
+                masks[name] = join([part.label(name)[1] for part in parts])
         shared = [key for key in parts[0].info if all(key in part.info for part in parts)]
         return cls(
-            counts=np.concatenate([part.counts for part in parts]),
-            numbers=np.concatenate([part.numbers for part in parts]),
-            positions=np.concatenate([part.positions for part in parts]),
-            cells=np.concatenate([part.cells for part in parts]),
-            pbc=np.concatenate([part.pbc for part in parts]),
+            counts=join([part.counts for part in parts]),
+            numbers=join([part.numbers for part in parts]),
+            positions=join([part.positions for part in parts]),
+            cells=join([part.cells for part in parts]),
+            pbc=join([part.pbc for part in parts]),
             labels=labels,
             masks=masks,
-            info={key: np.concatenate([part.info[key] for part in parts]) for key in shared},
+            info={key: join([part.info[key] for part in parts]) for key in shared},
         )
 
     # -- looking --------------------------------------------------------------------------------------------------
@@ -176,7 +181,9 @@ class Configurations:
     @property
     def elements(self) -> list[str]:
         """Chemical symbols that occur, in the order of their atomic numbers."""
-        return [chemical_symbols[number] for number in np.unique(self.numbers)]
+        occurs = np.zeros(len(chemical_symbols), dtype=bool)
+        occurs[self.numbers] = True
+        return [chemical_symbols[number] for number in np.flatnonzero(occurs)]
 
     @property
     def volumes(self) -> NDArray[np.float64]:
@@ -203,18 +210,19 @@ class Configurations:
 
     def hashes(self) -> list[str]:
         """Content hash of each frame: of species, periodicity, cell and positions on the grid, without labels."""
-        with np.errstate(invalid="ignore"):  # a frame that is not finite has a hash too, until `sanity` drops it
-            cells = np.rint(self.cells / GRID).astype(np.int64)
-            positions = np.rint(self.positions / GRID).astype(np.int64)
-        numbers = self.numbers.astype(np.int64)
         offsets = self.offsets
         result = []
-        for frame in range(len(self)):
-            atoms = slice(offsets[frame], offsets[frame + 1])
-            digest = hashlib.blake2b(digest_size=16)
-            for part in (numbers[atoms], self.pbc[frame].astype(np.int64), cells[frame], positions[atoms]):
-                digest.update(np.ascontiguousarray(part, dtype="<i8").tobytes())
-            result.append(digest.hexdigest())
+        for start in range(0, len(self), HASHED):
+            end = min(start + HASHED, len(self))
+            atoms = slice(offsets[start], offsets[end])
+            numbers, positions = self.numbers[atoms], _on_grid(self.positions[atoms])
+            cells = _on_grid(self.cells[start:end])
+            for frame in range(start, end):
+                own = slice(offsets[frame] - offsets[start], offsets[frame + 1] - offsets[start])
+                digest = hashlib.blake2b(digest_size=16)
+                for part in (numbers[own], self.pbc[frame], cells[frame - start], positions[own]):
+                    digest.update(np.ascontiguousarray(part, dtype="<i8").tobytes())
+                result.append(digest.hexdigest())
         return result
 
     def digest(self) -> str:
@@ -237,19 +245,17 @@ class Configurations:
         )
         if isinstance(key, list | tuple) and not len(key):
             frames = np.zeros(0, dtype=np.int64)
-        offsets = self.offsets
-        atoms = (
-            np.concatenate([np.arange(offsets[frame], offsets[frame + 1]) for frame in frames])
-            if len(frames)
-            else np.zeros(0, dtype=np.int64)
-        )
+        starts, counts = self.offsets[frames], self.counts[frames]
         return Configurations(
-            counts=self.counts[frames],
-            numbers=self.numbers[atoms],
-            positions=self.positions[atoms],
-            cells=self.cells[frames],
-            pbc=self.pbc[frames],
-            labels={k: v[atoms if LABELS[k].per == "atom" else frames] for k, v in self.labels.items()},
+            counts=counts,
+            numbers=take_runs(self.numbers, starts, counts),
+            positions=take_runs(self.positions, starts, counts),
+            cells=take(self.cells, frames),
+            pbc=take(self.pbc, frames),
+            labels={
+                k: take_runs(v, starts, counts) if LABELS[k].per == "atom" else take(v, frames)
+                for k, v in self.labels.items()
+            },
             masks={k: v[frames] for k, v in self.masks.items()},
             info={k: v[frames] for k, v in self.info.items()},
         )
@@ -318,6 +324,10 @@ class Configurations:
             cells=np.rint(self.cells / GRID) * GRID + 0.0,
         )
 
+    def in_files(self, folder: Path) -> Configurations:
+        """Return the frames with large arrays in files in ``folder`` (`bloomery.mapped`)."""
+        return self.from_arrays({name: put(array, folder) for name, array in self.to_arrays().items()})
+
     # -- ASE and files --------------------------------------------------------------------------------------------
 
     def to_atoms(self) -> list[ase.Atoms]:
@@ -360,7 +370,11 @@ class Configurations:
 
     @classmethod
     def read(
-        cls, path: str | Path, info_keys: Sequence[str] | None = None, units: FileUnits | None = None
+        cls,
+        path: str | Path,
+        info_keys: Sequence[str] | None = None,
+        units: FileUnits | None = None,
+        folder: Path | None = None,
     ) -> Configurations:
         """Read frames from any file that ASE knows (extxyz, POSCAR, CIF, ...), from our own ``.npz``, or n2p2's data.
 
@@ -370,6 +384,8 @@ class Configurations:
         ----------
         units
             Of files that do not say them, which are those of n2p2; by default bohr and Ha.
+        folder
+            Keep large arrays in files in this folder (`bloomery.mapped`); by default all are in memory.
 
         Raises
         ------
@@ -377,38 +393,9 @@ class Configurations:
             If the file is missing, cannot be read, holds no frame, or a label in it is not finite; file and frame are
             named.
         """
-        from ase.io import read  # noqa: PLC0415
+        from bloomery.reading import read_frames  # noqa: PLC0415  it imports this module
 
-        from bloomery.input_data import is_input_data, read_data  # noqa: PLC0415  it imports this module
-
-        path = Path(path)
-        if not path.is_file():
-            raise InputError(
-                f"{path}: there is no such file; check the path, which is relative to the file that names it."
-            )
-        if path.suffix == ".npz":
-            return cls.load(path)
-        if path.suffix not in {".xyz", ".extxyz"} and is_input_data(path):
-            return read_data(path, units)
-        try:
-            frames = read(path, index=":", format="extxyz" if path.suffix in {".xyz", ".extxyz"} else None)
-        except Exception as error:
-            raise InputError(
-                f"{path}: cannot be read as atomic structures ({type(error).__name__}: {error})."
-            ) from error
-        if not isinstance(frames, list):
-            frames = [frames]
-        if not frames:
-            raise InputError(f"{path}: holds no frame; give a file with at least one structure.")
-        for index, frame in enumerate(frames):
-            if not (np.isfinite(frame.positions).all() and np.isfinite(frame.cell.array).all()):
-                raise InputError(f"{path}: frame {index} has a position or cell that is not finite; remove the frame.")
-            for name, value in _labels_of(frame).items():
-                if not np.isfinite(np.asarray(value, dtype=float)).all():
-                    raise InputError(
-                        f"{path}: frame {index} has a label {name} that is not finite; remove the label or the frame."
-                    )
-        return cls.from_atoms(frames, info_keys)
+        return read_frames(Path(path), info_keys, units, folder)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as flat, named arrays (``label:energy``, ``mask:energy``, ``info:step``, ...)."""
@@ -429,17 +416,20 @@ class Configurations:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Configurations:
         """Inverse of `to_arrays`."""
+
+        def group(prefix: str, kind: type | None = None) -> dict[str, NDArray[Any]]:
+            found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            return {name: np.asanyarray(array, dtype=kind) for name, array in found.items()}
+
         return cls(
-            counts=np.asarray(arrays["counts"], dtype=np.int64),
-            numbers=np.asarray(arrays["numbers"], dtype=np.int64),
-            positions=np.asarray(arrays["positions"], dtype=float),
-            cells=np.asarray(arrays["cells"], dtype=float),
-            pbc=np.asarray(arrays["pbc"], dtype=bool),
-            labels={k.removeprefix("label:"): np.asarray(v) for k, v in arrays.items() if k.startswith("label:")},
-            masks={
-                k.removeprefix("mask:"): np.asarray(v, dtype=bool) for k, v in arrays.items() if k.startswith("mask:")
-            },
-            info={k.removeprefix("info:"): np.asarray(v) for k, v in arrays.items() if k.startswith("info:")},
+            counts=np.asanyarray(arrays["counts"], dtype=np.int64),
+            numbers=np.asanyarray(arrays["numbers"], dtype=np.int64),
+            positions=np.asanyarray(arrays["positions"], dtype=float),
+            cells=np.asanyarray(arrays["cells"], dtype=float),
+            pbc=np.asanyarray(arrays["pbc"], dtype=bool),
+            labels=group("label:"),
+            masks=group("mask:", bool),
+            info=group("info:"),
         )
 
     def save(self, path: str | Path | IO[bytes]) -> None:
@@ -447,8 +437,13 @@ class Configurations:
         np.savez_compressed(path, allow_pickle=False, **self.to_arrays())
 
     @classmethod
-    def load(cls, path: str | Path | IO[bytes]) -> Configurations:
+    def load(cls, path: str | Path | IO[bytes], folder: Path | None = None) -> Configurations:
         """Read what `save` wrote; pickled content is refused.
+
+        Parameters
+        ----------
+        folder
+            See `read`.
 
         Raises
         ------
@@ -456,10 +451,18 @@ class Configurations:
             If the file is not such an archive.
         """
         try:
+            if folder is not None:
+                return cls.from_arrays(load_mapped(path, folder))
             with np.load(path, allow_pickle=False) as archive:
                 return cls.from_arrays({name: archive[name] for name in archive.files})
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise InputError(f"{path}: is not an archive of configurations ({error}).") from error
+
+
+def _on_grid(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Round to the grid; what is not finite becomes some number, for it has a hash too until `sanity` drops it."""
+    with np.errstate(invalid="ignore"):
+        return np.rint(values / GRID).astype(np.int64)
 
 
 def symbols_to_numbers(symbols: Iterable[str]) -> list[int]:
@@ -478,8 +481,8 @@ def symbols_to_numbers(symbols: Iterable[str]) -> list[int]:
     return numbers
 
 
-def _labels_of(frame: ase.Atoms) -> dict[str, ArrayLike]:
-    """Find the labels of one frame: those of its calculator first, then keys with a known prefix."""
+def labels_of(frame: ase.Atoms) -> dict[str, ArrayLike]:
+    """Labels of one frame: those of its calculator first, then keys with a known prefix."""
     found: dict[str, ArrayLike] = {}
     results = dict(frame.calc.results) if frame.calc is not None else {}
     for name in LABELS:

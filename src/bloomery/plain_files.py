@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -212,11 +212,6 @@ def keyed(paths: Sequence[str]) -> dict[str, str]:
     return result
 
 
-def elements_of(paths: Iterable[str]) -> list[str]:
-    """Elements that occur in any of the files."""
-    return Configurations.concatenate([Configurations.read(path).without_info() for path in paths]).elements
-
-
 def features_for(fields: dict[str, Any], descriptor: str, folder: Path, progress: Progress) -> str | None:
     """Describe pools and data set, if a selector needs it; return the file's name in ``folder``."""
     if not any(PluginSpec.model_validate(spec).load("selectors").needs_features for spec in fields["selectors"]):
@@ -225,7 +220,7 @@ def features_for(fields: dict[str, Any], descriptor: str, folder: Path, progress
     inputs |= {f"data_{key}": path for key, path in fields["data_set"].items()}
     place = folder / "describe"
     place.mkdir(exist_ok=True)
-    job = {"descriptor": {"name": descriptor}, "elements": elements_of(inputs.values()), "inputs": inputs}
+    job = {"descriptor": {"name": descriptor}, "inputs": inputs, "memory": fields["memory"]}
     run_job("describe", job, place, progress)
     return "describe/features.npz"
 

@@ -119,7 +119,8 @@ def test_an_export_is_tried_and_measured(here: Path, silicon: Configurations) ->
     assert card["trained_on"]["frames"] + card["trained_on"]["early_stopping"] == 10
     page = (here / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "# Potential for Si" in page
-    assert "- forces.rmse.value: " in page
+    assert f"| forces rmse | {card['measurements']['forces']['rmse']['value']:.4g} meV/Å | " in page
+    assert "| rotation forces | " in page
     assert "out: exists already" in bloomery("export pot --format ase --to out", 2).output
     assert "cannot be exported as 'gap'; formats: ase" in bloomery("export pot --format gap --to other", 2).output
     assert not (here / "other").exists()

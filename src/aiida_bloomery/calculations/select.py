@@ -8,12 +8,14 @@ import numpy as np
 from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
+from pydantic import ValidationError
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, validate_scale
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from bloomery.errors import BloomeryError
 from bloomery.jobs.select import CONTROL_FILE, FATES_FILE, SELECTED_FILE
-from bloomery.plugins import Kind, PluginSpec
+from bloomery.plugins import Kind, PluginSpec, describe_validation_error
 
 FEATURES_FILE = "features.npz"
 
@@ -48,6 +50,14 @@ class SelectCalculation(BloomeryCalculation):
             valid_type=orm.ArrayData,
             required=False,
             help="Features of all frames: arrays `pool_KEY` and `data_KEY`.",
+        )
+        spec.input(
+            "descriptor",
+            valid_type=orm.Dict,
+            required=False,
+            serializer=orm.to_aiida_type,
+            validator=_validate_descriptor,
+            help="`{descriptor: {name, settings}}` of atoms, for selectors that compare these.",
         )
         spec.input(
             "potential",
@@ -93,6 +103,8 @@ class SelectCalculation(BloomeryCalculation):
             selector = PluginSpec.model_validate(spec).load("selectors")
             if selector.needs_features and "features" not in inputs:
                 return f"features: is missing; the selector {selector.name!r} needs the output of `bloomery.describe`."
+            if selector.needs_environments and "descriptor" not in inputs:
+                return f"descriptor: is missing; the selector {selector.name!r} compares atoms, which it describes."
         return None
 
     def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:
@@ -111,8 +123,24 @@ class SelectCalculation(BloomeryCalculation):
             with folder.open(FEATURES_FILE, "wb") as handle:
                 np.savez(handle, allow_pickle=False, **{name: node.get_array(name) for name in node.get_arraynames()})
             job["features"] = FEATURES_FILE
+        if "descriptor" in self.inputs:
+            job["descriptor"] = self.inputs.descriptor["descriptor"]
         if "potential" in self.inputs:
             job["potential"] = files.potential(self.inputs.potential, "potential")
         if "scale" in self.inputs:
             job["scale"] = self.inputs.scale.get_dict()
         return job
+
+
+def _validate_descriptor(node: orm.Dict | None, _: Any) -> str | None:
+    if node is None:
+        return None
+    if "descriptor" not in node.get_dict():
+        return "descriptor: must be of the form {descriptor: {name, settings}}."
+    try:
+        PluginSpec.model_validate(node["descriptor"]).load("descriptors")
+    except ValidationError as error:
+        return describe_validation_error(error, "descriptor", PluginSpec)
+    except BloomeryError as error:
+        return f"descriptor: {error}"
+    return None

@@ -179,6 +179,7 @@ class ReinforcementWorkChain(ControlArm):
         self.ctx.iteration = 0
         self.ctx.batches = {}
         self.ctx.ledgers = {}
+        self.ctx.left = {}
         for name in ("potential", "history", "decision", "reference", "funnel", "warm"):
             self.ctx[name] = None
         self._begin_control()
@@ -235,6 +236,8 @@ class ReinforcementWorkChain(ControlArm):
         inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential()
         if "frames" in self.inputs:
             inputs["frames"] = self.inputs.frames
+        if self.ctx.left:
+            inputs["continued"] = self.ctx.left
         process = self._submit(
             "sample",
             SamplingWorkChain,
@@ -250,6 +253,8 @@ class ReinforcementWorkChain(ControlArm):
         """Select what is worth a label, and draw the probe."""
         if not self.ctx.sampling.is_finished_ok:
             return self._fail("ERROR_SAMPLING_FAILED", self.ctx.sampling)
+        if "left" in self.ctx.sampling.outputs:
+            self.ctx.left = {**self.ctx.left, **self.ctx.sampling.outputs.left}
         inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential()
         if self.ctx.control_batches:
             inputs["control_data_set"] = self.ctx.control_batches

@@ -11,6 +11,7 @@ from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
 from bloomery.plugins import PluginSpec
+from bloomery.selectors.contract import Selector
 
 DescribeCalculation = CalculationFactory("bloomery.describe")
 SelectCalculation = CalculationFactory("bloomery.select")
@@ -48,12 +49,16 @@ class SelectionWorkChain(SubmitsOnce):
         spec.exit_code(400, "ERROR_DESCRIBE_FAILED", message="The descriptors could not be computed: {message}")
         spec.exit_code(401, "ERROR_SELECT_FAILED", message="The selection failed: {message}")
 
-    def describe(self) -> ToContext | None:
-        """Compute the features of all frames in one job, if any selector needs them."""
+    @property
+    def selectors(self) -> list[Selector]:
+        """The selectors of both arms."""
         parameters = self.inputs.parameters.get_dict()
         wanted = (*parameters["selectors"], *parameters.get("control", []))
-        specs = [PluginSpec.model_validate(spec) for spec in wanted]
-        if not any(spec.load("selectors").needs_features for spec in specs):
+        return [PluginSpec.model_validate(spec).load("selectors") for spec in wanted]
+
+    def describe(self) -> ToContext | None:
+        """Compute the features of all frames in one job, if any selector needs them."""
+        if not any(selector.needs_features for selector in self.selectors):
             return None
         configurations = {f"pool_{key}": node for key, node in self.inputs.pools.items()}
         for name in ("data_set", "control_data_set"):
@@ -72,6 +77,8 @@ class SelectionWorkChain(SubmitsOnce):
             if not self.ctx.described.is_finished_ok:
                 return self.exit_codes.ERROR_DESCRIBE_FAILED.format(message=self.ctx.described.exit_message)
             inputs["features"] = self.ctx.described.outputs.features
+        if any(selector.needs_environments for selector in self.selectors):
+            inputs["descriptor"] = self.inputs.descriptor
         for name in ("data_set", "control_data_set", "potential", "scale"):
             if name in self.inputs:
                 inputs[name] = self.inputs[name]

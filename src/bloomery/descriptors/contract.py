@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.errors import InputError
+from bloomery.pieces import chunks
 from bloomery.plugins import Plugin
 
 if TYPE_CHECKING:
     import torch
+
+
+CHUNK_ATOMS = 4096
+"""Atoms that are described at a time where averages are wanted."""
 
 
 @dataclass(frozen=True)
@@ -186,11 +191,11 @@ class Descriptor(Plugin):
     def averages(self, configurations: Configurations, elements: list[str]) -> NDArray[np.float64]:
         """Mean of the per-atom features of each frame, ``(N, F)``; zero for an empty frame.
 
-        The default walks through chunks of frames so that memory stays bounded.
+        The default walks through frames, `CHUNK_ATOMS` atoms at a time, so that memory stays bounded.
         """
         result = np.zeros((len(configurations), self.size(elements)))
-        for start in range(0, len(configurations), 64):
-            part = configurations[start : start + 64]
+        for start, end in chunks(configurations.counts, CHUNK_ATOMS):
+            part = configurations[start:end]
             values = self.features(part, elements).values.cpu().numpy()
             np.add.at(result, start + part.frame_of_atom, values)
         return result / np.maximum(configurations.counts, 1)[:, None]

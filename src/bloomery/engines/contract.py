@@ -161,9 +161,9 @@ class Potential(ABC):
         """Return a sentence about the first frame with an element that the potential does not know, or ``None``."""
         from ase.data import chemical_symbols  # noqa: PLC0415
 
-        known = np.isin(configurations.numbers, [chemical_symbols.index(element) for element in self.elements])
-        if known.all():
+        if set(configurations.elements) <= set(self.elements):
             return None
+        known = np.isin(configurations.numbers, [chemical_symbols.index(element) for element in self.elements])
         atom = int(np.flatnonzero(~known)[0])
         return (
             f"frame {configurations.frame_of_atom[atom]} holds {chemical_symbols[configurations.numbers[atom]]}, which "

@@ -93,12 +93,55 @@ def card_text(card: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _told(measurements: dict[str, Any], path: str = "") -> list[str]:
-    lines = []
-    for key, value in measurements.items():
-        name = f"{path}.{key}" if path else key
-        if isinstance(value, dict):
-            lines += _told(value, name)
-        else:
-            lines.append(f"- {name}: {value:.5g}" if isinstance(value, float) else f"- {name}: {value}")
+def _told(measurements: dict[str, Any]) -> list[str]:
+    """Return what was measured: plain values first, then a table of quantities and one of each set of checks."""
+    plain, quantities, checks = _sorted_out(measurements)
+    lines = [f"- {name}: {_number(value)}" for name, value in plain]
+    if quantities:
+        lines += ["", "| quantity | value | 95 % interval |", "| --- | --- | --- |"]
+        lines += [f"| {name} | {_with_unit(found)} | {_interval(found)} |" for name, found in quantities]
+    if checks:
+        lines += ["", "| check | off by | limit | passed |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| {name} | {_with_unit(found)} | {_number(found['limit'])} | {'yes' if found['passed'] else 'no'} |"
+            for name, found in checks
+        ]
     return lines
+
+
+Named = list[tuple[str, Any]]
+
+
+def _sorted_out(measurements: dict[str, Any], path: str = "") -> tuple[Named, Named, Named]:
+    """Return plain values, quantities with a unit, and checks with a limit, each with the way to it as its name."""
+    plain, quantities, checks = Named(), Named(), Named()
+    for key, value in measurements.items():
+        name = f"{path} {key.replace('_', ' ')}".lstrip()
+        if not isinstance(value, dict):
+            plain.append((name, value))
+        elif {"value", "limit", "passed"} <= value.keys():
+            checks.append((key.replace("_", " "), value))
+        elif "value" in value:
+            quantities.append((name, value))
+        else:
+            inner = _sorted_out(value, name)
+            plain += inner[0]
+            quantities += inner[1]
+            checks += inner[2]
+    return plain, quantities, checks
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _with_unit(found: dict[str, Any]) -> str:
+    unit = found.get("unit", "")
+    return _number(found["value"]) + (f" {unit}" if unit not in {"", "1"} else "")
+
+
+def _interval(found: dict[str, Any]) -> str:
+    ends = [found.get(end) for end in ("lower", "upper")]
+    return "" if None in ends else f"{_number(ends[0])} to {_number(ends[1])}"

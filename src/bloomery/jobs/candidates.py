@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
+from bloomery.descriptors.contract import Descriptor
+from bloomery.devices import choose_device
 from bloomery.errors import InputError
+from bloomery.mapped import join, too_large
+from bloomery.mapped import load as load_mapped
+from bloomery.plugins import PluginSpec
 from bloomery.roles import Role
 from bloomery.samplers.contract import ORIGIN_KEYS
 from bloomery.samplers.origin import with_origin
 from bloomery.scale import Scale
 from bloomery.selectors.contract import Pool
+from bloomery.selectors.environments import Environments
 
 PROBE_ROLE: Role = "probe"
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Files of the job: pools, data set and control arm's data set by key, and features; and what belongs to them."""
+    """Files of the job: pools, data set and control arm's data set by key, and features; and what belongs to them.
+
+    If frames and features of the pools take more than a quarter of ``memory``, in GiB, they stay in files.
+    """
 
     pools: dict[str, str]
     data_set: dict[str, str]
@@ -29,14 +40,18 @@ class Sources:
     features: str | None
     scale: Scale | None
     device: str
+    memory: float
+    descriptor: PluginSpec | None
+    chunk_atoms: int
 
 
 @dataclass(frozen=True)
 class Known:
-    """Labelled frames that an arm has: content hashes, and features, ``(K, F)``."""
+    """Labelled frames that an arm has: content hashes, features, ``(K, F)``, and, where atoms are compared, these."""
 
     hashes: frozenset[str] = frozenset()
     features: NDArray[np.float64] | None = None
+    environments: Environments | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,11 @@ def gather(job: Sources, folder: Path) -> Candidates:
     InputError
         If the pools are empty, or the features do not belong to them.
     """
-    pools = {key: _with_all_origins(Configurations.read(folder / path)) for key, path in job.pools.items()}
+    files = [folder / path for path in (*job.pools.values(), *([job.features] if job.features else []))]
+    aside = folder if too_large(files, job.memory) else None
+    pools = {
+        key: _with_all_origins(Configurations.read(folder / path, folder=aside)) for key, path in job.pools.items()
+    }
     known = {key: Configurations.read(folder / path) for key, path in job.data_set.items()}
     controls = {key: Configurations.read(folder / path) for key, path in job.control_data_set.items()}
     if not any(len(frames) for frames in pools.values()):
@@ -97,12 +116,13 @@ def gather(job: Sources, folder: Path) -> Candidates:
         f"{key}/{trajectory}/{block}"
         for key, trajectory, block in zip(keys, frames.info["trajectory"], frames.info["block"], strict=True)
     ]
-    features = _read_features(job, folder, pools, known | controls)
+    features = _read_features(job, folder, pools, known | controls, aside)
     probes = {key: np.flatnonzero(_roles(batch) == PROBE_ROLE) for key, batch in known.items()}
     theirs = {key: rows for key, rows in probes.items() if key not in controls}
     theirs |= {key: np.arange(len(batch)) for key, batch in controls.items()}
     ours = {key: np.arange(len(batch)) for key, batch in known.items()}
-    arm = _known(known, ours, features)
+    describe = _describe(job, [*pools.values(), *known.values(), *controls.values()])
+    arm, control = _known(known, ours, features, describe), _known(known | controls, theirs, features, describe)
     pool = Pool(
         configurations=frames,
         hashes=frames.hashes(),
@@ -113,8 +133,10 @@ def gather(job: Sources, folder: Path) -> Candidates:
         scale=job.scale,
         blocks=blocks,
         device=job.device,
+        environments=arm.environments,
+        memory=job.memory,
     )
-    return Candidates(pool, keys, rows, _known(known, probes, {}).hashes, _known(known | controls, theirs, features))
+    return Candidates(pool, keys, rows, _known(known, probes, {}, None).hashes, control)
 
 
 def _roles(batch: Configurations) -> NDArray[np.str_]:
@@ -122,17 +144,37 @@ def _roles(batch: Configurations) -> NDArray[np.str_]:
 
 
 def _known(
-    batches: dict[str, Configurations], rows: dict[str, NDArray[np.int64]], features: dict[str, NDArray[np.float64]]
+    batches: dict[str, Configurations],
+    rows: dict[str, NDArray[np.int64]],
+    features: dict[str, NDArray[np.float64]],
+    describe: Environments | None,
 ) -> Known:
     """What an arm knows: these rows of the batches."""
-    hashes = frozenset(content for key, chosen in rows.items() for content in batches[key][chosen].hashes())
+    frames = [batches[key][chosen].without_labels() for key, chosen in rows.items()]
+    hashes = frozenset(content for part in frames for content in part.hashes())
     parts = [features[f"data_{key}"][chosen] for key, chosen in rows.items()] if features else []
-    return Known(hashes, _stacked(parts))
+    bare = [part.without_info(*part.info) for part in frames]
+    environments = describe and describe.with_known(Configurations.concatenate(bare))
+    return Known(hashes, _stacked(parts), environments)
+
+
+def _describe(job: Sources, sets: list[Configurations]) -> Environments | None:
+    """Make what describes atoms, for all elements that occur; the data set is empty so far."""
+    if job.descriptor is None:
+        return None
+    descriptor: Descriptor = job.descriptor.load("descriptors")
+    elements = sorted({element for frames in sets for element in frames.elements}, key=chemical_symbols.index)
+    device = job.device
+
+    def describe(frames: Configurations) -> NDArray[np.float64]:
+        return descriptor.features(frames, elements, device=choose_device(device)).values.cpu().numpy()
+
+    return Environments(describe, Configurations.empty(), job.chunk_atoms)
 
 
 def _stacked(parts: list[NDArray[np.float64]]) -> NDArray[np.float64] | None:
     parts = [part for part in parts if len(part)]
-    return np.concatenate(parts) if parts else None
+    return join(parts) if parts else None
 
 
 def _with_all_origins(frames: Configurations) -> Configurations:
@@ -144,16 +186,23 @@ def _with_all_origins(frames: Configurations) -> Configurations:
 
 
 def _read_features(
-    job: Sources, folder: Path, pools: dict[str, Configurations], known: dict[str, Configurations]
+    job: Sources,
+    folder: Path,
+    pools: dict[str, Configurations],
+    known: dict[str, Configurations],
+    aside: Path | None,
 ) -> dict[str, NDArray[np.float64]]:
     """Features by the name of their array, ``pool_KEY`` and ``data_KEY``; empty if there is no file."""
     if job.features is None:
         return {}
     path = folder / job.features
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    except (OSError, ValueError, EOFError) as error:
+        if aside is not None:
+            arrays = load_mapped(path, aside)
+        else:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: np.asarray(archive[name]) for name in archive.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise InputError(f"{path}: cannot be read as an archive of features ({error}).") from error
     found = {}
     for prefix, sets in (("pool", pools), ("data", known)):

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from ase.data import chemical_symbols
+from pydantic import Field
 
 from bloomery.configurations import Configurations
 from bloomery.descriptors.contract import Descriptor
 from bloomery.engines.contract import Progress
 from bloomery.jobs.base import Job
+from bloomery.mapped import too_large
 from bloomery.plugins import PluginSpec
 
 FEATURES_FILE = "features.npz"
@@ -21,22 +24,30 @@ class Model(Job):
 
     verb: Literal["describe"] = "describe"
     descriptor: PluginSpec
-    elements: list[str]
-    """Species that the features distinguish, so that features of several jobs can be compared."""
+    elements: list[str] = Field(default_factory=list)
+    """Species that the features distinguish, so that features of several jobs can be compared; by default those that
+    occur."""
     inputs: dict[str, str]
     """Name to file of frames; each name becomes an array of the result."""
+    memory: float = Field(default=4.0, gt=0)
+    """GiB of memory that the job may take, about. Frames that need more than a quarter of it stay in files in the job's
+    folder and are read from there."""
 
 
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     """Write one array ``(N, F)`` of frame-averaged features for each input."""
     descriptor: Descriptor = job.descriptor.load("descriptors")
+    aside = folder if too_large([folder / name for name in job.inputs.values()], job.memory) else None
+    inputs = {key: Configurations.read(folder / name, folder=aside) for key, name in job.inputs.items()}
+    found = {element for frames in inputs.values() for element in frames.elements}
+    elements = job.elements or sorted(found, key=chemical_symbols.index)
     arrays = {}
-    for index, (key, name) in enumerate(job.inputs.items()):
-        progress("describe", index, len(job.inputs), {})
-        arrays[key] = descriptor.averages(Configurations.read(folder / name), job.elements)
+    for index, (key, frames) in enumerate(inputs.items()):
+        progress("describe", index, len(inputs), {})
+        arrays[key] = descriptor.averages(frames, elements)
     np.savez(folder / FEATURES_FILE, allow_pickle=False, **arrays)
     progress("describe", len(job.inputs), len(job.inputs), {})
     return {
-        "n_features": descriptor.size(job.elements),
+        "n_features": descriptor.size(elements),
         "n_frames": {key: len(values) for key, values in arrays.items()},
     }

@@ -59,6 +59,8 @@ class Model(Job):
     """Files with the frames that are labelled already, by the key of the batch."""
     features: str | None = None
     """File with features, arrays ``pool_KEY`` and ``data_KEY``."""
+    descriptor: PluginSpec | None = None
+    """Descriptor of atoms, for selectors that compare these."""
     potential: str | None = None
     """Folder of the potential whose disagreement counts where the pool does not bring it."""
     scale: Scale | None = None
@@ -72,7 +74,12 @@ class Model(Job):
     control_data_set: dict[str, str] = Field(default_factory=dict)
     """Files with the labelled frames that the control arm has, by the key of the batch; the probe is that of both."""
     chunk_atoms: int = Field(default=4096, ge=1)
-    """The potential is asked about so many atoms at a time, one frame at least; memory grows with it."""
+    """The potential is asked about, and atoms are described, so many atoms at a time, one frame at least; memory grows
+    with it."""
+    memory: float = Field(default=4.0, gt=0)
+    """GiB of memory that the job may take, about. Frames and features of pools that need more than a quarter of it stay
+    in files in the job's folder and are read from there; a selector that needs all features at once, and finds no room
+    for them, says so."""
     predict_all: bool = False
     """Predict the disagreement of all candidates, also where the pool brings one (that of another potential)."""
 
@@ -106,9 +113,7 @@ class Told:
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     """Select and write `SELECTED_FILE`, which may hold no frame; the summary is the funnel."""
     selectors: list[Selector] = [spec.load("selectors") for spec in job.selectors]
-    candidates = gather(
-        Sources(job.pools, job.data_set, job.control_data_set, job.features, job.scale, job.device), folder
-    )
+    candidates = gather(_sources(job, selectors), folder)
     cleaners, criteria = split_cleaners(selectors)
     clean = apply_selectors(cleaners, candidates.pool, seed=job.seed)
     free = candidates.outside(candidates.probe_blocks, clean.indices)
@@ -157,12 +162,30 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     return summary
 
 
+def _sources(job: Model, selectors: list[Selector]) -> Sources:
+    """What is read; atoms are described only where a selector compares them."""
+    wanted = [*selectors, *(spec.load("selectors") for spec in job.control)]
+    return Sources(
+        job.pools,
+        job.data_set,
+        job.control_data_set,
+        job.features,
+        job.scale,
+        job.device,
+        job.memory,
+        job.descriptor if any(selector.needs_environments for selector in wanted) else None,
+        job.chunk_atoms,
+    )
+
+
 def _select_control(
     job: Model, candidates: Candidates, probe: NDArray[np.int64], n_wanted: int, folder: Path
 ) -> tuple[dict[str, Any], Fates]:
     """Let the control arm take so many frames from what is left without the probe; write `CONTROL_FILE`."""
     known = candidates.control
-    pool = replace(candidates.pool, known_hashes=known.hashes, known_features=known.features)
+    pool = replace(
+        candidates.pool, known_hashes=known.hashes, known_features=known.features, environments=known.environments
+    )
     specs = [spec for spec in job.selectors if spec.name in CLEANERS]
     clean = apply_selectors([spec.load("selectors") for spec in specs], pool, seed=job.seed)
     drawn = frozenset(pool.hashes[index] for index in probe)

@@ -53,15 +53,20 @@ static inline void store(REAL *to, vec value) { *(unaligned *)to = value; }
 #define FOUR(e, SPAN, UP) TWO(e, SPAN, UP), TWO(e + 2, SPAN, UP)
 #define EIGHT(e, SPAN, UP) FOUR(e, SPAN, UP), FOUR(e + 4, SPAN, UP)
 #if LANES == 16
-#define MASK(SPAN, UP) (integers){EIGHT(0, SPAN, UP), EIGHT(8, SPAN, UP)}
+#define MASK(SPAN, UP) EIGHT(0, SPAN, UP), EIGHT(8, SPAN, UP)
 #elif LANES == 8
-#define MASK(SPAN, UP) (integers){EIGHT(0, SPAN, UP)}
+#define MASK(SPAN, UP) EIGHT(0, SPAN, UP)
 #elif LANES == 4
-#define MASK(SPAN, UP) (integers){FOUR(0, SPAN, UP)}
+#define MASK(SPAN, UP) FOUR(0, SPAN, UP)
 #else
-#define MASK(SPAN, UP) (integers){TWO(0, SPAN, UP)}
+#define MASK(SPAN, UP) TWO(0, SPAN, UP)
 #endif
-#define FOLD(x, y, SPAN) (__builtin_shuffle(x, y, MASK(SPAN, 0)) + __builtin_shuffle(x, y, MASK(SPAN, SPAN)))
+#ifdef __clang__
+#define SHUFFLE(x, y, SPAN, UP) __builtin_shufflevector(x, y, MASK(SPAN, UP))
+#else
+#define SHUFFLE(x, y, SPAN, UP) __builtin_shuffle(x, y, (integers){MASK(SPAN, UP)})
+#endif
+#define FOLD(x, y, SPAN) (SHUFFLE(x, y, SPAN, 0) + SHUFFLE(x, y, SPAN, SPAN))
 
 /* Sums of LANES vectors, each in a lane of its own: as a tree, with two shuffles for each addition. */
 static inline vec sums_of(const vec *v) {

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bloomery.configurations import Configurations
+from bloomery.mapped import take
 from bloomery.plugins import Plugin
 from bloomery.scale import Scale
+from bloomery.selectors.environments import Environments
 from bloomery.selectors.measures import Measure
 
 
@@ -42,6 +44,10 @@ class Pool:
         What the potential says of each candidate, ``(P,)``, as far as selectors ask for it (`Selector.measures`).
     device
         Where large computations may run: ``cpu``, ``cuda`` or ``auto``.
+    environments
+        Features of single atoms of any frame, or ``None``.
+    memory
+        GiB that a selector may take for arrays of its own; ``None``: as much as it likes.
     """
 
     configurations: Configurations
@@ -54,6 +60,8 @@ class Pool:
     blocks: list[str] | None = None
     measures: Mapping[Measure, NDArray[np.float64]] = field(default_factory=dict)
     device: str = "cpu"
+    environments: Environments | None = None
+    memory: float | None = None
 
     def __len__(self) -> int:
         return len(self.configurations)
@@ -66,7 +74,7 @@ class Pool:
             self,
             configurations=self.configurations[indices],
             hashes=[self.hashes[index] for index in indices],
-            features=None if self.features is None else self.features[indices],
+            features=None if self.features is None else take(self.features, indices),
             disagreement=None if self.disagreement is None else self.disagreement[indices],
             blocks=None if self.blocks is None else [self.blocks[index] for index in indices],
             measures={name: values[indices] for name, values in self.measures.items()},
@@ -100,6 +108,15 @@ class Picks:
         return cls(np.asarray(indices, dtype=np.int64), values, texts.astype(np.str_))
 
     @classmethod
+    def up_to(cls, wanted: int, indices: NDArray[np.int64], scores: NDArray[np.float64], *, otherwise: str) -> Picks:
+        """Make picks of a selector that takes so many: where it took fewer, the rest was refused for a reason."""
+        reasons = np.full(len(scores), "", dtype=f"<U{len(otherwise)}")
+        if len(indices) < min(wanted, len(scores)):
+            reasons[:] = otherwise
+            reasons[indices] = ""
+        return cls.of(indices, scores, reasons)
+
+    @classmethod
     def none(cls) -> Picks:
         """Make the picks of an empty pool."""
         return cls.of([], [])
@@ -118,12 +135,17 @@ class Picks:
 class Selector(Plugin):
     """Take frames out of a pool. A selection applies selectors in turn, each to what the one before left.
 
-    The three properties say what the pool must hold; they may depend on the settings.
+    The properties say what the pool must hold; they may depend on the settings.
     """
 
     @property
     def needs_features(self) -> bool:
         """Whether features of pool and data set are needed."""
+        return False
+
+    @property
+    def needs_environments(self) -> bool:
+        """Whether features of single atoms are needed."""
         return False
 
     @property

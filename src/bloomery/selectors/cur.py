@@ -43,7 +43,7 @@ class Cur(Selector):
         if not len(pool):
             return Picks.none()
         space = FeatureSpace.of(pool, self.name, standardise=self.settings.standardise)
-        picks, scores = cur(space.scaled(), self.settings.frames, self.settings.rank)
+        picks, scores = cur(space.whole(), self.settings.frames, self.settings.rank)
         return space.picked(picks, scores, self.settings.frames, SPANNED)
 
     def at_most(self, n_pool: int) -> int:

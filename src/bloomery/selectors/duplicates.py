@@ -55,7 +55,7 @@ class Duplicates(Selector):
     def _drop_near(self, pool: Pool, reasons: NDArray[np.str_]) -> None:
         """Go through frames in the order of their content, and keep those that are far from all kept before."""
         space = FeatureSpace.of(pool, self.name)
-        features, known = space.scaled(), space.scaled_known()
+        features, known = space.whole(), space.scaled_known()
         limit = self.settings.min_distance
         rows = np.array([row for row, frame in enumerate(space.order) if not reasons[frame]], dtype=np.int64)
         if len(known) and len(rows):

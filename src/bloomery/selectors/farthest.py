@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.selectors.feature_space import BLOCK, FeatureSpace
+from bloomery.mapped import allocate_like
+from bloomery.selectors.feature_space import FeatureSpace
+from bloomery.selectors.ranking import BLOCK
 
 CANDIDATES = 1024
 """Points among which the next picks are looked for."""
@@ -154,12 +156,15 @@ class _Search:
 
 
 class _Shadow:
-    """Features in single precision about their mean, on the device, for upper bounds of distances."""
+    """Features in single precision about their mean, on the device, for upper bounds of distances.
+
+    They are in a file if the features are.
+    """
 
     def __init__(self, space: FeatureSpace, mean: NDArray[np.float64], device: str) -> None:
         self.mean = mean
         n, size = len(space.order), space.features.shape[1]
-        points = np.empty((n, size + 1), dtype=np.float32)
+        points = allocate_like(space.features, (n, size + 1), np.float32)
         points[:, size] = 1.0
         self.squares = np.empty(n)
         for start in range(0, n, BLOCK):

@@ -1,4 +1,4 @@
-"""Take the frames that are farthest, in feature space, from all that is there already.
+"""Take the frames that are farthest, in feature space, from all that is there already: as a whole, or by one atom.
 
 Greedy farthest-point sampling: Gonzalez, Theor. Comput. Sci. 38, 293 (1985); for atomic environments Imbalzano et al.,
 J. Chem. Phys. 148, 241730 (2018).
@@ -6,11 +6,16 @@ J. Chem. Phys. 148, 241730 (2018).
 
 from __future__ import annotations
 
+from typing import Literal
+
+import numpy as np
 from pydantic import Field
 
+from bloomery.errors import InputError
 from bloomery.plugins import Settings
 from bloomery.selectors.contract import Picks, Pool, Selector
-from bloomery.selectors.farthest import farthest_points
+from bloomery.selectors.farthest import Farthest, farthest_points
+from bloomery.selectors.farthest_environments import farthest_environments
 from bloomery.selectors.feature_space import FeatureSpace
 
 TOO_NEAR = "too near to others"
@@ -21,6 +26,10 @@ class FarthestPointSettings(Settings):
 
     frames: int = Field(ge=1)
     """Take at most so many."""
+    per: Literal["frame", "atom"] = "frame"
+    """What is compared. `frame`: features averaged over the atoms of a frame. `atom`: those of single atoms; the
+    distance of a frame is that of its atom that is farthest from every atom of the data set and of the picks. One odd
+    atom among many is seen so; time grows with the number of atoms in the data set."""
     standardise: bool = True
     """Divide each feature by its standard deviation over pool and data set, so that all count the same."""
     min_distance: float = Field(default=0.0, ge=0)
@@ -34,20 +43,46 @@ class FarthestPoint(Selector):
     name = "farthest_point"
     Settings = FarthestPointSettings
     settings: FarthestPointSettings
-    needs_features = True
+
+    @property
+    def needs_features(self) -> bool:
+        """Where frames are compared."""
+        return self.settings.per == "frame"
+
+    @property
+    def needs_environments(self) -> bool:
+        """Where atoms are compared."""
+        return self.settings.per == "atom"
 
     def select(self, pool: Pool, *, seed: int = 0) -> Picks:  # noqa: ARG002
-        """Pick; the score is the distance to the nearest frame that was there or taken before.
+        """Pick; the score is the distance to the nearest frame, or atom, that was there or taken before.
 
         Without a data set the frame farthest from the pool's mean comes first, its score that distance.
         """
         if not len(pool):
             return Picks.none()
-        space = FeatureSpace.of(pool, self.name, standardise=self.settings.standardise)
-        found = farthest_points(space, self.settings.frames, self.settings.min_distance, device=pool.device)
+        found = self._by_atom(pool) if self.needs_environments else self._by_frame(pool)
         scores = found.nearest.copy()
         scores[found.picks] = found.distances
-        return space.picked(found.picks, scores, self.settings.frames, TOO_NEAR)
+        return Picks.up_to(self.settings.frames, found.picks, scores, otherwise=TOO_NEAR)
+
+    def _by_frame(self, pool: Pool) -> Farthest:
+        space = FeatureSpace.of(pool, self.name, standardise=self.settings.standardise)
+        found = farthest_points(space, self.settings.frames, self.settings.min_distance, device=pool.device)
+        nearest = np.empty(len(pool))
+        nearest[space.order] = found.nearest
+        return Farthest(space.order[found.picks], found.distances, nearest)
+
+    def _by_atom(self, pool: Pool) -> Farthest:
+        if pool.environments is None:
+            raise InputError(f"{self.name}: compares atoms, and no descriptor of these is given; give one.")
+        return farthest_environments(
+            pool,
+            pool.environments,
+            self.settings.frames,
+            self.settings.min_distance,
+            standardise=self.settings.standardise,
+        )
 
     def at_most(self, n_pool: int) -> int:
         """As many as the settings ask for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from bloomery.errors import InputError
 from bloomery.selectors.contract import Picks, Pool
-from bloomery.selectors.ranking import require_finite
+from bloomery.selectors.ranking import BLOCK, require_finite
 
-BLOCK = 16384
-"""Rows that are scaled at a time."""
+COPIES = 3
+"""Arrays as large as the scaled features that a selector which needs them all at once makes, about."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,18 @@ class FeatureSpace:
         The pool's frames by content hash, so that sums and ties do not depend on their order, ``(P,)``.
     factor
         What each feature is multiplied by, ``(F,)``.
+    selector
+        Whose space it is.
+    memory
+        GiB that `whole` may lead to; ``None``: as many as it takes.
     """
 
     features: NDArray[np.floating]
     known: NDArray[np.floating]
     order: NDArray[np.int64]
     factor: NDArray[np.float64]
+    selector: str = ""
+    memory: float | None = None
 
     @classmethod
     def of(cls, pool: Pool, selector: str, *, standardise: bool = True) -> FeatureSpace:
@@ -60,13 +66,29 @@ class FeatureSpace:
             )
         if not np.isfinite(known).all():
             raise InputError(f"{selector}: a feature of the data set is not finite; check its frames.")
-        order = np.argsort(np.asarray(pool.hashes, dtype=np.str_), kind="stable").astype(np.int64)
+        order = by_content(pool.hashes)
         known = known[np.lexsort(known.T)] if known.size else known
         factor = np.full(size, 1.0) if not standardise else _inverse_deviation(pool.features, known, order)
-        return cls(pool.features, known, order, factor / np.sqrt(max(1, size)))
+        return cls(pool.features, known, order, factor / np.sqrt(max(1, size)), selector, pool.memory)
 
-    def scaled(self, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.float64]:
-        """Scaled features of the pool's frames in the order `order`, of all or of some of them."""
+    def whole(self) -> NDArray[np.float64]:
+        """Scaled features of all of the pool's frames at once, in the order `order`.
+
+        Raises
+        ------
+        InputError
+            If they, and what is made of them, take more memory than there may be.
+        """
+        needed = COPIES * self.features.size * 8 / 2**30
+        if self.memory is not None and needed > self.memory:
+            raise InputError(
+                f"{self.selector}: needs the features of {len(self.order)} frames at once, about {needed:.2g} GiB, and "
+                f"memory is {self.memory:g} GiB; put selectors before it that leave fewer frames, or raise memory."
+            )
+        return self.scaled(slice(None))
+
+    def scaled(self, rows: NDArray[np.int64] | slice) -> NDArray[np.float64]:
+        """Scaled features of some of the pool's frames in the order `order`."""
         return self.features[self.order[rows]] * self.factor
 
     def picked(self, picks: NDArray[np.int64], scores: NDArray[np.float64], wanted: int, otherwise: str) -> Picks:
@@ -83,15 +105,16 @@ class FeatureSpace:
         """
         in_pool = np.zeros(len(self.order))
         in_pool[self.order] = scores
-        reasons = np.full(len(self.order), "", dtype="<U64")
-        if len(picks) < min(wanted, len(self.order)):
-            reasons[:] = otherwise
-            reasons[self.order[picks]] = ""
-        return Picks.of(self.order[picks], in_pool, reasons)
+        return Picks.up_to(wanted, self.order[picks], in_pool, otherwise=otherwise)
 
     def scaled_known(self) -> NDArray[np.float64]:
         """Scaled features of the data set."""
         return self.known * self.factor
+
+
+def by_content(hashes: Sequence[str]) -> NDArray[np.int64]:
+    """Order frames by content hash."""
+    return np.argsort(np.asarray(hashes, dtype=np.str_), kind="stable").astype(np.int64)
 
 
 def _inverse_deviation(
@@ -112,6 +135,11 @@ def _inverse_deviation(
         if len(part):
             square += ((part - mean) ** 2).sum(axis=0)
             largest = np.maximum(largest, np.abs(part).max(axis=0))
-    deviation = np.sqrt(square / max(1, n))
+    return inverse_deviation(square / max(1, n), largest)
+
+
+def inverse_deviation(variance: NDArray[np.float64], largest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One over the standard deviation; zero where that is rounding of values which are at most this large."""
+    deviation = np.sqrt(variance)
     varies = deviation > 1e-10 * np.maximum(largest, 1e-300)
     return np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0)

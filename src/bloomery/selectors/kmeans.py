@@ -38,7 +38,7 @@ class Kmeans(Selector):
         if not len(pool):
             return Picks.none()
         space = FeatureSpace.of(pool, self.name)
-        features = space.scaled()
+        features = space.whole()
         n = min(self.settings.frames, len(pool))
         generator = np.random.default_rng(seed)
         with warnings.catch_warnings():

@@ -43,7 +43,7 @@ class Leverage(Selector):
         if not len(pool):
             return Picks.none()
         space = FeatureSpace.of(pool, self.name)
-        features, known = space.scaled(), space.scaled_known()
+        features, known = space.whole(), space.scaled_known()
         picks, leverages = self._greedy(features, known)
         return space.picked(picks, leverages, self.settings.frames, INTERPOLATES)
 

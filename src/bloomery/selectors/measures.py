@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress
 from bloomery.errors import InputError
+from bloomery.pieces import chunks
 from bloomery.prediction import Prediction
 
 Quantity = Literal["forces", "energy", "stress", "energy_sigma", "extrapolation", "predicted_energy"]
@@ -104,17 +105,6 @@ def measure(
             parts.append(wanted.of(prediction))
         progress("predict", end, len(frames), {})
     return {wanted: np.concatenate(parts) for wanted, parts in found.items()}
-
-
-def chunks(counts: NDArray[np.int64], chunk_atoms: int) -> list[tuple[int, int]]:
-    """Cut frames with so many atoms each into runs of at most ``chunk_atoms``, one frame at least: starts and ends."""
-    found, start, atoms = [], 0, 0
-    for frame, count in enumerate(counts.tolist()):
-        if atoms + count > chunk_atoms and frame > start:
-            found.append((start, frame))
-            start, atoms = frame, 0
-        atoms += count
-    return [*found, (start, len(counts))] if len(counts) else []
 
 
 def _told(values: NDArray[np.float64] | None, what: str) -> NDArray[np.float64]:

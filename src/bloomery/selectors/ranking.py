@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from bloomery.errors import InputError
 from bloomery.selectors.contract import Pool
 
+BLOCK = 16384
+"""Rows that are looked at, or scaled, at a time."""
+
 
 def draw(seed: int, content: str) -> float:
     """Return a number in [0, 1) that is as good as random, but follows from seed and content."""
@@ -25,9 +28,12 @@ def ranked(scores: NDArray[np.float64], hashes: Sequence[str]) -> NDArray[np.int
 
 def require_finite(values: NDArray[np.floating], what: str, selector: str, pool: Pool) -> None:
     """Raise `InputError`, with the first frame named, if a value is not finite."""
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    if bad.any():
-        frame = int(np.flatnonzero(bad)[0])
+    for start in range(0, len(values), BLOCK):
+        block = values[start : start + BLOCK]
+        bad = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
+        if not bad.any():
+            continue
+        frame = start + int(np.flatnonzero(bad)[0])
         raise InputError(
             f"{selector}: frame {frame} of the pool ({pool.hashes[frame]}) has {what} that is not finite; "
             "put sanity before this selector, or check the potential."

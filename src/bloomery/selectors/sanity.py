@@ -39,9 +39,8 @@ class Sanity(Selector):
         """Pick every sane frame, in the order of the pool; all score the same."""
         limits = DistanceLimits(self.settings.min_distance, self.settings.min_relative_distance)
         offsets = pool.configurations.offsets
-        largest = _largest_forces(pool.configurations)
         reasons = np.array(
-            [self._reason(pool.configurations, frame, offsets, limits, largest) for frame in range(len(pool))],
+            [self._reason(pool.configurations, frame, offsets, limits) for frame in range(len(pool))],
             dtype=np.str_,
         )
         return Picks.of(np.flatnonzero(reasons == ""), np.zeros(len(pool)), reasons)
@@ -56,7 +55,6 @@ class Sanity(Selector):
         frame: int,
         offsets: NDArray[np.int64],
         limits: DistanceLimits,
-        largest: NDArray[np.float64],
     ) -> str:
         """Short text to count, of the first thing that is wrong."""
         settings = self.settings
@@ -76,14 +74,8 @@ class Sanity(Selector):
                 return "volume too small"
             if settings.max_volume_per_atom is not None and volume > settings.max_volume_per_atom:
                 return "volume too large"
-        if settings.max_force is not None and largest[frame] > settings.max_force:
-            return "force too large"
+        if settings.max_force is not None and "forces" in configurations.labels:
+            forces = configurations.labels["forces"][atoms]  # zero where the frame has none
+            if np.linalg.norm(forces, axis=1).max(initial=0.0) > settings.max_force:
+                return "force too large"
         return ""
-
-
-def _largest_forces(configurations: Configurations) -> NDArray[np.float64]:
-    """Largest force of each frame in eV/Å, ``(N,)``; zero where a frame has no forces."""
-    forces, mask = configurations.label("forces")
-    result = np.zeros(len(configurations))
-    np.maximum.at(result, configurations.frame_of_atom, np.linalg.norm(forces, axis=1))
-    return np.where(mask, result, 0.0)

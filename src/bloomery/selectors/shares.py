@@ -73,6 +73,7 @@ def _with_known(pool: Pool, taken: NDArray[np.int64]) -> Pool:
     return replace(
         pool,
         known_hashes=pool.known_hashes | {pool.hashes[index] for index in taken},
+        environments=pool.environments and pool.environments.with_known(pool.configurations[taken]),
         known_features=features,
     )
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import ase
 import numpy as np
+from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
 from bloomery.errors import InputError
 from bloomery.scale import Scale
 from bloomery.selectors.contract import Picks, Pool, Selector
+from bloomery.selectors.environments import Environments
 from bloomery.selectors.measures import Measure
 
 
@@ -42,7 +44,15 @@ def some_pool(n: int = 12, *, seed: int = 0, n_known: int = 3, measures: frozens
         blocks=[f"block {frame // 3}" for frame in range(n)],
         measures={name: generator.uniform(0.05, 0.5, size=n) for name in measures},
         scale=Scale(error=0.1, factor=2.0),
+        environments=Environments(_of_atoms, frames[n:], chunk_atoms=5),
     )
+
+
+def _of_atoms(frames: Configurations) -> NDArray[np.float64]:
+    """Describe the atoms of pairs by their number in the frame and how far they are apart, ``(A, 4)``."""
+    place = np.arange(frames.n_atoms) - frames.offsets[frames.frame_of_atom]
+    length = np.repeat(np.linalg.norm(frames.positions[1::2] - frames.positions[::2], axis=1), 2)
+    return np.stack([length, length**2, np.sin(9 * length) * (1 + place), np.cos(7 * length)], axis=1)
 
 
 def check_selector(selector: Selector, pool: Pool | None = None) -> None:
@@ -90,6 +100,10 @@ def _check_refusals(selector: Selector, pool: Pool) -> None:
         features[1, 0] = np.nan
         _refuses(selector, replace(pool, features=None), "without features")
         _refuses(selector, replace(pool, features=features), "with a feature that is not finite")
+    if selector.needs_environments and pool.environments is not None:
+        broken = replace(pool.environments, describe=lambda frames: np.full((frames.n_atoms, 4), np.nan))
+        _refuses(selector, replace(pool, environments=None), "without a descriptor of atoms")
+        _refuses(selector, replace(pool, environments=broken), "with atoms whose features are not finite")
     if selector.measures:
         _refuses(selector, replace(pool, measures={}), "about which no potential was asked")
         for name in selector.measures:

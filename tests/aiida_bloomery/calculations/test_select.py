@@ -38,6 +38,15 @@ def test_selector_without_its_features_is_refused(chain, jobs):
         )
 
 
+def test_selector_of_atoms_needs_a_descriptor(chain, jobs):
+    inputs = {"pools": {"pool": chain.sample.outputs.frames}}
+    inputs["parameters"] = {"selectors": [{"farthest_point": {"frames": 2, "per": "atom"}}]}
+    with pytest.raises(ValueError, match="descriptor: is missing; the selector 'farthest_point' compares atoms"):
+        jobs.run("select", **inputs)
+    with pytest.raises(ValueError, match="descriptor: descriptor 'soup' is not registered"):
+        jobs.run("select", **inputs, descriptor={"descriptor": "soup"})
+
+
 def test_no_pool_is_refused(jobs):
     with pytest.raises(ValueError, match="pools: is empty"):
         jobs.run("select", pools={}, parameters={"selectors": ["sanity"]})

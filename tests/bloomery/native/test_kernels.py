@@ -198,6 +198,7 @@ def test_compiled_once_and_kept_where_nobody_else_writes(tmp_path: Path, monkeyp
 def test_torch_serves_where_no_compiler_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = odd_frames(ELEMENTS, seed=5)
     expected = make_potential().predict(frames).forces
+    monkeypatch.delenv("CC", raising=False)
     broken = tmp_path / "cc"
     broken.write_text("#!/bin/sh\necho no headers >&2\nexit 1\n", encoding="utf-8")
     broken.chmod(broken.stat().st_mode | stat.S_IXUSR)

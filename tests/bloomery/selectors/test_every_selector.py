@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bloomery.plugins import load_plugin, registered
+from bloomery.selectors.farthest_point import FarthestPoint
 from bloomery.testing.selectors import check_selector
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -29,3 +30,7 @@ def test_every_selector_conforms(name: str) -> None:
     plugin = load_plugin("selectors", name)
     assert plugin.name == name
     check_selector(plugin.make(**SETTINGS[name]))
+
+
+def test_farthest_point_by_atom_conforms() -> None:
+    check_selector(FarthestPoint.make(frames=5, per="atom"))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from bloomery.errors import InputError
+from bloomery.selectors.environments import Environments
 from bloomery.selectors.farthest import farthest_points, nearest_squared
 from bloomery.selectors.farthest_point import FarthestPoint
 from bloomery.selectors.feature_space import FeatureSpace
@@ -135,3 +136,52 @@ def test_nothing_nearer_than_the_distance_asked_for_is_taken() -> None:
 def test_features_of_another_descriptor_are_refused() -> None:
     with pytest.raises(InputError, match="the pool has 4 features and the data set 3"):
         FarthestPoint.make(frames=2).select(replace(some_pool(), known_features=np.zeros((2, 3))))
+
+
+def atoms_by_brute_force(features: list[NDArray[np.float64]], known: NDArray[np.float64], n: int) -> list[int]:
+    """Compare every atom with every atom, every time."""
+    picks: list[int] = []
+    if not len(known):
+        mean = np.concatenate(features).mean(axis=0, keepdims=True)
+        picks = [int(np.argmax([cdist(one, mean).max() for one in features]))]
+    while len(picks) < n:
+        centres = np.concatenate([known, *(features[pick] for pick in picks)])
+        distances = np.array([cdist(one, centres).min(axis=1).max() for one in features])
+        if distances.max() == 0:
+            break
+        picks.append(int(distances.argmax()))
+    return picks
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(1, 25), st.integers(1, 30), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_picks_by_atom_are_those_of_brute_force(
+    seed: int, n_known: int, n_picks: int, chunk_atoms: int, standardise: bool
+) -> None:
+    pool = some_pool(20, seed=seed, n_known=n_known)
+    assert pool.environments is not None
+    environments = replace(pool.environments, chunk_atoms=chunk_atoms)
+    features = environments.describe(pool.configurations)
+    known = environments.describe(environments.known)
+    deviation = np.concatenate([features, known]).std(axis=0) if standardise else np.ones(4)
+    expected = atoms_by_brute_force(list((features / deviation).reshape(20, 2, 4)), known / deviation, n_picks)
+    selector = FarthestPoint.make(frames=n_picks, per="atom", standardise=standardise)
+    picks = selector.select(replace(pool, environments=environments))
+    assert picks.indices.tolist() == expected
+    assert (np.diff(picks.taken[1:]) <= 1e-12).all()
+
+
+def test_one_odd_atom_is_seen_by_atom_and_not_by_frame() -> None:
+    # Frame 3 has one odd atom of two; the atoms of frame 5 are all a little odd, and odder on average.
+    pool = some_pool(8, n_known=0)
+    values = np.random.default_rng(0).normal(scale=0.01, size=(8, 2, 2))
+    values[3, 0] += 1.0
+    values[5] += 0.8
+    by_hash = dict(zip(pool.hashes, values, strict=True))
+    environments = Environments(
+        lambda frames: np.concatenate([by_hash[content] for content in frames.hashes()]), pool.configurations[[0]]
+    )
+    pool = replace(pool, features=values.mean(axis=1), known_features=values[:1, 0], environments=environments)
+    settings = {"frames": 1, "standardise": False}
+    assert FarthestPoint.make(per="frame", **settings).select(pool).indices.tolist() == [5]
+    assert FarthestPoint.make(per="atom", **settings).select(pool).indices.tolist() == [3]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.pieces import chunks
 from bloomery.prediction import Prediction
 from bloomery.selectors.cur import Cur, cur
 from bloomery.selectors.disagreement import Disagreement
@@ -19,7 +20,7 @@ from bloomery.selectors.duplicates import NEAR, NEAR_KNOWN, Duplicates
 from bloomery.selectors.energy_window import ENERGY, EnergyWindow, above_hull
 from bloomery.selectors.kmeans import Kmeans
 from bloomery.selectors.leverage import Leverage
-from bloomery.selectors.measures import Measure, chunks, measure
+from bloomery.selectors.measures import Measure, measure
 from bloomery.selectors.window import OTHERS, TOO_MANY
 from bloomery.testing.potentials import TeacherCommittee
 from bloomery.testing.selectors import some_pool

@@ -1,0 +1,43 @@
+"""Features of single atoms, computed where they are asked for: those of a whole pool would not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+from bloomery.pieces import chunks
+
+
+@dataclass(frozen=True)
+class Environments:
+    """What describes atomic environments, and the frames of the data set.
+
+    Parameters
+    ----------
+    describe
+        Gives the features of every atom of some frames, ``(A, F)``.
+    known
+        The frames of the data set.
+    chunk_atoms
+        Atoms that are described at a time, one frame at least.
+    """
+
+    describe: Callable[[Configurations], NDArray[np.float64]]
+    known: Configurations
+    chunk_atoms: int = 4096
+
+    def with_known(self, frames: Configurations) -> Environments:
+        """Return the same with further frames in the data set."""
+        return replace(self, known=Configurations.concatenate([self.known, frames]))
+
+    def pieces(
+        self, frames: Configurations, order: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Go through frames in an order; yield the indices of some, and the features of all their atoms, ``(a, F)``."""
+        for start, end in chunks(frames.counts[order], self.chunk_atoms):
+            rows = order[start:end]
+            yield rows, self.describe(frames[rows])
