@@ -75,6 +75,13 @@ REFERENCES: dict[str, tuple[Reference, ...]] = {
     "smearing.cold": (Reference("N. Marzari et al., Phys. Rev. Lett. 82, 3296 (1999)", "10.1103/PhysRevLett.82.3296"),),
     "sampler.md": (_LANGEVIN,),
     "sampler.reference_md": (_LANGEVIN,),
+    "sampler.metadynamics": (
+        Reference(
+            "A. Barducci, G. Bussi and M. Parrinello, Phys. Rev. Lett. 100, 020603 (2008)",
+            "10.1103/PhysRevLett.100.020603",
+        ),
+        Reference("G. A. Tribello et al., Comput. Phys. Commun. 185, 604 (2014)", "10.1016/j.cpc.2013.09.018"),
+    ),
     "sampler.on_the_fly": (
         Reference(
             "Z. Li, J. R. Kermode and A. De Vita, Phys. Rev. Lett. 114, 096405 (2015)", "10.1103/PhysRevLett.114.096405"

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from bloomery.configurations import Configurations
+from bloomery.errors import InputError
 from bloomery.plugins import load_plugin, registered
+from bloomery.samplers.metadynamics import plumed
 from bloomery.testing.potentials import TeacherCommittee
 from bloomery.testing.samplers import check_sampler
 
@@ -16,6 +18,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dimers": {"frames": 5},
     "from_file": {"max_frames": 1},
     "md": {"temperatures": [300, 900], "steps": 12, "interval": 4, "block_steps": 10, "max_relative_disagreement": 2},
+    "metadynamics": {
+        "variables": {"d": {"define": "DISTANCE ATOMS=1,2", "width": 0.1}},
+        "temperatures": [300, 900],
+        "steps": 9,
+        "interval": 3,
+        "pace": 2,
+    },
     "monte_carlo": {"temperatures": [300, 900], "steps": 12, "interval": 4},
     "normal_modes": {"frames": 2, "temperatures": [200, 600], "statistics": "quantum"},
     "on_the_fly": {"temperatures": [300, 900], "steps": 12, "interval": 4, "steps_per_run": 8},
@@ -33,4 +42,9 @@ def test_every_sampler_conforms(name: str, silicon: Configurations, committee: T
     plugin = load_plugin("samplers", name)
     assert plugin.name == name
     sampler = plugin.make(**SETTINGS[name])
+    if name == "metadynamics":
+        try:
+            plumed()
+        except InputError as error:
+            pytest.skip(str(error))
     check_sampler(sampler, silicon, potential=committee if sampler.needs_potential else None)

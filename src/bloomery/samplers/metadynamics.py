@@ -1,0 +1,224 @@
+"""Well-tempered metadynamics by PLUMED: hills fill the wells of collective variables where dynamics has been.
+
+Barducci, Bussi and Parrinello, Phys. Rev. Lett. 100, 020603 (2008). PLUMED: Tribello, Bonomi, Branduardi, Camilloni and
+Bussi, Comput. Phys. Commun. 185, 604 (2014). It runs in this process, through ASE's wrapper; the dynamics is that of
+`md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import numpy as np
+from ase import units
+from pydantic import Field, field_validator, model_validator
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.errors import InputError
+from bloomery.plugins import Settings
+from bloomery.quantities import Unit
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
+from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.dynamics import Trajectory, trajectories
+from bloomery.samplers.forces import FORCES, CommitteeDriver, Driver, Evaluation, Wanted
+from bloomery.samplers.harvest import Harvest
+from bloomery.samplers.md import MolecularDynamicsSettings
+from bloomery.samplers.run import Conduct, run_all
+from bloomery.samplers.trust import require_potential
+from bloomery.scale import Scale
+
+HOW_TO_GET_IT = (
+    "metadynamics: cannot run without PLUMED; install its kernel (conda install -c conda-forge plumed), point the "
+    "environment variable PLUMED_KERNEL at its libplumedKernel.so, and pip install plumed."
+)
+
+
+class Variable(Settings):
+    """A collective variable, or what others are made of."""
+
+    define: str = Field(pattern=r"^[A-Z][A-Z0-9_]*( [^\n\r#;{}]*)?$")
+    """PLUMED's action with its keywords, such as ``DISTANCE ATOMS=1,2``; atoms count from 1, lengths are in Å."""
+    width: float | None = Field(default=None, gt=0)
+    """Width of a hill along it, in Å or in rad, as the variable is; without one there are no hills along it."""
+
+    @field_validator("define")
+    @classmethod
+    def _defines(cls, value: str) -> str:
+        action, *words = value.split()
+        if action in {"INCLUDE", "LOAD", "UNITS", "METAD"}:
+            raise ValueError(f"the action {action} defines no variable")
+        if any(word.startswith(("LABEL=", "FILE=")) for word in words):
+            raise ValueError("the keywords LABEL and FILE cannot be set; the label is the key")
+        return value
+
+
+class MetadynamicsSettings(MolecularDynamicsSettings):
+    """Settings of the sampler `metadynamics`."""
+
+    variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], Variable]
+    """Collective variables by their labels, in PLUMED's words; those that others use come first."""
+    height: Annotated[float, Unit("eV")] = Field(default=0.05, gt=0)
+    """Height of the first hills in eV."""
+    pace: int = Field(default=50, ge=1)
+    """Steps between hills."""
+    biasfactor: float = Field(default=10.0, gt=1)
+    """How much hotter the variables become in the end: hills shrink as they pile up."""
+
+    @model_validator(mode="after")
+    def _can_be_biased(self) -> MetadynamicsSettings:
+        if not any(variable.width for variable in self.variables.values()):
+            raise ValueError("variables: give at least one a width")
+        if self.ensemble != "nvt" or self.stages or self.stabilise is not None:
+            raise ValueError("metadynamics runs in the ensemble nvt, without stages and without stabilise")
+        return self
+
+    def lines(self, temperature: float, hills: Path) -> list[str]:
+        """Return PLUMED's input, in Å, eV and fs, for a temperature in K and a file for the hills."""
+        biased = {label: variable.width for label, variable in self.variables.items() if variable.width}
+        widths = ",".join(f"{width:.10g}" for width in biased.values())
+        hill = (
+            f"METAD LABEL=bloomery_hills ARG={','.join(biased)} SIGMA={widths} HEIGHT={self.height:.10g} "
+            f"PACE={self.pace} BIASFACTOR={self.biasfactor:.10g} TEMP={temperature:.10g} FILE={hills}"
+        )
+        return [
+            f"UNITS LENGTH=A TIME=fs ENERGY={units.mol / units.kJ:.12g}",
+            *(f"{label}: {variable.define}" for label, variable in self.variables.items()),
+            hill,
+        ]
+
+
+class Metadynamics(Sampler):
+    """Dynamics with a history-dependent bias on collective variables, one trajectory after the other."""
+
+    name = "metadynamics"
+    Settings = MetadynamicsSettings
+    settings: MetadynamicsSettings
+    needs_potential = True
+
+    def sample(
+        self,
+        start: Configurations,
+        *,
+        potential: Potential | None = None,
+        seed: int = 0,
+        scale: Scale | None = None,
+        progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
+    ) -> tuple[Configurations, SamplerReport]:
+        """Sample; a run that was killed begins anew with the trajectory that it was at."""
+        plumed()
+        driver = CommitteeDriver(require_potential(potential, start, self.name))
+        prepared = trajectories(start, self.settings, seed, self.name)
+        for item in prepared:
+            _check_periodicity(item)
+        brake = self.settings.brake(scale)
+        harvest = Harvest(checkpoint)
+        blocks = 0 if not harvest.done else int(harvest.frames.info["block"].max(initial=-1)) + 1
+        for number, item in list(enumerate(prepared))[harvest.done :]:
+            with biased(driver, item, self.settings) as both:
+                frames, report = run_all([item], Conduct(self.settings, both, brake))
+            info = frames.info
+            harvest.add(
+                frames.without_info(*info),
+                {**report.trajectories[0], "trajectory": number},
+                start=item.start, trajectory=number, block=blocks + info["block"], step=info["step"],
+                temperature=item.temperature, disagreement=info["disagreement"], stop_reason=item.stop_reason,
+            )  # fmt: skip
+            blocks += len(set(info["block"].tolist()))
+            progress("sample", number + 1, len(prepared), {"trajectory": number})
+        numbers = {
+            "trajectories": float(len(prepared)),
+            "stopped": float(sum(entry["stop_reason"] != "completed" for entry in harvest.report)),
+            "frames": float(harvest.n_frames),
+        }
+        return harvest.frames, SamplerReport(numbers, harvest.report)
+
+    def plan(self, n_start: int) -> dict[str, int]:
+        """Upper bounds; ``max_frames`` holds for each trajectory."""
+        one = self.settings.plan(1)
+        trajectories = n_start * len(self.settings.starts_at) * len(self.settings.strains)
+        if self.settings.max_frames is not None:
+            one["frames"] = self.settings.max_frames * trajectories
+            return {"frames": one["frames"], "md_steps": n_start * one["md_steps"]}
+        return {name: n_start * number for name, number in one.items()}
+
+
+class PlumedDriver:
+    """What another driver says of one trajectory, with the forces of PLUMED's bias; each call is a step."""
+
+    batch_atoms = 1
+
+    def __init__(self, driver: Driver, calculator: Any) -> None:
+        self.driver, self.calculator, self.step = driver, calculator, 0
+
+    def __call__(self, frames: Configurations, wanted: Wanted = FORCES) -> Evaluation:
+        """Evaluate the next step."""
+        evaluation = self.driver(frames, wanted)
+        if not evaluation.failures and len(frames):
+            _, forces, _ = self.calculator.compute_bias(np.ascontiguousarray(frames.positions), self.step, 0.0)
+            evaluation.forces = evaluation.forces + forces
+        self.step += 1
+        return evaluation
+
+
+@contextmanager
+def biased(driver: Driver, trajectory: Trajectory, settings: MetadynamicsSettings) -> Iterator[PlumedDriver]:
+    """Let PLUMED act on a trajectory from its beginning; what it writes is in a folder that does not stay.
+
+    Raises
+    ------
+    InputError
+        If PLUMED does not understand the variables.
+    """
+    (atoms,) = trajectory.frame.to_atoms()
+    if not atoms.pbc.any():
+        atoms.cell = np.zeros((3, 3))  # PLUMED takes a cell to be periodic
+    with TemporaryDirectory() as folder:
+        try:
+            calculator = plumed()(
+                calc=None,
+                input=settings.lines(trajectory.temperature, Path(folder) / "HILLS"),
+                timestep=settings.timestep_fs * units.fs,
+                atoms=atoms,
+                kT=units.kB * trajectory.temperature,
+                log=str(Path(folder) / "log"),
+            )
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"metadynamics.variables: PLUMED does not understand them: {reason}") from error
+        with calculator:
+            yield PlumedDriver(driver, calculator)
+
+
+@cache
+def plumed() -> Any:
+    """Return ASE's wrapper of PLUMED.
+
+    Raises
+    ------
+    InputError
+        If PLUMED's own wrapper or its kernel is not there; the message says how to get them.
+    """
+    try:
+        from ase.calculators.plumed import Plumed  # noqa: PLC0415
+        from plumed import Plumed as Kernel  # noqa: PLC0415
+
+        Kernel().finalize()
+    except (ImportError, RuntimeError, OSError) as error:
+        raise InputError(HOW_TO_GET_IT) from error
+    return Plumed
+
+
+def _check_periodicity(trajectory: Trajectory) -> None:
+    pbc = trajectory.frame.pbc[0]
+    if pbc.any() and not pbc.all():
+        raise InputError(
+            f"metadynamics: starting structure {trajectory.start} is periodic in some directions only; PLUMED needs "
+            "all or none."
+        )
