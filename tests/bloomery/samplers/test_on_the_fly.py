@@ -68,6 +68,7 @@ def test_pieces_are_one_long_run(ensemble: dict[str, Any], silicon: Configuratio
         assert left is not None
         assert report.numbers["continued"] == (0 if run == 0 else len(whole) / 6)
         pieces.append(frames[np.flatnonzero(frames.info["step"] > 6 * run)])
+    assert left is not None
     assert len(left) == 0
     together = Configurations.concatenate(pieces)
     order = np.lexsort([together.info["step"], together.info["trajectory"]])
