@@ -185,7 +185,7 @@ class SelectionState:
     jobs
         Jobs that have ended, failed ones among them, and all that there are so far.
     failures
-        What went wrong with trials that were left out, one sentence each.
+        What went wrong with trials that were left out: label of the step to the reason.
     """
 
     pk: int
@@ -193,13 +193,22 @@ class SelectionState:
     state: str
     message: str
     jobs: tuple[int, int]
-    failures: tuple[str, ...]
+    failures: dict[str, str]
     result: dict[str, Any] | None
 
     @property
     def active(self) -> bool:
         """Whether it goes on."""
         return self.state not in {"finished", "excepted", "killed"}
+
+    @property
+    def left_out(self) -> list[str]:
+        """The failures, one sentence each."""
+        return [f"{label.replace('_', ' ')}: {reason}" for label, reason in self.failures.items()]
+
+    def reason_of(self, trial: str) -> str:
+        """Why a trial gave no error; empty if it is not known."""
+        return next((reason for label, reason in self.failures.items() if label.startswith(f"{trial}__")), "")
 
 
 def selection_state(pk: int) -> SelectionState:
@@ -223,17 +232,17 @@ def selection_state(pk: int) -> SelectionState:
         raise InputError(f"{pk} is no learning curve, cross-validation or search but {node.__class__.__name__}.")
     jobs = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
     trials = node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
-    failed = [
-        f"{link.link_label.replace('_', ' ')}: {link.node.exit_message or link.node.process_state.value}"
+    failed = {
+        link.link_label: str(link.node.exit_message or link.node.process_state.value)
         for link in trials
         if link.node.is_terminated and not link.node.is_finished_ok
-    ]
+    }
     return SelectionState(
         pk=int(node.pk),
         kind=kind,
         state=node.process_state.value if node.process_state else "created",
         message=node.exit_message or "",
         jobs=(sum(job.is_terminated for job in jobs), len(jobs)),
-        failures=tuple(failed),
+        failures=failed,
         result=node.outputs.result.get_dict() if "result" in node.outputs else None,
     )

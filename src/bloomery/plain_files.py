@@ -242,14 +242,15 @@ def told_stops(summary: dict[str, Any]) -> list[str]:
 
 
 def told_numbers(summary: dict[str, Any], path: str = "") -> list[str]:
-    """Write every measured number of a summary on a line of its own, with its interval."""
+    """Write every measured number of a summary on a line of its own, with its interval; a lower bound as ``> 2``."""
     lines = []
     for key, value in summary.items():
         name = f"{path}.{key}" if path else key
         if isinstance(value, dict) and {"value", "unit"} <= set(value):
             bounds = f"  ({value['lower']:.4g} to {value['upper']:.4g})" if "lower" in value else ""
             unit = "" if value["unit"] == "1" else f" {value['unit']}"
-            lines.append(f"{name}: {value['value']:.4g}{unit}{bounds}")
+            least = "> " if value.get("at_least") else ""
+            lines.append(f"{name}: {least}{value['value']:.4g}{unit}{bounds}")
         elif isinstance(value, dict):
             lines += told_numbers(value, name)
         elif isinstance(value, int | float | str):

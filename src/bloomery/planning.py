@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bloomery.control import ControlSettings
+from bloomery.history import measured_number
 from bloomery.plugins import PluginSpec
 from bloomery.roles import TRAINED_ROLES
 from bloomery.scale import Scale
@@ -100,7 +101,7 @@ def _labels_left(stop: dict[str, Any], iterations: list[dict[str, Any]]) -> int 
 def _scale(iterations: list[dict[str, Any]]) -> Scale | None:
     """Force error on the probe and calibration factor of the latest validation that has them; histories hold meV/Å."""
     validations = [iteration.get("validation") or {} for iteration in reversed(iterations)]
-    errors = (validation.get("forces", {}).get("rmse") for validation in validations)
+    errors = (measured_number(validation, "forces") for validation in validations)
     factors = (validation.get("calibration", {}).get("forces", {}).get("factor") for validation in validations)
     error = next((found["value"] / 1000 for found in errors if found and found["value"] > 0), None)
     factor = next((found["value"] for found in factors if found and found["value"] > 0), None)

@@ -28,7 +28,8 @@ class Plateau(Settings):
     per_core_hour: Annotated[float, Unit("meV/Å"), Field(gt=0)] | None = None
     """Force RMSE in meV/Å that one core-hour of labelling takes away, by the times in the ledger."""
     cores: int = Field(default=1, ge=1)
-    """Cores that a label is computed on, for `per_core_hour`."""
+    """Cores that a label is computed on, for `per_core_hour`; in a campaign file by default those of the labeller's
+    program, as `codes` has them."""
     iterations: int = Field(default=5, ge=3)
     """The power law is fitted to so many of the latest iterations, and the rule waits for them."""
 

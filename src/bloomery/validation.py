@@ -18,6 +18,9 @@ from bloomery.plugins import PluginSpec, Settings, load_plugin
 from bloomery.roles import TRAINED_ROLES
 
 FINAL, EACH = "final", "each_iteration"
+REFERENCE_TRAJECTORY = "reference_trajectory"
+OVERLAP = "mean_overlap"
+"""Of curves with those of the reference, in %: the one comparison that is perfect at 100."""
 FEW = 4
 """So many numbers of an observable are quoted that does not say which."""
 
@@ -29,6 +32,9 @@ class ValidationSettings(Settings):
     """Of the potential that is delivered; those of each iteration are among them, and need not be repeated."""
     each_iteration: list[PluginSpec] = Field(default=[])
     """Of the potential of each iteration: what stop rules may ask about."""
+    reference_trajectory: PluginSpec | None = None
+    """The sampler `reference_md`, with its settings: a trajectory of the reference method that is run once, from the
+    structures that are measured on, and that observables of trajectories are compared with."""
 
     def observables(self, when: str) -> dict[str, PluginSpec]:
         """Observables by key, which is the name, with a number where one stands there more than once."""
@@ -77,6 +83,12 @@ def with_curves_inlined(spec: PluginSpec) -> PluginSpec:
 def planned(settings: ValidationSettings, when: str) -> dict[str, dict[str, Any]]:
     """Parameters of the jobs that measure, by key of the observable."""
     return {key: {"observable": spec.model_dump()} for key, spec in settings.observables(when).items()}
+
+
+def samplers(settings: ValidationSettings) -> dict[str, dict[str, Any]]:
+    """Parameters of the job that makes the reference's trajectory, if there is one."""
+    spec = settings.reference_trajectory
+    return {} if spec is None else {REFERENCE_TRAJECTORY: {"sampler": spec.model_dump()}}
 
 
 def independent_jobs() -> dict[str, dict[str, Any]]:
@@ -194,6 +206,27 @@ def beside(selection: Measured, control: Measured) -> list[dict[str, Any]]:
     return found
 
 
+def closer(row: Mapping[str, Any]) -> str:
+    """Which arm's potential is closer to the reference in a row of `beside`.
+
+    Returns
+    -------
+    str
+        ``selection`` or ``control``; empty where the 95 % intervals of their distances overlap, or both are equal.
+    """
+    near, far = sorted(("selection", "control"), key=lambda arm: _distance(row, arm, "value")[0])
+    return near if _distance(row, near)[1] < _distance(row, far)[0] else ""
+
+
+def _distance(row: Mapping[str, Any], arm: str, *ends: str) -> tuple[float, float]:
+    """Bounds of how far an arm is from the reference: of an overlap in %, what is lacking."""
+    perfect = 100.0 if row["quantity"] == OVERLAP else 0.0
+    found = [row[arm][end] - perfect for end in ends or ("value", "lower", "upper") if end in row[arm]]
+    crosses = min(found) <= 0 <= max(found)
+    sizes = [abs(value) for value in found]
+    return 0.0 if crosses else min(sizes), max(sizes)
+
+
 def _numbers(part: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Quantity to the numbers of potential, reference, difference and experiment."""
     sides = {
@@ -202,8 +235,8 @@ def _numbers(part: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         "difference": {**part.get("difference", {}), **part.get("comparison", {})},
         "experiment": part.get("experiment", {}),
     }
-    if "mean_overlap" in part:
-        sides["difference"]["mean_overlap"] = part["mean_overlap"]
+    if OVERLAP in part:
+        sides["difference"][OVERLAP] = part[OVERLAP]
     for quantity in dict.fromkeys(name for side in ("difference", "potential", "reference") for name in sides[side]):
         numbers = {side: values[quantity] for side, values in sides.items() if _is_number(values.get(quantity))}
         if numbers:

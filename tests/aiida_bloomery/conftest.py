@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -49,12 +52,29 @@ def computer(profile: Any, tmp_path_factory: pytest.TempPathFactory) -> orm.Comp
 
 
 @pytest.fixture(scope="session")
-def bloomery_code(computer: orm.Computer) -> orm.InstalledCode:
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The program `bloomery` of this environment, which does not start anew for each job."""
+    here, name = Path(__file__).parent, f"bloomery-tests-{uuid4()}"
+    command = [sys.executable, here / "warm_server.py", name]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, **pipes) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"ready\n"
+        path = tmp_path_factory.mktemp("program") / "bloomery"
+        path.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {here}/warm_client.py {name} bloomery "$@"\n')
+        path.chmod(0o755)
+        yield path
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def bloomery_code(computer: orm.Computer, program: Path) -> orm.InstalledCode:
     """The program `bloomery` of this environment."""
     return orm.InstalledCode(
         label="bloomery",
         computer=computer,
-        filepath_executable=str(Path(sys.executable).parent / "bloomery"),
+        filepath_executable=str(program),
         default_calc_job_plugin="bloomery.sample",
     ).store()
 

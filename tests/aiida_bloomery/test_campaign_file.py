@@ -17,6 +17,7 @@ from ase.io import write
 from click.testing import CliRunner
 
 from aiida_bloomery.campaign_file import load_campaign
+from aiida_bloomery.campaign_file.plan import plan_campaign
 from aiida_bloomery.campaign_file.schema import describe_plugins, schema, schema_text
 from aiida_bloomery.cli import main
 from bloomery.errors import InputError
@@ -177,6 +178,32 @@ def test_a_plateau_is_passed_on_as_it_stands(folder: Path) -> None:
     file.write_text(edited(("stop: {", "stop: {plateau: {iterations: 4}, ")))
     with pytest.raises(InputError, match=r"stop\.plateau.*has no limit"):
         load_campaign(file)
+
+
+def test_core_hours_of_a_plateau_are_those_of_the_labellers_program(folder: Path) -> None:
+    file = folder / "campaign.yaml"
+    limit = "plateau: {per_core_hour: 0.1 meV/Å"
+    eight = ("cores: 1", "cores: 8")
+    file.write_text(edited(("stop: {", f"stop: {{{limit}}}, "), eight))
+    assert load_campaign(file)[0].settings["stop"]["plateau"] == {"per_core_hour": 0.1, "cores": 8}
+    file.write_text(edited(("stop: {", f"stop: {{{limit}, cores: 3}}, "), eight))
+    assert load_campaign(file)[0].settings["stop"]["plateau"]["cores"] == 3
+
+
+def test_a_reference_trajectory_is_counted_and_compared_like_with_like(folder: Path) -> None:
+    file = folder / "campaign.yaml"
+    wanted = "validation: {final: [rdf], reference_trajectory: {reference_md: {temperatures: [900], steps: 200}}}\n"
+    file.write_text(GOOD + wanted)
+    campaign, notes = load_campaign(file)
+    assert plan_campaign(campaign).validation.md_steps == 200
+    assert any("rdf averages at 300 K in a 1x1x1 supercell, and the reference trajectory at 900 K" in n for n in notes)
+    file.write_text(GOOD + wanted.replace("[900]", "[300]"))
+    assert not [note for note in load_campaign(file)[1] if "rdf averages" in note]
+    calculator = ("labelling: {quantumespresso: {kpoints: {mesh: [2, 2, 2], shift: [1, 1, 1]}, ecutwfc: 30 Ry}}",
+                  "labelling: {calculator: {calculator: stillinger_weber}}")  # fmt: skip
+    file.write_text(edited(calculator) + wanted)
+    spec = load_campaign(file)[0].settings["validation"]["reference_trajectory"]
+    assert spec["settings"]["calculator"] == "stillinger_weber"
 
 
 def test_one_number_of_iterations_is_the_upper_bound(folder: Path) -> None:

@@ -16,6 +16,7 @@ from bloomery.validation import (
     Measured,
     ValidationSettings,
     beside,
+    closer,
     planned,
     require_measurable,
     rows,
@@ -137,3 +138,31 @@ def test_arms_side_by_side() -> None:
     (row,) = beside(measured(0.1), measured(-0.2))
     assert (row["selection"]["value"], row["control"]["value"]) == (0.1, -0.2)
     assert beside(measured(0.1), Measured()) == []
+
+
+def off(value: float, width: float | None = None, unit: str = "Å") -> dict[str, Any]:
+    bounds = {} if width is None else {"lower": value - width, "upper": value + width}
+    return {"value": value, "unit": unit, **bounds}
+
+
+@pytest.mark.parametrize(
+    ("selection", "control", "nearer"),
+    [
+        (off(0.1), off(-0.2), "selection"),
+        (off(-0.3), off(0.2), "control"),
+        (off(0.1), off(-0.1), ""),
+        (off(0.1, 0.05), off(-0.3, 0.1), "selection"),
+        (off(0.1, 0.05), off(-0.2, 0.1), ""),
+        (off(0.01, 0.05), off(0.04, 0.02), ""),  # zero is within the first, but 0.06 reaches into the second
+        (off(0.05, 0.3), off(1.0, 0.1), "selection"),
+    ],
+)
+def test_which_arm_is_nearer_to_the_reference(selection: dict[str, Any], control: dict[str, Any], nearer: str) -> None:
+    row = {"quantity": "a", "selection": selection, "control": control}
+    assert closer(row) == nearer
+    swapped = {"selection": "control", "control": "selection", "": ""}[nearer]
+    assert closer({**row, "selection": control, "control": selection}) == swapped
+
+
+def test_of_overlaps_the_larger_is_nearer() -> None:
+    assert closer({"quantity": "mean_overlap", "selection": off(97.0, 1.0, "%"), "control": off(90.0)}) == "selection"

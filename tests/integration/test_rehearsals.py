@@ -140,13 +140,16 @@ def test_rehearsing_a_dft_campaign(home: Home, campaign_file: Callable[..., Path
 def test_two_samplers_with_shares_and_a_schedule(
     home: Home, campaign_file: Callable[..., Path], tmp_path: Path
 ) -> None:
-    md = {
+    dynamics = {
         # Every frame is a block of its own: whole blocks go to the probe, and one trajectory would be a single one.
-        "md": {"temperatures": [300], "steps": 80, "interval": 10, "block_steps": 10},
+        "on_the_fly": {
+            "temperatures": [300], "steps": 160, "steps_per_run": 80, "interval": 10, "block_steps": 10,
+            "max_disagreement": None,
+        },
         "share": 0.4,
         "schedule": [{"iteration": 2, "settings": {"temperatures": [600]}}],
-    }
-    pk = home.submit(campaign_file(name="shares", sampling=[md, {"defects": {"frames": 12, "rattle": 0.05}}]))
+    }  # fmt: skip
+    pk = home.submit(campaign_file(name="shares", sampling=[dynamics, {"defects": {"frames": 12, "rattle": 0.05}}]))
     status = home.wait(pk)
     assert status["succeeded"], status
     home.call("export", pk, "--to", tmp_path / "export")
@@ -154,3 +157,19 @@ def test_two_samplers_with_shares_and_a_schedule(
     sampled = data.info["temperature"][data.info["role"] != "probe"]
     # Of five frames in each of two iterations, two are of dynamics: at 300 K in the first and 600 K in the second.
     assert sorted(sampled[sampled > 0].tolist()) == [300, 300, 600, 600]
+    # The second job was given what the first one left, and went on from there.
+    (row,) = home.python(
+        f"""
+query = orm.QueryBuilder().append(orm.WorkChainNode, filters={{'id': {pk}}}, tag='campaign')
+query.append(orm.WorkChainNode, with_incoming='campaign', tag='sampling')
+query.append(orm.CalcJobNode, with_incoming='sampling', tag='first')
+query.append(orm.Data, with_incoming='first', edge_filters={{'label': 'left'}}, tag='left', project='*')
+query.append(orm.CalcJobNode, with_incoming='left', edge_filters={{'label': 'continued'}}, project='*')
+print(json.dumps([
+    [left.hashes, second.outputs.frames.hashes, second.outputs.frames.configurations.info['step'].tolist()]
+    for left, second in query.all()
+]))"""
+    )
+    left, contents, steps = row
+    assert left == contents[:1]
+    assert steps == list(range(80, 161, 10))

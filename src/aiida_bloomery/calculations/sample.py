@@ -11,7 +11,7 @@ from aiida.engine import CalcJobProcessSpec
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unknown_elements, validate_scale
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
-from bloomery.jobs.sample import FRAMES_FILE
+from bloomery.jobs.sample import FRAMES_FILE, LEFT_FILE
 from bloomery.plugins import Kind, PluginSpec
 
 
@@ -21,7 +21,7 @@ class SampleCalculation(BloomeryCalculation):
     VERB = "sample"
     PLUGINS: ClassVar[dict[str, Kind]] = {"sampler": "samplers"}
     PLACEHOLDERS: ClassVar[dict[str, Any]] = {"start": "start.npz"}
-    RESULT_FILES = (FRAMES_FILE,)
+    RESULT_FILES = (FRAMES_FILE, LEFT_FILE)
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
@@ -41,8 +41,22 @@ class SampleCalculation(BloomeryCalculation):
             help="`{error, factor}`: force RMSE of the potential on the probe in eV/Å, and calibration factor of the "
             "disagreement of its forces.",
         )
+        spec.input(
+            "continued",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="What the last job of the sampler `left`, if its trajectories go on.",
+        )
         spec.output(
-            "frames", valid_type=ConfigurationsData, help="What was sampled, with its origin; parents are in `start`."
+            "frames",
+            valid_type=ConfigurationsData,
+            help="What was sampled, with its origin; parents are in `start` or `continued`.",
+        )
+        spec.output(
+            "left",
+            valid_type=ConfigurationsData,
+            required=False,
+            help="Where trajectories stand that go on in the sampler's next job, with their velocities.",
         )
         spec.output("report", valid_type=orm.Dict, help="What the sampler says of its run, and of each trajectory.")
 
@@ -52,15 +66,20 @@ class SampleCalculation(BloomeryCalculation):
         if not inputs["start"].n_frames:
             return "start: holds no frame; give at least one."
         spec = PluginSpec.model_validate(inputs["parameters"].get_dict()["sampler"])
-        if not spec.load("samplers").needs_potential:
+        sampler = spec.load("samplers")
+        if "continued" in inputs and not sampler.continues:
+            return f"continued: the sampler {spec.name!r} does not go on from an earlier job; leave it out."
+        if not sampler.needs_potential:
             return None
         if "potential" not in inputs:
             return f"potential: is missing; the sampler {spec.name!r} needs one."
         return unknown_elements(inputs["potential"], inputs["start"], "start")
 
     def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
-        """Sampler, start, potential and scale."""
+        """Sampler, start, what is gone on from, potential and scale."""
         job = {**self.inputs.parameters.get_dict(), "start": files.configurations(self.inputs.start, "start.npz")}
+        if "continued" in self.inputs:
+            job["continued"] = files.configurations(self.inputs.continued, "continued.npz")
         if "potential" in self.inputs:
             job["potential"] = files.potential(self.inputs.potential, "potential")
         if "scale" in self.inputs:

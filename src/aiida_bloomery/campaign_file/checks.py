@@ -12,8 +12,9 @@ from ase.neighborlist import neighbor_list
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of
 from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
-from aiida_bloomery.campaign_file.plan import NO_LIMIT, checkable, plan_stage, sampler_bounds, selectors
+from aiida_bloomery.campaign_file.plan import NO_LIMIT, plan_stage, sampler_bounds, selectors
 from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
+from aiida_bloomery.campaign_file.reference_md import check_driver, checkable
 from aiida_bloomery.campaign_file.resolve import Campaign
 from aiida_bloomery.campaign_file.validation import check_validation, validation_notes
 from bloomery.configurations import Configurations, symbols_to_numbers
@@ -136,6 +137,7 @@ def _plugins(campaign: Campaign) -> None:
     for stage in ("bootstrap", "sampling"):
         for key, spec in campaign.samplers(stage):
             _sampler(campaign, checkable(campaign, spec), key)
+            check_driver(campaign, spec, (*key, spec.name))
         _shares(campaign, stage)
         for key, selector in campaign.selectors(stage):
             _plugin(campaign, "selectors", selector, key)

@@ -257,8 +257,9 @@ class Validation(Settings):
     """Observables of the potential of each iteration, which stop rules may ask about."""
     structures: list[Structures] = Field(default=[])
     """What observables are measured on; by default the starting structures."""
-    reference_trajectory: str | None = None
-    """Frames of a trajectory of the reference method (extxyz), which observables of trajectories are compared with."""
+    reference_trajectory: str | Annotated[PluginSpec, OfKind("samplers")] | None = None
+    """Frames of a trajectory of the reference method, which observables of trajectories are compared with: a file
+    (extxyz), or the sampler `reference_md` with its settings, which the campaign runs once."""
     test_set: str | None = None
     """Labelled frames (extxyz) on which every potential is measured, and nothing is trained."""
 

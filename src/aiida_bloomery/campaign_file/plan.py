@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from aiida_bloomery.campaign_file.reader import Key
+from aiida_bloomery.campaign_file.reference_md import checkable
 from aiida_bloomery.campaign_file.resolve import Campaign
 from aiida_bloomery.campaign_file.validation import ValidationPlan, plan_validation
 from bloomery.control import ControlSettings
@@ -122,13 +123,6 @@ def sampler_bounds(campaign: Campaign, spec: SamplerSpec) -> dict[str, int]:
     samplers: list[Sampler] = [stage.load("samplers") for stage in checkable(campaign, spec).stages]
     bounds = [sampler.plan(len(frames)) for sampler in samplers]
     return {name: max(bound[name] for bound in bounds) for name in ("frames", "md_steps")}
-
-
-def checkable(campaign: Campaign, spec: SamplerSpec) -> SamplerSpec:
-    """Return a sampler as its plug-in takes it: a calculator stands in for a labeller that drives dynamics itself."""
-    if spec.name != "reference_md" or campaign.file.labeller == "calculator" or "calculator" in spec.settings:
-        return spec
-    return spec.model_copy(update={"settings": {**spec.settings, "calculator": "emt"}})
 
 
 def selectors(campaign: Campaign, stage: str) -> list[tuple[Key, Selector]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiida_bloomery.campaign_file.model import CampaignFile, Structures
 from aiida_bloomery.campaign_file.reader import Key, Source
+from aiida_bloomery.campaign_file.reference_md import with_calculator
 from aiida_bloomery.campaign_file.validation import validation_settings
 from bloomery.configurations import Configurations
 from bloomery.control import ControlSettings
@@ -112,7 +113,7 @@ def _validation(file: CampaignFile, source: Source) -> dict[str, Configurations]
             [read_structures(entry, source, (*key, index)) for index, entry in enumerate(given.structures)]
         )
     for name, file_name in (("trajectory", given.reference_trajectory), ("test_set", given.test_set)):
-        if file_name is not None:
+        if isinstance(file_name, str):
             place = "reference_trajectory" if name == "trajectory" else name
             found[name] = read_file(file_name, source, ("validation", place))
     return found
@@ -186,7 +187,7 @@ def _overrides(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
         "max_labels": file.stop.labels,
         "consecutive": file.stop.consecutive,
         "min_probe_frames": file.stop.probe_frames,
-        "plateau": file.stop.plateau and file.stop.plateau.model_dump(exclude_unset=True),
+        "plateau": _plateau(file),
     }
     stages: dict[str, dict[str, Any]] = {
         "bootstrap": bootstrap,
@@ -200,6 +201,23 @@ def _overrides(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
         stage: {key: value for key, value in values.items() if value is not None} for stage, values in stages.items()
     }
     return {stage: values for stage, values in given.items() if values}
+
+
+def _plateau(file: CampaignFile) -> dict[str, Any] | None:
+    """The limits of a plateau; cores of a label are those of the labeller's program, unless it is said."""
+    from aiida_bloomery.campaign_file.labellers import labeller_part  # noqa: PLC0415
+
+    rules = file.stop.plateau
+    if rules is None:
+        return None
+    given = rules.model_dump(exclude_unset=True)
+    if rules.per_core_hour is None or "cores" in given:
+        return given
+    try:
+        entry = getattr(file.codes, labeller_part(file.labeller).code_key, None) or file.codes.bloomery
+    except LookupError:  # said by the checks, with its place
+        return given
+    return {**given, "cores": entry.cores}
 
 
 def _targets(file: CampaignFile) -> dict[str, float]:
@@ -222,16 +240,13 @@ def _samplers(
     for stage, (key, specs) in stages.items():
         taken = []
         for index, spec in enumerate(specs or []):
-            settings = dict(spec.settings)
+            settings = with_calculator(spec, file)
             name = settings.get("file")
             if spec.name == "from_file" and isinstance(name, str):
                 label = f"{stage}_{index}"
                 frames[label] = read_file(name, source, (*key, index, "from_file", "file"))
                 del settings["file"]
                 settings["frames"] = label
-            if spec.name == "reference_md" and file.labeller == "calculator":
-                # The reference method is the labeller's, here as for any other labeller.
-                settings.setdefault("calculator", file.labeller_settings.get("calculator"))
             beside = spec.model_dump(exclude={"name", "settings"}, exclude_defaults=True)
             taken.append({"name": spec.name, "settings": settings, **beside})
         result[stage] = taken if specs is not None else None

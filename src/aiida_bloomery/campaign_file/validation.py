@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from aiida_bloomery.campaign_file.model import CampaignFile
 from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
+from aiida_bloomery.campaign_file.reference_md import SAMPLER, check_driver, checkable, with_calculator
 from bloomery.configurations import Configurations
 from bloomery.errors import BloomeryError
+from bloomery.observables.trajectories import FromTrajectories
 from bloomery.plugins import PluginSpec, load_plugin, registered
 from bloomery.quantities import converted
+from bloomery.samplers.contract import Sampler
 from bloomery.stopping import StopRules
 from bloomery.validation import (
     EACH,
@@ -31,10 +34,19 @@ KEY = "validation"
 
 @dataclass(frozen=True)
 class ValidationPlan:
-    """Single points that the reference method is asked for at most: by observable, and in all, each frame once."""
+    """What the reference method is asked for at most.
+
+    Parameters
+    ----------
+    observables, labels
+        Single points: by observable, and in all, each frame once.
+    md_steps
+        Steps of its own dynamics, for a trajectory to compare with.
+    """
 
     observables: dict[str, int]
     labels: int
+    md_steps: int = 0
 
 
 def validation_settings(file: CampaignFile, source: Source) -> dict[str, Any]:
@@ -47,7 +59,7 @@ def validation_settings(file: CampaignFile, source: Source) -> dict[str, Any]:
     """
     if file.validation is None:
         return {}
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, Any] = {}
     for when in (FINAL, EACH):
         found[when] = []
         for index, spec in enumerate(getattr(file.validation, when)):
@@ -59,6 +71,9 @@ def validation_settings(file: CampaignFile, source: Source) -> dict[str, Any]:
                 found[when].append(with_curves_inlined(_beside(spec, source)).model_dump())
             except (BloomeryError, ValueError) as error:
                 raise source.error((*key, spec.name, "experiment"), _sentence(error)) from error
+    reference = file.validation.reference_trajectory
+    if isinstance(reference, PluginSpec):
+        found["reference_trajectory"] = {"name": reference.name, "settings": with_calculator(reference, file)}
     return found
 
 
@@ -95,6 +110,7 @@ def check_validation(campaign: Campaign) -> None:
                 "structure with it, or remove these frames.",
             )
     _check_test_set(campaign)
+    _check_reference_trajectory(campaign, settings)
     _check_stop(campaign, settings)
 
 
@@ -108,7 +124,11 @@ def plan_validation(campaign: Campaign) -> ValidationPlan:
     settings = ValidationSettings.model_validate(campaign.settings.get(KEY, {}))
     wanted = wanted_by(validated_structures(campaign), settings.observables(FINAL))
     labels = len(unique(list(wanted.values()))) if wanted else 0
-    return ValidationPlan({key: len(frames) for key, frames in wanted.items()}, labels)
+    steps = 0
+    if settings.reference_trajectory is not None:
+        sampler: Sampler = checkable(campaign, settings.reference_trajectory).load("samplers")
+        steps = sampler.plan(len(validated_structures(campaign)))["md_steps"]
+    return ValidationPlan({key: len(frames) for key, frames in wanted.items()}, labels, steps)
 
 
 def wanted_of(campaign: Campaign) -> Configurations | None:
@@ -122,6 +142,7 @@ def validation_notes(campaign: Campaign) -> Iterator[str]:
     """What is allowed, and perhaps not meant."""
     if campaign.file.labeller == "lookup" and plan_validation(campaign).labels:
         yield "validation: frames that observables ask for have no label unless the library holds the very same ones."
+    yield from _other_conditions(campaign)
 
 
 # The names in the workchain's input, and in the file.
@@ -153,6 +174,56 @@ def _check_test_set(campaign: Campaign) -> None:
             f"frame {int(bare.argmax())} has neither energy nor forces; label it with the reference method, or remove "
             "it.",
         )
+
+
+def _check_reference_trajectory(campaign: Campaign, settings: ValidationSettings) -> None:
+    """A trajectory that the campaign is to run must be one of the reference, and something must be compared with it."""
+    spec, source, key = settings.reference_trajectory, campaign.source, (KEY, "reference_trajectory")
+    if spec is None:
+        return
+    if spec.name != SAMPLER:
+        raise source.error(key, f"{spec.name} makes no trajectory of the reference method; use {SAMPLER}, or a file.")
+    key = (*key, spec.name)
+    dynamics = parse_model(load_plugin("samplers", spec.name).Settings, checkable(campaign, spec).settings, source, key)
+    check_driver(campaign, spec, key)
+    averages = _averages(settings)
+    if not averages:
+        raise source.error(
+            key[:-1], "no observable is an average over a trajectory; add one, such as rdf, or remove it."
+        )
+    for name, observable in averages.items():
+        step = getattr(observable.settings, "timestep_fs", None)
+        if step is not None and step != dynamics.timestep_fs:
+            raise source.error(
+                key,
+                f"timestep_fs is {dynamics.timestep_fs:g} fs, and {name} reads the steps of the trajectory as "
+                f"{step:g} fs each; give both the same.",
+            )
+
+
+def _averages(settings: ValidationSettings) -> dict[str, FromTrajectories]:
+    """Observables that are averages over trajectories, by key."""
+    loaded = {key: spec.load("observables") for key, spec in settings.observables(FINAL).items()}
+    return {key: observable for key, observable in loaded.items() if isinstance(observable, FromTrajectories)}
+
+
+def _other_conditions(campaign: Campaign) -> Iterator[str]:
+    """Averages of the potential that are not those of the reference: at another temperature, in another cell."""
+    settings = ValidationSettings.model_validate(campaign.settings.get(KEY, {}))
+    if settings.reference_trajectory is None:
+        return
+    theirs = _conditions(checkable(campaign, settings.reference_trajectory).load("samplers").settings)
+    for name, observable in _averages(settings).items():
+        ours = _conditions(observable.settings.dynamics)
+        if ours != theirs:
+            yield f"validation: {name} averages {ours}, and the reference trajectory {theirs}; compare like with like."
+
+
+def _conditions(dynamics: Any) -> str:
+    """Temperature and cell of dynamics, in words."""
+    temperatures = getattr(dynamics, "starts_at", None) or [dynamics.temperature]
+    cells = "x".join(map(str, dynamics.supercell))
+    return f"at {', '.join(f'{value:g}' for value in temperatures)} K in a {cells} supercell"
 
 
 def _check_stop(campaign: Campaign, settings: ValidationSettings) -> None:

@@ -183,6 +183,11 @@ def _print_plan(plan: Plan) -> None:
     if plan.validation.observables:
         parts = ", ".join(f"{key} {count}" for key, count in plan.validation.observables.items())
         console.print(f"Validation asks the reference for single points, each once, on top of the budget: {parts}.")
+    if plan.validation.md_steps:
+        console.print(
+            f"Validation runs {plan.validation.md_steps} steps of the reference's own dynamics, once, on top of the "
+            "budget; a step takes up to as long as a label."
+        )
 
 
 def _deliver(pk: int, folder: Path) -> dict[str, str]:

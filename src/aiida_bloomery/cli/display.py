@@ -159,7 +159,7 @@ def _uncertain(number: dict[str, Any]) -> str:
     """A number with half the width of its interval, to the same digits."""
     value = float(number["value"])
     if "lower" not in number:
-        return f"{value:.5g}"
+        return f"> {value:.5g}" if number.get("at_least") else f"{value:.5g}"
     width = (number["upper"] - number["lower"]) / 2
     digits = max(0, 1 - floor(log10(width))) if width > 0 else 5
     return f"{value:.{min(digits, 6)}f} ± {width:.{min(digits, 6)}f}"

@@ -121,7 +121,7 @@ def _go(kind: str, settings: dict[str, Any], options: dict[str, Any]) -> None:
         console.print(f"\nDetached. It goes on: `{program()} {name} {pk}` shows what comes of it.")
         return
     if options["as_json"]:
-        print_json({"pk": pk, "state": state.state, "failures": state.failures, **(state.result or {})})
+        print_json({"pk": pk, "state": state.state, "failures": state.left_out, **(state.result or {})})
     else:
         _print(state)
     if state.result is None or state.message:
@@ -172,11 +172,12 @@ def _watch(pk: int) -> SelectionState:
 def _print(state: SelectionState) -> None:
     if state.message or state.result is None:
         console.print(f"[red]{escape(state.message or f'{state.kind} {state.pk} was {state.state}')}[/]")
+    if state.result is not None and state.kind == "search":
+        _search(state.result, state.reason_of)
+        return
     if state.result is not None:
-        {"learning_curve": _learning_curve, "cross_validation": _cross_validation, "search": _search}[state.kind](
-            state.result
-        )
-    for sentence in state.failures:
+        {"learning_curve": _learning_curve, "cross_validation": _cross_validation}[state.kind](state.result)
+    for sentence in state.left_out:
         console.print(f"left out: {escape(sentence)}")
 
 
@@ -232,7 +233,8 @@ def _cross_validation(result: dict[str, Any]) -> None:
     )
 
 
-def _search(result: dict[str, Any]) -> None:
+def _search(result: dict[str, Any], reason_of: Callable[[str], str]) -> None:
+    """A row a trial, the best first; where one failed, ``reason_of`` says why."""
     keys = list(result["trials"][0]["values"]) if result["trials"] else []
     table = _table("trial", *keys, *NAMES.values())
     ranked = sorted(result["trials"], key=lambda entry: (entry["error"] is None, entry["error"] or 0.0))
@@ -244,6 +246,10 @@ def _search(result: dict[str, Any]) -> None:
         style = "bold" if entry["key"] == result["best"] else None
         table.add_row(entry["key"].removeprefix("trial_"), *values, *errors, style=style)
     console.print(table)
+    for entry in ranked:
+        if entry["error"] is None:
+            reason = reason_of(entry["key"]) or "not all of its folds gave an error"
+            console.print(f"trial {entry['key'].removeprefix('trial_')} failed: {escape(reason)}")
     if result["best"] is not None:
         console.print(
             f"Smallest {NAMES[result['objective']]}: trial {result['best'].removeprefix('trial_')}. The smallest of "

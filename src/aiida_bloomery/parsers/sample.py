@@ -9,15 +9,25 @@ import numpy as np
 from aiida_bloomery.data.configurations import with_parents
 from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.configurations import Configurations
-from bloomery.jobs.sample import FRAMES_FILE
+from bloomery.jobs.sample import FRAMES_FILE, LEFT_FILE
 
 
 class SampleParser(BloomeryParser):
     """Parser of `SampleCalculation`."""
 
     def collect(self, result: dict[str, Any]) -> None:
-        """Attach the frames, whose parents are in `start`, and the report."""
-        frames = Configurations.load(self.folder / FRAMES_FILE)
-        start = frames.info.get("start", np.full(len(frames), -1))
-        self.attach("frames", with_parents(frames, self.node.inputs.start, start))
+        """Attach the frames, where trajectories stand that go on, and the report."""
+        self.attach("frames", self._with_parents(Configurations.load(self.folder / FRAMES_FILE)))
+        if (self.folder / LEFT_FILE).exists():
+            self.attach("left", self._with_parents(Configurations.load(self.folder / LEFT_FILE)))
         self.out("report", self.report_of(result))
+
+    def _with_parents(self, frames: Configurations) -> Configurations:
+        """Parents are the starting structures, or where a trajectory was taken up."""
+        inputs, nothing = self.node.inputs, np.full(len(frames), -1)
+        start = frames.info.get("start", nothing)
+        if "continued" not in inputs:
+            return with_parents(frames, inputs.start, start)
+        rows = frames.info.get("continued", nothing)
+        began, went_on = inputs.start, inputs.continued
+        return with_parents(frames, [began if row < 0 else went_on for row in rows], np.where(rows < 0, start, rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +20,8 @@ from aiida_bloomery.workflows.labelling.packing import frame_cores
 
 FINAL_PREFIX = "final_"
 CONTROL_PREFIX = "control_"
-COMPARISONS = frozenset({"compare", "final_compare"})
-"""Stages that measure a potential beside the reference method; those of the control arm stay in its nodes."""
+COMPARISONS = {"compare": "control_observables", "final_compare": "control_final_compare"}
+"""Stages that measure a potential beside the reference method, and those that do it for the control arm's."""
 
 
 def collect(campaign: orm.ProcessNode) -> CampaignFacts:
@@ -119,27 +120,34 @@ def _cores(job: orm.CalcJobNode) -> int:
 
 
 def _measured(stages: list[Stage]) -> list[Measured]:
-    """What comparisons with the reference method gave."""
+    """What comparisons with the reference method gave, and beside each what that of the control arm gave."""
+    by_place = {(stage.iteration, stage.name): stage for stage in stages}
     found = []
     for stage in stages:
-        process = stage.process
-        if stage.name not in COMPARISONS or "observations" not in process.outputs:
+        if stage.name not in COMPARISONS:
             continue
-        for key, node in process.outputs.observations.items():
-            given = process.inputs.observables[key].get_dict() if "observables" in process.inputs else {}
-            arrays = process.outputs.arrays.get(key) if "arrays" in process.outputs else None
-            found.append(
-                Measured(
-                    key=key,
-                    observable=str((given.get("observable") or {}).get("name", key)),
-                    stage=stage.label,
-                    summary=node.get_dict(),
-                    arrays={name: arrays.get_array(name) for name in arrays.get_arraynames()} if arrays else {},
-                    units=dict(arrays.base.attributes.get(UNITS_ATTRIBUTE, {})) if arrays else {},
-                    uuid=node.uuid,
-                )
-            )
+        other = by_place.get((stage.iteration, COMPARISONS[stage.name]))
+        control = {part.key: part for part in _of_comparison(other)} if other is not None else {}
+        found += [replace(part, control=control.get(part.key)) for part in _of_comparison(stage)]
     return found
+
+
+def _of_comparison(stage: Stage) -> Iterator[Measured]:
+    process = stage.process
+    if "observations" not in process.outputs:
+        return
+    for key, node in process.outputs.observations.items():
+        given = process.inputs.observables[key].get_dict() if "observables" in process.inputs else {}
+        arrays = process.outputs.arrays.get(key) if "arrays" in process.outputs else None
+        yield Measured(
+            key=key,
+            observable=str((given.get("observable") or {}).get("name", key)),
+            stage=stage.label,
+            summary=node.get_dict(),
+            arrays={name: arrays.get_array(name) for name in arrays.get_arraynames()} if arrays else {},
+            units=dict(arrays.base.attributes.get(UNITS_ATTRIBUTE, {})) if arrays else {},
+            uuid=node.uuid,
+        )
 
 
 def _validation(stages: list[Stage]) -> tuple[dict[str, Any], dict[str, str]]:

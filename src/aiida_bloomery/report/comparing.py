@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiida_bloomery.report.facts import Measured
-from aiida_bloomery.report.formatting import digits, interval, is_number
+from aiida_bloomery.report.formatting import interval, is_number, plain
 
 OURS = ("potential", "trajectory")
 """What the side of the potential is called: of single points, of trajectories."""
@@ -21,35 +21,56 @@ _CONSTANT = re.compile(r"C\d\d")
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity: texts of its values, and of their 95 % intervals."""
+    """One quantity: texts of its values, and of their 95 % intervals; ``control`` is of the control arm's potential."""
 
     subject: str
     quantity: str
     unit: str
-    ours: str
-    ours_interval: str
-    reference: str
-    reference_interval: str
-    difference: str
-    experiment: str
+    ours: str = ""
+    ours_interval: str = ""
+    reference: str = ""
+    reference_interval: str = ""
+    difference: str = ""
+    experiment: str = ""
+    control: str = ""
+    control_interval: str = ""
+    control_difference: str = ""
 
 
 def rows_of(measured: Measured) -> list[Row]:
     """Quantities that a method was asked for; of an observable of another sort, all its numbers."""
     found = []
+    theirs = dict(_subjects(measured.control.summary)) if measured.control else {}
     for subject, part in _subjects(measured.summary):
-        ours: Mapping[str, Any] = next((part[side] for side in OURS if side in part), {})
-        reference, experiment = part.get("reference") or {}, part.get("experiment") or {}
+        other = theirs.get(subject, {})
+        ours, control, reference = _ours(part), _ours(other), part.get("reference") or {}
+        experiment = part.get("experiment") or {}
         small = _negligible(ours, reference)
+        for name in dict.fromkeys([*ours, *reference]):
+            if name not in small and (is_number(ours.get(name)) or is_number(reference.get(name))):
+                numbers = {
+                    "ours": ours.get(name), "reference": reference.get(name), "difference": _relative(part, name),
+                    "experiment": experiment.get(name), "control": control.get(name),
+                    "control_difference": _relative(other, name),
+                }  # fmt: skip
+                found.append(_row(subject, name, numbers))
+        scores, their_scores = _scores(part), _scores(other)
         found += [
-            _row(subject, name, ours.get(name), reference.get(name), _relative(part, name), experiment.get(name))
-            for name in dict.fromkeys([*ours, *reference])
-            if name not in small and (is_number(ours.get(name)) or is_number(reference.get(name)))
+            _row(subject, name, {"difference": number, "control_difference": their_scores.get(name)})
+            for name, number in scores.items()
+            if is_number(number)
         ]
-        scores = {**(part.get("comparison") or {}), **_scores(part)}
-        found += [_row(subject, name, None, None, number, None) for name, number in scores.items() if is_number(number)]
-    return found or [
-        _row("", " ".join(path).replace("_", " "), number, None, None, None)
+    return found or _all_numbers(measured)
+
+
+def _ours(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    return next((part[side] for side in OURS if side in part), {})
+
+
+def _all_numbers(measured: Measured) -> list[Row]:
+    theirs = dict(_numbers(measured.control.summary)) if measured.control else {}
+    return [
+        _row("", " ".join(path).replace("_", " "), {"ours": number, "control": theirs.get(path)})
         for path, number in _numbers(measured.summary)
     ]
 
@@ -68,24 +89,16 @@ def _subjects(summary: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
             yield name, part
 
 
-def _row(subject: str, name: str, ours: Any, reference: Any, difference: Any, experiment: Any) -> Row:
-    numbers = [number for number in (ours, reference, difference, experiment) if is_number(number)]
-    unit = str(numbers[0]["unit"]) if numbers else ""
-    return Row(
-        subject=subject,
-        quantity=name.replace("_", " "),
-        unit="" if unit in {"1", "%"} else unit,
-        ours=_value(ours),
-        ours_interval=interval(ours, DIGITS) if is_number(ours) else "",
-        reference=_value(reference),
-        reference_interval=interval(reference, DIGITS) if is_number(reference) else "",
-        difference=_value(difference) + (" %" if is_number(difference) and difference["unit"] == "%" else ""),
-        experiment=_value(experiment),
-    )
-
-
-def _value(number: Any) -> str:
-    return digits(float(number["value"]), DIGITS) if is_number(number) else ""
+def _row(subject: str, name: str, numbers: Mapping[str, Any]) -> Row:
+    known = {key: number for key, number in numbers.items() if is_number(number)}
+    unit = str(next(iter(known.values()))["unit"]) if known else ""
+    texts = {key: plain(number, DIGITS) for key, number in known.items()}
+    for key in ("ours", "reference", "control"):
+        texts[f"{key}_interval"] = interval(known.get(key), DIGITS)
+    for key in ("difference", "control_difference"):
+        if key in known and known[key]["unit"] == "%":
+            texts[key] += " %"
+    return Row(subject, name.replace("_", " "), "" if unit in {"1", "%"} else unit, **texts)
 
 
 def _relative(part: Mapping[str, Any], name: str) -> Any:
@@ -95,8 +108,9 @@ def _relative(part: Mapping[str, Any], name: str) -> Any:
 
 
 def _scores(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Overlaps of curves with those of the reference, by curve."""
-    found = {f"overlap {name}": score.get("overlap") for name, score in (part.get("score") or {}).items()}
+    """Numbers that both methods have together: of a comparison, and overlaps of curves with those of the reference."""
+    found = dict(part.get("comparison") or {})
+    found |= {f"overlap {name}": score.get("overlap") for name, score in (part.get("score") or {}).items()}
     return found | ({"mean overlap": part["mean_overlap"]} if "mean_overlap" in part else {})
 
 

@@ -64,6 +64,8 @@ class Measured:
         See `bloomery.observables.contract.Observation`.
     uuid
         Of the node that holds the numbers.
+    control
+        The same of the control arm's potential, measured at the same stage; ``None`` where there is none.
     """
 
     key: str
@@ -73,6 +75,7 @@ class Measured:
     arrays: Arrays = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     uuid: str = ""
+    control: Measured | None = None
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,11 @@ def digits(value: float, significant: int = 3) -> str:
     return f"{value:,.{decimals}f}".replace(",", "\u202f")
 
 
-def plain(number: Mapping[str, Any] | None) -> str:
-    """Value only."""
-    return MISSING if number is None else digits(number["value"])
+def plain(number: Mapping[str, Any] | None, significant: int = 3) -> str:
+    """Value only; ``> 2`` for a number that is a lower bound."""
+    if number is None:
+        return MISSING
+    return ("> " if number.get("at_least") else "") + digits(float(number["value"]), significant)
 
 
 def interval(number: Mapping[str, Any] | None, significant: int = 3) -> str:
@@ -55,7 +57,7 @@ def with_unit(number: Mapping[str, Any] | None) -> str:
         return MISSING
     if number.get("unit") == "1":
         return percent(number["value"])
-    return f"{digits(number['value'])} {number['unit']}"
+    return f"{plain(number)} {number['unit']}"
 
 
 def percent(share: float) -> str:

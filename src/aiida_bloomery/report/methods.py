@@ -192,7 +192,10 @@ def _observables(facts: CampaignFacts, cite: _Citations) -> str:
     if not found:
         return ""
     named = [f"{title.lower()}{cite(('observable', name))}" for name, title in found.items()]
-    return f"Potential and reference method were compared by {_listed(named)}."
+    validation = facts.inputs.get("validation") or {}
+    run = (validation.get("settings") or {}).get("reference_trajectory")
+    how = f" The reference's trajectory was run by {_plugins([run], 'sampler', cite)}." if run else ""
+    return f"Potential and reference method were compared by {_listed(named)}.{how}"
 
 
 def _plugins(specs: Sequence[Any] | None, kind: str, cite: _Citations) -> str:

@@ -24,7 +24,7 @@ from aiida_bloomery.report.figures.observables import figures_of, title_of
 from aiida_bloomery.report.formatting import find
 from aiida_bloomery.report.methods import methods
 from aiida_bloomery.report.next_step import next_step
-from aiida_bloomery.report.words import NAMES, TARGETS, verdict, what_was_done
+from aiida_bloomery.report.words import NAMES, TARGETS, observables_of_arms, verdict, what_was_done
 
 LONGEST_LEDGER = 200
 """So many failures are shown; the command line lists them all."""
@@ -54,7 +54,7 @@ def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = No
         undefined=jinja2.StrictUndefined,
     )
     found = _by_section(draw(facts) if drawn is None else drawn)
-    summary = facts.validation_summary
+    summary, control = facts.validation_summary, facts.history.get("control") or {}
     return environment.get_template(
         "page.html"
     ).render(
@@ -72,6 +72,9 @@ def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = No
             for iteration in facts.iterations
         ],
         figures=found,
+        arms=tables.arms_rows(control),
+        arms_observables=tables.arms_observables(control),
+        arms_sentence=observables_of_arms(control),
         sets=tables.sets_rows(facts),
         elements=tables.elements_rows(summary),
         calibration=tables.calibration_rows(summary),
@@ -129,6 +132,7 @@ def _observable(measured: Measured, found: Mapping[str, list[dict[str, Any]]]) -
         "left": max(0, len(rows) - LONGEST_TABLE),
         "subjects": any(row.subject for row in rows),
         "experiment": any(row.experiment for row in rows),
+        "control": any(row.control or row.control_difference for row in rows),
         "obstacles": obstacles(measured),
     }
 

@@ -75,6 +75,14 @@ REFERENCES: dict[str, tuple[Reference, ...]] = {
     "smearing.cold": (Reference("N. Marzari et al., Phys. Rev. Lett. 82, 3296 (1999)", "10.1103/PhysRevLett.82.3296"),),
     "sampler.md": (_LANGEVIN,),
     "sampler.reference_md": (_LANGEVIN,),
+    "sampler.on_the_fly": (
+        Reference(
+            "Z. Li, J. R. Kermode and A. De Vita, Phys. Rev. Lett. 114, 096405 (2015)", "10.1103/PhysRevLett.114.096405"
+        ),
+        Reference(
+            "R. Jinnouchi, F. Karsai and G. Kresse, Phys. Rev. B 100, 014105 (2019)", "10.1103/PhysRevB.100.014105"
+        ),
+    ),
     "sampler.normal_modes": (
         Reference("J. S. Smith, O. Isayev and A. E. Roitberg, Chem. Sci. 8, 3192 (2017)", "10.1039/C6SC05720A"),
     ),

@@ -19,7 +19,9 @@ from aiida_bloomery.report.formatting import (
     plain,
     with_unit,
 )
+from bloomery.validation import closer
 
+ARMS = ("selection", "control")
 LEVELS = ("0.5", "0.68", "0.95")
 """Levels of the bounds whose coverage is told."""
 
@@ -99,6 +101,49 @@ def sets_rows(facts: CampaignFacts) -> list[tuple[str, list[Cell]]]:
         cells = [Cell(_integer(summary.get("n_frames"))), *(Cell(plain(part), interval(part)) for part in numbers)]
         rows.append((name, [*cells, Cell(with_unit(find(summary, "forces", "relative_rmse")))]))
     return rows
+
+
+def arms_rows(verdict: Mapping[str, Any]) -> list[tuple[str, str, list[Cell]]]:
+    """Errors of both arms on the same frames: of the probe, and of an independent set if there is one."""
+    rows = []
+    for name, key in (("probe", "comparison"), ("independent set", "test_set")):
+        compared = verdict.get(key) or {}
+        for quantity in ("forces", "energy"):
+            part = compared.get(quantity)
+            if not part:
+                continue
+            gain = find(part, "gain") or {}
+            bounds = interval({end: 100 * gain[end] for end in ("lower", "upper")}, 2) if "lower" in gain else ""
+            cells = [Cell(_integer(compared.get("n_frames")))]
+            cells += [_of_arm(part, arm, compared["trainings"][place]) for place, arm in enumerate(ARMS)]
+            cells.append(Cell(percent(gain["value"]) if gain else MISSING, bounds and f"{bounds} %"))
+            rows.append((name, f"{quantity} ({find(part, 'control')['unit']})", cells))
+    return rows
+
+
+def _of_arm(part: Mapping[str, Any], arm: str, trainings: int) -> Cell:
+    spread = find(part, f"spread_{arm}")
+    return Cell(plain(find(part, arm)), f"± {plain(spread)} over {trainings} trainings" if spread else "")
+
+
+def arms_observables(verdict: Mapping[str, Any]) -> list[dict[str, str]]:
+    """How far the potentials of both arms are from the reference, in the numbers that are quoted of observables."""
+    return [
+        {
+            "observable": f"{row['observable'].replace('_', ' ')} {row['of']}".strip(),
+            "quantity": row["quantity"].replace("_", " "),
+            "unit": _unit_of(row),
+            **{name: plain(find(row, name)) for name in ("reference", *ARMS)},
+            **{f"{name}_interval": interval(find(row, name)) for name in ARMS},
+            "closer": {"": "cannot be told", "control": "control arm"}.get(closer(row), "selection"),
+        }
+        for row in verdict.get("observables") or []
+    ]
+
+
+def _unit_of(row: Mapping[str, Any]) -> str:
+    unit = str(row["selection"]["unit"])
+    return "" if unit == "1" else unit
 
 
 def elements_rows(summary: Mapping[str, Any]) -> list[tuple[str, Cell]]:

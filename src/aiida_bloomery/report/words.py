@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.formatting import count, find, interval, percent, plain, with_unit
 from aiida_bloomery.report.specs import plugins_text, value_text
+from bloomery.validation import closer
 
 TARGETS = {
     "forces": ("forces", "rmse"),
@@ -52,10 +54,9 @@ class Verdict:
 def verdict(facts: CampaignFacts) -> Verdict:
     """Say what came of the campaign, and how good its potential is."""
     tone, headline, why = _standing(facts)
+    arms = (_control(facts), observables_of_arms(facts.history.get("control") or {}))
     return Verdict(
-        tone,
-        headline,
-        [sentence for sentence in (why, *_quality(facts), _control(facts), _failures(facts)) if sentence],
+        tone, headline, [sentence for sentence in (why, *_quality(facts), *arms, _failures(facts)) if sentence]
     )
 
 
@@ -165,6 +166,21 @@ def _control(facts: CampaignFacts) -> str:
     """Whether the selection helped, if there was a control arm."""
     verdict = facts.history.get("control") or {}
     return f"{verdict['sentence']} {verdict['scope']}" if verdict else ""
+
+
+def observables_of_arms(verdict: Mapping[str, Any]) -> str:
+    """Which arm's potential is closer to the reference in its observables; empty where none was compared."""
+    found = Counter(closer(row) for row in verdict.get("observables") or [])
+    if not found:
+        return ""
+    near = "nearer to the reference in {selection}, the control arm's in {control}".format_map(
+        {arm: found[arm] for arm in ("selection", "control")}
+    )
+    return (
+        f"Of {count(found.total(), 'number')} that the reference method gives too, the potential of the selection is "
+        f"{near}; in {found['']} their 95 % intervals overlap. They are those of one training of each arm, and not "
+        "independent of one another, so this is no vote."
+    )
 
 
 def _failures(facts: CampaignFacts) -> str:

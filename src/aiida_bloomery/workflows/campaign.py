@@ -79,7 +79,7 @@ class ReinforcementWorkChain(ControlArm):
                 cls.plan, cls.sample, cls.select, cls.label, cls.learn, cls.validate, cls.record
             ),
             if_(cls.was_warm_started)(cls.train_final, cls.validate_final),
-            if_(cls.is_measured_at_the_end)(cls.measure_final, cls.note_final),
+            if_(cls.is_measured_at_the_end)(cls.wait_for_reference, cls.measure_final, cls.note_final),
             if_(cls.has_two_arms)(cls.train_arms, cls.validate_arms, cls.judge_arms),
             cls.results,
         )  # fmt: skip
@@ -126,7 +126,7 @@ class ReinforcementWorkChain(ControlArm):
         overrides
             Values of the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop` that
             differ from the protocol's; mappings are merged, lists replaced. With `control` there is a control arm, with
-            `validation` (`{final, each_iteration}`) observables are measured.
+            `validation` (`{final, each_iteration, reference_trajectory}`) observables are measured.
         frames
             The user's own frames, for the sampler `from_file`.
         validation
@@ -179,6 +179,7 @@ class ReinforcementWorkChain(ControlArm):
         self.ctx.iteration = 0
         self.ctx.batches = {}
         self.ctx.ledgers = {}
+        self.ctx.left = {}
         for name in ("potential", "history", "decision", "reference", "funnel", "warm"):
             self.ctx[name] = None
         self._begin_control()
@@ -235,6 +236,8 @@ class ReinforcementWorkChain(ControlArm):
         inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential()
         if "frames" in self.inputs:
             inputs["frames"] = self.inputs.frames
+        if self.ctx.left:
+            inputs["continued"] = self.ctx.left
         process = self._submit(
             "sample",
             SamplingWorkChain,
@@ -250,6 +253,8 @@ class ReinforcementWorkChain(ControlArm):
         """Select what is worth a label, and draw the probe."""
         if not self.ctx.sampling.is_finished_ok:
             return self._fail("ERROR_SAMPLING_FAILED", self.ctx.sampling)
+        if "left" in self.ctx.sampling.outputs:
+            self.ctx.left = {**self.ctx.left, **self.ctx.sampling.outputs.left}
         inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential()
         if self.ctx.control_batches:
             inputs["control_data_set"] = self.ctx.control_batches
@@ -295,7 +300,7 @@ class ReinforcementWorkChain(ControlArm):
             processes["assessment"] = self._observe(
                 "assess", {key: process.outputs.labelled}, self._observables("probe", "selected")
             )
-        processes |= self._train_control(process.outputs.labelled)
+        processes |= self._train_control(process.outputs.labelled) | self._reference_trajectory(EACH)
         return ToContext(**processes)
 
     def validate(self) -> ExitCode | ToContext | None:

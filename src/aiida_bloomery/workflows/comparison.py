@@ -136,7 +136,8 @@ class ComparisonWorkChain(SubmitsOnce):
                 failed = self.exit_codes.ERROR_LABELLING_FAILED.format(message=process.exit_message)
         processes = [self.ctx[name] for name in ("validation", "trajectories") if name in self.ctx]
         for name in ("observations", "arrays"):
-            self.out(name, {key: node for process in processes for key, node in _namespace(process, name).items()})
+            given = [process.outputs[name] for process in processes if name in process.outputs]
+            self.out(name, {key: node for part in given for key, node in part.items()})
         for process in processes:
             if not process.is_finished_ok:
                 failed = failed or self.exit_codes.ERROR_OBSERVABLE_FAILED.format(message=process.exit_message)
@@ -161,7 +162,3 @@ class ComparisonWorkChain(SubmitsOnce):
             metadata={"call_link_label": stage},
             **inputs,
         )
-
-
-def _namespace(process: orm.ProcessNode, name: str) -> dict[str, orm.Data]:
-    return dict(process.outputs[name]) if name in process.outputs else {}

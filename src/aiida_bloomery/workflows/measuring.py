@@ -17,9 +17,11 @@ from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.comparison import ComparisonWorkChain
 from aiida_bloomery.workflows.ports import stage_inputs
+from aiida_bloomery.workflows.sampling import SamplingWorkChain
 from aiida_bloomery.workflows.stages import CampaignStages, namespace
 from aiida_bloomery.workflows.validation import ValidationWorkChain
-from bloomery.validation import FINAL
+from bloomery.plugins import PluginSpec
+from bloomery.validation import FINAL, REFERENCE_TRAJECTORY
 
 COMPARISON, TEST = "comparison", "test"
 
@@ -36,7 +38,7 @@ class Measuring(CampaignStages):
             "validation.settings",
             valid_type=orm.Dict,
             validator=validators.validation,
-            help="`{final, each_iteration}`: observables.",
+            help="`{final, each_iteration, reference_trajectory}`: observables, and dynamics by the reference method.",
         )
         for name, text in (
             ("structures", "What observables are measured on; by default the starting structures."),
@@ -64,11 +66,62 @@ class Measuring(CampaignStages):
         if "settings" in self.inputs.get("validation", {}):
             planned = self._function("validation_plan", plan_validation, settings=self.inputs.validation.settings)
         self.ctx.validation_plan = planned
+        self._begin_reference_trajectory()
         self._begin_measuring_iteration()
 
     def _begin_measuring_iteration(self) -> None:
         for name in (COMPARISON, TEST, f"control_{COMPARISON}", f"control_{TEST}"):
             self.ctx[name] = None
+
+    # -- a trajectory of the reference method -----------------------------------------------------------------------
+
+    @property
+    def _structures(self) -> ConfigurationsData:
+        """What observables are measured on."""
+        structures: ConfigurationsData = self.inputs.get("validation", {}).get("structures", self.inputs.structures)
+        return structures
+
+    def _begin_reference_trajectory(self) -> None:
+        """Let the reference method run it while the campaign goes on; it is waited for where it is needed."""
+        self.ctx[REFERENCE_TRAJECTORY] = None
+        wanted = namespace(self.ctx.validation_plan, "samplers")
+        if wanted and "trajectory" not in self.inputs.validation:
+            self.ctx[REFERENCE_TRAJECTORY] = self._submit(
+                REFERENCE_TRAJECTORY,
+                SamplingWorkChain,
+                structures=self._structures,
+                samplers=wanted,
+                labeller=self.inputs.labeller,
+                labelling=self.inputs.labelling,
+                **stage_inputs(self.inputs, self.inputs.seed),
+            )
+
+    def _reference_trajectory(self, when: str) -> dict[str, Any]:
+        """What to wait for before observables are measured, if any of them is compared with it."""
+        process = self.ctx[REFERENCE_TRAJECTORY]
+        specs = [PluginSpec.model_validate(node["observable"]) for node in self._planned(when).values()]
+        averages = any(not spec.load("observables").wants_frames for spec in specs)
+        return {REFERENCE_TRAJECTORY: process} if averages and process is not None else {}
+
+    def _trajectory(self) -> ConfigurationsData | None:
+        """The reference's trajectory: that of the user, or the one that was run, if it has ended well."""
+        given = self.inputs.get("validation", {})
+        process = self.ctx[REFERENCE_TRAJECTORY]
+        if "trajectory" in given or process is None:
+            return given.get("trajectory")
+        if not process.is_terminated:
+            return None
+        if not process.is_finished_ok:
+            self.report(f"without a reference trajectory: {process.process_label}<{process.pk}> {process.exit_message}")
+            return None
+        frames: ConfigurationsData = process.outputs.pools[REFERENCE_TRAJECTORY]
+        return frames
+
+    # -- measuring ----------------------------------------------------------------------------------------------------
+
+    def _planned(self, when: str) -> dict[str, orm.Dict]:
+        """Parameters of the observables that are measured then, by key."""
+        return namespace(self.ctx.validation_plan, when)
 
     def _measure(self, stage: str, when: str, potential: PotentialData) -> dict[str, Any]:
         """Compare a potential with the reference, and measure it on the independent set; see `_compare`."""
@@ -87,13 +140,13 @@ class Measuring(CampaignStages):
         when
             ``final`` or ``each_iteration``.
         """
-        given = self.inputs.get("validation", {})
-        observables = namespace(self.ctx.validation_plan, when)
+        observables = self._planned(when)
         if not observables:
             return {}
         inputs: dict[str, Any] = stage_inputs(self.inputs, self.ctx.plan["seed"])
-        if "trajectory" in given:
-            inputs["trajectory"] = given["trajectory"]
+        trajectory = self._trajectory()
+        if trajectory is not None:
+            inputs["trajectory"] = trajectory
         if self.ctx.known:
             inputs["known"] = self.ctx.known
         name = "observables" if stage == "control_" else "compare"  # control_compare is that of both arms
@@ -101,7 +154,7 @@ class Measuring(CampaignStages):
             f"{stage}{name}",
             ComparisonWorkChain,
             potential=potential,
-            structures=given.get("structures", self.inputs.structures),
+            structures=self._structures,
             observables=observables,
             labeller=self.inputs.labeller,
             labelling=self.inputs.labelling,
@@ -156,6 +209,10 @@ class Measuring(CampaignStages):
     def is_measured_at_the_end(self) -> bool:
         """Whether the potential that is delivered is measured."""
         return bool(self.ctx.validation_plan) and self.ctx.potential is not None
+
+    def wait_for_reference(self) -> ToContext:
+        """Wait for the reference's trajectory, if it still runs."""
+        return ToContext(**self._reference_trajectory(FINAL))
 
     def measure_final(self) -> ToContext:
         """Measure the potential that is delivered."""

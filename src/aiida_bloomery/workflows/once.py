@@ -9,6 +9,8 @@ from aiida.common.links import LinkType
 from aiida.engine import Process, WorkChain
 from plumpy import ProcessState
 
+_CALLS = [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]
+
 
 class SubmitsOnce(WorkChain):
     """A workchain whose children are known by the labels of their calls.
@@ -31,5 +33,7 @@ class SubmitsOnce(WorkChain):
         return child
 
     def _submitted(self, label: str) -> orm.ProcessNode | None:
-        links = self.node.base.links.get_outgoing(link_type=(LinkType.CALL_CALC, LinkType.CALL_WORK))
-        return next((link.node for link in links.all() if link.link_label == label), None)
+        query = orm.QueryBuilder()
+        query.append(orm.WorkChainNode, filters={"id": self.node.pk}, tag="self")
+        query.append(orm.ProcessNode, with_incoming="self", edge_filters={"label": label, "type": {"in": _CALLS}})
+        return query.first(flat=True)

@@ -42,6 +42,13 @@ class SamplingWorkChain(SubmitsOnce):
             required=False,
             help="The user's own frames by label, for the sampler `from_file` with `{frames: LABEL}`.",
         )
+        spec.input_namespace(
+            "continued",
+            dynamic=True,
+            valid_type=ConfigurationsData,
+            required=False,
+            help="By key of the pool: what the last job of a sampler left whose trajectories go on.",
+        )
         spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
         spec.input("scale", valid_type=orm.Dict, required=False, help="`{error, factor}`: what is known of its errors.")
         spec.input("labeller", valid_type=orm.Str, required=False, help="The labeller that `reference_md` drives.")
@@ -51,6 +58,9 @@ class SamplingWorkChain(SubmitsOnce):
         spec.outline(cls.run_samplers, cls.results)
         spec.output_namespace(
             "pools", dynamic=True, valid_type=ConfigurationsData, help="The frames of each sampler, by key."
+        )
+        spec.output_namespace(
+            "left", dynamic=True, valid_type=ConfigurationsData, help="By key of the pool: where trajectories go on."
         )
         spec.output_namespace("reports", dynamic=True, valid_type=orm.Dict, help="What each sampler says of its run.")
         spec.exit_code(
@@ -81,6 +91,8 @@ class SamplingWorkChain(SubmitsOnce):
             label = sampler.get("settings", {}).get("frames") if sampler["name"] == "from_file" else None
             inputs["start"] = self.inputs.frames[label] if label else self.inputs.structures
             inputs["parameters"] = parameters
+            if key in self.inputs.get("continued", {}):
+                inputs["continued"] = self.inputs.continued[key]
             for name in ("potential", "scale"):
                 if name in self.inputs:
                     inputs[name] = self.inputs[name]
@@ -101,16 +113,19 @@ class SamplingWorkChain(SubmitsOnce):
 
     def results(self) -> ExitCode | None:
         """Attach the pools of the samplers that gave one."""
-        pools, reports = {}, {}
+        pools, left, reports = {}, {}, {}
         for key in self.inputs.samplers:
             process = self.ctx[key]
             if not process.is_finished_ok:
                 self.report(f"sampler {key} <{process.pk}> failed: {process.exit_message or process.exit_status}")
             if "frames" in process.outputs and process.outputs.frames.n_frames:
                 pools[key] = process.outputs.frames
+            if "left" in process.outputs:
+                left[key] = process.outputs.left
             if "report" in process.outputs:
                 reports[key] = process.outputs.report
         self.out("reports", reports)
+        self.out("left", left)
         if not pools:
             return self.exit_codes.ERROR_NO_FRAMES
         self.out("pools", pools)

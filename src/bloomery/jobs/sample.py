@@ -17,6 +17,7 @@ from bloomery.samplers.contract import Sampler
 from bloomery.scale import Scale
 
 FRAMES_FILE = "frames.npz"
+LEFT_FILE = "left.npz"
 CHECKPOINT_FILE = "checkpoint.npz"
 
 
@@ -32,20 +33,45 @@ class Model(Job):
     """Folder of the potential that drives."""
     scale: Scale | None = None
     """What is known of the potential's errors."""
+    continued: str | None = None
+    """File with what the last run of the sampler left, if it goes on from that."""
 
 
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Sample and write `FRAMES_FILE`; the summary is the sampler's report."""
+    """Sample and write `FRAMES_FILE`, and `LEFT_FILE` if a later run goes on; the summary is the sampler's report."""
     sampler: Sampler = job.sampler.load("samplers")
     if sampler.needs_potential and job.potential is None:
         raise InputError(f"sampler {job.sampler.name!r} needs a potential; give one.")
     start = Configurations.read(folder / job.start)
+    handed, taken_up = _handed(job, sampler, folder)
     potential = None if job.potential is None else load_potential(folder / job.potential, job.device)
-    checkpoint = Checkpoint(folder / CHECKPOINT_FILE, f"{__version__} {job.model_dump_json()} {start.digest()}")
+    checkpoint = Checkpoint(
+        folder / CHECKPOINT_FILE, f"{__version__} {job.model_dump_json()} {start.digest()}{taken_up}"
+    )
     with chdir(folder):  # files that settings name are relative to the job
         frames, report = sampler.sample(
-            start, potential=potential, seed=job.seed, scale=job.scale, progress=progress, checkpoint=checkpoint
+            start,
+            potential=potential,
+            seed=job.seed,
+            scale=job.scale,
+            progress=progress,
+            checkpoint=checkpoint,
+            **handed,
         )
     frames.snapped().save(folder / FRAMES_FILE)
+    if report.left is not None:
+        report.left.snapped().save(folder / LEFT_FILE)
     checkpoint.clear()
     return {"n_frames": len(frames), "numbers": report.numbers, "trajectories": report.trajectories}
+
+
+def _handed(job: Model, sampler: Sampler, folder: Path) -> tuple[dict[str, Any], str]:
+    """What the sampler takes of its last run, and a hash of that."""
+    if job.continued is None:
+        return {}, ""
+    if not sampler.continues:
+        raise InputError(
+            f"continued: the sampler {job.sampler.name!r} does not go on from an earlier run; leave it out."
+        )
+    continued = Configurations.read(folder / job.continued)
+    return {"continued": continued}, f" {continued.digest()}"

@@ -38,7 +38,8 @@ class Observation:
     ----------
     summary
         Plain numbers and text, nested: what a history or a report quotes. Each measured number is a dictionary
-        ``{"value", "lower", "upper", "unit"}``, bounds of the 95 % interval where the observable has them.
+        ``{"value", "lower", "upper", "unit"}``, bounds of the 95 % interval where the observable has them. With
+        ``at_least`` the value is a bound that the number exceeds with 95 % confidence; it is shown as ``> 2 ps``.
     arrays
         Name to array: what a figure is drawn from. Names hold letters, digits and underscores, see `array_name`.
     units

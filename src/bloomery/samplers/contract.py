@@ -29,6 +29,8 @@ class SamplerReport:
 
     numbers: dict[str, float] = field(default_factory=dict)
     trajectories: list[dict[str, Any]] = field(default_factory=list)
+    left: Configurations | None = None
+    """Of a sampler that `continues`: where its trajectories stand, for its next run."""
 
 
 class Sampler(Plugin):
@@ -36,6 +38,10 @@ class Sampler(Plugin):
 
     needs_potential: bool = False
     """Whether it can do nothing without a potential; may follow from its settings."""
+    continues: bool = False
+    """Whether a run goes on where the last one stopped: then it reports what it ``left``, and `sample` takes that as
+    ``continued`` (`Configurations` or ``None``). Frames then have a further array ``continued``: the frame in it from
+    which their trajectory goes on (int, -1 if none)."""
 
     @abstractmethod
     def sample(

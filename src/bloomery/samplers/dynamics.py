@@ -25,8 +25,8 @@ Repeat = Annotated[int, Field(ge=1)]
 Small = Annotated[float, Field(gt=-0.5, lt=0.5)]
 Strain = Small | tuple[Small, Small, Small, Small, Small, Small]
 
-COMPLETED = "completed"
-PROGRESS = ("done", "stop_reason", "heat", "largest_disagreement")
+COMPLETED, PAUSED = "completed", "paused"
+PROGRESS = ("done", "stop_reason", "heat", "largest_disagreement", "left")
 """What a trajectory has come to, besides its frames."""
 LONGEST_STEP = 1.1
 """Longest sane time step in fs for an atom of 1 u; it grows with the square root of the lightest atom's mass."""
@@ -86,6 +86,10 @@ class DynamicsSettings(Settings):
         """Say why a structure cannot be run so; empty if it can."""
         return ""
 
+    def last(self, begun: int) -> int:  # noqa: ARG002
+        """Step up to which a trajectory goes in a run that takes it up after so many steps."""
+        return self.length
+
     @property
     def limits(self) -> DistanceLimits:
         """Distances at which a trajectory stops."""
@@ -131,6 +135,14 @@ class Trajectory:
     frame: Configurations
     fixed: NDArray[np.bool_]
     replica: int = 0
+    begun: int = 0
+    """Step after which this run takes it up."""
+    continued: int = -1
+    """Which of the frames that an earlier run left it goes on from; none by default."""
+    motion: State | None = None
+    """How it moved there."""
+    left: State | None = None
+    """Where it stands, if a later run is to go on with it."""
     kept: list[Kept] = field(default_factory=list)
     done: int = 0
     stop_reason: str = ""
@@ -140,7 +152,16 @@ class Trajectory:
     @property
     def stopped_early(self) -> bool:
         """Whether it ended before its last step."""
-        return self.stop_reason != COMPLETED
+        return self.stop_reason not in {COMPLETED, PAUSED}
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it began in an earlier run."""
+        return self.continued >= 0
+
+    def block(self, kept: Kept, block_steps: int) -> int:
+        """Number of a frame's block; the frame that it goes on from is in the first."""
+        return max(0, kept.step - self.begun - 1) // block_steps
 
     def note(self, temperature: float, disagreement: float) -> None:
         """Take a reading of temperature in K and disagreement in eV/Å."""
@@ -178,9 +199,10 @@ class Trajectory:
             "temperature": self.temperature,
             "strain": self.strain,
             "replica": self.replica,
-            "steps": self.done,
+            **({"begun": self.begun} if self.goes_on else {}),
+            "steps": self.done - self.begun,
             "frames": len(self.kept),
-            "mean_temperature": float(self.heat / max(1, self.done)),
+            "mean_temperature": float(self.heat / max(1, self.done - self.begun)),
             "largest_disagreement": self.largest_disagreement,
             "stop_reason": self.stop_reason,
         }
@@ -253,14 +275,14 @@ def collect(prepared: list[Trajectory], settings: DynamicsSettings) -> Configura
         (index, prepared[index], prepared[index].kept[position]) for index, position, _ in _thinned(rows, settings)
     ]
     blocks: dict[tuple[int, int], int] = {}
-    for index, _, kept in chosen:
-        blocks.setdefault((index, (kept.step - 1) // settings.block_steps), len(blocks))
+    for index, item, kept in chosen:
+        blocks.setdefault((index, item.block(kept, settings.block_steps)), len(blocks))
     return with_origin(
         Configurations.concatenate([_frame(item, kept) for _, item, kept in chosen]),
         start=[item.start for _, item, _ in chosen],
         trajectory=[index for index, _, _ in chosen],
         step=[kept.step for _, _, kept in chosen],
-        block=[blocks[index, (kept.step - 1) // settings.block_steps] for index, _, kept in chosen],
+        block=[blocks[index, item.block(kept, settings.block_steps)] for index, item, kept in chosen],
         temperature=[item.temperature if kept.temperature is None else kept.temperature for _, item, kept in chosen],
         disagreement=[kept.disagreement for _, _, kept in chosen],
         stop_reason=[item.stop_reason for _, item, _ in chosen],

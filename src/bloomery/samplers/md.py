@@ -97,8 +97,19 @@ class MolecularDynamics(Sampler):
         checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the disagreement that the committee had on them."""
+        conduct = self.conduct(require_potential(potential, start, self.name), scale)
+        prepared = trajectories(start, self.settings, seed, self.name, replicas=self.settings.copies)
+        return run_all(prepared, conduct, checkpoint=checkpoint, progress=progress)
+
+    def conduct(self, potential: Potential, scale: Scale | None) -> Conduct:
+        """Say how trajectories are run with a potential.
+
+        Raises
+        ------
+        InputError
+            If it has too few members for the bias, or a limit refers to an error that is not known.
+        """
         settings = self.settings
-        potential = require_potential(potential, start, self.name)
         bias = settings.bias(potential.members)
         if bias is not None and potential.members < 2:
             raise InputError(
@@ -108,9 +119,8 @@ class MolecularDynamics(Sampler):
             brake = settings.brake(scale)
         except InputError as error:
             raise InputError(f"{self.name}.{error}") from error
-        prepared = trajectories(start, settings, seed, self.name, replicas=settings.copies)
         driver = CommitteeDriver(potential, settings.together)
-        return run_all(prepared, Conduct(settings, driver, brake, bias), checkpoint=checkpoint, progress=progress)
+        return Conduct(settings, driver, brake, bias, continues=self.continues)
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds."""

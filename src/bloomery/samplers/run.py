@@ -14,10 +14,13 @@ from bloomery.engines.contract import Progress, no_progress
 from bloomery.samplers.bias import Bias
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint, State
 from bloomery.samplers.contract import SamplerReport
-from bloomery.samplers.dynamics import COMPLETED, Kept, Trajectory, collect
+from bloomery.samplers.dynamics import COMPLETED, PAUSED, Kept, Trajectory, collect
 from bloomery.samplers.ensemble import EnsembleSettings
 from bloomery.samplers.forces import Driver, Evaluation, Wanted
 from bloomery.samplers.watch import Brake, Watch
+
+ANEW = "; a new trajectory takes its place"
+"""Said of one that is beyond physics, where a later run goes on with the others."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Conduct:
         What is added to the driver's forces.
     labels
         Frames that are kept carry what the driver says of them.
+    continues
+        Whether a later run goes on where trajectories stop.
     """
 
     settings: EnsembleSettings
@@ -43,6 +48,7 @@ class Conduct:
     brake: Brake | None = None
     bias: Bias | None = None
     labels: bool = False
+    continues: bool = False
 
     def wanted(self, step: int) -> Wanted:
         """Say what is to be evaluated after so many steps."""
@@ -51,6 +57,10 @@ class Conduct:
             stress=self.settings.ensemble == "npt",
             spread=self.bias is not None,
         )
+
+    def steps_of(self, group: list[Trajectory]) -> int:
+        """Steps that trajectories make, if none of them stops."""
+        return sum(self.settings.last(trajectory.begun) - trajectory.begun for trajectory in group)
 
 
 def run_all(
@@ -62,8 +72,7 @@ def run_all(
 ) -> tuple[Configurations, SamplerReport]:
     """Run all trajectories, as many at a time as the driver likes; one that fails does not lose the others."""
     started = time.perf_counter()
-    length = conduct.settings.length
-    total = len(prepared) * length
+    total = conduct.steps_of(prepared)
     saved = checkpoint.load() or {"trajectories": [], "group": 0, "run": None}
     for trajectory, state in zip(prepared, saved["trajectories"], strict=False):
         trajectory.restore(state)
@@ -73,12 +82,13 @@ def run_all(
             run = Run(group, conduct, saved["run"] if number == saved["group"] else None)
             for step in run.steps():
                 checkpoint.offer(partial(_state, prepared, number, run))
-                if step % 10 == 0 or step == length:
-                    progress("sample", before + step * len(group), total, {"trajectories": len(run.going)})
-        before += length * len(group)
+                if step % 10 == 0 or step == run.last:
+                    done = before + (step - run.begun) * len(group)
+                    progress("sample", done, total, {"trajectories": len(run.going)})
+        before += conduct.steps_of(group)
     progress("sample", total, total, {"trajectories": 0})
     seconds = time.perf_counter() - started
-    steps = sum(trajectory.done for trajectory in prepared)
+    steps = sum(trajectory.done - trajectory.begun for trajectory in prepared)
     frames = collect(prepared, conduct.settings)
     numbers = {
         "trajectories": float(len(prepared)),
@@ -97,26 +107,31 @@ class Run:
     def __init__(self, group: list[Trajectory], conduct: Conduct, saved: State | None = None) -> None:
         self.group, self.conduct, self.settings = group, conduct, conduct.settings
         self.going = list(group)
+        self.begun, self._goes_on = group[0].begun, group[0].goes_on
+        self.last = self.settings.last(self.begun)
         self.dynamics = self.settings.integrator(
             Configurations.concatenate([trajectory.frame for trajectory in group]),
             [trajectory.temperature for trajectory in group],
             [trajectory.seed for trajectory in group],
             np.concatenate([trajectory.fixed for trajectory in group]),
         )
+        for place, trajectory in enumerate(group):
+            if trajectory.motion is not None:
+                self.dynamics.take_up(place, trajectory.motion)
         self.barostat = self.settings.barostat_of()
         self.watch = Watch(self.dynamics, self.settings.limits, self.settings.max_temperature_factor, conduct.brake)
         if conduct.bias is not None:
             conduct.bias.begin(len(group))
         if saved is None:
-            self.done, self._evaluation = 0, self._evaluate(0)
+            self.done, self._evaluation = self.begun, self._evaluate(self.begun)
             self._sane = (self.dynamics.frames, np.zeros(0))
-            self._judge(0)
+            self._judge(self.begun)
         else:
             self._restore(saved)
 
     def steps(self) -> Iterator[int]:
         """Run, yielding each step that is done."""
-        for step in range(self.done + 1, self.settings.length + 1):
+        for step in range(self.done + 1, self.last + 1):
             if not self.going:
                 return
             self._aim(step)
@@ -126,8 +141,11 @@ class Run:
             self._judge(step)
             self.done = step
             yield step
-        for trajectory in self.going:
-            trajectory.stop_reason = COMPLETED
+        for place, trajectory in enumerate(self.going):
+            if self.last == self.settings.length:
+                trajectory.stop_reason = COMPLETED
+            else:
+                trajectory.stop_reason, trajectory.left = PAUSED, self._standing(place)
 
     def state(self) -> State:
         """Return all that has a say in what follows, for a checkpoint; what trajectories kept is theirs."""
@@ -176,25 +194,42 @@ class Run:
 
     def _judge(self, step: int) -> None:
         """Keep frames, and end the trajectories that are absurd or unsure; their rows leave the evaluation too."""
-        evaluation = self._evaluation
-        absurd, unsure = self.watch.absurd(evaluation), self.watch.unsure(evaluation)
-        keeps = self.settings.keeps(step)
+        evaluation, begins = self._evaluation, step == self.begun
+        absurd = self.watch.absurd(evaluation)
+        # Where the potential before was unsure, this one may take a step at least.
+        unsure = {} if begins and self._goes_on else self.watch.unsure(evaluation)
+        keeps = self._keeps(step)
         temperatures = self.dynamics.temperatures
         for place, trajectory in enumerate(self.going):
             trajectory.done = step
             if place in absurd:
-                trajectory.stop_reason = f"step {step}: {absurd[place]}"
-                if step > 1:
+                trajectory.stop_reason = f"step {step}: {absurd[place]}" + (ANEW if self.conduct.continues else "")
+                if step > self.begun + 1:
                     trajectory.keep(self._with_labels(trajectory, self._before(place, step - 1)))
                 continue
-            trajectory.note(temperatures[place] if step else 0.0, evaluation.disagreement[place])
+            trajectory.note(0.0 if begins else temperatures[place], evaluation.disagreement[place])
             if place in unsure:
                 trajectory.stop_reason = f"step {step}: {unsure[place]}"
-            if keeps or (place in unsure and step):
+                trajectory.left = self._standing(place) if self.conduct.continues else None
+            if keeps or (place in unsure and (step or self.conduct.continues)):
                 kept = self._kept(self.dynamics.frames, place, step, evaluation.disagreement[place])
                 trajectory.keep(replace(kept, values=evaluation.values.get(place, {})))
         self._end(absurd.keys() | unsure.keys())
         self._sane = (self.dynamics.frames, evaluation.disagreement)
+
+    def _keeps(self, step: int) -> bool:
+        """Tell whether frames are kept: those at which trajectories are taken up or left always are."""
+        taken_up, left = step == self.begun and self._goes_on, step == self.last < self.settings.length
+        return taken_up or left or self.settings.keeps(step)
+
+    def _standing(self, place: int) -> State:
+        """Return where a trajectory stands, for the run that goes on with it."""
+        return {
+            "frame": self.dynamics.frames[[place]],
+            "step": self.going[place].done,
+            "disagreement": float(self._evaluation.disagreement[place]),
+            **self.dynamics.motion(place),
+        }
 
     def _end(self, ended: set[int]) -> None:
         if not ended:
@@ -230,11 +265,12 @@ class Run:
 
 
 def _groups(prepared: list[Trajectory], batch_atoms: int) -> Iterator[list[Trajectory]]:
-    """Cut the list into groups of about so many atoms."""
+    """Cut the list into groups of about so many atoms, which are at the same step."""
     group: list[Trajectory] = []
     atoms = 0
     for trajectory in prepared:
-        if group and atoms + trajectory.frame.n_atoms > batch_atoms:
+        apart = group and (group[0].begun, group[0].goes_on) != (trajectory.begun, trajectory.goes_on)
+        if apart or (group and atoms + trajectory.frame.n_atoms > batch_atoms):
             yield group
             group, atoms = [], 0
         group.append(trajectory)

@@ -108,6 +108,15 @@ class Picks:
         return cls(np.asarray(indices, dtype=np.int64), values, texts.astype(np.str_))
 
     @classmethod
+    def up_to(cls, wanted: int, indices: NDArray[np.int64], scores: NDArray[np.float64], *, otherwise: str) -> Picks:
+        """Make picks of a selector that takes so many: where it took fewer, the rest was refused for a reason."""
+        reasons = np.full(len(scores), "", dtype=f"<U{len(otherwise)}")
+        if len(indices) < min(wanted, len(scores)):
+            reasons[:] = otherwise
+            reasons[indices] = ""
+        return cls.of(indices, scores, reasons)
+
+    @classmethod
     def none(cls) -> Picks:
         """Make the picks of an empty pool."""
         return cls.of([], [])

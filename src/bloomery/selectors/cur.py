@@ -43,14 +43,8 @@ class Cur(Selector):
         if not len(pool):
             return Picks.none()
         space = FeatureSpace.of(pool, self.name, standardise=self.settings.standardise)
-        picks, found = cur(space.whole(), self.settings.frames, self.settings.rank)
-        scores = np.zeros(len(pool))
-        scores[space.order] = found
-        reasons = np.full(len(pool), "", dtype="<U64")
-        if len(picks) < min(self.settings.frames, len(pool)):
-            reasons[:] = SPANNED
-            reasons[space.order[picks]] = ""
-        return Picks.of(space.order[picks], scores, reasons)
+        picks, scores = cur(space.whole(), self.settings.frames, self.settings.rank)
+        return space.picked(picks, scores, self.settings.frames, SPANNED)
 
     def at_most(self, n_pool: int) -> int:
         """As many as the settings ask for."""

@@ -64,11 +64,7 @@ class FarthestPoint(Selector):
         found = self._by_atom(pool) if self.needs_environments else self._by_frame(pool)
         scores = found.nearest.copy()
         scores[found.picks] = found.distances
-        reasons = np.full(len(pool), "", dtype="<U64")
-        if len(found.picks) < min(self.settings.frames, len(pool)):
-            reasons[:] = TOO_NEAR
-            reasons[found.picks] = ""
-        return Picks.of(found.picks, scores, reasons)
+        return Picks.up_to(self.settings.frames, found.picks, scores, otherwise=TOO_NEAR)
 
     def _by_frame(self, pool: Pool) -> Farthest:
         space = FeatureSpace.of(pool, self.name, standardise=self.settings.standardise)

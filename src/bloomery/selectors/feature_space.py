@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.errors import InputError
-from bloomery.selectors.contract import Pool
+from bloomery.selectors.contract import Picks, Pool
 from bloomery.selectors.ranking import BLOCK, require_finite
 
 COPIES = 3
@@ -90,6 +90,22 @@ class FeatureSpace:
     def scaled(self, rows: NDArray[np.int64] | slice) -> NDArray[np.float64]:
         """Scaled features of some of the pool's frames in the order `order`."""
         return self.features[self.order[rows]] * self.factor
+
+    def picked(self, picks: NDArray[np.int64], scores: NDArray[np.float64], wanted: int, otherwise: str) -> Picks:
+        """Turn picks in the order `order` into those of the pool.
+
+        Parameters
+        ----------
+        picks
+            What was picked, in its order.
+        scores
+            Of all frames, ``(P,)``.
+        wanted
+            How many there should be; if there are fewer, the others were not picked because of ``otherwise``.
+        """
+        in_pool = np.zeros(len(self.order))
+        in_pool[self.order] = scores
+        return Picks.up_to(wanted, self.order[picks], in_pool, otherwise=otherwise)
 
     def scaled_known(self) -> NDArray[np.float64]:
         """Scaled features of the data set."""

@@ -45,13 +45,7 @@ class Leverage(Selector):
         space = FeatureSpace.of(pool, self.name)
         features, known = space.whole(), space.scaled_known()
         picks, leverages = self._greedy(features, known)
-        scores = np.zeros(len(pool))
-        scores[space.order] = leverages
-        reasons = np.full(len(pool), "", dtype="<U64")
-        if len(picks) < min(self.settings.frames, len(pool)):
-            reasons[:] = INTERPOLATES
-            reasons[space.order[picks]] = ""
-        return Picks.of(space.order[picks], scores, reasons)
+        return space.picked(picks, leverages, self.settings.frames, INTERPOLATES)
 
     def _greedy(
         self, features: NDArray[np.float64], known: NDArray[np.float64]

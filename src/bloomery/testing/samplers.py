@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,8 @@ def check_sampler(
     assert Counter(turned.hashes()) == Counter(frames.hashes()), "the order of the starting structures has a say"
     resumed = resumed_after(sampler, start, 3, potential=potential, scale=scale)
     assert resumed.digest() == frames.digest(), "cut off at its third checkpoint, the run ended at other frames"
+    if sampler.continues:
+        _check_continuing(sampler, start, report, potential=potential, scale=scale)
 
 
 class CutOff(Exception):  # noqa: N818  it is no error
@@ -78,6 +81,26 @@ def resumed_after(
             sampler.sample(start, potential=potential, seed=1, scale=scale, checkpoint=Cutting(path, offer))
         frames, _ = sampler.sample(start, potential=potential, seed=1, scale=scale, checkpoint=Checkpoint(path))
     return frames
+
+
+def _check_continuing(
+    sampler: Sampler, start: Configurations, report: SamplerReport, *, potential: Potential | None, scale: Scale | None
+) -> None:
+    """Check that trajectories go on from where they were left, and say so."""
+    left = report.left
+    assert left is not None, "it says that it continues, but not what it left"
+    assert len(left), "no trajectory goes on, so nothing can be checked; let them pause"
+    handed: dict[str, Any] = {"continued": left, "potential": potential, "scale": scale}
+    frames, _ = sampler.sample(start, seed=2, **handed)
+    again, _ = sampler.sample(start, seed=2, **handed)
+    assert again.digest() == frames.digest(), "the same seed gave other frames in the second run"
+    check_origins(frames, len(start))
+    rows = frames.info["continued"]
+    assert set(range(len(left))) <= set(rows.tolist()) <= set(range(-1, len(left))), "not all trajectories went on"
+    first = [frames.hashes()[int(np.argmax(rows == row))] for row in range(len(left))]
+    assert first == left.hashes(), "the first frame of a trajectory is not that from which it goes on"
+    later = frames.info["step"] >= left.info["step"][np.maximum(rows, 0)]
+    assert later[rows >= 0].all(), "steps are not counted from the beginning of a trajectory"
 
 
 def check_origins(frames: Configurations, n_start: int) -> None:

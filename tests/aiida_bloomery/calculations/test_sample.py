@@ -5,6 +5,7 @@ from __future__ import annotations
 import ase
 import pytest
 
+from aiida_bloomery.provenance.lineage import lineage
 from bloomery.configurations import Configurations
 
 
@@ -42,3 +43,24 @@ def test_structures_of_unknown_elements_are_refused(jobs, frames, potential):
 def test_nothing_to_start_from_is_refused(jobs, frames):
     with pytest.raises(ValueError, match="start: holds no frame"):
         jobs.run("sample", start=frames.configurations[:0], parameters={"sampler": "rattle_strain"})
+
+
+def test_trajectories_go_on_in_the_next_job(jobs, frames, potential):
+    settings = {"temperatures": [300], "steps": 6, "interval": 2, "steps_per_run": 4, "max_disagreement": None}
+    inputs = {"start": frames, "potential": potential, "parameters": {"sampler": {"on_the_fly": settings}}}
+    first = jobs.done("sample", seed=1, **inputs)
+    assert first.outputs.left.n_frames == 3
+    second = jobs.done("sample", seed=2, continued=first.outputs.left, **inputs)
+    info = second.outputs.frames.configurations.info
+    assert info["step"].tolist() == [4, 6] * 3
+    assert set(info["parent_uuid"].tolist()) == {first.outputs.left.uuid}
+    assert info["parent_index"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert second.outputs.frames.hashes[::2] == first.outputs.left.hashes == first.outputs.frames.hashes[1::2]
+    assert second.outputs.left.n_frames == 0
+    kinds = [step.kind for step in lineage(second.outputs.frames, 5).steps]
+    assert kinds == ["sampling", "sampling", "structure"]
+
+
+def test_samplers_that_begin_anew_have_nothing_to_go_on_from(jobs, frames):
+    with pytest.raises(ValueError, match="continued: the sampler 'rattle_strain' does not go on from an earlier job"):
+        jobs.run("sample", start=frames, continued=frames, parameters={"sampler": "rattle_strain"})

@@ -23,13 +23,13 @@ def number(value: float, unit: str = "meV/Å") -> dict[str, Any]:
     return {"value": value, "unit": unit, "lower": 0.9 * value, "upper": 1.1 * value}
 
 
-def finished(kind: str, result: dict[str, Any]) -> orm.WorkChainNode:
+def finished(kind: str, result: dict[str, Any], failed: str = "n_000040_1_train") -> orm.WorkChainNode:
     """A finished workchain, of nodes alone, with one trial that failed."""
     node = orm.WorkChainNode()
     node.process_type = f"aiida.workflows:bloomery.{kind}"
     node.store()
     trial = orm.WorkChainNode()
-    trial.base.links.add_incoming(node, LinkType.CALL_WORK, "n_000040_1_train")
+    trial.base.links.add_incoming(node, LinkType.CALL_WORK, failed)
     trial.set_process_state("finished")
     trial.set_exit_status(400)
     trial.set_exit_message("The training cannot be mended: it <diverged>.")
@@ -88,13 +88,16 @@ def test_search(call: Callable[..., Any], profile: Any) -> None:
             "errors": {"forces": {"rmse": number(80.0)}, "energy": {"rmse": number(2.0, "meV/atom")}},
         },
     ]  # fmt: skip
-    node = finished("search", {"objective": "forces", "trials": trials, "best": "trial_001"})
+    result = {"objective": "forces", "trials": trials, "best": "trial_001"}
+    node = finished("search", result, failed="trial_000__fold_00_train")
     shown = call("search", node.pk).output
     rows = [line for line in shown.splitlines() if "[" in line]
     assert "[32, 32]" in rows[0]
     assert rows[1].count("failed") == 2
     assert "0.01235" in rows[1]
     assert "trial 001" in shown
+    assert "trial 000 failed: The training cannot be mended: it <diverged>." in shown
+    assert "left out" not in shown
 
 
 def test_what_is_no_model_selection(frames: ConfigurationsData) -> None:

@@ -28,3 +28,12 @@ def test_potential_reference_and_difference_stand_side_by_side() -> None:
     assert head == ["observable", "potential", "reference", "difference", "unit"]
     assert " ".join(first) == "equation_of_state Si2 a 3.8564 ± 0.0044 3.8403 0.0161 ± 0.0044 Å"
     assert " ".join(second) == "rdf mean_overlap 97.25 %"
+
+
+def test_a_lower_bound_is_no_value() -> None:
+    time = {**number(2.0028, "ps"), "at_least": True}
+    console = Console(record=True, width=120, file=StringIO())
+    console.print(
+        observables_table([{"observable": "nve_stability", "of": "", "quantity": "time_to_failure", "potential": time}])
+    )
+    assert "> 2.0028" in console.export_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -161,17 +162,45 @@ def measured() -> list[Measured]:
     ]
 
 
+def with_control(found: Measured) -> Measured:
+    """The same beside what a control arm's potential gave: energies and curves a little off, lattice units as text."""
+    shifted = {
+        name: 1.03 * values if values.dtype.kind == "f" and not name.endswith(("_x", "volumes", "ticks")) else values
+        for name, values in found.arrays.items()
+    }
+    return replace(found, control=replace(found, arrays=shifted))
+
+
+def verdict(arm: str = "random") -> dict[str, Any]:
+    """What came of a control arm, as a history holds it."""
+    compared = {
+        "n_frames": 12, "n_blocks": 6, "trainings": [3, 3],
+        "forces": {
+            "selection": number(60.0, "meV/Å"), "control": number(90.0, "meV/Å"), "gain": number(0.33, "1"),
+            "spread_selection": number(2.0, "meV/Å"), "spread_control": number(3.0, "meV/Å"),
+        },
+    }  # fmt: skip
+    place = {"observable": "elastic", "of": "Si2", "reference": number(160.0, "GPa")}
+    rows = [
+        {**place, "quantity": "C11", "selection": number(1.0, "GPa"), "control": number(-9.0, "GPa", -0.1)},
+        {**place, "quantity": "C12", "selection": number(1.0, "GPa"), "control": number(1.05, "GPa")},
+    ]
+    return {
+        "arm": arm, "sentence": "The selection helped.", "scope": "It tests selection.", "comparison": compared,
+        "test_set": {**compared, "n_frames": 77}, "observables": rows,
+        "curves": {"selection": [[12, 200.0], [24, 60.0]], "control": [[12, 200.0], [24, 90.0]]},
+    }  # fmt: skip
+
+
 def full(**changes: Any) -> CampaignFacts:
     """A campaign with everything that a report can show."""
-    curves = {"selection": [[12, 200.0], [24, 60.0]], "control": [[12, 200.0], [24, 90.0]]}
-    verdict = {"arm": "random", "sentence": "The selection helped.", "scope": "It tests selection.", "curves": curves}
     return campaign(
         **{
             "data_set": data_set(),
-            "measured": measured(),
+            "measured": [with_control(found) for found in measured()],
             "pools": {1: np.random.default_rng(0).lognormal(-3, 0.5, 200), 2: np.full(4, 0.02)},
             "core_times": {0: {"label": 400.0, "train": 60.0}, 1: {"label": 500.0}},
-            "history": {**campaign().history, "control": verdict},
+            "history": {**campaign().history, "control": verdict()},
             "processes": [Node("bootstrap_sample", "SamplingWorkChain", 50, "44444444-0000-0000-0000-000000000000")],
         }
         | changes
@@ -223,5 +252,5 @@ def campaign(**changes: Any) -> CampaignFacts:
 @pytest.fixture(scope="session")
 def example() -> SimpleNamespace:
     """Makers of facts, by their names, and ``start``."""
-    makers = (campaign, full, data_set, measured, iteration, errors, number, entry, arrays)
+    makers = (campaign, full, data_set, measured, with_control, verdict, iteration, errors, number, entry, arrays)
     return SimpleNamespace(start=START, **{maker.__name__: maker for maker in makers})

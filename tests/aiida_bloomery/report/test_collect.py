@@ -213,6 +213,8 @@ def test_observables_beside_the_reference_are_read(example: SimpleNamespace) -> 
     (found,) = collect(node).measured
     assert (found.key, found.observable) == ("stiffness", "elastic")
     assert found.summary["Si2"]["potential"]["C11"]["value"] == 160.0
+    assert found.control is not None
+    assert found.control.summary["Si2"]["potential"]["C11"]["value"] == 1.0
 
 
 def test_other_nodes_are_refused() -> None:

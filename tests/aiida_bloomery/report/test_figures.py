@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -50,6 +51,30 @@ def test_both_methods_and_the_experiment_are_drawn(example: SimpleNamespace) -> 
     assert figures_of(elastic) == []
 
 
+def test_the_control_arm_is_drawn_beside_the_others(example: SimpleNamespace) -> None:
+    rdf, equation, phonons, _ = map(example.with_control, example.measured())
+    sides = {"reference", "control arm", "potential"}
+    for found in (rdf, equation, phonons):
+        for figure in figures_of(found):
+            assert set(figure.columns["method"]) - {"experiment"} == sides
+            assert "control arm" in figure.description
+    (curve,) = figures_of(rdf)
+    assert "of the control arm's potential 97.0 %" in curve.caption
+    method = np.array(curve.columns["method"])
+    shown = {side: np.array(curve.columns["g"])[method == side].astype(float) for side in sides}
+    np.testing.assert_allclose(shown["control arm"], 1.03 * shown["potential"])
+
+
+def test_the_control_arm_has_columns_in_the_table(example: SimpleNamespace) -> None:
+    elastic = example.measured()[-1]
+    other = {"Si2": {**elastic.summary["Si2"], "potential": {"C11": example.number(150.0, "GPa")}}}
+    other["Si2"]["relative_difference"] = {"C11": example.number(-6.25, "%")}
+    rows = {row.quantity: row for row in rows_of(replace(elastic, control=replace(elastic, summary=other)))}
+    assert (rows["C11"].control, rows["C11"].control_interval) == ("150.0", "135.0 to 165.0")
+    assert rows["C11"].control_difference == "-6.250 %"
+    assert (rows["C12"].control, rows["C12"].ours) == ("", "60.00")
+
+
 def test_table_has_both_methods_and_leaves_out_what_symmetry_makes_zero(example: SimpleNamespace) -> None:
     rows = {row.quantity: row for row in rows_of(example.measured()[-1])}
     assert list(rows) == ["C11", "C12"]
@@ -63,6 +88,12 @@ def test_an_observable_of_another_sort_has_all_its_numbers_in_the_table(example:
     assert [(row.quantity, row.ours, row.unit) for row in rows] == [
         ("drift", "0.2000", "meV/atom/ps"), ("deep time", "3.000", "ps"),
     ]  # fmt: skip
+
+
+def test_a_lower_bound_is_no_value() -> None:
+    summary = {"time_to_failure": {"value": 2.0028, "unit": "ps", "at_least": True}}
+    (row,) = rows_of(Measured("nve", "nve_stability", "final_compare", summary))
+    assert (row.ours, row.unit) == ("> 2.003", "ps")
 
 
 @pytest.mark.parametrize("name", ["<b>", "../../x", "Ö/é"])

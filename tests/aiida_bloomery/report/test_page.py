@@ -1,3 +1,4 @@
+import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from xml.etree import ElementTree as ET
@@ -165,8 +166,8 @@ def test_a_relative_target_has_a_figure_of_its_own_in_percent(example: SimpleNam
 def test_a_control_arm_has_a_section_with_both_learning_curves(example: SimpleNamespace) -> None:
     plain = render(example.campaign())
     assert 'id="control"' not in plain
-    curves = {"selection": [[12, 200.0], [24, 60.0]], "control": [[12, 200.0], [24, 90.0]]}
-    verdict = {"arm": "<i>random</i>", "sentence": "It <b>helped</b>.", "scope": "Not exploration.", "curves": curves}
+    said = {"sentence": "It <b>helped</b>.", "scope": "Not exploration."}
+    verdict = {**example.verdict("<i>random</i>"), **said}
     history = {**example.campaign().history, "control": verdict}
     html = render(example.campaign(history=history))
     Page(html)
@@ -175,3 +176,20 @@ def test_a_control_arm_has_a_section_with_both_learning_curves(example: SimpleNa
     assert "Not exploration." in html
     assert "The selection against its control" in html
     assert "<i>random" not in html
+
+
+def test_both_arms_are_compared_on_errors_and_on_observables(example: SimpleNamespace) -> None:
+    history = {**example.campaign().history, "control": example.verdict()}
+    section = render(example.campaign(history=history), []).split('<section id="control">')[1].split("</section>")[0]
+    assert "60.0<br><small>± 2.00 over 3 trainings</small>" in section
+    assert "33 %<br><small>30 to 36 %</small>" in section
+    assert section.count('<th scope="row" class="text">independent set</th><td class="text">forces (meV/Å)') == 1
+    nearer = re.findall(r'elastic Si2.*<td class="text">([^<]*)</td></tr>', section)
+    assert nearer == ["selection", "cannot be told"]
+    assert "nearer to the reference in 1, the control arm's in 0; in 1 their 95 % intervals overlap" in section
+
+
+def test_without_a_control_arm_its_columns_are_not_there(example: SimpleNamespace) -> None:
+    facts = example.campaign(measured=example.measured())
+    assert "its difference" not in render(facts, [])
+    assert "its difference" in render(example.full(), [])

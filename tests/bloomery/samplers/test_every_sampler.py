@@ -18,6 +18,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "md": {"temperatures": [300, 900], "steps": 12, "interval": 4, "block_steps": 10, "max_relative_disagreement": 2},
     "monte_carlo": {"temperatures": [300, 900], "steps": 12, "interval": 4},
     "normal_modes": {"frames": 2, "temperatures": [200, 600], "statistics": "quantum"},
+    "on_the_fly": {"temperatures": [300, 900], "steps": 12, "interval": 4, "steps_per_run": 8},
     "path_integral": {"beads": 2, "beads_kept": 2, "steps": 4, "interval": 2},
     "random_search": {"structures": 2, "formula_units": [2], "relax_steps": 4, "interval": 2},
     "rattle_strain": {"frames": 3, "strain": [-0.05, 0.02], "rattle": [0.01, 0.1]},

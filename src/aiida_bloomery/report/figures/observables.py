@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from aiida_bloomery.report.facts import Measured
 from aiida_bloomery.report.figures.drawing import BLUE, GREY, INK, ORANGE, Figure, canvas, grid, joined
+from bloomery.observables.contract import array_name
 
 MOST = 12
 """Figures of one observable, at most."""
@@ -34,13 +37,18 @@ WORDS: dict[str, tuple[str, str, str]] = {
     "dimers": ("Two atoms alone", "distance", "energy"),
 }
 """Observable to its title and to what the axes of its curves are called."""
+CONTROL = "control"
+"""What the control arm's side is called among the arrays."""
 SIDES = (
     ("reference", "reference", INK, "--"),
+    (CONTROL, "control arm", GREY, "-."),
     ("trajectory", "potential", BLUE, "-"),
     ("potential", "potential", BLUE, "-"),
     ("experiment", "experiment", ORANGE, ""),
 )
 """Whose values: name in the arrays, words, colour, line."""
+MARKERS = {"potential": "o", CONTROL: "D"}
+_OURS = re.compile(r"__(?:trajectory|potential)(?=_|$)")
 
 
 def title_of(measured: Measured) -> str:
@@ -50,6 +58,7 @@ def title_of(measured: Measured) -> str:
 
 def figures_of(measured: Measured) -> list[Figure]:
     """All figures that the arrays of an observable give; none for one that has numbers only."""
+    measured = _with_control(measured)
     if measured.observable == "equation_of_state":
         found = list(_equations_of_state(measured))
     elif measured.observable == "phonons":
@@ -57,6 +66,21 @@ def figures_of(measured: Measured) -> list[Figure]:
     else:
         found = [*_curves(measured), *_scans(measured)]
     return found[:MOST]
+
+
+def _with_control(measured: Measured) -> Measured:
+    """Put the arrays of the control arm's potential among the others, as a side of their own."""
+    if measured.control is None:
+        return measured
+    theirs = {_OURS.sub(f"__{CONTROL}", name, count=1): name for name in measured.control.arrays if _OURS.search(name)}
+    return replace(
+        measured,
+        arrays={**measured.arrays, **{name: measured.control.arrays[own] for name, own in theirs.items()}},
+        units={
+            **measured.units,
+            **{name: measured.control.units[own] for name, own in theirs.items() if own in measured.control.units},
+        },
+    )
 
 
 # -- averages over trajectories --------------------------------------------------------------------------------------
@@ -84,17 +108,24 @@ def _curves(measured: Measured) -> Iterator[Figure]:
             errors,
             _axis(x_name, units[0]),
             _axis(y_name, units[1]),
-            _overlap(measured.summary, name),
+            _overlap(measured, name),
         )
 
 
-def _overlap(summary: Mapping[str, Any], name: str) -> str:
-    for curve, scores in (summary.get("score") or {}).items():
-        if "".join(letter if letter.isalnum() else "_" for letter in curve) == name and "overlap" in scores:
-            halves = scores.get("overlap_of_halves")
-            noise = f"; the reference's halves overlap by {halves['value']:.1f} %" if halves else ""
-            return f" Overlap with the reference: {scores['overlap']['value']:.1f} %{noise}."
-    return ""
+def _overlap(measured: Measured, name: str) -> str:
+    scores = _scores(measured.summary, name)
+    if "overlap" not in scores:
+        return ""
+    halves = scores.get("overlap_of_halves")
+    noise = f"; the reference's halves overlap by {halves['value']:.1f} %" if halves else ""
+    theirs = _scores(measured.control.summary, name).get("overlap") if measured.control else None
+    control = f", of the control arm's potential {theirs['value']:.1f} %" if theirs else ""
+    return f" Overlap with the reference: {scores['overlap']['value']:.1f} %{control}{noise}."
+
+
+def _scores(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = (summary.get("score") or {}).items()
+    return next((scores for curve, scores in found if array_name(curve) == name), {})
 
 
 # -- single points ---------------------------------------------------------------------------------------------------
@@ -112,7 +143,7 @@ def _scans(measured: Measured) -> Iterator[Figure]:
         )
         for name in names:
             found, errors = {}, {}
-            for side in ("potential", "reference"):
+            for side in ("potential", "reference", CONTROL):
                 arrays = _of(measured, structure, side)
                 if name in arrays and f"{name}_x" in arrays and arrays[name].shape == arrays[f"{name}_x"].shape:
                     found[side] = arrays[f"{name}_x"], arrays[name]
@@ -142,7 +173,7 @@ def _equations_of_state(measured: Measured) -> Iterator[Figure]:
                 spread = arrays.get("energies_spread")
                 bars = None if spread is None else 1000 * WIDTH_95 * spread
                 axes.errorbar(
-                    arrays["volumes"], above, yerr=bars, fmt="o" if side == "potential" else "s", color=colour,
+                    arrays["volumes"], above, yerr=bars, fmt=MARKERS.get(side, "s"), color=colour,
                     markersize=4, capsize=2, markerfacecolor="none", label=label,
                 )  # fmt: skip
                 axes.plot(
@@ -194,11 +225,11 @@ def _bands(measured: Measured) -> Iterator[Figure]:
             axes.axhline(0, color=GREY, linewidth=0.5)
             axes.margins(x=0)
             axes.set_ylabel("frequency (THz)")
-            drawn.legend(loc="outside upper left", ncols=2)
+            drawn.legend(loc="outside upper left", ncols=3)
         yield Figure(
             name=_name(measured, f"{structure}-bands"),
             title=f"Phonon bands of {structure}",
-            caption="Both methods by finite displacements of the same supercells.",
+            caption="All by finite displacements of the same supercells.",
             description=f"Phonon bands of {structure}, {_sides(columns)}.",
             canvas=drawn,
             columns=joined(columns),
@@ -270,7 +301,8 @@ def _axis(name: str, unit: str) -> str:
 
 
 def _sides(columns: list[dict[str, Any]]) -> str:
-    return " and ".join(dict.fromkeys(str(part["method"]) for part in columns))
+    *others, last = dict.fromkeys(str(part["method"]) for part in columns)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _name(measured: Measured, part: str) -> str:

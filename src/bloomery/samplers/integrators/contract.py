@@ -152,6 +152,25 @@ class Integrator(ABC):
             setattr(self, name, state[name])
         self._prepare()
 
+    def motion(self, place: int) -> State:
+        """Return how a trajectory moves, which together with its frame is all that has a say in what follows.
+
+        ``velocities`` in ASE's unit, ``(n, 3)``, and ``thermostat``: plain values that JSON can hold.
+        """
+        variables = {name: getattr(self, name)[place].tolist() for name in self.per_frame if name != "targets"}
+        return {
+            "velocities": self.velocities[self.atoms_of(place)].copy(),
+            "thermostat": {"generator": self.generators[place].bit_generator.state, **variables},
+        }
+
+    def take_up(self, place: int, motion: State) -> None:
+        """Let a trajectory move as `motion` says; variables of another thermostat have no effect."""
+        self.velocities[self.atoms_of(place)] = motion["velocities"]
+        self.generators[place].bit_generator.state = motion["thermostat"]["generator"]
+        for name in self.per_frame:
+            if name in motion["thermostat"]:
+                getattr(self, name)[place] = motion["thermostat"][name]
+
     # -- for subclasses -------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:

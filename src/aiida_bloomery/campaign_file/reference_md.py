@@ -1,0 +1,59 @@
+"""The sampler `reference_md` in a campaign file: dynamics by the campaign's own reference method."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiida_bloomery.campaign_file.model import CampaignFile
+from aiida_bloomery.campaign_file.reader import Key
+from bloomery.errors import BloomeryError
+from bloomery.plugins import PluginSpec
+
+if TYPE_CHECKING:
+    from aiida_bloomery.campaign_file.resolve import Campaign
+
+SAMPLER = "reference_md"
+Spec = TypeVar("Spec", bound=PluginSpec)
+
+
+def with_calculator(spec: PluginSpec, file: CampaignFile) -> dict[str, Any]:
+    """Settings of a sampler; `reference_md` has the labeller's calculator, unless it names one."""
+    settings = dict(spec.settings)
+    if spec.name == SAMPLER and file.labeller == "calculator":
+        settings.setdefault("calculator", file.labeller_settings.get("calculator"))
+    return settings
+
+
+def checkable(campaign: Campaign, spec: Spec) -> Spec:
+    """Return a sampler as its plug-in takes it: a calculator stands in for a labeller that drives dynamics itself."""
+    if not _by_labeller(campaign, spec):
+        return spec
+    return spec.model_copy(update={"settings": {**spec.settings, "calculator": "emt"}})
+
+
+def check_driver(campaign: Campaign, spec: PluginSpec, key: Key) -> None:
+    """See that a labeller that is to drive dynamics can, and with these settings.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    if not _by_labeller(campaign, spec):
+        return
+    name = campaign.file.labeller
+    if f"bloomery.reference_md.{name}" not in entry_points(group="aiida.workflows").names:
+        raise campaign.source.error(
+            key, f"the labeller {name} cannot drive dynamics; name a calculator, such as {{calculator: emt}}."
+        )
+    from aiida_bloomery.calculations.functions.md_starts import md_settings  # noqa: PLC0415
+
+    try:
+        md_settings({"sampler": {"name": spec.name, "settings": spec.settings}})
+    except BloomeryError as error:
+        raise campaign.source.error(key, str(error)) from error
+
+
+def _by_labeller(campaign: Campaign, spec: PluginSpec) -> bool:
+    return spec.name == SAMPLER and campaign.file.labeller != "calculator" and "calculator" not in spec.settings

@@ -1,0 +1,83 @@
+"""Dynamics that waits for the potential: it stops where the committee disagrees, and the next run goes on from there.
+
+Li, Kermode and De Vita, Phys. Rev. Lett. 114, 096405 (2015); Jinnouchi, Karsai and Kresse, Phys. Rev. B 100, 014105
+(2019). There the potential is fitted again inside of the program that runs the dynamics. Here a campaign does that
+between two runs: the frame that stopped a trajectory is labelled, and the next potential goes on with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil
+
+import numpy as np
+from pydantic import Field
+
+from bloomery.configurations import Configurations
+from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
+from bloomery.samplers.continuation import standing, take_up
+from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.dynamics import trajectories
+from bloomery.samplers.md import MolecularDynamics, MolecularDynamicsSettings
+from bloomery.samplers.run import run_all
+from bloomery.samplers.trust import require_potential
+from bloomery.scale import Scale
+
+
+class OnTheFlySettings(MolecularDynamicsSettings):
+    """Settings of the sampler `on_the_fly`."""
+
+    steps: int = Field(default=10000, ge=1)
+    """Time steps of each trajectory over all runs; then a new one starts from the same structure, with new
+    velocities."""
+    steps_per_run: int | None = Field(default=None, ge=1)
+    """A trajectory pauses after so many steps of one run, and goes on in the next; by default only disagreement stops
+    it before its end."""
+
+    def last(self, begun: int) -> int:
+        """See `DynamicsSettings.last`."""
+        return self.length if self.steps_per_run is None else min(self.length, begun + self.steps_per_run)
+
+    def plan(self, n_start: int) -> dict[str, int]:
+        """Upper bounds of one run: the frames at which a trajectory is taken up and left count."""
+        most = self.last(0)
+        trajectories = n_start * len(self.starts_at) * len(self.strains)
+        frames = trajectories * (ceil(most / self.interval) + 2)
+        return {
+            "frames": frames if self.max_frames is None else min(frames, self.max_frames),
+            "md_steps": trajectories * most,
+        }
+
+
+class OnTheFly(MolecularDynamics):
+    """Dynamics that goes on from run to run, from where disagreement stopped it."""
+
+    name = "on_the_fly"
+    Settings = OnTheFlySettings
+    settings: OnTheFlySettings
+    continues = True
+
+    def sample(
+        self,
+        start: Configurations,
+        *,
+        potential: Potential | None = None,
+        seed: int = 0,
+        scale: Scale | None = None,
+        progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
+        continued: Configurations | None = None,
+    ) -> tuple[Configurations, SamplerReport]:
+        """Sample; ``continued`` is what the last run left, from which its trajectories go on."""
+        conduct = self.conduct(require_potential(potential, start, self.name), scale)
+        prepared = trajectories(start, self.settings, seed, self.name)
+        if continued is not None and len(continued):
+            take_up(prepared, continued, self.settings.length, self.name)
+        frames, report = run_all(prepared, conduct, checkpoint=checkpoint, progress=progress)
+        numbers = {"continued": float(sum(item.goes_on for item in prepared))}
+        came_from = np.array([item.continued for item in prepared], dtype=int)
+        return (
+            frames.with_info(continued=came_from[frames.info["trajectory"]]),
+            replace(report, numbers=report.numbers | numbers, left=standing(prepared)),
+        )
