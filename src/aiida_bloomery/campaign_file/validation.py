@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiida_bloomery.campaign_file.model import CampaignFile
+from aiida_bloomery.campaign_file.model import REFERENCE_MD, CampaignFile
 from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
-from aiida_bloomery.campaign_file.reference_md import SAMPLER, check_driver, checkable, with_calculator
+from aiida_bloomery.campaign_file.reference_md import check_driver, checkable, with_calculator
 from bloomery.configurations import Configurations
 from bloomery.errors import BloomeryError
 from bloomery.observables.trajectories import FromTrajectories
@@ -181,8 +181,10 @@ def _check_reference_trajectory(campaign: Campaign, settings: ValidationSettings
     spec, source, place = settings.reference_trajectory, campaign.source, (KEY, "reference_trajectory")
     if spec is None:
         return
-    if spec.name != SAMPLER:
-        raise source.error(place, f"{spec.name} makes no trajectory of the reference method; use {SAMPLER}, or a file.")
+    if spec.name != REFERENCE_MD:
+        raise source.error(
+            place, f"{spec.name} makes no trajectory of the reference method; use {REFERENCE_MD}, or a file."
+        )
     key = (*place, spec.name)
     dynamics = parse_model(load_plugin("samplers", spec.name).Settings, checkable(campaign, spec).settings, source, key)
     check_driver(campaign, spec, key)
