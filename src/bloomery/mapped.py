@@ -91,7 +91,7 @@ def put(array: NDArray[Any], folder: Path) -> NDArray[Any]:
     return result
 
 
-def load(path: str | Path, folder: Path) -> dict[str, NDArray[Any]]:
+def load(path: str | Path | IO[bytes], folder: Path) -> dict[str, NDArray[Any]]:
     """Read an archive of numpy into files in ``folder`` as far as its arrays are large; pickled content is refused.
 
     Raises

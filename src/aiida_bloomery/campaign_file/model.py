@@ -20,6 +20,9 @@ JOBS = ("sample", "describe", "select", "label", "train", "observe")
 """What `bloomery` jobs do: for each, a code entry may say how it runs."""
 
 
+REFERENCE_MD = "reference_md"
+"""The sampler that runs dynamics by the reference method itself."""
+
 SANE_TARGETS = {
     "energy": (0.01, 1000.0, "meV/atom"),
     "forces": (0.1, 10000.0, "meV/Å"),
@@ -267,6 +270,11 @@ class Validation(Settings):
     @classmethod
     def _short_form(cls, value: Any) -> Any:
         return {"final": value} if isinstance(value, list) else value
+
+    @field_validator("reference_trajectory", mode="before")
+    @classmethod
+    def _sampler_alone(cls, value: Any) -> Any:
+        return {value: {}} if value == REFERENCE_MD else value
 
     @field_validator("structures", mode="before")
     @classmethod

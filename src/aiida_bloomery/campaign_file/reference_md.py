@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aiida_bloomery.campaign_file.model import CampaignFile
+from aiida_bloomery.campaign_file.model import REFERENCE_MD, CampaignFile
 from aiida_bloomery.campaign_file.reader import Key
 from bloomery.errors import BloomeryError
 from bloomery.plugins import PluginSpec
@@ -13,14 +13,13 @@ from bloomery.plugins import PluginSpec
 if TYPE_CHECKING:
     from aiida_bloomery.campaign_file.resolve import Campaign
 
-SAMPLER = "reference_md"
 Spec = TypeVar("Spec", bound=PluginSpec)
 
 
 def with_calculator(spec: PluginSpec, file: CampaignFile) -> dict[str, Any]:
     """Settings of a sampler; `reference_md` has the labeller's calculator, unless it names one."""
     settings = dict(spec.settings)
-    if spec.name == SAMPLER and file.labeller == "calculator":
+    if spec.name == REFERENCE_MD and file.labeller == "calculator":
         settings.setdefault("calculator", file.labeller_settings.get("calculator"))
     return settings
 
@@ -56,4 +55,4 @@ def check_driver(campaign: Campaign, spec: PluginSpec, key: Key) -> None:
 
 
 def _by_labeller(campaign: Campaign, spec: PluginSpec) -> bool:
-    return spec.name == SAMPLER and campaign.file.labeller != "calculator" and "calculator" not in spec.settings
+    return spec.name == REFERENCE_MD and campaign.file.labeller != "calculator" and "calculator" not in spec.settings

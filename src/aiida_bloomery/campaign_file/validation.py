@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiida_bloomery.campaign_file.model import CampaignFile
+from aiida_bloomery.campaign_file.model import REFERENCE_MD, CampaignFile
 from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
-from aiida_bloomery.campaign_file.reference_md import SAMPLER, check_driver, checkable, with_calculator
+from aiida_bloomery.campaign_file.reference_md import check_driver, checkable, with_calculator
 from bloomery.configurations import Configurations
 from bloomery.errors import BloomeryError
 from bloomery.observables.trajectories import FromTrajectories
@@ -178,18 +178,20 @@ def _check_test_set(campaign: Campaign) -> None:
 
 def _check_reference_trajectory(campaign: Campaign, settings: ValidationSettings) -> None:
     """A trajectory that the campaign is to run must be one of the reference, and something must be compared with it."""
-    spec, source, key = settings.reference_trajectory, campaign.source, (KEY, "reference_trajectory")
+    spec, source, place = settings.reference_trajectory, campaign.source, (KEY, "reference_trajectory")
     if spec is None:
         return
-    if spec.name != SAMPLER:
-        raise source.error(key, f"{spec.name} makes no trajectory of the reference method; use {SAMPLER}, or a file.")
-    key = (*key, spec.name)
+    if spec.name != REFERENCE_MD:
+        raise source.error(
+            place, f"{spec.name} makes no trajectory of the reference method; use {REFERENCE_MD}, or a file."
+        )
+    key = (*place, spec.name)
     dynamics = parse_model(load_plugin("samplers", spec.name).Settings, checkable(campaign, spec).settings, source, key)
     check_driver(campaign, spec, key)
     averages = _averages(settings)
     if not averages:
         raise source.error(
-            key[:-1], "no observable is an average over a trajectory; add one, such as rdf, or remove it."
+            place, "no observable is an average over a trajectory; add one, such as rdf, or remove this."
         )
     for name, observable in averages.items():
         step = getattr(observable.settings, "timestep_fs", None)
@@ -214,7 +216,8 @@ def _other_conditions(campaign: Campaign) -> Iterator[str]:
         return
     theirs = _conditions(checkable(campaign, settings.reference_trajectory).load("samplers").settings)
     for name, observable in _averages(settings).items():
-        ours = _conditions(observable.settings.dynamics)
+        settings_of: Any = observable.settings
+        ours = _conditions(settings_of.dynamics)
         if ours != theirs:
             yield f"validation: {name} averages {ours}, and the reference trajectory {theirs}; compare like with like."
 

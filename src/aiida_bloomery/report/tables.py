@@ -117,7 +117,7 @@ def arms_rows(verdict: Mapping[str, Any]) -> list[tuple[str, str, list[Cell]]]:
             cells = [Cell(_integer(compared.get("n_frames")))]
             cells += [_of_arm(part, arm, compared["trainings"][place]) for place, arm in enumerate(ARMS)]
             cells.append(Cell(percent(gain["value"]) if gain else MISSING, bounds and f"{bounds} %"))
-            rows.append((name, f"{quantity} ({find(part, 'control')['unit']})", cells))
+            rows.append((name, f"{quantity} ({part['control']['unit']})", cells))
     return rows
 
 

@@ -51,7 +51,8 @@ STAGES: dict[str, Any] = {
         "max_iterations": 0,
         "min_iterations": 0,
         "consecutive": 1,
-        "targets": {},
+        "targets": {"relative_forces": 0.5},
+        "min_probe_frames": 2,
         "observables": {"equation_of_state.volume": "50 %"},
     },
 }

@@ -127,3 +127,15 @@ def test_an_element_that_the_potential_does_not_know_is_refused(folder: Path) ->
     assert run(folder, **job, potential="potential")["message"] == (
         "select: frame 2 holds Ge, which the potential does not know (it knows Si); train on frames with that element."
     )
+
+
+def test_features_that_are_not_finite_are_refused(folder: Path) -> None:
+    features = np.ones((12, 3))
+    features[4, 1] = np.nan
+    np.savez(folder / "features.npz", pool_a=features, data_b=np.ones((3, 3)))
+    job = {"verb": "select", "selectors": [{"farthest_point": {"frames": 2}}], "roles": NO_PROBE}
+    content = Configurations.load(folder / "pool.npz").hashes()[4]
+    assert run(folder, **job, features="features.npz")["message"] == (
+        f"farthest_point: frame 4 of the pool ({content}) has a feature that is not finite; put sanity before this "
+        "selector, or check the potential."
+    )

@@ -77,6 +77,14 @@ def test_looking_at_few_points_changes_no_bit(
     assert (lazy.nearest >= plain.nearest).all()
 
 
+def test_picks_are_those_of_scikit_matter() -> None:
+    selection = pytest.importorskip("skmatter.sample_selection")
+    features = np.random.default_rng(5).normal(size=(300, 7))
+    picks = farthest_points(space(features, features[:0]), 40, candidates=20).picks
+    theirs = selection.FPS(n_to_select=40, initialize=int(picks[0])).fit(features).selected_idx_
+    assert picks.tolist() == theirs.tolist()
+
+
 def test_nearest_distances_are_those_of_scipy() -> None:
     generator = np.random.default_rng(3)
     points, centres = generator.normal(size=(40, 9)) + 50, generator.normal(size=(3000, 9)) + 50
