@@ -115,6 +115,23 @@ def test_no_bias_is_plain_dynamics_to_the_last_bit(silicon: Configurations, sett
     assert frames.digest() == plain.digest()
 
 
+def test_biases_go_where_they_say(silicon: Configurations) -> None:
+    """A wall keeps the members closer to each other than plain dynamics does, the other biases farther apart."""
+    shared = {"steps": 60, "interval": 5, "temperatures": [600], "max_disagreement": None}
+    settings = {"wall": {"stabilise": {"above": "4 meV", "stiffness": 2e4}}, "plain": {}}
+    mean = {}
+    for name, more in settings.items():
+        frames, _ = MolecularDynamics.make(**shared, **more).sample(silicon, potential=COMMITTEE)
+        mean[name] = COMMITTEE.predict(frames).energy_disagreement.mean()
+    for kind in ("hyperactive", "uncertainty_driven"):
+        sampler = BiasedMolecularDynamics.make(**shared, kind=kind, strength=0.6, memory=10, height=10.0, width=0.05)
+        frames, _ = sampler.sample(silicon, potential=COMMITTEE)
+        mean[kind] = COMMITTEE.predict(frames).energy_disagreement.mean()
+    assert mean["wall"] < 0.8 * mean["plain"]
+    assert mean["hyperactive"] > 1.2 * mean["plain"]
+    assert mean["uncertainty_driven"] > 1.2 * mean["plain"]
+
+
 def test_a_bias_needs_members_that_can_disagree(silicon: Configurations) -> None:
     alone = TeacherCommittee(members=1)
     with pytest.raises(InputError, match="biased_md: a potential of one member cannot disagree"):
