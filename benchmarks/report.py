@@ -1,7 +1,8 @@
 """Size, time and memory of the report of a large campaign, from facts that are made up.
 
 Everything that grows with the data set is as large as it would be: frames with their origin, errors by frame, parity
-data, disagreement on the pools, the ledger. The map is computed; reading the graph is not part of it.
+data, disagreement on the pools, the ledger. The map is computed; reading the graph is not part of it. Where there is a
+Chromium, the page is opened in it, without a window: how long until something can be read, and until all is loaded.
 
     python benchmarks/report.py [FRAMES] [--atoms ATOMS] [--to FOLDER]
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import resource
+import sys
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -115,6 +118,20 @@ def facts_of(n: int, atoms: int) -> CampaignFacts:
     )  # fmt: skip
 
 
+def opened(page: Path) -> tuple[float, float] | None:
+    """Seconds until Chromium has painted the first screen, and until all is loaded; ``None`` where there is none."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.aiida_bloomery.report.chromium import PROGRAM, tab  # noqa: PLC0415
+
+    if PROGRAM is None:
+        return None
+    with tempfile.TemporaryDirectory() as profile, tab(Path(profile)) as browser:
+        browser.open(page)
+        painted = browser.run("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        loaded = browser.run("performance.getEntriesByType('navigation')[0].loadEventStart")
+    return painted / 1e3, loaded / 1e3
+
+
 def main() -> None:
     """Measure, and print a line a step."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,6 +156,8 @@ def main() -> None:
     told(f"page, {len(page.encode()) / 1e6:.1f} MB")
     write_figures([figure for _, figure in drawn], options.to / "figures")
     told("figures as files")
+    if (times := opened(options.to / "report.html")) is not None:
+        print(f"in Chromium: first screen after {times[0]:.2f} s, all after {times[1]:.2f} s")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
