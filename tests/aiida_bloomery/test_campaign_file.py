@@ -274,7 +274,7 @@ def test_single_points_of_validation_are_planned_and_do_not_count_as_labels(fold
     write(folder / "labelled.extxyz", labelled, format="extxyz")
     plan = json.loads(check(folder, GOOD + VALIDATED, "--json").output)["plan"]
     # nine volumes; 13 strains and both ways along three directions of one atom; the unstrained crystal is in both
-    assert plan["validation"] == {"observables": {"elastic": 19, "equation_of_state": 9}, "labels": 27}
+    assert plan["validation"] == {"observables": {"elastic": 19, "equation_of_state": 9}, "labels": 27, "md_steps": 0}
     assert plan["labels"] == 15 + 3 * 8
     assert "elastic 19, equation_of_state 9" in check(folder, GOOD + VALIDATED).output
     jsonschema.validate(yaml.safe_load(GOOD + VALIDATED), schema())

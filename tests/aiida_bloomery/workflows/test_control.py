@@ -16,9 +16,6 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance.ledger import entries
 from aiida_bloomery.provenance.lineage import lineage
-from aiida_bloomery.report.collect import collect
-from aiida_bloomery.report.comparing import rows_of
-from aiida_bloomery.report.figures.observables import figures_of
 from aiida_bloomery.workflows.campaign import ReinforcementWorkChain
 from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWorkChain
 from bloomery import plugins
@@ -91,28 +88,14 @@ def worst_selector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def run_campaign(
-    bloomery_code: orm.InstalledCode, worst_selector: None, make_silicon: Callable[..., Configurations]
-) -> Callable[..., orm.WorkChainNode]:
+def run_campaign(bloomery_code: orm.InstalledCode, worst_selector: None) -> Callable[..., orm.WorkChainNode]:
     """Run a campaign in this process: ``run_campaign(**stages)``."""
     structures = ConfigurationsData(Configurations.from_atoms([bulk("Si", cubic=True)]).snapped()).store()
-    measured_on = {
-        "structures": ConfigurationsData(Configurations.from_atoms([bulk("Si")]).snapped()),
-        "test_set": ConfigurationsData(make_silicon(4, 0.1, labelled=True)),
-    }
 
     def run(**stages: Any) -> orm.WorkChainNode:
         labelling = CalculatorLabellingWorkChain.get_builder_from_protocol(bloomery_code, "stillinger_weber")
         builder = ReinforcementWorkChain.get_builder_from_protocol(
-            bloomery_code,
-            structures,
-            "calculator",
-            labelling,
-            "fast",
-            {**STAGES, **stages},
-            validation=measured_on if "validation" in stages else None,
-            device="cpu",
-            seed=2,
+            bloomery_code, structures, "calculator", labelling, "fast", {**STAGES, **stages}, device="cpu", seed=2
         )
         _, node = run_get_node(builder)
         assert node.is_finished_ok, (node.exit_status, node.exit_message)
@@ -123,8 +106,8 @@ def run_campaign(
 
 @pytest.fixture(scope="module")
 def campaign(run_campaign: Callable[..., orm.WorkChainNode]) -> orm.WorkChainNode:
-    """A campaign whose selection is the worst there is, with a control arm, and observables of both."""
-    return run_campaign(control={"arm": "random", "trainings": 2}, validation={"final": ["equation_of_state"]})
+    """A campaign whose selection is the worst there is, with a control arm."""
+    return run_campaign(control={"arm": "random", "trainings": 2})
 
 
 def trained(node: ConfigurationsData) -> set[str]:
@@ -175,29 +158,6 @@ def test_a_frame_that_both_arms_want_is_labelled_once(campaign):
     for iteration in iterations[1:]:
         labels = iteration["control"]["labels"]
         assert labels["shared"] + labels["labelled"] == iteration["control"]["n_selected"] == 6
-
-
-def test_both_arms_are_compared_on_observables_and_on_the_independent_set(campaign):
-    history = campaign.outputs.history
-    control = history["control"]
-    assert (control["test_set"]["n_frames"], control["test_set"]["trainings"]) == (4, [2, 2])
-    rows = {row["quantity"]: row for row in control["observables"]}
-    final = history["final"]["observables"]["equation_of_state"]["Si2"]
-    assert rows["a"]["selection"] == final["difference"]["a"]
-    assert rows["a"]["control"]["value"] != rows["a"]["selection"]["value"]
-    # the same reference, which was asked once: nine volumes
-    assert len(campaign.outputs.validation_ledger["entries"]) == 9
-    for entry in history["iterations"][1:]:
-        assert entry["control"]["test_set"]["n_frames"] == entry["test_set"]["n_frames"] == 4
-
-
-def test_the_report_has_both_arms_in_the_figure_and_in_the_table(campaign):
-    (measured,) = collect(campaign).measured
-    (figure,) = figures_of(measured)
-    assert set(figure.columns["method"]) == {"reference", "control arm", "potential"}
-    rows = {row.quantity: row for row in rows_of(measured)}
-    assert rows["a"].control
-    assert rows["a"].control != rows["a"].ours
 
 
 def test_history_compares_in_each_iteration(campaign):
