@@ -16,8 +16,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 
 from bloomery.errors import InputError
-from bloomery.mapped import join, put, take, take_runs
-from bloomery.mapped import load as load_mapped
+from bloomery.mapped import join, load_arrays, put, take, take_runs
 
 if TYPE_CHECKING:
     from bloomery.file_units import FileUnits
@@ -451,10 +450,7 @@ class Configurations:
             If the file is not such an archive.
         """
         try:
-            if folder is not None:
-                return cls.from_arrays(load_mapped(path, folder))
-            with np.load(path, allow_pickle=False) as archive:
-                return cls.from_arrays({name: archive[name] for name in archive.files})
+            return cls.from_arrays(load_arrays(path, folder))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise InputError(f"{path}: is not an archive of configurations ({error}).") from error
 
@@ -463,6 +459,11 @@ def _on_grid(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Round to the grid; what is not finite becomes some number, for it has a hash too until `sanity` drops it."""
     with np.errstate(invalid="ignore"):
         return np.rint(values / GRID).astype(np.int64)
+
+
+def in_order(symbols: Iterable[str]) -> list[str]:
+    """Each chemical symbol once, in the order of the atomic numbers."""
+    return sorted(set(symbols), key=chemical_symbols.index)
 
 
 def symbols_to_numbers(symbols: Iterable[str]) -> list[int]:

@@ -91,14 +91,22 @@ def put(array: NDArray[Any], folder: Path) -> NDArray[Any]:
     return result
 
 
-def load(path: str | Path | IO[bytes], folder: Path) -> dict[str, NDArray[Any]]:
-    """Read an archive of numpy into files in ``folder`` as far as its arrays are large; pickled content is refused.
+def load_arrays(path: str | Path | IO[bytes], folder: Path | None = None) -> dict[str, NDArray[Any]]:
+    """Read an archive of numpy; pickled content is refused.
+
+    Parameters
+    ----------
+    folder
+        Keep large arrays in files in this folder; by default all are in memory.
 
     Raises
     ------
     OSError, ValueError, BadZipFile
         If it is no such archive.
     """
+    if folder is None:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
     with ZipFile(path) as archive:
         found = {}
         for member in archive.infolist():

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
-from ase.data import atomic_numbers
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
 from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.configurations import in_order
 from bloomery.jobs.describe import FEATURES_FILE
 from bloomery.plugins import Kind
 
@@ -44,9 +44,8 @@ class DescribeCalculation(BloomeryCalculation):
     def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
         """Descriptor, elements and frames."""
         nodes = dict(sorted(self.inputs.configurations.items()))
-        found = {element for node in nodes.values() for element in node.elements}
         return {
-            "elements": sorted(found, key=lambda element: int(atomic_numbers[element])),
+            "elements": in_order(element for node in nodes.values() for element in node.elements),
             **self.inputs.parameters.get_dict(),
             "inputs": {key: files.configurations(node, f"configurations/{key}.npz") for key, node in nodes.items()},
         }

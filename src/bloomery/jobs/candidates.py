@@ -7,15 +7,13 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.configurations import Configurations, in_order
 from bloomery.descriptors.contract import Descriptor
 from bloomery.devices import choose_device
 from bloomery.errors import InputError
-from bloomery.mapped import join, too_large
-from bloomery.mapped import load as load_mapped
+from bloomery.mapped import join, load_arrays, too_large
 from bloomery.plugins import PluginSpec
 from bloomery.roles import Role
 from bloomery.samplers.contract import ORIGIN_KEYS
@@ -163,7 +161,7 @@ def _describe(job: Sources, sets: list[Configurations]) -> Environments | None:
     if job.descriptor is None:
         return None
     descriptor: Descriptor = job.descriptor.load("descriptors")
-    elements = sorted({element for frames in sets for element in frames.elements}, key=chemical_symbols.index)
+    elements = in_order(element for frames in sets for element in frames.elements)
     device = job.device
 
     def describe(frames: Configurations) -> NDArray[np.float64]:
@@ -197,11 +195,7 @@ def _read_features(
         return {}
     path = folder / job.features
     try:
-        if aside is not None:
-            arrays = load_mapped(path, aside)
-        else:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: np.asarray(archive[name]) for name in archive.files}
+        arrays = load_arrays(path, aside)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise InputError(f"{path}: cannot be read as an archive of features ({error}).") from error
     found = {}

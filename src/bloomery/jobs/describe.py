@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from ase.data import chemical_symbols
 from pydantic import Field
 
-from bloomery.configurations import Configurations
+from bloomery.configurations import Configurations, in_order
 from bloomery.descriptors.contract import Descriptor
 from bloomery.engines.contract import Progress
 from bloomery.jobs.base import Job
@@ -39,8 +38,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     descriptor: Descriptor = job.descriptor.load("descriptors")
     aside = folder if too_large([folder / name for name in job.inputs.values()], job.memory) else None
     inputs = {key: Configurations.read(folder / name, folder=aside) for key, name in job.inputs.items()}
-    found = {element for frames in inputs.values() for element in frames.elements}
-    elements = job.elements or sorted(found, key=chemical_symbols.index)
+    elements = job.elements or in_order(element for frames in inputs.values() for element in frames.elements)
     arrays = {}
     for index, (key, frames) in enumerate(inputs.items()):
         progress("describe", index, len(inputs), {})

@@ -99,9 +99,14 @@ class DynamicsSettings(Settings):
         """Tell whether the frame after so many steps is kept."""
         return step > 0 and step >= self.equilibration and step % self.interval == 0
 
+    @property
+    def trajectories_each(self) -> int:
+        """Trajectories of each starting structure."""
+        return len(self.starts_at) * len(self.strains)
+
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds for so many starting structures. The frame at which a trajectory stops counts."""
-        trajectories = n_start * len(self.starts_at) * len(self.strains)
+        trajectories = n_start * self.trajectories_each
         frames = trajectories * (sum(self.keeps(step) for step in range(self.length + 1)) + 1)
         return {
             "frames": frames if self.max_frames is None else min(frames, self.max_frames),

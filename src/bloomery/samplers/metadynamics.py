@@ -25,7 +25,7 @@ from bloomery.plugins import Settings
 from bloomery.quantities import Unit
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.dynamics import Trajectory, trajectories
+from bloomery.samplers.dynamics import COMPLETED, Trajectory, trajectories
 from bloomery.samplers.forces import FORCES, CommitteeDriver, Driver, Evaluation, Wanted
 from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.md import MolecularDynamicsSettings
@@ -134,19 +134,17 @@ class Metadynamics(Sampler):
             progress("sample", number + 1, len(prepared), {"trajectory": number})
         numbers = {
             "trajectories": float(len(prepared)),
-            "stopped": float(sum(entry["stop_reason"] != "completed" for entry in harvest.report)),
+            "stopped": float(sum(entry["stop_reason"] != COMPLETED for entry in harvest.report)),
             "frames": float(harvest.n_frames),
         }
         return harvest.frames, SamplerReport(numbers, harvest.report)
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds; ``max_frames`` holds for each trajectory."""
-        one = self.settings.plan(1)
-        trajectories = n_start * len(self.settings.starts_at) * len(self.settings.strains)
+        bounds = self.settings.plan(n_start)
         if self.settings.max_frames is not None:
-            one["frames"] = self.settings.max_frames * trajectories
-            return {"frames": one["frames"], "md_steps": n_start * one["md_steps"]}
-        return {name: n_start * number for name, number in one.items()}
+            bounds["frames"] = self.settings.max_frames * n_start * self.settings.trajectories_each
+        return bounds
 
 
 class PlumedDriver:

@@ -42,7 +42,7 @@ class OnTheFlySettings(MolecularDynamicsSettings):
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds of one run: the frames at which a trajectory is taken up and left count."""
         most = self.last(0)
-        trajectories = n_start * len(self.starts_at) * len(self.strains)
+        trajectories = n_start * self.trajectories_each
         frames = trajectories * (ceil(most / self.interval) + 2)
         return {
             "frames": frames if self.max_frames is None else min(frames, self.max_frames),
