@@ -94,11 +94,10 @@ class Prediction:
     def disagreement(self) -> NDArray[np.float64]:
         """Largest force disagreement among the atoms of each frame in eV/Å, ``(N,)``; zero for an empty frame."""
         result = np.zeros(len(self.counts))
-        ends = np.cumsum(self.counts)
-        atoms = self.atom_disagreement
-        for frame, (count, end) in enumerate(zip(self.counts, ends, strict=True)):
-            if count:
-                result[frame] = atoms[end - count : end].max()
+        filled = self.counts > 0
+        if filled.any():
+            starts = np.cumsum(self.counts) - self.counts
+            result[filled] = np.maximum.reduceat(self.atom_disagreement, starts[filled])
         return result
 
 

@@ -7,7 +7,7 @@ then batched matrix products.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from bloomery.descriptors.angular_momenta import couplings
+from bloomery.descriptors.edge_memory import EdgeMemory
 from bloomery.descriptors.harmonics import harmonic_table, monomial_jets
 
 if TYPE_CHECKING:
@@ -24,31 +25,33 @@ if TYPE_CHECKING:
 CHUNK_ATOMS = 64
 """Centres that are worked on at a time: few enough to stay in cache, many enough to keep the overhead small."""
 JACOBIAN_CHUNK_ATOMS = 16
+DEVICE_CHUNK_ATOMS = 4096
+"""On an accelerator, which has no such cache and asks for long operations; about 0.25 MiB are needed for each."""
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Some centres and their neighbours.
+class Layout:
+    """Some centres, and where their neighbours go.
 
     Parameters
     ----------
     atoms, edges
         Which of all atoms and edges these are.
-    vectors
-        From centre to neighbour in Å, padded, ``(rows, K, 3)``.
+    shape
+        Rows and width of the table of neighbours, ``(rows, K)``.
     slots
-        Place of each edge in the flattened table of neighbours, ``(E,)``.
+        Place of each edge in the flattened table, ``(E,)``.
     """
 
     atoms: slice
     edges: slice
-    vectors: torch.Tensor
+    shape: tuple[int, int]
     slots: torch.Tensor
 
 
 @dataclass(frozen=True)
 class Basis:
-    """What the sums over the neighbours of a chunk are made of.
+    """What the sums over the neighbours of some centres are made of.
 
     Parameters
     ----------
@@ -71,7 +74,13 @@ class Basis:
 
 
 class Expansion:
-    """Power spectrum with given settings for ``S`` species on one device."""
+    """Power spectrum with given settings for ``S`` species on one device.
+
+    Attributes
+    ----------
+    memory
+        Of edges, on an accelerator.
+    """
 
     def __init__(self, settings: PowerSpectrumSettings, n_species: int, device: str, dtype: str) -> None:
         self.n_species, self.cutoff = n_species, settings.cutoff
@@ -105,6 +114,8 @@ class Expansion:
             for triple, gaunt in couplings(settings.four_body_degree)
         ]
 
+        self.memory = None if self.device.type == "cpu" else EdgeMemory(self)
+
     @property
     def size(self) -> int:
         """Number of features, ``F``."""
@@ -112,46 +123,51 @@ class Expansion:
 
     # -- what callers use -----------------------------------------------------------------------------------------
 
+    def layouts(self, pairs: NDArray[np.int64], species: NDArray[np.int64], *, jacobian: bool = False) -> list[Layout]:
+        """Lay out the neighbours of some centres after the other; ``pairs`` are sorted by centre, ``(2, E)``."""
+        size = CHUNK_ATOMS if self.device.type == "cpu" else DEVICE_CHUNK_ATOMS
+        return self._laid_out(pairs, species, JACOBIAN_CHUNK_ATOMS if jacobian else size)
+
     def features(
         self, pairs: NDArray[np.int64], vectors: NDArray[np.float64], species: NDArray[np.int64], *, jacobian: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Features ``(A, F)`` and, if asked for, their Jacobian ``(E, 3, F)``."""
         values = [torch.zeros((0, self.size), dtype=self.dtype, device=self.device)]
         jacobians = [torch.zeros((0, 3, self.size), dtype=self.dtype, device=self.device)]
-        for chunk in self._chunks(pairs, vectors, species, JACOBIAN_CHUNK_ATOMS if jacobian else CHUNK_ATOMS):
-            basis = self._basis(chunk)
-            values.append(self._values(basis.moments))
+        placed = torch.from_numpy(vectors).to(device=self.device, dtype=self.dtype)
+        for layout in self.layouts(pairs, species, jacobian=jacobian):
+            basis = self._basis(layout, placed)
+            four_body = self._four_body(basis.moments)
+            values.append(self._values(basis.moments, four_body[0]))
             if jacobian:
-                jacobians.append(self._jacobian(basis, chunk, species[pairs[1, chunk.edges]]))
+                neighbours = species[pairs[1, layout.edges]]
+                jacobians.append(self._jacobian(basis, four_body[1], layout.slots, neighbours))
         return torch.cat(values), torch.cat(jacobians) if jacobian else None
 
     def edge_gradients(
         self,
-        pairs: NDArray[np.int64],
-        vectors: NDArray[np.float64],
-        species: NDArray[np.int64],
+        layouts: list[Layout],
+        vectors: torch.Tensor,
         model: Callable[[torch.Tensor, slice], torch.Tensor],
     ) -> torch.Tensor:
         """Derivatives of ``M`` functions of the features by the edge vectors, ``(M, E, 3)``."""
         result = []
-        for chunk in self._chunks(pairs, vectors, species, CHUNK_ATOMS):
-            basis = self._basis(chunk)
-            by_feature = model(self._values(basis.moments), chunk.atoms)
-            by_vector = self._by_vector(basis, self._by_moment(basis.moments, by_feature))
-            result.append(by_vector.index_select(0, chunk.slots))
+        for layout in layouts:
+            basis = self._basis(layout, vectors)
+            values, slopes = self._four_body(basis.moments)
+            by_feature = model(self._values(basis.moments, values), layout.atoms)
+            by_vector = self._by_vector(basis, self._by_moment(basis.moments, slopes, by_feature))
+            result.append(by_vector.index_select(0, layout.slots))
         if not result:
             nothing = torch.zeros((0, self.size), dtype=self.dtype, device=self.device)
             return nothing.new_zeros((len(model(nothing, slice(0, 0))), 0, 3))
         return (result[0] if len(result) == 1 else torch.cat(result)).permute(2, 0, 1)
 
-    # -- layout ---------------------------------------------------------------------------------------------------
-
-    def _chunks(
-        self, pairs: NDArray[np.int64], vectors: NDArray[np.float64], species: NDArray[np.int64], size: int
-    ) -> Iterator[Chunk]:
+    def _laid_out(self, pairs: NDArray[np.int64], species: NDArray[np.int64], size: int) -> list[Layout]:
         n_atoms = len(species)
         starts = np.arange(0, n_atoms, size)
         bounds = np.searchsorted(pairs[0], np.append(starts, n_atoms))
+        layouts = []
         for start, first, last in zip(starts.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             atoms, edges = slice(start, min(start + size, n_atoms)), slice(first, last)
             rows = pairs[0, edges] - start
@@ -164,18 +180,19 @@ class Expansion:
             order = np.argsort(rows, kind="stable") if self.n_species > 1 else slice(None)
             slots = np.empty(len(rows), dtype=np.int64)
             slots[order] = rows[order] * width + np.arange(len(rows)) - begins[rows[order]]
-            padded = np.zeros((n_rows * width, 3))
-            padded[:, 0] = self.cutoff
-            padded[slots] = vectors[edges]
-            table = torch.from_numpy(padded).to(device=self.device, dtype=self.dtype)
-            yield Chunk(atoms, edges, table.reshape(n_rows, width, 3), torch.from_numpy(slots).to(self.device))
+            layouts.append(Layout(atoms, edges, (n_rows, width), torch.from_numpy(slots).to(self.device)))
+        return layouts
 
     # -- forward --------------------------------------------------------------------------------------------------
 
-    def _basis(self, chunk: Chunk) -> Basis:
-        rows, width = chunk.vectors.shape[:2]
-        distances = torch.linalg.vector_norm(chunk.vectors, dim=-1, keepdim=True)
-        units = chunk.vectors / distances
+    def _basis(self, layout: Layout, vectors: torch.Tensor) -> Basis:
+        rows, width = layout.shape
+        padded = vectors.new_zeros((rows * width, 3))
+        padded[:, 0] = self.cutoff
+        padded[layout.slots] = vectors[layout.edges]
+        table = padded.reshape(rows, width, 3)
+        distances = torch.linalg.vector_norm(table, dim=-1, keepdim=True)
+        units = table / distances
         radial, slopes = self._radial(distances)
         jets = monomial_jets(units.reshape(-1, 3), self.table).unflatten(0, (rows, width))
         sums = torch.bmm(radial.transpose(1, 2), jets[:, :, 0]) @ self.table.matrix
@@ -191,17 +208,17 @@ class Expansion:
         slope = (-torch.pi / self.cutoff) * torch.sin(phase) * cosine
         return radial, gaussian * slope - radial * scaled / self.width
 
-    def _values(self, moments: torch.Tensor) -> torch.Tensor:
+    def _values(self, moments: torch.Tensor, four_body: torch.Tensor) -> torch.Tensor:
         products = moments.index_select(1, self.first) * moments.index_select(1, self.second)
         powers = (products @ self.sum_orders) * self.weights
-        parts = [moments[..., 0], powers.flatten(1)]
-        if self.triples:
-            parts.append(self._four_body(moments)[0].flatten(1))
-        return torch.cat(parts, dim=1)
+        return torch.cat([moments[..., 0], powers.flatten(1), four_body.flatten(1)], dim=1)
 
     def _four_body(self, moments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Four-body terms ``(a, S n, T)`` and their derivatives by the moments, ``(a, S n, T, H)``."""
         values, slopes = [], []
+        if not self.triples:
+            none = moments[:, :, None][:, :, :0]
+            return none[..., 0], none
         for (first, second, third), gaunt in self.triples:
             a, b, c = moments[..., first], moments[..., second], moments[..., third]
             n1, n2, n3 = gaunt.shape
@@ -220,8 +237,8 @@ class Expansion:
 
     # -- backward -------------------------------------------------------------------------------------------------
 
-    def _by_moment(self, moments: torch.Tensor, by_feature: torch.Tensor) -> torch.Tensor:
-        """Chain rule from features ``(M, a, F)`` to moments, as ``(a, M, S n, H)``."""
+    def _by_moment(self, moments: torch.Tensor, slopes: torch.Tensor, by_feature: torch.Tensor) -> torch.Tensor:
+        """Chain rule from features ``(M, a, F)`` to moments, as ``(a, M, S n, H)``; ``slopes`` as in `_four_body`."""
         members, n_atoms = by_feature.shape[:2]
         pairs, triples = by_feature[..., self.channels :].tensor_split([self.n_pairs], dim=2)
         pairs = pairs.unflatten(2, (len(self.first), self.degrees)).permute(1, 3, 0, 2)
@@ -233,7 +250,6 @@ class Expansion:
         parts[0] += by_feature[..., : self.channels].transpose(0, 1).reshape(n_atoms, -1, 1)
         result = torch.cat(parts, dim=2).unflatten(1, (members, self.channels))
         if self.triples:
-            slopes = self._four_body(moments)[1]
             by_triple = triples.unflatten(2, (self.channels, len(self.triples))).permute(1, 2, 0, 3)
             result += (by_triple @ slopes).transpose(1, 2)
         return result
@@ -253,14 +269,16 @@ class Expansion:
         product = torch.bmm(both, weights.reshape(rows, n, -1)).reshape(rows * width, -1, members)
         return torch.bmm(self._gradient_parts(basis).flatten(0, 1), product)
 
-    def _jacobian(self, basis: Basis, chunk: Chunk, neighbour_species: NDArray[np.int64]) -> torch.Tensor:
-        """Derivatives of the features by the edge vectors, ``(E, 3, F)``, for the edges of one chunk."""
+    def _jacobian(
+        self, basis: Basis, slopes: torch.Tensor, slots: torch.Tensor, neighbour_species: NDArray[np.int64]
+    ) -> torch.Tensor:
+        """Derivatives of the features by the edge vectors, ``(E, 3, F)``, for the edges of one layout."""
         rows, width, n = basis.radial.shape
         across, along = (self._gradient_parts(basis)[..., None, :]).chunk(2, dim=-1)
         full = along * basis.slopes[:, :, None, :, None] + across * basis.radial[:, :, None, :, None]
         full = full @ self.table.matrix  # (rows, K, 3, n, H)
         moments = basis.moments.repeat_interleave(self.n_species, dim=0)
-        n_edges = len(chunk.slots)
+        n_edges = len(slots)
         columns = torch.from_numpy(neighbour_species * n).to(self.device)[:, None] + torch.arange(n, device=self.device)
         edge = torch.arange(n_edges, device=self.device)[:, None]
         pairs = []
@@ -269,20 +287,20 @@ class Expansion:
             left = full[..., part].reshape(rows, width * 3 * n, -1)
             product = torch.bmm(left, moments[..., part].transpose(1, 2)).reshape(rows * width, 3, n, self.channels)
             square = full.new_zeros((n_edges, self.channels, 3, self.channels))
-            square[edge, columns] = product[chunk.slots].transpose(1, 2)
+            square[edge, columns] = product[slots].transpose(1, 2)
             square = square.transpose(1, 2)
             pairs.append(square[..., self.first, self.second] + square[..., self.second, self.first])
         two_body = full.new_zeros((n_edges, self.channels, 3))
-        two_body[edge, columns] = full[..., 0].reshape(rows * width, 3, n)[chunk.slots].transpose(1, 2)
+        two_body[edge, columns] = full[..., 0].reshape(rows * width, 3, n)[slots].transpose(1, 2)
         three_body = torch.stack(pairs, dim=-1) * self.weights
         result = [two_body.transpose(1, 2), three_body.flatten(2)]
         if self.triples:
             # Rows are pairs of a centre and a species, and so are the channels in groups of n.
-            slopes = self._four_body(basis.moments)[1].reshape(rows * n, len(self.triples), -1)
+            slopes = slopes.reshape(rows * n, len(self.triples), -1)
             left = full.permute(0, 3, 1, 2, 4).reshape(rows * n, width * 3, -1)
             product = torch.bmm(left, slopes.transpose(1, 2)).reshape(rows, n, width, 3, -1)
             product = product.permute(0, 2, 1, 3, 4).flatten(0, 1)
             four_body = full.new_zeros((n_edges, self.channels, 3, len(self.triples)))
-            four_body[edge, columns] = product[chunk.slots]
+            four_body[edge, columns] = product[slots]
             result.append(four_body.transpose(1, 2).flatten(2))
         return torch.cat(result, dim=2)

@@ -135,11 +135,16 @@ class PowerSpectrum(Descriptor):
         """See `Descriptor.edge_gradients`: contracted analytically, without a Jacobian."""
         import torch  # noqa: PLC0415
 
+        from bloomery.descriptors.edge_memory import Edges  # noqa: PLC0415
+
         expansion, species = self._expansion(elements, device, dtype), species_of(configurations, elements)
-        neighbours = find_neighbours(configurations, self.settings.cutoff)
-        gradients = expansion.edge_gradients(neighbours.pairs, neighbours.vectors, species, model)
-        vectors = torch.from_numpy(neighbours.vectors).to(device=device, dtype=gradients.dtype)
-        return torch.from_numpy(neighbours.pairs).to(device), vectors, gradients
+        if expansion.memory is not None:
+            edges = expansion.memory.edges(configurations, species)
+        else:
+            found = find_neighbours(configurations, self.settings.cutoff)
+            vectors = torch.from_numpy(found.vectors).to(expansion.dtype)
+            edges = Edges(torch.from_numpy(found.pairs), vectors, expansion.layouts(found.pairs, species))
+        return edges.pairs, edges.vectors, expansion.edge_gradients(edges.layouts, edges.vectors, model)
 
     def forces(
         self,

@@ -24,8 +24,8 @@ REPORTS = 100
 def fit_member(settings: DeepmdSettings, program: str, member: Member, report: Report) -> Mapping[str, Path]:
     """Fit one member and freeze it; return its file."""
     folder, warm = member.folder, bool(member.start)
-    steps = settings.warm_steps if warm else settings.steps
-    content = _input(settings, member, steps)
+    every, steps = _reported(settings.warm_steps if warm else settings.steps)
+    content = _input(settings, member, steps, every)
     (folder / "input.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     command = [program, "--tf", "train", "input.json"]
     if warm:
@@ -35,6 +35,12 @@ def fit_member(settings: DeepmdSettings, program: str, member: Member, report: R
     run_program(command, folder, watch=_Watch(folder / "lcurve.out", steps, report), environment=environment)
     run_program([program, "--tf", "freeze", "-o", MODEL_FILE], folder, environment=environment, log="freeze.log")
     return {MODEL_FILE: folder / MODEL_FILE}
+
+
+def _reported(steps: int) -> tuple[int, int]:
+    """After how many steps a training reports, and the next multiple of that: it is only kept where it reports."""
+    every = max(1, steps // REPORTS)
+    return every, every * math.ceil(steps / every)
 
 
 def _environment(device: str) -> dict[str, str]:
@@ -49,7 +55,7 @@ def _environment(device: str) -> dict[str, str]:
     return found | ({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {})
 
 
-def _input(settings: DeepmdSettings, member: Member, steps: int) -> dict[str, Any]:
+def _input(settings: DeepmdSettings, member: Member, steps: int, every: int) -> dict[str, Any]:
     systems = write_systems(member.train, member.elements, settings.cutoff, member.folder / "train")
     early = write_systems(member.early_stopping, member.elements, settings.cutoff, member.folder / "early_stopping")
     model = {
@@ -76,7 +82,7 @@ def _input(settings: DeepmdSettings, member: Member, steps: int) -> dict[str, An
         "numb_steps": steps,
         "seed": derive_seed(member.seed, "batches"),
         "disp_file": "lcurve.out",
-        "disp_freq": max(1, steps // REPORTS),
+        "disp_freq": every,
         "save_freq": steps,
         "disp_training": True,
     }

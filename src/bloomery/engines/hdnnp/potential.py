@@ -27,6 +27,8 @@ FORMAT_VERSION = 1
 WEIGHTS_FILE = "weights.npz"
 CHUNK_ATOMS = 2048
 """Frames are evaluated together up to this many atoms."""
+DEVICE_CHUNK_ATOMS = 65536
+"""The same on an accelerator."""
 
 
 class HdnnpPotential(Potential):
@@ -85,11 +87,12 @@ class HdnnpPotential(Potential):
         if unknown is not None:
             raise InputError(unknown)
         offsets, n_frames = configurations.offsets, len(configurations)
+        most = CHUNK_ATOMS if self.device.type == "cpu" else DEVICE_CHUNK_ATOMS
         parts: list[Prediction] = []
         start = 0
         with torch.inference_mode():
             while start < n_frames or not parts:
-                stop = max(int(np.searchsorted(offsets, offsets[start] + CHUNK_ATOMS, side="right")) - 1, start + 1)
+                stop = max(int(np.searchsorted(offsets, offsets[start] + most, side="right")) - 1, start + 1)
                 whole = start == 0 and stop >= n_frames
                 parts.append(self._evaluate(configurations if whole else configurations[start:stop], stress))
                 start = stop
@@ -103,12 +106,12 @@ class HdnnpPotential(Potential):
         forces, virials = self.descriptor.forces(
             part, self.elements, evaluation, device=str(self.device), dtype=self.dtype, virials=stress
         )
-        totals = np.zeros((self.members, len(part)))
         per_atom = evaluation.energies.double().cpu().numpy()
         if len(part) == 1:
-            totals[:, 0] = per_atom.sum(axis=1)
+            totals = per_atom.sum(axis=1, keepdims=True)
         else:
-            np.add.at(totals.T, part.frame_of_atom, per_atom.T)
+            owner = part.frame_of_atom
+            totals = np.array([np.bincount(owner, energies, len(part)) for energies in per_atom])
         prediction = Prediction(
             part.counts,
             totals,

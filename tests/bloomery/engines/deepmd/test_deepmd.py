@@ -11,7 +11,7 @@ from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.deepmd import Deepmd
 from bloomery.engines.deepmd.systems import TENSOR, groups, write_systems
-from bloomery.engines.deepmd.training import _Watch
+from bloomery.engines.deepmd.training import _reported, _Watch
 from bloomery.errors import InputError
 
 
@@ -131,3 +131,11 @@ def test_energies_of_some_frames_are_enough(data: TrainingData) -> None:
     none = TrainingData(bare.with_labels(forces=forces), Configurations.empty(), {"Si": 0.0})
     with pytest.raises(InputError, match="engine 'deepmd' needs energies"):
         Deepmd.make(**QUICK).train(none, device="cpu")
+
+
+@pytest.mark.parametrize("steps", [1, 30, 99, 100, 1543, 1848, 20000])
+def test_a_training_ends_where_it_reports(steps: int) -> None:
+    """DeePMD-kit writes a checkpoint only there, and what it trained afterwards would be lost."""
+    every, made = _reported(steps)
+    assert made % every == 0
+    assert steps <= made < steps + max(1, steps / 100)
