@@ -11,6 +11,7 @@ a binomial distribution of as many frames allows in 95 of 100 cases if the bound
 
     OMP_NUM_THREADS=2 python benchmarks/published_sets.py Si_train.extxyz [--test Si_test.extxyz] [--folds 5]
         [--only 1] [--settings '{"members": 4}'] [--seed 0] [--device cpu] [--save predictions.npz]
+    python benchmarks/published_sets.py Si_train.extxyz --saved predictions.npz
 """
 
 from __future__ import annotations
@@ -133,8 +134,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--save", type=Path, help="Write what was predicted of each fold, and with which frames.")
+    parser.add_argument("--saved", type=Path, help="Judge what an earlier run wrote, without any training.")
     arguments = parser.parse_args()
     frames = Configurations.read(arguments.train)
+    if arguments.saved is not None:
+        predictions, folds = _saved(arguments.saved, frames)
+        pairs = [errors(found, part) for found, part in zip(predictions, folds, strict=True)]
+        report("all folds", *(np.concatenate(parts) for parts in zip(*pairs, strict=True)))
+        report_calibration(predictions, folds)
+        return
     if arguments.test is not None:
         test = Configurations.read(arguments.test)
         potential, seconds, steps = train(frames, arguments)
@@ -160,6 +168,17 @@ def main() -> None:
 def _save(path: Path, predictions: list[Prediction], fold: NDArray[np.int64]) -> None:
     whole = Prediction.concatenate(predictions)
     np.savez_compressed(path, allow_pickle=False, fold=fold, energies=whole.energies, forces=whole.forces)
+
+
+def _saved(path: Path, frames: Configurations) -> tuple[list[Prediction], list[Configurations]]:
+    """Read what `_save` wrote."""
+    with np.load(path, allow_pickle=False) as saved:
+        fold, energies, forces = (saved[name] for name in ("fold", "energies", "forces"))
+    folds = [frames[fold == index] for index in range(fold.max() + 1)]
+    frame_ends = np.cumsum([len(part) for part in folds])[:-1]
+    atom_ends = np.cumsum([part.n_atoms for part in folds])[:-1]
+    parts = zip(np.split(energies, frame_ends, axis=1), np.split(forces, atom_ends, axis=1), folds, strict=True)
+    return [Prediction(part.counts, energy, force) for energy, force, part in parts], folds
 
 
 if __name__ == "__main__":

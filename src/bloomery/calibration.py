@@ -15,6 +15,10 @@ from bloomery.errors import InputError
 from bloomery.prediction import Prediction
 
 LEVELS = (0.5, 0.68, 0.9, 0.95)
+NEGLIGIBLE = 1e-3
+"""Share of a large sigma below which another one says nothing."""
+LARGE = 0.9
+"""Share of the sigmas that a large one is larger than."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ def scale_factor(errors: ArrayLike, sigmas: ArrayLike, members: int | None = Non
     - That estimate has a finite variance for ``f > 4`` only: for one component, more than five members. With fewer, a
       few frames on which all happen to agree decide it, and the stretch that makes the errors most likely is taken.
 
-    Values with ``sigma`` zero say nothing and are left out.
+    Values whose ``sigma`` is `negligible` beside the others say nothing and are left out: on an atom of a perfect
+    crystal members agree to the last digits, and the ratio of two rounding errors would rule the mean.
 
     Parameters
     ----------
@@ -65,15 +70,21 @@ def scale_factor(errors: ArrayLike, sigmas: ArrayLike, members: int | None = Non
         If no ``sigma`` is above zero.
     """
     error, sigma = np.asarray(errors, dtype=float).ravel(), np.asarray(sigmas, dtype=float).ravel()
-    known = sigma > 0
-    if not known.any():
+    if not (sigma > 0).any():
         raise InputError("calibration: no disagreement is above zero, so nothing can be scaled; use a committee.")
+    known = sigma > negligible(sigma)
     squares = (error[known] / sigma[known]) ** 2
     if members is None:
         return float(np.sqrt(squares.mean()))
     freedom = components * (members - 1)
     stretch = (freedom - 2) / freedom * float(squares.mean()) if freedom > 4 else _student_stretch(squares, freedom)
     return float(np.sqrt(max(stretch - 1 / members, 0.0)))
+
+
+def negligible(sigmas: ArrayLike) -> float:
+    """Size up to which one of several sigmas is next to nothing: a thousandth of their 90th percentile."""
+    values = np.asarray(sigmas, dtype=float)
+    return NEGLIGIBLE * float(np.quantile(values, LARGE)) if values.size else 0.0
 
 
 def _student_stretch(squares: NDArray[np.float64], freedom: int) -> float:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-SMALLEST_SHARE = 1e-3
-"""Sigmas are taken to be at least this share of their median: one of zero would make every error impossible."""
+from bloomery.calibration import negligible
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,13 @@ class Predictive:
         Parameters
         ----------
         sigmas
-            Disagreements, or an engine's own standard deviations.
+            Disagreements, or an engine's own standard deviations. They are taken to be more than `negligible`: one of
+            zero would make every error impossible.
         members, components
             As in `bloomery.calibration.scale_factor`.
         """
         values = np.asarray(sigmas, dtype=float)
-        least = SMALLEST_SHARE * float(np.median(values)) if values.size else 0.0
-        values = np.maximum(values, max(least, np.finfo(float).tiny))
+        values = np.maximum(values, max(negligible(values), np.finfo(float).tiny))
         if members is None:
             return cls(factor * values, None)
         return cls(values * np.sqrt(factor**2 + 1 / members), components * (members - 1.0))

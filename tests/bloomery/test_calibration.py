@@ -62,6 +62,18 @@ def test_a_few_small_sigmas_do_not_decide_for_small_committees() -> None:
     assert scale_factor(np.zeros(3), np.ones(3), 3) == 0.0
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.8])
+@pytest.mark.parametrize("members", [3, 8])
+def test_perfect_crystals_do_not_decide(members: int, share: float) -> None:
+    """Where symmetry leaves no force, error and disagreement are rounding errors, whatever their ratio."""
+    random = np.random.default_rng(7)
+    n = 20_000
+    draws = random.normal(size=(members + 1, n)) * np.where(np.arange(n) < share * n, 1e-14, 1.0)
+    draws[-1, : int(share * n)] += 1e-12
+    errors, sigmas = draws[:-1].mean(axis=0) - draws[-1], draws[:-1].std(axis=0, ddof=1)
+    assert scale_factor(errors, sigmas, members) == pytest.approx(1.0, abs=0.06)
+
+
 def test_coverage_of_a_normal_distribution_is_its_level() -> None:
     errors = np.random.default_rng(2).normal(size=50_000) * 0.7
     found = coverage(errors, np.full(50_000, 0.7))
