@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from engine_bench import Bench, microseconds, potential_folder, run_process, serving, train
+from engine_bench import FEW_FRAMES, Bench, microseconds, potential_folder, run_process, serving, train
 from engine_candidates import Candidate, network
 from rich.table import Table
 
 PRECISIONS = ("float64", "float32")
 CELLS = ([2, 2, 2], [4, 4, 4], [8, 8, 8], [16, 16, 16])
 REPLICAS = (1, 8, 64, 512)
+MEMBERS = (1, 8, 16)
 STEPS = 400
 """Of the training that is timed."""
 
@@ -66,6 +67,20 @@ def compare(
                         bench.keep("device", f"evaluation {name} {atoms}", cost)
             found = dynamics(bench, candidate, record, [count for count in REPLICAS if 64 * count <= largest])
             bench.keep("device", f"dynamics {name}", found)
+            members(bench, dtype, place, [repeats for repeats in CELLS if 8 * math.prod(repeats) <= largest][-1])
+
+
+def members(bench: Bench, dtype: str, device: str, repeats: list[int]) -> None:
+    """What committees of several sizes cost, on one crystal."""
+    atoms = 8 * math.prod(repeats)
+    for count in MEMBERS:
+        candidate = network(f"{count} members, {dtype}", members=count, dtype=dtype)
+        record = train(bench, candidate, candidate.quick, FEW_FRAMES, device)
+        if "failed" in record:
+            continue
+        with serving(bench, candidate, record, "own") as server:
+            cost = microseconds([server.ask(repeats, 2) for _ in range(3)], atoms)
+        bench.keep("device", f"members {dtype} {device} {count}", cost | {"atoms": atoms})
 
 
 def dynamics(bench: Bench, candidate: Candidate, record: dict[str, Any], replicas: list[int]) -> dict[str, Any]:
@@ -89,10 +104,16 @@ def tables_of_device(bench: Bench) -> list[Table]:
     times = Table("", "cpu", *places, title=f"The processor ({threads} threads) and the device")
     shares = Table("dynamics, best batch", "atoms", "of the bandwidth", "of the arithmetic")
     for name in [name for name in found if name.split()[2] == "cpu"]:
-        kind, dtype, _, *atoms = name.split()
-        same = [found.get(" ".join([kind, dtype, place, *atoms]), {}) for place in ("cpu", *places)]
-        what = {"training": "training, s", "evaluation": "µs per atom", "dynamics": "dynamics, atom-steps per s"}[kind]
-        times.add_row(" ".join([what, dtype, *(f"{int(count):,} atoms" for count in atoms)]), *map(_number, same))
+        kind, dtype, _, *count = name.split()
+        same = [found.get(" ".join([kind, dtype, place, *count]), {}) for place in ("cpu", *places)]
+        what = {
+            "training": "training, s",
+            "evaluation": "µs per atom",
+            "dynamics": "dynamics, atom-steps per s",
+            "members": f"µs per atom of {same[0].get('atoms', 0):,}",
+        }[kind]
+        of = "members" if kind == "members" else "atoms"
+        times.add_row(" ".join([what, dtype, *(f"{int(number):,} {of}" for number in count)]), *map(_number, same))
         for place, record in zip(places, same[1:], strict=True):
             if "bandwidth" in record:
                 parts = (f"{record[key]:.1%}" for key in ("bandwidth", "arithmetic"))

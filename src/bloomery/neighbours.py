@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,29 +35,45 @@ class Neighbours:
         return len(self.vectors)
 
 
-def find_neighbours(configurations: Configurations, cutoff: float) -> Neighbours:
+def find_neighbours(configurations: Configurations, cutoff: float, *, threads: int = 1) -> Neighbours:
     """Find all neighbours closer than ``cutoff`` (Å), for any periodicity and any size of cell.
 
     Frames that are periodic along some directions only may have zero vectors along the others.
-    """
-    from vesin import NeighborList  # noqa: PLC0415  imports torch where it is installed
 
-    # One thread: frames are small, and jobs share the machine.
-    search = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
-    offsets = configurations.offsets
-    pairs, vectors = [], []
-    for frame, first in enumerate(offsets[:-1]):
-        positions = configurations.positions[first : offsets[frame + 1]]
-        if not len(positions):
-            continue
-        cell, pbc = configurations.cells[frame], configurations.pbc[frame]
-        found, delta = _search(search, positions, cell, pbc)
-        pairs.append(found + first)
-        vectors.append(delta)
-    if not pairs:
+    Parameters
+    ----------
+    threads
+        Share out the frames among as many.
+    """
+    n_frames = len(configurations)
+    shares = [share for share in np.array_split(np.arange(n_frames), max(1, min(threads, n_frames))) if len(share)]
+    if len(shares) > 1:
+        with ThreadPoolExecutor(len(shares)) as pool:
+            found = [frame for part in pool.map(partial(_find, configurations, cutoff), shares) for frame in part]
+    else:
+        found = [frame for share in shares for frame in _find(configurations, cutoff, share)]
+    if not found:
         return Neighbours(np.zeros((2, 0), dtype=np.int64), np.zeros((0, 3)))
+    pairs, vectors = zip(*found, strict=True)
     joined = pairs[0] if len(pairs) == 1 else np.concatenate(pairs)
     return Neighbours(np.ascontiguousarray(joined.T), vectors[0] if len(vectors) == 1 else np.concatenate(vectors))
+
+
+def _find(
+    configurations: Configurations, cutoff: float, frames: NDArray[np.int64]
+) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Pairs ``(E, 2)`` and vectors of some frames, one after the other."""
+    from vesin import NeighborList  # noqa: PLC0415  imports torch where it is installed
+
+    # One thread: frames are small.
+    search = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
+    offsets, found = configurations.offsets, []
+    for frame in frames.tolist():
+        positions = configurations.positions[offsets[frame] : offsets[frame + 1]]
+        if len(positions):
+            pairs, vectors = _search(search, positions, configurations.cells[frame], configurations.pbc[frame])
+            found.append((pairs + offsets[frame], vectors))
+    return found
 
 
 def _search(

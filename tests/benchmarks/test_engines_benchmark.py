@@ -100,5 +100,6 @@ def test_device_part_runs_on_the_processor(tmp_path: Path) -> None:
     assert found["training float64 cpu"]["seconds"] > 0
     assert found["evaluation float64 cpu 64"]["seconds"] > 0
     assert found["dynamics float64 cpu"]["rates"]["1"] > 0
+    assert found["members float64 cpu 16"]["seconds"] > 0
     times, _ = tables_of_device(bench)
-    assert times.row_count == 3
+    assert times.row_count == 6

@@ -57,3 +57,11 @@ def test_pairs_come_in_both_directions(cutoff: float) -> None:
     found = find_neighbours(odd_frames(["Si"], 1), cutoff)
     forward = {(i, j, *np.round(v, 6)) for (i, j), v in zip(found.pairs.T.tolist(), found.vectors, strict=True)}
     assert forward == {(j, i, *(np.round(-np.array(v), 6) + 0.0)) for i, j, *v in forward}
+
+
+@pytest.mark.parametrize("threads", [2, 5, 100])
+def test_threads_find_the_same(threads: int) -> None:
+    frames = odd_frames(["Si"], 3)
+    alone, shared = find_neighbours(frames, 4.0), find_neighbours(frames, 4.0, threads=threads)
+    np.testing.assert_array_equal(shared.pairs, alone.pairs)
+    np.testing.assert_array_equal(shared.vectors, alone.vectors)

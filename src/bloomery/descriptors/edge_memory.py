@@ -100,7 +100,7 @@ class EdgeMemory:
 
     def _search(self, frames: Configurations, species: NDArray[np.int64]) -> Search:
         expansion = self.expansion
-        found = find_neighbours(frames, expansion.cutoff + SKIN)
+        found = find_neighbours(frames, expansion.cutoff + SKIN, threads=torch.get_num_threads())
         first, second = found.pairs
         offsets = found.vectors - (frames.positions[second] - frames.positions[first])
         pairs, placed = (torch.from_numpy(array).to(expansion.device) for array in (found.pairs, offsets))

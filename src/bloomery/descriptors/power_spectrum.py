@@ -163,7 +163,7 @@ class PowerSpectrum(Descriptor):
         import torch  # noqa: PLC0415
 
         species = species_of(configurations, elements)
-        neighbours = find_neighbours(configurations, self.settings.cutoff)
+        neighbours = find_neighbours(configurations, self.settings.cutoff, threads=torch.get_num_threads())
         frames = configurations.frame_of_atom
         wanted = len(configurations) if virials else 0
         forces, found = kernel.forces(neighbours, species, frames, model, n_frames=wanted)
