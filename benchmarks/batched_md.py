@@ -3,9 +3,10 @@
 The potential is a committee of the engine `hdnnp` with its default settings, on cells of 64 atoms of silicon. `md`
 evaluates all trajectories of a job side by side already: what is compared with `batched_md` is 64 calls of `md` for one
 trajectory each, in one process and as one job each (of which a few are run, and their time multiplied). Times are those
-of the processor, so that other work on the machine has little say in them.
+of the processor, so that other work on the machine has little say in them. With ``--device cuda`` the replicas together
+run there and all else on the processor, and times are those of the clock.
 
-    OMP_NUM_THREADS=1 python benchmarks/batched_md.py --replicas 64 --steps 20
+    OMP_NUM_THREADS=1 python benchmarks/batched_md.py --replicas 64 --steps 20 [--device cuda]
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from ase.build import bulk
 
 from bloomery.configurations import Configurations
 from bloomery.energy_reference import fit_energy_reference
-from bloomery.engines.contract import Potential, TrainingData
+from bloomery.engines.contract import Potential, TrainingData, load_potential
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.samplers.batched_md import BatchedMolecularDynamics
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.rattle_strain import RattleStrain
 from bloomery.testing.potentials import TeacherCommittee
 
+BLOOMERY = (sys.executable, "-c", "from bloomery.cli import main; main()")
 JOBS = 2
 """Jobs that are run for the time of one."""
 
@@ -44,15 +46,17 @@ def trained(steps: int) -> Potential:
     return potential
 
 
-def job_seconds(folder: Path, settings: dict[str, Any]) -> float:
-    """Processor time of one job of `md`, start-up included."""
+def job_seconds(folder: Path, settings: dict[str, Any], *, of_processor: bool) -> float:
+    """Time of one job of `md`, start-up included."""
     job = {"verb": "sample", "start": "start.npz", "potential": "potential", "device": "cpu"}
     (folder / "job.json").write_text(json.dumps(job | {"sampler": {"name": "md", "settings": settings}}))
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     for _ in range(JOBS):
         (folder / "result.json").unlink(missing_ok=True)
-        subprocess.run([Path(sys.executable).with_name("bloomery"), "sample", "job.json"], cwd=folder, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([*BLOOMERY, "sample", "job.json"], cwd=folder, check=True)
+    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - began
+    if not of_processor:
+        return wall / JOBS
     return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / JOBS
 
 
@@ -62,23 +66,30 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=64)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--training-steps", type=int, default=20)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of the replicas together")
     options = parser.parse_args()
+    clock = time.process_time if options.device == "cpu" else time.perf_counter
     potential = trained(options.training_steps)
     start = Configurations.from_atoms([bulk("Si", cubic=True) * (2, 2, 2)])
     settings = {"steps": options.steps, "interval": options.steps, "max_disagreement": None}
-    potential.predict(start)
-    began = time.process_time()
-    BatchedMolecularDynamics.make(**settings, replicas=options.replicas).sample(start, potential=potential)
-    together = time.process_time() - began
-    began = time.process_time()
+    with tempfile.TemporaryDirectory() as name:
+        potential.save(name)
+        elsewhere = load_potential(name, options.device)
+    batched = BatchedMolecularDynamics.make(**settings, replicas=options.replicas)
+    for warm in (potential, elsewhere):
+        warm.predict(Configurations.concatenate([start] * options.replicas))
+    began = clock()
+    batched.sample(start, potential=elsewhere)
+    together = clock() - began
+    began = clock()
     for seed in range(options.replicas):
         MolecularDynamics.make(**settings).sample(start, potential=potential, seed=seed)
-    alone = time.process_time() - began
+    alone = clock() - began
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         potential.save(folder / "potential")
         start.save(folder / "start.npz")
-        jobs = options.replicas * job_seconds(folder, settings)
+        jobs = options.replicas * job_seconds(folder, settings, of_processor=options.device == "cpu")
     print(
         f"{options.replicas} replicas of {start.n_atoms} atoms, {options.steps} steps, committee of {potential.members}"
     )
