@@ -10,7 +10,6 @@ from aiida.engine import CalcJobProcessSpec
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
 from aiida_bloomery.data.configurations import ConfigurationsData
-from bloomery.configurations import in_order
 from bloomery.jobs.describe import FEATURES_FILE
 from bloomery.plugins import Kind
 
@@ -45,7 +44,6 @@ class DescribeCalculation(BloomeryCalculation):
         """Descriptor, elements and frames."""
         nodes = dict(sorted(self.inputs.configurations.items()))
         return {
-            "elements": in_order(element for node in nodes.values() for element in node.elements),
             **self.inputs.parameters.get_dict(),
             "inputs": {key: files.configurations(node, f"configurations/{key}.npz") for key, node in nodes.items()},
         }

@@ -61,9 +61,20 @@ class MolecularDynamicsSettings(EnsembleSettings):
         """Return what acts besides the potential of so many members."""
         return None if self.stabilise is None else Wall(self.stabilise.above, self.stabilise.stiffness)
 
-    def brake(self, scale: Scale | None) -> Brake | None:
-        """Turn the limits into one disagreement in eV/Å."""
-        scale = scale or Scale()
+    def brake(self, scale: Scale | None, sampler: str) -> Brake | None:
+        """Turn the limits into one disagreement in eV/Å.
+
+        Raises
+        ------
+        InputError
+            If a limit refers to an error that is not known; the sampler is named.
+        """
+        try:
+            return self._brake(scale or Scale())
+        except InputError as error:
+            raise InputError(f"{sampler}.{error}") from error
+
+    def _brake(self, scale: Scale) -> Brake | None:
         limits = [] if self.max_disagreement is None else [self.max_disagreement]
         if self.max_relative_disagreement is not None:
             if scale.error is not None:
@@ -115,12 +126,8 @@ class MolecularDynamics(Sampler):
             raise InputError(
                 f"{self.name}: a potential of one member cannot disagree; train a committee of two members or more."
             )
-        try:
-            brake = settings.brake(scale)
-        except InputError as error:
-            raise InputError(f"{self.name}.{error}") from error
         driver = CommitteeDriver(potential, settings.together)
-        return Conduct(settings, driver, brake, bias, continues=self.continues)
+        return Conduct(settings, driver, settings.brake(scale, self.name), bias, continues=self.continues)
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds."""

@@ -117,7 +117,7 @@ class Metadynamics(Sampler):
         prepared = trajectories(start, self.settings, seed, self.name)
         for item in prepared:
             _check_periodicity(item)
-        brake = self.settings.brake(scale)
+        brake = self.settings.brake(scale, self.name)
         harvest = Harvest(checkpoint)
         blocks = 0 if not harvest.done else int(harvest.frames.info["block"].max(initial=-1)) + 1
         for number, item in list(enumerate(prepared))[harvest.done :]:

@@ -126,9 +126,9 @@ def test_a_limit_relative_to_the_scale(primitive: Configurations) -> None:
             primitive, potential=Scripted(at=2, what="disagree"), scale=Scale(error=scale)
         )
         assert report.numbers["stopped"] == stopped
-    with pytest.raises(InputError, match=r"max_relative_disagreement.*not known"):
+    with pytest.raises(InputError, match=r"^md.max_relative_disagreement.*not known"):
         MolecularDynamics.make(**settings).sample(primitive, potential=Scripted(at=2, what="disagree"))
-    brake = MolecularDynamics.make(**(settings | {"max_disagreement": 0.4})).settings.brake(Scale(error=0.1))
+    brake = MolecularDynamics.make(**(settings | {"max_disagreement": 0.4})).settings.brake(Scale(error=0.1), "md")
     assert brake is not None
     assert brake.limit == pytest.approx(0.3)
 
@@ -136,7 +136,7 @@ def test_a_limit_relative_to_the_scale(primitive: Configurations) -> None:
 def test_a_limit_on_the_expected_error() -> None:
     settings = MolecularDynamics.make(max_disagreement=None, max_expected_error="500 meV/Å").settings
     for scale, limit in ((Scale(factor=2.0), 0.25), (Scale(error=0.1), 0.5), (None, 0.5)):
-        brake = settings.brake(scale)
+        brake = settings.brake(scale, "md")
         assert brake is not None
         assert brake.limit == pytest.approx(limit)
 
