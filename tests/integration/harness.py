@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -58,6 +59,8 @@ class Home:
     ) -> dict[str, Any]:
         """Wait until a campaign has ended, or until something holds of its status."""
         end = time.monotonic() + timeout
+        if until is None:
+            self._terminated(pk, timeout)
         while time.monotonic() < end:
             status = self.facts("status", pk)
             if until(status) if until else status["finished"]:
@@ -68,6 +71,23 @@ class Home:
             env=self.environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         raise AssertionError(f"campaign {pk} is not there after {timeout} s: {status}\n{report.stdout}")
+
+    def _terminated(self, pk: int, timeout: float) -> None:
+        """Wait in one process: to start one for every look takes more than half of a core."""
+        self.python(
+            f"""
+import time
+state = orm.QueryBuilder().append(orm.ProcessNode, filters={{'id': {pk}}}, project='attributes.process_state')
+end = time.monotonic() + {timeout}
+while time.monotonic() < end and state.first(flat=True) not in ('finished', 'excepted', 'killed'):
+    time.sleep(0.5)
+print('null')"""
+        )
+
+    def ledger(self, pk: int) -> list[dict[str, Any]]:
+        """Entries of a campaign's ledger."""
+        facts = self.facts("ledger", pk)
+        return list(facts["entries"] if isinstance(facts, dict) else facts)
 
 
 def make_home(folder: Path, **variables: str) -> Home:
@@ -89,6 +109,13 @@ def daemon_processes(home: Home, kind: str) -> list[psutil.Process]:
                 if process.environ().get("AIIDA_PATH", "").startswith(str(home.folder)):
                     found.append(process)
     return found
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """Kill processes, of which there must be some."""
+    assert processes
+    for process in processes:
+        os.kill(process.pid, signal.SIGKILL)
 
 
 # Silicon's primitive cell with a cutoff and a mesh that take half a second: real pw.x, physics of no interest.

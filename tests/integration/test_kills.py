@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.integration.harness import QUICK_DFT, Home, daemon_processes, make_home
+from tests.integration.harness import QUICK_DFT, Home, daemon_processes, kill, make_home
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon, pytest.mark.pw]
 
@@ -90,20 +89,9 @@ def starts(log: Path) -> int:
     return sum(line.startswith("start") for line in log.read_text().splitlines())
 
 
-def ledger(home: Home, pk: int) -> list[dict[str, Any]]:
-    facts = home.facts("ledger", pk)
-    return list(facts["entries"] if isinstance(facts, dict) else facts)
-
-
 def attempts(home: Home, pk: int) -> int:
     """Starts of the reference method, by the ledger."""
-    return sum(entry["attempts"] for entry in ledger(home, pk) if entry["outcome"] != "cached")
-
-
-def kill(processes: list[psutil.Process]) -> None:
-    assert processes
-    for process in processes:
-        os.kill(process.pid, signal.SIGKILL)
+    return sum(entry["attempts"] for entry in home.ledger(pk) if entry["outcome"] != "cached")
 
 
 def test_workers_killed_in_every_stage_and_in_the_submission(
@@ -118,29 +106,17 @@ def test_workers_killed_in_every_stage_and_in_the_submission(
     status = home.wait(pk)
     assert status["succeeded"], status
     assert (log.parent / "killed" / "worker").exists(), "no worker was killed between submission and job number"
-    entries = ledger(home, pk)
+    entries = home.ledger(pk)
     assert {entry["outcome"] for entry in entries} == {"labelled"}
     assert starts(log) == attempts(home, pk) == len(entries) == status["labels"]
 
     # The same campaign unharmed selects the same frames, and finds all of their labels in the cache.
     unharmed = home.submit(campaign_file(name="unharmed", **SMALL))
     assert home.wait(unharmed)["succeeded"]
-    twins = ledger(home, unharmed)
+    twins = home.ledger(unharmed)
     assert [entry["hash"] for entry in twins] == [entry["hash"] for entry in entries]
     assert {entry["outcome"] for entry in twins} == {"cached"}
     assert starts(log) == len(entries)
-
-
-def test_a_killed_broker_is_noticed_and_mended(home: Home, campaign_file: Callable[..., Path]) -> None:
-    file = campaign_file(name="broker", stop={"iterations": {"min": 1, "max": 1}})
-    pk = home.submit(file)
-    home.wait(pk, until=lambda s: s["stage"] == "train")
-    kill(daemon_processes(home, "broker"))
-    time.sleep(2)
-    assert home.submit(file) == pk
-    status = home.wait(pk)
-    assert status["succeeded"], status
-    assert status["labels"] == len(ledger(home, pk)) == len({entry["hash"] for entry in ledger(home, pk)})
 
 
 def test_two_campaigns_at_once_stay_within_the_cores(

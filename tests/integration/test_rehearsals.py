@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -124,53 +123,3 @@ def test_a_hostile_name_is_only_text(home: Home, campaign_file: Callable[..., Pa
     done = home.call("check", campaign_file(name="x <script>alert(1)</script>; rm -rf"), check=False)
     assert done.returncode in (0, 2)
     assert "Traceback" not in done.stderr
-
-
-def test_rehearsing_a_dft_campaign(home: Home, campaign_file: Callable[..., Path]) -> None:
-    changes: dict[str, Any] = {
-        "name": "rehearsed",
-        "labelling": {"quantumespresso": {"ecutwfc": "20 Ry"}},
-        "stop": {"iterations": {"min": 0, "max": 0}},
-    }
-    pk = home.submit(campaign_file(**changes), "--rehearse")
-    status = home.wait(pk)
-    assert status["succeeded"], status
-    assert status["labels"] == 13
-
-
-def test_two_samplers_with_shares_and_a_schedule(
-    home: Home, campaign_file: Callable[..., Path], tmp_path: Path
-) -> None:
-    dynamics = {
-        # Every frame is a block of its own: whole blocks go to the probe, and one trajectory would be a single one.
-        "on_the_fly": {
-            "temperatures": [300], "steps": 160, "steps_per_run": 80, "interval": 10, "block_steps": 10,
-            "max_disagreement": None,
-        },
-        "share": 0.4,
-        "schedule": [{"iteration": 2, "settings": {"temperatures": [600]}}],
-    }  # fmt: skip
-    pk = home.submit(campaign_file(name="shares", sampling=[dynamics, {"defects": {"frames": 12, "rattle": 0.05}}]))
-    status = home.wait(pk)
-    assert status["succeeded"], status
-    home.call("export", pk, "--to", tmp_path / "export")
-    data = frames(tmp_path / "export")
-    sampled = data.info["temperature"][data.info["role"] != "probe"]
-    # Of five frames in each of two iterations, two are of dynamics: at 300 K in the first and 600 K in the second.
-    assert sorted(sampled[sampled > 0].tolist()) == [300, 300, 600, 600]
-    # The second job was given what the first one left, and went on from there.
-    (row,) = home.python(
-        f"""
-query = orm.QueryBuilder().append(orm.WorkChainNode, filters={{'id': {pk}}}, tag='campaign')
-query.append(orm.WorkChainNode, with_incoming='campaign', tag='sampling')
-query.append(orm.CalcJobNode, with_incoming='sampling', tag='first')
-query.append(orm.Data, with_incoming='first', edge_filters={{'label': 'left'}}, tag='left', project='*')
-query.append(orm.CalcJobNode, with_incoming='left', edge_filters={{'label': 'continued'}}, project='*')
-print(json.dumps([
-    [left.hashes, second.outputs.frames.hashes, second.outputs.frames.configurations.info['step'].tolist()]
-    for left, second in query.all()
-]))"""
-    )
-    left, contents, steps = row
-    assert left == contents[:1]
-    assert steps == list(range(80, 161, 10))

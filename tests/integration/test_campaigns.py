@@ -1,0 +1,87 @@
+"""Campaigns with a teacher in the place of DFT, each for one thing that may happen to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.harness import Home, daemon_processes, kill
+
+from bloomery.configurations import Configurations
+
+pytestmark = [pytest.mark.integration, pytest.mark.daemon]
+
+
+def test_a_hostile_name_is_only_text(home: Home, campaign_file: Callable[..., Path]) -> None:
+    done = home.call("check", campaign_file(name="x <script>alert(1)</script>; rm -rf"), check=False)
+    assert done.returncode in (0, 2)
+    assert "Traceback" not in done.stderr
+
+
+def test_rehearsing_a_dft_campaign(home: Home, campaign_file: Callable[..., Path]) -> None:
+    changes: dict[str, Any] = {
+        "name": "rehearsed",
+        "labelling": {"quantumespresso": {"ecutwfc": "20 Ry"}},
+        "stop": {"iterations": {"min": 0, "max": 0}},
+    }
+    pk = home.submit(campaign_file(**changes), "--rehearse")
+    status = home.wait(pk)
+    assert status["succeeded"], status
+    assert status["labels"] == 13
+
+
+def test_two_samplers_with_shares_and_a_schedule(
+    home: Home, campaign_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    dynamics = {
+        # Every frame is a block of its own: whole blocks go to the probe, and one trajectory would be a single one.
+        "on_the_fly": {
+            "temperatures": [300], "steps": 160, "steps_per_run": 80, "interval": 10, "block_steps": 10,
+            "max_disagreement": None,
+        },
+        "share": 0.4,
+        "schedule": [{"iteration": 2, "settings": {"temperatures": [600]}}],
+    }  # fmt: skip
+    changes: dict[str, Any] = {
+        "sampling": [dynamics, {"defects": {"frames": 12, "rattle": 0.05}}],
+        "selection": ["sanity", "duplicates", {"farthest_point": {"frames": 5, "per": "atom"}}],
+    }
+    pk = home.submit(campaign_file(name="shares", **changes))
+    status = home.wait(pk)
+    assert status["succeeded"], status
+    home.call("export", pk, "--to", tmp_path / "export")
+    data = Configurations.read(tmp_path / "export" / "data_set.extxyz")
+    sampled = data.info["temperature"][data.info["role"] != "probe"]
+    # Of five frames in each of two iterations, two are of dynamics: at 300 K in the first and 600 K in the second.
+    assert sorted(sampled[sampled > 0].tolist()) == [300, 300, 600, 600]
+    # The second job was given what the first one left, and went on from there.
+    (row,) = home.python(
+        f"""
+query = orm.QueryBuilder().append(orm.WorkChainNode, filters={{'id': {pk}}}, tag='campaign')
+query.append(orm.WorkChainNode, with_incoming='campaign', tag='sampling')
+query.append(orm.CalcJobNode, with_incoming='sampling', tag='first')
+query.append(orm.Data, with_incoming='first', edge_filters={{'label': 'left'}}, tag='left', project='*')
+query.append(orm.CalcJobNode, with_incoming='left', edge_filters={{'label': 'continued'}}, project='*')
+print(json.dumps([
+    [left.hashes, second.outputs.frames.hashes, second.outputs.frames.configurations.info['step'].tolist()]
+    for left, second in query.all()
+]))"""
+    )
+    left, contents, steps = row
+    assert left == contents[:1]
+    assert steps == list(range(80, 161, 10))
+
+
+def test_a_killed_broker_is_noticed_and_mended(home: Home, campaign_file: Callable[..., Path]) -> None:
+    file = campaign_file(name="broker", stop={"iterations": {"min": 1, "max": 1}})
+    pk = home.submit(file)
+    home.wait(pk, until=lambda s: s["stage"] == "train")
+    kill(daemon_processes(home, "broker"))
+    time.sleep(2)
+    assert home.submit(file) == pk
+    status = home.wait(pk)
+    assert status["succeeded"], status
+    assert status["labels"] == len(home.ledger(pk)) == len({entry["hash"] for entry in home.ledger(pk)})
