@@ -50,8 +50,9 @@ def draw(bench: Bench, path: Path) -> None:
         return
     fig, axes = plt.subplots(figsize=(7.5, 5), layout="constrained")
     for candidate, cost, error in found:
-        # Names of ours stand on the left, of the others on the right, so that they keep out of each other's way.
-        colour, marker, place, side = ("tab:red", "o", -6, "right") if candidate.ours else ("tab:blue", "s", 6, "left")
+        colour, marker = ("tab:red", "o") if candidate.ours else ("tab:blue", "s")
+        # Single networks are on the left of the committees, and so are their names, out of each other's way.
+        place, side = (-6, "right") if candidate.ours and "1 member" in candidate.name else (6, "left")
         axes.plot(cost, error, marker, color=colour, markersize=6)
         axes.annotate(candidate.name.removeprefix("hdnnp "), (cost, error), xytext=(place, 0), color=colour,
                       textcoords="offset points", fontsize=8, ha=side, va="center")  # fmt: skip
