@@ -41,6 +41,7 @@ def compare(
     frames: int = 0,
     largest: int = 32768,
     precisions: Sequence[str] = PRECISIONS,
+    sizes: Sequence[int] = MEMBERS,
 ) -> None:
     """Train, evaluate and run dynamics on the processor and on the device.
 
@@ -50,6 +51,8 @@ def compare(
         How many to train on; all with 0.
     largest
         Most atoms of a cell and of a batch.
+    sizes
+        Members of the committees that are compared.
     """
     for dtype in precisions:
         candidate = network(f"8 members, {dtype}", dtype=dtype)
@@ -67,13 +70,13 @@ def compare(
                         bench.keep("device", f"evaluation {name} {atoms}", cost)
             found = dynamics(bench, candidate, record, [count for count in REPLICAS if 64 * count <= largest])
             bench.keep("device", f"dynamics {name}", found)
-            members(bench, dtype, place, [repeats for repeats in CELLS if 8 * math.prod(repeats) <= largest][-1])
+            members(bench, dtype, place, sizes, [repeats for repeats in CELLS if 8 * math.prod(repeats) <= largest][-1])
 
 
-def members(bench: Bench, dtype: str, device: str, repeats: list[int]) -> None:
+def members(bench: Bench, dtype: str, device: str, sizes: Sequence[int], repeats: list[int]) -> None:
     """What committees of several sizes cost, on one crystal."""
     atoms = 8 * math.prod(repeats)
-    for count in MEMBERS:
+    for count in sizes:
         candidate = network(f"{count} members, {dtype}", members=count, dtype=dtype)
         record = train(bench, candidate, candidate.quick, FEW_FRAMES, device)
         if "failed" in record:

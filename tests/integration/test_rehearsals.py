@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -117,9 +116,3 @@ def test_report_is_one_page_without_network(home: Home, pair: list[tuple[int, Pa
     page = target.read_text()
     assert "<html" in page
     assert 'src="http' not in page
-
-
-def test_a_hostile_name_is_only_text(home: Home, campaign_file: Callable[..., Path]) -> None:
-    done = home.call("check", campaign_file(name="x <script>alert(1)</script>; rm -rf"), check=False)
-    assert done.returncode in (0, 2)
-    assert "Traceback" not in done.stderr
