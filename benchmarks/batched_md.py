@@ -72,23 +72,21 @@ def main() -> None:
     potential = trained(options.training_steps)
     start = Configurations.from_atoms([bulk("Si", cubic=True) * (2, 2, 2)])
     settings = {"steps": options.steps, "interval": options.steps, "max_disagreement": None}
-    with tempfile.TemporaryDirectory() as name:
-        potential.save(name)
-        elsewhere = load_potential(name, options.device)
     batched = BatchedMolecularDynamics.make(**settings, replicas=options.replicas)
-    for warm in (potential, elsewhere):
-        warm.predict(Configurations.concatenate([start] * options.replicas))
-    began = clock()
-    batched.sample(start, potential=elsewhere)
-    together = clock() - began
-    began = clock()
-    for seed in range(options.replicas):
-        MolecularDynamics.make(**settings).sample(start, potential=potential, seed=seed)
-    alone = clock() - began
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         potential.save(folder / "potential")
         start.save(folder / "start.npz")
+        elsewhere = load_potential(folder / "potential", options.device)
+        for warm in (potential, elsewhere):
+            warm.predict(Configurations.concatenate([start] * options.replicas))
+        began = clock()
+        batched.sample(start, potential=elsewhere)
+        together = clock() - began
+        began = clock()
+        for seed in range(options.replicas):
+            MolecularDynamics.make(**settings).sample(start, potential=potential, seed=seed)
+        alone = clock() - began
         jobs = options.replicas * job_seconds(folder, settings, of_processor=options.device == "cpu")
     print(
         f"{options.replicas} replicas of {start.n_atoms} atoms, {options.steps} steps, committee of {potential.members}"

@@ -120,4 +120,5 @@ def atom_steps(potential: Potential, start: Configurations) -> float:
         began = time.perf_counter()
         sampler.sample(start, potential=potential, seed=0)
         seconds.append(time.perf_counter() - began)
-    return start.n_atoms * STEPS / (seconds[2] - seconds[1])
+    _, short, long = seconds
+    return start.n_atoms * STEPS / (long - short)

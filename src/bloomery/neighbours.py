@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ from ase.geometry import complete_cell
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
+from bloomery.threads import share_out
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,8 @@ def find_neighbours(configurations: Configurations, cutoff: float, *, threads: i
     threads
         Share out the frames among as many.
     """
-    n_frames = len(configurations)
-    shares = [share for share in np.array_split(np.arange(n_frames), max(1, min(threads, n_frames))) if len(share)]
-    if len(shares) > 1:
-        with ThreadPoolExecutor(len(shares)) as pool:
-            found = [frame for part in pool.map(partial(_find, configurations, cutoff), shares) for frame in part]
-    else:
-        found = [frame for share in shares for frame in _find(configurations, cutoff, share)]
+    parts = share_out(partial(_find, configurations, cutoff), len(configurations), threads)
+    found = [frame for part in parts for frame in part]
     if not found:
         return Neighbours(np.zeros((2, 0), dtype=np.int64), np.zeros((0, 3)))
     pairs, vectors = zip(*found, strict=True)
@@ -60,15 +55,15 @@ def find_neighbours(configurations: Configurations, cutoff: float, *, threads: i
 
 
 def _find(
-    configurations: Configurations, cutoff: float, frames: NDArray[np.int64]
+    configurations: Configurations, cutoff: float, first: int, last: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Pairs ``(E, 2)`` and vectors of some frames, one after the other."""
+    """Pairs ``(E, 2)`` and vectors of the frames from ``first`` to before ``last``, one after the other."""
     from vesin import NeighborList  # noqa: PLC0415  imports torch where it is installed
 
     # One thread: frames are small.
     search = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
     offsets, found = configurations.offsets, []
-    for frame in frames.tolist():
+    for frame in range(first, last):
         positions = configurations.positions[offsets[frame] : offsets[frame + 1]]
         if len(positions):
             pairs, vectors = _search(search, positions, configurations.cells[frame], configurations.pbc[frame])

@@ -84,4 +84,5 @@ def test_a_killed_broker_is_noticed_and_mended(home: Home, campaign_file: Callab
     assert home.submit(file) == pk
     status = home.wait(pk)
     assert status["succeeded"], status
-    assert status["labels"] == len(home.ledger(pk)) == len({entry["hash"] for entry in home.ledger(pk)})
+    entries = home.ledger(pk)
+    assert status["labels"] == len(entries) == len({entry["hash"] for entry in entries})

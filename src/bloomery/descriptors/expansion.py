@@ -126,7 +126,26 @@ class Expansion:
     def layouts(self, pairs: NDArray[np.int64], species: NDArray[np.int64], *, jacobian: bool = False) -> list[Layout]:
         """Lay out the neighbours of some centres after the other; ``pairs`` are sorted by centre, ``(2, E)``."""
         size = CHUNK_ATOMS if self.device.type == "cpu" else DEVICE_CHUNK_ATOMS
-        return self._laid_out(pairs, species, JACOBIAN_CHUNK_ATOMS if jacobian else size)
+        if jacobian:
+            size = JACOBIAN_CHUNK_ATOMS
+        n_atoms = len(species)
+        starts = np.arange(0, n_atoms, size)
+        bounds = np.searchsorted(pairs[0], np.append(starts, n_atoms))
+        layouts = []
+        for start, first, last in zip(starts.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            atoms, edges = slice(start, min(start + size, n_atoms)), slice(first, last)
+            rows = pairs[0, edges] - start
+            n_rows = (atoms.stop - start) * self.n_species
+            if self.n_species > 1:
+                rows = rows * self.n_species + species[pairs[1, edges]]
+            counts = np.bincount(rows, minlength=n_rows)
+            width = max(int(counts.max()), 1)
+            begins = np.cumsum(counts) - counts
+            order = np.argsort(rows, kind="stable") if self.n_species > 1 else slice(None)
+            slots = np.empty(len(rows), dtype=np.int64)
+            slots[order] = rows[order] * width + np.arange(len(rows)) - begins[rows[order]]
+            layouts.append(Layout(atoms, edges, (n_rows, width), torch.from_numpy(slots).to(self.device)))
+        return layouts
 
     def features(
         self, pairs: NDArray[np.int64], vectors: NDArray[np.float64], species: NDArray[np.int64], *, jacobian: bool
@@ -162,26 +181,6 @@ class Expansion:
             nothing = torch.zeros((0, self.size), dtype=self.dtype, device=self.device)
             return nothing.new_zeros((len(model(nothing, slice(0, 0))), 0, 3))
         return (result[0] if len(result) == 1 else torch.cat(result)).permute(2, 0, 1)
-
-    def _laid_out(self, pairs: NDArray[np.int64], species: NDArray[np.int64], size: int) -> list[Layout]:
-        n_atoms = len(species)
-        starts = np.arange(0, n_atoms, size)
-        bounds = np.searchsorted(pairs[0], np.append(starts, n_atoms))
-        layouts = []
-        for start, first, last in zip(starts.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            atoms, edges = slice(start, min(start + size, n_atoms)), slice(first, last)
-            rows = pairs[0, edges] - start
-            n_rows = (atoms.stop - start) * self.n_species
-            if self.n_species > 1:
-                rows = rows * self.n_species + species[pairs[1, edges]]
-            counts = np.bincount(rows, minlength=n_rows)
-            width = max(int(counts.max()), 1)
-            begins = np.cumsum(counts) - counts
-            order = np.argsort(rows, kind="stable") if self.n_species > 1 else slice(None)
-            slots = np.empty(len(rows), dtype=np.int64)
-            slots[order] = rows[order] * width + np.arange(len(rows)) - begins[rows[order]]
-            layouts.append(Layout(atoms, edges, (n_rows, width), torch.from_numpy(slots).to(self.device)))
-        return layouts
 
     # -- forward --------------------------------------------------------------------------------------------------
 

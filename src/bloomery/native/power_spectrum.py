@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from bloomery.descriptors.contract import ForceMap
 from bloomery.native import load_kernel
 from bloomery.native.arrays import Workspace, pointer
 from bloomery.neighbours import Neighbours
+from bloomery.threads import share_out
 
 if TYPE_CHECKING:
     from bloomery.descriptors.power_spectrum import PowerSpectrumSettings
@@ -25,7 +25,6 @@ CHUNK_ATOMS = 48
 """Atoms that a model in Python is asked for at a time, and the least that a thread is given."""
 MOST_SPECIES = 128
 
-Result = TypeVar("Result")
 _Integer = ctypes.c_int64
 
 
@@ -162,7 +161,7 @@ class PowerSpectrumKernel:
                 raise AssertionError("a thread without work")
             return results
 
-        return _added_up(_shared_out(work, len(species)))
+        return _added_up(share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS))
 
     def mapped(
         self,
@@ -180,7 +179,7 @@ class PowerSpectrumKernel:
             self._forces(atoms, first, last, results, given=by_feature)
             return results
 
-        return _added_up(_shared_out(work, len(species)))
+        return _added_up(share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS))
 
     def changes(
         self,
@@ -200,7 +199,7 @@ class PowerSpectrumKernel:
             places = (pointer(moves), pointer(strains), pointer(result))
             self._library.changes(settings, ctypes.addressof(atoms), first, last, members, *places, space)
 
-        _shared_out(work, len(species))
+        share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS)
         return result
 
     def _space(self, atoms: _Atoms, first: int, last: int, members: int) -> tuple[int, int]:
@@ -280,17 +279,6 @@ class PowerSpectrumMap(ForceMap):
         strains = (0.5 * (virials + virials.transpose(1, 2))).numpy()
         changes = self.kernel.changes(self.neighbours, self.species, self.frames, forces.numpy(), strains)
         return torch.from_numpy(changes).permute(2, 0, 1)
-
-
-def _shared_out(work: Callable[[int, int], Result], n_atoms: int) -> list[Result]:
-    """Give each thread that torch may use its share of the atoms, as first and last plus one; results in order."""
-    n_chunks = -(-max(n_atoms, 1) // CHUNK_ATOMS)
-    shares = np.array_split(np.arange(n_chunks), max(1, min(torch.get_num_threads(), n_chunks)))
-    bounds = [(CHUNK_ATOMS * int(share[0]), min(CHUNK_ATOMS * int(share[-1] + 1), n_atoms)) for share in shares]
-    if len(bounds) == 1:
-        return [work(*bounds[0])]
-    with ThreadPoolExecutor(len(bounds)) as pool:
-        return list(pool.map(work, *zip(*bounds, strict=True)))
 
 
 def _added_up(parts: list[_Results]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
