@@ -12,6 +12,8 @@ enum { ROWS = 8, COLUMNS = 2, MOST_LAYERS = 8 };
 #else
 enum { ROWS = 6, COLUMNS = 2, MOST_LAYERS = 8 };
 #endif
+/* So many atoms go through a member's layers before the next member's weights are read. */
+enum { BLOCK = 8 * ROWS };
 enum { SILU, TANH, LOGISTIC, REVERSE_LOGISTIC, SOFTPLUS, RELU, GAUSSIAN, COSINE, EXPONENTIAL, SQUARE, IDENTITY };
 
 /* Networks of one element. Widths are padded with zeros to multiples of LANES; `widths[0]` belongs to the features. */
@@ -118,7 +120,7 @@ static inline void activate(int64_t kind, vec *x, vec *slope) {
 int64_t committee_work(const Networks *networks) {
     int64_t width = 0;
     for (int64_t l = 0; l <= networks->layers; l++) width += 2 * networks->widths[l];
-    return ROWS * (width + networks->widths[0]);
+    return 2 * BLOCK * networks->widths[0] + ROWS * width;
 }
 
 /* What is evaluated: all atoms, and where the results go. */
@@ -133,102 +135,132 @@ typedef struct {
     REAL *work;
 } Committee;
 
+/* Some atoms of one element, no more than BLOCK: what all members share. */
+typedef struct {
+    int64_t count;
+    const int64_t *rows;           /* places of the atoms among those that are evaluated */
+    REAL *inputs;                  /* features less their mean, (BLOCK, widths[0]) */
+    REAL *pulls;                   /* derivatives of the isolation switch over its rest, (BLOCK, widths[0]) */
+    REAL present[BLOCK], absent[BLOCK]; /* the isolation switch, and what is missing to one */
+    REAL most_absent;
+} Block;
+
+static void look_for_outermost(const Networks *networks, const REAL *value, REAL *away, int64_t *which,
+                               double *distance) {
+    REAL furthest = -1;
+    for (int64_t f = 0; f < networks->features; f++) {
+        const REAL from_middle = value[f] - networks->middle[f];
+        away[f] = (from_middle < 0 ? -from_middle : from_middle) * networks->inverse_half[f];
+    }
+    for (int64_t f = 0; f < networks->features; f++)
+        if (away[f] > furthest) furthest = away[f], *which = f;
+    *distance = (double)furthest;
+}
+
+/* Fill a block of which `count` and `rows` are set, from the features (of, features) of all that are evaluated. */
+static void prepare(const Committee *committee, const Networks *networks, int64_t first, const REAL *values,
+                    Block *block) {
+    const int64_t features = networks->features, width = networks->widths[0];
+    memset(block->inputs, 0, (size_t)(BLOCK * width) * sizeof(REAL));
+    block->most_absent = 0;
+    for (int64_t r = 0; r < block->count; r++) {
+        const int64_t atom = first + block->rows[r];
+        const REAL *value = values + block->rows[r] * features;
+        REAL *input = block->inputs + r * width, *pull = block->pulls + r * width;
+        if (networks->middle)
+            look_for_outermost(networks, value, input, committee->outermost + atom, committee->distances + atom);
+        for (int64_t f = 0; f < features; f++) input[f] = value[f] - networks->mean[f];
+        block->present[r] = 1;
+        block->absent[r] = 0;
+        if (!networks->isolated) continue;
+        const double steepness = 1 / (networks->isolation * (double)features);
+        double square = 0;
+        for (int64_t f = 0; f < features; f++) {
+            const REAL inverse = networks->inverse_magnitude[f], away = (value[f] - networks->isolated[f]) * inverse;
+            square += (double)(away * away);
+            pull[f] = (REAL)(2 * steepness) * away * inverse;
+        }
+        block->present[r] = (REAL)-expm1(-square * steepness);
+        block->absent[r] = (REAL)exp(-square * steepness);
+        if (block->absent[r] > block->most_absent) block->most_absent = block->absent[r];
+    }
+}
+
+/* Where the hidden layers of ROWS atoms lie. */
+typedef struct {
+    REAL *values[MOST_LAYERS + 1], *slopes[MOST_LAYERS + 1], *gradient;
+} Layers;
+
+/* Energies (ROWS,) of one member, and their derivatives by the inputs (ROWS, widths[0]) in `layers->gradient`. */
+static inline void member(const Networks *networks, const REAL *w, const REAL *inputs, const Layers *layers,
+                          REAL *energies) {
+    const int64_t hidden = networks->layers, *widths = networks->widths;
+    const REAL *backward[MOST_LAYERS + 1], *below = inputs;
+    for (int64_t l = 1; l <= hidden; l++) {
+        const int64_t from = widths[l - 1], to = widths[l];
+        product(from, to, below, from, w, w + from * to, layers->values[l]);
+        for (int64_t k = 0; k < ROWS * to; k += LANES) {
+            vec value = load(layers->values[l] + k), slope;
+            activate(networks->activations[l - 1], &value, &slope);
+            store(layers->values[l] + k, value);
+            store(layers->slopes[l] + k, slope);
+        }
+        backward[l] = w + from * to + to;
+        w += 2 * from * to + to;
+        below = layers->values[l];
+    }
+    const int64_t last = widths[hidden];
+    const REAL *skip = w + last + LANES;
+    REAL *slopes = layers->slopes[hidden];
+    for (int r = 0; r < ROWS; r++) {
+        vec total = (vec){0};
+        for (int64_t k = 0; k < last; k += LANES) total += load(below + r * last + k) * load(w + k);
+        for (int64_t k = 0; k < widths[0]; k += LANES) total += load(inputs + r * widths[0] + k) * load(skip + k);
+        energies[r] = sum(total) + w[last];
+        for (int64_t k = 0; k < last; k += LANES)
+            store(slopes + r * last + k, load(slopes + r * last + k) * load(w + k));
+    }
+    for (int64_t l = hidden; l > 1; l--) {
+        REAL *under = layers->values[l - 1];
+        product(widths[l], widths[l - 1], layers->slopes[l], widths[l], backward[l], NULL, under);
+        for (int64_t k = 0; k < ROWS * widths[l - 1]; k += LANES)
+            store(layers->slopes[l - 1] + k, load(layers->slopes[l - 1] + k) * load(under + k));
+    }
+    product(widths[1], widths[0], layers->slopes[1], widths[1], backward[1], skip, layers->gradient);
+}
+
 /* Energies and derivatives (members, of, features) of n atoms of one element, from features (of, features).
  *
- * `rows` are their places among these, and `first` that of the first of these among all atoms.
+ * `committee->rows` are their places among these, and `first` that of the first of these among all atoms. The weights
+ * of a member stay in the cache while a block goes through.
  */
 static void of_element(const Committee *committee, const Networks *networks, int64_t n, int64_t first, int64_t of,
                        const REAL *values, REAL *derivatives) {
-    const int64_t *rows = committee->rows;
-    REAL *work = committee->work;
-    const int64_t features = networks->features, width = networks->widths[0], layers = networks->layers;
-    REAL *x = work, *relative = x + ROWS * width, *gradient = relative + ROWS * width, *next = gradient + ROWS * width;
-    REAL *hidden[MOST_LAYERS + 1], *slopes[MOST_LAYERS + 1];
-    for (int64_t l = 1; l <= layers; l++) {
-        hidden[l] = next;
-        slopes[l] = next + ROWS * networks->widths[l];
+    const int64_t features = networks->features, width = networks->widths[0];
+    Block block = {.inputs = committee->work, .pulls = committee->work + BLOCK * width};
+    Layers layers = {.gradient = block.pulls + BLOCK * width};
+    REAL *next = layers.gradient + ROWS * width;
+    for (int64_t l = 1; l <= networks->layers; l++) {
+        layers.values[l] = next;
+        layers.slopes[l] = next + ROWS * networks->widths[l];
         next += 2 * ROWS * networks->widths[l];
     }
-    for (int64_t begin = 0; begin < n; begin += ROWS) {
-        const int64_t count = n - begin < ROWS ? n - begin : ROWS;
-        REAL present[ROWS], absent[ROWS], most_absent = 0;
-        memset(x, 0, (size_t)(ROWS * width) * sizeof(REAL));
-        for (int64_t r = 0; r < count; r++) {
-            const REAL *value = values + rows[begin + r] * features;
-            for (int64_t f = 0; f < features; f++) x[r * width + f] = value[f] - networks->mean[f];
-            if (networks->middle) {
-                REAL furthest = -1;
-                int64_t which = 0;
-                for (int64_t f = 0; f < features; f++) {
-                    const REAL away = value[f] - networks->middle[f];
-                    relative[f] = (away < 0 ? -away : away) * networks->inverse_half[f];
-                }
-                for (int64_t f = 0; f < features; f++)
-                    if (relative[f] > furthest) furthest = relative[f], which = f;
-                committee->outermost[first + rows[begin + r]] = which;
-                committee->distances[first + rows[begin + r]] = (double)furthest;
-            }
-            present[r] = 1;
-            absent[r] = 0;
-            if (networks->isolated) {
-                double square = 0;
-                for (int64_t f = 0; f < features; f++) {
-                    const REAL away = (value[f] - networks->isolated[f]) * networks->inverse_magnitude[f];
-                    square += (double)(away * away);
-                }
-                const double exponent = -square / ((double)features * networks->isolation);
-                present[r] = (REAL)-expm1(exponent);
-                absent[r] = (REAL)exp(exponent);
-                if (absent[r] > most_absent) most_absent = absent[r];
-            }
-        }
+    for (int64_t begin = 0; begin < n; begin += BLOCK) {
+        block.count = n - begin < BLOCK ? n - begin : BLOCK;
+        block.rows = committee->rows + begin;
+        prepare(committee, networks, first, values, &block);
         for (int64_t m = 0; m < networks->members; m++) {
-            const REAL *w = networks->weights + m * networks->stride, *backward[MOST_LAYERS + 1];
-            const REAL *below = x;
-            for (int64_t l = 1; l <= layers; l++) {
-                const int64_t from = networks->widths[l - 1], to = networks->widths[l];
-                product(from, to, below, from, w, w + from * to, hidden[l]);
-                for (int64_t k = 0; k < ROWS * to; k += LANES) {
-                    vec value = load(hidden[l] + k), slope;
-                    activate(networks->activations[l - 1], &value, &slope);
-                    store(hidden[l] + k, value);
-                    store(slopes[l] + k, slope);
-                }
-                backward[l] = w + from * to + to;
-                w += 2 * from * to + to;
-                below = hidden[l];
-            }
-            const int64_t last = networks->widths[layers];
-            const REAL *skip = w + last + LANES;
-            REAL energy[ROWS];
-            for (int r = 0; r < ROWS; r++) {
-                vec total = (vec){0};
-                for (int64_t k = 0; k < last; k += LANES) total += load(hidden[layers] + r * last + k) * load(w + k);
-                for (int64_t k = 0; k < width; k += LANES) total += load(x + r * width + k) * load(skip + k);
-                energy[r] = sum(total) + w[last];
-                for (int64_t k = 0; k < last; k += LANES)
-                    store(slopes[layers] + r * last + k, load(slopes[layers] + r * last + k) * load(w + k));
-            }
-            for (int64_t l = layers; l > 1; l--) {
-                const int64_t to = networks->widths[l - 1];
-                product(networks->widths[l], to, slopes[l], networks->widths[l], backward[l], NULL, hidden[l - 1]);
-                for (int64_t k = 0; k < ROWS * to; k += LANES)
-                    store(slopes[l - 1] + k, load(slopes[l - 1] + k) * load(hidden[l - 1] + k));
-            }
-            product(networks->widths[1], width, slopes[1], networks->widths[1], backward[1], skip, gradient);
-            for (int64_t r = 0; r < count; r++) {
-                const int64_t atom = rows[begin + r];
-                REAL *derivative = derivatives + (m * of + atom) * features, *g = gradient + r * width;
-                committee->energies[m * committee->n_atoms + first + atom] = energy[r] * present[r];
-                if (most_absent > 0) {
-                    const REAL *value = values + atom * features;
-                    const REAL pull = energy[r] * absent[r] * (REAL)(2 / (networks->isolation * (double)features));
-                    for (int64_t f = 0; f < features; f++) {
-                        const REAL inverse = networks->inverse_magnitude[f];
-                        g[f] = present[r] * g[f] + pull * (value[f] - networks->isolated[f]) * inverse * inverse;
-                    }
-                }
-                memcpy(derivative, g, (size_t)features * sizeof(REAL));
+            const REAL *weights = networks->weights + m * networks->stride;
+            REAL energies[BLOCK];
+            for (int64_t r = 0; r < block.count; r++) {
+                if (r % ROWS == 0) member(networks, weights, block.inputs + r * width, &layers, energies + r);
+                const REAL present = block.present[r], push = energies[r] * block.absent[r];
+                const REAL *gradient = layers.gradient + r % ROWS * width, *pull = block.pulls + r * width;
+                REAL *derivative = derivatives + (m * of + block.rows[r]) * features;
+                committee->energies[m * committee->n_atoms + first + block.rows[r]] = energies[r] * present;
+                if (block.most_absent > 0)
+                    for (int64_t f = 0; f < features; f++) derivative[f] = present * gradient[f] + push * pull[f];
+                else memcpy(derivative, gradient, (size_t)features * sizeof(REAL));
             }
         }
     }

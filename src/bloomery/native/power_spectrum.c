@@ -13,7 +13,7 @@
 #include "tiles.h"
 
 #define FOUR_H ((FOUR_DEGREE + 1) * (FOUR_DEGREE + 1))
-enum { CHUNK = 24 };
+enum { CHUNK = 48 };
 
 /* Derivatives (members, n, F) of a model's energies by the features (n, F) of the atoms from `first` on. */
 typedef void (*Model)(const void *context, int64_t first, int64_t n, const REAL *features, REAL *derivatives);
