@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from bloomery.descriptors.acsf_values import SymmetryFunctions
+    from bloomery.native.acsf import AcsfKernel
 
 
 class Reduction(Settings):
@@ -81,6 +82,7 @@ class Acsf(Descriptor):
     def __init__(self, settings: Any = None) -> None:
         super().__init__(settings)
         self._made: dict[tuple[str, ...], SymmetryFunctions] = {}
+        self._kernels: dict[tuple[str, ...], AcsfKernel | None] = {}
 
     def functions(self, elements: list[str]) -> dict[str, tuple[SymmetryFunction, ...]]:
         """Functions of each element, in the order of the features."""
@@ -118,9 +120,17 @@ class Acsf(Descriptor):
         """Features of every atom in float64; see `Descriptor.features`."""
         import torch  # noqa: PLC0415
 
-        tables, species = self._tables(elements, device, "float64"), species_of(configurations, elements)
+        species = species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
-        values, jacobian = tables.features(neighbours.pairs, neighbours.vectors, species, jacobian=gradients)
+        kernel = self._kernel(elements, device, "float64")
+        if kernel is not None and not gradients:
+            return Features(torch.from_numpy(kernel.features(neighbours, species)))
+        jacobian: torch.Tensor | None
+        if kernel is not None:
+            values, jacobian = map(torch.from_numpy, kernel.jacobian(neighbours, species))
+        else:
+            tables = self._tables(elements, device, "float64")
+            values, jacobian = tables.features(neighbours.pairs, neighbours.vectors, species, jacobian=gradients)
         return Features(
             values,
             torch.from_numpy(neighbours.pairs).to(device),
@@ -145,6 +155,33 @@ class Acsf(Descriptor):
         gradients = tables.edge_gradients(neighbours.pairs, neighbours.vectors, species, model)
         vectors = torch.from_numpy(neighbours.vectors).to(device=device, dtype=gradients.dtype)
         return torch.from_numpy(neighbours.pairs).to(device), vectors, gradients
+
+    def forces(
+        self,
+        configurations: Configurations,
+        elements: list[str],
+        model: Callable[[torch.Tensor, slice], torch.Tensor],
+        *,
+        device: str = "cpu",
+        dtype: str = "float64",
+        virials: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """See `Descriptor.forces`: by a kernel in C where there is one."""
+        kernel = self._kernel(elements, device, dtype)
+        if kernel is None:
+            return super().forces(configurations, elements, model, device=device, dtype=dtype, virials=virials)
+        return kernel.forces_of(configurations, elements, self.settings.cutoff, model, virials=virials)
+
+    def _kernel(self, elements: list[str], device: str, dtype: str) -> AcsfKernel | None:
+        """Make it once, as `_tables` does."""
+        if device != "cpu":
+            return None
+        from bloomery.native.acsf import AcsfKernel  # noqa: PLC0415
+
+        key = (*elements, dtype)
+        if key not in self._kernels:
+            self._kernels[key] = AcsfKernel.make(self.settings, self._tables(elements, "cpu", "float64"), dtype)
+        return self._kernels[key]
 
     def _tables(self, elements: list[str], device: str, dtype: str) -> SymmetryFunctions:
         """Make the tables once: a step of molecular dynamics is shorter than making them."""

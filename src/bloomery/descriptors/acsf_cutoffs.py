@@ -68,11 +68,13 @@ def _polynomial(order: int) -> Core:
     terms = polynomial_terms(order)
 
     def core(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        # What is subtracted from one at x is what is left of it at 1 - x: nothing is lost near the cutoff.
+        near = torch.minimum(x, 1 - x)
         total = torch.full_like(x, terms[-1])
         for term in terms[-2::-1]:
-            total = total * x + term
-        value = 1 - total * x ** (order + 1)
-        return torch.where(x < 1, value, 0.0), -factor * (x * (1 - x)) ** order
+            total = total * near + term
+        total = total * near ** (order + 1)
+        return torch.where(x < 0.5, 1 - total, total), -factor * (x * (1 - x)) ** order
 
     return core
 

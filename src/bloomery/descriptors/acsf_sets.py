@@ -106,7 +106,7 @@ def cur_columns(features: NDArray[np.float64], count: int) -> list[int]:
     for _ in range(count):
         score = np.linalg.eigh(gram)[1][:, -1] ** 2
         score[chosen] = -1.0
-        best = int(np.argmax(score))
+        best = _first_largest(score)
         chosen.append(best)
         length = gram[best, best]
         if length > 0:
@@ -116,21 +116,28 @@ def cur_columns(features: NDArray[np.float64], count: int) -> list[int]:
 
 
 def fps_columns(features: NDArray[np.float64], count: int) -> list[int]:
-    """Choose columns of ``(A, F)`` one by one, each farthest from those chosen; the most varying one comes first.
+    """Choose columns of ``(A, F)`` one by one, each farthest from those chosen.
 
-    A column and its negative tell the same, so that the nearer of both counts.
+    The one with the largest scalar products with all comes first. A column and its negative tell the same, so that the
+    nearer of both counts.
     """
     gram = features.T @ features
     square = np.diag(gram)
-    chosen = [int(np.argmax(square))]
+    chosen = [_first_largest(np.square(gram).sum(axis=0))]
     nearest = np.full(len(square), np.inf)
     for _ in range(count - 1):
         last = chosen[-1]
         nearest = np.minimum(nearest, square + square[last] - 2 * np.abs(gram[last]))
         nearest[last] = -np.inf
         # A column without variance is as far as any from the others and tells nothing.
-        chosen.append(int(np.argmax(np.where(square > 0, nearest, np.where(nearest > -np.inf, -1e300, -np.inf)))))
+        chosen.append(_first_largest(np.where(square > 0, nearest, np.where(nearest > -np.inf, -1e300, -np.inf))))
     return chosen
+
+
+def _first_largest(values: NDArray[np.float64]) -> int:
+    """Index of the largest number, and of the first one where several are as large but for rounding."""
+    largest = values.max()
+    return int(np.argmax(values >= largest - 1e-9 * abs(largest)))
 
 
 METHODS = {"cur": cur_columns, "fps": fps_columns}

@@ -160,14 +160,7 @@ class PowerSpectrum(Descriptor):
         kernel = self._kernel(elements, device, dtype)
         if kernel is None:
             return super().forces(configurations, elements, model, device=device, dtype=dtype, virials=virials)
-        import torch  # noqa: PLC0415
-
-        species = species_of(configurations, elements)
-        neighbours = find_neighbours(configurations, self.settings.cutoff, threads=torch.get_num_threads())
-        frames = configurations.frame_of_atom
-        wanted = len(configurations) if virials else 0
-        forces, found = kernel.forces(neighbours, species, frames, model, n_frames=wanted)
-        return torch.from_numpy(forces), torch.from_numpy(found) if virials else None
+        return kernel.forces_of(configurations, elements, self.settings.cutoff, model, virials=virials)
 
     def force_map(
         self, configurations: Configurations, elements: list[str], *, device: str = "cpu", dtype: str = "float64"

@@ -4,14 +4,9 @@
  * atoms at a time go through all layers of a member, so that what lies between the layers stays in the cache.
  */
 
-#include "vectors.h"
+#include "products.h"
 
-/* ROWS times COLUMNS sums, and a few vectors more, fill the registers. */
-#ifdef __AVX512F__
-enum { ROWS = 8, COLUMNS = 2, MOST_LAYERS = 8 };
-#else
-enum { ROWS = 6, COLUMNS = 2, MOST_LAYERS = 8 };
-#endif
+enum { MOST_LAYERS = 8 };
 /* So many atoms go through a member's layers before the next member's weights are read. */
 enum { BLOCK = 8 * ROWS };
 enum { SILU, TANH, LOGISTIC, REVERSE_LOGISTIC, SOFTPLUS, RELU, GAUSSIAN, COSINE, EXPONENTIAL, SQUARE, IDENTITY };
@@ -27,29 +22,6 @@ typedef struct {
     const REAL *mean, *isolated, *inverse_magnitude, *middle, *inverse_half; /* (widths[0],) each; NULL: not wanted */
     double isolation;    /* SWITCH of the isolation switch */
 } Networks;
-
-/* `count` vectors of out = start + a w, for ROWS rows; w is (inner, count). What is summed stays in registers. */
-static inline void columns(const int count, int64_t inner, int64_t width, const REAL *a, int64_t stride, const REAL *w,
-                           const REAL *start, REAL *out) {
-    vec total[ROWS][COLUMNS];
-    for (int r = 0; r < ROWS; r++)
-        for (int c = 0; c < count; c++) total[r][c] = start ? load(start + c * LANES) : (vec){0};
-    for (int64_t k = 0; k < inner; k++, w += count * LANES)
-        for (int r = 0; r < ROWS; r++)
-            for (int c = 0; c < count; c++) total[r][c] += load(w + c * LANES) * a[r * stride + k];
-    for (int r = 0; r < ROWS; r++)
-        for (int c = 0; c < count; c++) store(out + r * width + c * LANES, total[r][c]);
-}
-
-/* out = start + a w, for ROWS rows; w is (inner, width), panels of COLUMNS vectors one after the other. */
-static inline void product(int64_t inner, int64_t width, const REAL *a, int64_t stride, const REAL *w,
-                           const REAL *start, REAL *out) {
-    int64_t n = 0;
-    for (; n + COLUMNS * LANES <= width; n += COLUMNS * LANES)
-        columns(COLUMNS, inner, width, a, stride, w + n * inner, start ? start + n : NULL, out + n);
-    for (; n < width; n += LANES)
-        columns(1, inner, width, a, stride, w + n * inner, start ? start + n : NULL, out + n);
-}
 
 /* How many columns of a matrix of weights lie together. */
 int64_t panel_width(void) { return COLUMNS * LANES; }

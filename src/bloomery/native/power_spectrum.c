@@ -15,9 +15,6 @@
 #define FOUR_H ((FOUR_DEGREE + 1) * (FOUR_DEGREE + 1))
 enum { CHUNK = 48 };
 
-/* Derivatives (members, n, F) of a model's energies by the features (n, F) of the atoms from `first` on. */
-typedef void (*Model)(const void *context, int64_t first, int64_t n, const REAL *features, REAL *derivatives);
-
 /* Where everything of one chunk lies. */
 typedef struct {
     int64_t *rows, *lanes;
@@ -34,12 +31,6 @@ static inline int64_t features_of(int64_t channels) {
 static inline int64_t pair_place(int64_t channels, int64_t a, int64_t b) {
     const int64_t low = a < b ? a : b, high = a < b ? b : a;
     return channels + (low * (2 * channels - low + 1) / 2 + high - low) * (DEGREE + 1);
-}
-
-static inline void *take(char *base, int64_t *used, int64_t bytes) {
-    void *found = base + *used;
-    *used += (bytes + 63) / 64 * 64;
-    return found;
 }
 
 /* Divide up what `work_bytes` asked for; the bytes that are used. */
@@ -219,13 +210,11 @@ static inline void push(const vec *tile, const REAL *by_moment, int64_t wide, ve
     for (int k = 0; k < 3; k++) result[k] = turn[k] + rise * tile[k];
 }
 
-/* Forces on one centre and its neighbours, (atoms, 3, members), and its part of the virials (frames, 3, 3, members). */
-static void push_all(const Settings *settings, const Atoms *atoms, int64_t centre, const int64_t *rows, int64_t members,
-                     const Space *space, REAL *result, double *virials) {
-    const int64_t each = PAD(members), wide = PAD(3 * members);
-    REAL *own = space->own, *tension = space->tension, *pushed = space->pushed;
-    memset(own, 0, (size_t)wide * sizeof(REAL));
-    memset(tension, 0, 3 * (size_t)wide * sizeof(REAL));
+/* Forces on one centre and its neighbours. */
+static void push_all(const Settings *settings, const Atoms *atoms, int64_t centre, const int64_t *rows,
+                     const Space *space, const Sums *sums) {
+    const int64_t members = sums->members, each = PAD(members), wide = sums->wide;
+    begin_centre(sums);
     for (int64_t s = 0; s < settings->species; s++)
         for (int64_t t = rows[s]; t < rows[s + 1]; t++) {
             const vec *tile = space->tiles + t * TILE;
@@ -233,27 +222,14 @@ static void push_all(const Settings *settings, const Atoms *atoms, int64_t centr
                 vec found[3];
                 push(tile, space->wanted + s * RADIAL * H * each + m, each, found);
                 for (int k = 0; k < 3; k++)
-                    for (int e = 0; e < LANES; e++) pushed[e * wide + k * members + m] = found[k][e];
+                    for (int e = 0; e < LANES; e++) space->pushed[e * wide + k * members + m] = found[k][e];
             }
-            for (int e = 0; e < LANES; e++) {
-                const int64_t j = space->lanes[t * LANES + e];
-                if (j < 0) break;
-                const REAL *one = pushed + e * wide;
-                REAL *other = result + 3 * members * j;
-                for (int64_t k = 0; k < wide; k += LANES) store(own + k, load(own + k) + load(one + k));
-                for (int64_t k = 0; k < 3 * members; k++) other[k] -= one[k];
-                if (!virials) continue;
-                for (int q = 0; q < 3; q++) {
-                    const REAL place = tile[3][e] * tile[q][e];
-                    for (int64_t k = 0; k < wide; k += LANES)
-                        store(tension + q * wide + k, load(tension + q * wide + k) + place * load(one + k));
-                }
+            for (int e = 0; e < LANES && space->lanes[t * LANES + e] >= 0; e++) {
+                const REAL vector[3] = {tile[3][e] * tile[0][e], tile[3][e] * tile[1][e], tile[3][e] * tile[2][e]};
+                add_neighbour(sums, space->lanes[t * LANES + e], vector, space->pushed + e * wide);
             }
         }
-    for (int64_t k = 0; k < 3 * members; k++) result[3 * members * centre + k] += own[k];
-    for (int q = 0; q < 3 && virials; q++)
-        for (int64_t k = 0; k < 3 * members; k++)
-            virials[(3 * atoms->frames[centre] + q) * 3 * members + k] += (double)tension[q * wide + k];
+    end_centre(sums, atoms, centre);
 }
 
 /* Add what some centres give to the forces (atoms, 3, members) and, if asked for, the virials (frames, 3, 3, members).
@@ -267,6 +243,7 @@ void forces(const Settings *settings, const Atoms *atoms, int64_t first, int64_t
     const int64_t each = PAD(members);
     Space space;
     divide(settings, members, most_tiles(settings, atoms, first, last), work, &space);
+    const Sums sums = {members, PAD(3 * members), result, virials, space.own, space.tension};
     memset(space.gathered, 0, (size_t)(size * each) * sizeof(REAL));
     for (int64_t begin = first; begin < last; begin += CHUNK) {
         const int64_t n = last - begin < CHUNK ? last - begin : CHUNK, step = model ? n * size : stride;
@@ -280,7 +257,7 @@ void forces(const Settings *settings, const Atoms *atoms, int64_t first, int64_t
                 for (int64_t f = 0; f < size; f++) space.gathered[f * each + m] = slope[m * step + f];
             by_moment(channels, each, space.moments + i * channels * PADDED,
                       space.slopes + i * channels * TRIPLES * PADDED, space.gathered, space.wanted);
-            push_all(settings, atoms, begin + i, rows, members, &space, result, virials);
+            push_all(settings, atoms, begin + i, rows, &space, &sums);
         }
     }
 }

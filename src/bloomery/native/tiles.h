@@ -6,9 +6,8 @@
 
 #pragma once
 
-#include "vectors.h"
+#include "atoms.h"
 
-#define PAD(size) (((size) + LANES - 1) / LANES * LANES)
 #define H ((DEGREE + 1) * (DEGREE + 1))
 #define PADDED PAD(H)
 #define TILE (4 + 2 * RADIAL + 4 * H)
@@ -21,14 +20,6 @@ typedef struct {
     const double *gaunt;      /* (couplings,) */
     int64_t couplings;
 } Settings;
-
-/* All atoms with their neighbours; see neighbours.py. */
-typedef struct {
-    const int64_t *starts;     /* where the neighbours of each atom begin, (atoms + 1,) */
-    const int64_t *neighbours;
-    const double *vectors;     /* (pairs, 3) */
-    const int64_t *species, *frames; /* (atoms,) */
-} Atoms;
 
 static double norms[DEGREE + 1][DEGREE + 1];
 

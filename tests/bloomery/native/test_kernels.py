@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from hypothesis import strategies as st
 from bloomery import native
 from bloomery.configurations import Configurations
 from bloomery.descriptors import power_spectrum
+from bloomery.descriptors.acsf import Acsf
+from bloomery.descriptors.acsf_functions import CutoffFunction
+from bloomery.descriptors.contract import Descriptor
 from bloomery.descriptors.power_spectrum import PowerSpectrum
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
@@ -54,10 +58,12 @@ def make_potential(
     hidden: tuple[int, ...] = (17, 9),
     skip: bool = True,
     members: int = 3,
-    **descriptor: float,
+    descriptor: Descriptor | None = None,
+    **settings: float,
 ) -> HdnnpPotential:
-    """A committee with weights and scales drawn at random."""
-    features = PowerSpectrum.make(**({"cutoff": 4.5, "inner": 1.2, "radial": 3, "max_degree": 3} | descriptor))
+    """A committee with weights and scales drawn at random, on a power spectrum unless said otherwise."""
+    few = {"cutoff": 4.5, "inner": 1.2, "radial": 3, "max_degree": 3}
+    features = descriptor or PowerSpectrum.make(**(few | settings))
     size, random = features.size(elements), np.random.default_rng(1)
     shape = (len(elements), size)
     mean, isolated = random.normal(size=shape), random.normal(scale=0.1, size=shape)
@@ -113,7 +119,9 @@ def test_kernels_predict_what_torch_predicts(dtype: str, elements: list[str], mo
 def test_any_width_of_vectors(width: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of processors that this one is not as well: the compiler makes them of what there is."""
     monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, f"-DBYTES={width}"))
-    compare(make_potential(dtype=dtype, members=5), odd_frames(ELEMENTS, seed=7), monkeypatch)
+    for descriptor in (None, Acsf.make(cutoff=4.0, rules={"zetas": [1, 3.5, 4]})):
+        potential = make_potential(dtype=dtype, members=5, descriptor=descriptor)
+        compare(potential, odd_frames(ELEMENTS, seed=7), monkeypatch)
 
 
 @needs_compiler
@@ -151,12 +159,70 @@ def test_any_size(radial: int, max_degree: int, four_body: int, hidden: list[int
 
 
 @needs_compiler
-def test_threads_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+@settings(max_examples=15, deadline=None)
+@given(
+    name=st.sampled_from(get_args(CutoffFunction)),
+    inner_cutoff=st.sampled_from([0.0, 0.4]),
+    rules=st.fixed_dictionaries(
+        {
+            "radial": st.integers(1, 9),
+            "angular": st.sampled_from(["narrow", "wide", None]),
+            "angular_radial": st.integers(1, 3),
+            "shifted": st.booleans(),
+            "zetas": st.lists(st.floats(1, 9) | st.integers(1, 17), min_size=1, max_size=4, unique=True),
+            "weighted": st.booleans(),
+        }
+    ),
+    members=st.integers(1, 17),
+    dtype=st.sampled_from(["float64", "float32"]),
+)
+def test_any_set_of_symmetry_functions(
+    name: CutoffFunction, inner_cutoff: float, rules: dict[str, Any], members: int, dtype: str
+) -> None:
+    if rules["angular"] == "wide":
+        rules = rules | {"weighted": False}
+    inner = 0.0 if name.startswith("tanh") else inner_cutoff
+    descriptor = Acsf.make(cutoff=4.0, cutoff_function=name, inner_cutoff=inner, rules=rules)
+    frames = odd_frames(ELEMENTS, seed=8)
+    assert descriptor._kernel(ELEMENTS, "cpu", "float64") is not None
+    found = descriptor.features(frames, ELEMENTS, gradients=True)
+    with pytest.MonkeyPatch.context() as patch:
+        compare(make_potential(dtype=dtype, members=members, descriptor=descriptor), frames, patch)
+        patch.setenv("BLOOMERY_NATIVE", "0")
+        forget()
+        expected = Acsf(descriptor.settings).features(frames, ELEMENTS, gradients=True)
+    forget()
+    for ours, theirs in ((found.values, expected.values), (found.jacobian, expected.jacobian)):
+        assert ours is not None
+        assert theirs is not None
+        torch.testing.assert_close(ours, theirs, atol=1e-11 * float(theirs.abs().max()), rtol=0)
+
+
+@needs_compiler
+def test_functions_of_unequal_cutoffs_and_elements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a hand-made or a reduced set has them: not all products of Gaussians and factors, some elements without."""
+    angular = {"kind": "narrow", "centre": "C", "neighbours": ["Si", "C"]}
+    functions = [
+        {"kind": "radial", "centre": "C", "neighbours": "Si", "eta": 0.3},
+        {"kind": "radial", "centre": "C", "neighbours": "Si", "eta": 0.1, "shift": 1.0, "cutoff": 3.5},
+        angular | {"eta": 0.02, "lambda": -1, "zeta": 4},
+        angular | {"eta": 0.02, "zeta": 2, "cutoff": 3.0},
+        angular | {"kind": "wide", "eta": 0.1, "shift": 0.5, "zeta": 1.5},
+        {"kind": "weighted_narrow", "centre": "C", "eta": 0.05, "zeta": 2},
+        {"kind": "weighted_radial", "centre": "C", "eta": 0.05},
+    ]
+    potential = make_potential(descriptor=Acsf.make(cutoff=4.0, functions=functions))
+    compare(potential, odd_frames(ELEMENTS, seed=9), monkeypatch)
+
+
+@needs_compiler
+@pytest.mark.parametrize("descriptor", [None, Acsf.make(cutoff=4.0)])
+def test_threads_share_the_work(descriptor: Descriptor | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """More chunks than one, more threads than one, the same numbers every time."""
     atoms = bulk("Si", cubic=True).repeat((3, 3, 3))
     atoms.rattle(0.1, seed=1)
     frames = Configurations.from_atoms([atoms, bulk("C")])
-    potential = make_potential()
+    potential = make_potential(descriptor=descriptor)
     alone = potential.predict(frames)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     shared = [potential.predict(frames) for _ in range(2)]
@@ -167,7 +233,8 @@ def test_threads_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_compiler
-def test_atoms_without_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("descriptor", [None, Acsf.make(cutoff=4.0)])
+def test_atoms_without_neighbours(descriptor: Descriptor | None, monkeypatch: pytest.MonkeyPatch) -> None:
     lonely = Configurations(
         counts=np.array([3]),
         numbers=np.array([6, 14, 6]),
@@ -175,7 +242,7 @@ def test_atoms_without_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
         cells=np.zeros((1, 3, 3)),
         pbc=np.zeros((1, 3), dtype=bool),
     )
-    compare(make_potential(), lonely, monkeypatch)
+    compare(make_potential(descriptor=descriptor), lonely, monkeypatch)
 
 
 @needs_compiler

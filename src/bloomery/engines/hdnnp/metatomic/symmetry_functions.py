@@ -45,10 +45,12 @@ class ScriptedGaussians(torch.nn.Module):
         if self.name == "exponential":
             value = torch.exp(1 - 1 / (1 - x * x).clamp(min=1e-9))
         elif self.order > 0:
+            near = torch.where(x < 0.5, x, 1 - x)
             total = torch.full_like(x, self.terms[len(self.terms) - 1])
             for index in range(len(self.terms) - 1):
-                total = total * x + self.terms[len(self.terms) - 2 - index]
-            value = 1 - total * whole_power(x, self.order + 1)
+                total = total * near + self.terms[len(self.terms) - 2 - index]
+            total = total * whole_power(near, self.order + 1)
+            value = torch.where(x < 0.5, 1 - total, total)
         return value * (r < self.cutoffs).to(x.dtype)
 
 

@@ -1,0 +1,206 @@
+"""The kernel of symmetry functions: features, their Jacobian, and the forces of a model."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from math import comb, tanh
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomery.descriptors.acsf_cutoffs import polynomial_terms
+from bloomery.native import load_kernel
+from bloomery.native.arrays import padded, pointer
+from bloomery.native.forces import CHUNK_ATOMS, AtomTables, ForceKernel, Integer
+from bloomery.neighbours import Neighbours
+from bloomery.threads import share_out
+
+if TYPE_CHECKING:
+    from bloomery.descriptors.acsf import AcsfSettings
+    from bloomery.descriptors.acsf_values import AngularGroup, Gaussians, RadialGroup, SymmetryFunctions
+
+KINDS = ("cosine", "tanh", "tanh_normalised", "exponential", "polynomial")
+"""Cutoff functions in the order in which the kernel counts them."""
+
+
+class _Gaussians(ctypes.Structure):
+    _fields_ = (
+        ("count", Integer),
+        ("eta", ctypes.c_void_p),
+        ("shift", ctypes.c_void_p),
+        ("cutoffs", ctypes.c_void_p),
+    )
+
+
+class _Radial(ctypes.Structure):
+    _fields_ = (("species", Integer), ("gaussians", _Gaussians), ("place", Integer))
+
+
+class _Angular(ctypes.Structure):
+    _fields_ = (
+        ("first", Integer),
+        ("second", Integer),
+        ("narrow", Integer),
+        ("gaussians", _Gaussians),
+        ("zetas", Integer),
+        ("lambdas", Integer),
+        ("zeta", ctypes.c_void_p),
+        ("lambda", ctypes.c_void_p),
+        ("place", Integer),
+    )
+
+
+class _Centre(ctypes.Structure):
+    _fields_ = (
+        ("n_radial", Integer),
+        ("n_angular", Integer),
+        ("radial", ctypes.c_void_p),
+        ("angular", ctypes.c_void_p),
+        ("terms", Integer),
+        ("columns", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+    )
+
+
+class _Settings(ctypes.Structure):
+    _fields_ = (
+        ("species", Integer),
+        ("features", Integer),
+        ("cutoff", ctypes.c_double),
+        ("kind", Integer),
+        ("inner", ctypes.c_double),
+        ("order", Integer),
+        ("coefficients", ctypes.c_void_p),
+        ("factor", ctypes.c_double),
+        ("centres", ctypes.c_void_p),
+    )
+
+
+class AcsfKernel(ForceKernel):
+    """Given symmetry functions in one precision.
+
+    Use `make`, which knows whether there can be one.
+    """
+
+    def __init__(self, library: ctypes.CDLL, settings: AcsfSettings, tables: SymmetryFunctions, dtype: str) -> None:
+        self._kept: list[Any] = []
+        self._lanes = int(library.vector_lanes())
+        centres = [self._centre(*groups) for groups in zip(tables.radial, tables.angular, strict=True)]
+        kind, _, order = settings.cutoff_function.partition("_")
+        terms, factor = [0.0], 1.0
+        if kind == "polynomial":
+            terms, factor = polynomial_terms(int(order)), (2 * int(order) + 1) * comb(2 * int(order), int(order))
+        elif settings.cutoff_function == "tanh_normalised":
+            factor = tanh(1.0) ** -3
+        place = ctypes.c_void_p
+        library.jacobian.argtypes = [place, place, Integer, Integer, place, place, place]
+        filled = _Settings(
+            len(centres),
+            tables.size,
+            settings.cutoff,
+            KINDS.index(kind if kind == "polynomial" else settings.cutoff_function),
+            settings.inner_cutoff,
+            len(terms) - 1,
+            self._array(terms),
+            factor,
+            self._structures(_Centre, centres),
+        )
+        super().__init__(library, filled, tables.size, dtype)
+
+    @classmethod
+    def make(cls, settings: AcsfSettings, tables: SymmetryFunctions, dtype: str) -> AcsfKernel | None:
+        """Return the kernel, or ``None`` where there is none: see `load_kernel`."""
+        library = load_kernel("acsf.c", dtype)
+        return None if library is None else cls(library, settings, tables, dtype)
+
+    def jacobian(
+        self, neighbours: Neighbours, species: NDArray[np.int64]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Features ``(A, F)``, and their derivatives by the vectors to the neighbours, ``(E, 3, F)``."""
+        import torch  # noqa: PLC0415
+
+        atoms = AtomTables.of(neighbours, species)
+        values = np.empty((len(species), self.size), dtype=self._dtype)
+        result = np.empty((len(neighbours.vectors), 3, self.size), dtype=self._dtype)
+
+        def work(first: int, last: int) -> None:
+            settings, space = self._space(atoms, first, last, 1)
+            places = (pointer(values[first:]), pointer(result))
+            self._library.jacobian(settings, ctypes.addressof(atoms), first, last, *places, space)
+
+        share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS)
+        return values, result
+
+    # -- tables ---------------------------------------------------------------------------------------------------
+
+    def _centre(self, radial: Sequence[RadialGroup], angular: Sequence[AngularGroup]) -> _Centre:
+        columns: list[int] = []
+        weights: list[float] = []
+
+        def place(count: int) -> int:
+            """Make room for so many terms that are part of no feature yet."""
+            begin = len(columns)
+            columns.extend([-1] * padded(count, self._lanes))
+            weights.extend([0.0] * padded(count, self._lanes))
+            return begin
+
+        def assign(term: int, column: int, weight: float) -> None:
+            columns[term], weights[term] = column, weight
+
+        radial_tables = []
+        for group in radial:
+            begin = place(len(group.columns))
+            radial_tables.append(_Radial(group.species, self._gaussians(group.gaussians), begin))
+            for n, column in enumerate(group.columns.tolist()):
+                assign(begin + n, column, group.weight)
+        angular_tables = []
+        for pairs in angular:
+            if not pairs.counts:
+                continue
+            factors, count = len(pairs.zetas) * len(pairs.lambdas), len(pairs.gaussians.eta)
+            row = padded(factors, self._lanes)
+            begin = place(count * row)
+            angular_tables.append(
+                _Angular(
+                    pairs.first,
+                    pairs.second,
+                    pairs.narrow,
+                    self._gaussians(pairs.gaussians),
+                    len(pairs.zetas),
+                    len(pairs.lambdas),
+                    self._array(pairs.zetas),
+                    self._array(pairs.lambdas.tolist()),
+                    begin,
+                )
+            )
+            for pick, column in zip(pairs.picks.tolist(), pairs.columns.tolist(), strict=True):
+                assign(begin + pick // factors * row + pick % factors, column, pairs.weight)
+        return _Centre(
+            len(radial_tables),
+            len(angular_tables),
+            self._structures(_Radial, radial_tables),
+            self._structures(_Angular, angular_tables),
+            len(columns),
+            self._array(columns, "int64"),
+            self._array(weights),
+        )
+
+    def _gaussians(self, gaussians: Gaussians) -> _Gaussians:
+        cutoffs = gaussians.cutoffs.double()
+        every = cutoffs.expand(len(gaussians.eta)) if gaussians.which is None else cutoffs[gaussians.which]
+        parts = (gaussians.eta, gaussians.shift, every)
+        return _Gaussians(len(gaussians.eta), *(self._array(part.tolist()) for part in parts))
+
+    def _array(self, values: Sequence[float], dtype: str = "float64") -> int:
+        """Address of numbers that live as long as the kernel."""
+        kept = np.array(values, dtype=dtype)
+        self._kept.append(kept)
+        return pointer(kept)
+
+    def _structures(self, kind: type[ctypes.Structure], values: Sequence[ctypes.Structure]) -> int:
+        """Return the address of structures, one after the other, that live as long as the kernel."""
+        kept = (kind * len(values))(*values)
+        self._kept.append(kept)
+        return ctypes.addressof(kept)

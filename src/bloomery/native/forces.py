@@ -1,0 +1,228 @@
+"""What the kernels of descriptors share: features, and the forces of a model of them."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomery.configurations import Configurations
+from bloomery.descriptors.contract import species_of
+from bloomery.native.arrays import Workspace, pointer
+from bloomery.neighbours import Neighbours, find_neighbours
+from bloomery.threads import share_out
+
+if TYPE_CHECKING:
+    import torch
+
+CHUNK_ATOMS = 48
+"""Atoms that a model in Python is asked for at a time, and the least that a thread is given."""
+Integer = ctypes.c_int64
+
+
+class AtomTables(ctypes.Structure):
+    """`Atoms` of atoms.h."""
+
+    _fields_ = tuple((name, ctypes.c_void_p) for name in ("starts", "neighbours", "vectors", "species", "frames"))
+
+    @classmethod
+    def of(
+        cls, neighbours: Neighbours, species: NDArray[np.int64], frames: NDArray[np.int64] | None = None
+    ) -> AtomTables:
+        """Return the addresses of these arrays, and keep them alive."""
+        starts = _starts(neighbours, len(species))
+        arrays = (starts, neighbours.pairs[1], neighbours.vectors, species)
+        atoms = cls(*map(pointer, arrays), None if frames is None else pointer(frames))
+        atoms.kept = (*arrays, frames)
+        return atoms
+
+
+@dataclass(frozen=True)
+class Results:
+    """Forces ``(A, 3, M)`` and virials ``(N, 3, 3, M)``."""
+
+    forces: NDArray[np.floating]
+    virials: NDArray[np.float64]
+
+    @classmethod
+    def zeros(cls, n_atoms: int, n_frames: int, members: int, dtype: str) -> Results:
+        """Return zeros to add to."""
+        return cls(np.zeros((n_atoms, 3, members), dtype=dtype), np.zeros((n_frames, 3, 3, members)))
+
+
+class ForceKernel:
+    """Features of ``size`` numbers for each atom, and forces, with given settings in one precision.
+
+    Parameters
+    ----------
+    library
+        It has the functions `work_bytes`, `features` and `forces`.
+    settings
+        Their first argument.
+    """
+
+    def __init__(self, library: ctypes.CDLL, settings: ctypes.Structure, size: int, dtype: str) -> None:
+        self.size, self._library, self._settings, self._dtype = size, library, settings, dtype
+        self._workspace = Workspace()
+        place = ctypes.c_void_p
+        library.work_bytes.argtypes = [place, place, Integer, Integer, Integer]
+        library.work_bytes.restype = Integer
+        library.features.argtypes = [place, place, Integer, Integer, place, place]
+        library.forces.argtypes = [place, place, *[Integer] * 3, *[place] * 3, Integer, *[place] * 3]
+
+    def features(self, neighbours: Neighbours, species: NDArray[np.int64]) -> NDArray[np.floating]:
+        """Features of every atom, ``(A, F)``."""
+        return self._features(AtomTables.of(neighbours, species), 0, len(species))
+
+    def forces_of(
+        self,
+        configurations: Configurations,
+        elements: list[str],
+        cutoff: float,
+        model: Callable[[torch.Tensor, slice], torch.Tensor],
+        *,
+        virials: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what `Descriptor.forces` returns."""
+        import torch  # noqa: PLC0415
+
+        species, frames = species_of(configurations, elements), configurations.frame_of_atom
+        neighbours = find_neighbours(configurations, cutoff, threads=torch.get_num_threads())
+        wanted = len(configurations) if virials else 0
+        forces, found = self.forces(neighbours, species, frames, model, n_frames=wanted)
+        return torch.from_numpy(forces), torch.from_numpy(found) if virials else None
+
+    def forces(
+        self,
+        neighbours: Neighbours,
+        species: NDArray[np.int64],
+        frames: NDArray[np.int64],
+        model: Callable[[torch.Tensor, slice], torch.Tensor],
+        *,
+        n_frames: int = 0,
+    ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+        """Minus the derivatives of ``M`` functions of the features by all positions, and their virials.
+
+        Atoms are shared out among as many threads as torch may use; sums are in the same order every time.
+
+        Parameters
+        ----------
+        frames
+            Frame of each atom, ``(A,)``.
+        model
+            As in `Descriptor.edge_gradients`; with several threads it is called by all of them. What it has in C, as
+            ``model.compiled``, is called in its place.
+        n_frames
+            For so many frames virials are wanted.
+
+        Returns
+        -------
+        forces, virials
+            ``(A, 3, M)`` and, symmetric, ``(n_frames, 3, 3, M)``.
+        """
+        import torch  # noqa: PLC0415
+
+        atoms, compiled = AtomTables.of(neighbours, species, frames), getattr(model, "compiled", None)
+
+        def work(first: int, last: int) -> Results:
+            if compiled is not None:
+                found = Results.zeros(len(species), n_frames, compiled.members, self._dtype)
+                context = compiled.context()
+                self._forces(atoms, first, last, found, compiled.address, ctypes.addressof(context))
+                return found
+            results: Results | None = None
+            with torch.inference_mode():
+                for begin in range(first, max(last, first + 1), CHUNK_ATOMS):
+                    end = min(begin + CHUNK_ATOMS, last)
+                    given = model(torch.from_numpy(self._features(atoms, begin, end)), slice(begin, end))
+                    by_feature = given.contiguous().numpy()
+                    if results is None:
+                        results = Results.zeros(len(species), n_frames, len(by_feature), self._dtype)
+                    self._forces(atoms, begin, end, results, given=by_feature, offset=begin)
+            if results is None:
+                raise AssertionError("a thread without work")
+            return results
+
+        return added_up(share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS))
+
+    def mapped(
+        self,
+        neighbours: Neighbours,
+        species: NDArray[np.int64],
+        frames: NDArray[np.int64],
+        by_feature: NDArray[np.floating],
+        n_frames: int,
+    ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+        """The same from derivatives that are known already, ``(M, A, F)``."""
+        import torch  # noqa: PLC0415
+
+        atoms = AtomTables.of(neighbours, species, frames)
+
+        def work(first: int, last: int) -> Results:
+            results = Results.zeros(len(species), n_frames, len(by_feature), self._dtype)
+            self._forces(atoms, first, last, results, given=by_feature)
+            return results
+
+        return added_up(share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS))
+
+    def _space(self, atoms: AtomTables, first: int, last: int, members: int) -> tuple[int, int]:
+        """Addresses of the settings, and of memory to work with."""
+        settings = ctypes.addressof(self._settings)
+        size = self._library.work_bytes(settings, ctypes.addressof(atoms), first, last, members)
+        return settings, pointer(self._workspace.take("work", (size,), "uint8"))
+
+    def _features(self, atoms: AtomTables, first: int, last: int) -> NDArray[np.floating]:
+        values = np.empty((last - first, self.size), dtype=self._dtype)
+        settings, space = self._space(atoms, first, last, 1)
+        self._library.features(settings, ctypes.addressof(atoms), first, last, pointer(values), space)
+        return values
+
+    def _forces(
+        self,
+        atoms: AtomTables,
+        first: int,
+        last: int,
+        results: Results,
+        model: int | None = None,
+        context: int | None = None,
+        *,
+        given: NDArray[np.floating] | None = None,
+        offset: int = 0,
+    ) -> None:
+        """Add what some atoms give; the derivatives begin with those of the atom at ``offset``."""
+        members = results.forces.shape[2]
+        settings, space = self._space(atoms, first, last, members)
+        self._library.forces(
+            settings,
+            ctypes.addressof(atoms),
+            first,
+            last,
+            members,
+            model,
+            context,
+            None if given is None else pointer(given) - offset * self.size * given.itemsize,
+            0 if given is None else given.shape[1] * self.size,
+            pointer(results.forces),
+            pointer(results.virials) if len(results.virials) else None,
+            space,
+        )
+
+
+def added_up(parts: list[Results]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+    """Sums over threads; virials are made symmetric."""
+    forces, virials = parts[0].forces, parts[0].virials
+    for part in parts[1:]:
+        forces += part.forces
+        virials += part.virials
+    return forces, 0.5 * (virials + virials.swapaxes(1, 2))
+
+
+def _starts(neighbours: Neighbours, n_atoms: int) -> NDArray[np.int64]:
+    """Return where the pairs of each centre begin, ``(A + 1,)``."""
+    starts = np.zeros(n_atoms + 1, dtype=np.int64)
+    np.cumsum(np.bincount(neighbours.pairs[0], minlength=n_atoms), out=starts[1:])
+    return starts
