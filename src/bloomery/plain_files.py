@@ -253,7 +253,9 @@ def told_numbers(summary: dict[str, Any], path: str = "") -> list[str]:
             lines.append(f"{name}: {least}{value['value']:.4g}{unit}{bounds}")
         elif isinstance(value, dict):
             lines += told_numbers(value, name)
-        elif isinstance(value, int | float | str):
+        elif isinstance(value, float):
+            lines.append(f"{name}: {value:.4g}")
+        elif isinstance(value, int | str):
             lines.append(f"{name}: {value}")
     return lines
 

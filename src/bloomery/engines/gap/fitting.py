@@ -21,18 +21,22 @@ from bloomery.calibration import scale_factor
 from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.engines.contract import Progress, TrainingData, TrainingHistory
 from bloomery.engines.gap.potential import Fit, GapPotential
-from bloomery.engines.gap.settings import GapSettings, Sigmas
+from bloomery.engines.gap.settings import GapSettings, Sigmas, SoapSettings
 from bloomery.engines.preparation import Prepared, boxed, energies_above_lowest, member_frames, prepare
 from bloomery.engines.programs import find_program, package_versions, run_program
 from bloomery.errors import BloomeryError, DivergedError
 from bloomery.jobs.base import versions
 from bloomery.neighbours import find_neighbours
 from bloomery.seeds import derive_seed
+from bloomery.selectors.farthest import farthest_points
+from bloomery.selectors.feature_space import FeatureSpace
 
 PACKAGE = "quippy-ase"
 FRAMES_FILE = "train.extxyz"
 FITTED_FILE = "gap.xml"
 DONE_FILE = "done.json"
+SAME = 1e-8
+"""Power spectra of unit norm at this distance tell the same."""
 
 
 def fit(
@@ -110,6 +114,10 @@ def _fit_one(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / FRAMES_FILE).write_text(text, encoding="utf-8")
+    if settings.soap is not None and settings.soap.method == "farthest_point":
+        for number in sorted(set(frames.numbers.tolist())):
+            rows = farthest_environments(settings, frames, number, prepared.elements)
+            (folder / sparse_file(number)).write_text("".join(f"{row + 1}\n" for row in rows), encoding="utf-8")
     said = run_program(command, folder, log="gap_fit.log")
     _check_labels(said, frames)
     if not (folder / FITTED_FILE).is_file():
@@ -195,19 +203,57 @@ def descriptors(settings: GapSettings, frames: Configurations, elements: Sequenc
                 )
     if settings.soap is not None:
         soap = settings.soap
-        species = " ".join(str(number) for number in sorted(numbers))
         for number in sorted(numbers):
-            count = int((frames.numbers == number).sum())
+            count = min(soap.sparse, int((frames.numbers == number).sum()))
+            chosen = f"sparse_method={soap.method} n_sparse={count}"
+            if soap.method == "farthest_point":
+                chosen = f"sparse_method=INDEX_FILE sparse_file={sparse_file(number)}"
             if count:
                 result.append(
-                    f"soap cutoff={soap.cutoff} cutoff_transition_width={soap.transition} n_max={soap.n_max} "
-                    f"l_max={soap.l_max} atom_sigma={soap.width} zeta={soap.zeta} delta={soap.delta} "
-                    f"covariance_type=dot_product sparse_method={soap.method} n_sparse={min(soap.sparse, count)} "
-                    f"Z={number} n_species={len(numbers)} species_Z={{{{{species}}}}} add_species=F"
+                    f"{power_spectrum(soap, number, numbers, braces=2)} zeta={soap.zeta} delta={soap.delta} "
+                    f"covariance_type=dot_product {chosen} add_species=F"
                 )
     if not result:
         raise BloomeryError("gap: no two atoms of the training frames are within the cutoff; raise pairs.cutoff.")
     return result
+
+
+def power_spectrum(soap: SoapSettings, number: int, numbers: Sequence[int], *, braces: int) -> str:
+    """Descriptor string of the power spectra of one element; lists are in so many braces."""
+    species = "{" * braces + " ".join(str(other) for other in sorted(numbers)) + "}" * braces
+    return (
+        f"soap cutoff={soap.cutoff} cutoff_transition_width={soap.transition} n_max={soap.n_max} l_max={soap.l_max} "
+        f"atom_sigma={soap.width} Z={number} n_species={len(numbers)} species_Z={species}"
+    )
+
+
+def sparse_file(number: int) -> str:
+    """Name of the file that says which environments of an element are sparse points."""
+    return f"sparse_{number}.txt"
+
+
+def farthest_environments(
+    settings: GapSettings, frames: Configurations, number: int, elements: Sequence[str]
+) -> NDArray[np.int64]:
+    """Environments of an element, counted through all frames, of which each is farthest from those before it.
+
+    The distance of two power spectra of unit norm is a monotonic function of their kernel. What is there already is
+    not taken again, so that there may be fewer than asked for.
+    """
+    from quippy.descriptors import Descriptor  # noqa: PLC0415
+
+    if settings.soap is None:
+        raise BloomeryError("gap: there is no part of which environments could be sparse points.")
+    describe = Descriptor(power_spectrum(settings.soap, number, symbols_to_numbers(list(elements)), braces=1))
+    spectra = [
+        describe.calc(boxed(atoms, settings.cutoff))["data"]
+        for atoms in frames.without_labels().to_atoms()
+        if number in atoms.numbers
+    ]
+    features = np.concatenate(spectra)
+    every = np.arange(len(features))
+    space = FeatureSpace(features, features[:0], every, np.ones(features.shape[1]), "gap.soap")
+    return farthest_points(space, settings.soap.sparse, SAME).picks
 
 
 # -- frames ---------------------------------------------------------------------------------------------------------

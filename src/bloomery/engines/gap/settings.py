@@ -43,8 +43,9 @@ class SoapSettings(Settings):
     """Energy scale of the part in eV."""
     sparse: int = Field(default=400, ge=1)
     """Sparse points for each element; all environments where there are fewer."""
-    method: Literal["cur_points", "random", "cluster"] = "cur_points"
-    """How sparse points are chosen: CUR decomposition of the power spectra, at random, or cluster centres."""
+    method: Literal["cur_points", "farthest_point", "random", "cluster"] = "cur_points"
+    """How sparse points are chosen: CUR decomposition of the power spectra, farthest-point sampling among them, at
+    random, or cluster centres."""
 
 
 class Sigmas(Settings):

@@ -56,6 +56,25 @@ def test_unit_of_the_variance_is_found_without_early_stopping_frames(silicon: Co
     assert potential.predict(silicon[:2]).force_sigma is None
 
 
+def test_sparse_points_are_environments_that_are_farthest_from_each_other(make_silicon) -> None:  # type: ignore[no-untyped-def]
+    """As many as asked for, none twice, spread wider than what chance takes; the fit reads them and is sound."""
+    from bloomery.engines.gap.fitting import farthest_environments  # noqa: PLC0415
+
+    frames = make_silicon(6, seed=6, rattle=0.1)
+    engine = Gap.make(**{**SMALL, "soap": {**SMALL["soap"], "method": "farthest_point"}})
+    rows = farthest_environments(engine.settings, frames, 14, ["Si"])
+    assert len(set(rows.tolist())) == 30
+    assert rows.max() < frames.n_atoms
+    twice = Configurations.concatenate([frames[:1], frames[:1]])
+    assert len(farthest_environments(engine.settings, twice, 14, ["Si"])) == 8
+    potential, _ = engine.train(data_of(frames))
+    (fit,) = potential.fits
+    (soap,) = [content for content in fit.sparse.values() if len(content.split()) > 10]
+    assert len(soap.split()) == 30 * 41, "one sparse point for each row that was chosen"
+    report = check_potential(potential, frames, AcceptanceSettings(frames=2, directions=1))
+    assert report.passed, report.to_dict()
+
+
 def test_stress_alone_teaches_the_stress(make_silicon) -> None:  # type: ignore[no-untyped-def]
     """With the wrong sign of the virial the error would be about twice the stress, not a share of it."""
     frames = make_silicon(12, seed=5, rattle=0.02, strain=0.06)
