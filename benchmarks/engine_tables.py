@@ -117,13 +117,18 @@ def tables_of_scaling(bench: Bench) -> list[Table]:
     """Cost and memory of the embedded engine by atoms and by members."""
     found = list(bench.results().get("scaling", {}).values())
     result = []
-    for kind, title in (("atoms", "hdnnp, 8 members"), ("members", "hdnnp, 512 atoms")):
+    for kind, descriptor, title in (
+        ("atoms", "power_spectrum", "hdnnp, 8 members"),
+        ("members", "power_spectrum", "hdnnp, 512 atoms"),
+        ("members", "acsf", "hdnnp on acsf, 512 atoms"),
+    ):
+        chosen = [record for record in found if record["kind"] == kind and record["descriptor"] == descriptor]
         table = Table(kind, "float64, µs per atom", "MiB", "float32, µs per atom", "MiB",
                       title=f"{title}: µs per atom of one processor (wall)")  # fmt: skip
-        for value in sorted({record[kind] for record in found if record["kind"] == kind}):
+        for value in sorted({record[kind] for record in chosen}):
             row = []
             for dtype in ("float64", "float32"):
-                same = [r for r in found if r["kind"] == kind and r[kind] == value and r["dtype"] == dtype]
+                same = [record for record in chosen if record[kind] == value and record["dtype"] == dtype]
                 row += [_microseconds(same[0]), f"{same[0]['memory_mib']:.0f}"] if same else ["", ""]
             table.add_row(f"{value:,}", *row)
         result.append(table)

@@ -4,7 +4,7 @@
 
     time-to-accuracy   how long until the forces of unseen trajectories are right to 60 and to 30 meV/Å
     evaluation         µs per atom of energy and forces, 64 and 512 atoms
-    scaling            of `hdnnp` alone: 64 to 32,768 atoms, 1 to 16 members, with the memory
+    scaling            of `hdnnp` alone: 64 to 32,768 atoms, 1 to 16 members on two descriptors, with the memory
     pareto             error against cost, all engines and several sizes of `hdnnp`
     cuda               `hdnnp` on a CUDA device and on all cores of the same machine: training, evaluation, dynamics
     tables             print what is known again
@@ -54,6 +54,7 @@ from rich.console import Console
 SIZES_OF_CELLS = [[2, 2, 2], [4, 2, 2], [4, 4, 2], [4, 4, 4], [8, 4, 4], [8, 8, 4], [8, 8, 8], [16, 8, 8], [16, 16, 8],
                   [16, 16, 16]]  # fmt: skip
 MEMBERS = (1, 2, 4, 8, 16)
+DESCRIPTORS = ("power_spectrum", "acsf")
 LEAP = 8.0
 """How many times the budget grows at most from one training to the next."""
 CLOSE = 1.6
@@ -139,13 +140,19 @@ def scaling(bench: Bench) -> None:
     for dtype in ("float64", "float32"):
         for repeats in SIZES_OF_CELLS:
             measure_alone(bench, "atoms", 8, dtype, repeats)
-        for members in MEMBERS:
-            measure_alone(bench, "members", members, dtype, ATOMS[512])
+        for descriptor in DESCRIPTORS:
+            for members in MEMBERS:
+                measure_alone(bench, "members", members, dtype, ATOMS[512], descriptor)
 
 
-def measure_alone(bench: Bench, kind: str, members: int, dtype: str, repeats: list[int]) -> None:
+def measure_alone(
+    bench: Bench, kind: str, members: int, dtype: str, repeats: list[int], descriptor: str = DESCRIPTORS[0]
+) -> None:
     """Time and peak memory of one committee and one crystal."""
-    candidate = Candidate("hdnnp", "hdnnp", ("steps", 20), {"members": members, "dtype": dtype})
+    settings: dict[str, Any] = {"members": members, "dtype": dtype}
+    if descriptor != DESCRIPTORS[0]:
+        settings["descriptor"] = {descriptor: {"cutoff": 5.0}}
+    candidate = Candidate("hdnnp", "hdnnp", ("steps", 20), settings)
     record = train(bench, candidate, 20, FEW_FRAMES)
     atoms = 8 * math.prod(repeats)
     with serving(bench, candidate, record, "own") as server:
@@ -156,12 +163,14 @@ def measure_alone(bench: Bench, kind: str, members: int, dtype: str, repeats: li
         "kind": kind,
         "members": members,
         "dtype": dtype,
+        "descriptor": descriptor,
         "atoms": atoms,
         **microseconds(answers, atoms),
         "memory_mib": max(answer["peak_mib"] - answer["loaded_mib"] for answer in answers),
     }
-    bench.keep("scaling", f"{kind} {members} {dtype} {atoms}", record)
-    print(f"hdnnp, {members} members, {dtype}, {atoms} atoms: {record['cpu_seconds']:.1f} µs per atom", flush=True)
+    bench.keep("scaling", f"{kind} {members} {dtype} {atoms} {descriptor}", record)
+    what = f"hdnnp on {descriptor}, {members} members, {dtype}, {atoms} atoms"
+    print(f"{what}: {record['cpu_seconds']:.1f} µs per atom", flush=True)
 
 
 # -- accuracy against cost ------------------------------------------------------------------------------------------
