@@ -1,8 +1,8 @@
 """Kernels in C for what takes the time of molecular dynamics: compiled once for this processor, and done without.
 
 A compiler is looked for when a kernel is first wanted. Where there is none, or where ``BLOOMERY_NATIVE=0`` says so,
-torch does the same arithmetic, three to ten times slower. What was compiled is kept in the Python environment, or in the
-user's cache where that cannot be written to.
+torch does the same arithmetic, three to ten times slower. What was compiled is kept in the Python environment, or in
+the user's cache where that cannot be written to.
 """
 
 from __future__ import annotations
