@@ -122,7 +122,7 @@ class Acsf(Descriptor):
 
         species = species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
-        kernel = self._kernel(elements, device, "float64")
+        kernel = self.kernel(elements, device, "float64")
         if kernel is not None and not gradients:
             return Features(torch.from_numpy(kernel.features(neighbours, species)))
         jacobian: torch.Tensor | None
@@ -156,24 +156,8 @@ class Acsf(Descriptor):
         vectors = torch.from_numpy(neighbours.vectors).to(device=device, dtype=gradients.dtype)
         return torch.from_numpy(neighbours.pairs).to(device), vectors, gradients
 
-    def forces(
-        self,
-        configurations: Configurations,
-        elements: list[str],
-        model: Callable[[torch.Tensor, slice], torch.Tensor],
-        *,
-        device: str = "cpu",
-        dtype: str = "float64",
-        virials: bool = True,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """See `Descriptor.forces`: by a kernel in C where there is one."""
-        kernel = self._kernel(elements, device, dtype)
-        if kernel is None:
-            return super().forces(configurations, elements, model, device=device, dtype=dtype, virials=virials)
-        return kernel.forces_of(configurations, elements, self.settings.cutoff, model, virials=virials)
-
-    def _kernel(self, elements: list[str], device: str, dtype: str) -> AcsfKernel | None:
-        """Make it once, as `_tables` does."""
+    def kernel(self, elements: list[str], device: str, dtype: str) -> AcsfKernel | None:
+        """See `Descriptor.kernel`; it is made once, as tables are."""
         if device != "cpu":
             return None
         from bloomery.native.acsf import AcsfKernel  # noqa: PLC0415

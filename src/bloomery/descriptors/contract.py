@@ -19,6 +19,7 @@ from bloomery.plugins import Plugin
 if TYPE_CHECKING:
     import torch
 
+    from bloomery.native.forces import ForceKernel
 
 CHUNK_ATOMS = 4096
 """Atoms that are described at a time where averages are wanted."""
@@ -146,7 +147,7 @@ class Descriptor(Plugin):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Forces of ``M`` functions of the features, and the virials of those frames that are periodic throughout.
 
-        The default adds up `edge_gradients`.
+        By the descriptor's `kernel` where it has one; else `edge_gradients` are added up.
 
         Parameters
         ----------
@@ -161,6 +162,9 @@ class Descriptor(Plugin):
         """
         import torch  # noqa: PLC0415
 
+        kernel = self.kernel(elements, device, dtype)
+        if kernel is not None:
+            return kernel.forces_of(configurations, elements, model, virials=virials)
         edges, vectors, gradients = self.edge_gradients(configurations, elements, model, device=device, dtype=dtype)
         by_edge = gradients.permute(1, 2, 0)
         members = by_edge.shape[2]
@@ -176,6 +180,10 @@ class Descriptor(Plugin):
             rows = slice(bounds[frame], bounds[frame + 1])
             tension[frame] = (vectors[rows].T @ by_edge[rows].reshape(-1, 3 * members)).reshape(3, 3, members)
         return forces, 0.5 * (tension + tension.transpose(1, 2))
+
+    def kernel(self, elements: list[str], device: str, dtype: str) -> ForceKernel | None:  # noqa: ARG002
+        """Return what computes features and forces in C for these elements; the default has nothing."""
+        return None
 
     def force_map(
         self,

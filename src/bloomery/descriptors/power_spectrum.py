@@ -111,7 +111,7 @@ class PowerSpectrum(Descriptor):
 
         species = species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
-        kernel = None if gradients else self._kernel(elements, device, "float64")
+        kernel = None if gradients else self.kernel(elements, device, "float64")
         if kernel is not None:
             return Features(torch.from_numpy(kernel.features(neighbours, species)))
         expansion = self._expansion(elements, device, "float64")
@@ -146,27 +146,11 @@ class PowerSpectrum(Descriptor):
             edges = Edges(torch.from_numpy(found.pairs), vectors, expansion.layouts(found.pairs, species))
         return edges.pairs, edges.vectors, expansion.edge_gradients(edges.layouts, edges.vectors, model)
 
-    def forces(
-        self,
-        configurations: Configurations,
-        elements: list[str],
-        model: Callable[[torch.Tensor, slice], torch.Tensor],
-        *,
-        device: str = "cpu",
-        dtype: str = "float64",
-        virials: bool = True,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """See `Descriptor.forces`: by a kernel in C where there is one."""
-        kernel = self._kernel(elements, device, dtype)
-        if kernel is None:
-            return super().forces(configurations, elements, model, device=device, dtype=dtype, virials=virials)
-        return kernel.forces_of(configurations, elements, self.settings.cutoff, model, virials=virials)
-
     def force_map(
         self, configurations: Configurations, elements: list[str], *, device: str = "cpu", dtype: str = "float64"
     ) -> ForceMap | None:
         """See `Descriptor.force_map`: by a kernel in C where there is one."""
-        kernel = self._kernel(elements, device, dtype)
+        kernel = self.kernel(elements, device, dtype)
         if kernel is None:
             return None
         from bloomery.native.power_spectrum import PowerSpectrumMap  # noqa: PLC0415
@@ -175,7 +159,8 @@ class PowerSpectrum(Descriptor):
         species, frames = species_of(configurations, elements), configurations.frame_of_atom
         return PowerSpectrumMap(kernel, neighbours, species, frames, len(configurations))
 
-    def _kernel(self, elements: list[str], device: str, dtype: str) -> PowerSpectrumKernel | None:
+    def kernel(self, elements: list[str], device: str, dtype: str) -> PowerSpectrumKernel | None:
+        """See `Descriptor.kernel`."""
         return _make_kernel(self.settings, len(elements), dtype) if device == "cpu" else None
 
     def _expansion(self, elements: list[str], device: str, dtype: str) -> Expansion:

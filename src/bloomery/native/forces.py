@@ -82,7 +82,6 @@ class ForceKernel:
         self,
         configurations: Configurations,
         elements: list[str],
-        cutoff: float,
         model: Callable[[torch.Tensor, slice], torch.Tensor],
         *,
         virials: bool,
@@ -91,7 +90,7 @@ class ForceKernel:
         import torch  # noqa: PLC0415
 
         species, frames = species_of(configurations, elements), configurations.frame_of_atom
-        neighbours = find_neighbours(configurations, cutoff, threads=torch.get_num_threads())
+        neighbours = find_neighbours(configurations, self._settings.cutoff, threads=torch.get_num_threads())
         wanted = len(configurations) if virials else 0
         forces, found = self.forces(neighbours, species, frames, model, n_frames=wanted)
         return torch.from_numpy(forces), torch.from_numpy(found) if virials else None

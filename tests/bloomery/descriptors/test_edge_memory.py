@@ -36,7 +36,7 @@ def moved(frames: Configurations, most: float, seed: int = 0) -> Configurations:
 
 def forces(monkeypatch: pytest.MonkeyPatch, frames: Configurations, expansion: Expansion) -> tuple[Any, Any]:
     """Forces and virials of three functions, by the path in torch."""
-    monkeypatch.setattr(PowerSpectrum, "_kernel", lambda *_: None)
+    monkeypatch.setattr(PowerSpectrum, "kernel", lambda *_: None)
     monkeypatch.setattr(PowerSpectrum, "_expansion", lambda *_: expansion)
     weights = torch.randn(3, frames.n_atoms, expansion.size, generator=torch.Generator().manual_seed(0)).double()
     return PowerSpectrum(SETTINGS).forces(frames, ELEMENTS, lambda _, atoms: weights[:, atoms])
