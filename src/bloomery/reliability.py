@@ -91,8 +91,12 @@ def miscalibration_area(probabilities: ArrayLike, weights: ArrayLike | None = No
 
 
 def rank_correlation(sigmas: ArrayLike, errors: ArrayLike) -> float | None:
-    """Spearman's rank correlation; ``None`` of fewer than three values, or where all of one kind are equal."""
-    first, second = np.asarray(sigmas, dtype=float).ravel(), np.asarray(errors, dtype=float).ravel()
+    """Spearman's rank correlation; ``None`` of fewer than three values, or where all of one kind are equal.
+
+    What is a millionth of the largest counts as zero: forces that vanish by symmetry are not ranked by their rounding.
+    """
+    first, second = (np.asarray(values, dtype=float).ravel() for values in (sigmas, errors))
+    first, second = (np.where(values > 1e-6 * values.max(initial=0.0), values, 0.0) for values in (first, second))
     if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     from scipy.stats import spearmanr  # noqa: PLC0415  half a second to import

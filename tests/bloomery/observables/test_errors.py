@@ -17,6 +17,7 @@ from bloomery.errors import DivergedError, InputError
 from bloomery.observables.bootstrap import Bootstrap, blocks_of
 from bloomery.observables.errors import Errors
 from bloomery.prediction import Prediction
+from bloomery.reliability import rank_correlation
 from bloomery.testing.potentials import TeacherCommittee
 
 
@@ -185,6 +186,14 @@ def test_errors_are_told_apart_by_group() -> None:
     assert (worst["name"], worst["temperature"], worst["worst_atom"], worst["worst_element"]) == ("second", 600, 1, "C")
     assert worst["worst_force_error"]["value"] == pytest.approx(400)
     assert Errors.make(max_groups=1).observe(told(errors), frames).summary["per_group"] == {}
+
+
+def test_rounding_is_not_ranked() -> None:
+    """Two frames without forces: whatever little is left of them, they are equal."""
+    sigmas, errors = np.array([0.3, 0.1, 0.2, 0.0, 0.0]), np.array([0.2, 0.1, 0.3, 0.0, 0.0])
+    rounding = np.array([0, 0, 0, 2e-17, 1e-17])
+    assert rank_correlation(sigmas + rounding, errors) == rank_correlation(sigmas, errors + rounding)
+    assert rank_correlation(sigmas + rounding, errors + rounding[::-1]) == rank_correlation(sigmas, errors)
 
 
 def test_a_committee_that_agrees_has_no_rank_correlation() -> None:
