@@ -149,9 +149,7 @@ def measure_alone(
     bench: Bench, kind: str, members: int, dtype: str, repeats: list[int], descriptor: str = DESCRIPTORS[0]
 ) -> None:
     """Time and peak memory of one committee and one crystal."""
-    settings: dict[str, Any] = {"members": members, "dtype": dtype}
-    if descriptor != DESCRIPTORS[0]:
-        settings["descriptor"] = {descriptor: {"cutoff": 5.0}}
+    settings = {"members": members, "dtype": dtype, "descriptor": {descriptor: {"cutoff": 5.0}}}
     candidate = Candidate("hdnnp", "hdnnp", ("steps", 20), settings)
     record = train(bench, candidate, 20, FEW_FRAMES)
     atoms = 8 * math.prod(repeats)

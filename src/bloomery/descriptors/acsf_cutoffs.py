@@ -13,6 +13,8 @@ import torch
 from bloomery.descriptors.acsf_functions import CutoffFunction
 
 Core = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+TANH_NORM = tanh(1.0) ** -3
+"""Factor of ``tanh_normalised``, which is one at no distance."""
 
 
 def cutoff_values(
@@ -29,7 +31,7 @@ def cutoff_values(
     """
     if name in ("tanh", "tanh_normalised"):
         value, slope = _tanh((1 - distances / cutoffs).clamp(min=0))
-        factor = 1.0 if name == "tanh" else tanh(1.0) ** -3
+        factor = 1.0 if name == "tanh" else TANH_NORM
         return factor * value, slope * (-factor / cutoffs)
     width = cutoffs * (1 - inner)
     x = ((distances - inner * cutoffs) / width).clamp(0, 1)
@@ -55,16 +57,20 @@ def _exponential(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return value, -2 * x * value / (rest * rest)
 
 
+def polynomial_factor(order: int) -> int:
+    """Factor of ``(x (1 - x))^order`` in minus the derivative; it follows from the integral, a beta function."""
+    return (2 * order + 1) * comb(2 * order, order)
+
+
 def polynomial_terms(order: int) -> list[float]:
     """Coefficients of ``x^(order + 1)`` and on, whose sum the polynomial subtracts from one."""
-    # The derivative is a multiple of (x (1 - x))^order; the factor follows from the integral, a beta function.
-    factor = (2 * order + 1) * comb(2 * order, order)
+    factor = polynomial_factor(order)
     return [(-1) ** k * comb(order, k) * factor / (order + k + 1) for k in range(order + 1)]
 
 
 def _polynomial(order: int) -> Core:
     """The polynomial of lowest degree that goes from one to zero with ``order`` derivatives zero at both ends."""
-    factor = (2 * order + 1) * comb(2 * order, order)
+    factor = polynomial_factor(order)
     terms = polynomial_terms(order)
 
     def core(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -278,6 +278,13 @@ static void add_up(const Angular *group, int64_t count, const REAL *places, int6
     }
 }
 
+/* What is done with pairs as they are found, so many at a time. */
+static void take_in(const Settings *settings, const Angular *group, int64_t count, const REAL *places, int64_t terms,
+                    Space *space, REAL *values, REAL *jacobian) {
+    tabulate(settings, group, count, places, space);
+    add_up(group, count, places, terms, space, values, jacobian);
+}
+
 /* All pairs of a group. */
 static void of_pairs(const Settings *settings, const Angular *group, const int64_t *begins, const REAL *places,
                      int64_t terms, Space *space, REAL *values, REAL *jacobian) {
@@ -308,14 +315,12 @@ static void of_pairs(const Settings *settings, const Angular *group, const int64
                 space->between[count] = square[e];
                 space->between[PAIRS + count] = dot[e];
                 if (++count < PAIRS) continue;
-                tabulate(settings, group, count, places, space);
-                add_up(group, count, places, terms, space, values, jacobian);
+                take_in(settings, group, count, places, terms, space, values, jacobian);
                 count = 0;
             }
         }
     }
-    tabulate(settings, group, count, places, space);
-    add_up(group, count, places, terms, space, values, jacobian);
+    take_in(settings, group, count, places, terms, space, values, jacobian);
 }
 
 /* -- atoms -- */

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from math import comb, tanh
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from bloomery.descriptors.acsf_cutoffs import polynomial_terms
+from bloomery.descriptors.acsf_cutoffs import TANH_NORM, polynomial_factor, polynomial_terms
 from bloomery.native import load_kernel
-from bloomery.native.arrays import padded, pointer
-from bloomery.native.forces import CHUNK_ATOMS, AtomTables, ForceKernel, Integer
+from bloomery.native.arrays import Integer, Kept, padded, pointer
+from bloomery.native.forces import CHUNK_ATOMS, AtomTables, ForceKernel
 from bloomery.neighbours import Neighbours
 from bloomery.threads import share_out
 
@@ -85,15 +85,15 @@ class AcsfKernel(ForceKernel):
     """
 
     def __init__(self, library: ctypes.CDLL, settings: AcsfSettings, tables: SymmetryFunctions, dtype: str) -> None:
-        self._kept: list[Any] = []
+        self._kept = Kept()
         self._lanes = int(library.vector_lanes())
         centres = [self._centre(*groups) for groups in zip(tables.radial, tables.angular, strict=True)]
         kind, _, order = settings.cutoff_function.partition("_")
         terms, factor = [0.0], 1.0
         if kind == "polynomial":
-            terms, factor = polynomial_terms(int(order)), (2 * int(order) + 1) * comb(2 * int(order), int(order))
+            terms, factor = polynomial_terms(int(order)), polynomial_factor(int(order))
         elif settings.cutoff_function == "tanh_normalised":
-            factor = tanh(1.0) ** -3
+            factor = TANH_NORM
         place = ctypes.c_void_p
         library.jacobian.argtypes = [place, place, Integer, Integer, place, place, place]
         filled = _Settings(
@@ -103,9 +103,9 @@ class AcsfKernel(ForceKernel):
             KINDS.index(kind if kind == "polynomial" else settings.cutoff_function),
             settings.inner_cutoff,
             len(terms) - 1,
-            self._array(terms),
+            self._kept.array(terms),
             factor,
-            self._structures(_Centre, centres),
+            self._kept.structures(_Centre, centres),
         )
         super().__init__(library, filled, tables.size, dtype)
 
@@ -119,8 +119,6 @@ class AcsfKernel(ForceKernel):
         self, neighbours: Neighbours, species: NDArray[np.int64]
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Features ``(A, F)``, and their derivatives by the vectors to the neighbours, ``(E, 3, F)``."""
-        import torch  # noqa: PLC0415
-
         atoms = AtomTables.of(neighbours, species)
         values = np.empty((len(species), self.size), dtype=self._dtype)
         result = np.empty((len(neighbours.vectors), 3, self.size), dtype=self._dtype)
@@ -170,8 +168,8 @@ class AcsfKernel(ForceKernel):
                     self._gaussians(pairs.gaussians),
                     len(pairs.zetas),
                     len(pairs.lambdas),
-                    self._array(pairs.zetas),
-                    self._array(pairs.lambdas.tolist()),
+                    self._kept.array(pairs.zetas),
+                    self._kept.array(pairs.lambdas.tolist()),
                     begin,
                 )
             )
@@ -180,27 +178,15 @@ class AcsfKernel(ForceKernel):
         return _Centre(
             len(radial_tables),
             len(angular_tables),
-            self._structures(_Radial, radial_tables),
-            self._structures(_Angular, angular_tables),
+            self._kept.structures(_Radial, radial_tables),
+            self._kept.structures(_Angular, angular_tables),
             len(columns),
-            self._array(columns, "int64"),
-            self._array(weights),
+            self._kept.array(columns, "int64"),
+            self._kept.array(weights),
         )
 
     def _gaussians(self, gaussians: Gaussians) -> _Gaussians:
         cutoffs = gaussians.cutoffs.double()
         every = cutoffs.expand(len(gaussians.eta)) if gaussians.which is None else cutoffs[gaussians.which]
         parts = (gaussians.eta, gaussians.shift, every)
-        return _Gaussians(len(gaussians.eta), *(self._array(part.tolist()) for part in parts))
-
-    def _array(self, values: Sequence[float], dtype: str = "float64") -> int:
-        """Address of numbers that live as long as the kernel."""
-        kept = np.array(values, dtype=dtype)
-        self._kept.append(kept)
-        return pointer(kept)
-
-    def _structures(self, kind: type[ctypes.Structure], values: Sequence[ctypes.Structure]) -> int:
-        """Return the address of structures, one after the other, that live as long as the kernel."""
-        kept = (kind * len(values))(*values)
-        self._kept.append(kept)
-        return ctypes.addressof(kept)
+        return _Gaussians(len(gaussians.eta), *(self._kept.array(part.tolist()) for part in parts))

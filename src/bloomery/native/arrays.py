@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 ALIGNMENT = 64
 """No vector of a kernel is longer."""
+Integer = ctypes.c_int64
+"""What kernels count with."""
 
 
 def pointer(array: NDArray[Any]) -> int:
@@ -21,6 +25,25 @@ def pointer(array: NDArray[Any]) -> int:
 def padded(size: int, lanes: int) -> int:
     """Next multiple of the lanes of a vector."""
     return (size + lanes - 1) // lanes * lanes
+
+
+class Kept:
+    """Copies of what a kernel reads, for as long as this lives, by their addresses."""
+
+    def __init__(self) -> None:
+        self._copies: list[Any] = []
+
+    def array(self, values: ArrayLike, dtype: str = "float64") -> int:
+        """Address of numbers, one after the other."""
+        copy = np.array(values, dtype=dtype, order="C")
+        self._copies.append(copy)
+        return pointer(copy)
+
+    def structures(self, kind: type[ctypes.Structure], values: Sequence[ctypes.Structure]) -> int:
+        """Address of structures, one after the other."""
+        copy = (kind * len(values))(*values)
+        self._copies.append(copy)
+        return ctypes.addressof(copy)
 
 
 class Workspace(threading.local):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.native import load_kernel
-from bloomery.native.arrays import Workspace, padded, pointer
+from bloomery.native.arrays import Integer, Kept, Workspace, padded, pointer
 
 ACTIVATIONS = (
     "silu",
@@ -27,18 +27,16 @@ ACTIVATIONS = (
 """Names in the order in which the kernel counts them."""
 MOST_LAYERS = 8
 
-_Integer = ctypes.c_int64
-
 
 class _Networks(ctypes.Structure):
     _fields_ = (
-        ("members", _Integer),
-        ("features", _Integer),
-        ("layers", _Integer),
-        ("widths", _Integer * (MOST_LAYERS + 1)),
-        ("activations", _Integer * MOST_LAYERS),
+        ("members", Integer),
+        ("features", Integer),
+        ("layers", Integer),
+        ("widths", Integer * (MOST_LAYERS + 1)),
+        ("activations", Integer * MOST_LAYERS),
         ("weights", ctypes.c_void_p),
-        ("stride", _Integer),
+        ("stride", Integer),
         ("mean", ctypes.c_void_p),
         ("isolated", ctypes.c_void_p),
         ("inverse_magnitude", ctypes.c_void_p),
@@ -51,8 +49,8 @@ class _Networks(ctypes.Structure):
 class _Committee(ctypes.Structure):
     _fields_ = (
         ("elements", ctypes.c_void_p),
-        ("n_elements", _Integer),
-        ("n_atoms", _Integer),
+        ("n_elements", Integer),
+        ("n_atoms", Integer),
         ("species", ctypes.c_void_p),
         ("energies", ctypes.c_void_p),
         ("outermost", ctypes.c_void_p),
@@ -107,7 +105,7 @@ class CommitteeKernel:
     ) -> None:
         self._library, self._dtype = library, dtype
         self._lanes, self._panel = int(library.vector_lanes()), int(library.panel_width())
-        self._kept: list[NDArray[np.floating]] = []
+        self._kept = Kept()
         packed = [self._pack(tables, activations, isolation) for tables in elements]
         self._networks = (_Networks * len(packed))(*packed)
         self._work = max(int(library.committee_work(ctypes.addressof(networks))) for networks in self._networks)
@@ -122,10 +120,10 @@ class CommitteeKernel:
         library = load_kernel("committee.c", dtype) if len(activations) <= MOST_LAYERS else None
         if library is None:
             return None
-        library.panel_width.argtypes, library.panel_width.restype = [], _Integer
+        library.panel_width.argtypes, library.panel_width.restype = [], Integer
         library.committee_work.argtypes = [ctypes.c_void_p]
-        library.committee_work.restype = _Integer
-        library.evaluate.argtypes = [ctypes.c_void_p, _Integer, _Integer, ctypes.c_void_p, ctypes.c_void_p]
+        library.committee_work.restype = Integer
+        library.evaluate.argtypes = [ctypes.c_void_p, Integer, Integer, ctypes.c_void_p, ctypes.c_void_p]
         return cls(library, elements, activations, isolation, dtype)
 
     @property
@@ -180,8 +178,8 @@ class CommitteeKernel:
             members,
             features,
             len(activations),
-            (_Integer * (MOST_LAYERS + 1))(*widths),
-            (_Integer * MOST_LAYERS)(*(ACTIVATIONS.index(name) for name in activations)),
+            (Integer * (MOST_LAYERS + 1))(*widths),
+            (Integer * MOST_LAYERS)(*(ACTIVATIONS.index(name) for name in activations)),
             self._keep(weights),
             weights.shape[1],
             self._keep(tables.mean),
@@ -205,12 +203,8 @@ class CommitteeKernel:
         return result
 
     def _keep(self, values: NDArray[np.floating] | None) -> int | None:
-        """Address of a copy that lives as long as the kernel."""
-        if values is None:
-            return None
-        copy = np.ascontiguousarray(values, dtype=self._dtype)
-        self._kept.append(copy)
-        return pointer(copy)
+        """Address of a copy, in the kernel's precision."""
+        return None if values is None else self._kept.array(values, self._dtype)
 
 
 @dataclass(frozen=True)

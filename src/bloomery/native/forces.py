@@ -5,23 +5,19 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bloomery.configurations import Configurations
 from bloomery.descriptors.contract import species_of
-from bloomery.native.arrays import Workspace, pointer
+from bloomery.native.arrays import Integer, Workspace, pointer
 from bloomery.neighbours import Neighbours, find_neighbours
 from bloomery.threads import share_out
 
-if TYPE_CHECKING:
-    import torch
-
 CHUNK_ATOMS = 48
 """Atoms that a model in Python is asked for at a time, and the least that a thread is given."""
-Integer = ctypes.c_int64
 
 
 class AtomTables(ctypes.Structure):
@@ -87,8 +83,6 @@ class ForceKernel:
         virials: bool,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return what `Descriptor.forces` returns."""
-        import torch  # noqa: PLC0415
-
         species, frames = species_of(configurations, elements), configurations.frame_of_atom
         neighbours = find_neighbours(configurations, self._settings.cutoff, threads=torch.get_num_threads())
         wanted = len(configurations) if virials else 0
@@ -123,8 +117,6 @@ class ForceKernel:
         forces, virials
             ``(A, 3, M)`` and, symmetric, ``(n_frames, 3, 3, M)``.
         """
-        import torch  # noqa: PLC0415
-
         atoms, compiled = AtomTables.of(neighbours, species, frames), getattr(model, "compiled", None)
 
         def work(first: int, last: int) -> Results:
@@ -157,8 +149,6 @@ class ForceKernel:
         n_frames: int,
     ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
         """The same from derivatives that are known already, ``(M, A, F)``."""
-        import torch  # noqa: PLC0415
-
         atoms = AtomTables.of(neighbours, species, frames)
 
         def work(first: int, last: int) -> Results:

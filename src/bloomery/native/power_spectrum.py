@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from bloomery.descriptors.angular_momenta import couplings
 from bloomery.descriptors.contract import ForceMap
 from bloomery.native import load_kernel
-from bloomery.native.arrays import pointer
-from bloomery.native.forces import CHUNK_ATOMS, AtomTables, ForceKernel, Integer
+from bloomery.native.arrays import Integer, Kept, pointer
+from bloomery.native.forces import CHUNK_ATOMS, AtomTables, ForceKernel
 from bloomery.neighbours import Neighbours
 from bloomery.threads import share_out
 
@@ -52,15 +52,14 @@ class PowerSpectrumKernel(ForceKernel):
                 places = sorted(degree**2 + order for degree, order in zip(of, orders, strict=True))
                 entries[triple, *places] = entries.get((triple, *places), 0.0) + float(value)
         entries = {places: value for places, value in entries.items() if value}
-        self._triples = np.array(list(entries), dtype=np.int32).reshape(-1, 4)
-        self._gaunt = np.array(list(entries.values()), dtype=np.float64)
+        self._kept = Kept()
         filled = _Settings(
             n_species,
             settings.cutoff,
             settings.first_centre,
             (settings.cutoff - settings.first_centre) / settings.radial,
-            pointer(self._triples),
-            pointer(self._gaunt),
+            self._kept.array(list(entries), "int32"),
+            self._kept.array(list(entries.values())),
             len(entries),
         )
         size = channels * (1 + len(found)) + degrees * channels * (channels + 1) // 2

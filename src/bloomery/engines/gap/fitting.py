@@ -114,9 +114,10 @@ def _fit_one(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / FRAMES_FILE).write_text(text, encoding="utf-8")
-    if settings.soap is not None and settings.soap.method == "farthest_point":
+    soap = settings.soap
+    if soap is not None and soap.method == "farthest_point":
         for number in sorted(set(frames.numbers.tolist())):
-            rows = farthest_environments(settings, frames, number, prepared.elements)
+            rows = farthest_environments(soap, frames, number, prepared.elements, settings.cutoff)
             (folder / sparse_file(number)).write_text("".join(f"{row + 1}\n" for row in rows), encoding="utf-8")
     said = run_program(command, folder, log="gap_fit.log")
     _check_labels(said, frames)
@@ -205,9 +206,10 @@ def descriptors(settings: GapSettings, frames: Configurations, elements: Sequenc
         soap = settings.soap
         for number in sorted(numbers):
             count = min(soap.sparse, int((frames.numbers == number).sum()))
-            chosen = f"sparse_method={soap.method} n_sparse={count}"
             if soap.method == "farthest_point":
                 chosen = f"sparse_method=INDEX_FILE sparse_file={sparse_file(number)}"
+            else:
+                chosen = f"sparse_method={soap.method} n_sparse={count}"
             if count:
                 result.append(
                     f"{power_spectrum(soap, number, numbers, braces=2)} zeta={soap.zeta} delta={soap.delta} "
@@ -233,27 +235,26 @@ def sparse_file(number: int) -> str:
 
 
 def farthest_environments(
-    settings: GapSettings, frames: Configurations, number: int, elements: Sequence[str]
+    soap: SoapSettings, frames: Configurations, number: int, elements: Sequence[str], cutoff: float
 ) -> NDArray[np.int64]:
     """Environments of an element, counted through all frames, of which each is farthest from those before it.
 
     The distance of two power spectra of unit norm is a monotonic function of their kernel. What is there already is
-    not taken again, so that there may be fewer than asked for.
+    not taken again, so that there may be fewer than asked for. Frames without a cell are put in one that is wider than
+    the ``cutoff`` of the whole potential, as for the fit.
     """
     from quippy.descriptors import Descriptor  # noqa: PLC0415
 
-    if settings.soap is None:
-        raise BloomeryError("gap: there is no part of which environments could be sparse points.")
-    describe = Descriptor(power_spectrum(settings.soap, number, symbols_to_numbers(list(elements)), braces=1))
+    describe = Descriptor(power_spectrum(soap, number, symbols_to_numbers(list(elements)), braces=1))
     spectra = [
-        describe.calc(boxed(atoms, settings.cutoff))["data"]
+        describe.calc(boxed(atoms, cutoff))["data"]
         for atoms in frames.without_labels().to_atoms()
         if number in atoms.numbers
     ]
     features = np.concatenate(spectra)
     every = np.arange(len(features))
     space = FeatureSpace(features, features[:0], every, np.ones(features.shape[1]), "gap.soap")
-    return farthest_points(space, settings.soap.sparse, SAME).picks
+    return farthest_points(space, soap.sparse, SAME).picks
 
 
 # -- frames ---------------------------------------------------------------------------------------------------------

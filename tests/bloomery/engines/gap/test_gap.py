@@ -62,11 +62,12 @@ def test_sparse_points_are_environments_that_are_farthest_from_each_other(make_s
 
     frames = make_silicon(6, seed=6, rattle=0.1)
     engine = Gap.make(**{**SMALL, "soap": {**SMALL["soap"], "method": "farthest_point"}})
-    rows = farthest_environments(engine.settings, frames, 14, ["Si"])
+    soap, cutoff = engine.settings.soap, engine.settings.cutoff
+    rows = farthest_environments(soap, frames, 14, ["Si"], cutoff)
     assert len(set(rows.tolist())) == 30
     assert rows.max() < frames.n_atoms
     twice = Configurations.concatenate([frames[:1], frames[:1]])
-    assert len(farthest_environments(engine.settings, twice, 14, ["Si"])) == 8
+    assert len(farthest_environments(soap, twice, 14, ["Si"], cutoff)) == 8
     potential, _ = engine.train(data_of(frames))
     (fit,) = potential.fits
     (soap,) = [content for content in fit.sparse.values() if len(content.split()) > 10]

@@ -1,11 +1,11 @@
 """Symmetry functions in TorchScript; their formulas are in `bloomery.descriptors.acsf_functions`."""
 
-from math import pi, tanh
+from math import pi
 
 import torch
 
 from bloomery.descriptors.acsf import Acsf
-from bloomery.descriptors.acsf_cutoffs import polynomial_terms
+from bloomery.descriptors.acsf_cutoffs import TANH_NORM, polynomial_terms
 from bloomery.descriptors.acsf_values import AngularGroup, Gaussians, RadialGroup, SymmetryFunctions
 from bloomery.engines.hdnnp.metatomic.neighbours import neighbour_table
 
@@ -27,7 +27,7 @@ class ScriptedGaussians(torch.nn.Module):
         order = int(self.name[-1]) if self.name.startswith("polynomial") else 0
         self.order, self.terms = order, polynomial_terms(order)
         self.pi = pi
-        self.scale = tanh(1.0) ** -3 if self.name == "tanh_normalised" else 1.0
+        self.scale = TANH_NORM if self.name == "tanh_normalised" else 1.0
 
     def forward(self, distances: torch.Tensor) -> torch.Tensor:
         """Values ``(..., n)`` at distances ``(...)``."""
