@@ -30,13 +30,13 @@ from ase.build import bulk
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.power_spectrum import PowerSpectrum
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import Potential, TrainingData
 from bloomery.engines.hdnnp import Hdnnp
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
+from bloomery.frames.roles import RoleSettings, split_roles
 from bloomery.plugins import PluginSpec
-from bloomery.roles import RoleSettings, split_roles
 from bloomery.samplers.biased_md import BiasedMolecularDynamics
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.seeds import derive_seed

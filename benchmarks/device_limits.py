@@ -13,8 +13,8 @@ from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 if TYPE_CHECKING:
-    from bloomery.configurations import Configurations
     from bloomery.engines.contract import Potential
+    from bloomery.frames.configurations import Configurations
 
 COPIED_BYTES = 2**28
 PRODUCT_SIZE = 4096
@@ -99,7 +99,7 @@ def crystals(count: int) -> Configurations:
     import numpy as np  # noqa: PLC0415
     from ase.build import bulk  # noqa: PLC0415
 
-    from bloomery.configurations import Configurations  # noqa: PLC0415
+    from bloomery.frames.configurations import Configurations  # noqa: PLC0415
 
     random = np.random.default_rng(0)
     frames = [bulk("Si", cubic=True).repeat(2) for _ in range(count)]

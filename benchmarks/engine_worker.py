@@ -49,9 +49,9 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     """Train one potential from scratch, keep it, and measure its errors on the test frames, off the clock."""
     import numpy as np
 
-    from bloomery.configurations import Configurations
-    from bloomery.energy_reference import fit_energy_reference
     from bloomery.engines.contract import TrainingData
+    from bloomery.frames.configurations import Configurations
+    from bloomery.frames.energy_reference import fit_energy_reference
     from bloomery.plugins import load_plugin
 
     frames = {role: Configurations.load(job[role]) for role in ("train", "early_stopping")}

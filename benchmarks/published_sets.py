@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from bloomery.calibration import calibrate
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import Potential, TrainingData
 from bloomery.engines.hdnnp import Hdnnp
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.prediction import Prediction
 from bloomery.reliability import Predictive, miscalibration_area, rank_correlation
 

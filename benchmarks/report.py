@@ -23,7 +23,7 @@ from ase.build import bulk
 
 from aiida_bloomery.report import draw, render, write_figures
 from aiida_bloomery.report.facts import CampaignFacts, DataSet, Outcome
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.maps import map_of
 
 ITERATIONS = 20

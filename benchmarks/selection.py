@@ -34,7 +34,7 @@ import psutil
 from ase.build import bulk
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs import describe, select
 from bloomery.jobs.train import Model, run
 from bloomery.labellers.calculator import CalculatorLabeller

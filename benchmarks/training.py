@@ -25,10 +25,10 @@ from ase.md.verlet import VelocityVerlet
 from scipy.stats import spearmanr
 
 from bloomery.calculators import CalculatorSpec
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import Potential, TrainingData
 from bloomery.engines.hdnnp import Hdnnp
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 
 TEMPERATURES = (300.0, 600.0, 900.0, 1200.0)
 

@@ -12,7 +12,7 @@ from aiida import orm
 from aiida.engine import submit
 from aiida.plugins import DataFactory, WorkflowFactory
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 ConfigurationsData = DataFactory("bloomery.configurations")
 ReinforcementWorkChain = WorkflowFactory("bloomery.campaign")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aiida_bloomery.campaign_file.codes import DEFAULT_LABELS
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec, Settings, parse_settings
 
 KINDS = ("learning_curve", "cross_validation", "search")

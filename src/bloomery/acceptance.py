@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.spatial.transform import Rotation
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, reference_energies
 from bloomery.errors import RefusedPotentialError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.prediction import Prediction
 from bloomery.seeds import derive_seed

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.prediction import Prediction
 
 LEVELS = (0.5, 0.68, 0.9, 0.95)

@@ -63,7 +63,7 @@ def sample(what: str, start: str | None, out: str | None, assignments: tuple[str
         "potential": files.potential(options["potential"]),
     }
     with finished_job("sample", fields, options) as (folder, summary):
-        from bloomery.configurations import Configurations  # noqa: PLC0415
+        from bloomery.frames.configurations import Configurations  # noqa: PLC0415
 
         frames = Configurations.load(folder / "frames.npz")
         if not len(frames):
@@ -130,7 +130,7 @@ def select(what: tuple[str, ...], out: str | None, **options: Any) -> None:
     if what:
         raise click.UsageError(f"{what[0]!r} is not a job file; give candidates with --pool.")
     from bloomery import plain_files as files  # noqa: PLC0415
-    from bloomery.configurations import Configurations  # noqa: PLC0415
+    from bloomery.frames.configurations import Configurations  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"))
     roles = files.parse_assignments(options["roles"])
@@ -174,7 +174,7 @@ def label(what: str, labeller: str, out: str | None, assignments: tuple[str, ...
     if is_job(what):
         execute_job("label", what)
     from bloomery import plain_files as files  # noqa: PLC0415
-    from bloomery.configurations import Configurations  # noqa: PLC0415
+    from bloomery.frames.configurations import Configurations  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     settings = files.parse_assignments(assignments)
@@ -237,7 +237,7 @@ def predict(what: tuple[str, ...], out: str | None, stress: bool, **options: Any
     if len(what) != 2:
         raise click.UsageError("give the folder of a potential and a file with frames.")
     from bloomery import plain_files as files  # noqa: PLC0415
-    from bloomery.configurations import Configurations  # noqa: PLC0415
+    from bloomery.frames.configurations import Configurations  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     fields = {
@@ -314,9 +314,9 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
     Example: bloomery export pot/ --format gap --to deployed/ --test test.extxyz
     """
     from bloomery import plain_files as files  # noqa: PLC0415
-    from bloomery.configurations import Configurations  # noqa: PLC0415
     from bloomery.engines.contract import load_potential  # noqa: PLC0415
     from bloomery.exporting import export_potential  # noqa: PLC0415
+    from bloomery.frames.configurations import Configurations  # noqa: PLC0415
 
     loaded = load_potential(files.absolute(potential, "potential"), "cpu")
     if form is None:
@@ -374,9 +374,9 @@ def convert(what: tuple[str, ...], out: str | None, units: str | None, as_json: 
     Example: bloomery convert input.data --units Å,eV --out data.extxyz
     """
     from bloomery import plain_files as files  # noqa: PLC0415
-    from bloomery.configurations import Configurations  # noqa: PLC0415
-    from bloomery.file_units import ATOMIC  # noqa: PLC0415
-    from bloomery.input_data import unsaid  # noqa: PLC0415
+    from bloomery.frames.configurations import Configurations  # noqa: PLC0415
+    from bloomery.frames.file_units import ATOMIC  # noqa: PLC0415
+    from bloomery.frames.input_data import unsaid  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     said = files.file_units(units)

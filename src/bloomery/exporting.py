@@ -7,11 +7,11 @@ from typing import Any
 
 from bloomery.acceptance import AcceptanceSettings, check_potential
 from bloomery.calibration import calibrate
-from bloomery.configurations import Configurations
 from bloomery.engines.ase_potential import CalculatorPotential
 from bloomery.engines.contract import Potential
 from bloomery.engines.model_card import with_measurements
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import load_plugin
 
 MEASURED = ("energy", "forces", "stress")

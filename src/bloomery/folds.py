@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.roles import RoleSettings, split_roles
 from bloomery.observables.bootstrap import blocks_of
 from bloomery.plugins import Settings
-from bloomery.roles import RoleSettings, split_roles
 from bloomery.seeds import derive_seed
 from bloomery.selectors.ranking import draw
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.power_spectrum import PowerSpectrum
+from bloomery.frames.configurations import Configurations
 from bloomery.selectors.ranking import draw
 
 DESCRIPTOR: dict[str, Any] = {"cutoff": 4.5, "radial": 4, "max_degree": 3, "four_body": 0}

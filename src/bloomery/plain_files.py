@@ -17,15 +17,15 @@ import pydantic
 import yaml
 
 from bloomery.acceptance import check_potential
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Engine, Potential, Progress
 from bloomery.errors import BloomeryError, InputError
-from bloomery.file_units import ATOMIC, FileUnits
-from bloomery.input_data import write_data
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.file_units import ATOMIC, FileUnits
+from bloomery.frames.input_data import write_data
+from bloomery.frames.roles import RoleSettings, split_roles
 from bloomery.jobs.base import limit_threads
 from bloomery.plugins import KINDS, PluginSpec, describe_validation_error, load_plugin, registered
 from bloomery.prediction import Prediction
-from bloomery.roles import RoleSettings, split_roles
 
 JOB_FILE = "job.json"
 FRAME_SUFFIXES = (".extxyz", ".xyz", ".npz")

@@ -10,12 +10,12 @@ from typing import Any
 from pydantic import Field
 
 from bloomery.agreement import parts_of
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.roles import TRAINED_ROLES
 from bloomery.observables.contract import Observable
 from bloomery.observables.experiment import MeasuredCurve
 from bloomery.plugins import PluginSpec, Settings, load_plugin
-from bloomery.roles import TRAINED_ROLES
 
 FINAL, EACH = "final", "each_iteration"
 REFERENCE_TRAJECTORY = "reference_trajectory"

@@ -21,9 +21,9 @@ from ase.build import bulk
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
+from bloomery.frames.configurations import Configurations
 from bloomery.teachers import teacher_for
 
 TINY_ENGINE = {"hdnnp": {"members": 2, "steps": 20, "hidden": [4], "dtype": "float64"}}

@@ -8,8 +8,8 @@ from ase.build import bulk
 
 from bloomery import native
 from bloomery.calculators import CalculatorSpec
-from bloomery.configurations import Configurations
 from bloomery.descriptors import power_spectrum
+from bloomery.frames.configurations import Configurations
 
 MakeSilicon = Callable[..., Configurations]
 

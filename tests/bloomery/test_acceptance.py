@@ -12,10 +12,10 @@ import pytest
 from ase.build import bulk
 
 from bloomery.acceptance import AcceptanceSettings, check_potential
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
 from bloomery.errors import RefusedPotentialError
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import find_neighbours
 from bloomery.prediction import Prediction
 
 Fault = Callable[[Configurations, Prediction], Prediction]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bloomery.calibration import calibrate, coverage, scale_factor
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.prediction import Prediction
 
 

@@ -11,8 +11,8 @@ from ase.build import bulk
 from click.testing import CliRunner, Result
 
 from bloomery.cli import cli
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plain_files import parse_assignments, parse_selector
 
 

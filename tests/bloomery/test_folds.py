@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
 from bloomery.folds import (
     UNUSED,
@@ -19,6 +18,7 @@ from bloomery.folds import (
     learners,
     subset_splits,
 )
+from bloomery.frames.configurations import Configurations
 
 
 def blocks(sizes: list[int], **info: np.ndarray) -> Configurations:

@@ -29,7 +29,7 @@ print(len(names))
 WITHOUT_TORCH = [
     "bloomery.acceptance",
     "bloomery.cli",
-    "bloomery.configurations",
+    "bloomery.frames.configurations",
     "bloomery.calibration",
     "bloomery.descriptors.contract",
     "bloomery.descriptors.acsf",
@@ -44,7 +44,7 @@ WITHOUT_TORCH = [
     "bloomery.jobs.describe",
     "bloomery.jobs.predict",
     "bloomery.jobs.train",
-    "bloomery.neighbours",
+    "bloomery.frames.neighbours",
     "bloomery.plugins",
 ]
 

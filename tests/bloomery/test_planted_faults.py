@@ -16,10 +16,10 @@ from scipy.spatial.transform import Rotation
 
 from bloomery.acceptance import check_potential
 from bloomery.calculators import CalculatorSpec
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import Potential, TrainingData, no_progress
 from bloomery.engines.hdnnp import Hdnnp
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.jobs.train import errors as training_errors
 from bloomery.observables.errors import Errors
 from bloomery.observables.faults import net_force

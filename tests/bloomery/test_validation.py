@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec, registered
 from bloomery.testing.potentials import TeacherCommittee
 from bloomery.validation import (

@@ -17,7 +17,7 @@ import aiida_bloomery.cli
 import bloomery.cli
 from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.model import CampaignFile
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.labellers.calculator import CalculatorLabeller
 from bloomery.samplers.rattle_strain import RattleStrain
 

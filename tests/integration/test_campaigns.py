@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.integration.harness import Home, daemon_processes, kill
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon]
 

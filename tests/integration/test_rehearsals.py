@@ -13,7 +13,7 @@ import yaml
 from ase.build import bulk
 from tests.integration.harness import CAMPAIGN, Home
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.teachers import teacher_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon]

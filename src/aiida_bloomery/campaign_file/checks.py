@@ -17,8 +17,8 @@ from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable
 from aiida_bloomery.campaign_file.resolve import Campaign
 from aiida_bloomery.campaign_file.validation import check_validation, validation_notes
-from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.errors import BloomeryError
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.plugins import Kind, PluginSpec, load_plugin, registered
 from bloomery.schedules import SamplerSpec, shares_of
 
@@ -209,7 +209,7 @@ def _plugin(campaign: Campaign, kind: Kind, spec: PluginSpec, key: Key) -> None:
 
 def _settings(campaign: Campaign) -> None:
     from bloomery.acceptance import AcceptanceSettings  # noqa: PLC0415
-    from bloomery.roles import RoleSettings  # noqa: PLC0415
+    from bloomery.frames.roles import RoleSettings  # noqa: PLC0415
 
     parse_model(RoleSettings, campaign.file.roles, campaign.source, ("roles",))
     parse_model(AcceptanceSettings, campaign.file.acceptance, campaign.source, ("acceptance",))

@@ -10,7 +10,7 @@ from aiida_bloomery.campaign_file.reference_md import checkable
 from aiida_bloomery.campaign_file.resolve import Campaign
 from aiida_bloomery.campaign_file.validation import ValidationPlan, plan_validation
 from bloomery.control import ControlSettings
-from bloomery.roles import RoleSettings
+from bloomery.frames.roles import RoleSettings
 from bloomery.samplers.contract import Sampler
 from bloomery.schedules import SamplerSpec
 from bloomery.selectors.contract import Selector

@@ -10,9 +10,9 @@ from aiida_bloomery.campaign_file.model import CampaignFile, Structures
 from aiida_bloomery.campaign_file.reader import Key, Source
 from aiida_bloomery.campaign_file.reference_md import with_calculator
 from aiida_bloomery.campaign_file.validation import validation_settings
-from bloomery.configurations import Configurations
 from bloomery.control import ControlSettings
 from bloomery.errors import BloomeryError, InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec
 from bloomery.schedules import SamplerSpec
 

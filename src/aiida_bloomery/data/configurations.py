@@ -15,8 +15,8 @@ from aiida.common.exceptions import ValidationError
 from ase.symbols import Symbols
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 
 PARENT_KEYS = ("parent_uuid", "parent_index", "parent_hash")
 """Per-frame arrays that name the frame a frame was made from: node (empty: none), index in it, content hash there."""

@@ -15,7 +15,6 @@ from aiida.parsers import Parser
 
 from aiida_bloomery.calculations.job_script import TIMED_OUT_FILE
 from aiida_bloomery.data.configurations import ConfigurationsData, check_parents
-from bloomery.configurations import Configurations
 from bloomery.errors import (
     BloomeryError,
     DivergedError,
@@ -24,6 +23,7 @@ from bloomery.errors import (
     RefusedPotentialError,
     TooManyFailedError,
 )
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import RESULT_FILE
 
 SCHEDULER_OUT_OF_MEMORY = 110

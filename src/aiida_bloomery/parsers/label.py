@@ -10,7 +10,7 @@ from aiida import orm
 from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import with_parents
 from aiida_bloomery.parsers.base import BloomeryParser
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs.label import JOURNAL_FILE, LABELLED_FILE, LEDGER_FILE, Journal
 from bloomery.plugins import PluginSpec
 

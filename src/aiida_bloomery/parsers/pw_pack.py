@@ -15,7 +15,7 @@ from aiida_bloomery.calculations.label_cache import FINGERPRINT_ATTRIBUTE, VERSI
 from aiida_bloomery.calculations.pw_pack import DEFAULT_PACK, FRAME_FOLDER, LOG_FILE, OUTPUT_FILE, XML_FILE
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from aiida_bloomery.parsers.pw_frame import EXIT_INCOMPLETE, EXIT_OUT_OF_TIME, FrameFailure, FrameLabels, read_frame
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 _KILLED = 137
 _TIMED_OUT = (124, _KILLED)

@@ -8,7 +8,7 @@ import numpy as np
 
 from aiida_bloomery.data.configurations import with_parents
 from aiida_bloomery.parsers.base import BloomeryParser
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs.sample import FRAMES_FILE, LEFT_FILE
 
 

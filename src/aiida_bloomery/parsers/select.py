@@ -8,8 +8,8 @@ from aiida import orm
 
 from aiida_bloomery.data.configurations import with_parents
 from aiida_bloomery.parsers.base import BloomeryParser
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs.select import CONTROL_FILE, FATES_FILE, SELECTED_FILE
 
 

@@ -19,8 +19,8 @@ from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
 from aiida_bloomery.provenance.trace import Place, Tracer
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 
 DATA_SET_FILE = "data_set.extxyz"
 POTENTIAL_FOLDER = "potential"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aiida_bloomery.report.facts import DataSet
 from aiida_bloomery.report.packing import BLOCK, pack, packed_json
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 MAX_ATOMS = 800_000
 """Structures of more atoms than this are left out, evenly over the data set: so the page stays below 15 MB."""

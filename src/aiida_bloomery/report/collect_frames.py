@@ -13,7 +13,7 @@ from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance.campaign import Stage
 from aiida_bloomery.provenance.trace import Tracer
 from aiida_bloomery.report.facts import DataSet
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.maps import map_of
 
 ORIGIN = (

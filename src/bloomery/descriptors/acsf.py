@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.acsf_functions import CutoffFunction, SetRules, SymmetryFunction, make_set
 from bloomery.descriptors.contract import Descriptor, Features, species_of
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import find_neighbours
 from bloomery.plugins import Settings
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from bloomery.configurations import symbols_to_numbers
 from bloomery.errors import InputError
+from bloomery.frames.configurations import symbols_to_numbers
 from bloomery.plugins import Settings
 
 Kind = Literal["radial", "narrow", "wide", "weighted_radial", "weighted_narrow"]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.descriptors.acsf_functions import Nearest, SymmetryFunction, make_set
 from bloomery.errors import InputError
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.neighbours import find_neighbours
 
 if TYPE_CHECKING:
     from bloomery.descriptors.acsf import AcsfSettings, Reduction

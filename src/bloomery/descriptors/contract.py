@@ -11,9 +11,9 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.errors import InputError
-from bloomery.pieces import chunks
+from bloomery.frames.chunks import chunks
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.plugins import Plugin
 
 if TYPE_CHECKING:

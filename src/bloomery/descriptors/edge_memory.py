@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import find_neighbours
 
 if TYPE_CHECKING:
     from bloomery.descriptors.expansion import Expansion, Layout

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.angular_momenta import degree_triples
 from bloomery.descriptors.contract import Descriptor, Features, ForceMap, species_of
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import find_neighbours
 from bloomery.plugins import Settings
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from ase.geometry import complete_cell
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.descriptors.contract import Descriptor, Features, species_of
 from bloomery.errors import InputError
-from bloomery.neighbours import Neighbours, find_neighbours
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.neighbours import Neighbours, find_neighbours
 from bloomery.plugins import Settings
 
 if TYPE_CHECKING:

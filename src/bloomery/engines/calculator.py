@@ -8,8 +8,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
+from bloomery.frames.configurations import Configurations
 
 
 class CommitteeCalculator(Calculator):

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from bloomery.configurations import LABELS, Configurations
 from bloomery.engines.contract import Progress, TrainingData, reference_energies
 from bloomery.engines.file_potential import FilePotential, member_name
 from bloomery.engines.preparation import Prepared, member_frames
 from bloomery.errors import DivergedError
+from bloomery.frames.configurations import LABELS, Configurations
 from bloomery.plugins import Settings
 from bloomery.seeds import derive_seed
 

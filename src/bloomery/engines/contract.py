@@ -14,9 +14,9 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from bloomery.configurations import LABELS, Configurations
 from bloomery.errors import InputError
-from bloomery.file_units import FileUnits
+from bloomery.frames.configurations import LABELS, Configurations
+from bloomery.frames.file_units import FileUnits
 from bloomery.plugins import Plugin, load_plugin
 from bloomery.prediction import Prediction
 

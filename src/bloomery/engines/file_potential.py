@@ -14,9 +14,9 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import POTENTIAL_FILE, Potential, reference_energies
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.prediction import Prediction
 
 USAGE_FILE = "README.txt"

@@ -10,10 +10,10 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations, symbols_to_numbers
-from bloomery.energy_reference import check_energy_reference
 from bloomery.engines.contract import TrainingData, bad_label
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.energy_reference import check_energy_reference
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import ase.io
 import numpy as np
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 
 def write_masked_extxyz(frames: Configurations, path: Path) -> None:

@@ -9,13 +9,13 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations, in_order
 from bloomery.descriptors.contract import Descriptor
 from bloomery.devices import choose_device
 from bloomery.errors import InputError
-from bloomery.mapped import join, load_arrays, too_large
+from bloomery.frames.configurations import Configurations, in_order
+from bloomery.frames.mapped import join, load_arrays, too_large
+from bloomery.frames.roles import Role
 from bloomery.plugins import PluginSpec
-from bloomery.roles import Role
 from bloomery.samplers.contract import ORIGIN_KEYS
 from bloomery.samplers.origin import with_origin
 from bloomery.scale import Scale

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from bloomery.configurations import Configurations, in_order
 from bloomery.descriptors.contract import Descriptor
 from bloomery.engines.contract import Progress
+from bloomery.frames.configurations import Configurations, in_order
+from bloomery.frames.mapped import too_large
 from bloomery.jobs.base import Job
-from bloomery.mapped import too_large
 from bloomery.plugins import PluginSpec
 
 FEATURES_FILE = "features.npz"

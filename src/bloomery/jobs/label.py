@@ -13,8 +13,8 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Progress
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import Job, write_json
 from bloomery.labellers.contract import Labeller, LedgerEntry
 from bloomery.plugins import PluginSpec

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Progress, load_potential
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import Job
 
 PREDICTION_FILE = "prediction.npz"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bloomery import __version__
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Progress, load_potential
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import Job
 from bloomery.plugins import PluginSpec
 from bloomery.samplers.checkpoint import Checkpoint

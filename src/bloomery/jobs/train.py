@@ -10,8 +10,6 @@ from typing import Any, Literal
 import numpy as np
 
 from bloomery.acceptance import AcceptanceReport, AcceptanceSettings, check_potential
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import check_energy_reference, fit_energy_reference
 from bloomery.engines.contract import (
     Engine,
     Potential,
@@ -22,10 +20,12 @@ from bloomery.engines.contract import (
     load_potential,
 )
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference
+from bloomery.frames.roles import assigned, split_by_file
 from bloomery.jobs.base import Job, write_json
 from bloomery.observables.errors import Errors
 from bloomery.plugins import PluginSpec
-from bloomery.roles import assigned, split_by_file
 
 POTENTIAL_FOLDER = "potential"
 REFUSED_FOLDER = "refused"

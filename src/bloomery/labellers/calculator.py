@@ -14,9 +14,9 @@ import numpy as np
 from pydantic import Field
 
 from bloomery.calculators import CalculatorSpec
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Progress, no_progress
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.labellers.contract import Labeller, LedgerEntry, Record, no_record
 from bloomery.plugins import Settings
 from bloomery.quantities import Seconds

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Progress, no_progress
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
 
 Outcome = Literal["labelled", "cached", "failed"]

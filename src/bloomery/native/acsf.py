@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from bloomery.descriptors.acsf_cutoffs import TANH_NORM, polynomial_factor, polynomial_terms
+from bloomery.frames.neighbours import Neighbours
 from bloomery.native import load_kernel
 from bloomery.native.arrays import Integer, Kept, padded, pointer
 from bloomery.native.forces import CHUNK_ATOMS, AtomTables, ForceKernel
-from bloomery.neighbours import Neighbours
 from bloomery.threads import share_out
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.contract import species_of
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import Neighbours, find_neighbours
 from bloomery.native.arrays import Integer, Workspace, pointer
-from bloomery.neighbours import Neighbours, find_neighbours
 from bloomery.threads import share_out
 
 CHUNK_ATOMS = 48

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from bloomery.descriptors.angular_momenta import couplings
 from bloomery.descriptors.contract import ForceMap
+from bloomery.frames.neighbours import Neighbours
 from bloomery.native import load_kernel
 from bloomery.native.arrays import Integer, Kept, pointer
 from bloomery.native.forces import CHUNK_ATOMS, AtomTables, ForceKernel
-from bloomery.neighbours import Neighbours
 from bloomery.threads import share_out
 
 if TYPE_CHECKING:

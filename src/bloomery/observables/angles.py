@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
-from bloomery.neighbours import Neighbours
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import Neighbours
 from bloomery.observables.bonds import BondSettings, bonds
 from bloomery.observables.contract import Quantity
 from bloomery.observables.curves import Curve, block_quantity

@@ -7,9 +7,9 @@ from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.neighbours import Neighbours, find_neighbours
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import Neighbours, find_neighbours
 from bloomery.observables.trajectories import DrivenSettings
 from bloomery.quantities import Angstrom
 

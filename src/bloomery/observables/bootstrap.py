@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 BLOCK_KEYS = ("batch", "pool", "trajectory", "block")
 """Per-frame arrays that together name a frame's block."""

@@ -10,7 +10,7 @@ from ase.data import chemical_symbols
 from ase.units import GPa
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.bootstrap import Bootstrap
 from bloomery.observables.contract import number
 from bloomery.prediction import Prediction

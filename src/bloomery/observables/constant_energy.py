@@ -14,9 +14,9 @@ from ase import units
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress
 from bloomery.errors import DivergedError, InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import Femtoseconds, Kelvin
 from bloomery.samplers.integrators.contract import Integrator

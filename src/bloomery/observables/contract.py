@@ -22,8 +22,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
 
 NORMAL_95 = 1.959963984540054

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.bonds import BondSettings, bonds
 from bloomery.observables.contract import Quantity
 from bloomery.observables.curves import Curve, block_quantity

@@ -15,8 +15,8 @@ import numpy as np
 from ase.build import surface
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
 from bloomery.observables.single_points import FromSinglePoints, Measurement, SinglePointSettings
 from bloomery.quantities import Angstrom

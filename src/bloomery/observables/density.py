@@ -7,7 +7,7 @@ from ase.data import atomic_masses
 from ase.units import _amu
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.curves import block_quantity
 from bloomery.observables.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
 

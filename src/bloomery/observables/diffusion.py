@@ -14,8 +14,8 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
 from bloomery.observables.curves import Curve, block_quantity
 from bloomery.observables.motion import FromMotion, Motion, MotionSettings

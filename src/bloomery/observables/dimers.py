@@ -13,7 +13,7 @@ from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
 from bloomery.observables.single_points import FromSinglePoints, Measurement, SinglePointSettings
 from bloomery.quantities import Angstrom

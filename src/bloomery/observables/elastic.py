@@ -18,9 +18,9 @@ from ase.units import GPa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.geometry import strain_tensor, strained
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import strain_tensor, strained
 from bloomery.observables.contract import Quantity
 from bloomery.observables.single_points import (
     CannotBeMeasuredError,

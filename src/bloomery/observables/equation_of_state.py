@@ -18,8 +18,8 @@ from ase.units import GPa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
 from bloomery.observables.single_points import (
     CannotBeMeasuredError,

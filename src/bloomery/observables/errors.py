@@ -10,9 +10,9 @@ from ase.units import GPa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.bootstrap import Bootstrap, blocks_of
 from bloomery.observables.comparison import MILLI, Comparison
 from bloomery.observables.contract import Observable, Observation, number

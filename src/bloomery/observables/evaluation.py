@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress
 from bloomery.errors import DivergedError
+from bloomery.frames.configurations import Configurations
 from bloomery.prediction import Prediction
 
 CHUNK = 64

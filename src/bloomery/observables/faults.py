@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.comparison import Comparison
 
 FAR = 20.0

@@ -13,7 +13,7 @@ from ase.units import invcm
 from ase.vibrations import VibrationsData
 from pydantic import Field
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
 from bloomery.observables.molecules import require_molecule
 from bloomery.observables.single_points import FromSinglePoints, Measurement, SinglePointSettings

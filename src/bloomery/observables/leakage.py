@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.contract import Descriptor
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Observable, Observation, number
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.quantities import Share

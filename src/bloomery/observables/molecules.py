@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import find_neighbours
 
 APART = 3.0
 """In Å: images closer than this belong to a crystal."""

@@ -9,9 +9,9 @@ from ase.data import atomic_masses
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.constant_energy import ConstantEnergySettings, constant_energy_frames
 from bloomery.observables.trajectories import FromTrajectories, TrajectorySettings
 from bloomery.quantities import Femtoseconds

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
-from bloomery.geometry import DistanceLimits
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import DistanceLimits
 from bloomery.observables.constant_energy import ConstantEnergyRun, ConstantEnergySettings, State
 from bloomery.observables.contract import Observable, Observation, number
 from bloomery.observables.curves import block_quantity

@@ -20,8 +20,8 @@ from ase.dft.kpoints import parse_path_string
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import GRID, Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import GRID, Configurations
 from bloomery.observables.contract import Quantity
 from bloomery.observables.single_points import FromSinglePoints, Measurement, SinglePointSettings
 from bloomery.quantities import Angstrom

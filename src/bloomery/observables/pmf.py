@@ -7,8 +7,8 @@ from ase.units import kB
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
 from bloomery.observables.curves import Curve
 from bloomery.observables.rdf import RdfSettings, pair_distributions

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.curves import Curve
 from bloomery.observables.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
 

@@ -9,8 +9,8 @@ from ase.neighborlist import build_neighbor_list, natural_cutoffs
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
 from bloomery.observables.molecules import require_molecule
 from bloomery.observables.single_points import FromSinglePoints, Measurement, SinglePointSettings

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Observable, Observation, Quantity, array_name, number
 from bloomery.observables.curves import Curve, overlap, score
 from bloomery.observables.experiment import MeasuredCurve

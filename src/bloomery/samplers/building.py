@@ -11,10 +11,10 @@ import ase
 import numpy as np
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
-from bloomery.geometry import DistanceLimits, insane
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import DistanceLimits, insane
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint

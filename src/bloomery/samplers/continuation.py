@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.checkpoint import State
 from bloomery.samplers.dynamics import Trajectory
 from bloomery.samplers.origin import with_origin

@@ -6,8 +6,8 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.scale import Scale

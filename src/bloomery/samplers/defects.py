@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 from scipy.spatial import KDTree, Voronoi
 
-from bloomery.configurations import symbols_to_numbers
 from bloomery.errors import InputError
+from bloomery.frames.configurations import symbols_to_numbers
 from bloomery.samplers.building import BuildingSampler, RattledSettings, Recipe, rattled
 from bloomery.samplers.rattle_strain import Repeats
 

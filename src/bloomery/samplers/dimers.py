@@ -14,9 +14,9 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 from pydantic import Field, model_validator
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint

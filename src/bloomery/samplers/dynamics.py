@@ -11,9 +11,9 @@ from ase.data import atomic_masses, chemical_symbols
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.geometry import DistanceLimits, insane, strain_tensor, strained
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import DistanceLimits, insane, strain_tensor, strained
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
 from bloomery.samplers.checkpoint import State

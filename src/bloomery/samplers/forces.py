@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
+from bloomery.frames.configurations import Configurations
 from bloomery.reference import reference_values
 from bloomery.samplers.spread import Spread, spread_of
 

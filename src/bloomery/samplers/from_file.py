@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport

@@ -15,8 +15,8 @@ import numpy as np
 from ase import units
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.forces import Driver
 
 Statistics = Literal["classical", "quantum"]

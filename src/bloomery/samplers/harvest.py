@@ -8,7 +8,7 @@ from typing import Any
 import ase
 from numpy.typing import ArrayLike
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.checkpoint import Checkpoint, State
 from bloomery.samplers.origin import with_origin
 

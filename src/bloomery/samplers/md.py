@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import ForceInEV, Unit
 from bloomery.samplers.bias import Bias, Wall

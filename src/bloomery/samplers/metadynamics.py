@@ -18,9 +18,9 @@ import numpy as np
 from ase import units
 from pydantic import Field, field_validator, model_validator
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import Unit
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint

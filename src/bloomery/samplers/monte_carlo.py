@@ -14,10 +14,10 @@ import numpy as np
 from ase import units
 from pydantic import Field, model_validator
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
-from bloomery.geometry import DistanceLimits, insane
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import DistanceLimits, insane
 from bloomery.quantities import Angstrom, Kelvin
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint, State
 from bloomery.samplers.contract import Sampler, SamplerReport

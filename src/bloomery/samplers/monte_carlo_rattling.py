@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import ndtr
 
-from bloomery.geometry import DistanceLimits
+from bloomery.frames.geometry import DistanceLimits
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
 

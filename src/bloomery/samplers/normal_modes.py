@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bloomery.calculators import CalculatorSpec
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
-from bloomery.geometry import insane
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import insane
 from bloomery.quantities import Angstrom, Kelvin
 from bloomery.samplers.building import BuildingSettings
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint

@@ -13,8 +13,8 @@ from math import ceil
 import numpy as np
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.continuation import standing, take_up
 from bloomery.samplers.contract import SamplerReport

@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 
 
 def with_origin(

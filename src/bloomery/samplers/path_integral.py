@@ -20,10 +20,10 @@ from ase import units
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
-from bloomery.geometry import DistanceLimits, insane
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import DistanceLimits, insane
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport

@@ -22,10 +22,10 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 from pydantic import Field, field_validator
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
-from bloomery.geometry import DistanceLimits
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import DistanceLimits
 from bloomery.quantities import Angstrom, ForceInEV, Unit
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from bloomery.geometry import strained
+from bloomery.frames.geometry import strained
 from bloomery.quantities import Angstrom
 from bloomery.samplers.building import BuildingSampler, BuildingSettings, Recipe, rattled
 from bloomery.samplers.monte_carlo_rattling import MonteCarloSettings, monte_carlo_rattled

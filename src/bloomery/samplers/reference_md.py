@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bloomery.calculators import CalculatorSpec
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress, no_progress
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.dynamics import trajectories

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
-from bloomery.geometry import strain_tensor, strained
+from bloomery.frames.geometry import strain_tensor, strained
 from bloomery.samplers.building import BuildingSampler, RattledSettings, Recipe, rattled
 from bloomery.samplers.dynamics import Strain
 from bloomery.samplers.rattle_strain import Repeats

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import ForceInEV
 from bloomery.scale import Scale

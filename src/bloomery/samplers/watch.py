@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from bloomery.geometry import DistanceLimits
+from bloomery.frames.geometry import DistanceLimits
 from bloomery.samplers.checkpoint import State
 from bloomery.samplers.forces import Evaluation
 from bloomery.samplers.integrators.contract import Integrator

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bloomery.configurations import Configurations
-from bloomery.mapped import take
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.mapped import take
 from bloomery.plugins import Plugin
 from bloomery.scale import Scale
 from bloomery.selectors.environments import Environments

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.optimize import linprog
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import EnergyPerAtomInEV, Kelvin
 from bloomery.selectors.contract import Picks, Pool, Selector

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
-from bloomery.pieces import chunks
+from bloomery.frames.chunks import chunks
+from bloomery.frames.configurations import Configurations
 
 
 @dataclass(frozen=True)

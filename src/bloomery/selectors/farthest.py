@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.mapped import allocate_like
+from bloomery.frames.mapped import allocate_like
 from bloomery.selectors.feature_space import FeatureSpace
 from bloomery.selectors.ranking import BLOCK
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.mapped import allocate_like
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.mapped import allocate_like
 from bloomery.selectors.contract import Pool
 from bloomery.selectors.environments import Environments
 from bloomery.selectors.farthest import Farthest, nearest_squared, squared

@@ -8,10 +8,10 @@ import numpy as np
 from ase import units
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential, Progress
 from bloomery.errors import InputError
-from bloomery.pieces import chunks
+from bloomery.frames.chunks import chunks
+from bloomery.frames.configurations import Configurations
 from bloomery.prediction import Prediction
 
 Quantity = Literal["forces", "energy", "stress", "energy_sigma", "extrapolation", "predicted_energy"]

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.configurations import Configurations
-from bloomery.geometry import DistanceLimits, insane
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import DistanceLimits, insane
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom, ForceInEV
 from bloomery.selectors.contract import Picks, Pool, Selector

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.contract import Descriptor, Features
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.testing.frames import odd_frames
 
 STENCIL = ((-2.0, 1 / 12), (-1.0, -8 / 12), (1.0, 8 / 12), (2.0, -1 / 12))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import ase
 import numpy as np
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 CLOSEST = 1.2
 """Distance in Å that atoms keep before everything is scaled."""

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from bloomery.configurations import LABELS, Configurations
+from bloomery.frames.configurations import LABELS, Configurations
 from bloomery.labellers.contract import Labeller, LedgerEntry
 
 

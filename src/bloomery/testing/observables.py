@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Observable
 
 

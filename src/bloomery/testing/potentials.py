@@ -10,10 +10,10 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from bloomery.calculators import CalculatorSpec
-from bloomery.configurations import Configurations
 from bloomery.engines.ase_potential import FrameByFramePotential, Values
 from bloomery.engines.contract import Potential, no_progress
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.evaluation import labelled_by
 from bloomery.prediction import Prediction
 

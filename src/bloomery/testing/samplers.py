@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.checkpoint import Checkpoint, State
 from bloomery.samplers.contract import ORIGIN_KEYS, Sampler, SamplerReport
 from bloomery.scale import Scale

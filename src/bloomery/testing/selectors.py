@@ -9,8 +9,8 @@ import ase
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.scale import Scale
 from bloomery.selectors.contract import Picks, Pool, Selector
 from bloomery.selectors.environments import Environments

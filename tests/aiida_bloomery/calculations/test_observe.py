@@ -7,7 +7,7 @@ import pytest
 from ase.build import bulk
 
 from aiida_bloomery.data.configurations import ConfigurationsData
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.equation_of_state import EquationOfState
 from bloomery.teachers import teacher_for
 

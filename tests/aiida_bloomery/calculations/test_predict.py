@@ -6,7 +6,7 @@ import ase
 import numpy as np
 import pytest
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 
 def test_predictions_are_those_of_the_potential(jobs, frames, potential):

@@ -30,7 +30,7 @@ from aiida_bloomery.calculations.pw_pack import (
 )
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.parsers.pw_pack import read_log
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 # What pw.x leaves behind, as far as the driver looks at it.
 LEAVES_RESULT = """\

@@ -6,7 +6,7 @@ import ase
 import pytest
 
 from aiida_bloomery.provenance.lineage import lineage
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 
 def test_parents_are_the_starting_structures(chain, frames):

@@ -9,8 +9,8 @@ from aiida.common.exceptions import ValidationError
 from aiida.orm import load_node
 
 from aiida_bloomery.data.configurations import ConfigurationsData, check_parents, with_parents
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 
 
 def test_frames_come_back_with_their_hashes(profile, make_silicon):

@@ -8,7 +8,7 @@ import json
 import numpy as np
 from aiida import orm
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 
 def npz(frames: Configurations) -> bytes:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from aiida_bloomery.provenance.export import export
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import load_potential
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from ase.build import bulk
 
 from aiida_bloomery.report.facts import CampaignFacts, DataSet, Measured, Node, Outcome
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.maps import map_of
 
 START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)

@@ -13,8 +13,8 @@ from aiida_bloomery.provenance.campaign import CAMPAIGN_TYPE
 from aiida_bloomery.report import write_report
 from aiida_bloomery.report.collect import collect
 from aiida_bloomery.report.facts import FINAL
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.origin import with_origin
 
 pytestmark = pytest.mark.usefixtures("profile")

@@ -3,7 +3,7 @@ import pytest
 from ase.build import bulk, molecule
 
 from aiida_bloomery.report.packing import BLOCK, STEPS, pack, packed_json, unpack
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 
 def test_what_is_packed_comes_back_within_half_a_step_of_the_grid() -> None:

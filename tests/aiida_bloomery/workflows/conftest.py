@@ -15,7 +15,7 @@ from ase.build import bulk
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.setup.pseudopotentials import find_folder
 from aiida_bloomery.workflows.labelling.quantumespresso import QuantumEspressoLabellingWorkChain
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 PW = shutil.which("pw.x")
 

@@ -11,7 +11,7 @@ from ase.build import bulk
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.comparison import ComparisonWorkChain
 from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWorkChain
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.labellers.calculator import CalculatorLabeller
 from bloomery.observables.elastic import Elastic
 from bloomery.observables.single_points import REFERENCE

@@ -19,7 +19,7 @@ from aiida_bloomery.provenance.lineage import lineage
 from aiida_bloomery.workflows.campaign import ReinforcementWorkChain
 from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWorkChain
 from bloomery import plugins
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 pytestmark = pytest.mark.integration
 

@@ -18,7 +18,7 @@ from aiida_bloomery.report.collect import collect
 from aiida_bloomery.report.figures.observables import figures_of
 from aiida_bloomery.workflows.campaign import ReinforcementWorkChain
 from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWorkChain
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.labellers.calculator import CalculatorLabeller
 
 pytestmark = pytest.mark.integration

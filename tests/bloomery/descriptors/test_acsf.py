@@ -9,13 +9,13 @@ import torch
 from ase.build import bulk, molecule
 from ase.data import atomic_numbers, chemical_symbols
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.acsf import Acsf
 from bloomery.descriptors.acsf_cutoffs import CORES, cutoff_values
 from bloomery.descriptors.acsf_functions import SetRules, SymmetryFunction, make_set
 from bloomery.descriptors.acsf_sets import cur_columns, fps_columns, nearest_distances
 from bloomery.errors import InputError
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import find_neighbours
 from bloomery.testing.descriptors import check_descriptor
 from bloomery.testing.frames import odd_frames
 

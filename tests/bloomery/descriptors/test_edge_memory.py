@@ -8,10 +8,10 @@ import pytest
 import torch
 from ase import Atoms
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.edge_memory import SKIN, EdgeMemory
 from bloomery.descriptors.expansion import Expansion
 from bloomery.descriptors.power_spectrum import PowerSpectrum, PowerSpectrumSettings
+from bloomery.frames.configurations import Configurations
 from bloomery.testing.frames import odd_frames
 
 ELEMENTS = ["C", "Si"]

@@ -8,9 +8,9 @@ import pytest
 import torch
 from ase.build import bulk, molecule
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.soap import Soap
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.testing.descriptors import check_descriptor
 from bloomery.testing.frames import odd_frames
 

@@ -9,9 +9,9 @@ import pytest
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 
-from bloomery.configurations import Configurations
 from bloomery.engines.file_potential import AboveReferenceCalculator
 from bloomery.engines.trainer_files import LogReader, merged, write_masked_extxyz
+from bloomery.frames.configurations import Configurations
 
 
 def test_absent_labels_are_written_as_nan(silicon: Configurations, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import TrainingData
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.plugins import load_plugin, registered
 from bloomery.testing.engines import check_engine
 

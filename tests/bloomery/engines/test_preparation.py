@@ -6,7 +6,6 @@ import pytest
 from ase.build import bulk, molecule
 
 from bloomery.calculators import CalculatorSpec
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.preparation import (
     boxed,
@@ -16,6 +15,7 @@ from bloomery.engines.preparation import (
     prepare,
 )
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.testing.frames import odd_frames
 
 

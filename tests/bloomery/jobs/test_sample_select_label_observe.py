@@ -11,9 +11,9 @@ from ase.build import bulk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bloomery.configurations import Configurations
 from bloomery.engines import contract
 from bloomery.engines.contract import Potential
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import execute
 from bloomery.jobs.label import JOURNAL_FILE
 from bloomery.plugins import load_plugin

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from bloomery import mapped
-from bloomery.configurations import Configurations
 from bloomery.engines import contract
+from bloomery.frames import mapped
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import execute
 from bloomery.plugins import load_plugin
 from bloomery.testing.potentials import TeacherCommittee

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bloomery import acceptance
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import load_potential
 from bloomery.engines.hdnnp.potential import HdnnpPotential
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import execute
 
 ENGINE = {

@@ -11,8 +11,8 @@ from ase.build import bulk, molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.labellers.calculator import CalculatorLabeller
 from bloomery.labellers.lookup import LookupLabeller
 from bloomery.plugins import load_plugin, registered

@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bloomery import native
-from bloomery.configurations import Configurations
 from bloomery.descriptors import power_spectrum
 from bloomery.descriptors.acsf import Acsf
 from bloomery.descriptors.acsf_functions import CutoffFunction
@@ -27,6 +26,7 @@ from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Ranges, Scaling, initial_parameters
 from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec
+from bloomery.frames.configurations import Configurations
 from bloomery.native.committee import ACTIVATIONS as KERNEL_ACTIVATIONS
 from bloomery.testing.frames import odd_frames
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.calibration import Calibration
 from bloomery.prediction import Prediction
 

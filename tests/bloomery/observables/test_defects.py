@@ -5,8 +5,8 @@ import pytest
 from ase.build import bulk, fcc100
 from ase.calculators.lj import LennardJones
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.defects import J_PER_M2, Defects
 from bloomery.testing.potentials import CalculatorTeacher
 

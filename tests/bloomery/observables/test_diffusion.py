@@ -8,10 +8,10 @@ import pytest
 from ase import units
 from ase.build import bulk
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import find_neighbours
 from bloomery.observables.diffusion import Diffusion, mean_square_displacements
 from bloomery.prediction import Prediction
 

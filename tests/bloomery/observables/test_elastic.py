@@ -8,9 +8,9 @@ from ase.units import GPa
 from matscipy.elasticity import fit_elastic_constants, rotate_elastic_constants
 
 from bloomery.calculators import CalculatorSpec
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.geometry import strain_tensor, strained
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import strain_tensor, strained
 from bloomery.observables.elastic import Elastic, averages
 from bloomery.testing.potentials import CalculatorTeacher
 

@@ -7,8 +7,8 @@ from ase.eos import EquationOfState as AseEquationOfState
 from ase.eos import birchmurnaghan, vinet
 from ase.units import GPa
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.equation_of_state import EquationOfState, fit
 from bloomery.observables.single_points import CannotBeMeasuredError
 from bloomery.testing.potentials import CalculatorTeacher, TeacherCommittee

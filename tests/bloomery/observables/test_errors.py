@@ -11,9 +11,9 @@ from ase.build import bulk
 from ase.units import GPa
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
 from bloomery.errors import DivergedError, InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.bootstrap import Bootstrap, blocks_of
 from bloomery.observables.errors import Errors
 from bloomery.prediction import Prediction

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import load_plugin, registered
 from bloomery.testing.observables import check_observable
 from bloomery.testing.potentials import TeacherCommittee

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from ase.units import kB
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.free_energy_perturbation import FreeEnergyPerturbation
 from bloomery.prediction import Prediction
 

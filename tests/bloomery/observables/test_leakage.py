@@ -5,8 +5,8 @@ import pytest
 from ase.build import bulk
 from scipy.spatial.transform import Rotation
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.leakage import Leakage
 
 

@@ -7,8 +7,8 @@ from ase.calculators.emt import EMT
 from ase.optimize import BFGS
 from ase.vibrations import Vibrations
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.dimers import Dimers
 from bloomery.observables.frequencies import Frequencies
 from bloomery.observables.torsions import Torsions

@@ -7,8 +7,8 @@ from ase.build import bulk
 from ase.phonons import Phonons as AsePhonons
 
 from bloomery.calculators import CalculatorSpec
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.phonons import Phonons
 from bloomery.testing.potentials import CalculatorTeacher, TeacherCommittee
 

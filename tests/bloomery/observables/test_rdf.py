@@ -6,8 +6,8 @@ import pytest
 from ase.build import bulk
 from ase.geometry.rdf import get_rdf
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.curves import Curve, overlap, score
 from bloomery.observables.experiment import MeasuredCurve
 from bloomery.observables.rdf import Rdf

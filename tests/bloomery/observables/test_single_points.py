@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.equation_of_state import EquationOfState
 from bloomery.testing.potentials import CalculatorTeacher, TeacherCommittee
 

@@ -6,8 +6,8 @@ import pytest
 from ase.build import bulk, molecule
 from ase.units import kB
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.angles import Angles
 from bloomery.observables.coordination import Coordination
 from bloomery.observables.density import Density

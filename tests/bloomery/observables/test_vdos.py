@@ -6,8 +6,8 @@ import pytest
 from ase import units
 from ase.build import bulk
 
-from bloomery.configurations import Configurations
 from bloomery.errors import DivergedError, InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.observables.motion import unwrapped
 from bloomery.observables.vdos import Vdos
 from bloomery.testing.potentials import CalculatorTeacher, TeacherCommittee

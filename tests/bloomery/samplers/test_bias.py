@@ -8,9 +8,9 @@ import pytest
 from ase.build import bulk
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.geometry import strained
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import strained
 from bloomery.prediction import Prediction
 from bloomery.samplers.bias import Bias, Hyperactive, UncertaintyDriven, Wall
 from bloomery.samplers.biased_md import BiasedMolecularDynamics

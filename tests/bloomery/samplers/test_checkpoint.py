@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import execute
 from bloomery.jobs.sample import CHECKPOINT_FILE, FRAMES_FILE
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint

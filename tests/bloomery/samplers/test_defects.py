@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ase.build import bulk, molecule
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.defects import Defects, voronoi_sites
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ase.build import bulk, molecule
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.dimers import Dimers
 
 WATER = Configurations.from_atoms([molecule("H2O")])

@@ -7,8 +7,8 @@ import pytest
 from ase import units
 from ase.build import bulk, molecule
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.batched_md import BatchedMolecularDynamics
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.reference_md import ReferenceMolecularDynamics

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import load_plugin, registered
 from bloomery.samplers.metadynamics import plumed
 from bloomery.testing.potentials import TeacherCommittee

@@ -14,9 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.geometry import DistanceLimits
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import DistanceLimits
 from bloomery.prediction import Prediction
 from bloomery.samplers.dynamics import DynamicsSettings, trajectories
 from bloomery.samplers.forces import Evaluation

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.dynamics import trajectories
 from bloomery.samplers.forces import FORCES, Evaluation, Wanted
 from bloomery.samplers.metadynamics import Metadynamics, biased, plumed

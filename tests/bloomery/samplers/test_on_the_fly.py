@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.prediction import Prediction
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.on_the_fly import OnTheFly

@@ -3,8 +3,8 @@
 import pytest
 from ase.build import bulk, molecule
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.random_search import RandomSearch
 from bloomery.testing.potentials import TeacherCommittee
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from ase.build import bulk, molecule
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.rattle_strain import RattleStrain
 
 

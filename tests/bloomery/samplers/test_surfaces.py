@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from ase.build import bulk, molecule
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import find_neighbours
 from bloomery.samplers.surfaces import Surfaces
 
 

@@ -10,9 +10,9 @@ from ase.units import kB
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.pieces import chunks
+from bloomery.frames.chunks import chunks
+from bloomery.frames.configurations import Configurations
 from bloomery.prediction import Prediction
 from bloomery.selectors.cur import Cur, cur
 from bloomery.selectors.disagreement import Disagreement

@@ -9,8 +9,8 @@ from ase.build import bulk, molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bloomery.configurations import Configurations
-from bloomery.geometry import DistanceLimits, degenerate_cell
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import DistanceLimits, degenerate_cell
 from bloomery.selectors.contract import Pool
 from bloomery.selectors.sanity import Sanity
 

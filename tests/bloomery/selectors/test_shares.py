@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.selectors.contract import Pool
 from bloomery.selectors.farthest_point import FarthestPoint
 from bloomery.selectors.random import Random

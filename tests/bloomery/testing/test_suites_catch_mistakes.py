@@ -9,8 +9,8 @@ import pytest
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 
-from bloomery.configurations import Configurations
 from bloomery.engines.ase_potential import CalculatorPotential
+from bloomery.frames.configurations import Configurations
 from bloomery.labellers.calculator import CalculatorLabeller
 from bloomery.labellers.contract import LedgerEntry
 from bloomery.observables.contract import Observable, Observation, number

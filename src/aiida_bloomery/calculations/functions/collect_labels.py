@@ -11,7 +11,7 @@ from aiida.engine import calcfunction
 
 from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
-from bloomery.configurations import LABELS, Configurations
+from bloomery.frames.configurations import LABELS, Configurations
 from bloomery.labellers.contract import LedgerEntry
 
 

@@ -7,7 +7,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_bloomery.data.configurations import ConfigurationsData
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 BOX = 12.0
 """Edge of the box around an atom in Å. Not cubic, so that no symmetry of the box splits or merges the atom's levels."""

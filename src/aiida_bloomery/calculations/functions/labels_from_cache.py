@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiida.engine import calcfunction
 
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 
 @calcfunction

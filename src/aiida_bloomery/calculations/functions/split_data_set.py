@@ -9,9 +9,9 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_bloomery.data.configurations import ConfigurationsData
-from bloomery.configurations import Configurations
 from bloomery.errors import BloomeryError
 from bloomery.folds import FoldSettings, Split, Splitting, SubsetSettings, fold_splits, joined, subset_splits
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import parse_settings
 from bloomery.search import SearchSettings
 

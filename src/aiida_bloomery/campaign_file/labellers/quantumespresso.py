@@ -140,8 +140,8 @@ class Part(LabellerPart):
 
     def _file(self, campaign: Campaign, element: str) -> Path:
         from aiida_bloomery.setup.pseudopotentials import read_header  # noqa: PLC0415
-        from bloomery.configurations import symbols_to_numbers  # noqa: PLC0415
         from bloomery.errors import InputError  # noqa: PLC0415
+        from bloomery.frames.configurations import symbols_to_numbers  # noqa: PLC0415
 
         key = ("labelling", "quantumespresso", "pseudopotentials", element)
         name = self.pseudopotentials[element] if isinstance(self.pseudopotentials, dict) else ""

@@ -10,7 +10,7 @@ from aiida.engine import ExitCode, ProcessSpec
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.once import SubmitsOnce
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 
 def validate_share(node: orm.Float | None, _: Any) -> str | None:

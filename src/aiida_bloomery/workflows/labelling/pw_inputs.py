@@ -13,8 +13,8 @@ from aiida_pseudo.groups.mixins import RecommendedCutoffMixin
 
 from aiida_bloomery.workflows.labelling.packing import default_concurrency
 from aiida_bloomery.workflows.protocols import merge, protocol_inputs
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 
 BLOCKED = {
     "CONTROL": ("pseudo_dir", "outdir", "prefix"),

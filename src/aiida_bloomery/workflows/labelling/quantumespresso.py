@@ -23,7 +23,7 @@ from aiida_bloomery.workflows.labelling.contract import LabellingWorkChain
 from aiida_bloomery.workflows.labelling.packing import default_concurrency, pack_options, share_out
 from aiida_bloomery.workflows.labelling.pw_inputs import check_frames, pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_options
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 MAX_ROUNDS = 3
 

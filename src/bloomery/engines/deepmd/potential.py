@@ -11,7 +11,6 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.engines.deepmd.systems import groups
 from bloomery.engines.deepmd.training import MODEL_FILE
 from bloomery.engines.file_potential import (
@@ -23,6 +22,7 @@ from bloomery.engines.file_potential import (
     write_members,
     write_usage,
 )
+from bloomery.frames.configurations import Configurations
 
 USAGE = """In ASE:
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import LABELS, Configurations, symbols_to_numbers
 from bloomery.engines.preparation import boxed
+from bloomery.frames.configurations import LABELS, Configurations, symbols_to_numbers
 
 TENSOR = (0, 5, 4, 5, 1, 3, 4, 3, 2)
 """Where the nine components of a tensor are in Voigt's order."""

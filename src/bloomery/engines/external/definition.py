@@ -84,8 +84,8 @@ class DataFormat(Settings):
     format: Literal["extxyz", "dataframe", "npz"] = "extxyz"
     """``extxyz``; ``dataframe``, a gzipped pickle of pandas with ``ase_atoms`` and columns; ``npz``, plain arrays.
 
-    The latter is what `bloomery.configurations.Configurations.load` reads: names of labels are our own, absent ones are
-    masked, and units are eV and Å.
+    The latter is what `bloomery.frames.configurations.Configurations.load` reads: names of labels are our own, absent
+    ones are masked, and units are eV and Å.
     """
     train: FileName
     """File of the training frames."""

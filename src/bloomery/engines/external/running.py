@@ -15,7 +15,6 @@ import ase
 import ase.io
 import numpy as np
 
-from bloomery.configurations import Configurations
 from bloomery.engines.committees import Member, Report
 from bloomery.engines.external.definition import DataFormat, Definition, ErrorRule, Progress, Units, fill
 from bloomery.engines.external.settings import ExternalSettings
@@ -23,6 +22,7 @@ from bloomery.engines.preparation import closed_or_open
 from bloomery.engines.programs import run_program
 from bloomery.engines.trainer_files import LogReader
 from bloomery.errors import BloomeryError, DivergedError, InputError
+from bloomery.frames.configurations import Configurations
 
 LOG_FILE = "program.log"
 START_FOLDER = "start"

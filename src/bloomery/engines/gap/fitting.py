@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.calibration import scale_factor
-from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.engines.contract import Progress, TrainingData, TrainingHistory
 from bloomery.engines.gap.potential import Fit, GapPotential
 from bloomery.engines.gap.settings import GapSettings, Sigmas, SoapSettings
 from bloomery.engines.preparation import Prepared, boxed, energies_above_lowest, member_frames, prepare
 from bloomery.engines.programs import find_program, package_versions, run_program
 from bloomery.errors import BloomeryError, DivergedError
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.neighbours import find_neighbours
 from bloomery.jobs.base import versions
-from bloomery.neighbours import find_neighbours
 from bloomery.seeds import derive_seed
 from bloomery.selectors.farthest import farthest_points
 from bloomery.selectors.feature_space import FeatureSpace

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.descriptors.contract import Descriptor, ForceMap
 from bloomery.engines.hdnnp.model import DEFAULT_FORM, Form, Scaling, isolation_switch
 from bloomery.engines.hdnnp.response import MappedResponse, Response, jacobian_response, jacobian_width
 from bloomery.engines.hdnnp.weights import Importance
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.neighbours import find_neighbours
 
 
 @dataclass(frozen=True)

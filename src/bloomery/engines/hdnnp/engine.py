@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from bloomery.engines.contract import Engine, Potential, Progress, TrainingData, TrainingHistory, no_progress
 from bloomery.engines.hdnnp.settings import HdnnpSettings
-from bloomery.file_units import FileUnits
+from bloomery.frames.file_units import FileUnits
 
 
 class Hdnnp(Engine):

@@ -15,10 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.descriptors.contract import Descriptor
 from bloomery.devices import choose_device
-from bloomery.energy_reference import check_energy_reference, fit_energy_reference
 from bloomery.engines.contract import (
     Potential,
     Progress,
@@ -35,6 +33,8 @@ from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, State, Trainer
 from bloomery.engines.hdnnp.weights import groups_of, importance, member_weights
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference
 from bloomery.jobs.base import versions
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.seeds import derive_seed

@@ -14,12 +14,12 @@ import torch
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.contract import Descriptor, species_of
 from bloomery.engines.contract import POTENTIAL_FILE, Potential, reference_energies
 from bloomery.engines.hdnnp.evaluation import Evaluator
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec
 from bloomery.prediction import Prediction
 

@@ -9,9 +9,9 @@ from math import exp
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.engines.hdnnp.settings import GroupWeights, HdnnpSettings, Resampling
 from bloomery.engines.preparation import energies_above_lowest, member_frames
+from bloomery.frames.configurations import Configurations
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from typing import Any
 import ase.io
 import numpy as np
 
-from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.devices import choose_device
 from bloomery.engines.contract import Potential, Progress, TrainingData, TrainingHistory
 from bloomery.engines.mace.networks import Arrays, import_mace, read_model_file, to_arrays, write_model_file
@@ -26,6 +25,7 @@ from bloomery.engines.mace.settings import MaceSettings
 from bloomery.engines.preparation import Prepared, member_frames, prepare
 from bloomery.engines.programs import find_program, package_versions, run_program
 from bloomery.errors import BloomeryError, DivergedError, InputError
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.jobs.base import versions
 from bloomery.seeds import derive_seed
 

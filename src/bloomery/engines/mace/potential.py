@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from ase.calculators.calculator import Calculator
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import POTENTIAL_FILE, Potential
 from bloomery.engines.mace.networks import (
     Arrays,
@@ -23,6 +22,7 @@ from bloomery.engines.mace.networks import (
 )
 from bloomery.engines.programs import find_program, run_program
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.prediction import Prediction
 
 FORMAT_VERSION = 1

@@ -10,7 +10,6 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.engines.file_potential import (
     REFERENCE_FILE,
     AboveReferenceCalculator,
@@ -21,6 +20,7 @@ from bloomery.engines.file_potential import (
     write_usage,
 )
 from bloomery.engines.metatrain.training import EXTENSIONS_FILE, MODEL_FILE, unpack
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
 
 EXTENSIONS_FOLDER = "extensions"
 USAGE = """In ASE:

@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
-from bloomery.configurations import symbols_to_numbers
 from bloomery.engines.committees import Member, Report, validation_frames
 from bloomery.engines.metatrain.settings import MetatrainSettings
 from bloomery.engines.programs import run_program
 from bloomery.engines.trainer_files import LogReader, merged, write_masked_extxyz
 from bloomery.errors import BloomeryError, DivergedError
+from bloomery.frames.configurations import symbols_to_numbers
 from bloomery.seeds import derive_seed
 
 MODEL_FILE = "model.pt"

@@ -11,7 +11,6 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
 from bloomery.engines.file_potential import (
     REFERENCE_FILE,
     AboveReferenceCalculator,
@@ -22,6 +21,7 @@ from bloomery.engines.file_potential import (
 )
 from bloomery.engines.nequip.model import MODEL_FILE, PACKAGE_FILE, WEIGHTS_FILE, build, load_weights
 from bloomery.engines.programs import find_program, run_program
+from bloomery.frames.configurations import Configurations
 
 COMPILED = "model_{index}.nequip.pt2"
 USAGE = """Packages (.nequip.zip) are compiled where they run, which takes a C++ compiler and a minute:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.committees import Member, Report, validation_frames
 from bloomery.engines.nequip.model import (
     BUILDER,
@@ -24,7 +23,8 @@ from bloomery.engines.nequip.settings import NequipSettings
 from bloomery.engines.programs import find_program, run_program
 from bloomery.engines.trainer_files import write_masked_extxyz
 from bloomery.errors import DivergedError
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.energy_reference import fit_energy_reference
+from bloomery.frames.neighbours import find_neighbours
 
 FIELDS = {"energy": "total_energy", "forces": "forces", "stress": "stress"}
 LOG_FILE = Path("log") / "version_0" / "metrics.csv"

@@ -16,7 +16,7 @@ from ase import units
 from ase.data import atomic_masses
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.checkpoint import State
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ase import units
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.integrators.verlet import VelocityVerlet
 
 LINKS = 3

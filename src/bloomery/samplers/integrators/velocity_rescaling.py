@@ -11,7 +11,7 @@ import numpy as np
 from ase import units
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.integrators.verlet import VelocityVerlet
 
 

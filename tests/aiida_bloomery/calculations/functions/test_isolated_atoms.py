@@ -7,7 +7,7 @@ import numpy as np
 
 from aiida_bloomery.calculations.functions.isolated_atoms import energy_reference, isolated_atoms
 from aiida_bloomery.data.configurations import ConfigurationsData
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 
 def structures() -> ConfigurationsData:

@@ -13,7 +13,7 @@ from ase.calculators.emt import EMT
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWorkChain
 from aiida_bloomery.workflows.labelling.lookup import LookupLabellingWorkChain
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 
 def copper(n_frames: int, seed: int = 0) -> list:

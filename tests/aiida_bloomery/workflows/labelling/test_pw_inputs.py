@@ -21,8 +21,8 @@ from aiida_bloomery.workflows.labelling.pw_inputs import (
     pw_inputs,
     resolve_pseudos,
 )
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 
 UPF = '<UPF version="2.0.1">\n<PP_HEADER element="{0}" pseudo_type="NC" z_valence="4.0" />\n</UPF>{1}'
 GOOD = {"CONTROL": {"tprnfor": True}, "SYSTEM": {"ecutwfc": 30}}

@@ -16,7 +16,7 @@ from aiida.plugins import WorkflowFactory
 from aiida_bloomery.calculations.label_cache import FINGERPRINT_ATTRIBUTE, VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.quantumespresso import QuantumEspressoLabellingWorkChain
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 MESH = {"mesh": [1, 1, 1], "offset": [0.5, 0.5, 0.5]}
 CHEAP = {"parameters": {"SYSTEM": {"ecutwfc": 8.0, "ecutrho": 32.0, "degauss": 0.03}}}

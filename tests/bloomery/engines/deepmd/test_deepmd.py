@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.deepmd import Deepmd
 from bloomery.engines.deepmd.systems import TENSOR, groups, write_systems
 from bloomery.engines.deepmd.training import _reported, _Watch
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 
 
 def mixed() -> Configurations:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import yaml
 
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import TrainingData, load_potential
 from bloomery.engines.external import External
 from bloomery.engines.external.definition import Definition, fill, shipped
 from bloomery.errors import BloomeryError, DivergedError, InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.testing.engines import check_engine
 
 

@@ -9,10 +9,10 @@ from ase.build import molecule
 from scipy.stats import spearmanr
 
 from bloomery.acceptance import AcceptanceSettings, check_potential
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.gap import Gap
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 
 pytestmark = [
     pytest.mark.engines,

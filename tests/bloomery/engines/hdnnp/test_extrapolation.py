@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import TrainingData, load_potential
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.potential import HdnnpPotential
+from bloomery.frames.configurations import Configurations
 
 
 @pytest.fixture(scope="module", params=["power_spectrum", "acsf"])

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.fitting import CHECKPOINT_FILE
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.testing.engines import assert_same
 
 KILLS = 20
@@ -30,8 +30,8 @@ SETTINGS = {
 TRAINER = """
 import json, os, sys
 from pathlib import Path
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp, fitting, training
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.power_spectrum import PowerSpectrum
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
@@ -15,6 +14,7 @@ from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.response import JacobianResponse
 from bloomery.engines.hdnnp.settings import HdnnpSettings, LossWeights
 from bloomery.engines.hdnnp.weights import importance
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec
 from bloomery.testing.frames import odd_frames
 

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import Potential, TrainingData
 from bloomery.engines.hdnnp import Hdnnp, training
 from bloomery.engines.hdnnp.blocks import BlockBuilder
@@ -21,6 +19,8 @@ from bloomery.engines.hdnnp.model import Scaling
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.weights import member_weights
 from bloomery.errors import DivergedError, InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.testing.engines import assert_same
 
 MakeSilicon = Callable[..., Configurations]

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.settings import HdnnpSettings, Resampling
 from bloomery.engines.hdnnp.weights import importance, member_weights
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 
 KINDS: list[Resampling] = ["subsample", "bootstrap", "cross_validation", "disjoint"]
 SMALL: dict[str, Any] = {

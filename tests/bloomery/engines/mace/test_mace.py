@@ -10,11 +10,11 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from bloomery.acceptance import AcceptanceSettings, check_potential
 from bloomery.calculators import CalculatorSpec
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.mace import Mace
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 
 pytestmark = [
     pytest.mark.engines,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from bloomery.acceptance import AcceptanceSettings, check_potential
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.contract import Potential, TrainingData
 from bloomery.engines.metatrain import Metatrain
 from bloomery.engines.metatrain.training import _Watch
 from bloomery.errors import DivergedError, InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 
 TABLE = """Epoch,learning rate,training loss,training forces RMSE,validation loss,validation energy RMSE (per atom)
 ,,,meV/A,,meV

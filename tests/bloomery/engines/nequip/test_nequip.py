@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import fit_energy_reference
 from bloomery.engines.committees import Member
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.nequip import Nequip
 from bloomery.engines.nequip.training import _arguments, _config, _Watch
 from bloomery.errors import DivergedError, InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_reference
 
 TABLE = """epoch,step,train_loss_epoch/weighted_sum,val0_epoch/forces_rmse,val0_epoch/weighted_sum
 0,9,,2.6,2.1

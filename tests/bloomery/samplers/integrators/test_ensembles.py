@@ -18,7 +18,7 @@ from ase.md.verlet import VelocityVerlet as AseVerlet
 from numpy.typing import NDArray
 from scipy import stats
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.samplers.integrators.cell_rescaling import CellRescaling
 from bloomery.samplers.integrators.contract import Integrator
 from bloomery.samplers.integrators.langevin import Langevin

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from ase.calculators.calculator import Calculator
 
-from bloomery.configurations import symbols_to_numbers
 from bloomery.descriptors.acsf import Acsf
 from bloomery.descriptors.power_spectrum import PowerSpectrum
 from bloomery.descriptors.soap import Soap
+from bloomery.frames.configurations import symbols_to_numbers
 
 if TYPE_CHECKING:
     from bloomery.engines.hdnnp.potential import HdnnpPotential

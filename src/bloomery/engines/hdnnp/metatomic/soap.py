@@ -5,8 +5,8 @@ from featomic.torch import SoapPowerSpectrum
 from metatensor.torch import Labels
 from metatomic.torch import System
 
-from bloomery.configurations import symbols_to_numbers
 from bloomery.descriptors.soap import Soap, columns_of, featomic_parameters
+from bloomery.frames.configurations import symbols_to_numbers
 
 KEY = 1000
 """Two atomic numbers as one: more than there are elements."""

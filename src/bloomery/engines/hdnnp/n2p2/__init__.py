@@ -7,7 +7,7 @@ they are ours, which say them in a comment, or one is told otherwise.
 
 from bloomery.engines.hdnnp.n2p2.reader import read_potential
 from bloomery.engines.hdnnp.n2p2.writer import write_potential
-from bloomery.file_units import FileUnits
-from bloomery.input_data import read_data, write_data
+from bloomery.frames.file_units import FileUnits
+from bloomery.frames.input_data import read_data, write_data
 
 __all__ = ["FileUnits", "read_data", "read_potential", "write_data", "write_potential"]

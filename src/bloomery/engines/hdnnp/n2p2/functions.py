@@ -15,7 +15,7 @@ from ase.data import atomic_numbers
 from bloomery.descriptors.acsf_functions import N_NEIGHBOURS, CutoffFunction, Kind, SymmetryFunction
 from bloomery.engines.hdnnp.n2p2.keywords import Entry, Keywords
 from bloomery.errors import InputError
-from bloomery.file_units import FileUnits
+from bloomery.frames.file_units import FileUnits
 
 TYPES: dict[int, Kind] = {2: "radial", 3: "narrow", 9: "wide", 12: "weighted_radial", 13: "weighted_narrow"}
 NUMBERS = {kind: number for number, kind in TYPES.items()}

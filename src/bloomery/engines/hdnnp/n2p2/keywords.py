@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bloomery.errors import InputError
-from bloomery.input_data import read_lines
+from bloomery.frames.input_data import read_lines
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from bloomery.engines.hdnnp.n2p2.keywords import Keywords
 from bloomery.engines.hdnnp.n2p2.tables import Layer, read_scaling, read_weights
 from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec
 from bloomery.errors import InputError
-from bloomery.file_units import ATOMIC, FileUnits
-from bloomery.input_data import UNITS_WORD, read_lines
+from bloomery.frames.file_units import ATOMIC, FileUnits
+from bloomery.frames.input_data import UNITS_WORD, read_lines
 from bloomery.jobs.base import versions
 
 INPUT_FILE = "input.nn"

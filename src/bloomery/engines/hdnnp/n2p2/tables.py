@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.errors import InputError
-from bloomery.input_data import read_lines
+from bloomery.frames.input_data import read_lines
 
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Weights ``(inputs, outputs)`` and biases ``(outputs,)``."""

@@ -14,8 +14,8 @@ from bloomery.engines.hdnnp.n2p2.reader import ACTIVATIONS, INPUT_FILE, SCALING_
 from bloomery.engines.hdnnp.n2p2.tables import Layer, scaling_text, weights_text
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.errors import InputError
-from bloomery.file_units import ATOMIC, FileUnits
-from bloomery.input_data import UNITS_WORD
+from bloomery.frames.file_units import ATOMIC, FileUnits
+from bloomery.frames.input_data import UNITS_WORD
 
 LETTERS = {name: letter for letter, name in ACTIVATIONS.items()}
 NARROW = 1e-10

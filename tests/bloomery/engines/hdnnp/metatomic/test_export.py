@@ -20,7 +20,6 @@ from ase.md.verlet import VelocityVerlet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bloomery.configurations import Configurations
 from bloomery.descriptors.acsf_functions import CutoffFunction
 from bloomery.descriptors.acsf_values import Gaussians
 from bloomery.descriptors.power_spectrum import PowerSpectrum
@@ -35,6 +34,7 @@ from bloomery.engines.hdnnp.metatomic.symmetry_functions import ScriptedGaussian
 from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Scaling, initial_parameters
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec
 from bloomery.testing.engines import check_exports
 from bloomery.testing.frames import odd_frames

@@ -12,7 +12,7 @@ import pytest
 from ase.data import chemical_symbols
 from ase.units import Bohr, Ha
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 
 from .conftest import MakePotential
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from ase.units import Bohr, Ha
 
-from bloomery.configurations import Configurations
 from bloomery.engines.contract import TrainingData, load_potential
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.model import Form
@@ -18,6 +17,7 @@ from bloomery.engines.hdnnp.n2p2.functions import read_functions
 from bloomery.engines.hdnnp.n2p2.keywords import Keywords
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.testing.engines import assert_same, check_engine
 
 from .conftest import MakePotential

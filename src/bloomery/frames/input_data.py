@@ -16,9 +16,9 @@ from ase.data import atomic_numbers, covalent_radii
 from ase.geometry import complete_cell
 from matscipy.neighbours import neighbour_list
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.file_units import ATOMIC, FileUnits
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.file_units import ATOMIC, FileUnits
 
 UNITS_WORD = "units="
 """How the comment of a frame says its units: ``units=bohr,Ha``."""

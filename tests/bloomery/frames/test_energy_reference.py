@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bloomery.configurations import Configurations
-from bloomery.energy_reference import check_energy_reference, fit_energy_reference
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference
 
 
 def frames_of(compositions: list[dict[int, int]], energies: dict[int, float]) -> Configurations:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bloomery.configurations import Configurations
-from bloomery.neighbours import find_neighbours
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import find_neighbours
 from bloomery.testing.frames import odd_frames
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations, symbols_to_numbers
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
 
 
 def composition(configurations: Configurations, elements: list[str]) -> NDArray[np.float64]:

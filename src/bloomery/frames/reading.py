@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import ase
 import numpy as np
 
-from bloomery.configurations import Configurations, labels_of
 from bloomery.errors import InputError
-from bloomery.input_data import is_input_data, read_data
+from bloomery.frames.configurations import Configurations, labels_of
+from bloomery.frames.input_data import is_input_data, read_data
 
 if TYPE_CHECKING:
-    from bloomery.file_units import FileUnits
+    from bloomery.frames.file_units import FileUnits
 
 PIECE = 1000
 """Frames that are ASE's atoms at a time: these take ten times the memory of our arrays."""

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
-from bloomery.file_units import ATOMIC, FileUnits
-from bloomery.input_data import is_input_data, read_data, unsaid, write_data
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.file_units import ATOMIC, FileUnits
+from bloomery.frames.input_data import is_input_data, read_data, unsaid, write_data
 
 METAL = FileUnits(length="Å", energy="eV")
 EVERY_UNITS = [FileUnits(length=length, energy=energy) for length in ("bohr", "Å") for energy in ("Ha", "eV")]

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bloomery import mapped, reading
-from bloomery.configurations import Configurations
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import numpy as np
 from ase.geometry import complete_cell
 from numpy.typing import NDArray
 
-from bloomery.configurations import Configurations
+from bloomery.frames.configurations import Configurations
 from bloomery.threads import share_out
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bloomery.errors import InputError
+from bloomery.frames.roles import ROLES, RoleSettings, count_roles, draw_probe, split_roles
 from bloomery.plugins import parse_settings
-from bloomery.roles import ROLES, RoleSettings, count_roles, draw_probe, split_roles
 
 pools = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), max_size=40)
 

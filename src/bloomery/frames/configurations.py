@@ -1,0 +1,527 @@
+"""Many atomic configurations as ragged arrays, with the labels they have and where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+from zipfile import BadZipFile
+
+import ase
+import numpy as np
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import atomic_numbers, chemical_symbols
+from numpy.typing import ArrayLike, NDArray
+
+from bloomery.errors import InputError
+from bloomery.frames.mapped import join, load_arrays, put, take, take_runs
+
+if TYPE_CHECKING:
+    from bloomery.frames.file_units import FileUnits
+
+GRID = 1e-6
+"""Positions and cells are compared, hashed and stored on a grid of this many Å."""
+
+HASHED = 1024
+"""Frames that are put on the grid at a time."""
+
+Per = Literal["frame", "atom"]
+
+
+@dataclass(frozen=True)
+class LabelKind:
+    """What a label is: one value of ``shape`` per frame or per atom, in ``unit``."""
+
+    per: Per
+    shape: tuple[int, ...]
+    unit: str
+
+
+LABELS: dict[str, LabelKind] = {
+    "energy": LabelKind("frame", (), "eV"),
+    "forces": LabelKind("atom", (3,), "eV/Å"),
+    "stress": LabelKind("frame", (6,), "eV/Å^3"),
+}
+"""The labels known so far. Stress is in ASE's Voigt order (xx, yy, zz, yz, xz, xy) and sign (tension positive)."""
+
+# Names under which foreign extxyz files carry labels, in the order in which they are looked for.
+_LABEL_PREFIXES = ("REF_", "ref_", "dft_", "DFT_")
+
+
+@dataclass(frozen=True)
+class Configurations:
+    """``N`` frames with ``A`` atoms in all, stored one after the other.
+
+    Immutable by convention: every method returns a new object, and arrays may be shared between objects.
+
+    Parameters
+    ----------
+    counts
+        Number of atoms of each frame, ``(N,)``.
+    numbers
+        Atomic numbers, ``(A,)``.
+    positions
+        Cartesian positions in Å, ``(A, 3)``.
+    cells
+        Cell vectors as rows in Å, ``(N, 3, 3)``; zero for a frame without a cell.
+    pbc
+        Periodicity along each cell vector, ``(N, 3)``.
+    labels
+        Label name (see `LABELS`) to values, ``(N, *shape)`` or ``(A, *shape)``; zero where a frame has none.
+    masks
+        Label name to ``(N,)``: which frames have that label. Absence is said here, never by a NaN.
+    info
+        Name to one value per frame, ``(N, ...)``: numbers, booleans or text. Origin, role and score of a frame are
+        kept here.
+    """
+
+    counts: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    cells: NDArray[np.float64]
+    pbc: NDArray[np.bool_]
+    labels: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    info: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    # -- making ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_atoms(cls, frames: Iterable[ase.Atoms], info_keys: Sequence[str] | None = None) -> Configurations:
+        """Collect ASE atoms, with the labels of their calculators or of ``REF_energy``-like keys.
+
+        Parameters
+        ----------
+        info_keys
+            The keys of ``Atoms.info`` to keep as per-frame arrays. ``None`` keeps every plain scalar that all frames
+            share.
+        """
+        atoms = list(frames)
+        found = [labels_of(frame) for frame in atoms]
+        counts = np.array([len(frame) for frame in atoms], dtype=np.int64)
+        labels: dict[str, NDArray[np.float64]] = {}
+        masks: dict[str, NDArray[np.bool_]] = {}
+        for name, kind in LABELS.items():
+            mask = np.array([name in present for present in found], dtype=bool)
+            if not mask.any():
+                continue
+            masks[name] = mask
+            rows = [
+                np.asarray(present[name], dtype=float).reshape(
+                    (len(frame), *kind.shape) if kind.per == "atom" else kind.shape
+                )
+                if name in present
+                else np.zeros((len(frame), *kind.shape) if kind.per == "atom" else kind.shape)
+                for frame, present in zip(atoms, found, strict=True)
+            ]
+            labels[name] = np.concatenate(rows) if kind.per == "atom" else np.array(rows)
+        return cls(
+            counts=counts,
+            numbers=np.concatenate([frame.numbers for frame in atoms] or [np.zeros(0)]).astype(np.int64),
+            positions=np.concatenate([frame.positions for frame in atoms] or [np.zeros((0, 3))]).astype(float),
+            cells=np.array([frame.cell.array for frame in atoms], dtype=float).reshape(-1, 3, 3),
+            pbc=np.array([frame.pbc for frame in atoms], dtype=bool).reshape(-1, 3),
+            labels=labels,
+            masks=masks,
+            info=_common_info(atoms, info_keys),
+        )
+
+    @classmethod
+    def empty(cls) -> Configurations:
+        """Return no frames at all."""
+        return cls.from_atoms([])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Configurations]) -> Configurations:
+        """Join frames in order. Labels are united (masked where absent); ``info`` keeps what all parts have."""
+        parts = [part for part in parts if len(part)]
+        if len(parts) < 2:
+            return parts[0] if parts else cls.empty()
+        labels: dict[str, NDArray[np.float64]] = {}
+        masks: dict[str, NDArray[np.bool_]] = {}
+        for name in LABELS:
+            if any(name in part.labels for part in parts):
+                labels[name] = join([part.label(name)[0] for part in parts])
+                masks[name] = join([part.label(name)[1] for part in parts])
+        shared = [key for key in parts[0].info if all(key in part.info for part in parts)]
+        return cls(
+            counts=join([part.counts for part in parts]),
+            numbers=join([part.numbers for part in parts]),
+            positions=join([part.positions for part in parts]),
+            cells=join([part.cells for part in parts]),
+            pbc=join([part.pbc for part in parts]),
+            labels=labels,
+            masks=masks,
+            info={key: join([part.info[key] for part in parts]) for key in shared},
+        )
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms in all frames together, ``A``."""
+        return len(self.numbers)
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each frame begins in the per-atom arrays, ``(N + 1,)``; the last entry is ``A``."""
+        return np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
+
+    @property
+    def frame_of_atom(self) -> NDArray[np.int64]:
+        """The frame each atom belongs to, ``(A,)``."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    @property
+    def elements(self) -> list[str]:
+        """Chemical symbols that occur, in the order of their atomic numbers."""
+        occurs = np.zeros(len(chemical_symbols), dtype=bool)
+        occurs[self.numbers] = True
+        return [chemical_symbols[number] for number in np.flatnonzero(occurs)]
+
+    @property
+    def volumes(self) -> NDArray[np.float64]:
+        """Cell volumes in Å^3, ``(N,)``; zero for a frame without a cell."""
+        return np.abs(np.linalg.det(self.cells)) if len(self) else np.zeros(0)
+
+    def label(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Values and mask of a label; zeros and ``False`` where nothing is known of it.
+
+        Raises
+        ------
+        KeyError
+            If ``name`` is not in `LABELS`.
+        """
+        kind = LABELS[name]
+        if name in self.labels:
+            return self.labels[name], self.masks[name]
+        rows = self.n_atoms if kind.per == "atom" else len(self)
+        return np.zeros((rows, *kind.shape)), np.zeros(len(self), dtype=bool)
+
+    def has(self, name: str) -> NDArray[np.bool_]:
+        """Which frames carry the label, ``(N,)``."""
+        return self.label(name)[1]
+
+    def hashes(self) -> list[str]:
+        """Content hash of each frame: of species, periodicity, cell and positions on the grid, without labels."""
+        offsets = self.offsets
+        result = []
+        for start in range(0, len(self), HASHED):
+            end = min(start + HASHED, len(self))
+            atoms = slice(offsets[start], offsets[end])
+            numbers, positions = self.numbers[atoms], _on_grid(self.positions[atoms])
+            cells = _on_grid(self.cells[start:end])
+            for frame in range(start, end):
+                own = slice(offsets[frame] - offsets[start], offsets[frame + 1] - offsets[start])
+                digest = hashlib.blake2b(digest_size=16)
+                for part in (numbers[own], self.pbc[frame], cells[frame - start], positions[own]):
+                    digest.update(np.ascontiguousarray(part, dtype="<i8").tobytes())
+                result.append(digest.hexdigest())
+        return result
+
+    def digest(self) -> str:
+        """Hash of all frames in their order, with labels and info: equal for equal content."""
+        whole = hashlib.blake2b(digest_size=16)
+        for name, array in self.to_arrays().items():
+            whole.update(f"{name}|{array.dtype.kind}|{array.shape}".encode())
+            if array.dtype.kind == "U":
+                whole.update("\0".join(array.ravel().tolist()).encode())
+            else:
+                whole.update(np.ascontiguousarray(array).tobytes())
+        return whole.hexdigest()
+
+    # -- changing -------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: int | slice | Sequence[int] | NDArray[Any]) -> Configurations:
+        """Take frames by index, slice, list of indices or boolean mask; the result is always `Configurations`."""
+        frames = np.atleast_1d(
+            np.arange(len(self))[np.asarray(key) if isinstance(key, list | tuple) and len(key) else key]
+        )
+        if isinstance(key, list | tuple) and not len(key):
+            frames = np.zeros(0, dtype=np.int64)
+        starts, counts = self.offsets[frames], self.counts[frames]
+        return Configurations(
+            counts=counts,
+            numbers=take_runs(self.numbers, starts, counts),
+            positions=take_runs(self.positions, starts, counts),
+            cells=take(self.cells, frames),
+            pbc=take(self.pbc, frames),
+            labels={
+                k: take_runs(v, starts, counts) if LABELS[k].per == "atom" else take(v, frames)
+                for k, v in self.labels.items()
+            },
+            masks={k: v[frames] for k, v in self.masks.items()},
+            info={k: v[frames] for k, v in self.info.items()},
+        )
+
+    def __iter__(self) -> Iterator[Configurations]:
+        for frame in range(len(self)):
+            yield self[frame]
+
+    def with_info(self, **arrays: ArrayLike) -> Configurations:
+        """Return the same frames with further (or other) per-frame arrays; a scalar is repeated for every frame.
+
+        Raises
+        ------
+        ValueError
+            If an array has another length than there are frames.
+        """
+        info = dict(self.info)
+        for key, value in arrays.items():
+            array = np.asarray(value)
+            if array.ndim == 0:
+                array = np.repeat(array, len(self))
+            if len(array) != len(self):
+                raise ValueError(f"info {key!r} has {len(array)} values for {len(self)} frames")
+            info[key] = array
+        return replace(self, info=info)
+
+    def without_info(self, *keys: str) -> Configurations:
+        """Return the same frames without these per-frame arrays."""
+        return replace(self, info={k: v for k, v in self.info.items() if k not in keys})
+
+    def with_labels(self, *, masks: Mapping[str, ArrayLike] | None = None, **values: ArrayLike) -> Configurations:
+        """Return the same frames with further labels; ``masks`` says which frames have them (default: all).
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, or a value that the mask declares present is not finite; the frame is named.
+        """
+        labels, all_masks = dict(self.labels), dict(self.masks)
+        for name, value in values.items():
+            kind = LABELS[name]
+            shape = (self.n_atoms if kind.per == "atom" else len(self), *kind.shape)
+            array = np.asarray(value, dtype=float)
+            if array.shape != shape:
+                raise ValueError(f"label {name!r} has shape {array.shape}, expected {shape}")
+            mask = np.asarray((masks or {}).get(name, np.ones(len(self))), dtype=bool)
+            present = mask[self.frame_of_atom] if kind.per == "atom" else mask
+            bad = present & ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
+            if bad.any():
+                row = int(np.flatnonzero(bad)[0])
+                frame = int(self.frame_of_atom[row]) if kind.per == "atom" else row
+                raise ValueError(f"frame {frame} has a label {name} that is not finite")
+            labels[name] = np.where(present.reshape(-1, *[1] * len(kind.shape)), array, 0.0)
+            all_masks[name] = mask
+        return replace(self, labels=labels, masks=all_masks)
+
+    def without_labels(self) -> Configurations:
+        """Return the bare frames."""
+        return replace(self, labels={}, masks={})
+
+    def snapped(self) -> Configurations:
+        """Return the frames with positions and cells moved onto the grid, where hashes are stable for good."""
+        return replace(
+            self,
+            positions=np.rint(self.positions / GRID) * GRID + 0.0,
+            cells=np.rint(self.cells / GRID) * GRID + 0.0,
+        )
+
+    def in_files(self, folder: Path) -> Configurations:
+        """Return the frames with large arrays in files in ``folder`` (`bloomery.frames.mapped`)."""
+        return self.from_arrays({name: put(array, folder) for name, array in self.to_arrays().items()})
+
+    # -- ASE and files --------------------------------------------------------------------------------------------
+
+    def to_atoms(self) -> list[ase.Atoms]:
+        """Return ASE atoms; labels go into a `SinglePointCalculator`, per-frame arrays into ``Atoms.info``."""
+        offsets = self.offsets
+        result = []
+        for frame in range(len(self)):
+            rows = slice(offsets[frame], offsets[frame + 1])
+            atoms = ase.Atoms(
+                numbers=self.numbers[rows], positions=self.positions[rows], cell=self.cells[frame], pbc=self.pbc[frame]
+            )
+            for key, values in self.info.items():
+                value = values[frame]
+                atoms.info[key] = value.item() if isinstance(value, np.generic) else value
+            present = {
+                name: values[rows] if LABELS[name].per == "atom" else values[frame]
+                for name, values in self.labels.items()
+                if self.masks[name][frame]
+            }
+            if "energy" in present:
+                present["energy"] = float(present["energy"])
+                present["free_energy"] = present["energy"]
+            if present:
+                atoms.calc = SinglePointCalculator(atoms, **present)
+            result.append(atoms)
+        return result
+
+    def write_extxyz(self, path: str | Path | IO[str]) -> None:
+        """Write extended XYZ: labels as ``energy``, ``forces``, ``stress``, per-frame arrays in the comment line."""
+        from ase.io import write  # noqa: PLC0415  it imports half of ASE, which jobs on arrays never need
+
+        frames = self.to_atoms()
+        for frame in frames:
+            if frame.calc is not None:
+                frame.calc.results.pop("free_energy", None)
+            frame.info = {
+                key: value for key, value in frame.info.items() if not (isinstance(value, str) and value == "")
+            }
+        write(path, frames, format="extxyz")
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        info_keys: Sequence[str] | None = None,
+        units: FileUnits | None = None,
+        folder: Path | None = None,
+    ) -> Configurations:
+        """Read frames from any file that ASE knows (extxyz, POSCAR, CIF, ...), from our own ``.npz``, or n2p2's data.
+
+        A file whose first word is ``begin`` is n2p2's or RuNNer's ``input.data``: see `frames.input_data.read_data`.
+
+        Parameters
+        ----------
+        units
+            Of files that do not say them, which are those of n2p2; by default bohr and Ha.
+        folder
+            Keep large arrays in files in this folder (`bloomery.frames.mapped`); by default all are in memory.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, cannot be read, holds no frame, or a label in it is not finite; file and frame are
+            named.
+        """
+        from bloomery.frames.reading import read_frames  # noqa: PLC0415  it imports this module
+
+        return read_frames(Path(path), info_keys, units, folder)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything as flat, named arrays (``label:energy``, ``mask:energy``, ``info:step``, ...)."""
+        arrays: dict[str, NDArray[Any]] = {
+            "counts": self.counts,
+            "numbers": self.numbers,
+            "positions": self.positions,
+            "cells": self.cells,
+            "pbc": self.pbc,
+        }
+        for name in sorted(self.labels):
+            arrays[f"label:{name}"] = self.labels[name]
+            arrays[f"mask:{name}"] = self.masks[name]
+        for key in sorted(self.info):
+            arrays[f"info:{key}"] = np.asarray(self.info[key])
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Configurations:
+        """Inverse of `to_arrays`."""
+
+        def group(prefix: str, kind: type | None = None) -> dict[str, NDArray[Any]]:
+            found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            return {name: np.asanyarray(array, dtype=kind) for name, array in found.items()}
+
+        return cls(
+            counts=np.asanyarray(arrays["counts"], dtype=np.int64),
+            numbers=np.asanyarray(arrays["numbers"], dtype=np.int64),
+            positions=np.asanyarray(arrays["positions"], dtype=float),
+            cells=np.asanyarray(arrays["cells"], dtype=float),
+            pbc=np.asanyarray(arrays["pbc"], dtype=bool),
+            labels=group("label:"),
+            masks=group("mask:", bool),
+            info=group("info:"),
+        )
+
+    def save(self, path: str | Path | IO[bytes]) -> None:
+        """Write a compressed ``.npz`` without pickles."""
+        np.savez_compressed(path, allow_pickle=False, **self.to_arrays())
+
+    @classmethod
+    def load(cls, path: str | Path | IO[bytes], folder: Path | None = None) -> Configurations:
+        """Read what `save` wrote; pickled content is refused.
+
+        Parameters
+        ----------
+        folder
+            See `read`.
+
+        Raises
+        ------
+        InputError
+            If the file is not such an archive.
+        """
+        try:
+            return cls.from_arrays(load_arrays(path, folder))
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise InputError(f"{path}: is not an archive of configurations ({error}).") from error
+
+
+def _on_grid(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Round to the grid; what is not finite becomes some number, for it has a hash too until `sanity` drops it."""
+    with np.errstate(invalid="ignore"):
+        return np.rint(values / GRID).astype(np.int64)
+
+
+def in_order(symbols: Iterable[str]) -> list[str]:
+    """Each chemical symbol once, in the order of the atomic numbers."""
+    return sorted(set(symbols), key=chemical_symbols.index)
+
+
+def symbols_to_numbers(symbols: Iterable[str]) -> list[int]:
+    """Translate chemical symbols.
+
+    Raises
+    ------
+    InputError
+        If a symbol is not an element.
+    """
+    numbers = []
+    for symbol in symbols:
+        if symbol not in atomic_numbers or symbol == "X":
+            raise InputError(f"{symbol!r} is not a chemical element.")
+        numbers.append(int(atomic_numbers[symbol]))
+    return numbers
+
+
+def labels_of(frame: ase.Atoms) -> dict[str, ArrayLike]:
+    """Labels of one frame: those of its calculator first, then keys with a known prefix."""
+    found: dict[str, ArrayLike] = {}
+    results = dict(frame.calc.results) if frame.calc is not None else {}
+    for name in LABELS:
+        if name in results:
+            found[name] = results[name]
+            continue
+        for prefix in _LABEL_PREFIXES:
+            if f"{prefix}{name}" in frame.info:
+                found[name] = frame.info[f"{prefix}{name}"]
+            elif f"{prefix}{name}" in frame.arrays:
+                found[name] = frame.arrays[f"{prefix}{name}"]
+            if name in found:
+                break
+    if "energy" not in found and "free_energy" in results:
+        found["energy"] = results["free_energy"]
+    if "stress" in found:
+        found["stress"] = _voigt(np.asarray(found["stress"], dtype=float))
+    return found
+
+
+def _voigt(stress: NDArray[np.float64]) -> NDArray[np.float64]:
+    if stress.size == 6:
+        return stress.reshape(6)
+    full = stress.reshape(3, 3)
+    return np.array([full[0, 0], full[1, 1], full[2, 2], full[1, 2], full[0, 2], full[0, 1]])
+
+
+def _common_info(atoms: Sequence[ase.Atoms], keys: Sequence[str] | None) -> dict[str, NDArray[Any]]:
+    if not atoms:
+        return {}
+    names = keys if keys is not None else [key for key in atoms[0].info if not key.startswith(_LABEL_PREFIXES)]
+    info = {}
+    for key in names:
+        values = [frame.info.get(key) for frame in atoms]
+        if all(isinstance(value, bool | np.bool_) for value in values):
+            info[key] = np.array(values, dtype=bool)
+        elif all(isinstance(value, int | float | np.number) for value in values) or all(
+            isinstance(value, str) for value in values
+        ):
+            info[key] = np.array(values)
+    return info
