@@ -23,10 +23,11 @@ from typing import Any
 
 from ase.build import bulk
 
-from bloomery.engines.contract import Potential, TrainingData, load_potential
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
+from bloomery.potentials.contract import Potential, load_potential
 from bloomery.samplers.batched_md import BatchedMolecularDynamics
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.rattle_strain import RattleStrain

@@ -31,12 +31,13 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from bloomery.descriptors.power_spectrum import PowerSpectrum
-from bloomery.engines.contract import Potential, TrainingData
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.frames.roles import RoleSettings, split_roles
 from bloomery.plugins import PluginSpec
+from bloomery.potentials.contract import Potential
 from bloomery.samplers.biased_md import BiasedMolecularDynamics
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.seeds import derive_seed

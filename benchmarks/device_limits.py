@@ -13,8 +13,8 @@ from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 if TYPE_CHECKING:
-    from bloomery.engines.contract import Potential
     from bloomery.frames.configurations import Configurations
+    from bloomery.potentials.contract import Potential
 
 COPIED_BYTES = 2**28
 PRODUCT_SIZE = 4096
@@ -74,7 +74,7 @@ def needs(run: Callable[[], Any]) -> tuple[int, int]:
 
 def dynamics(job: dict[str, Any]) -> dict[str, Any]:
     """Atom-steps per second by number of crystals, and at the best, shares of the device's limits of an evaluation."""
-    from bloomery.engines.contract import load_potential  # noqa: PLC0415
+    from bloomery.potentials.contract import load_potential  # noqa: PLC0415
 
     potential, device = load_potential(job["potential"], job["device"]), job["device"]
     rates = {count: atom_steps(potential, crystals(count)) for count in job["replicas"]}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from ase.calculators.calculator import Calculator
 
-    from bloomery.engines.contract import Potential
+    from bloomery.potentials.contract import Potential
 
 BEGAN = time.perf_counter()
 
@@ -164,7 +164,7 @@ def serve(job: dict[str, Any]) -> None:
     with redirect_stdout(sys.stderr):
         import numpy as np
 
-        from bloomery.engines.contract import load_potential
+        from bloomery.potentials.contract import load_potential
 
         random = np.random.default_rng(1)
         potential = load_potential(job["potential"], job.get("device", "cpu"))

@@ -25,13 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from bloomery.calibration import calibrate
-from bloomery.engines.contract import Potential, TrainingData
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
-from bloomery.prediction import Prediction
-from bloomery.reliability import Predictive, miscalibration_area, rank_correlation
+from bloomery.potentials.calibration import calibrate
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
+from bloomery.potentials.reliability import Predictive, miscalibration_area, rank_correlation
 
 LEVELS = (0.5, 0.68, 0.95)
 

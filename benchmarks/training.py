@@ -24,11 +24,12 @@ from ase.md.velocitydistribution import thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 from scipy.stats import spearmanr
 
-from bloomery.calculators import CalculatorSpec
-from bloomery.engines.contract import Potential, TrainingData
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
+from bloomery.potentials.contract import Potential
+from bloomery.reference.calculators import CalculatorSpec
 
 TEMPERATURES = (300.0, 600.0, 900.0, 1200.0)
 

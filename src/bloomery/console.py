@@ -16,7 +16,7 @@ import click
 from bloomery.errors import BloomeryError, InputError
 
 if TYPE_CHECKING:
-    from bloomery.engines.contract import Progress
+    from bloomery.progress import Progress
 
 DEBUG_VARIABLE = "BLOOMERY_DEBUG"
 

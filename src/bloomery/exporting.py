@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bloomery.acceptance import AcceptanceSettings, check_potential
-from bloomery.calibration import calibrate
 from bloomery.engines.ase_potential import CalculatorPotential
-from bloomery.engines.contract import Potential
-from bloomery.engines.model_card import with_measurements
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import load_plugin
+from bloomery.potentials.acceptance import AcceptanceSettings, check_potential
+from bloomery.potentials.calibration import calibrate
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.model_card import with_measurements
 
 MEASURED = ("energy", "forces", "stress")
 

@@ -16,8 +16,7 @@ import numpy as np
 import pydantic
 import yaml
 
-from bloomery.acceptance import check_potential
-from bloomery.engines.contract import Engine, Potential, Progress
+from bloomery.engines.contract import Engine
 from bloomery.errors import BloomeryError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import ATOMIC, FileUnits
@@ -25,7 +24,10 @@ from bloomery.frames.input_data import write_data
 from bloomery.frames.roles import RoleSettings, split_roles
 from bloomery.jobs.base import limit_threads
 from bloomery.plugins import KINDS, PluginSpec, describe_validation_error, load_plugin, registered
-from bloomery.prediction import Prediction
+from bloomery.potentials.acceptance import check_potential
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
+from bloomery.progress import Progress
 
 JOB_FILE = "job.json"
 FRAME_SUFFIXES = (".extxyz", ".xyz", ".npz")

@@ -9,7 +9,7 @@ from bloomery.control import ControlSettings
 from bloomery.frames.roles import TRAINED_ROLES
 from bloomery.history import measured_number
 from bloomery.plugins import PluginSpec
-from bloomery.scale import Scale
+from bloomery.potentials.scale import Scale
 from bloomery.schedules import SamplerSpec, shares_of
 from bloomery.seeds import derive_seed
 

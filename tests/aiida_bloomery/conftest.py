@@ -24,7 +24,7 @@ from aiida_bloomery.data.potential import PotentialData
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.frames.configurations import Configurations
-from bloomery.teachers import teacher_for
+from bloomery.reference.teachers import teacher_for
 
 TINY_ENGINE = {"hdnnp": {"members": 2, "steps": 20, "hidden": [4], "dtype": "float64"}}
 

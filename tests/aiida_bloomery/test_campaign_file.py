@@ -22,7 +22,7 @@ from aiida_bloomery.campaign_file.plan import plan_campaign
 from aiida_bloomery.campaign_file.schema import describe_plugins, schema, schema_text
 from aiida_bloomery.cli import main
 from bloomery.errors import InputError
-from bloomery.teachers import teacher_for
+from bloomery.reference.teachers import teacher_for
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*/campaign.yaml"))

@@ -7,9 +7,9 @@ import pytest
 from ase.build import bulk
 
 from bloomery import native
-from bloomery.calculators import CalculatorSpec
 from bloomery.descriptors import power_spectrum
 from bloomery.frames.configurations import Configurations
+from bloomery.reference.calculators import CalculatorSpec
 
 MakeSilicon = Callable[..., Configurations]
 

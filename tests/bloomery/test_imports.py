@@ -27,16 +27,16 @@ print(len(names))
 """
 
 WITHOUT_TORCH = [
-    "bloomery.acceptance",
+    "bloomery.potentials.acceptance",
     "bloomery.cli",
     "bloomery.frames.configurations",
-    "bloomery.calibration",
+    "bloomery.potentials.calibration",
     "bloomery.descriptors.contract",
     "bloomery.descriptors.acsf",
     "bloomery.descriptors.power_spectrum",
     "bloomery.descriptors.soap",
     "bloomery.energy_reference",
-    "bloomery.engines.calculator",
+    "bloomery.potentials.calculator",
     "bloomery.engines.contract",
     "bloomery.engines.hdnnp",
     "bloomery.engines.hdnnp.settings",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bloomery.planning import plan
-from bloomery.scale import Scale
+from bloomery.potentials.scale import Scale
 from bloomery.seeds import derive_seed
 
 STAGE: dict[str, Any] = {"samplers": ["rattle_strain", {"md": {"steps": 10}}]}

@@ -14,9 +14,7 @@ import pytest
 from ase.build import bulk
 from scipy.spatial.transform import Rotation
 
-from bloomery.acceptance import check_potential
-from bloomery.calculators import CalculatorSpec
-from bloomery.engines.contract import Potential, TrainingData, no_progress
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
@@ -24,7 +22,11 @@ from bloomery.jobs.train import errors as training_errors
 from bloomery.observables.errors import Errors
 from bloomery.observables.faults import net_force
 from bloomery.observables.leakage import Leakage
-from bloomery.prediction import Prediction
+from bloomery.potentials.acceptance import check_potential
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
+from bloomery.progress import no_progress
+from bloomery.reference.calculators import CalculatorSpec
 
 SILVER = 47
 Change = Callable[[Prediction, Configurations], Prediction]

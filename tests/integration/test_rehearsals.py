@@ -14,7 +14,7 @@ from ase.build import bulk
 from tests.integration.harness import CAMPAIGN, Home
 
 from bloomery.frames.configurations import Configurations
-from bloomery.teachers import teacher_for
+from bloomery.reference.teachers import teacher_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon]
 

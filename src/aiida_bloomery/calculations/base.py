@@ -21,7 +21,7 @@ from bloomery.errors import BloomeryError
 from bloomery.jobs.base import PROGRESS_FILE, RESULT_FILE, SCHEMA_VERSION, Job
 from bloomery.jobs.train import REFUSED_FOLDER
 from bloomery.plugins import Kind, PluginSpec, describe_validation_error
-from bloomery.scale import Scale
+from bloomery.potentials.scale import Scale
 
 JOB_FILE = "job.json"
 OUTPUT_FILE = "bloomery.out"

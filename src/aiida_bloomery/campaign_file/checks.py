@@ -208,8 +208,8 @@ def _plugin(campaign: Campaign, kind: Kind, spec: PluginSpec, key: Key) -> None:
 
 
 def _settings(campaign: Campaign) -> None:
-    from bloomery.acceptance import AcceptanceSettings  # noqa: PLC0415
     from bloomery.frames.roles import RoleSettings  # noqa: PLC0415
+    from bloomery.potentials.acceptance import AcceptanceSettings  # noqa: PLC0415
 
     parse_model(RoleSettings, campaign.file.roles, campaign.source, ("roles",))
     parse_model(AcceptanceSettings, campaign.file.acceptance, campaign.source, ("acceptance",))

@@ -254,7 +254,7 @@ def _samplers(
 
 
 def _teacher(structures: Configurations, source: Source) -> dict[str, Any]:
-    from bloomery.teachers import teacher_for  # noqa: PLC0415
+    from bloomery.reference.teachers import teacher_for  # noqa: PLC0415
 
     try:
         return teacher_for(structures.elements).model_dump()

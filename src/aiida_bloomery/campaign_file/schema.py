@@ -10,10 +10,10 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
 from aiida_bloomery.campaign_file.model import Bootstrap, CampaignFile, Control, OfKind, Validation
-from bloomery.acceptance import AcceptanceSettings
 from bloomery.errors import InputError
 from bloomery.frames.roles import RoleSettings
 from bloomery.plugins import KINDS, Kind, PluginSpec, load_plugin, registered
+from bloomery.potentials.acceptance import AcceptanceSettings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCE = "#/$defs/{model}"

@@ -11,8 +11,8 @@ from aiida import orm
 from aiida.common.exceptions import ValidationError
 from ase.calculators.calculator import Calculator
 
-from bloomery.engines.contract import POTENTIAL_FILE, Potential, load_potential
 from bloomery.errors import InputError
+from bloomery.potentials.contract import POTENTIAL_FILE, Potential, load_potential
 
 
 class PotentialData(orm.Data):

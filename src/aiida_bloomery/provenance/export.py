@@ -29,7 +29,7 @@ FORMAT = "aiida-bloomery export"
 FORMAT_VERSION = 1
 
 _README = """\
-from bloomery.engines.contract import load_potential
+from bloomery.potentials.contract import load_potential
 calculator = load_potential("potential").calculator()  # energy, forces, stress, and disagreement of each atom
 atoms.calc = calculator  # any ase.Atoms of the elements {elements}
 """

@@ -11,10 +11,10 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
 
 
 @dataclass(frozen=True)

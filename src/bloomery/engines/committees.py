@@ -20,12 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from bloomery.engines.contract import Progress, TrainingData, reference_energies
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.file_potential import FilePotential, member_name
 from bloomery.engines.preparation import Prepared, member_frames
 from bloomery.errors import DivergedError
 from bloomery.frames.configurations import LABELS, Configurations
 from bloomery.plugins import Settings
+from bloomery.potentials.contract import reference_energies
+from bloomery.progress import Progress
 from bloomery.seeds import derive_seed
 
 DONE_FILE = "done.json"

@@ -14,10 +14,10 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from numpy.typing import NDArray
 
-from bloomery.engines.contract import POTENTIAL_FILE, Potential, reference_energies
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import POTENTIAL_FILE, Potential, reference_energies
+from bloomery.potentials.prediction import Prediction
 
 USAGE_FILE = "README.txt"
 REFERENCE_FILE = "energy_reference.json"

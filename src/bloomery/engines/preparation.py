@@ -10,9 +10,9 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from bloomery.engines.contract import TrainingData, bad_label
+from bloomery.engines.contract import TrainingData
 from bloomery.errors import InputError
-from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.configurations import Configurations, bad_label, symbols_to_numbers
 from bloomery.frames.energy_reference import check_energy_reference
 
 

@@ -525,3 +525,14 @@ def _common_info(atoms: Sequence[ase.Atoms], keys: Sequence[str] | None) -> dict
         ):
             info[key] = np.array(values)
     return info
+
+
+def bad_label(configurations: Configurations) -> tuple[int, str] | None:
+    """Return the first frame with a label that is not finite, and which label; ``None`` if all are."""
+    for name, values in configurations.labels.items():
+        frames = configurations.frame_of_atom if LABELS[name].per == "atom" else np.arange(len(configurations))
+        odd = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        wrong = frames[odd & configurations.masks[name][frames]]
+        if len(wrong):
+            return int(wrong[0]), name
+    return None

@@ -16,9 +16,9 @@ from typing import Any, Literal, Protocol, cast
 from pydantic import Field, ValidationError
 
 from bloomery import __version__
-from bloomery.engines.contract import Progress
 from bloomery.errors import BloomeryError, InputError, OutOfMemoryError
 from bloomery.plugins import Settings, describe_validation_error
+from bloomery.progress import Progress
 
 SCHEMA_VERSION: Literal[1] = 1
 VERBS = ("sample", "describe", "select", "label", "train", "predict", "observe")

@@ -16,9 +16,9 @@ from bloomery.frames.configurations import Configurations, in_order
 from bloomery.frames.mapped import join, load_arrays, too_large
 from bloomery.frames.roles import Role
 from bloomery.plugins import PluginSpec
+from bloomery.potentials.scale import Scale
 from bloomery.samplers.contract import ORIGIN_KEYS
 from bloomery.samplers.origin import with_origin
-from bloomery.scale import Scale
 from bloomery.selectors.contract import Pool
 from bloomery.selectors.environments import Environments
 

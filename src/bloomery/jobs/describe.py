@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from bloomery.descriptors.contract import Descriptor
-from bloomery.engines.contract import Progress
 from bloomery.frames.configurations import Configurations, in_order
 from bloomery.frames.mapped import too_large
 from bloomery.jobs.base import Job
 from bloomery.plugins import PluginSpec
+from bloomery.progress import Progress
 
 FEATURES_FILE = "features.npz"
 

@@ -13,11 +13,11 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
-from bloomery.engines.contract import Progress
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import Job, write_json
 from bloomery.labellers.contract import Labeller, LedgerEntry
 from bloomery.plugins import PluginSpec
+from bloomery.progress import Progress
 
 LABELLED_FILE = "labelled.npz"
 LEDGER_FILE = "ledger.json"

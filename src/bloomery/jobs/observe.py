@@ -9,12 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from bloomery.engines.contract import Progress, load_potential
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import Role, assigned, split_by_file
 from bloomery.jobs.base import Job, write_json
 from bloomery.observables.contract import Observable, Observation
 from bloomery.plugins import PluginSpec, Settings
+from bloomery.potentials.contract import load_potential
+from bloomery.progress import Progress
 
 OBSERVATION_FILE = "observation.json"
 ARRAYS_FILE = "observation.npz"

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bloomery.engines.contract import Progress, load_potential
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import Job
+from bloomery.potentials.contract import load_potential
+from bloomery.progress import Progress
 
 PREDICTION_FILE = "prediction.npz"
 CHUNK_FRAMES = 256

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bloomery import __version__
-from bloomery.engines.contract import Progress, load_potential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import Job
 from bloomery.plugins import PluginSpec
+from bloomery.potentials.contract import load_potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress
 from bloomery.samplers.checkpoint import Checkpoint
 from bloomery.samplers.contract import Sampler
-from bloomery.scale import Scale
 
 FRAMES_FILE = "frames.npz"
 LEFT_FILE = "left.npz"

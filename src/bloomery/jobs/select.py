@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.engines.contract import Progress, load_potential, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import Role, RoleSettings, count_roles, draw_probe, split_roles
 from bloomery.jobs.base import Job
 from bloomery.jobs.candidates import PROBE_ROLE, Candidates, Sources, gather
 from bloomery.plugins import PluginSpec
-from bloomery.scale import Scale
+from bloomery.potentials.contract import load_potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress, no_progress
 from bloomery.seeds import derive_seed
 from bloomery.selectors.composition import (
     CLEANERS,

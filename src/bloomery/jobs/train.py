@@ -9,23 +9,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bloomery.acceptance import AcceptanceReport, AcceptanceSettings, check_potential
-from bloomery.engines.contract import (
-    Engine,
-    Potential,
-    Progress,
-    TrainingData,
-    TrainingHistory,
-    bad_label,
-    load_potential,
-)
+from bloomery.engines.contract import Engine, TrainingData, TrainingHistory
 from bloomery.errors import InputError
-from bloomery.frames.configurations import Configurations
+from bloomery.frames.configurations import Configurations, bad_label
 from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference
 from bloomery.frames.roles import assigned, split_by_file
 from bloomery.jobs.base import Job, write_json
 from bloomery.observables.errors import Errors
 from bloomery.plugins import PluginSpec
+from bloomery.potentials.acceptance import AcceptanceReport, AcceptanceSettings, check_potential
+from bloomery.potentials.contract import Potential, load_potential
+from bloomery.progress import Progress
 
 POTENTIAL_FOLDER = "potential"
 REFUSED_FOLDER = "refused"

@@ -13,14 +13,14 @@ import ase
 import numpy as np
 from pydantic import Field
 
-from bloomery.calculators import CalculatorSpec
-from bloomery.engines.contract import Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.labellers.contract import Labeller, LedgerEntry, Record, no_record
 from bloomery.plugins import Settings
+from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Seconds
-from bloomery.reference import reference_values
+from bloomery.reference.calculators import CalculatorSpec
+from bloomery.reference.values import reference_values
 
 
 class CalculatorLabellerSettings(Settings):

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from bloomery.engines.contract import Progress, no_progress
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
+from bloomery.progress import Progress, no_progress
 
 Outcome = Literal["labelled", "cached", "failed"]
 

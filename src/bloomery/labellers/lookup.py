@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from bloomery.engines.contract import Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import LABELS, Configurations
 from bloomery.labellers.calculator import joined
 from bloomery.labellers.contract import Labeller, LedgerEntry, Record, no_record
 from bloomery.plugins import Settings
+from bloomery.progress import Progress, no_progress
 
 
 class LookupLabellerSettings(Settings):

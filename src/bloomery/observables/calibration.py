@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from bloomery.calibration import calibrate
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.bootstrap import Bootstrap, blocks_of
@@ -17,14 +15,17 @@ from bloomery.observables.comparison import MILLI
 from bloomery.observables.contract import Observable, Observation, number
 from bloomery.observables.evaluation import predict_in_chunks
 from bloomery.plugins import Settings
-from bloomery.prediction import Prediction
-from bloomery.reliability import (
+from bloomery.potentials.calibration import calibrate
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
+from bloomery.potentials.reliability import (
     Predictive,
     errors_by_sigma,
     miscalibration_area,
     observed_shares,
     rank_correlation,
 )
+from bloomery.progress import Progress, no_progress
 
 
 class CalibrationSettings(Settings):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.bootstrap import Bootstrap
 from bloomery.observables.contract import number
-from bloomery.prediction import Prediction
+from bloomery.potentials.prediction import Prediction
 
 MILLI = 1000.0
 Sums = NDArray[np.float64]

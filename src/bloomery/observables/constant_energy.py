@@ -14,10 +14,11 @@ from ase import units
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.engines.contract import Potential, Progress
 from bloomery.errors import DivergedError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress
 from bloomery.quantities import Femtoseconds, Kelvin
 from bloomery.samplers.integrators.contract import Integrator
 from bloomery.samplers.integrators.langevin import Langevin

@@ -22,9 +22,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress, no_progress
 
 NORMAL_95 = 1.959963984540054
 """Half the width of a 95 % interval in standard errors."""

@@ -10,7 +10,6 @@ from ase.units import GPa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.bootstrap import Bootstrap, blocks_of
@@ -19,8 +18,10 @@ from bloomery.observables.contract import Observable, Observation, number
 from bloomery.observables.evaluation import predict_in_chunks
 from bloomery.observables.faults import warnings
 from bloomery.plugins import Settings
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.reliability import rank_correlation
+from bloomery.progress import Progress, no_progress
 from bloomery.quantities import ForceInEV
-from bloomery.reliability import rank_correlation
 
 NAMES = ("name", "batch", "pool", "trajectory", "step", "temperature", "role")
 """Per-frame arrays that tell which frame one is."""

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.engines.contract import Potential, Progress
 from bloomery.errors import DivergedError
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
+from bloomery.progress import Progress
 
 CHUNK = 64
 

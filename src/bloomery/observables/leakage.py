@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.descriptors.contract import Descriptor
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Observable, Observation, number
 from bloomery.plugins import PluginSpec, Settings
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Share
 
 CHUNK = 256

@@ -9,11 +9,12 @@ from ase.data import atomic_masses
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.engines.contract import Potential, Progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.constant_energy import ConstantEnergySettings, constant_energy_frames
 from bloomery.observables.trajectories import FromTrajectories, TrajectorySettings
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress
 from bloomery.quantities import Femtoseconds
 
 

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
 from bloomery.observables.constant_energy import ConstantEnergyRun, ConstantEnergySettings, State
 from bloomery.observables.contract import Observable, Observation, number
 from bloomery.observables.curves import block_quantity
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress, no_progress
 
 MILLI = 1000.0
 

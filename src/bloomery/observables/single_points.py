@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import LABELS, Configurations
 from bloomery.observables.contract import Observable, Observation, Quantity, array_name
 from bloomery.observables.evaluation import labelled_by
 from bloomery.plugins import Settings
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress, no_progress
 
 POTENTIAL, REFERENCE = "potential", "reference"
 

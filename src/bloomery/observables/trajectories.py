@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Observable, Observation, Quantity, array_name, number
 from bloomery.observables.curves import Curve, overlap, score
 from bloomery.observables.experiment import MeasuredCurve
 from bloomery.plugins import Settings
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress, no_progress
 from bloomery.samplers.md import MolecularDynamics, MolecularDynamicsSettings
 
 TRAJECTORY, REFERENCE = "trajectory", "reference"

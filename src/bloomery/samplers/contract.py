@@ -6,11 +6,12 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress, no_progress
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
-from bloomery.scale import Scale
 
 ORIGIN_KEYS = ("start", "trajectory", "step", "block", "temperature", "disagreement", "stop_reason")
 """Per-frame arrays that every sampler fills.

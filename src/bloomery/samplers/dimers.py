@@ -14,15 +14,16 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 from pydantic import Field, model_validator
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Angstrom
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import require_frames, with_origin
-from bloomery.scale import Scale
 
 
 class DimersSettings(Settings):

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.engines.contract import Potential
 from bloomery.frames.configurations import Configurations
-from bloomery.reference import reference_values
+from bloomery.potentials.contract import Potential
+from bloomery.reference.values import reference_values
 from bloomery.samplers.spread import Spread, spread_of
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress, no_progress
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import with_origin
-from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 

@@ -6,10 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress, no_progress
 from bloomery.quantities import ForceInEV, Unit
 from bloomery.samplers.bias import Bias, Wall
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
@@ -20,7 +22,6 @@ from bloomery.samplers.forces import CommitteeDriver
 from bloomery.samplers.run import Conduct, run_all
 from bloomery.samplers.trust import require_potential
 from bloomery.samplers.watch import Brake
-from bloomery.scale import Scale
 
 
 class Stabilise(Settings):

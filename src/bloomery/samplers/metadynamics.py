@@ -18,10 +18,12 @@ import numpy as np
 from ase import units
 from pydantic import Field, field_validator, model_validator
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Unit
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
@@ -31,7 +33,6 @@ from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.md import MolecularDynamicsSettings
 from bloomery.samplers.run import Conduct, run_all
 from bloomery.samplers.trust import require_potential
-from bloomery.scale import Scale
 
 HOW_TO_GET_IT = (
     "metadynamics: cannot run without PLUMED; install its kernel (conda install -c conda-forge plumed), point the "

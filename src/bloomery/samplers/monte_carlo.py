@@ -14,17 +14,18 @@ import numpy as np
 from ase import units
 from pydantic import Field, model_validator
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, insane
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Angstrom, Kelvin
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint, State
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.origin import identities, require_frames, with_origin
 from bloomery.samplers.rattle_strain import Repeats
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
-from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 COMPLETED = "completed"

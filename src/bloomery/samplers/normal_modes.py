@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bloomery.calculators import CalculatorSpec
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import insane
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Angstrom, Kelvin
+from bloomery.reference.calculators import CalculatorSpec
 from bloomery.samplers.building import BuildingSettings
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
@@ -30,7 +32,6 @@ from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.origin import identities, require_frames
 from bloomery.samplers.paths import PathSettings, path_between, tangent_at
 from bloomery.samplers.rattle_strain import Repeats
-from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 

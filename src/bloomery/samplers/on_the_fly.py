@@ -13,8 +13,10 @@ from math import ceil
 import numpy as np
 from pydantic import Field
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress, no_progress
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.continuation import standing, take_up
 from bloomery.samplers.contract import SamplerReport
@@ -22,7 +24,6 @@ from bloomery.samplers.dynamics import trajectories
 from bloomery.samplers.md import MolecularDynamics, MolecularDynamicsSettings
 from bloomery.samplers.run import run_all
 from bloomery.samplers.trust import require_potential
-from bloomery.scale import Scale
 
 
 class OnTheFlySettings(MolecularDynamicsSettings):

@@ -22,17 +22,18 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 from pydantic import Field, field_validator
 
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Angstrom, ForceInEV, Unit
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.origin import identities, require_frames
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
-from bloomery.scale import Scale
 from bloomery.seeds import derive_seed
 
 SpaceGroup = Annotated[int, Field(ge=1, le=230)]

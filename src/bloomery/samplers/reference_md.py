@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from bloomery.calculators import CalculatorSpec
-from bloomery.engines.contract import Potential, Progress, no_progress
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
+from bloomery.progress import Progress, no_progress
+from bloomery.reference.calculators import CalculatorSpec
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
 from bloomery.samplers.dynamics import trajectories
 from bloomery.samplers.ensemble import EnsembleSettings
 from bloomery.samplers.forces import CalculatorDriver
 from bloomery.samplers.run import Conduct, run_all
-from bloomery.scale import Scale
 
 
 class ReferenceMolecularDynamicsSettings(EnsembleSettings):

@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from bloomery.engines.contract import Progress, no_progress
 from bloomery.frames.configurations import Configurations
+from bloomery.progress import Progress, no_progress
 from bloomery.samplers.bias import Bias
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint, State
 from bloomery.samplers.contract import SamplerReport

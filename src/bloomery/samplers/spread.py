@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.prediction import Prediction
+from bloomery.potentials.prediction import Prediction
 
 
 @dataclass(frozen=True)

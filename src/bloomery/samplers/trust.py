@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
 from bloomery.quantities import ForceInEV
-from bloomery.scale import Scale
 
 
 class TrustSettings(Settings):

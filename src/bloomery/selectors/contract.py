@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.mapped import take
 from bloomery.plugins import Plugin
-from bloomery.scale import Scale
+from bloomery.potentials.scale import Scale
 from bloomery.selectors.environments import Environments
 from bloomery.selectors.measures import Measure
 

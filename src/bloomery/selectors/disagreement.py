@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
+from bloomery.potentials.scale import Scale
 from bloomery.quantities import ForceInEV
-from bloomery.scale import Scale
 from bloomery.selectors.contract import Pool
 from bloomery.selectors.measures import Measure
 from bloomery.selectors.window import Window, WindowSettings

@@ -8,11 +8,12 @@ import numpy as np
 from ase import units
 from numpy.typing import NDArray
 
-from bloomery.engines.contract import Potential, Progress
 from bloomery.errors import InputError
 from bloomery.frames.chunks import chunks
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
+from bloomery.progress import Progress
 
 Quantity = Literal["forces", "energy", "stress", "energy_sigma", "extrapolation", "predicted_energy"]
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from ase.data import chemical_symbols
 
-from bloomery.acceptance import check_potential
 from bloomery.engines.ase_potential import CalculatorPotential
-from bloomery.engines.contract import Engine, Potential, TrainingData, TrainingHistory, load_potential
-from bloomery.engines.model_card import CARD_FILE, TEXT_FILE
+from bloomery.engines.contract import Engine, TrainingData, TrainingHistory
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.acceptance import check_potential
+from bloomery.potentials.contract import Potential, load_potential
+from bloomery.potentials.model_card import CARD_FILE, TEXT_FILE
+from bloomery.potentials.prediction import Prediction
 from bloomery.testing.limits import check_limits
 
 

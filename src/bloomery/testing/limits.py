@@ -9,9 +9,9 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.acceptance import AcceptanceSettings, check_potential
-from bloomery.engines.contract import Potential
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.potentials.acceptance import AcceptanceSettings, check_potential
+from bloomery.potentials.contract import Potential
 from bloomery.testing.frames import odd_frames
 
 CUBIC = np.array([-1 / 6, 4 / 6, -1.0, 4 / 6, -1 / 6])

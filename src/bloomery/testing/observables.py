@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bloomery.engines.contract import Potential
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Observable
+from bloomery.potentials.contract import Potential
 
 
 def check_observable(

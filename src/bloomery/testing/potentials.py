@@ -9,13 +9,14 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from bloomery.calculators import CalculatorSpec
 from bloomery.engines.ase_potential import FrameByFramePotential, Values
-from bloomery.engines.contract import Potential, no_progress
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.evaluation import labelled_by
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
+from bloomery.progress import no_progress
+from bloomery.reference.calculators import CalculatorSpec
 
 
 class TeacherCommittee(Potential):
@@ -71,7 +72,7 @@ class TeacherCommittee(Potential):
 
 
 class CalculatorTeacher(FrameByFramePotential):
-    """Any calculator of `bloomery.calculators` as a potential of one member."""
+    """Any calculator of `bloomery.reference.calculators` as a potential of one member."""
 
     engine = "calculator"
     dtype = "float64"

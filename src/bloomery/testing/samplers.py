@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from bloomery.engines.contract import Potential
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.scale import Scale
 from bloomery.samplers.checkpoint import Checkpoint, State
 from bloomery.samplers.contract import ORIGIN_KEYS, Sampler, SamplerReport
-from bloomery.scale import Scale
 
 SOME_SCALE = Scale(error=0.1, factor=2.0)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.scale import Scale
+from bloomery.potentials.scale import Scale
 from bloomery.selectors.contract import Picks, Pool, Selector
 from bloomery.selectors.environments import Environments
 from bloomery.selectors.measures import Measure

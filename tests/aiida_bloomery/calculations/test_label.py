@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bloomery.teachers import teacher_for
+from bloomery.reference.teachers import teacher_for
 
 
 def test_labels_are_those_of_the_calculator(chain):

@@ -9,7 +9,7 @@ from ase.build import bulk
 from aiida_bloomery.data.configurations import ConfigurationsData
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.equation_of_state import EquationOfState
-from bloomery.teachers import teacher_for
+from bloomery.reference.teachers import teacher_for
 
 
 def test_only_the_roles_asked_for_are_observed(chain):

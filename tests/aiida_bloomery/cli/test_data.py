@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from aiida_bloomery.cli.data import cmd_bloomery
-from bloomery.engines.contract import load_potential
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.contract import load_potential
 
 
 @pytest.fixture

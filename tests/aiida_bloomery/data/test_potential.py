@@ -10,8 +10,8 @@ from aiida.common.exceptions import ValidationError
 from aiida.orm import load_node
 
 from aiida_bloomery.data.potential import PotentialData
-from bloomery.engines.contract import load_potential
 from bloomery.errors import InputError
+from bloomery.potentials.contract import load_potential
 
 
 def test_predictions_survive(potential, potential_folder, make_silicon):

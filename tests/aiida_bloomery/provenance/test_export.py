@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from aiida_bloomery.provenance.export import export
-from bloomery.engines.contract import load_potential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.contract import load_potential
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from ase.build import bulk, molecule
 
-from bloomery.calculators import CalculatorSpec
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.preparation import (
     boxed,
@@ -16,6 +15,7 @@ from bloomery.engines.preparation import (
 )
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.reference.calculators import CalculatorSpec
 from bloomery.testing.frames import odd_frames
 
 

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bloomery.engines import contract
-from bloomery.engines.contract import Potential
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import execute
 from bloomery.jobs.label import JOURNAL_FILE
 from bloomery.plugins import load_plugin
+from bloomery.potentials.contract import Potential
 from bloomery.testing.potentials import TeacherCommittee
 from bloomery.testing.samplers import check_origins
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bloomery import acceptance
-from bloomery.engines.contract import load_potential
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import execute
+from bloomery.potentials import acceptance
+from bloomery.potentials.contract import load_potential
 
 ENGINE = {
     "hdnnp": {

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.calibration import Calibration
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
 
 MEMBERS = 8
 

@@ -8,12 +8,12 @@ import pytest
 from ase import units
 from ase.build import bulk
 
-from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
 from bloomery.observables.diffusion import Diffusion, mean_square_displacements
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
 
 
 def walk(coefficient: float, n_frames: int, n_atoms: int, seed: int = 0, symbol: str = "Ar") -> Configurations:

@@ -7,11 +7,11 @@ from ase.optimize import BFGS
 from ase.units import GPa
 from matscipy.elasticity import fit_elastic_constants, rotate_elastic_constants
 
-from bloomery.calculators import CalculatorSpec
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import strain_tensor, strained
 from bloomery.observables.elastic import Elastic, averages
+from bloomery.reference.calculators import CalculatorSpec
 from bloomery.testing.potentials import CalculatorTeacher
 
 SILICON = 5.43095

@@ -11,13 +11,13 @@ from ase.build import bulk
 from ase.units import GPa
 from numpy.typing import NDArray
 
-from bloomery.engines.contract import Potential
 from bloomery.errors import DivergedError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.bootstrap import Bootstrap, blocks_of
 from bloomery.observables.errors import Errors
-from bloomery.prediction import Prediction
-from bloomery.reliability import rank_correlation
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
+from bloomery.potentials.reliability import rank_correlation
 from bloomery.testing.potentials import TeacherCommittee
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from ase.units import kB
 
-from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.free_energy_perturbation import FreeEnergyPerturbation
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
 
 T = 300.0
 

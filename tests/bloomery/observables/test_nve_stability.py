@@ -8,11 +8,11 @@ import pytest
 from ase import units
 from ase.build import bulk, molecule
 
-from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.nve_stability import NveStability, time_to_failure
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
 from bloomery.testing.potentials import CalculatorTeacher, TeacherCommittee
 
 SILICON = Configurations.from_atoms([bulk("Si", a=5.43095, cubic=True)])

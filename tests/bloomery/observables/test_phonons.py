@@ -6,10 +6,10 @@ from ase import units
 from ase.build import bulk
 from ase.phonons import Phonons as AsePhonons
 
-from bloomery.calculators import CalculatorSpec
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.phonons import Phonons
+from bloomery.reference.calculators import CalculatorSpec
 from bloomery.testing.potentials import CalculatorTeacher, TeacherCommittee
 
 phonopy = pytest.importorskip("phonopy")

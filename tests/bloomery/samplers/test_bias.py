@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import strained
-from bloomery.prediction import Prediction
+from bloomery.potentials.prediction import Prediction
 from bloomery.samplers.bias import Bias, Hyperactive, UncertaintyDriven, Wall
 from bloomery.samplers.biased_md import BiasedMolecularDynamics
 from bloomery.samplers.forces import CommitteeDriver, Wanted

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
-from bloomery.prediction import Prediction
+from bloomery.potentials.prediction import Prediction
+from bloomery.potentials.scale import Scale
 from bloomery.samplers.dynamics import DynamicsSettings, trajectories
 from bloomery.samplers.forces import Evaluation
 from bloomery.samplers.integrators.langevin import Langevin
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.reference_md import ReferenceMolecularDynamics
 from bloomery.samplers.watch import Watch
-from bloomery.scale import Scale
 from bloomery.testing.potentials import TeacherCommittee
 
 

@@ -11,10 +11,10 @@ from ase import units
 from ase.build import bulk
 from scipy.stats import chisquare
 
-from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
 from bloomery.samplers.monte_carlo import MonteCarlo
 from bloomery.testing.potentials import TeacherCommittee
 

@@ -8,9 +8,9 @@ from ase.calculators.emt import EMT
 from ase.optimize import BFGS
 from ase.vibrations import VibrationsData
 
-from bloomery.calculators import CalculatorSpec
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.reference.calculators import CalculatorSpec
 from bloomery.samplers.forces import CalculatorDriver
 from bloomery.samplers.harmonic import THZ, force_constants, normal_modes
 from bloomery.samplers.normal_modes import NormalModes

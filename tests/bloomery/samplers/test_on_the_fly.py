@@ -8,7 +8,7 @@ from ase.build import bulk
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.prediction import Prediction
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.on_the_fly import OnTheFly
 from bloomery.testing.potentials import TeacherCommittee

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from ase import units
 
-from bloomery.engines.contract import Potential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
 from bloomery.samplers.path_integral import PathIntegral
 from bloomery.testing.potentials import TeacherCommittee
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bloomery.errors import InputError
-from bloomery.scale import Scale
+from bloomery.potentials.scale import Scale
 from bloomery.selectors.disagreement import Disagreement
 from bloomery.selectors.duplicates import Duplicates
 from bloomery.selectors.random import Random

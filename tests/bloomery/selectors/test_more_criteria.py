@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bloomery.errors import InputError
 from bloomery.frames.chunks import chunks
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.prediction import Prediction
 from bloomery.selectors.cur import Cur, cur
 from bloomery.selectors.disagreement import Disagreement
 from bloomery.selectors.duplicates import NEAR, NEAR_KNOWN, Duplicates

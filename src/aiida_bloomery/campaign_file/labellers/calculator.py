@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
-from bloomery.calculators import CalculatorSpec
 from bloomery.errors import BloomeryError
 from bloomery.quantities import Seconds
+from bloomery.reference.calculators import CalculatorSpec
 
 if TYPE_CHECKING:
     from aiida_bloomery.campaign_file.model import Code

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bloomery.engines.committees import train_committee, training_details, training_summary
-from bloomery.engines.contract import Engine, Potential, Progress, TrainingData, TrainingHistory, no_progress
+from bloomery.engines.contract import Engine, TrainingData, TrainingHistory
 from bloomery.engines.external.definition import Definition
 from bloomery.engines.external.settings import ExternalSettings
 from bloomery.engines.file_potential import check_start
@@ -15,6 +15,8 @@ from bloomery.engines.preparation import prepare
 from bloomery.engines.programs import package_versions
 from bloomery.errors import InputError
 from bloomery.jobs.base import versions
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress, no_progress
 
 
 class External(Engine):

@@ -14,13 +14,13 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bloomery.calculators import CalculatorSpec
 from bloomery.engines.external.definition import Definition, fill
 from bloomery.engines.external.running import definition_of, run_command, write_frames
 from bloomery.engines.file_potential import REFERENCE_FILE, FilePotential, write_usage
 from bloomery.engines.preparation import closed_or_open
 from bloomery.errors import BloomeryError, InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.reference.calculators import CalculatorSpec
 
 Values = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 """Energies ``(n,)``, forces ``(a, 3)`` and stresses ``(n, 6)`` of one member, in eV and Å."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from bloomery.engines.contract import Engine, Potential, Progress, TrainingData, TrainingHistory, no_progress
+from bloomery.engines.contract import Engine, TrainingData, TrainingHistory
 from bloomery.engines.gap.settings import GapSettings
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress, no_progress
 
 
 class Gap(Engine):

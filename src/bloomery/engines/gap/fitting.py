@@ -17,8 +17,7 @@ import ase.io
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.calibration import scale_factor
-from bloomery.engines.contract import Progress, TrainingData, TrainingHistory
+from bloomery.engines.contract import TrainingData, TrainingHistory
 from bloomery.engines.gap.potential import Fit, GapPotential
 from bloomery.engines.gap.settings import GapSettings, Sigmas, SoapSettings
 from bloomery.engines.preparation import Prepared, boxed, energies_above_lowest, member_frames, prepare
@@ -27,6 +26,8 @@ from bloomery.errors import BloomeryError, DivergedError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.neighbours import find_neighbours
 from bloomery.jobs.base import versions
+from bloomery.potentials.calibration import scale_factor
+from bloomery.progress import Progress
 from bloomery.seeds import derive_seed
 from bloomery.selectors.farthest import farthest_points
 from bloomery.selectors.feature_space import FeatureSpace

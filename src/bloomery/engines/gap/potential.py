@@ -17,10 +17,10 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
 from bloomery.engines.ase_potential import FrameByFramePotential, Values
-from bloomery.engines.contract import POTENTIAL_FILE
 from bloomery.engines.preparation import boxed
 from bloomery.errors import InputError
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import POTENTIAL_FILE
+from bloomery.potentials.prediction import Prediction
 
 FORMAT_VERSION = 1
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from bloomery.engines.contract import Engine, Potential, Progress, TrainingData, TrainingHistory, no_progress
+from bloomery.engines.contract import Engine, TrainingData, TrainingHistory
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.frames.file_units import FileUnits
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress, no_progress
 
 
 class Hdnnp(Engine):

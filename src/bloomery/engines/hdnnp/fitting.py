@@ -17,14 +17,7 @@ from numpy.typing import NDArray
 
 from bloomery.descriptors.contract import Descriptor
 from bloomery.devices import choose_device
-from bloomery.engines.contract import (
-    Potential,
-    Progress,
-    TrainingData,
-    TrainingHistory,
-    bad_label,
-    reference_energies,
-)
+from bloomery.engines.contract import TrainingData, TrainingHistory
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, initial_parameters
@@ -33,10 +26,12 @@ from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, State, Trainer
 from bloomery.engines.hdnnp.weights import groups_of, importance, member_weights
 from bloomery.errors import InputError
-from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.configurations import Configurations, bad_label, symbols_to_numbers
 from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference
 from bloomery.jobs.base import versions
 from bloomery.plugins import PluginSpec, Settings
+from bloomery.potentials.contract import Potential, reference_energies
+from bloomery.progress import Progress
 from bloomery.seeds import derive_seed
 
 CHECKPOINT_FILE = "checkpoint.npz"

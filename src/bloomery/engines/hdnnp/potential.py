@@ -15,13 +15,13 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
 from bloomery.descriptors.contract import Descriptor, species_of
-from bloomery.engines.contract import POTENTIAL_FILE, Potential, reference_energies
 from bloomery.engines.hdnnp.evaluation import Evaluator
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import POTENTIAL_FILE, Potential, reference_energies
+from bloomery.potentials.prediction import Prediction
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "weights.npz"

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.engines.contract import Progress
 from bloomery.engines.hdnnp.blocks import Block
 from bloomery.engines.hdnnp.checkpoint import load_checkpoint, save_checkpoint
 from bloomery.engines.hdnnp.loss import LossFunction
 from bloomery.engines.hdnnp.model import Parameters
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.errors import DivergedError
+from bloomery.progress import Progress
 from bloomery.seeds import derive_seed
 
 REPORTS = 50

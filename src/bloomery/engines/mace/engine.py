@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bloomery.engines.contract import Engine, Potential, Progress, TrainingData, TrainingHistory, no_progress
+from bloomery.engines.contract import Engine, TrainingData, TrainingHistory
 from bloomery.engines.mace.settings import MaceSettings
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress, no_progress
 
 
 class Mace(Engine):

@@ -18,7 +18,7 @@ import ase.io
 import numpy as np
 
 from bloomery.devices import choose_device
-from bloomery.engines.contract import Potential, Progress, TrainingData, TrainingHistory
+from bloomery.engines.contract import TrainingData, TrainingHistory
 from bloomery.engines.mace.networks import Arrays, import_mace, read_model_file, to_arrays, write_model_file
 from bloomery.engines.mace.potential import MacePotential
 from bloomery.engines.mace.settings import MaceSettings
@@ -27,6 +27,8 @@ from bloomery.engines.programs import find_program, package_versions, run_progra
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.jobs.base import versions
+from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress
 from bloomery.seeds import derive_seed
 
 PACKAGES = ("mace-torch", "e3nn", "torch")

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from ase.calculators.calculator import Calculator
 
-from bloomery.engines.contract import POTENTIAL_FILE, Potential
 from bloomery.engines.mace.networks import (
     Arrays,
     default_dtype,
@@ -23,7 +22,8 @@ from bloomery.engines.mace.networks import (
 from bloomery.engines.programs import find_program, run_program
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import POTENTIAL_FILE, Potential
+from bloomery.potentials.prediction import Prediction
 
 FORMAT_VERSION = 1
 CHUNK_ATOMS = 512

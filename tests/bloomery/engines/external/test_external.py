@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
-from bloomery.engines.contract import TrainingData, load_potential
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.external import External
 from bloomery.engines.external.definition import Definition, fill, shipped
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
+from bloomery.potentials.contract import load_potential
 from bloomery.testing.engines import check_engine
 
 

@@ -8,11 +8,11 @@ import pytest
 from ase.build import molecule
 from scipy.stats import spearmanr
 
-from bloomery.acceptance import AcceptanceSettings, check_potential
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.gap import Gap
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
+from bloomery.potentials.acceptance import AcceptanceSettings, check_potential
 
 pytestmark = [
     pytest.mark.engines,

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bloomery.engines.contract import TrainingData, load_potential
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.contract import load_potential
 
 
 @pytest.fixture(scope="module", params=["power_spectrum", "acsf"])

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bloomery.acceptance import AcceptanceSettings, check_potential
-from bloomery.engines.contract import Potential, TrainingData, reference_energies
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import registered
+from bloomery.potentials.acceptance import AcceptanceSettings, check_potential
+from bloomery.potentials.contract import Potential, reference_energies
 from bloomery.testing.frames import odd_frames
 from bloomery.testing.limits import CLOSEST, check_limits
 

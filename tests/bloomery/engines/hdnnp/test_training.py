@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bloomery.engines.contract import Potential, TrainingData
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp, training
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.fitting import CHECKPOINT_FILE, rescaled
@@ -21,6 +21,7 @@ from bloomery.engines.hdnnp.weights import member_weights
 from bloomery.errors import DivergedError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
+from bloomery.potentials.contract import Potential
 from bloomery.testing.engines import assert_same
 
 MakeSilicon = Callable[..., Configurations]

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from bloomery.acceptance import AcceptanceSettings, check_potential
-from bloomery.calculators import CalculatorSpec
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.mace import Mace
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
+from bloomery.potentials.acceptance import AcceptanceSettings, check_potential
+from bloomery.reference.calculators import CalculatorSpec
 
 pytestmark = [
     pytest.mark.engines,

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bloomery.acceptance import AcceptanceSettings, check_potential
-from bloomery.engines.contract import Potential, TrainingData
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.metatrain import Metatrain
 from bloomery.engines.metatrain.training import _Watch
 from bloomery.errors import DivergedError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
+from bloomery.potentials.acceptance import AcceptanceSettings, check_potential
+from bloomery.potentials.contract import Potential
 
 TABLE = """Epoch,learning rate,training loss,training forces RMSE,validation loss,validation energy RMSE (per atom)
 ,,,meV/A,,meV

@@ -24,7 +24,7 @@ from bloomery.descriptors.acsf_functions import CutoffFunction
 from bloomery.descriptors.acsf_values import Gaussians
 from bloomery.descriptors.power_spectrum import PowerSpectrum
 from bloomery.engines.ase_potential import CalculatorPotential
-from bloomery.engines.contract import TrainingData, load_potential
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.metatomic import export as exporting
 from bloomery.engines.hdnnp.metatomic import write_model
@@ -36,6 +36,7 @@ from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec
+from bloomery.potentials.contract import load_potential
 from bloomery.testing.engines import check_exports
 from bloomery.testing.frames import odd_frames
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase.units import Bohr, Ha
 
-from bloomery.engines.contract import TrainingData, load_potential
+from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.model import Form
 from bloomery.engines.hdnnp.n2p2 import FileUnits, read_data, read_potential, write_potential
@@ -18,6 +18,7 @@ from bloomery.engines.hdnnp.n2p2.keywords import Keywords
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.contract import load_potential
 from bloomery.testing.engines import assert_same, check_engine
 
 from .conftest import MakePotential

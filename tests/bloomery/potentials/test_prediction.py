@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bloomery.prediction import Prediction
+from bloomery.potentials.prediction import Prediction
 
 
 def test_disagreement_against_hand_computed_numbers() -> None:

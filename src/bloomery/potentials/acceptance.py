@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.spatial.transform import Rotation
 
-from bloomery.engines.contract import Potential, reference_energies
 from bloomery.errors import RefusedPotentialError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
-from bloomery.prediction import Prediction
+from bloomery.potentials.contract import Potential, reference_energies
+from bloomery.potentials.prediction import Prediction
 from bloomery.seeds import derive_seed
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))

@@ -1,7 +1,7 @@
 """Whether uncertainties are what they say: coverage, likelihood, miscalibration area, and errors against sigmas.
 
-What a committee predicts is a Student distribution (see `bloomery.calibration.scale_factor`), what an engine with a
-sigma of its own predicts a normal one.
+What a committee predicts is a Student distribution (see `bloomery.potentials.calibration.scale_factor`), what an
+engine with a sigma of its own predicts a normal one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bloomery.calibration import negligible
+from bloomery.potentials.calibration import negligible
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Predictive:
             Disagreements, or an engine's own standard deviations. They are taken to be more than `negligible`: one of
             zero would make every error impossible.
         members, components
-            As in `bloomery.calibration.scale_factor`.
+            As in `bloomery.potentials.calibration.scale_factor`.
         """
         values = np.asarray(sigmas, dtype=float)
         values = np.maximum(values, max(negligible(values), np.finfo(float).tiny))

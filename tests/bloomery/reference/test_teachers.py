@@ -7,7 +7,7 @@ from ase.build import bulk
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 
 from bloomery.errors import InputError
-from bloomery.teachers import teacher_for
+from bloomery.reference.teachers import teacher_for
 
 
 @pytest.mark.parametrize(

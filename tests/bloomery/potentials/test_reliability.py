@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import integrate, stats
 
-from bloomery.reliability import Predictive, errors_by_sigma, miscalibration_area, observed_shares
+from bloomery.potentials.reliability import Predictive, errors_by_sigma, miscalibration_area, observed_shares
 
 
 @pytest.mark.parametrize("members", [None, 4, 8, 30])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bloomery.frames.configurations import Configurations
 
 
 @dataclass(frozen=True)
@@ -106,3 +108,10 @@ def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(values) < 2:
         return np.zeros(values.shape[1:])
     return values.std(axis=0, ddof=1)
+
+
+class Predictor(Protocol):
+    """Whatever predicts: a potential, seen by those that only ask it."""
+
+    def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
+        """Energies, forces and stresses of all members for all frames."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bloomery.calculators import CalculatorSpec
 from bloomery.errors import InputError
+from bloomery.reference.calculators import CalculatorSpec
 
 TEACHERS: tuple[tuple[frozenset[str], CalculatorSpec], ...] = (
     (frozenset({"Si"}), CalculatorSpec(name="stillinger_weber")),

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from bloomery.acceptance import AcceptanceSettings, check_potential
-from bloomery.engines.contract import Potential
 from bloomery.errors import RefusedPotentialError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
-from bloomery.prediction import Prediction
+from bloomery.potentials.acceptance import AcceptanceSettings, check_potential
+from bloomery.potentials.contract import Potential
+from bloomery.potentials.prediction import Prediction
 
 Fault = Callable[[Configurations, Prediction], Prediction]
 

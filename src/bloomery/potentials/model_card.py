@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from bloomery.engines.contract import Potential
+from typing import Any, Protocol
 
 CARD_FILE = "model_card.json"
 TEXT_FILE = "MODEL_CARD.md"
 UNITS = {"length": "Å", "energy": "eV", "forces": "eV/Å", "stress": "eV/Å^3"}
 
 
-def model_card(potential: Potential, format: str, files: Sequence[Path] = ()) -> dict[str, Any]:  # noqa: A002
+class Described(Protocol):
+    """What a card reads of a potential."""
+
+    @property
+    def formats(self) -> Mapping[str, str]:
+        """What it can be exported as, and what that is."""
+
+    elements: list[str]
+    energy_reference: dict[str, float]
+    members: int
+    dtype: str
+    engine: str
+    versions: dict[str, str]
+    cutoff: float
+    details: dict[str, Any]
+
+
+def model_card(potential: Described, format: str, files: Sequence[Path] = ()) -> dict[str, Any]:  # noqa: A002
     """Collect what is known of a potential, as plain values.
 
     Errors and calibration are there where they were measured: see `with_measurements`.
     """
-    details: dict[str, Any] = getattr(potential, "details", {})
+    details = potential.details
     known = ("settings", "seed", "trained_on", "measurements")
     return {
         "engine": potential.engine,
@@ -42,7 +56,7 @@ def model_card(potential: Potential, format: str, files: Sequence[Path] = ()) ->
     }
 
 
-def write_model_card(potential: Potential, format: str, files: Sequence[Path], folder: Path) -> list[Path]:  # noqa: A002
+def write_model_card(potential: Described, format: str, files: Sequence[Path], folder: Path) -> list[Path]:  # noqa: A002
     """Write the card as JSON and as a page of Markdown; return their paths."""
     card = model_card(potential, format, files)
     return save_card(card, folder)

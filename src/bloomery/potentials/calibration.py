@@ -12,7 +12,7 @@ from scipy.special import ndtri
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.prediction import Prediction
 
 LEVELS = (0.5, 0.68, 0.9, 0.95)
 NEGLIGIBLE = 1e-3

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from bloomery.calibration import calibrate, coverage, scale_factor
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.prediction import Prediction
+from bloomery.potentials.calibration import calibrate, coverage, scale_factor
+from bloomery.potentials.prediction import Prediction
 
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 4.0])

@@ -8,8 +8,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from bloomery.engines.contract import Potential
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.prediction import Predictor
 
 
 class CommitteeCalculator(Calculator):
@@ -22,7 +22,7 @@ class CommitteeCalculator(Calculator):
 
     implemented_properties = ["energy", "free_energy", "forces", "stress", "disagreement", "extrapolation"]  # noqa: RUF012
 
-    def __init__(self, potential: Potential, **kwargs: Any) -> None:
+    def __init__(self, potential: Predictor, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.potential = potential
 
