@@ -30,7 +30,7 @@ from ase.build import bulk
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from bloomery.descriptors.power_spectrum import PowerSpectrum
+from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.frames.configurations import Configurations

@@ -23,8 +23,8 @@ from ase.build import bulk
 
 from aiida_bloomery.report import draw, render, write_figures
 from aiida_bloomery.report.facts import CampaignFacts, DataSet, Outcome
+from bloomery.descriptors.maps import map_of
 from bloomery.frames.configurations import Configurations
-from bloomery.maps import map_of
 
 ITERATIONS = 20
 POOL = 5000

@@ -7,7 +7,7 @@ import pytest
 from ase.build import bulk
 
 from bloomery import native
-from bloomery.descriptors import power_spectrum
+from bloomery.descriptors.power_spectrum import descriptor as power_spectrum
 from bloomery.frames.configurations import Configurations
 from bloomery.reference.calculators import CalculatorSpec
 

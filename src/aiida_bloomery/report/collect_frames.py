@@ -13,8 +13,8 @@ from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance.campaign import Stage
 from aiida_bloomery.provenance.trace import Tracer
 from aiida_bloomery.report.facts import DataSet
+from bloomery.descriptors.maps import map_of
 from bloomery.frames.configurations import Configurations
-from bloomery.maps import map_of
 
 ORIGIN = (
     "role", "rule", "score", "pool", "trajectory", "step", "temperature", "disagreement", "stop_reason",

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomery.descriptors.maps import FrameMap
 from bloomery.frames.configurations import Configurations
-from bloomery.maps import FrameMap
 
 FINAL = -1
 """What stands for the iteration's number where the delivered potential is trained once more."""

@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from bloomery.errors import InputError
 from bloomery.frames.chunks import chunks
-from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
 
 if TYPE_CHECKING:
     import torch
 
-    from bloomery.native.forces import ForceKernel
+    from bloomery.descriptors.kernels import ForceKernel
 
 CHUNK_ATOMS = 4096
 """Atoms that are described at a time where averages are wanted."""
@@ -207,23 +205,3 @@ class Descriptor(Plugin):
             values = self.features(part, elements).values.cpu().numpy()
             np.add.at(result, start + part.frame_of_atom, values)
         return result / np.maximum(configurations.counts, 1)[:, None]
-
-
-def species_of(configurations: Configurations, elements: list[str]) -> NDArray[np.int64]:
-    """Position of each atom's element in ``elements``, ``(A,)``.
-
-    Raises
-    ------
-    InputError
-        If a frame has another element; the frame is named.
-    """
-    place = np.full(len(chemical_symbols), -1, dtype=np.int64)
-    place[symbols_to_numbers(elements)] = np.arange(len(elements))
-    species = place[configurations.numbers]
-    if (species < 0).any():
-        atom = int(np.flatnonzero(species < 0)[0])
-        raise InputError(
-            f"frame {configurations.frame_of_atom[atom]} holds {chemical_symbols[configurations.numbers[atom]]}, which "
-            f"the descriptor was not asked for (it was asked for {', '.join(elements)}); add the element."
-        )
-    return species

@@ -17,7 +17,8 @@ from ase.geometry import complete_cell
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bloomery.descriptors.contract import Descriptor, Features, species_of
+from bloomery.descriptors.contract import Descriptor, Features
+from bloomery.descriptors.species import species_of
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.neighbours import Neighbours, find_neighbours

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-SOURCES = Path(__file__).parent
+HEADERS = Path(__file__).parent
 FLAGS = (
     "-O3",
     "-march=native",
@@ -40,8 +40,10 @@ _logger = logging.getLogger(__name__)
 
 
 @cache
-def load_kernel(source: str, dtype: str, defines: tuple[tuple[str, int], ...] = ()) -> ctypes.CDLL | None:
-    """Compile a kernel for a precision and some sizes, unless that was done before, and load it.
+def load_kernel(source: Path, dtype: str, defines: tuple[tuple[str, int], ...] = ()) -> ctypes.CDLL | None:
+    """Compile a kernel, ``kernel.c`` in a folder named like it, for a precision and some sizes, and load it.
+
+    What was compiled before is not compiled again.
 
     Returns
     -------
@@ -56,12 +58,12 @@ def load_kernel(source: str, dtype: str, defines: tuple[tuple[str, int], ...] = 
     real = ("-DREAL=float", "-DUSE_FLOAT") if dtype == "float32" else ("-DREAL=double",)
     flags = [*FLAGS, *([WIDE_FLAG] if platform.machine() == "x86_64" else []), *real]
     flags += [f"-D{name}={value}" for name, value in defines]
-    name = f"{Path(source).stem}-{_fingerprint(source, compiler, flags)}.so"
+    name = f"{source.parent.name}-{_fingerprint(source, compiler, flags)}.so"
     for folder in _folders():
         library = folder / name
         try:
             if not library.is_file():
-                _compile(compiler, flags, SOURCES / source, library)
+                _compile(compiler, flags, source, library)
             return _opened(library)
         except (OSError, subprocess.SubprocessError) as error:
             detail = getattr(error, "stderr", None) or error
@@ -80,10 +82,10 @@ def _compilers() -> tuple[str, ...]:
     return (*asked[:1], *COMPILERS)
 
 
-def _fingerprint(source: str, compiler: str, flags: list[str]) -> str:
+def _fingerprint(source: Path, compiler: str, flags: list[str]) -> str:
     """Return a hash of all that the compiled file depends on; machines of a cluster may share the folder."""
     digest = hashlib.blake2b(digest_size=12)
-    for file in (SOURCES / source, *sorted(SOURCES.glob("*.h"))):
+    for file in (source, *sorted(HEADERS.glob("*.h"))):
         digest.update(file.read_bytes())
     digest.update(repr((compiler, flags, platform.machine(), _processor())).encode())
     return digest.hexdigest()
@@ -118,7 +120,7 @@ def _compile(compiler: str, flags: list[str], source: Path, library: Path) -> No
     """Compile into place in one step: processes that start together may all be here."""
     temporary = library.with_name(f".{library.name}.{os.getpid()}")
     try:
-        command = [compiler, *flags, str(source), "-o", str(temporary), "-lm"]
+        command = [compiler, *flags, f"-I{HEADERS}", str(source), "-o", str(temporary), "-lm"]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
         temporary.replace(library)
     finally:

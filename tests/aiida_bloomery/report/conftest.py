@@ -12,8 +12,8 @@ import pytest
 from ase.build import bulk
 
 from aiida_bloomery.report.facts import CampaignFacts, DataSet, Measured, Node, Outcome
+from bloomery.descriptors.maps import map_of
 from bloomery.frames.configurations import Configurations
-from bloomery.maps import map_of
 
 START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 

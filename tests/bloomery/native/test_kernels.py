@@ -17,17 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bloomery import native
-from bloomery.descriptors import power_spectrum
-from bloomery.descriptors.acsf import Acsf
-from bloomery.descriptors.acsf_functions import CutoffFunction
+from bloomery.descriptors.acsf.descriptor import Acsf
+from bloomery.descriptors.acsf.functions import CutoffFunction
 from bloomery.descriptors.contract import Descriptor
-from bloomery.descriptors.power_spectrum import PowerSpectrum
+from bloomery.descriptors.power_spectrum import descriptor as power_spectrum
+from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
+from bloomery.engines.hdnnp.kernel import ACTIVATIONS as KERNEL_ACTIVATIONS
+from bloomery.engines.hdnnp.kernel import SOURCE
 from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Ranges, Scaling, initial_parameters
 from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec
 from bloomery.frames.configurations import Configurations
-from bloomery.native.committee import ACTIVATIONS as KERNEL_ACTIVATIONS
 from bloomery.testing.frames import odd_frames
 
 ELEMENTS = ["C", "Si"]
@@ -250,15 +251,15 @@ def test_compiled_once_and_kept_where_nobody_else_writes(tmp_path: Path, monkeyp
     monkeypatch.setattr(native.sys, "prefix", str(tmp_path / "prefix"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     forget()
-    assert native.load_kernel("committee.c", "float64") is not None
+    assert native.load_kernel(SOURCE, "float64") is not None
     (kept,) = (tmp_path / "prefix").rglob("*.so")
     changed = kept.stat().st_mtime_ns
     forget()
-    assert native.load_kernel("committee.c", "float64") is not None
+    assert native.load_kernel(SOURCE, "float64") is not None
     assert kept.stat().st_mtime_ns == changed
     kept.parent.chmod(0o777)
     forget()
-    assert native.load_kernel("committee.c", "float64") is not None
+    assert native.load_kernel(SOURCE, "float64") is not None
     assert list((tmp_path / "cache").rglob("*.so"))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bloomery.engines.hdnnp.model import SWITCH, Form, Parameters, Ranges, Scaling, isolation_switch, networks
 
 if TYPE_CHECKING:
-    from bloomery.native.committee import CommitteeKernel, CompiledCommittee
+    from bloomery.engines.hdnnp.kernel import CommitteeKernel, CompiledCommittee
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Evaluator:
         return energies * switch.T, gradients
 
     def _make_kernel(self, last: int, dtype: str) -> CommitteeKernel | None:
-        from bloomery.native.committee import CommitteeKernel, Tables  # noqa: PLC0415
+        from bloomery.engines.hdnnp.kernel import CommitteeKernel, Tables  # noqa: PLC0415
 
         arrays = {name: value.numpy() for name, value in self.parameters.items()}
 
@@ -134,7 +134,7 @@ class Evaluation:
         self.compiled: CompiledCommittee | None = None
         if evaluator.kernel is not None:
             results = (self.energies.numpy(), self.outermost.numpy(), self.distances.numpy())
-            from bloomery.native.committee import CompiledCommittee  # noqa: PLC0415
+            from bloomery.engines.hdnnp.kernel import CompiledCommittee  # noqa: PLC0415
 
             self.compiled = CompiledCommittee(evaluator.kernel, species, *results)
 

@@ -14,7 +14,8 @@ import torch
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from bloomery.descriptors.contract import Descriptor, species_of
+from bloomery.descriptors.contract import Descriptor
+from bloomery.descriptors.species import species_of
 from bloomery.engines.hdnnp.evaluation import Evaluator
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling
 from bloomery.errors import InputError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bloomery.descriptors.power_spectrum import PowerSpectrum
+from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
 from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Scaling, initial_parameters, isolation_switch, networks

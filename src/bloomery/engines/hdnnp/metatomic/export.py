@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from ase.calculators.calculator import Calculator
 
-from bloomery.descriptors.acsf import Acsf
-from bloomery.descriptors.power_spectrum import PowerSpectrum
+from bloomery.descriptors.acsf.descriptor import Acsf
+from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.descriptors.soap import Soap
 from bloomery.frames.configurations import symbols_to_numbers
 

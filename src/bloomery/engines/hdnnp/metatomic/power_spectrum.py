@@ -1,11 +1,11 @@
-"""The power spectrum in TorchScript; its formulas are in `bloomery.descriptors.power_spectrum`."""
+"""The power spectrum in TorchScript; its formulas are in `bloomery.descriptors.power_spectrum.descriptor`."""
 
 from math import pi
 
 import torch
 
-from bloomery.descriptors.expansion import Expansion
-from bloomery.descriptors.power_spectrum import PowerSpectrum
+from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
+from bloomery.descriptors.power_spectrum.expansion import Expansion
 from bloomery.engines.hdnnp.metatomic.neighbours import neighbour_table
 
 

@@ -1,12 +1,12 @@
-"""Symmetry functions in TorchScript; their formulas are in `bloomery.descriptors.acsf_functions`."""
+"""Symmetry functions in TorchScript; their formulas are in `bloomery.descriptors.acsf.functions`."""
 
 from math import pi
 
 import torch
 
-from bloomery.descriptors.acsf import Acsf
-from bloomery.descriptors.acsf_cutoffs import TANH_NORM, polynomial_terms
-from bloomery.descriptors.acsf_values import AngularGroup, Gaussians, RadialGroup, SymmetryFunctions
+from bloomery.descriptors.acsf.cutoffs import TANH_NORM, polynomial_terms
+from bloomery.descriptors.acsf.descriptor import Acsf
+from bloomery.descriptors.acsf.values import AngularGroup, Gaussians, RadialGroup, SymmetryFunctions
 from bloomery.engines.hdnnp.metatomic.neighbours import neighbour_table
 
 

@@ -12,7 +12,7 @@ from itertools import combinations_with_replacement
 
 from ase.data import atomic_numbers
 
-from bloomery.descriptors.acsf_functions import N_NEIGHBOURS, CutoffFunction, Kind, SymmetryFunction
+from bloomery.descriptors.acsf.functions import N_NEIGHBOURS, CutoffFunction, Kind, SymmetryFunction
 from bloomery.engines.hdnnp.n2p2.keywords import Entry, Keywords
 from bloomery.errors import InputError
 from bloomery.frames.file_units import FileUnits

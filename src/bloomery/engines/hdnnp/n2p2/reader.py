@@ -11,7 +11,8 @@ import torch
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from bloomery.descriptors.acsf import Acsf, AcsfSettings
+from bloomery.descriptors.acsf.descriptor import Acsf
+from bloomery.descriptors.acsf.settings import AcsfSettings
 from bloomery.engines.hdnnp.model import Form, Ranges, Scaling
 from bloomery.engines.hdnnp.n2p2.functions import CUTOFF_TYPES, Line, read_functions
 from bloomery.engines.hdnnp.n2p2.keywords import Keywords

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bloomery.descriptors.acsf import Acsf
+from bloomery.descriptors.acsf.descriptor import Acsf
 from bloomery.engines.hdnnp.model import Ranges
 from bloomery.engines.hdnnp.n2p2.functions import CUTOFF_NUMBERS, Line
 from bloomery.engines.hdnnp.n2p2.reader import ACTIVATIONS, INPUT_FILE, SCALING_FILE, weights_file

@@ -20,9 +20,9 @@ from ase.md.verlet import VelocityVerlet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bloomery.descriptors.acsf_functions import CutoffFunction
-from bloomery.descriptors.acsf_values import Gaussians
-from bloomery.descriptors.power_spectrum import PowerSpectrum
+from bloomery.descriptors.acsf.functions import CutoffFunction
+from bloomery.descriptors.acsf.values import Gaussians
+from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.engines.ase_potential import CalculatorPotential
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp

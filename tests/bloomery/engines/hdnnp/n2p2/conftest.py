@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 
-from bloomery.descriptors.acsf import Acsf
+from bloomery.descriptors.acsf.descriptor import Acsf
 from bloomery.engines.hdnnp.model import Form, Ranges, Scaling, initial_parameters
 from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec
 from bloomery.frames.configurations import Configurations

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
+from bloomery.descriptors.maps import map_of, principal_components
 from bloomery.frames.configurations import Configurations
-from bloomery.maps import map_of, principal_components
 
 
 def rattled(n: int, width: float, seed: int = 0) -> list:

@@ -28,7 +28,7 @@ def couplings(max_degree: int) -> list[tuple[tuple[int, int, int], NDArray[np.fl
         Degrees, and ``G[m1, m2, m3]``: the integral of the three harmonics over the sphere, scaled to unit Frobenius
         norm. Integrals are exact: Gauss-Legendre by equidistant angles.
     """
-    from bloomery.descriptors.harmonics import solid_harmonic  # noqa: PLC0415  it imports torch
+    from bloomery.descriptors.power_spectrum.harmonics import solid_harmonic  # noqa: PLC0415  it imports torch
 
     cosines, weights = np.polynomial.legendre.leggauss(2 * max_degree + 2)
     angles = np.arange(4 * max_degree + 4) * (2 * np.pi / (4 * max_degree + 4))

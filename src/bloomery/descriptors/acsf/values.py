@@ -10,18 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from bloomery.descriptors.acsf_cutoffs import cutoff_values
-from bloomery.descriptors.acsf_functions import CutoffFunction, SymmetryFunction
-
-if TYPE_CHECKING:
-    from bloomery.descriptors.acsf import AcsfSettings
+from bloomery.descriptors.acsf.cutoffs import cutoff_values
+from bloomery.descriptors.acsf.functions import CutoffFunction, SymmetryFunction
+from bloomery.descriptors.acsf.settings import AcsfSettings
 
 PAIRS = 16_384
 """Pairs of neighbours that are worked on at a time: few enough to stay in cache."""

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.descriptors.acsf_cutoffs import TANH_NORM, polynomial_factor, polynomial_terms
+from bloomery.descriptors.acsf.cutoffs import TANH_NORM, polynomial_factor, polynomial_terms
+from bloomery.descriptors.acsf.settings import AcsfSettings
+from bloomery.descriptors.kernels import CHUNK_ATOMS, AtomTables, ForceKernel
 from bloomery.frames.neighbours import Neighbours
 from bloomery.native import load_kernel
 from bloomery.native.arrays import Integer, Kept, padded, pointer
-from bloomery.native.forces import CHUNK_ATOMS, AtomTables, ForceKernel
 from bloomery.threads import share_out
 
 if TYPE_CHECKING:
-    from bloomery.descriptors.acsf import AcsfSettings
-    from bloomery.descriptors.acsf_values import AngularGroup, Gaussians, RadialGroup, SymmetryFunctions
+    from bloomery.descriptors.acsf.values import AngularGroup, Gaussians, RadialGroup, SymmetryFunctions
 
+SOURCE = Path(__file__).with_suffix(".c")
 KINDS = ("cosine", "tanh", "tanh_normalised", "exponential", "polynomial")
 """Cutoff functions in the order in which the kernel counts them."""
 
@@ -112,7 +114,7 @@ class AcsfKernel(ForceKernel):
     @classmethod
     def make(cls, settings: AcsfSettings, tables: SymmetryFunctions, dtype: str) -> AcsfKernel | None:
         """Return the kernel, or ``None`` where there is none: see `load_kernel`."""
-        library = load_kernel("acsf.c", dtype)
+        library = load_kernel(SOURCE, dtype)
         return None if library is None else cls(library, settings, tables, dtype)
 
     def jacobian(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bloomery.descriptors.angular_momenta import couplings, degree_triples
-from bloomery.descriptors.harmonics import solid_harmonic
+from bloomery.descriptors.power_spectrum.angular_momenta import couplings, degree_triples
+from bloomery.descriptors.power_spectrum.harmonics import solid_harmonic
 
 
 def harmonics(degree: int, units: np.ndarray) -> np.ndarray:

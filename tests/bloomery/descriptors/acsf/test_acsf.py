@@ -9,10 +9,10 @@ import torch
 from ase.build import bulk, molecule
 from ase.data import atomic_numbers, chemical_symbols
 
-from bloomery.descriptors.acsf import Acsf
-from bloomery.descriptors.acsf_cutoffs import CORES, cutoff_values
-from bloomery.descriptors.acsf_functions import SetRules, SymmetryFunction, make_set
-from bloomery.descriptors.acsf_sets import cur_columns, fps_columns, nearest_distances
+from bloomery.descriptors.acsf.cutoffs import CORES, cutoff_values
+from bloomery.descriptors.acsf.descriptor import Acsf
+from bloomery.descriptors.acsf.functions import SetRules, SymmetryFunction, make_set
+from bloomery.descriptors.acsf.sets import cur_columns, fps_columns, nearest_distances
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
@@ -149,7 +149,7 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = Configurations.concatenate([odd_frames(ELEMENTS, seed) for seed in range(4)])
     descriptor = Acsf.make(cutoff=3.6, functions=MIXED)
     whole = descriptor.features(frames, ELEMENTS, gradients=True)
-    monkeypatch.setattr("bloomery.descriptors.acsf_values.CHUNK_ATOMS", 3)
+    monkeypatch.setattr("bloomery.descriptors.acsf.values.CHUNK_ATOMS", 3)
     parts = descriptor.features(frames, ELEMENTS, gradients=True)
     torch.testing.assert_close(parts.values, whole.values, rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(parts.jacobian, whole.jacobian, rtol=1e-12, atol=1e-13)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.descriptors.power_spectrum import PowerSpectrum
+from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.frames.configurations import Configurations
 from bloomery.selectors.ranking import draw
 

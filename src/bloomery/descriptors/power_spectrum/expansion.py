@@ -9,44 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.descriptors.angular_momenta import couplings
-from bloomery.descriptors.edge_memory import EdgeMemory
-from bloomery.descriptors.harmonics import harmonic_table, monomial_jets
-
-if TYPE_CHECKING:
-    from bloomery.descriptors.power_spectrum import PowerSpectrumSettings
+from bloomery.descriptors.power_spectrum.angular_momenta import couplings
+from bloomery.descriptors.power_spectrum.edge_memory import EdgeMemory
+from bloomery.descriptors.power_spectrum.harmonics import harmonic_table, monomial_jets
+from bloomery.descriptors.power_spectrum.layouts import Layout, lay_out
+from bloomery.descriptors.power_spectrum.settings import PowerSpectrumSettings
 
 CHUNK_ATOMS = 64
 """Centres that are worked on at a time: few enough to stay in cache, many enough to keep the overhead small."""
 JACOBIAN_CHUNK_ATOMS = 16
 DEVICE_CHUNK_ATOMS = 4096
 """On an accelerator, which has no such cache and asks for long operations; about 0.25 MiB are needed for each."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Some centres, and where their neighbours go.
-
-    Parameters
-    ----------
-    atoms, edges
-        Which of all atoms and edges these are.
-    shape
-        Rows and width of the table of neighbours, ``(rows, K)``.
-    slots
-        Place of each edge in the flattened table, ``(E,)``.
-    """
-
-    atoms: slice
-    edges: slice
-    shape: tuple[int, int]
-    slots: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -128,24 +106,7 @@ class Expansion:
         size = CHUNK_ATOMS if self.device.type == "cpu" else DEVICE_CHUNK_ATOMS
         if jacobian:
             size = JACOBIAN_CHUNK_ATOMS
-        n_atoms = len(species)
-        starts = np.arange(0, n_atoms, size)
-        bounds = np.searchsorted(pairs[0], np.append(starts, n_atoms))
-        layouts = []
-        for start, first, last in zip(starts.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            atoms, edges = slice(start, min(start + size, n_atoms)), slice(first, last)
-            rows = pairs[0, edges] - start
-            n_rows = (atoms.stop - start) * self.n_species
-            if self.n_species > 1:
-                rows = rows * self.n_species + species[pairs[1, edges]]
-            counts = np.bincount(rows, minlength=n_rows)
-            width = max(int(counts.max()), 1)
-            begins = np.cumsum(counts) - counts
-            order = np.argsort(rows, kind="stable") if self.n_species > 1 else slice(None)
-            slots = np.empty(len(rows), dtype=np.int64)
-            slots[order] = rows[order] * width + np.arange(len(rows)) - begins[rows[order]]
-            layouts.append(Layout(atoms, edges, (n_rows, width), torch.from_numpy(slots).to(self.device)))
-        return layouts
+        return lay_out(pairs, species, n_species=self.n_species, size=size, device=self.device)
 
     def features(
         self, pairs: NDArray[np.int64], vectors: NDArray[np.float64], species: NDArray[np.int64], *, jacobian: bool

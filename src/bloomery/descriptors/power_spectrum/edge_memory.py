@@ -7,20 +7,29 @@ little further than the cutoff, and the search serves as long as no two atoms ca
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bloomery.descriptors.power_spectrum.layouts import Layout
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
 
-if TYPE_CHECKING:
-    from bloomery.descriptors.expansion import Expansion, Layout
-
 SKIN = 0.5
 """In Å."""
+
+
+class LaysOut(Protocol):
+    """What is asked for edges: how far it sees in Å, where its tensors are, and how it lays edges out."""
+
+    cutoff: float
+    device: torch.device
+    dtype: torch.dtype
+
+    def layouts(self, pairs: NDArray[np.int64], species: NDArray[np.int64]) -> list[Layout]:
+        """Lay out pairs ``(2, E)``, sorted by centre."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ class Search:
 class EdgeMemory:
     """Remembers the last search. Several threads may use it: each keeps what it read."""
 
-    def __init__(self, expansion: Expansion) -> None:
+    def __init__(self, expansion: LaysOut) -> None:
         self.expansion = expansion
         self.last: Search | None = None
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.descriptors.contract import species_of
+from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import Neighbours, find_neighbours
 from bloomery.native.arrays import Integer, Workspace, pointer

@@ -18,59 +18,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from math import inf
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field, model_validator
 
-from bloomery.descriptors.angular_momenta import degree_triples
-from bloomery.descriptors.contract import Descriptor, Features, ForceMap, species_of
+from bloomery.descriptors.contract import Descriptor, Features, ForceMap
+from bloomery.descriptors.power_spectrum.angular_momenta import degree_triples
+from bloomery.descriptors.power_spectrum.settings import DEFAULT_INNER, PowerSpectrumSettings
+from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
-from bloomery.plugins import Settings
 
 if TYPE_CHECKING:
     import torch
 
-    from bloomery.descriptors.expansion import Expansion
-    from bloomery.native.power_spectrum import PowerSpectrumKernel
+    from bloomery.descriptors.power_spectrum.expansion import Expansion
+    from bloomery.descriptors.power_spectrum.kernel import PowerSpectrumKernel
 
-DEFAULT_INNER = 1.0
 INNER_SHARE = 0.8
-
-
-class PowerSpectrumSettings(Settings):
-    """Settings of the descriptor `power_spectrum`."""
-
-    cutoff: float = Field(default=5.0, gt=0)
-    """Neighbours up to this distance in Å are seen."""
-    radial: int = Field(default=6, ge=1)
-    """Number of radial functions: Gaussians at equal distances from ``inner`` on, times a cutoff function."""
-    inner: float | None = Field(default=None, ge=0)
-    """Centre of the first Gaussian in Å; by default four fifths of the shortest distance in the training frames.
-
-    Where there are no training frames, as in a selection, the default is 1 Å.
-    """
-    max_degree: int = Field(default=4, ge=0, le=8)
-    """Largest angular momentum ``l`` of the three-body terms."""
-    four_body: int = Field(default=3, ge=0, le=8)
-    """Largest angular momentum of the four-body terms, never more than ``max_degree``; 0 and 1 leave them out."""
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        if self.first_centre >= self.cutoff:
-            raise ValueError(f"inner must be below the cutoff of {self.cutoff} Å; lower it, got {self.first_centre}")
-        return self
-
-    @property
-    def four_body_degree(self) -> int:
-        """Largest angular momentum of the four-body terms in fact."""
-        return min(self.four_body, self.max_degree)
-
-    @property
-    def first_centre(self) -> float:
-        """Centre of the first Gaussian in Å, where no data say better."""
-        return DEFAULT_INNER if self.inner is None else self.inner
 
 
 class PowerSpectrum(Descriptor):
@@ -135,7 +100,7 @@ class PowerSpectrum(Descriptor):
         """See `Descriptor.edge_gradients`: contracted analytically, without a Jacobian."""
         import torch  # noqa: PLC0415
 
-        from bloomery.descriptors.edge_memory import Edges  # noqa: PLC0415
+        from bloomery.descriptors.power_spectrum.edge_memory import Edges  # noqa: PLC0415
 
         expansion, species = self._expansion(elements, device, dtype), species_of(configurations, elements)
         if expansion.memory is not None:
@@ -153,7 +118,7 @@ class PowerSpectrum(Descriptor):
         kernel = self.kernel(elements, device, dtype)
         if kernel is None:
             return None
-        from bloomery.native.power_spectrum import PowerSpectrumMap  # noqa: PLC0415
+        from bloomery.descriptors.power_spectrum.kernel import PowerSpectrumMap  # noqa: PLC0415
 
         neighbours = find_neighbours(configurations, self.settings.cutoff)
         species, frames = species_of(configurations, elements), configurations.frame_of_atom
@@ -169,7 +134,7 @@ class PowerSpectrum(Descriptor):
 
 @cache
 def _make_kernel(settings: PowerSpectrumSettings, n_species: int, dtype: str) -> PowerSpectrumKernel | None:
-    from bloomery.native.power_spectrum import PowerSpectrumKernel  # noqa: PLC0415
+    from bloomery.descriptors.power_spectrum.kernel import PowerSpectrumKernel  # noqa: PLC0415
 
     return PowerSpectrumKernel.make(settings, n_species, dtype)
 
@@ -177,6 +142,6 @@ def _make_kernel(settings: PowerSpectrumSettings, n_species: int, dtype: str) ->
 @cache
 def _make_expansion(settings: PowerSpectrumSettings, n_species: int, device: str, dtype: str) -> Expansion:
     """Make the tables once: a step of molecular dynamics is shorter than making them."""
-    from bloomery.descriptors.expansion import Expansion  # noqa: PLC0415
+    from bloomery.descriptors.power_spectrum.expansion import Expansion  # noqa: PLC0415
 
     return Expansion(settings, n_species, device, dtype)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.special import eval_legendre
 
-from bloomery.descriptors.harmonics import harmonic_table, monomial_jets
-from bloomery.descriptors.power_spectrum import PowerSpectrum
+from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
+from bloomery.descriptors.power_spectrum.harmonics import harmonic_table, monomial_jets
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.testing.descriptors import check_descriptor

@@ -6,25 +6,35 @@ farthest-point sampling on the matrix of features, which only has to be computed
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from bloomery.descriptors.acsf_functions import Nearest, SymmetryFunction, make_set
+from bloomery.descriptors.acsf.functions import Nearest, SymmetryFunction, make_set
+from bloomery.descriptors.acsf.settings import AcsfSettings, Reduction, functions_of
+from bloomery.descriptors.contract import Descriptor
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.neighbours import find_neighbours
-
-if TYPE_CHECKING:
-    from bloomery.descriptors.acsf import AcsfSettings, Reduction
 
 MAX_ATOMS = 5000
 """Features of about so many atoms decide a reduction: frames are left out evenly beyond."""
 
 
-def explicit_settings(settings: AcsfSettings, configurations: Configurations, elements: list[str]) -> AcsfSettings:
+def explicit_settings(
+    settings: AcsfSettings,
+    configurations: Configurations,
+    elements: list[str],
+    describe: Callable[[AcsfSettings], Descriptor],
+) -> AcsfSettings:
     """Return settings that name every function, made and reduced with the help of these frames.
+
+    Parameters
+    ----------
+    describe
+        Makes the descriptor whose features decide a reduction.
 
     Raises
     ------
@@ -38,14 +48,12 @@ def explicit_settings(settings: AcsfSettings, configurations: Configurations, el
     plain = settings.model_copy(update={"functions": every, "reduce": None})
     if settings.reduce is None:
         return plain
-    kept = _reduced(plain, settings.reduce, configurations, elements)
+    kept = _reduced(plain, settings.reduce, configurations, elements, describe(plain))
     return plain.model_copy(update={"functions": kept})
 
 
 def nearest_distances(configurations: Configurations, cutoff: float) -> Nearest:
     """Shortest distance in Å of each pair of elements that come closer than the cutoff in some frame."""
-    from ase.data import chemical_symbols  # noqa: PLC0415
-
     found: Nearest = {}
     for frame in configurations:
         neighbours = find_neighbours(frame, cutoff)
@@ -59,21 +67,23 @@ def nearest_distances(configurations: Configurations, cutoff: float) -> Nearest:
 
 
 def _reduced(
-    settings: AcsfSettings, reduction: Reduction, configurations: Configurations, elements: list[str]
+    settings: AcsfSettings,
+    reduction: Reduction,
+    configurations: Configurations,
+    elements: list[str],
+    descriptor: Descriptor,
 ) -> tuple[SymmetryFunction, ...]:
     """Keep the best functions of each element, in the order in which they were."""
-    from bloomery.descriptors.acsf import Acsf  # noqa: PLC0415
-
-    descriptor = Acsf(settings)
     stride = max(1, -(-configurations.n_atoms // MAX_ATOMS))
     frames = configurations[::stride]
     values = np.concatenate(
         [np.zeros((0, descriptor.size(elements)))]
         + [descriptor.features(frames[i : i + 16], elements).values.numpy() for i in range(0, len(frames), 16)]
     )
+    every = functions_of(settings, elements)
     kept: list[SymmetryFunction] = []
     for element, number in zip(elements, symbols_to_numbers(elements), strict=True):
-        functions = descriptor.functions(elements)[element]
+        functions = every[element]
         rows = values[frames.numbers == number, : len(functions)]
         if len(functions) < reduction.functions:
             raise InputError(

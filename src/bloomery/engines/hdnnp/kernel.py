@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from bloomery.native import load_kernel
 from bloomery.native.arrays import Integer, Kept, Workspace, padded, pointer
 
+SOURCE = Path(__file__).with_suffix(".c")
 ACTIVATIONS = (
     "silu",
     "tanh",
@@ -117,7 +119,7 @@ class CommitteeKernel:
         cls, elements: list[Tables], activations: tuple[str, ...], isolation: float, dtype: str
     ) -> CommitteeKernel | None:
         """Return the kernel, or ``None`` where there is none: see `load_kernel`."""
-        library = load_kernel("committee.c", dtype) if len(activations) <= MOST_LAYERS else None
+        library = load_kernel(SOURCE, dtype) if len(activations) <= MOST_LAYERS else None
         if library is None:
             return None
         library.panel_width.argtypes, library.panel_width.restype = [], Integer
@@ -128,7 +130,7 @@ class CommitteeKernel:
 
     @property
     def address(self) -> int:
-        """Of the function `evaluate` of committee.c."""
+        """Of the function `evaluate` of kernel.c."""
         return ctypes.cast(self._library.evaluate, ctypes.c_void_p).value or 0
 
     def context(
@@ -159,7 +161,7 @@ class CommitteeKernel:
         return derivatives
 
     def _pack(self, tables: Tables, activations: tuple[str, ...], isolation: float) -> _Networks:
-        """Lay out weights as the kernel reads them; see committee.c."""
+        """Lay out weights as the kernel reads them; see kernel.c."""
         members, features, _ = tables.weights[0].shape
         sizes = [weight.shape[1] for weight in tables.weights]
         widths = [padded(size, self._lanes) for size in sizes]

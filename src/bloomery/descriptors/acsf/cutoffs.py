@@ -10,7 +10,7 @@ from math import comb, pi, tanh
 
 import torch
 
-from bloomery.descriptors.acsf_functions import CutoffFunction
+from bloomery.descriptors.acsf.functions import CutoffFunction
 
 Core = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 TANH_NORM = tanh(1.0) ** -3

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.descriptors.angular_momenta import couplings
 from bloomery.descriptors.contract import ForceMap
+from bloomery.descriptors.kernels import CHUNK_ATOMS, AtomTables, ForceKernel
+from bloomery.descriptors.power_spectrum.angular_momenta import couplings
+from bloomery.descriptors.power_spectrum.settings import PowerSpectrumSettings
 from bloomery.frames.neighbours import Neighbours
 from bloomery.native import load_kernel
 from bloomery.native.arrays import Integer, Kept, pointer
-from bloomery.native.forces import CHUNK_ATOMS, AtomTables, ForceKernel
 from bloomery.threads import share_out
 
-if TYPE_CHECKING:
-    from bloomery.descriptors.power_spectrum import PowerSpectrumSettings
-
+SOURCE = Path(__file__).with_suffix(".c")
 MOST_SPECIES = 128
 
 
@@ -76,7 +75,7 @@ class PowerSpectrumKernel(ForceKernel):
             "TRIPLES": len(couplings(settings.four_body_degree)),
             "FOUR_DEGREE": settings.four_body_degree,
         }
-        library = load_kernel("power_spectrum.c", dtype, tuple(defines.items()))
+        library = load_kernel(SOURCE, dtype, tuple(defines.items()))
         if library is None:
             return None
         library.initialise.argtypes = []

@@ -8,9 +8,10 @@ import pytest
 import torch
 from ase import Atoms
 
-from bloomery.descriptors.edge_memory import SKIN, EdgeMemory
-from bloomery.descriptors.expansion import Expansion
-from bloomery.descriptors.power_spectrum import PowerSpectrum, PowerSpectrumSettings
+from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
+from bloomery.descriptors.power_spectrum.edge_memory import SKIN, EdgeMemory
+from bloomery.descriptors.power_spectrum.expansion import Expansion
+from bloomery.descriptors.power_spectrum.settings import PowerSpectrumSettings
 from bloomery.frames.configurations import Configurations
 from bloomery.testing.frames import odd_frames
 

@@ -1,0 +1,1 @@
+"""The smooth power spectrum of neighbour densities."""

@@ -1,0 +1,53 @@
+"""How neighbours are laid out in tables, one row for each pair of a centre and a neighbour species."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Some centres, and where their neighbours go.
+
+    Parameters
+    ----------
+    atoms, edges
+        Which of all atoms and edges these are.
+    shape
+        Rows and width of the table of neighbours, ``(rows, K)``.
+    slots
+        Place of each edge in the flattened table, ``(E,)``.
+    """
+
+    atoms: slice
+    edges: slice
+    shape: tuple[int, int]
+    slots: torch.Tensor
+
+
+def lay_out(
+    pairs: NDArray[np.int64], species: NDArray[np.int64], *, n_species: int, size: int, device: torch.device
+) -> list[Layout]:
+    """Lay out the neighbours of ``size`` centres after the other; ``pairs`` are sorted by centre, ``(2, E)``."""
+    n_atoms = len(species)
+    starts = np.arange(0, n_atoms, size)
+    bounds = np.searchsorted(pairs[0], np.append(starts, n_atoms))
+    layouts = []
+    for start, first, last in zip(starts.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        atoms, edges = slice(start, min(start + size, n_atoms)), slice(first, last)
+        rows = pairs[0, edges] - start
+        n_rows = (atoms.stop - start) * n_species
+        if n_species > 1:
+            rows = rows * n_species + species[pairs[1, edges]]
+        counts = np.bincount(rows, minlength=n_rows)
+        width = max(int(counts.max()), 1)
+        begins = np.cumsum(counts) - counts
+        order = np.argsort(rows, kind="stable") if n_species > 1 else slice(None)
+        slots = np.empty(len(rows), dtype=np.int64)
+        slots[order] = rows[order] * width + np.arange(len(rows)) - begins[rows[order]]
+        layouts.append(Layout(atoms, edges, (n_rows, width), torch.from_numpy(slots).to(device)))
+    return layouts
