@@ -20,9 +20,9 @@ from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
 from bloomery.quantities import Femtoseconds, Kelvin
-from bloomery.samplers.integrators.contract import Integrator
-from bloomery.samplers.integrators.langevin import Langevin
-from bloomery.samplers.integrators.verlet import VelocityVerlet
+from bloomery.samplers.dynamics.integrators.contract import Integrator
+from bloomery.samplers.dynamics.integrators.langevin import Langevin
+from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
 from bloomery.samplers.origin import identities
 from bloomery.seeds import derive_seed
 

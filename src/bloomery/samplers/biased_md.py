@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from bloomery.quantities import Share, Unit
 from bloomery.samplers.batched_md import BatchedMolecularDynamicsSettings
-from bloomery.samplers.bias import Bias, Hyperactive, UncertaintyDriven
+from bloomery.samplers.dynamics.bias import Bias, Hyperactive, UncertaintyDriven
 from bloomery.samplers.md import MolecularDynamics
 
 Energy = Annotated[float, Unit("eV")]

@@ -13,15 +13,15 @@ from bloomery.potentials.contract import Potential
 from bloomery.potentials.scale import Scale
 from bloomery.progress import Progress, no_progress
 from bloomery.quantities import ForceInEV, Unit
-from bloomery.samplers.bias import Bias, Wall
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.dynamics import trajectories
-from bloomery.samplers.ensemble import EnsembleSettings
-from bloomery.samplers.forces import CommitteeDriver
-from bloomery.samplers.run import Conduct, run_all
+from bloomery.samplers.dynamics.bias import Bias, Wall
+from bloomery.samplers.dynamics.ensemble import EnsembleSettings
+from bloomery.samplers.dynamics.forces import CommitteeDriver
+from bloomery.samplers.dynamics.running import Conduct, run_all
+from bloomery.samplers.dynamics.trajectories import trajectories
+from bloomery.samplers.dynamics.watch import Brake
 from bloomery.samplers.trust import require_potential
-from bloomery.samplers.watch import Brake
 
 
 class Stabilise(Settings):

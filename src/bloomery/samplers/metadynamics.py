@@ -27,11 +27,11 @@ from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Unit
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.dynamics import COMPLETED, Trajectory, trajectories
-from bloomery.samplers.forces import FORCES, CommitteeDriver, Driver, Evaluation, Wanted
+from bloomery.samplers.dynamics.forces import FORCES, CommitteeDriver, Driver, Evaluation, Wanted
+from bloomery.samplers.dynamics.running import Conduct, run_all
+from bloomery.samplers.dynamics.trajectories import COMPLETED, Trajectory, trajectories
 from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.md import MolecularDynamicsSettings
-from bloomery.samplers.run import Conduct, run_all
 from bloomery.samplers.trust import require_potential
 
 HOW_TO_GET_IT = (

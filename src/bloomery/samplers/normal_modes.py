@@ -23,14 +23,14 @@ from bloomery.potentials.scale import Scale
 from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Angstrom, Kelvin
 from bloomery.reference.calculators import CalculatorSpec
-from bloomery.samplers.building import BuildingSettings
+from bloomery.samplers.building.contract import BuildingSettings
+from bloomery.samplers.building.harmonic import Modes, Statistics, force_constants, normal_modes
+from bloomery.samplers.building.paths import PathSettings, path_between, tangent_at
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.forces import CalculatorDriver, CommitteeDriver, Driver
-from bloomery.samplers.harmonic import Modes, Statistics, force_constants, normal_modes
+from bloomery.samplers.dynamics.forces import CalculatorDriver, CommitteeDriver, Driver
 from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.origin import identities, require_frames
-from bloomery.samplers.paths import PathSettings, path_between, tangent_at
 from bloomery.samplers.rattle_strain import Repeats
 from bloomery.seeds import derive_seed
 

@@ -18,11 +18,11 @@ from bloomery.potentials.contract import Potential
 from bloomery.potentials.scale import Scale
 from bloomery.progress import Progress, no_progress
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
-from bloomery.samplers.continuation import standing, take_up
 from bloomery.samplers.contract import SamplerReport
-from bloomery.samplers.dynamics import trajectories
+from bloomery.samplers.dynamics.continuation import standing, take_up
+from bloomery.samplers.dynamics.running import run_all
+from bloomery.samplers.dynamics.trajectories import trajectories
 from bloomery.samplers.md import MolecularDynamics, MolecularDynamicsSettings
-from bloomery.samplers.run import run_all
 from bloomery.samplers.trust import require_potential
 
 

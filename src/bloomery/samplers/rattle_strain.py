@@ -11,8 +11,8 @@ from pydantic import Field, field_validator
 
 from bloomery.frames.geometry import strained
 from bloomery.quantities import Angstrom
-from bloomery.samplers.building import BuildingSampler, BuildingSettings, Recipe, rattled
-from bloomery.samplers.monte_carlo_rattling import MonteCarloSettings, monte_carlo_rattled
+from bloomery.samplers.building.contract import BuildingSampler, BuildingSettings, Recipe, rattled
+from bloomery.samplers.building.monte_carlo_rattling import MonteCarloSettings, monte_carlo_rattled
 
 Repeats = tuple[
     Annotated[int, Field(ge=1)],

@@ -9,10 +9,10 @@ from bloomery.progress import Progress, no_progress
 from bloomery.reference.calculators import CalculatorSpec
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.dynamics import trajectories
-from bloomery.samplers.ensemble import EnsembleSettings
-from bloomery.samplers.forces import CalculatorDriver
-from bloomery.samplers.run import Conduct, run_all
+from bloomery.samplers.dynamics.ensemble import EnsembleSettings
+from bloomery.samplers.dynamics.forces import CalculatorDriver
+from bloomery.samplers.dynamics.running import Conduct, run_all
+from bloomery.samplers.dynamics.trajectories import trajectories
 
 
 class ReferenceMolecularDynamicsSettings(EnsembleSettings):

@@ -18,8 +18,8 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.geometry import strain_tensor, strained
-from bloomery.samplers.building import BuildingSampler, RattledSettings, Recipe, rattled
-from bloomery.samplers.dynamics import Strain
+from bloomery.samplers.building.contract import BuildingSampler, RattledSettings, Recipe, rattled
+from bloomery.samplers.dynamics.trajectories import Strain
 from bloomery.samplers.rattle_strain import Repeats
 
 

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bloomery.errors import InputError
 from bloomery.quantities import Angstrom
-from bloomery.samplers.building import BuildingSampler, RattledSettings, Recipe, rattled
+from bloomery.samplers.building.contract import BuildingSampler, RattledSettings, Recipe, rattled
 
 Plane = tuple[int, int, int]
 Positive = Annotated[int, Field(ge=1)]

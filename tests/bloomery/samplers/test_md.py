@@ -19,12 +19,12 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
 from bloomery.potentials.prediction import Prediction
 from bloomery.potentials.scale import Scale
-from bloomery.samplers.dynamics import DynamicsSettings, trajectories
-from bloomery.samplers.forces import Evaluation
-from bloomery.samplers.integrators.langevin import Langevin
+from bloomery.samplers.dynamics.forces import Evaluation
+from bloomery.samplers.dynamics.integrators.langevin import Langevin
+from bloomery.samplers.dynamics.trajectories import DynamicsSettings, trajectories
+from bloomery.samplers.dynamics.watch import Watch
 from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.reference_md import ReferenceMolecularDynamics
-from bloomery.samplers.watch import Watch
 from bloomery.testing.potentials import TeacherCommittee
 
 
@@ -203,13 +203,13 @@ def test_trajectories_side_by_side_are_those_one_by_one(
     silicon: Configurations, primitive: Configurations, batch_atoms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = Configurations.concatenate([silicon, primitive])
-    monkeypatch.setattr("bloomery.samplers.forces.CommitteeDriver.batch_atoms", batch_atoms)
+    monkeypatch.setattr("bloomery.samplers.dynamics.forces.CommitteeDriver.batch_atoms", batch_atoms)
     sampler = MolecularDynamics.make(
         steps=12, interval=4, temperatures=[300, 900], max_disagreement=0.1, patience=2, strains=[0, 0.03]
     )
     frames, report = sampler.sample(start, potential=TeacherCommittee(members=2, spread=0.3), seed=2)
     assert 0 < report.numbers["stopped"] < 12
-    monkeypatch.setattr("bloomery.samplers.forces.CommitteeDriver.batch_atoms", 5)
+    monkeypatch.setattr("bloomery.samplers.dynamics.forces.CommitteeDriver.batch_atoms", 5)
     alone, other = sampler.sample(start, potential=TeacherCommittee(members=2, spread=0.3), seed=2)
     assert alone.hashes() == frames.hashes()
     assert [entry["stop_reason"] for entry in other.trajectories] == [

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.samplers.dynamics import trajectories
-from bloomery.samplers.forces import FORCES, Evaluation, Wanted
+from bloomery.samplers.dynamics.forces import FORCES, Evaluation, Wanted
+from bloomery.samplers.dynamics.trajectories import trajectories
 from bloomery.samplers.metadynamics import Metadynamics, biased, plumed
 from bloomery.testing.potentials import TeacherCommittee
 

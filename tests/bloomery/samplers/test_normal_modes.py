@@ -11,10 +11,10 @@ from ase.vibrations import VibrationsData
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.reference.calculators import CalculatorSpec
-from bloomery.samplers.forces import CalculatorDriver
-from bloomery.samplers.harmonic import THZ, force_constants, normal_modes
+from bloomery.samplers.building.harmonic import THZ, force_constants, normal_modes
+from bloomery.samplers.building.paths import PathSettings, path_between
+from bloomery.samplers.dynamics.forces import CalculatorDriver
 from bloomery.samplers.normal_modes import NormalModes
-from bloomery.samplers.paths import PathSettings, path_between
 from bloomery.testing.potentials import TeacherCommittee
 
 PLANCK = 2 * np.pi * units._hbar * units.J * 1e12

@@ -16,7 +16,7 @@ from aiida_bloomery.calculations.label_cache import FINGERPRINT_ATTRIBUTE, VERSI
 from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from aiida_bloomery.parsers.pw_frame import read_stdout, read_xml
-from bloomery.samplers.dynamics import COMPLETED, DynamicsSettings, Kept, Trajectory, collect, trajectories
+from bloomery.samplers.dynamics.trajectories import COMPLETED, DynamicsSettings, Kept, Trajectory, collect, trajectories
 
 
 @calcfunction

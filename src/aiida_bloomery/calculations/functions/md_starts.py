@@ -14,8 +14,8 @@ from aiida_bloomery.calculations.pw_pack import frame_kpoints, frame_structure, 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec, parse_settings
-from bloomery.samplers.dynamics import DynamicsSettings, Trajectory, trajectories
-from bloomery.samplers.ensemble import EnsembleSettings
+from bloomery.samplers.dynamics.ensemble import EnsembleSettings
+from bloomery.samplers.dynamics.trajectories import DynamicsSettings, Trajectory, trajectories
 
 SAMPLER = "reference_md"
 RYDBERG_TIME = 2 * units.AUT

@@ -15,7 +15,7 @@ from aiida_bloomery.calculations.functions.md_starts import RYDBERG_TIME, md_nam
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.reference_md.quantumespresso import QuantumEspressoReferenceMdWorkChain
 from bloomery.samplers.contract import ORIGIN_KEYS
-from bloomery.samplers.dynamics import DynamicsSettings, trajectories
+from bloomery.samplers.dynamics.trajectories import DynamicsSettings, trajectories
 
 SETTINGS = {"temperatures": [300, 900], "steps": 6, "interval": 2, "block_steps": 4, "timestep_fs": 1.0}
 CHEAP = {"parameters": {"SYSTEM": {"ecutwfc": 8.0, "ecutrho": 32.0, "degauss": 0.03}}}

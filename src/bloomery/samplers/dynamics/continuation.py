@@ -9,7 +9,7 @@ import numpy as np
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.samplers.checkpoint import State
-from bloomery.samplers.dynamics import Trajectory
+from bloomery.samplers.dynamics.trajectories import Trajectory
 from bloomery.samplers.origin import with_origin
 
 KEYS = ("start", "slot", "step", "velocities", "thermostat")

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.samplers.checkpoint import State
-from bloomery.samplers.forces import Evaluation
-from bloomery.samplers.spread import Spread
+from bloomery.samplers.dynamics.forces import Evaluation
+from bloomery.samplers.dynamics.spread import Spread
 
 
 class Bias(ABC):

@@ -10,8 +10,8 @@ from scipy.special import chdtri
 
 from bloomery.frames.geometry import DistanceLimits
 from bloomery.samplers.checkpoint import State
-from bloomery.samplers.forces import Evaluation
-from bloomery.samplers.integrators.contract import Integrator
+from bloomery.samplers.dynamics.forces import Evaluation
+from bloomery.samplers.dynamics.integrators.contract import Integrator
 
 ALWAYS_ALLOWED = 1000.0
 """A temperature in K that no limit is below: frames may start far from equilibrium."""

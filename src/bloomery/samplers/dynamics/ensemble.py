@@ -13,13 +13,13 @@ from pydantic import Field, model_validator
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import Femtoseconds, Unit
-from bloomery.samplers.dynamics import DynamicsSettings, Temperature
-from bloomery.samplers.integrators.cell_rescaling import CellRescaling
-from bloomery.samplers.integrators.contract import Integrator
-from bloomery.samplers.integrators.langevin import Langevin
-from bloomery.samplers.integrators.nose_hoover import NoseHooverChain
-from bloomery.samplers.integrators.velocity_rescaling import VelocityRescaling
-from bloomery.samplers.integrators.verlet import VelocityVerlet
+from bloomery.samplers.dynamics.integrators.cell_rescaling import CellRescaling
+from bloomery.samplers.dynamics.integrators.contract import Integrator
+from bloomery.samplers.dynamics.integrators.langevin import Langevin
+from bloomery.samplers.dynamics.integrators.nose_hoover import NoseHooverChain
+from bloomery.samplers.dynamics.integrators.velocity_rescaling import VelocityRescaling
+from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
+from bloomery.samplers.dynamics.trajectories import DynamicsSettings, Temperature
 
 Pressure = Annotated[float, Unit("GPa")]
 

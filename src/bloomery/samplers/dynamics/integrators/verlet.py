@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.samplers.integrators.contract import Integrator
+from bloomery.samplers.dynamics.integrators.contract import Integrator
 
 
 class VelocityVerlet(Integrator):

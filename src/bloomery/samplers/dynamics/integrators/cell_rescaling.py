@@ -13,7 +13,7 @@ import numpy as np
 from ase import units
 from numpy.typing import NDArray
 
-from bloomery.samplers.integrators.contract import Integrator
+from bloomery.samplers.dynamics.integrators.contract import Integrator
 
 VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 """Where the components of a tensor are in ASE's order."""

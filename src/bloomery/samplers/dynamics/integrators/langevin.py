@@ -15,7 +15,7 @@ from ase import units
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
-from bloomery.samplers.integrators.contract import Integrator
+from bloomery.samplers.dynamics.integrators.contract import Integrator
 
 
 class Langevin(Integrator):

@@ -12,11 +12,11 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import strained
 from bloomery.potentials.prediction import Prediction
-from bloomery.samplers.bias import Bias, Hyperactive, UncertaintyDriven, Wall
 from bloomery.samplers.biased_md import BiasedMolecularDynamics
-from bloomery.samplers.forces import CommitteeDriver, Wanted
+from bloomery.samplers.dynamics.bias import Bias, Hyperactive, UncertaintyDriven, Wall
+from bloomery.samplers.dynamics.forces import CommitteeDriver, Wanted
+from bloomery.samplers.dynamics.spread import spread_of
 from bloomery.samplers.md import MolecularDynamics
-from bloomery.samplers.spread import spread_of
 from bloomery.testing.potentials import TeacherCommittee
 
 COMMITTEE = TeacherCommittee(members=3, spread=0.1)

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bloomery.frames.configurations import Configurations
-from bloomery.samplers.integrators.cell_rescaling import CellRescaling
-from bloomery.samplers.integrators.contract import Integrator
-from bloomery.samplers.integrators.langevin import Langevin
-from bloomery.samplers.integrators.nose_hoover import NoseHooverChain
-from bloomery.samplers.integrators.velocity_rescaling import VelocityRescaling
-from bloomery.samplers.integrators.verlet import VelocityVerlet
+from bloomery.samplers.dynamics.integrators.cell_rescaling import CellRescaling
+from bloomery.samplers.dynamics.integrators.contract import Integrator
+from bloomery.samplers.dynamics.integrators.langevin import Langevin
+from bloomery.samplers.dynamics.integrators.nose_hoover import NoseHooverChain
+from bloomery.samplers.dynamics.integrators.velocity_rescaling import VelocityRescaling
+from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
 
 FALSE_ALARM = 1e-4
 STIFFNESS = np.array([3.0, 5.0, 8.0])  # eV/Å^2, another in each direction

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.samplers.forces import Driver
+from bloomery.samplers.dynamics.forces import Driver
 
 Statistics = Literal["classical", "quantum"]
 HBAR = units._hbar * units.J * units.s  # noqa: SLF001  ASE keeps it there

@@ -12,7 +12,7 @@ from ase import units
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
-from bloomery.samplers.integrators.verlet import VelocityVerlet
+from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
 
 
 class VelocityRescaling(VelocityVerlet):

@@ -11,13 +11,13 @@ import numpy as np
 
 from bloomery.frames.configurations import Configurations
 from bloomery.progress import Progress, no_progress
-from bloomery.samplers.bias import Bias
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint, State
 from bloomery.samplers.contract import SamplerReport
-from bloomery.samplers.dynamics import COMPLETED, PAUSED, Kept, Trajectory, collect
-from bloomery.samplers.ensemble import EnsembleSettings
-from bloomery.samplers.forces import Driver, Evaluation, Wanted
-from bloomery.samplers.watch import Brake, Watch
+from bloomery.samplers.dynamics.bias import Bias
+from bloomery.samplers.dynamics.ensemble import EnsembleSettings
+from bloomery.samplers.dynamics.forces import Driver, Evaluation, Wanted
+from bloomery.samplers.dynamics.trajectories import COMPLETED, PAUSED, Kept, Trajectory, collect
+from bloomery.samplers.dynamics.watch import Brake, Watch
 
 ANEW = "; a new trajectory takes its place"
 """Said of one that is beyond physics, where a later run goes on with the others."""

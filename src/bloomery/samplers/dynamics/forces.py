@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bloomery.frames.configurations import Configurations
 from bloomery.potentials.contract import Potential
 from bloomery.reference.values import reference_values
-from bloomery.samplers.spread import Spread, spread_of
+from bloomery.samplers.dynamics.spread import Spread, spread_of
 
 
 @dataclass(frozen=True)

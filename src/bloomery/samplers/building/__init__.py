@@ -1,0 +1,1 @@
+"""What samplers share that build frames without dynamics."""

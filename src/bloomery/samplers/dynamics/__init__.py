@@ -1,0 +1,1 @@
+"""What samplers share that move atoms in time: trajectories, ensembles, integrators, biases, and when to stop."""
