@@ -39,8 +39,8 @@ from bloomery.jobs import describe, select
 from bloomery.jobs.train import Model, run
 from bloomery.labellers.calculator import CalculatorLabeller
 from bloomery.samplers.rattle_strain import RattleStrain
-from bloomery.selectors.farthest import farthest_points
-from bloomery.selectors.feature_space import FeatureSpace
+from bloomery.selectors.features.farthest import farthest_points
+from bloomery.selectors.features.feature_space import FeatureSpace
 
 GIB = 1024**3
 SELECTORS: list[Any] = [

@@ -20,7 +20,7 @@ from bloomery.potentials.scale import Scale
 from bloomery.samplers.contract import ORIGIN_KEYS
 from bloomery.samplers.origin import with_origin
 from bloomery.selectors.contract import Pool
-from bloomery.selectors.environments import Environments
+from bloomery.selectors.features.environments import Environments
 
 PROBE_ROLE: Role = "probe"
 

@@ -14,7 +14,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.mapped import take
 from bloomery.plugins import Plugin
 from bloomery.potentials.scale import Scale
-from bloomery.selectors.environments import Environments
+from bloomery.selectors.features.environments import Environments
 from bloomery.selectors.measures import Measure
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from bloomery.plugins import Settings
 from bloomery.selectors.contract import Picks, Pool, Selector
-from bloomery.selectors.feature_space import FeatureSpace
+from bloomery.selectors.features.feature_space import FeatureSpace
 
 SPANNED = "spanned by others"
 NOTHING = 1e-12

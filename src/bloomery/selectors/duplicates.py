@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 
 from bloomery.plugins import Settings
 from bloomery.selectors.contract import Picks, Pool, Selector
-from bloomery.selectors.feature_space import FeatureSpace
+from bloomery.selectors.features.feature_space import FeatureSpace
 
 KNOWN, TWICE = "in the data set", "twice in the pool"
 NEAR_KNOWN, NEAR = "all but in the data set", "all but twice in the pool"

@@ -14,9 +14,9 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.plugins import Settings
 from bloomery.selectors.contract import Picks, Pool, Selector
-from bloomery.selectors.farthest import Farthest, farthest_points
-from bloomery.selectors.farthest_environments import farthest_environments
-from bloomery.selectors.feature_space import FeatureSpace
+from bloomery.selectors.features.farthest import Farthest, farthest_points
+from bloomery.selectors.features.farthest_environments import farthest_environments
+from bloomery.selectors.features.feature_space import FeatureSpace
 
 TOO_NEAR = "too near to others"
 

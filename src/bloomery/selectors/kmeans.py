@@ -13,7 +13,7 @@ from scipy.cluster.vq import kmeans2
 
 from bloomery.plugins import Settings
 from bloomery.selectors.contract import Picks, Pool, Selector
-from bloomery.selectors.feature_space import FeatureSpace
+from bloomery.selectors.features.feature_space import FeatureSpace
 
 
 class KmeansSettings(Settings):

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from bloomery.plugins import Settings
 from bloomery.selectors.contract import Picks, Pool, Selector
-from bloomery.selectors.feature_space import FeatureSpace
+from bloomery.selectors.features.feature_space import FeatureSpace
 
 INTERPOLATES = "interpolation"
 

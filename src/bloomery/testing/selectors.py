@@ -13,7 +13,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.potentials.scale import Scale
 from bloomery.selectors.contract import Picks, Pool, Selector
-from bloomery.selectors.environments import Environments
+from bloomery.selectors.features.environments import Environments
 from bloomery.selectors.measures import Measure
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from bloomery.errors import InputError
-from bloomery.selectors.environments import Environments
-from bloomery.selectors.farthest import farthest_points, nearest_squared
 from bloomery.selectors.farthest_point import FarthestPoint
-from bloomery.selectors.feature_space import FeatureSpace
+from bloomery.selectors.features.environments import Environments
+from bloomery.selectors.features.farthest import farthest_points, nearest_squared
+from bloomery.selectors.features.feature_space import FeatureSpace
 from bloomery.testing.selectors import some_pool
 
 

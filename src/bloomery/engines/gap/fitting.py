@@ -29,8 +29,8 @@ from bloomery.jobs.base import versions
 from bloomery.potentials.calibration import scale_factor
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed
-from bloomery.selectors.farthest import farthest_points
-from bloomery.selectors.feature_space import FeatureSpace
+from bloomery.selectors.features.farthest import farthest_points
+from bloomery.selectors.features.feature_space import FeatureSpace
 
 PACKAGE = "quippy-ase"
 FRAMES_FILE = "train.extxyz"

@@ -2,7 +2,7 @@
 
 The distance of a frame is that of its atomic environment that is farthest from every environment of the data set and of
 the frames picked before. It shrinks with each pick, so only frames that may be next are looked at again (lazy greedy
-evaluation, see `bloomery.selectors.farthest`), and their features are computed again: what is kept of each atom is one
+evaluation, see `bloomery.selectors.features.farthest`), and their features are computed again: what is kept of each atom is one
 distance.
 """
 
@@ -17,9 +17,9 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.mapped import allocate_like
 from bloomery.selectors.contract import Pool
-from bloomery.selectors.environments import Environments
-from bloomery.selectors.farthest import Farthest, nearest_squared, squared
-from bloomery.selectors.feature_space import by_content, inverse_deviation
+from bloomery.selectors.features.environments import Environments
+from bloomery.selectors.features.farthest import Farthest, nearest_squared, squared
+from bloomery.selectors.features.feature_space import by_content, inverse_deviation
 
 CANDIDATES = 32
 """Frames that are looked at again at a time."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.frames.mapped import allocate_like
-from bloomery.selectors.feature_space import FeatureSpace
+from bloomery.selectors.features.feature_space import FeatureSpace
 from bloomery.selectors.ranking import BLOCK
 
 CANDIDATES = 1024

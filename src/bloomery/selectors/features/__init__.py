@@ -1,0 +1,1 @@
+"""Features of frames and of single atoms, as selectors use them."""
