@@ -10,7 +10,7 @@
     tables             print what is known again
 
 Results lie in FOLDER/results.json, and a run goes on from them. Each engine runs in an environment of its own,
-DIR/NAME, as `./test --engines` makes them (`python -m bloomery.engines.environments DIR`); engines that are not there
+DIR/NAME, as `./test --engines` makes them (`python -m bloomery.engines.installation DIR`); engines that are not there
 are left out, with a line that says so.
 
 **Data.** 180 frames of 64 atoms to train on, 18 of them to stop on where an engine uses such frames, 60 frames of other

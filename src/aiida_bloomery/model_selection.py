@@ -87,7 +87,7 @@ def _local_codes(engine: str) -> dict[str, Any]:
     from aiida import orm  # noqa: PLC0415
     from aiida.common.exceptions import NotExistent  # noqa: PLC0415
 
-    from bloomery.engines.environments import needs_environment  # noqa: PLC0415
+    from bloomery.engines.installation import needs_environment  # noqa: PLC0415
 
     labels = {"code": DEFAULT_LABELS["bloomery"]}
     if needs_environment(engine):

@@ -314,7 +314,7 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
     Example: bloomery export pot/ --format gap --to deployed/ --test test.extxyz
     """
     from bloomery import plain_files as files  # noqa: PLC0415
-    from bloomery.exporting import export_potential  # noqa: PLC0415
+    from bloomery.engines.exporting import export_potential  # noqa: PLC0415
     from bloomery.frames.configurations import Configurations  # noqa: PLC0415
     from bloomery.potentials.contract import load_potential  # noqa: PLC0415
 

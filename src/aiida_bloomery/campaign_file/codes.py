@@ -6,7 +6,7 @@ from typing import Any
 
 from aiida_bloomery.campaign_file.model import JOBS, Code
 from aiida_bloomery.campaign_file.resolve import Campaign
-from bloomery.engines.environments import needs_environment
+from bloomery.engines.installation import needs_environment
 from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec
 

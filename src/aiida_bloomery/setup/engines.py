@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiida_bloomery.setup import Step, machine
 from aiida_bloomery.setup.home import Home, load_profile
-from bloomery.engines.environments import Environment, adopt_environment, make_environment, needs_environment
+from bloomery.engines.installation import Environment, adopt_environment, make_environment, needs_environment
 from bloomery.errors import InputError
 
 

@@ -12,8 +12,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from bloomery import __version__
-from bloomery.engines import environments
-from bloomery.engines.environments import (
+from bloomery.engines import installation as environments
+from bloomery.engines.installation import (
     DISTRIBUTION,
     adopt_environment,
     bloomery_source,

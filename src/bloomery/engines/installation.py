@@ -252,7 +252,7 @@ def _said(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Make environments from a script: ``python -m bloomery.engines.environments FOLDER [ENGINE ...]``."""
+    """Make environments from a script: ``python -m bloomery.engines.installation FOLDER [ENGINE ...]``."""
     folder, *names = arguments
     for name in names or engines_with_environment():
         environment = make_environment(name, Path(folder).absolute() / name)
