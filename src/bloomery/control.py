@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from bloomery.errors import InputError
-from bloomery.observables.bootstrap import Bootstrap
-from bloomery.observables.comparison import MILLI
 from bloomery.observables.contract import number
+from bloomery.observables.points.comparison import MILLI
 from bloomery.plugins import PluginSpec, Settings, load_plugin
 from bloomery.seeds import derive_seed
 from bloomery.selectors.composition import at_most
+from bloomery.statistics import Bootstrap
 
 Arrays = Mapping[str, NDArray[Any]]
 """Arrays of the observable `errors`."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from bloomery.control import Arrays, FrameErrors
 from bloomery.learning_curves import UNITS
-from bloomery.observables.bootstrap import Bootstrap
-from bloomery.observables.comparison import MILLI
 from bloomery.observables.contract import number
+from bloomery.observables.points.comparison import MILLI
+from bloomery.statistics import Bootstrap
 
 
 def pooled(folds: Mapping[str, Arrays], *, seed: int = 0) -> dict[str, Any]:

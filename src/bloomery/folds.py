@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.errors import InputError
+from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import RoleSettings, split_roles
-from bloomery.observables.bootstrap import blocks_of
 from bloomery.plugins import Settings
 from bloomery.seeds import derive_seed
 from bloomery.selectors.ranking import draw

@@ -13,8 +13,8 @@ from bloomery.agreement import parts_of
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import TRAINED_ROLES
+from bloomery.observables.averages.experiment import MeasuredCurve
 from bloomery.observables.contract import Observable
-from bloomery.observables.experiment import MeasuredCurve
 from bloomery.plugins import PluginSpec, Settings, load_plugin
 
 FINAL, EACH = "final", "each_iteration"

@@ -11,7 +11,7 @@ from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable, with_calculator
 from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.trajectories import FromTrajectories
+from bloomery.observables.averages.trajectories import FromTrajectories
 from bloomery.plugins import PluginSpec, load_plugin, registered
 from bloomery.quantities import converted
 from bloomery.samplers.contract import Sampler

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import Neighbours
-from bloomery.observables.bonds import BondSettings, bonds
+from bloomery.observables.averages.bonds import BondSettings, bonds
+from bloomery.observables.averages.curves import Curve, block_quantity
+from bloomery.observables.averages.trajectories import Averages, FromTrajectories
 from bloomery.observables.contract import Quantity
-from bloomery.observables.curves import Curve, block_quantity
-from bloomery.observables.trajectories import Averages, FromTrajectories
 
 
 class AnglesSettings(BondSettings):

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from bloomery.errors import InputError
+from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.bootstrap import Bootstrap, blocks_of
-from bloomery.observables.comparison import MILLI
 from bloomery.observables.contract import Observable, Observation, number
-from bloomery.observables.evaluation import predict_in_chunks
+from bloomery.observables.points.comparison import MILLI
 from bloomery.plugins import Settings
 from bloomery.potentials.calibration import calibrate
 from bloomery.potentials.contract import Potential
+from bloomery.potentials.evaluation import predict_in_chunks
 from bloomery.potentials.prediction import Prediction
 from bloomery.potentials.reliability import (
     Predictive,
@@ -26,6 +26,7 @@ from bloomery.potentials.reliability import (
     rank_correlation,
 )
 from bloomery.progress import Progress, no_progress
+from bloomery.statistics import Bootstrap
 
 
 class CalibrationSettings(Settings):

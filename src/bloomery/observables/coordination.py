@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.bonds import BondSettings, bonds
+from bloomery.observables.averages.bonds import BondSettings, bonds
+from bloomery.observables.averages.curves import Curve, block_quantity
+from bloomery.observables.averages.trajectories import Averages, FromTrajectories, block_weights
 from bloomery.observables.contract import Quantity
-from bloomery.observables.curves import Curve, block_quantity
-from bloomery.observables.trajectories import Averages, FromTrajectories, block_weights
 
 MOST = 24
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
-from bloomery.observables.single_points import FromSinglePoints, Measurement, SinglePointSettings
+from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
 from bloomery.quantities import Angstrom
 
 J_PER_M2 = 16.02176634

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
-from bloomery.observables.single_points import FromSinglePoints, Measurement, SinglePointSettings
+from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
 from bloomery.quantities import Angstrom
 
 

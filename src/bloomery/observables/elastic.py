@@ -22,7 +22,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import strain_tensor, strained
 from bloomery.observables.contract import Quantity
-from bloomery.observables.single_points import (
+from bloomery.observables.points.single_points import (
     CannotBeMeasuredError,
     FromSinglePoints,
     Measurement,

@@ -21,7 +21,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
-from bloomery.observables.single_points import (
+from bloomery.observables.points.single_points import (
     CannotBeMeasuredError,
     FromSinglePoints,
     Measurement,

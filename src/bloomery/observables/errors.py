@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.errors import InputError
+from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.bootstrap import Bootstrap, blocks_of
-from bloomery.observables.comparison import MILLI, Comparison
 from bloomery.observables.contract import Observable, Observation, number
-from bloomery.observables.evaluation import predict_in_chunks
-from bloomery.observables.faults import warnings
+from bloomery.observables.points.comparison import MILLI, Comparison
+from bloomery.observables.points.faults import warnings
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
+from bloomery.potentials.evaluation import predict_in_chunks
 from bloomery.potentials.reliability import rank_correlation
 from bloomery.progress import Progress, no_progress
 from bloomery.quantities import ForceInEV
+from bloomery.statistics import Bootstrap
 
 NAMES = ("name", "batch", "pool", "trajectory", "step", "temperature", "role")
 """Per-frame arrays that tell which frame one is."""

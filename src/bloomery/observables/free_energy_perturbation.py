@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.errors import InputError
+from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.bootstrap import blocks_of
 from bloomery.observables.contract import Observable, Observation, number
-from bloomery.observables.evaluation import predict_in_chunks
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
+from bloomery.potentials.evaluation import predict_in_chunks
 from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Kelvin
 

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
-from bloomery.observables.molecules import require_molecule
-from bloomery.observables.single_points import FromSinglePoints, Measurement, SinglePointSettings
+from bloomery.observables.points.molecules import require_molecule
+from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
 from bloomery.quantities import Angstrom
 
 

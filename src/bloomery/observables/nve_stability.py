@@ -16,9 +16,9 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
-from bloomery.observables.constant_energy import ConstantEnergyRun, ConstantEnergySettings, State
+from bloomery.observables.averages.constant_energy import ConstantEnergyRun, ConstantEnergySettings, State
+from bloomery.observables.averages.curves import block_quantity
 from bloomery.observables.contract import Observable, Observation, number
-from bloomery.observables.curves import block_quantity
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress
 

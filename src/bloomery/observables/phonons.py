@@ -23,7 +23,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import GRID, Configurations
 from bloomery.observables.contract import Quantity
-from bloomery.observables.single_points import FromSinglePoints, Measurement, SinglePointSettings
+from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
 from bloomery.quantities import Angstrom
 
 Repeat = Annotated[int, Field(ge=1)]

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.observables.averages.curves import Curve
+from bloomery.observables.averages.trajectories import Averages, FromTrajectories
 from bloomery.observables.contract import Quantity
-from bloomery.observables.curves import Curve
 from bloomery.observables.rdf import RdfSettings, pair_distributions
-from bloomery.observables.trajectories import Averages, FromTrajectories
 from bloomery.quantities import Kelvin
 
 MILLI = 1000.0

@@ -13,9 +13,9 @@ from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
+from bloomery.observables.averages.curves import Curve
+from bloomery.observables.averages.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
 from bloomery.observables.contract import Quantity
-from bloomery.observables.curves import Curve
-from bloomery.observables.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
 from bloomery.quantities import Angstrom
 
 CHUNK_ATOMS = 4096

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.curves import Curve
-from bloomery.observables.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
+from bloomery.observables.averages.curves import Curve
+from bloomery.observables.averages.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
 
 WHOLE = "all"
 

@@ -12,8 +12,8 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
-from bloomery.observables.molecules import require_molecule
-from bloomery.observables.single_points import FromSinglePoints, Measurement, SinglePointSettings
+from bloomery.observables.points.molecules import require_molecule
+from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
 
 MILLI = 1000.0
 

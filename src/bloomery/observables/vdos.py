@@ -14,10 +14,10 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.observables.averages.curves import Curve, block_quantity
+from bloomery.observables.averages.motion import FromMotion, Motion, MotionSettings
+from bloomery.observables.averages.trajectories import Averages, block_weights
 from bloomery.observables.contract import Quantity
-from bloomery.observables.curves import Curve, block_quantity
-from bloomery.observables.motion import FromMotion, Motion, MotionSettings
-from bloomery.observables.trajectories import Averages, block_weights
 from bloomery.quantities import Femtoseconds
 
 WHOLE = "all"

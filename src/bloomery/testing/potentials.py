@@ -12,8 +12,8 @@ from ase.calculators.calculator import Calculator
 from bloomery.engines.ase_potential import FrameByFramePotential, Values
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.evaluation import labelled_by
 from bloomery.potentials.contract import Potential
+from bloomery.potentials.evaluation import labelled_by
 from bloomery.potentials.prediction import Prediction
 from bloomery.progress import no_progress
 from bloomery.reference.calculators import CalculatorSpec

@@ -14,7 +14,7 @@ from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWor
 from bloomery.frames.configurations import Configurations
 from bloomery.labellers.calculator import CalculatorLabeller
 from bloomery.observables.elastic import Elastic
-from bloomery.observables.single_points import REFERENCE
+from bloomery.observables.points.single_points import REFERENCE
 
 OBSERVABLES = {
     "elastic": {"observable": {"name": "elastic", "settings": {}}},

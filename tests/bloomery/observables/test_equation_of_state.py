@@ -10,7 +10,7 @@ from ase.units import GPa
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.equation_of_state import EquationOfState, fit
-from bloomery.observables.single_points import CannotBeMeasuredError
+from bloomery.observables.points.single_points import CannotBeMeasuredError
 from bloomery.testing.potentials import CalculatorTeacher, TeacherCommittee
 
 

@@ -12,12 +12,13 @@ from ase.units import GPa
 from numpy.typing import NDArray
 
 from bloomery.errors import DivergedError, InputError
+from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.bootstrap import Bootstrap, blocks_of
 from bloomery.observables.errors import Errors
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.prediction import Prediction
 from bloomery.potentials.reliability import rank_correlation
+from bloomery.statistics import Bootstrap
 from bloomery.testing.potentials import TeacherCommittee
 
 

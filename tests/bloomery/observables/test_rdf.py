@@ -8,10 +8,10 @@ from ase.geometry.rdf import get_rdf
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.curves import Curve, overlap, score
-from bloomery.observables.experiment import MeasuredCurve
+from bloomery.observables.averages.curves import Curve, overlap, score
+from bloomery.observables.averages.experiment import MeasuredCurve
+from bloomery.observables.averages.trajectories import blocks_in_time
 from bloomery.observables.rdf import Rdf
-from bloomery.observables.trajectories import blocks_in_time
 from bloomery.testing.potentials import TeacherCommittee
 
 

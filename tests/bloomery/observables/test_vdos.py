@@ -8,7 +8,7 @@ from ase.build import bulk
 
 from bloomery.errors import DivergedError, InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.motion import unwrapped
+from bloomery.observables.averages.motion import unwrapped
 from bloomery.observables.vdos import Vdos
 from bloomery.testing.potentials import CalculatorTeacher, TeacherCommittee
 

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.observables.averages.curves import Curve, overlap, score
+from bloomery.observables.averages.experiment import MeasuredCurve
 from bloomery.observables.contract import Observable, Observation, Quantity, array_name, number
-from bloomery.observables.curves import Curve, overlap, score
-from bloomery.observables.experiment import MeasuredCurve
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress

@@ -10,7 +10,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import Neighbours, find_neighbours
-from bloomery.observables.trajectories import DrivenSettings
+from bloomery.observables.averages.trajectories import DrivenSettings
 from bloomery.quantities import Angstrom
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.comparison import Comparison
+from bloomery.observables.points.comparison import Comparison
 
 FAR = 20.0
 """A force error so many times the RMSE of all other frames is a fault, not a fluctuation."""

@@ -11,30 +11,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.frames.configurations import Configurations
-
-BLOCK_KEYS = ("batch", "pool", "trajectory", "block")
-"""Per-frame arrays that together name a frame's block."""
-
-
-def blocks_of(configurations: Configurations) -> NDArray[np.int64]:
-    """Number the blocks of frames, ``(N,)``; frames that do not say which is theirs are blocks of their own.
-
-    The numbering follows the content of the frames: it does not depend on their order.
-    """
-    n = len(configurations)
-    hashes = configurations.hashes()
-    keys = [key for key in BLOCK_KEYS if key in configurations.info]
-    if "block" not in keys:
-        names = [f"{content}/{frame}" for frame, content in enumerate(hashes)]
-    else:
-        names = ["/".join(str(configurations.info[key][frame]) for key in keys) for frame in range(n)]
-    first: dict[str, str] = {}
-    for name, content in zip(names, hashes, strict=True):
-        first[name] = min(content, first.get(name, content))
-    ranks = {name: rank for rank, name in enumerate(sorted(first, key=lambda name: (first[name], name)))}
-    return np.array([ranks[name] for name in names], dtype=np.int64)
-
 
 class Bootstrap:
     """Resampled sums over blocks; the same resamples serve every statistic.

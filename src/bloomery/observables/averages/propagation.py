@@ -15,7 +15,7 @@ import numpy as np
 from ase.units import kB
 from numpy.typing import NDArray
 
-from bloomery.observables.curves import block_error
+from bloomery.observables.averages.curves import block_error
 
 Method = Literal["reweighting", "cumulants"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase.units import kB
 
-from bloomery.observables.propagation import propagate
+from bloomery.observables.averages.propagation import propagate
 
 T = 300.0
 KT = kB * T

@@ -11,9 +11,9 @@ from ase.units import GPa
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.bootstrap import Bootstrap
 from bloomery.observables.contract import number
 from bloomery.potentials.prediction import Prediction
+from bloomery.statistics import Bootstrap
 
 MILLI = 1000.0
 Sums = NDArray[np.float64]

@@ -20,8 +20,8 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.jobs.train import errors as training_errors
 from bloomery.observables.errors import Errors
-from bloomery.observables.faults import net_force
 from bloomery.observables.leakage import Leakage
+from bloomery.observables.points.faults import net_force
 from bloomery.potentials.acceptance import check_potential
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.prediction import Prediction

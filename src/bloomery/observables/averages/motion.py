@@ -11,8 +11,8 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.constant_energy import ConstantEnergySettings, constant_energy_frames
-from bloomery.observables.trajectories import FromTrajectories, TrajectorySettings
+from bloomery.observables.averages.constant_energy import ConstantEnergySettings, constant_energy_frames
+from bloomery.observables.averages.trajectories import FromTrajectories, TrajectorySettings
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
 from bloomery.quantities import Femtoseconds

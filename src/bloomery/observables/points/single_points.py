@@ -14,9 +14,9 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import LABELS, Configurations
 from bloomery.observables.contract import Observable, Observation, Quantity, array_name
-from bloomery.observables.evaluation import labelled_by
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
+from bloomery.potentials.evaluation import labelled_by
 from bloomery.progress import Progress, no_progress
 
 POTENTIAL, REFERENCE = "potential", "reference"

@@ -1,0 +1,1 @@
+"""What observables share that are averages over a trajectory."""

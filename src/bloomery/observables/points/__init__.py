@@ -1,0 +1,1 @@
+"""What observables share that are computed from single points, frame by frame."""
