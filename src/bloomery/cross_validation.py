@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bloomery.control import Arrays, FrameErrors
-from bloomery.learning_curves import UNITS
+from bloomery.campaign.control import Arrays, FrameErrors
+from bloomery.campaign.learning_curves import UNITS
 from bloomery.observables.contract import number
 from bloomery.observables.points.comparison import MILLI
 from bloomery.statistics import Bootstrap

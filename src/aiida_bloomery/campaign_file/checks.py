@@ -17,10 +17,10 @@ from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable
 from aiida_bloomery.campaign_file.resolve import Campaign
 from aiida_bloomery.campaign_file.validation import check_validation, validation_notes
+from bloomery.campaign.schedules import SamplerSpec, shares_of
 from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.plugins import Kind, PluginSpec, load_plugin, registered
-from bloomery.schedules import SamplerSpec, shares_of
 
 CLOSEST = 0.5
 """Å. Atoms that are closer are a mistake in the file."""
@@ -213,7 +213,7 @@ def _settings(campaign: Campaign) -> None:
 
     parse_model(RoleSettings, campaign.file.roles, campaign.source, ("roles",))
     parse_model(AcceptanceSettings, campaign.file.acceptance, campaign.source, ("acceptance",))
-    from bloomery.stopping import StopRules  # noqa: PLC0415
+    from bloomery.campaign.stopping import StopRules  # noqa: PLC0415
 
     parse_model(StopRules, campaign.settings["stop"], campaign.source, ("stop",))
 

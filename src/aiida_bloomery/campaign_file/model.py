@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from bloomery.agreement import ObservableTarget
-from bloomery.plateau import Plateau
+from bloomery.campaign.agreement import ObservableTarget
+from bloomery.campaign.plateau import Plateau
+from bloomery.campaign.schedules import SamplerSpec
 from bloomery.plugins import Kind, PluginSpec, Settings, registered
 from bloomery.quantities import Unit
-from bloomery.schedules import SamplerSpec
 
 Protocol = Literal["fast", "balanced", "stringent"]
 Device = Literal["auto", "cpu", "cuda"]

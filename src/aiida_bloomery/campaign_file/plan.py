@@ -9,10 +9,10 @@ from aiida_bloomery.campaign_file.reader import Key
 from aiida_bloomery.campaign_file.reference_md import checkable
 from aiida_bloomery.campaign_file.resolve import Campaign
 from aiida_bloomery.campaign_file.validation import ValidationPlan, plan_validation
-from bloomery.control import ControlSettings
+from bloomery.campaign.control import ControlSettings
+from bloomery.campaign.schedules import SamplerSpec
 from bloomery.frames.roles import RoleSettings
 from bloomery.samplers.contract import Sampler
-from bloomery.schedules import SamplerSpec
 from bloomery.selectors.contract import Selector
 
 NO_LIMIT = 10**9

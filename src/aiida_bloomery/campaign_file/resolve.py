@@ -10,11 +10,11 @@ from aiida_bloomery.campaign_file.model import CampaignFile, Structures
 from aiida_bloomery.campaign_file.reader import Key, Source
 from aiida_bloomery.campaign_file.reference_md import with_calculator
 from aiida_bloomery.campaign_file.validation import validation_settings
-from bloomery.control import ControlSettings
+from bloomery.campaign.control import ControlSettings
+from bloomery.campaign.schedules import SamplerSpec
 from bloomery.errors import BloomeryError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec
-from bloomery.schedules import SamplerSpec
 
 STAGES = ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop")
 TARGETS = ("energy", "forces", "relative_forces", "stress")

@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiida_bloomery.campaign_file.model import REFERENCE_MD, CampaignFile
 from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable, with_calculator
-from bloomery.errors import BloomeryError
-from bloomery.frames.configurations import Configurations
-from bloomery.observables.averages.trajectories import FromTrajectories
-from bloomery.plugins import PluginSpec, load_plugin, registered
-from bloomery.quantities import converted
-from bloomery.samplers.contract import Sampler
-from bloomery.stopping import StopRules
-from bloomery.validation import (
+from bloomery.campaign.measuring import (
     EACH,
     FINAL,
     ValidationSettings,
@@ -25,6 +18,13 @@ from bloomery.validation import (
     wanted_by,
     with_curves_inlined,
 )
+from bloomery.campaign.stopping import StopRules
+from bloomery.errors import BloomeryError
+from bloomery.frames.configurations import Configurations
+from bloomery.observables.averages.trajectories import FromTrajectories
+from bloomery.plugins import PluginSpec, load_plugin, registered
+from bloomery.quantities import converted
+from bloomery.samplers.contract import Sampler
 
 if TYPE_CHECKING:
     from aiida_bloomery.campaign_file.resolve import Campaign

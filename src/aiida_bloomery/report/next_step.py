@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.formatting import percent
-from bloomery import advice
-from bloomery.stopping import StopRules
+from bloomery.campaign import advice
+from bloomery.campaign.stopping import StopRules
 
 FAILED_SHARE = 0.1
 """More failed labels than this come before anything else."""
@@ -20,7 +20,7 @@ MENDING = {
 
 
 def next_step(facts: CampaignFacts) -> str:
-    """Advise on what to do next; `bloomery.advice` judges where nothing went wrong."""
+    """Advise on what to do next; `bloomery.campaign.advice` judges where nothing went wrong."""
     if facts.outcome.state == "running":
         return f"Wait, and watch it with `aiida-bloomery status {facts.pk} --watch`."
     if facts.outcome.state == "failed":

@@ -19,7 +19,7 @@ from aiida_bloomery.report.formatting import (
     plain,
     with_unit,
 )
-from bloomery.validation import closer
+from bloomery.campaign.measuring import closer
 
 ARMS = ("selection", "control")
 LEVELS = ("0.5", "0.68", "0.95")

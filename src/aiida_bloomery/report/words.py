@@ -10,7 +10,7 @@ from typing import Any
 from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.formatting import count, find, interval, percent, plain, with_unit
 from aiida_bloomery.report.specs import plugins_text, value_text
-from bloomery.validation import closer
+from bloomery.campaign.measuring import closer
 
 TARGETS = {
     "forces": ("forces", "rmse"),

@@ -23,7 +23,7 @@ from aiida_bloomery.workflows.protocols import protocol_inputs
 from aiida_bloomery.workflows.sampling import SamplingWorkChain
 from aiida_bloomery.workflows.selection import SelectionWorkChain
 from aiida_bloomery.workflows.stages import namespace
-from bloomery.validation import EACH
+from bloomery.campaign.measuring import EACH
 
 
 class ReinforcementWorkChain(ControlArm):

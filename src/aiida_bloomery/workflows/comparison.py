@@ -16,8 +16,8 @@ from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports
 from aiida_bloomery.workflows.validation import ValidationWorkChain
+from bloomery.campaign.measuring import wanted_by
 from bloomery.errors import BloomeryError
-from bloomery.validation import wanted_by
 
 EXECUTION = ("code", "engine_code", "seed", "device", "options")
 """Ports of `execution_ports`, which are handed down."""

@@ -20,7 +20,7 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.measuring import Measuring
-from bloomery.validation import EACH, FINAL
+from bloomery.campaign.measuring import EACH, FINAL
 
 ARMS = ("selection", "control")
 FIRST = "00"

@@ -20,8 +20,8 @@ from aiida_bloomery.workflows.ports import stage_inputs
 from aiida_bloomery.workflows.sampling import SamplingWorkChain
 from aiida_bloomery.workflows.stages import CampaignStages, namespace
 from aiida_bloomery.workflows.validation import ValidationWorkChain
+from bloomery.campaign.measuring import FINAL, REFERENCE_TRAJECTORY
 from bloomery.plugins import PluginSpec
-from bloomery.validation import FINAL, REFERENCE_TRAJECTORY
 
 COMPARISON, TEST = "comparison", "test"
 

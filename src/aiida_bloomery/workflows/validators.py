@@ -8,14 +8,14 @@ from typing import Any
 from aiida import orm
 from aiida.plugins.entry_point import get_entry_point_names
 
-from bloomery.control import ControlSettings
+from bloomery.campaign.control import ControlSettings
+from bloomery.campaign.measuring import ValidationSettings, require_measurable
+from bloomery.campaign.schedules import SamplerSpec, check_samplers
+from bloomery.campaign.stopping import StopRules
 from bloomery.errors import BloomeryError
 from bloomery.frames.roles import RoleSettings
 from bloomery.plugins import Kind, PluginSpec, parse_settings
 from bloomery.potentials.acceptance import AcceptanceSettings
-from bloomery.schedules import SamplerSpec, check_samplers
-from bloomery.stopping import StopRules
-from bloomery.validation import ValidationSettings, require_measurable
 
 ENERGY_REFERENCES = ("fit", "isolated_atoms", "values")
 

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from aiida_bloomery.cli import main
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.model_selection import selection_builder, selection_state, source_of
+from bloomery.campaign.learning_curves import learning_curve
 from bloomery.errors import InputError
-from bloomery.learning_curves import learning_curve
 
 
 def number(value: float, unit: str = "meV/Å") -> dict[str, Any]:

@@ -4,8 +4,8 @@ import pytest
 
 from aiida_bloomery.report.facts import Outcome
 from aiida_bloomery.report.next_step import next_step
-from bloomery import advice
-from bloomery.stopping import StopRules
+from bloomery.campaign import advice
+from bloomery.campaign.stopping import StopRules
 
 
 def test_a_running_campaign_is_waited_for(example: SimpleNamespace) -> None:

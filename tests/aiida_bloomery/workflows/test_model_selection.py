@@ -13,8 +13,8 @@ from ase.build import bulk
 
 from aiida_bloomery.calculations.train.base import TrainCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.campaign.learning_curves import fit_power_law
 from bloomery.frames.configurations import Configurations
-from bloomery.learning_curves import fit_power_law
 
 ENGINE = {"hdnnp": {"members": 2, "steps": 20, "hidden": [4]}}
 PARAMETERS = {"engine": ENGINE, "acceptance": {"frames": 1}}

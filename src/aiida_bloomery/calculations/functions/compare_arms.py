@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import calcfunction
 
-from bloomery.control import Arrays, compare
+from bloomery.campaign.control import Arrays, compare
 
 
 @calcfunction

@@ -7,8 +7,8 @@ from aiida.engine import calcfunction
 
 from aiida_bloomery.calculations.functions.measured import measured_from
 from aiida_bloomery.data.potential import PotentialData
-from bloomery import history as histories
-from bloomery.validation import FINAL
+from bloomery.campaign import record as histories
+from bloomery.campaign.measuring import FINAL
 
 
 @calcfunction

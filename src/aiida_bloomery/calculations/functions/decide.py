@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import calcfunction
 
-from bloomery import stopping
+from bloomery.campaign import stopping
 
 
 @calcfunction

@@ -9,9 +9,9 @@ from aiida.engine import calcfunction
 
 from aiida_bloomery.calculations.functions.compare_arms import arrays_of
 from aiida_bloomery.calculations.functions.measured import measured_from
-from bloomery.control import ControlSettings, compare, judge, learning_curve
-from bloomery.history import labels_to_learn_from
-from bloomery.validation import FINAL, beside
+from bloomery.campaign.control import ControlSettings, compare, judge, learning_curve
+from bloomery.campaign.measuring import FINAL, beside
+from bloomery.campaign.record import labels_to_learn_from
 
 ARMS = ("selection", "control")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import calcfunction
 
+from bloomery.campaign.learning_curves import learning_curve
 from bloomery.folds import SubsetSettings
-from bloomery.learning_curves import learning_curve
 
 
 @calcfunction

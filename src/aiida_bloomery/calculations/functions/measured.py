@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida import orm
 
-from bloomery.validation import Measured, ValidationSettings
+from bloomery.campaign.measuring import Measured, ValidationSettings
 
 SETTINGS, LEDGER, OBSERVABLE, TEST_SET = "settings", "ledger", "observable__", "test_set__"
 

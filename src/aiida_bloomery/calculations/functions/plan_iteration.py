@@ -7,7 +7,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
-from bloomery.planning import plan
+from bloomery.campaign.planning import plan
 
 
 @calcfunction

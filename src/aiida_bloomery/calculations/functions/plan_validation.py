@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import calcfunction
 
-from bloomery.validation import EACH, FINAL, ValidationSettings, independent_jobs, planned, samplers
+from bloomery.campaign.measuring import EACH, FINAL, ValidationSettings, independent_jobs, planned, samplers
 
 
 @calcfunction

@@ -10,8 +10,8 @@ from aiida.engine import calcfunction
 from aiida_bloomery.calculations.functions.measured import measured_from
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
-from bloomery.history import Iteration, record
-from bloomery.validation import EACH
+from bloomery.campaign.measuring import EACH
+from bloomery.campaign.record import Iteration, record
 
 MEASURED = "measured__"
 

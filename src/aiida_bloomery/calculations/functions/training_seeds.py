@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import calcfunction
 
-from bloomery import control as arms
+from bloomery.campaign import control as arms
 
 
 @calcfunction

@@ -9,8 +9,8 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.campaign.measuring import unique, wanted_by
 from bloomery.plugins import PluginSpec
-from bloomery.validation import unique, wanted_by
 
 
 @calcfunction

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bloomery.agreement import ObservableTarget, described, reached
+from bloomery.campaign.agreement import ObservableTarget, described, reached
 from bloomery.observables.contract import number
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bloomery.stopping import StopRules, decide
+from bloomery.campaign.stopping import StopRules, decide
 
 
 def validation(rmse: float, upper: float | None = None, frames: int = 12) -> dict[str, Any]:

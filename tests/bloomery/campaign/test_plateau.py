@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.bloomery.histories import history, law
+from tests.bloomery.campaign.histories import history, law
 
-from bloomery.plateau import Plateau, next_batch, plateau_reached
-from bloomery.stopping import StopRules, decide
+from bloomery.campaign.plateau import Plateau, next_batch, plateau_reached
+from bloomery.campaign.stopping import StopRules, decide
 
 FLAT = [52.0, 51.5, 51.8, 51.4, 51.6, 51.5]
 

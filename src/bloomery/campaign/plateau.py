@@ -8,8 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from bloomery.history import labels_to_learn_from
-from bloomery.learning_curves import UNITS, PowerLaw, fit_history
+from bloomery.campaign.learning_curves import UNITS, PowerLaw, fit_history
+from bloomery.campaign.record import labels_to_learn_from
 from bloomery.plugins import Settings
 from bloomery.quantities import Share, Unit
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from bloomery.agreement import parts_of
+from bloomery.campaign.agreement import parts_of
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import TRAINED_ROLES

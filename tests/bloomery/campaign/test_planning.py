@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bloomery.planning import plan
+from bloomery.campaign.planning import plan
 from bloomery.potentials.scale import Scale
 from bloomery.seeds import derive_seed
 

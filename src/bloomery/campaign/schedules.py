@@ -6,8 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from bloomery.campaign.record import measured_number
 from bloomery.errors import BloomeryError, InputError
-from bloomery.history import measured_number
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.quantities import Share, Unit
 

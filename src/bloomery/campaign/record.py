@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bloomery.validation import Measured
+from bloomery.campaign.measuring import Measured
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from bloomery.agreement import ObservableTarget, described, reached
-from bloomery.history import measured_number
-from bloomery.plateau import Plateau, plateau_reached
+from bloomery.campaign.agreement import ObservableTarget, described, reached
+from bloomery.campaign.plateau import Plateau, plateau_reached
+from bloomery.campaign.record import measured_number
 from bloomery.plugins import Settings
 
 

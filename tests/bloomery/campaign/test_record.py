@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bloomery.history import Iteration, conclude, labels_to_learn_from, record
+from bloomery.campaign.record import Iteration, conclude, labels_to_learn_from, record
 
 
 def entries(**outcomes: int) -> list[dict[str, Any]]:

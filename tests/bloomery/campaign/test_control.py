@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bloomery.control import (
+from bloomery.campaign.control import (
     HELPED,
     HURT,
     UNDECIDED,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bloomery.history import labels_to_learn_from, measured_number
-from bloomery.learning_curves import UNITS, PowerLaw, fit_history
-from bloomery.plateau import next_batch
-from bloomery.stopping import StopRules, decide
+from bloomery.campaign.learning_curves import UNITS, PowerLaw, fit_history
+from bloomery.campaign.plateau import next_batch
+from bloomery.campaign.record import labels_to_learn_from, measured_number
+from bloomery.campaign.stopping import StopRules, decide
 
 UNDERFIT = 0.8
 """With a training error of this share of the probe's, more frames of the same kind cannot help much."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bloomery.control import ControlSettings
+from bloomery.campaign.control import ControlSettings
+from bloomery.campaign.record import measured_number
+from bloomery.campaign.schedules import SamplerSpec, shares_of
 from bloomery.frames.roles import TRAINED_ROLES
-from bloomery.history import measured_number
 from bloomery.plugins import PluginSpec
 from bloomery.potentials.scale import Scale
-from bloomery.schedules import SamplerSpec, shares_of
 from bloomery.seeds import derive_seed
 
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bloomery.campaign.record import labels_to_learn_from, measured_number
 from bloomery.errors import InputError
-from bloomery.history import labels_to_learn_from, measured_number
 from bloomery.observables.contract import number
 
 MIN_POINTS = 3

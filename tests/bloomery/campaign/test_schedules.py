@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from bloomery.campaign.planning import plan
+from bloomery.campaign.schedules import SamplerSpec, check_samplers, shares_of
 from bloomery.errors import InputError
-from bloomery.planning import plan
-from bloomery.schedules import SamplerSpec, check_samplers, shares_of
 
 
 def entry(forces: float, relative: float = 0.5, upper: float = 1.1) -> dict[str, Any]:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bloomery.campaign.learning_curves import fit_history, fit_power_law, history_curve
 from bloomery.errors import InputError
-from bloomery.learning_curves import fit_history, fit_power_law, history_curve
 
 SIZES = np.repeat([20, 40, 80, 160], 3)
 

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from bloomery.errors import InputError
-from bloomery.frames.configurations import Configurations
-from bloomery.plugins import PluginSpec, registered
-from bloomery.testing.potentials import TeacherCommittee
-from bloomery.validation import (
+from bloomery.campaign.measuring import (
     EACH,
     FINAL,
     Measured,
@@ -24,6 +20,10 @@ from bloomery.validation import (
     wanted_by,
     with_curves_inlined,
 )
+from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.plugins import PluginSpec, registered
+from bloomery.testing.potentials import TeacherCommittee
 
 CRYSTAL = Configurations.from_atoms([bulk("Si")])
 SETTINGS: dict[str, Any] = {

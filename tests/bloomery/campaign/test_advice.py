@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.bloomery.histories import history, law
+from tests.bloomery.campaign.histories import history, law
 
-from bloomery.advice import next_step
-from bloomery.stopping import StopRules
+from bloomery.campaign.advice import next_step
+from bloomery.campaign.stopping import StopRules
 
 
 def rules(**targets: float) -> StopRules:
