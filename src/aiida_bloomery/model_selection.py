@@ -165,8 +165,8 @@ def checked_settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
     InputError
         For the first mistake.
     """
-    from bloomery.folds import FoldSettings, SubsetSettings  # noqa: PLC0415
-    from bloomery.search import SearchSettings  # noqa: PLC0415
+    from bloomery.model_selection.folds import FoldSettings, SubsetSettings  # noqa: PLC0415
+    from bloomery.model_selection.search import SearchSettings  # noqa: PLC0415
 
     models: dict[str, type[Settings]] = dict(zip(KINDS, (SubsetSettings, FoldSettings, SearchSettings), strict=True))
     given = {key: value for key, value in values.items() if value is not None}

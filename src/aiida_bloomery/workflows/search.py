@@ -13,9 +13,9 @@ from aiida_bloomery.workflows.planned_trials import arrays
 from aiida_bloomery.workflows.stages import namespace
 from aiida_bloomery.workflows.trials import TrialsWorkChain
 from bloomery.errors import BloomeryError
-from bloomery.folds import fold_splits
+from bloomery.model_selection.folds import fold_splits
+from bloomery.model_selection.search import SearchSettings, check_space
 from bloomery.plugins import PluginSpec
-from bloomery.search import SearchSettings, check_space
 
 _check_split = split_checker(SearchSettings, fold_splits)
 

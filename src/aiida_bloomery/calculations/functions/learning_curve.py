@@ -6,7 +6,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from bloomery.campaign.learning_curves import learning_curve
-from bloomery.folds import SubsetSettings
+from bloomery.model_selection.folds import SubsetSettings
 
 
 @calcfunction

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import calcfunction
 
-from bloomery.cross_validation import pooled
+from bloomery.model_selection.cross_validation import pooled
 
 
 @calcfunction

@@ -7,9 +7,9 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
-from bloomery.cross_validation import pooled
+from bloomery.model_selection.cross_validation import pooled
+from bloomery.model_selection.search import SearchSettings, ask, best, with_settings
 from bloomery.plugins import PluginSpec
-from bloomery.search import SearchSettings, ask, best, with_settings
 
 
 @calcfunction

@@ -10,10 +10,18 @@ from aiida.engine import calcfunction
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from bloomery.errors import BloomeryError
-from bloomery.folds import FoldSettings, Split, Splitting, SubsetSettings, fold_splits, joined, subset_splits
 from bloomery.frames.configurations import Configurations
+from bloomery.model_selection.folds import (
+    FoldSettings,
+    Split,
+    Splitting,
+    SubsetSettings,
+    fold_splits,
+    joined,
+    subset_splits,
+)
+from bloomery.model_selection.search import SearchSettings
 from bloomery.plugins import parse_settings
-from bloomery.search import SearchSettings
 
 OBSERVABLE = {"observable": {"name": "errors", "settings": {"worst": 3}}, "roles": ["probe"]}
 

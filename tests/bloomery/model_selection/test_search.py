@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from bloomery.errors import InputError
+from bloomery.model_selection.search import SearchSettings, ask, best, check_space, with_settings
 from bloomery.plugins import PluginSpec, parse_settings
-from bloomery.search import SearchSettings, ask, best, check_space, with_settings
 
 HDNNP = PluginSpec(name="hdnnp", settings={"members": 2})
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bloomery.errors import InputError
-from bloomery.folds import (
+from bloomery.frames.configurations import Configurations
+from bloomery.model_selection.folds import (
     UNUSED,
     FoldSettings,
     SubsetSettings,
@@ -18,7 +19,6 @@ from bloomery.folds import (
     learners,
     subset_splits,
 )
-from bloomery.frames.configurations import Configurations
 
 
 def blocks(sizes: list[int], **info: np.ndarray) -> Configurations:

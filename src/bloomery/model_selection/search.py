@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from bloomery.errors import InputError
-from bloomery.folds import FoldSettings
+from bloomery.model_selection.folds import FoldSettings
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.seeds import derive_seed
 

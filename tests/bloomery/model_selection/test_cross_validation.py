@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bloomery.cross_validation import pooled
+from bloomery.model_selection.cross_validation import pooled
 
 
 def fold(errors: list[float], atoms: int = 4) -> dict[str, np.ndarray]:

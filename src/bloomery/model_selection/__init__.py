@@ -1,0 +1,1 @@
+"""Which model: folds of a data set, cross-validation, and the search for better settings."""
