@@ -33,7 +33,7 @@ from bloomery.samplers.md import MolecularDynamics
 from bloomery.samplers.rattle_strain import RattleStrain
 from bloomery.testing.potentials import TeacherCommittee
 
-BLOOMERY = (sys.executable, "-c", "from bloomery.cli import main; main()")
+BLOOMERY = (sys.executable, "-c", "from bloomery.program.cli import main; main()")
 JOBS = 2
 """Jobs that are run for the time of one."""
 

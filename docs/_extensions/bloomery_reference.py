@@ -131,7 +131,7 @@ def command_reference(place: str, level: int) -> str:
     """Help of a click program and of each of its commands; ``place`` is ``module:attribute``."""
     module, _, attribute = place.partition(":")
     program: click.Group = getattr(importlib.import_module(module), attribute)
-    name = {"aiida_bloomery.cli": "aiida-bloomery", "bloomery.cli": "bloomery"}[module]
+    name = {"aiida_bloomery.cli": "aiida-bloomery", "bloomery.program.cli": "bloomery"}[module]
     context = click.Context(program, info_name=name, max_content_width=100)
     parts = [_help(program, context)]
     for key in program.list_commands(context):

@@ -13,8 +13,8 @@ import socket
 import sys
 import traceback
 
-from bloomery.cli import main
 from bloomery.jobs.base import VERBS
+from bloomery.program.cli import main
 
 MESSAGE = 1 << 20
 FURTHER = ("torch", "scipy.stats", "scipy.spatial", "bloomery.engines.hdnnp.engine")

@@ -28,7 +28,7 @@ print(len(names))
 
 WITHOUT_TORCH = [
     "bloomery.potentials.acceptance",
-    "bloomery.cli",
+    "bloomery.program.cli",
     "bloomery.frames.configurations",
     "bloomery.potentials.calibration",
     "bloomery.descriptors.contract",

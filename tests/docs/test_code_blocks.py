@@ -14,7 +14,7 @@ import yaml
 from aiida.cmdline.commands.cmd_verdi import verdi
 
 import aiida_bloomery.cli
-import bloomery.cli
+import bloomery.program.cli
 from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.model import CampaignFile
 from bloomery.frames.configurations import Configurations
@@ -68,7 +68,7 @@ def test_yaml_blocks_are_valid_campaign_files(yaml_block, folder: Path) -> None:
 
 def find(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
     """The click command that a line calls, its context, and what is left of the line for it."""
-    programs = {"bloomery": bloomery.cli.cli, "aiida-bloomery": aiida_bloomery.cli.main, "verdi": verdi}
+    programs = {"bloomery": bloomery.program.cli.cli, "aiida-bloomery": aiida_bloomery.cli.main, "verdi": verdi}
     command: click.Command = programs[words[0]]
     context, rest = click.Context(command, info_name=words[0]), words[1:]
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):

@@ -55,7 +55,7 @@ def test_every_plugin_has_a_section(kind: str) -> None:
         assert f"### `{name}`" in text
 
 
-@pytest.mark.parametrize("program", ["aiida_bloomery.cli:main", "bloomery.cli:cli"])
+@pytest.mark.parametrize("program", ["aiida_bloomery.cli:main", "bloomery.program.cli:cli"])
 def test_every_command_has_a_section(program: str) -> None:
     text = reference.command_reference(program, 3)
     assert text.count("Usage:") == text.count("### `") + 1

@@ -55,7 +55,7 @@ def _common(command: Command) -> Command:
 )
 def learning_curve_command(sizes: tuple[float, ...], targets: tuple[str, ...], **options: Any) -> None:
     """Measure how the error falls with the number of training frames, and say how many a target takes."""
-    from bloomery.plain_files import parse_assignments  # noqa: PLC0415
+    from bloomery.program.plain_files import parse_assignments  # noqa: PLC0415
 
     settings = {
         "sizes": list(sizes) or None,
@@ -142,7 +142,7 @@ def _submit(kind: str, settings: dict[str, Any], options: dict[str, Any], home: 
     from aiida.engine import submit  # noqa: PLC0415
 
     from aiida_bloomery import services  # noqa: PLC0415
-    from bloomery.plain_files import parse_assignments  # noqa: PLC0415
+    from bloomery.program.plain_files import parse_assignments  # noqa: PLC0415
 
     common = {"groups": options["groups"], "early_stopping": options["early_stopping"]}
     given = checked_settings(kind, {**settings, **common})

@@ -166,7 +166,7 @@ def progress_bar() -> Iterator[Progress]:
 @contextmanager
 def finished_job(verb: str, fields: dict[str, Any], options: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Run a job on plain files; give its folder and summary while the folder exists."""
-    from bloomery.plain_files import run_job, working_folder  # noqa: PLC0415
+    from bloomery.program.plain_files import run_job, working_folder  # noqa: PLC0415
 
     with working_folder(options["keep"]) as folder:
         with progress_bar() as progress:

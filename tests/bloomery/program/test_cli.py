@@ -10,10 +10,10 @@ import pytest
 from ase.build import bulk
 from click.testing import CliRunner, Result
 
-from bloomery.cli import cli
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.plain_files import parse_assignments, parse_selector
+from bloomery.program.cli import cli
+from bloomery.program.plain_files import parse_assignments, parse_selector
 
 
 @pytest.fixture
@@ -223,6 +223,6 @@ def test_settings_and_selectors_are_read_as_yaml() -> None:
 
 
 def test_help_is_quick_and_imports_no_numerics() -> None:
-    code = "import sys, bloomery.cli; print(sorted({'numpy', 'torch', 'ase', 'aiida'} & set(sys.modules)))"
+    code = "import sys, bloomery.program.cli; print(sorted({'numpy', 'torch', 'ase', 'aiida'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

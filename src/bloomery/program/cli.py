@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from bloomery.console import (
+from bloomery.errors import TooManyFailedError
+from bloomery.program.console import (
     Program,
     common,
     execute_job,
@@ -25,7 +26,6 @@ from bloomery.console import (
     shared_fields,
     tell,
 )
-from bloomery.errors import TooManyFailedError
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -53,7 +53,7 @@ def sample(what: str, start: str | None, out: str | None, assignments: tuple[str
     """
     if is_job(what):
         execute_job("sample", what)
-    from bloomery import plain_files as files  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"))
     fields = {
@@ -92,7 +92,7 @@ def describe(
         execute_job("describe", what[0])
     import shutil  # noqa: PLC0415
 
-    from bloomery import plain_files as files  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), [".npz"])
     inputs = {Path(path).stem: files.absolute(path, "file") for path in what}
@@ -129,8 +129,8 @@ def select(what: tuple[str, ...], out: str | None, **options: Any) -> None:
         execute_job("select", what[0])
     if what:
         raise click.UsageError(f"{what[0]!r} is not a job file; give candidates with --pool.")
-    from bloomery import plain_files as files  # noqa: PLC0415
     from bloomery.frames.configurations import Configurations  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"))
     roles = files.parse_assignments(options["roles"])
@@ -173,8 +173,8 @@ def label(what: str, labeller: str, out: str | None, assignments: tuple[str, ...
     """
     if is_job(what):
         execute_job("label", what)
-    from bloomery import plain_files as files  # noqa: PLC0415
     from bloomery.frames.configurations import Configurations  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     settings = files.parse_assignments(assignments)
@@ -209,7 +209,7 @@ def train(what: tuple[str, ...], out: str | None, assignments: tuple[str, ...], 
     """Fit a potential to labelled frames."""
     if is_job(*what):
         execute_job("train", what[0])
-    from bloomery import plain_files as files  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_new_folder(given(out, "--out"))
     paths = [files.absolute(path, "file") for path in what]
@@ -236,8 +236,8 @@ def predict(what: tuple[str, ...], out: str | None, stress: bool, **options: Any
         execute_job("predict", what[0])
     if len(what) != 2:
         raise click.UsageError("give the folder of a potential and a file with frames.")
-    from bloomery import plain_files as files  # noqa: PLC0415
     from bloomery.frames.configurations import Configurations  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     fields = {
@@ -277,7 +277,7 @@ def observe(what: tuple[str, ...], assignments: tuple[str, ...], **options: Any)
         raise click.UsageError("give the name of an observable and at least one file with frames.")
     import shutil  # noqa: PLC0415
 
-    from bloomery import plain_files as files  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
 
     observable = {"name": what[0], "settings": files.parse_assignments(assignments)}
     if options["wanted"]:
@@ -313,10 +313,10 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
 
     Example: bloomery export pot/ --format gap --to deployed/ --test test.extxyz
     """
-    from bloomery import plain_files as files  # noqa: PLC0415
     from bloomery.engines.exporting import export_potential  # noqa: PLC0415
     from bloomery.frames.configurations import Configurations  # noqa: PLC0415
     from bloomery.potentials.contract import load_potential  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
 
     loaded = load_potential(files.absolute(potential, "potential"), "cpu")
     if form is None:
@@ -344,7 +344,7 @@ def import_(
 
     Example: bloomery import published/ --format n2p2 --to pot/ --test test.extxyz
     """
-    from bloomery import plain_files as files  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
 
     if form is None:
         formats = files.told_imports()
@@ -373,10 +373,10 @@ def convert(what: tuple[str, ...], out: str | None, units: str | None, as_json: 
 
     Example: bloomery convert input.data --units Å,eV --out data.extxyz
     """
-    from bloomery import plain_files as files  # noqa: PLC0415
     from bloomery.frames.configurations import Configurations  # noqa: PLC0415
     from bloomery.frames.file_units import ATOMIC  # noqa: PLC0415
     from bloomery.frames.input_data import unsaid  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     said = files.file_units(units)
@@ -394,7 +394,7 @@ def convert(what: tuple[str, ...], out: str | None, units: str | None, as_json: 
 @option_json
 def plugins(as_json: bool) -> None:
     """List what is registered, of each kind, with its settings."""
-    from bloomery import plain_files as files  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
 
     found = files.registered_plugins()
     if as_json:

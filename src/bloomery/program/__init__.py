@@ -1,0 +1,1 @@
+"""The program `bloomery`: the single steps of a campaign, on plain files."""
