@@ -103,7 +103,7 @@ def _local_codes(engine: str) -> dict[str, Any]:
 
 
 def _from_campaign(name: str, engine: str | None, changes: dict[str, Any]) -> Source:
-    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
     from aiida_bloomery.workflows.protocols import merge  # noqa: PLC0415
 
     campaign = load_campaign_node(name)

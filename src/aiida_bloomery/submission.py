@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aiida_bloomery import services
 from aiida_bloomery.campaign_file import Campaign
-from aiida_bloomery.progress import ACTIVE, CampaignState, campaign_state, campaigns
+from aiida_bloomery.provenance.progress import ACTIVE, CampaignState, campaign_state, campaigns
 from aiida_bloomery.setup.home import Home
 from bloomery.errors import BloomeryError, InputError
 

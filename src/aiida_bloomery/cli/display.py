@@ -14,7 +14,7 @@ from rich.text import Text
 
 from aiida_bloomery.cli.chart import Point, chart
 from aiida_bloomery.cli.options import console
-from aiida_bloomery.progress import CampaignState, campaign_state
+from aiida_bloomery.provenance.progress import CampaignState, campaign_state
 from aiida_bloomery.setup.home import Home
 from bloomery.errors import BloomeryError
 

@@ -27,7 +27,7 @@ REPORT_FILE = "report.html"
 def report_command(pk: str, file: Path | None, figures: bool, profile: str | None) -> None:
     """Write the report of a campaign: one HTML page that needs nothing else, and its figures as files."""
     loaded(profile)
-    from aiida_bloomery.progress import campaign_state, load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import campaign_state, load_campaign_node  # noqa: PLC0415
     from aiida_bloomery.report import write_report  # noqa: PLC0415
 
     node = load_campaign_node(pk)
@@ -56,8 +56,8 @@ def lineage_command(pk: str, frame: int, profile: str | None, as_json: bool) -> 
     from aiida import orm  # noqa: PLC0415
 
     from aiida_bloomery.data.configurations import ConfigurationsData  # noqa: PLC0415
-    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
     from aiida_bloomery.provenance.lineage import lineage  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
 
     query = orm.QueryBuilder().append(
         ConfigurationsData, filters={"or": [{"id": int(pk) if pk.isdigit() else 0}, {"uuid": pk}]}
@@ -80,8 +80,8 @@ def ledger_command(pk: str, failed: bool, profile: str | None, as_json: bool) ->
     loaded(profile)
     from rich.table import Table  # noqa: PLC0415
 
-    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
     from aiida_bloomery.provenance import ledger  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
 
     found = ledger.entries(load_campaign_node(pk))
     summary = ledger.summarise(found)
@@ -117,7 +117,7 @@ def ledger_command(pk: str, failed: bool, profile: str | None, as_json: bool) ->
 def export_command(pk: str, folder: Path | None, profile: str | None, as_json: bool) -> None:
     """Write data set, potential, manifest and report to a folder. An earlier export there is replaced."""
     loaded(profile)
-    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
 
     node = load_campaign_node(pk)
     paths = deliver(node.pk, folder or Path("results") / (node.label or str(node.pk)), strict=True)
@@ -136,8 +136,8 @@ def deliver(pk: int, folder: Path, *, strict: bool = False) -> dict[str, str]:
     strict
         Whether it is an error if there is nothing to export yet.
     """
-    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
     from aiida_bloomery.provenance.export import DATA_SET_FILE, MANIFEST_FILE, POTENTIAL_FOLDER, export  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
     from aiida_bloomery.report import write_report  # noqa: PLC0415
 
     node = load_campaign_node(pk)

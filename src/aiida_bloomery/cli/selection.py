@@ -51,7 +51,7 @@ def _node(pk: str) -> Any:
     from aiida import orm  # noqa: PLC0415
     from aiida.common.exceptions import MultipleObjectsError, NotExistent  # noqa: PLC0415
 
-    from aiida_bloomery.progress import load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
 
     try:
         return orm.load_node(int(pk) if pk.isdigit() else pk)

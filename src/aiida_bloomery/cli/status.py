@@ -25,7 +25,7 @@ def status_command(pk: str | None, watch: bool, profile: str | None, as_json: bo
     """Show services and campaigns, or one campaign by PK, UUID or name."""
     from aiida_bloomery import services  # noqa: PLC0415
     from aiida_bloomery.cli import display  # noqa: PLC0415
-    from aiida_bloomery.progress import campaign_state, campaigns, load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import campaign_state, campaigns, load_campaign_node  # noqa: PLC0415
 
     home = loaded(profile)
     found = services.inspect(home)

@@ -51,7 +51,7 @@ def _lost() -> list[int]:
     """
     from aiida import orm  # noqa: PLC0415
 
-    from aiida_bloomery.progress import ACTIVE  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import ACTIVE  # noqa: PLC0415
 
     filters = {"attributes.process_state": {"in": list(ACTIVE)}, "attributes": {"has_key": "checkpoints"}}
     active = orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project=["id"]).all(flat=True)

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from aiida_bloomery.cli import COMMANDS, display, main
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
-from aiida_bloomery.progress import CampaignState, campaign_state
+from aiida_bloomery.provenance.progress import CampaignState, campaign_state
 
 PROGRAM = Path(sys.executable).parent / "aiida-bloomery"
 

@@ -12,8 +12,8 @@ from aiida.engine import run_get_node
 from ase.build import bulk
 
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.progress import campaign_state
 from aiida_bloomery.provenance.campaign import stages
+from aiida_bloomery.provenance.progress import campaign_state
 from aiida_bloomery.report.collect import collect
 from aiida_bloomery.report.figures.observables import figures_of
 from aiida_bloomery.workflows.campaign import ReinforcementWorkChain

@@ -2,8 +2,8 @@
 
 The distance of a frame is that of its atomic environment that is farthest from every environment of the data set and of
 the frames picked before. It shrinks with each pick, so only frames that may be next are looked at again (lazy greedy
-evaluation, see `bloomery.selectors.features.farthest`), and their features are computed again: what is kept of each atom
-is one distance.
+evaluation, see `bloomery.selectors.features.farthest`), and their features are computed again: what is kept of each
+atom is one distance.
 """
 
 from __future__ import annotations
