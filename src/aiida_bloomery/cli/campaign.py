@@ -70,7 +70,7 @@ def check_command(file: Path, rehearse: bool, file_only: bool, profile: str | No
 @json_option
 def submit_command(file: Path, rehearse: bool, again: bool, profile: str | None, as_json: bool) -> None:
     """Submit a campaign file and print the PK. One that runs already, or has finished, is not submitted twice."""
-    from aiida_bloomery.submission import submit_campaign  # noqa: PLC0415
+    from aiida_bloomery.submission.campaigns import submit_campaign  # noqa: PLC0415
 
     home, campaign = _prepare(file, rehearse, profile)
     submission = submit_campaign(campaign, home, again=again)
@@ -101,7 +101,7 @@ def run_command(
     Ctrl-C detaches: the campaign goes on, and the same command picks it up again.
     """
     from aiida_bloomery.cli import display  # noqa: PLC0415
-    from aiida_bloomery.submission import submit_campaign  # noqa: PLC0415
+    from aiida_bloomery.submission.campaigns import submit_campaign  # noqa: PLC0415
 
     home, campaign = _prepare(file, rehearse, profile)
     submission = submit_campaign(campaign, home, again=again)

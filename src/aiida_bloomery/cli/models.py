@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option, program
-from aiida_bloomery.model_selection import (
+from aiida_bloomery.submission.models import (
     SelectionState,
     checked_settings,
     selection_builder,

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from aiida_bloomery.cli import main
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.model_selection import selection_builder, selection_state, source_of
+from aiida_bloomery.submission.models import selection_builder, selection_state, source_of
 from bloomery.campaign.learning_curves import learning_curve
 from bloomery.errors import InputError
 

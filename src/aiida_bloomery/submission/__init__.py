@@ -1,0 +1,1 @@
+"""Handing campaigns and trials of models over to the daemon."""
