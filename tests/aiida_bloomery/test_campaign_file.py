@@ -18,7 +18,7 @@ from ase.io import write
 from click.testing import CliRunner
 
 from aiida_bloomery.campaign_file import load_campaign
-from aiida_bloomery.campaign_file.plan import plan_campaign
+from aiida_bloomery.campaign_file.cost import plan_campaign
 from aiida_bloomery.campaign_file.schema import describe_plugins, schema, schema_text
 from aiida_bloomery.cli import main
 from bloomery.errors import InputError

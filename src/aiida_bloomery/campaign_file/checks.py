@@ -10,13 +10,13 @@ import numpy as np
 from ase.neighborlist import neighbor_list
 
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of
+from aiida_bloomery.campaign_file.cost import NO_LIMIT, plan_stage, sampler_bounds, selectors
 from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
-from aiida_bloomery.campaign_file.plan import NO_LIMIT, plan_stage, sampler_bounds, selectors
+from aiida_bloomery.campaign_file.measuring import check_validation, validation_notes
 from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable
 from aiida_bloomery.campaign_file.resolve import Campaign
-from aiida_bloomery.campaign_file.validation import check_validation, validation_notes
 from bloomery.campaign.schedules import SamplerSpec, shares_of
 from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aiida_bloomery.campaign_file.measuring import validation_settings
 from aiida_bloomery.campaign_file.model import CampaignFile, Structures
 from aiida_bloomery.campaign_file.reader import Key, Source
 from aiida_bloomery.campaign_file.reference_md import with_calculator
-from aiida_bloomery.campaign_file.validation import validation_settings
 from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.errors import BloomeryError, InputError

@@ -20,8 +20,8 @@ from aiida_bloomery.cli.options import (
 
 if TYPE_CHECKING:
     from aiida_bloomery.campaign_file import Campaign
-    from aiida_bloomery.campaign_file.environment import Finding
-    from aiida_bloomery.campaign_file.plan import Plan
+    from aiida_bloomery.campaign_file.cost import Plan
+    from aiida_bloomery.campaign_file.profile_checks import Finding
 
 FAILED = 1
 MARKS = {"fine": "[green]ok[/]", "warning": "[yellow]??[/]"}
@@ -36,7 +36,7 @@ MARKS = {"fine": "[green]ok[/]", "warning": "[yellow]??[/]"}
 def check_command(file: Path, rehearse: bool, file_only: bool, profile: str | None, as_json: bool) -> None:
     """Check a campaign file and all it needs, and print what it costs at most. Nothing is run."""
     from aiida_bloomery.campaign_file import load_campaign  # noqa: PLC0415
-    from aiida_bloomery.campaign_file.plan import plan_campaign  # noqa: PLC0415
+    from aiida_bloomery.campaign_file.cost import plan_campaign  # noqa: PLC0415
 
     campaign, notes = load_campaign(file, rehearsal=rehearse)
     findings = [] if file_only else _environment(campaign, profile)
@@ -130,7 +130,7 @@ def run_command(
 
 def _prepare(file: Path, rehearse: bool, profile: str | None) -> tuple[Any, Campaign]:
     from aiida_bloomery.campaign_file import load_campaign  # noqa: PLC0415
-    from aiida_bloomery.campaign_file.environment import check_environment  # noqa: PLC0415
+    from aiida_bloomery.campaign_file.profile_checks import check_environment  # noqa: PLC0415
 
     campaign, notes = load_campaign(file, rehearsal=rehearse)
     for note in notes:
@@ -143,7 +143,7 @@ def _prepare(file: Path, rehearse: bool, profile: str | None) -> tuple[Any, Camp
 
 def _environment(campaign: Campaign, profile: str | None) -> list[Finding]:
     from aiida_bloomery import services  # noqa: PLC0415
-    from aiida_bloomery.campaign_file.environment import Finding, check_environment  # noqa: PLC0415
+    from aiida_bloomery.campaign_file.profile_checks import Finding, check_environment  # noqa: PLC0415
 
     home = loaded(profile)
     found = services.inspect(home)

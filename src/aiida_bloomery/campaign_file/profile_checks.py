@@ -10,9 +10,9 @@ from typing import Any
 
 from aiida_bloomery.campaign_file.checks import labeller
 from aiida_bloomery.campaign_file.codes import DEFAULT_LABELS, engine_key, label_of, load_code
+from aiida_bloomery.campaign_file.measuring import wanted_of
 from aiida_bloomery.campaign_file.model import JOBS
 from aiida_bloomery.campaign_file.resolve import Campaign
-from aiida_bloomery.campaign_file.validation import wanted_of
 from aiida_bloomery.setup.pseudopotentials import read_header
 from bloomery import __version__
 

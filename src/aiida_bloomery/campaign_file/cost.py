@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from aiida_bloomery.campaign_file.measuring import ValidationPlan, plan_validation
 from aiida_bloomery.campaign_file.reader import Key
 from aiida_bloomery.campaign_file.reference_md import checkable
 from aiida_bloomery.campaign_file.resolve import Campaign
-from aiida_bloomery.campaign_file.validation import ValidationPlan, plan_validation
 from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.frames.roles import RoleSettings
