@@ -7,7 +7,7 @@ from aiida.engine import ProcessSpec
 
 from aiida_bloomery.calculations.functions.learning_curve import fit_learning_curve
 from aiida_bloomery.calculations.functions.split_data_set import split_checker, subsets
-from aiida_bloomery.workflows.planned_trials import PlannedTrialsWorkChain, observations
+from aiida_bloomery.workflows.trials.planned import PlannedTrialsWorkChain, observations
 from bloomery.model_selection.folds import SubsetSettings, subset_splits
 
 

@@ -9,9 +9,9 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
 
 from aiida_bloomery.calculations.functions.search import ask_trials, choose, tell_trials
 from aiida_bloomery.calculations.functions.split_data_set import split_checker, used_folds
-from aiida_bloomery.workflows.planned_trials import arrays
 from aiida_bloomery.workflows.stages import namespace
-from aiida_bloomery.workflows.trials import TrialsWorkChain
+from aiida_bloomery.workflows.trials.contract import TrialsWorkChain
+from aiida_bloomery.workflows.trials.planned import arrays
 from bloomery.errors import BloomeryError
 from bloomery.model_selection.folds import fold_splits
 from bloomery.model_selection.search import SearchSettings, check_space

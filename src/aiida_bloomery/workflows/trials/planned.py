@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 
 from aiida_bloomery.workflows.stages import namespace
-from aiida_bloomery.workflows.trials import MEASURED, TrialsWorkChain
+from aiida_bloomery.workflows.trials.contract import MEASURED, TrialsWorkChain
 
 
 class PlannedTrialsWorkChain(TrialsWorkChain):

@@ -1,0 +1,1 @@
+"""What workchains share that train a model several times and compare."""
