@@ -46,7 +46,7 @@ def check_driver(campaign: Campaign, spec: PluginSpec, key: Key) -> None:
         raise campaign.source.error(
             key, f"the labeller {name} cannot drive dynamics; name a calculator, such as {{calculator: emt}}."
         )
-    from aiida_bloomery.calculations.functions.md_starts import md_settings  # noqa: PLC0415
+    from aiida_bloomery.calculations.functions.dynamics import md_settings  # noqa: PLC0415
 
     try:
         md_settings({"sampler": {"name": spec.name, "settings": spec.settings}})

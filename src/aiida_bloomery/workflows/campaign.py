@@ -8,11 +8,8 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
 from aiida.plugins import WorkflowFactory
 
-from aiida_bloomery.calculations.functions.conclude import conclude
-from aiida_bloomery.calculations.functions.decide import decide
-from aiida_bloomery.calculations.functions.merge_ledgers import merge_ledgers
-from aiida_bloomery.calculations.functions.plan_iteration import plan_iteration
-from aiida_bloomery.calculations.functions.record_iteration import record_iteration
+from aiida_bloomery.calculations.functions.campaign import conclude, decide, plan_iteration, record_iteration
+from aiida_bloomery.calculations.functions.labels import merge_ledgers
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators

@@ -8,8 +8,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_
 from aiida.plugins import WorkflowFactory
 
-from aiida_bloomery.calculations.functions.frames_only_in import frames_only_in
-from aiida_bloomery.calculations.functions.wanted_frames import specs_of, wanted_frames
+from aiida_bloomery.calculations.functions.frames import frames_only_in, specs_of, wanted_frames
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators

@@ -11,11 +11,8 @@ from aiida import orm
 from aiida.engine import ProcessSpec, ToContext
 from aiida.plugins import WorkflowFactory
 
-from aiida_bloomery.calculations.functions.compare_arms import compare_arms
-from aiida_bloomery.calculations.functions.control_batch import control_batch
-from aiida_bloomery.calculations.functions.frames_only_in import frames_only_in
-from aiida_bloomery.calculations.functions.judge_control import judge_control
-from aiida_bloomery.calculations.functions.training_seeds import training_seeds
+from aiida_bloomery.calculations.functions.control import compare_arms, control_batch, judge_control, training_seeds
+from aiida_bloomery.calculations.functions.frames import frames_only_in
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators

@@ -5,8 +5,7 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import ProcessSpec
 
-from aiida_bloomery.calculations.functions.pool_folds import pool_folds
-from aiida_bloomery.calculations.functions.split_data_set import folds, split_checker
+from aiida_bloomery.calculations.functions.model_selection import folds, pool_folds, split_checker
 from aiida_bloomery.workflows.trials.planned import PlannedTrialsWorkChain, arrays
 from bloomery.model_selection.folds import FoldSettings, fold_splits
 

@@ -6,7 +6,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import WorkflowFactory
 
-from aiida_bloomery.calculations.functions.isolated_atoms import energy_reference, isolated_atoms
+from aiida_bloomery.calculations.functions.frames import energy_reference, isolated_atoms
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.once import SubmitsOnce
 

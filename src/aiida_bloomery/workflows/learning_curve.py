@@ -5,8 +5,7 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import ProcessSpec
 
-from aiida_bloomery.calculations.functions.learning_curve import fit_learning_curve
-from aiida_bloomery.calculations.functions.split_data_set import split_checker, subsets
+from aiida_bloomery.calculations.functions.model_selection import fit_learning_curve, split_checker, subsets
 from aiida_bloomery.workflows.trials.planned import PlannedTrialsWorkChain, observations
 from bloomery.model_selection.folds import SubsetSettings, subset_splits
 

@@ -10,8 +10,8 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ProcessSpec, ToContext
 
-from aiida_bloomery.calculations.functions.merge_ledgers import merge_ledgers
-from aiida_bloomery.calculations.functions.plan_validation import plan_validation
+from aiida_bloomery.calculations.functions.campaign import plan_validation
+from aiida_bloomery.calculations.functions.labels import merge_ledgers
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators

@@ -7,8 +7,13 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
 
-from aiida_bloomery.calculations.functions.search import ask_trials, choose, tell_trials
-from aiida_bloomery.calculations.functions.split_data_set import split_checker, used_folds
+from aiida_bloomery.calculations.functions.model_selection import (
+    ask_trials,
+    choose,
+    split_checker,
+    tell_trials,
+    used_folds,
+)
 from aiida_bloomery.workflows.stages import namespace
 from aiida_bloomery.workflows.trials.contract import TrialsWorkChain
 from aiida_bloomery.workflows.trials.planned import arrays

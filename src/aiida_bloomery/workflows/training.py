@@ -6,7 +6,7 @@ from aiida import orm
 from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, ProcessSpec, process_handler, while_
 from aiida.plugins import CalculationFactory
 
-from aiida_bloomery.calculations.functions.next_seed import next_seed
+from aiida_bloomery.calculations.functions.campaign import next_seed
 from aiida_bloomery.calculations.train.base import TrainCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData

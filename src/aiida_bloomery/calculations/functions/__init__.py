@@ -1,1 +1,1 @@
-"""The calcfunctions: whatever decides, or makes data without a job, one per file."""
+"""The calcfunctions: whatever decides, or makes data without a job, by subject."""

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
 
-from aiida_bloomery.calculations.functions.collect_labels import collect_labels
-from aiida_bloomery.calculations.functions.take_frames import take_frames
+from aiida_bloomery.calculations.functions.frames import take_frames
+from aiida_bloomery.calculations.functions.labels import collect_labels
 from aiida_bloomery.calculations.label import LabelCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.contract import LabellingWorkChain

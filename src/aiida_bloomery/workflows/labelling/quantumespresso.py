@@ -11,11 +11,8 @@ from aiida.engine import ExitCode, PortNamespace, ProcessBuilder, ProcessSpec, T
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
-from aiida_bloomery.calculations.functions.collect_labels import collect_labels
-from aiida_bloomery.calculations.functions.frame_inputs import frame_inputs
-from aiida_bloomery.calculations.functions.isolated_atom_settings import isolated_atom_settings
-from aiida_bloomery.calculations.functions.labels_from_cache import labels_from_cache
-from aiida_bloomery.calculations.functions.parse_pw_frame import parse_pw_frame
+from aiida_bloomery.calculations.functions.labels import collect_labels, labels_from_cache
+from aiida_bloomery.calculations.functions.pw import frame_inputs, isolated_atom_settings, parse_pw_frame
 from aiida_bloomery.calculations.label_cache import find_labels, fingerprint
 from aiida_bloomery.calculations.pw_pack import PwPackCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData

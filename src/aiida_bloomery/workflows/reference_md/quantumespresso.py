@@ -9,8 +9,7 @@ from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
-from aiida_bloomery.calculations.functions.md_frames import md_frames
-from aiida_bloomery.calculations.functions.md_starts import SAMPLER, md_settings, md_starts
+from aiida_bloomery.calculations.functions.dynamics import SAMPLER, md_frames, md_settings, md_starts
 from aiida_bloomery.calculations.label_cache import fingerprint
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.pw_inputs import check_frames, pw_inputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ase
 import numpy as np
 
-from aiida_bloomery.calculations.functions.isolated_atoms import energy_reference, isolated_atoms
+from aiida_bloomery.calculations.functions.frames import energy_reference, isolated_atoms
 from aiida_bloomery.data.configurations import ConfigurationsData
 from bloomery.frames.configurations import Configurations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiida import orm
 
-from aiida_bloomery.calculations.functions.merge_ledgers import merge_ledgers
+from aiida_bloomery.calculations.functions.labels import merge_ledgers
 
 
 def test_entries_follow_the_batches_and_say_so(profile):

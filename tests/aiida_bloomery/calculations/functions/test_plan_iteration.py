@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from aiida import orm
 
-from aiida_bloomery.calculations.functions.next_seed import next_seed
-from aiida_bloomery.calculations.functions.plan_iteration import plan_iteration
+from aiida_bloomery.calculations.functions.campaign import next_seed, plan_iteration
 
 STAGE = {"samplers": [{"rattle_strain": {"frames": 4}}, {"rattle_strain": {"frames": 2}}], "selectors": ["sanity"]}
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from aiida import orm
 
-from aiida_bloomery.calculations.functions.conclude import conclude
-from aiida_bloomery.calculations.functions.decide import decide
-from aiida_bloomery.calculations.functions.record_iteration import record_iteration
+from aiida_bloomery.calculations.functions.campaign import conclude, decide, record_iteration
 
 
 def record(chain, **more):

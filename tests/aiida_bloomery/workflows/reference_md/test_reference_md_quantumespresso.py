@@ -11,7 +11,7 @@ from aiida.engine import run_get_node
 from aiida.plugins import WorkflowFactory
 from ase import units
 
-from aiida_bloomery.calculations.functions.md_starts import RYDBERG_TIME, md_namelists, md_settings, velocities
+from aiida_bloomery.calculations.functions.dynamics import RYDBERG_TIME, md_namelists, md_settings, velocities
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.reference_md.quantumespresso import QuantumEspressoReferenceMdWorkChain
 from bloomery.samplers.contract import ORIGIN_KEYS

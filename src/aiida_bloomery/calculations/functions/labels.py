@@ -1,4 +1,4 @@
-"""Bring labels from packs, single calculations and the cache together, in the order of the frames."""
+"""Labels that exist, brought together in the order of the frames, and what happened to every frame."""
 
 from __future__ import annotations
 
@@ -133,3 +133,38 @@ def _seconds(calculation: orm.CalcJobNode) -> float:
         if own is not None:
             return float(own)
     return float((calculation.mtime - calculation.ctime).total_seconds())
+
+
+@calcfunction
+def labels_from_cache(configurations: ConfigurationsData, **sources: ConfigurationsData) -> ConfigurationsData:
+    """Return the frames of `configurations` that the sources hold labels of, with these labels.
+
+    The origin of each label, `label_uuid` and `label_folder`, stays that of the calculation that made it.
+    """
+    held: dict[str, Configurations] = {}
+    for _, node in sorted(sources.items()):
+        frames = node.configurations
+        for index, hash_ in enumerate(node.hashes):
+            if any(mask[index] for mask in frames.masks.values()):
+                held.setdefault(hash_, frames[index])
+    indices = [index for index, hash_ in enumerate(configurations.hashes) if hash_ in held]
+    parts = [held[configurations.hashes[index]] for index in indices]
+    origin = {"label_uuid", "label_folder"}
+    bare = [part.without_info(*(set(part.info) - origin)) for part in parts]
+    return ConfigurationsData(with_parents(Configurations.concatenate(bare), configurations, indices))
+
+
+@calcfunction
+def merge_ledgers(**ledgers: orm.Dict) -> orm.Dict:
+    """Return all entries in the order of the batches; each says its ``batch`` and ``iteration``.
+
+    Parameters
+    ----------
+    ledgers
+        By key of the batch, ``batch_000`` and so on.
+    """
+    entries = []
+    for batch, ledger in sorted(ledgers.items()):
+        iteration = int(batch.rpartition("_")[2])
+        entries += [{**entry, "batch": batch, "iteration": iteration} for entry in ledger["entries"]]
+    return orm.Dict({"entries": entries})

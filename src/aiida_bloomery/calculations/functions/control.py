@@ -1,4 +1,4 @@
-"""Say what came of the control arm, in the graph."""
+"""What is particular to the control arm of a campaign, in the graph: its labels, its seeds, and its verdict."""
 
 from __future__ import annotations
 
@@ -7,11 +7,69 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_bloomery.calculations.functions.compare_arms import arrays_of
-from aiida_bloomery.calculations.functions.measured import measured_from
-from bloomery.campaign.control import ControlSettings, compare, judge, learning_curve
+from aiida_bloomery.calculations.functions.campaign import measured_from
+from aiida_bloomery.calculations.functions.labels import found_labels, with_found_labels
+from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
+from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.campaign import control as arms
+from bloomery.campaign.control import Arrays, ControlSettings, compare, judge, learning_curve
 from bloomery.campaign.measuring import FINAL, beside
 from bloomery.campaign.record import labels_to_learn_from
+
+
+@calcfunction
+def control_batch(
+    control: ConfigurationsData, shared: ConfigurationsData, own: ConfigurationsData | None = None
+) -> dict[str, Any]:
+    """Return `batch`, the frames of the control arm that have labels; nothing if none has.
+
+    Parameters
+    ----------
+    control
+        What the control arm chose: roles and origin are these.
+    shared
+        The labelled frames of the campaign in the same iteration.
+    own
+        Labelled frames that only the control arm wanted.
+    """
+    nodes = [shared] if own is None else [shared, own]
+    found = found_labels(control.hashes, nodes)
+    frames = [index for index, content in enumerate(control.hashes) if content in found]
+    if not frames:
+        return {}
+    batch = ConfigurationsData(with_found_labels(control, frames, found))
+    versions = sorted({node.base.attributes.get(VERSION_ATTRIBUTE, "") for node in nodes} - {""})
+    batch.base.attributes.set(VERSION_ATTRIBUTE, ", ".join(versions))
+    return {"batch": batch}
+
+
+@calcfunction
+def training_seeds(seed: orm.Int, control: orm.Dict) -> dict[str, orm.Int]:
+    """Return ``seed_00`` and so on; the first is `seed`, that of the delivered potential."""
+    settings = arms.ControlSettings.model_validate(control.get_dict())
+    return {
+        f"seed_{index:02d}": orm.Int(value) for index, value in enumerate(arms.training_seeds(seed.value, settings))
+    }
+
+
+@calcfunction
+def compare_arms(selection: orm.ArrayData, control: orm.ArrayData, seed: orm.Int) -> orm.Dict:
+    """Return how the errors of the two potentials differ on the same frames of the probe.
+
+    Parameters
+    ----------
+    selection, control
+        Arrays of the observable `errors`.
+    seed
+        Of the bootstrap over blocks.
+    """
+    return orm.Dict(compare([arrays_of(selection)], [arrays_of(control)], seed=seed.value))
+
+
+def arrays_of(node: orm.ArrayData) -> Arrays:
+    """Return all arrays of a node by name."""
+    return {name: node.get_array(name) for name in node.get_arraynames()}
+
 
 ARMS = ("selection", "control")
 

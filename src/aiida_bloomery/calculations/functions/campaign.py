@@ -1,0 +1,221 @@
+"""What a campaign plans, records and decides, in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.potential import PotentialData
+from bloomery.campaign import record as histories
+from bloomery.campaign import stopping
+from bloomery.campaign.measuring import EACH, FINAL, Measured, ValidationSettings, independent_jobs, planned, samplers
+from bloomery.campaign.planning import plan
+from bloomery.campaign.record import Iteration, record
+from bloomery.seeds import derive_seed
+
+
+@calcfunction
+def plan_iteration(
+    seed: orm.Int,
+    stage: orm.Dict,
+    selection: orm.Dict,
+    stop: orm.Dict,
+    history: orm.Dict | None = None,
+    control: orm.Dict | None = None,
+) -> dict[str, Any]:
+    """Return the inputs of an iteration's stages.
+
+    Parameters
+    ----------
+    seed
+        The campaign's seed.
+    stage
+        ``{"samplers": [...], "selectors": [...]}``: of the bootstrap, or of the loop.
+    selection
+        ``{"descriptor": ..., "selectors": [...], "roles": {...}}``.
+    stop
+        The stop rules; the label budget limits how many frames may be selected.
+    history
+        What happened so far; none for the bootstrap.
+    control
+        ``{"arm": [...], "trainings"}``, if there is a control arm.
+
+    Returns
+    -------
+    dict
+        ``seed``, ``samplers`` (by key), ``descriptor``, ``selection``, ``observables`` and, where errors are known,
+        ``scale``.
+    """
+    planned = plan(
+        seed.value,
+        stage.get_dict(),
+        selection.get_dict(),
+        stop.get_dict(),
+        history.get_dict() if history is not None else None,
+        control.get_dict() if control is not None else None,
+    )
+    outputs: dict[str, Any] = {
+        "seed": orm.Int(planned.seed),
+        "descriptor": orm.Dict(planned.descriptor),
+        "selection": orm.Dict(planned.selection),
+    }
+    outputs |= {f"samplers__{key}": orm.Dict(value) for key, value in planned.samplers.items()}
+    outputs |= {f"observables__{key}": orm.Dict(value) for key, value in planned.observables.items()}
+    if planned.scale is not None:
+        outputs["scale"] = orm.Dict(planned.scale.model_dump(exclude_none=True))
+    return outputs
+
+
+@calcfunction
+def plan_validation(settings: orm.Dict) -> dict[str, orm.Dict]:
+    """Return parameters of observables, by when they are measured and key: ``final__*``, ``each_iteration__*``.
+
+    ``independent__*`` are those of an independent set, ``samplers__*`` make a trajectory of the reference method.
+    """
+    validated = ValidationSettings.model_validate(settings.get_dict())
+    jobs = {when: planned(validated, when) for when in (FINAL, EACH)}
+    jobs |= {"independent": independent_jobs(), "samplers": samplers(validated)}
+    return {f"{when}__{key}": orm.Dict(value) for when, found in jobs.items() for key, value in found.items()}
+
+
+@calcfunction
+def next_seed(seed: orm.Int) -> orm.Int:
+    """Return a seed that follows from this one and has nothing in common with it."""
+    return orm.Int(derive_seed(seed.value, "next"))
+
+
+MEASURED = "measured__"
+
+
+@calcfunction
+def record_iteration(
+    funnel: orm.Dict,
+    history: orm.Dict | None = None,
+    ledger: orm.Dict | None = None,
+    batch: ConfigurationsData | None = None,
+    potential: PotentialData | None = None,
+    training: orm.Dict | None = None,
+    validation: orm.Dict | None = None,
+    assess_probe: orm.Dict | None = None,
+    assess_selected: orm.Dict | None = None,
+    **further: orm.Data,
+) -> orm.Dict:
+    """Return the history with one more iteration; what a stage did not give is left out.
+
+    Parameters
+    ----------
+    funnel
+        Of the selection.
+    history
+        Of the iterations before; none at the bootstrap.
+    ledger, batch
+        What the labelling gave.
+    potential, training, validation
+        The new potential, how its training went, and its errors on the whole probe.
+    assess_probe, assess_selected
+        Errors of the potential before on the newly labelled frames.
+    further
+        ``measured__*``: what else was measured, see `measured_from`. Of the control arm ``control_ledger``,
+        ``control_batch``, ``control_potential``, ``control_training``, ``control_validation``,
+        ``control_measured__*``, and ``comparison`` of both arms.
+    """
+    comparison = further.pop("comparison", None)
+    assess = {"probe": assess_probe, "selected": assess_selected}
+    iteration = Iteration(
+        funnel=funnel.get_dict(),
+        entries=ledger["entries"] if ledger is not None else (),
+        roles=batch.configurations.info["role"].tolist() if batch is not None else (),
+        validation=validation.get_dict() if validation is not None else None,
+        assess={key: node.get_dict() for key, node in assess.items() if node is not None},
+        training=training.get_dict() if training is not None else None,
+        potential=str(potential.uuid) if potential is not None else "",
+        batch=str(batch.uuid) if batch is not None else "",
+        control=_control(funnel, _under("control_", further)) if "control" in funnel.get_dict() else None,
+        comparison=comparison.get_dict() if comparison is not None else None,
+        measured=measured_from(_under(MEASURED, further), EACH),
+    )
+    return orm.Dict(record(history.get_dict() if history is not None else None, iteration))
+
+
+def _under(prefix: str, nodes: dict[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(prefix): node for key, node in nodes.items() if key.startswith(prefix)}
+
+
+def _control(funnel: orm.Dict, found: dict[str, Any]) -> Iteration:
+    plain: dict[str, Any] = {key: found[key].get_dict() for key in ("validation", "training") if key in found}
+    plain |= {key: str(found[key].uuid) for key in ("potential", "batch") if key in found}
+    return Iteration(
+        funnel=funnel["control"],
+        entries=found["ledger"]["entries"] if "ledger" in found else (),
+        roles=found["batch"].configurations.info["role"].tolist() if "batch" in found else (),
+        measured=measured_from(_under(MEASURED, found), EACH),
+        **plain,
+    )
+
+
+@calcfunction
+def decide(history: orm.Dict, stop: orm.Dict) -> orm.Dict:
+    """Return ``{"done", "rule", "reason", "success"}``."""
+    rules = stopping.StopRules.model_validate(stop.get_dict())
+    return orm.Dict(stopping.decide(history.get_dict(), rules).as_dict())
+
+
+@calcfunction
+def conclude(
+    history: orm.Dict,
+    decision: orm.Dict | None = None,
+    potential: PotentialData | None = None,
+    validation: orm.Dict | None = None,
+    control: orm.Dict | None = None,
+    **measured: orm.Data,
+) -> orm.Dict:
+    """Return the history with the decision that ended it, the delivered errors, and the control's verdict.
+
+    Parameters
+    ----------
+    measured
+        What else was measured of the delivered potential, see `measured_from`.
+    """
+    return orm.Dict(
+        histories.conclude(
+            history.get_dict(),
+            decision.get_dict() if decision is not None else None,
+            str(potential.uuid) if potential is not None else "",
+            validation.get_dict() if validation is not None else None,
+            control.get_dict() if control is not None else None,
+            measured_from(measured, FINAL),
+        )
+    )
+
+
+SETTINGS, LEDGER, OBSERVABLE, TEST_SET = "settings", "ledger", "observable__", "test_set__"
+
+
+def measured_from(nodes: Mapping[str, Any], when: str) -> Measured | None:
+    """Return what was measured; nothing where nothing was to be.
+
+    Parameters
+    ----------
+    nodes
+        ``settings``: which observables there are; ``observable__*``: their observations; ``ledger``: of the frames that
+        the reference was asked about; ``test_set__*``: errors and leakage of an independent set.
+    when
+        ``final`` or ``each_iteration``.
+    """
+    if SETTINGS not in nodes:
+        return None
+    specs = ValidationSettings.model_validate(nodes[SETTINGS].get_dict()).observables(when)
+    return Measured(
+        specs=specs,
+        observables=_plain(nodes, OBSERVABLE),
+        entries=nodes[LEDGER]["entries"] if LEDGER in nodes else (),
+        test_set=_plain(nodes, TEST_SET),
+    )
+
+
+def _plain(nodes: Mapping[str, orm.Dict], prefix: str) -> dict[str, dict[str, Any]]:
+    return {key.removeprefix(prefix): node.get_dict() for key, node in nodes.items() if key.startswith(prefix)}

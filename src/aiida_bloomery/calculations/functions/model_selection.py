@@ -1,0 +1,171 @@
+"""Models compared, in the graph: parts of a data set to learn from and be judged on, and what comes of the trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.campaign.learning_curves import learning_curve
+from bloomery.errors import BloomeryError
+from bloomery.frames.configurations import Configurations
+from bloomery.model_selection.cross_validation import pooled
+from bloomery.model_selection.folds import (
+    FoldSettings,
+    Split,
+    Splitting,
+    SubsetSettings,
+    fold_splits,
+    joined,
+    subset_splits,
+)
+from bloomery.model_selection.search import SearchSettings, ask, best, with_settings
+from bloomery.plugins import PluginSpec, parse_settings
+
+OBSERVABLE = {"observable": {"name": "errors", "settings": {"worst": 3}}, "roles": ["probe"]}
+
+
+@calcfunction
+def subsets(settings: orm.Dict, seed: orm.Int, **batches: ConfigurationsData) -> dict[str, Any]:
+    """Return ``split__n_SIZE_REPEAT`` for each potential of a learning curve, and the ``observable``."""
+    found = subset_splits(_joined(batches), SubsetSettings.model_validate(settings.get_dict()), seed=seed.value)
+    return _nodes(((f"n_{entry['size']:06d}_{entry['repeat']}", entry["split"]) for entry in found), batches)
+
+
+@calcfunction
+def folds(settings: orm.Dict, seed: orm.Int, **batches: ConfigurationsData) -> dict[str, Any]:
+    """Return ``split__fold_NUMBER`` for each fold, and the ``observable``."""
+    found = fold_splits(_joined(batches), FoldSettings.model_validate(settings.get_dict()), seed=seed.value)
+    return _nodes(((f"fold_{index:02d}", split) for index, split in enumerate(found)), batches)
+
+
+@calcfunction
+def used_folds(settings: orm.Dict, seed: orm.Int, **batches: ConfigurationsData) -> dict[str, Any]:
+    """Return the folds that the trials of a search are judged on, likewise."""
+    search = SearchSettings.model_validate(settings.get_dict())
+    found = fold_splits(_joined(batches), search, seed=seed.value)[: search.used]
+    return _nodes(((f"fold_{index:02d}", split) for index, split in enumerate(found)), batches)
+
+
+def split_checker(model: type[Splitting], splits: Callable[..., Any]) -> Callable[[dict[str, Any], Any], str | None]:
+    """Return a validator of a workchain's inputs that tries the split, and says why it is not possible."""
+
+    def validator(inputs: dict[str, Any], _: Any) -> str | None:
+        if not {"settings", "batches", "seed"} <= set(inputs):
+            return None  # the ports say so themselves
+        try:
+            settings = parse_settings(model, inputs["settings"].get_dict(), "settings")
+            splits(_joined(inputs["batches"]), settings, seed=inputs["seed"].value)
+        except BloomeryError as error:
+            return str(error)
+        return None
+
+    return validator
+
+
+def _joined(batches: Mapping[str, ConfigurationsData]) -> Configurations:
+    return joined([batches[key].configurations for key in sorted(batches)])
+
+
+def _nodes(splits: Iterable[tuple[str, Split]], batches: Mapping[str, ConfigurationsData]) -> dict[str, Any]:
+    nodes: dict[str, Any] = {"observable": orm.Dict(OBSERVABLE)}
+    for name, split in splits:
+        roles, first = {}, 0
+        for key in sorted(batches):
+            last = first + batches[key].n_frames
+            roles[key] = split[first:last]
+            first = last
+        nodes[f"split__{name}"] = orm.Dict(roles)
+    return nodes
+
+
+@calcfunction
+def pool_folds(seed: orm.Int, **folds: orm.ArrayData) -> orm.Dict:
+    """Return errors over the frames of all folds; ``folds`` are the arrays of `errors` by the fold's key."""
+    arrays = {key: {name: node.get_array(name) for name in node.get_arraynames()} for key, node in folds.items()}
+    return orm.Dict(pooled(arrays, seed=seed.value))
+
+
+@calcfunction
+def fit_learning_curve(settings: orm.Dict, **measured: orm.Dict) -> orm.Dict:
+    """Return points and power laws.
+
+    Parameters
+    ----------
+    settings
+        Of the learning curve.
+    measured
+        ``n_SIZE_REPEAT`` to what `errors` says of that potential.
+    """
+    points = []
+    for key, node in sorted(measured.items()):
+        _, size, repeat = key.split("_")
+        errors = {name: node[name] for name in ("forces", "energy") if node.get_dict().get(name)}
+        points.append({"size": int(size), "repeat": int(repeat), **errors})
+    targets = SubsetSettings.model_validate(settings.get_dict()).targets
+    return orm.Dict(learning_curve(points, {str(key): value for key, value in targets.items()}))
+
+
+@calcfunction
+def ask_trials(settings: orm.Dict, parameters: orm.Dict, seed: orm.Int, told: orm.Dict | None = None) -> dict[str, Any]:
+    """Return ``asked``, key to values, and ``parameters__KEY`` of each training; no key where the search is over.
+
+    Parameters
+    ----------
+    parameters
+        Of a training: what the search changes.
+    told
+        What was tried so far.
+    """
+    before = told["trials"] if told is not None else []
+    search = SearchSettings.model_validate(settings.get_dict())
+    given = parameters.get_dict()
+    asked = {
+        f"trial_{len(before) + index:03d}": values for index, values in enumerate(ask(search, before, seed=seed.value))
+    }
+    nodes: dict[str, Any] = {"asked": orm.Dict(asked)}
+    for key, values in asked.items():
+        engine = with_settings(PluginSpec.model_validate(given["engine"]), values)
+        nodes[f"parameters__{key}"] = orm.Dict({**given, "engine": engine.model_dump()})
+    return nodes
+
+
+@calcfunction
+def tell_trials(
+    settings: orm.Dict, seed: orm.Int, asked: orm.Dict, told: orm.Dict | None = None, **arrays: orm.ArrayData
+) -> orm.Dict:
+    """Return ``{"trials": [{"key", "values", "error", "errors"}]}`` with what has come to be known.
+
+    Parameters
+    ----------
+    arrays
+        ``KEY__FOLD`` to the arrays of `errors`. A trial that has not all of the folds failed: it has no error.
+    """
+    search = SearchSettings.model_validate(settings.get_dict())
+    trials = list(told["trials"]) if told is not None else []
+    for key, values in sorted(asked.get_dict().items()):
+        folds = {
+            name.removeprefix(f"{key}__"): {array: node.get_array(array) for array in node.get_arraynames()}
+            for name, node in arrays.items()
+            if name.startswith(f"{key}__")
+        }
+        errors = pooled(folds, seed=seed.value) if len(folds) == search.used else {}
+        error = errors.get(search.objective, {}).get("rmse", {}).get("value")
+        trials.append({"key": key, "values": values, "error": error, "errors": errors})
+    return orm.Dict({"trials": trials})
+
+
+@calcfunction
+def choose(settings: orm.Dict, parameters: orm.Dict, told: orm.Dict) -> dict[str, Any]:
+    """Return the ``result`` with all trials and the key of the ``best``, and the ``parameters`` of that one."""
+    search = SearchSettings.model_validate(settings.get_dict())
+    found = best(told["trials"])
+    result = {"objective": search.objective, "trials": told["trials"], "best": found["key"] if found else None}
+    if found is None:
+        return {"result": orm.Dict(result)}
+    given = parameters.get_dict()
+    engine = with_settings(PluginSpec.model_validate(given["engine"]), found["values"])
+    return {"result": orm.Dict(result), "parameters": orm.Dict({**given, "engine": engine.model_dump()})}
