@@ -1,4 +1,4 @@
-"""Between frames and pw.x's own molecular dynamics: inputs of each trajectory, and labelled frames with their origin."""
+"""Between frames and pw.x's own molecular dynamics: inputs of each trajectory, and frames with labels and origin."""
 
 from __future__ import annotations
 
