@@ -6,69 +6,37 @@ from typing import Any
 
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
-from aiida.plugins import WorkflowFactory
 
-from aiida_bloomery.calculations.functions.campaign import conclude, decide, plan_iteration, record_iteration
-from aiida_bloomery.calculations.functions.labels import merge_ledgers
+from aiida_bloomery.calculations.functions.campaign import plan_iteration
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.potential import PotentialData
-from aiida_bloomery.workflows import validators
-from aiida_bloomery.workflows.control import ControlArm
+from aiida_bloomery.data.namespaces import under
+from aiida_bloomery.workflows.arms import ControlArm, control_ports
+from aiida_bloomery.workflows.campaign_ports import campaign_ports
 from aiida_bloomery.workflows.energy_reference import EnergyReferenceWorkChain
+from aiida_bloomery.workflows.measuring import Measuring, measuring_ports
+from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import stage_inputs
 from aiida_bloomery.workflows.protocols import protocol_inputs
-from aiida_bloomery.workflows.sampling import SamplingWorkChain
+from aiida_bloomery.workflows.recording import Recording
 from aiida_bloomery.workflows.selection import SelectionWorkChain
-from aiida_bloomery.workflows.stages import namespace
-from bloomery.campaign.measuring import EACH
+from aiida_bloomery.workflows.stages import Stages
+from bloomery.campaign.measuring import EACH, FINAL
 
 
-class ReinforcementWorkChain(ControlArm):
+class ReinforcementWorkChain(SubmitsOnce):
     """Sample, select, label, assess, train, validate, record: again until a stop rule fires.
 
     The bootstrap is iteration 0 of the same loop, with samplers of its own and no potential yet.
+    What is kept between the steps, `CampaignContext` lists.
     """
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
         """Declare inputs, outline, outputs and exit codes."""
         super().define(spec)
-        spec.input("structures", valid_type=ConfigurationsData, help="Starting structures.")
-        spec.input_namespace(
-            "codes",
-            valid_type=orm.AbstractCode,
-            dynamic=True,
-            help="`bloomery`: the program that the jobs run; `engine`: that of the engine's own environment, for jobs "
-            "that train or load a potential; `train`: another one for trainings.",
-        )
-        spec.input("seed", valid_type=orm.Int, serializer=orm.to_aiida_type, help="Of every random choice.")
-        spec.input("device", valid_type=orm.Str, required=False, help="Where torch runs: `auto`, `cpu` or `cuda`.")
-        spec.input(
-            "bootstrap", valid_type=orm.Dict, validator=validators.stage, help="`{samplers, selectors}` of iteration 0."
-        )
-        spec.input("sampling", valid_type=orm.Dict, validator=validators.stage, help="`{samplers}` of the loop.")
-        spec.input_namespace(
-            "frames",
-            dynamic=True,
-            valid_type=ConfigurationsData,
-            required=False,
-            help="The user's own frames, by label.",
-        )
-        spec.input(
-            "selection", valid_type=orm.Dict, validator=validators.selection, help="`{descriptor, selectors, roles}`."
-        )
-        spec.input(
-            "labeller", valid_type=orm.Str, validator=validators.labeller, help="`bloomery.labelling.*` without prefix."
-        )
-        spec.input_namespace("labelling", dynamic=True, valid_type=orm.Data, help="Inputs of the labelling workchain.")
-        spec.input(
-            "training", valid_type=orm.Dict, validator=validators.training, help="`{engine, acceptance, warm_start}`."
-        )
-        spec.input(
-            "energy_reference", valid_type=orm.Dict, validator=validators.energy_reference, help="`{method, values}`."
-        )
-        spec.input("stop", valid_type=orm.Dict, validator=validators.stop, help="Stop rules and budgets.")
-        spec.input("options", valid_type=orm.Dict, required=False, help="Scheduler options by verb.")
+        measuring_ports(spec)
+        control_ports(spec)
+        campaign_ports(spec)
         spec.outline(
             cls.setup,
             if_(cls.wants_isolated_atoms)(cls.label_atoms, cls.refer_to_atoms),
@@ -80,10 +48,6 @@ class ReinforcementWorkChain(ControlArm):
             if_(cls.has_two_arms)(cls.train_arms, cls.validate_arms, cls.judge_arms),
             cls.results,
         )  # fmt: skip
-        spec.output_namespace("data_set", dynamic=True, valid_type=ConfigurationsData, help="Labelled frames by batch.")
-        spec.output("potential", valid_type=PotentialData, required=False, help="The latest accepted potential.")
-        spec.output("history", valid_type=orm.Dict, required=False, help="Every iteration, and why the loop ended.")
-        spec.output("ledger", valid_type=orm.Dict, required=False, help="What happened to every frame to be labelled.")
         spec.exit_code(401, "ERROR_SAMPLING_FAILED", message="Sampling failed in {where}: {message}")
         spec.exit_code(402, "ERROR_SELECTION_FAILED", message="Selection failed in {where}: {message}")
         spec.exit_code(403, "ERROR_LABELLING_FAILED", message="Labelling failed in {where}: {message}")
@@ -154,33 +118,43 @@ class ReinforcementWorkChain(ControlArm):
         builder.seed = orm.Int(seed)
         return builder
 
-    # -- where we are ---------------------------------------------------------------------------------------------
+    # -- parts, and where we are ----------------------------------------------------------------------------------
+
+    @property
+    def _stages(self) -> Stages:
+        return Stages(self)
+
+    @property
+    def _recording(self) -> Recording:
+        return Recording(self)
+
+    @property
+    def _measuring(self) -> Measuring:
+        return Measuring(self)
+
+    @property
+    def _control(self) -> ControlArm:
+        return ControlArm(self)
 
     def _fail(self, label: str, process: orm.ProcessNode) -> ExitCode:
         """Attach what there is, then end: nothing that was computed is lost."""
         self.results()
         message = process.exit_message or f"<{process.pk}> ended as {process.process_state.value}."
-        return self.exit_codes[label].format(where=self.where, message=message)
+        return self.exit_codes[label].format(where=self._stages.where, message=message)
 
-    def _with_potential(self) -> dict[str, Any]:
+    def _with_potential(self) -> dict[str, orm.Data]:
         """The present potential and its known error, where there are any."""
-        inputs = {}
-        if self.ctx.potential is not None:
-            inputs["potential"] = self.ctx.potential
-        if "scale" in self.ctx.plan:
-            inputs["scale"] = self.ctx.plan["scale"]
-        return inputs
+        known = {"potential": self.ctx.potential, "scale": self.ctx.plan.get("scale")}
+        return {key: node for key, node in known.items() if node is not None}
 
     def setup(self) -> None:
         """Begin with nothing."""
         self.ctx.iteration = 0
-        self.ctx.batches = {}
-        self.ctx.ledgers = {}
-        self.ctx.left = {}
-        for name in ("potential", "history", "decision", "reference", "funnel", "warm"):
+        self.ctx.batches, self.ctx.ledgers, self.ctx.left = {}, {}, {}
+        for name in ("potential", "history", "decision", "reference", "warm"):
             self.ctx[name] = None
-        self._begin_control()
-        self._begin_measuring()
+        self._control.begin()
+        self._measuring.begin()
         if self.inputs.energy_reference["method"] == "values":
             self.ctx.reference = self.inputs.energy_reference
 
@@ -193,8 +167,8 @@ class ReinforcementWorkChain(ControlArm):
     def label_atoms(self) -> ToContext:
         """Let the labeller compute the isolated atoms."""
         names = ("structures", "labeller", "labelling")
-        process = self._submit("atoms", EnergyReferenceWorkChain, **{name: self.inputs[name] for name in names})
-        return ToContext(atoms=process)
+        inputs = {name: self.inputs[name] for name in names}
+        return ToContext(atoms=self._stages.submit("atoms", EnergyReferenceWorkChain, **inputs))
 
     def refer_to_atoms(self) -> ExitCode | None:
         """Take the energy reference of all potentials from them."""
@@ -214,7 +188,7 @@ class ReinforcementWorkChain(ControlArm):
         inputs = {"history": self.ctx.history} if self.ctx.history is not None else {}
         if "control" in self.inputs:
             inputs["control"] = self.inputs.control
-        planned = self._function(
+        self.ctx.plan = self._stages.function(
             "plan",
             plan_iteration,
             seed=self.inputs.seed,
@@ -223,27 +197,19 @@ class ReinforcementWorkChain(ControlArm):
             stop=self.inputs.stop,
             **inputs,
         )
-        self.ctx.plan = planned
         self.ctx.labelling = self.ctx.assessment = self.ctx.training = self.ctx.validation = None
-        self._begin_control_iteration()
-        self._begin_measuring_iteration()
+        self._control.begin_iteration()
+        self._measuring.begin_iteration()
 
     def sample(self) -> ToContext:
         """Make a pool of candidates."""
-        inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential()
+        inputs = self._with_potential()
         if "frames" in self.inputs:
             inputs["frames"] = self.inputs.frames
         if self.ctx.left:
             inputs["continued"] = self.ctx.left
-        process = self._submit(
-            "sample",
-            SamplingWorkChain,
-            structures=self.inputs.structures,
-            samplers=namespace(self.ctx.plan, "samplers"),
-            labeller=self.inputs.labeller,
-            labelling=self.inputs.labelling,
-            **inputs,
-        )
+        samplers = under("samplers__", self.ctx.plan)
+        process = self._stages.sample("sample", self.inputs.structures, samplers, self.ctx.plan["seed"], **inputs)
         return ToContext(sampling=process)
 
     def select(self) -> ExitCode | ToContext:
@@ -252,17 +218,16 @@ class ReinforcementWorkChain(ControlArm):
             return self._fail("ERROR_SAMPLING_FAILED", self.ctx.sampling)
         if "left" in self.ctx.sampling.outputs:
             self.ctx.left = {**self.ctx.left, **self.ctx.sampling.outputs.left}
-        inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential()
-        if self.ctx.control_batches:
-            inputs["control_data_set"] = self.ctx.control_batches
-        process = self._submit(
+        process = self._stages.submit(
             "select",
             SelectionWorkChain,
             pools=dict(self.ctx.sampling.outputs.pools),
             data_set=self.ctx.batches,
             descriptor=self.ctx.plan["descriptor"],
             parameters=self.ctx.plan["selection"],
-            **inputs,
+            **stage_inputs(self.inputs, self.ctx.plan["seed"]),
+            **self._with_potential(),
+            **self._control.known(),
         )
         return ToContext(selection=process)
 
@@ -272,13 +237,8 @@ class ReinforcementWorkChain(ControlArm):
             return self._fail("ERROR_SELECTION_FAILED", self.ctx.selection)
         if "selected" not in self.ctx.selection.outputs:
             return None
-        process = self._submit(
-            "label",
-            WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
-            configurations=self.ctx.selection.outputs.selected,
-            **self.inputs.labelling,
-        )
-        return ToContext(labelling=process, **self._label_control())
+        process = self._stages.label("label", self.ctx.selection.outputs.selected)
+        return ToContext(labelling=process, **self._control.label())
 
     def learn(self) -> ExitCode | ToContext | None:
         """Assess the potential on what it has not seen, and train the next: side by side, neither needs the other."""
@@ -292,13 +252,12 @@ class ReinforcementWorkChain(ControlArm):
             self.ctx.batches[key] = process.outputs.labelled
         if not process.is_finished_ok or "labelled" not in process.outputs:
             return self._fail("ERROR_LABELLING_FAILED", process)
-        processes = {"training": self._train("train", self.ctx.potential if self._starts_warm() else None)}
+        labelled = process.outputs.labelled
+        processes = {"training": self._stages.train_on("train", self.ctx.potential)}
         if self.ctx.potential is not None:
-            processes["assessment"] = self._observe(
-                "assess", {key: process.outputs.labelled}, self._observables("probe", "selected")
-            )
-        processes |= self._train_control(process.outputs.labelled) | self._reference_trajectory(EACH)
-        return ToContext(**processes)
+            yardsticks = self._stages.yardsticks("probe", "selected")
+            processes["assessment"] = self._stages.observe("assess", {key: labelled}, yardsticks)
+        return ToContext(**processes, **self._control.train(labelled), **self._measuring.reference(EACH))
 
     def validate(self) -> ExitCode | ToContext | None:
         """Measure the new potential on the whole probe, which it has never seen."""
@@ -308,32 +267,17 @@ class ReinforcementWorkChain(ControlArm):
             return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
         self.ctx.warm = "start_from" in self.ctx.training.inputs
         self.ctx.potential = self.ctx.training.outputs.potential
-        processes = {"validation": self._observe("validate", self.ctx.batches, self._observables("probe"))}
-        processes |= self._measure("", EACH, self.ctx.potential)
-        return ToContext(**processes, **self._validate_control())
+        return ToContext(
+            validation=self._stages.observe_probe("validate", "probe"),
+            **self._measuring.measure("", EACH, self.ctx.potential),
+            **self._control.validate(self.ctx.potential),
+        )
 
     def record(self) -> ExitCode | None:
         """Write the iteration into the history, and let the stop rules decide."""
-        inputs = {"funnel": self.ctx.selection.outputs.funnel}
-        if self.ctx.history is not None:
-            inputs["history"] = self.ctx.history
-        if self.ctx.validation is not None:
-            if not self.ctx.validation.is_finished_ok:
-                return self._fail("ERROR_VALIDATION_FAILED", self.ctx.validation)
-            inputs |= {
-                "ledger": self.ctx.labelling.outputs.ledger,
-                "batch": self.ctx.labelling.outputs.labelled,
-                "potential": self.ctx.potential,
-                "training": self.ctx.training.outputs.history,
-                "validation": self.ctx.validation.outputs.observations["probe"],
-            }
-        if self.ctx.assessment is not None and self.ctx.assessment.is_finished_ok:
-            for key in ("probe", "selected"):
-                inputs[f"assess_{key}"] = self.ctx.assessment.outputs.observations[key]
-        inputs |= self._measured_as("measured__") | self._control_record()
-        self.ctx.history = self._function("record", record_iteration, **inputs)
-        self.ctx.decision = self._function("decide", decide, history=self.ctx.history, stop=self.inputs.stop)
-        self.report(f"{self.where}: {self.ctx.decision['reason']}")
+        if self.ctx.validation is not None and not self.ctx.validation.is_finished_ok:
+            return self._fail("ERROR_VALIDATION_FAILED", self.ctx.validation)
+        self._recording.record(self._measuring.measured(), self._control.record())
         self.ctx.iteration += 1
         return None
 
@@ -345,34 +289,50 @@ class ReinforcementWorkChain(ControlArm):
 
     def train_final(self) -> ToContext:
         """Train the delivered potential from scratch on the whole data set."""
-        return ToContext(training=self._train("final_train", None))
+        return ToContext(training=self._stages.train("final_train", None))
 
     def validate_final(self) -> ExitCode | ToContext:
         """Validate it like every other."""
         if not self.ctx.training.is_finished_ok:
             return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
         self.ctx.potential = self.ctx.training.outputs.potential
-        return ToContext(validation=self._observe("final_validate", self.ctx.batches, self._observables("probe")))
+        return ToContext(validation=self._stages.observe_probe("final_validate", "probe"))
+
+    def is_measured_at_the_end(self) -> bool:
+        """Whether the potential that is delivered is measured."""
+        return self._measuring.is_planned and self.ctx.potential is not None
+
+    def wait_for_reference(self) -> ToContext:
+        """Wait for the reference's trajectory, if it still runs."""
+        return ToContext(**self._measuring.reference(FINAL))
+
+    def measure_final(self) -> ToContext:
+        """Measure the potential that is delivered."""
+        return ToContext(**self._measuring.measure("final_", FINAL, self.ctx.potential))
+
+    def note_final(self) -> None:
+        """Take what was measured."""
+        self._measuring.note_final()
+
+    def has_two_arms(self) -> bool:
+        """Whether there is a control arm that has learned from labels of its own."""
+        return self._control.is_there
+
+    def train_arms(self) -> ToContext:
+        """Train both arms from scratch, from several seeds; the first of the campaign's is delivered and there."""
+        return ToContext(**self._control.train_final())
+
+    def validate_arms(self) -> ToContext:
+        """Measure them on the whole probe, and all potentials of the loop too: learning curves need the same frames."""
+        return ToContext(**self._control.validate_final(self.ctx.potential))
+
+    def judge_arms(self) -> None:
+        """Say whether the selection helped."""
+        self._control.judge()
 
     def results(self) -> None:
         """Attach data set, potential, history and ledger."""
-        if self.ctx.batches:
-            self.out("data_set", self.ctx.batches)
-        if self.ctx.ledgers:
-            self.out("ledger", merge_ledgers(**self.ctx.ledgers, metadata={"call_link_label": "ledger"}))
-        if self.ctx.potential is not None:
-            self.out("potential", self.ctx.potential)
-        self._control_results()
-        self._measuring_results()
-        if self.ctx.history is not None:
-            inputs = {"history": self.ctx.history}
-            if self.ctx.decision is not None:
-                inputs["decision"] = self.ctx.decision
-            if self.ctx.potential is not None:
-                inputs["potential"] = self.ctx.potential
-            if self.ctx.validation is not None and self.ctx.validation.is_finished_ok:
-                inputs["validation"] = self.ctx.validation.outputs.observations["probe"]
-            if self.ctx.control_verdict is not None:
-                inputs["control"] = self.ctx.control_verdict
-            inputs |= self.ctx.measured_final
-            self.out("history", conclude(**inputs, metadata={"call_link_label": "results"}))
+        self._recording.results()
+        self._control.results()
+        self._measuring.results()
+        self._recording.conclude(self._measuring.ctx.final, self._control.ctx.verdict)

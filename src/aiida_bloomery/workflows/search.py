@@ -14,7 +14,7 @@ from aiida_bloomery.calculations.functions.model_selection import (
     tell_trials,
     used_folds,
 )
-from aiida_bloomery.workflows.stages import namespace
+from aiida_bloomery.data.namespaces import under
 from aiida_bloomery.workflows.trials.contract import TrialsWorkChain
 from aiida_bloomery.workflows.trials.planned import arrays
 from bloomery.errors import BloomeryError
@@ -60,7 +60,7 @@ class SearchWorkChain(TrialsWorkChain):
         planned = used_folds(
             self.inputs.settings, self.inputs.seed, metadata={"call_link_label": "split"}, **self.inputs.batches
         )
-        self.ctx.observable, self.ctx.splits = planned["observable"], namespace(planned, "split")
+        self.ctx.observable, self.ctx.splits = planned["observable"], under("split__", planned)
         self.ctx.told, self.ctx.rounds, self.ctx.failure = None, 0, ""
 
     def ask(self) -> None:
@@ -73,7 +73,7 @@ class SearchWorkChain(TrialsWorkChain):
             metadata={"call_link_label": f"ask_{self.ctx.rounds:03d}"},
             **told,
         )
-        self.ctx.asked, self.ctx.parameters = asked["asked"], namespace(asked, "parameters")
+        self.ctx.asked, self.ctx.parameters = asked["asked"], under("parameters__", asked)
 
     def has_trials(self) -> bool:
         """Whether there is anything left to try."""

@@ -1,44 +1,108 @@
-"""How the stages of a campaign are submitted: what the loop and its control arm share."""
+"""How the stages of a campaign are submitted: what the loop and its parts share, and what it keeps between steps."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
 
 from aiida import orm
+from aiida.engine import WorkChain
+from aiida.plugins import WorkflowFactory
 
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.namespaces import under
 from aiida_bloomery.data.potential import PotentialData
-from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import stage_inputs
+from aiida_bloomery.workflows.sampling import SamplingWorkChain
 from aiida_bloomery.workflows.training import TrainingWorkChain
 from aiida_bloomery.workflows.validation import ValidationWorkChain
 from bloomery.plugins import PluginSpec, load_plugin
 
+Processes = dict[str, orm.WorkChainNode]
+"""Children by the key of the context under which they are waited for."""
 
-class CampaignStages(SubmitsOnce):
-    """A workchain with the inputs of a campaign, whose stages are called by iteration."""
+
+class CampaignContext(Protocol):
+    """`ctx` of a campaign: what it keeps from step to step. Checkpoints hold nodes and plain values, nothing else.
+
+    What its parts keep is under `measuring` and `control`, see `MeasuringContext` and `ControlContext`.
+    """
+
+    iteration: int
+    """Number of the iteration; 0 is the bootstrap."""
+    plan: dict[str, Any]
+    """What `plan_iteration` gave for it."""
+    batches: dict[str, ConfigurationsData]
+    """The data set."""
+    ledgers: dict[str, orm.Dict]
+    """Of the labels of both arms, by batch."""
+    left: dict[str, ConfigurationsData]
+    """Where trajectories go on, by key of the pool."""
+    reference: orm.Dict | None
+    """Energies of isolated atoms, where they are known."""
+    potential: PotentialData | None
+    """The present one."""
+    warm: bool | None
+    """Whether it began with the weights of the one before."""
+    history: orm.Dict | None
+    decision: orm.Dict | None
+    """Of the stop rules."""
+    atoms: orm.WorkChainNode
+    sampling: orm.WorkChainNode
+    selection: orm.WorkChainNode
+    labelling: orm.WorkChainNode | None
+    assessment: orm.WorkChainNode | None
+    training: orm.WorkChainNode | None
+    validation: orm.WorkChainNode | None
+
+
+class Stages:
+    """The stages of a campaign, called by iteration. Made of its workchain wherever it is needed; keeps nothing."""
+
+    def __init__(self, chain: WorkChain) -> None:
+        self.chain = chain
+        self.inputs = chain.inputs
+        self.ctx = cast("CampaignContext", chain.ctx)
 
     @property
     def where(self) -> str:
         """Name of the present iteration, which the labels of its processes begin with."""
         return f"iteration_{self.ctx.iteration:03d}" if self.ctx.iteration else "bootstrap"
 
-    def _submit(self, stage: str, process: Any, /, **inputs: Any) -> Any:
+    def submit(self, stage: str, process: type[WorkChain], /, **inputs: Any) -> orm.WorkChainNode:
         """Submit a stage's workchain under a label that tells iteration and stage."""
         inputs.setdefault("metadata", {})["call_link_label"] = f"{self.where}_{stage}"
-        return self.submit(process, **inputs)
+        return self.chain.submit(process, **inputs)
 
-    def _function(self, stage: str, function: Any, /, **inputs: Any) -> Any:
+    def function(self, stage: str, function: Any, /, **inputs: Any) -> Any:
         """Run a calcfunction under such a label."""
         return function(**inputs, metadata={"call_link_label": f"{self.where}_{stage}"})
 
-    def _train(
+    def report(self, message: str) -> None:
+        """Say something in the workchain's log."""
+        self.chain.report(message)
+
+    def sample(
+        self, stage: str, structures: ConfigurationsData, samplers: Mapping[str, orm.Dict], seed: orm.Int, **more: Any
+    ) -> orm.WorkChainNode:
+        """Sample; the campaign's labeller may drive the dynamics."""
+        return self.submit(
+            stage, SamplingWorkChain, structures=structures, samplers=samplers, labeller=self.inputs.labeller,
+            labelling=self.inputs.labelling, **stage_inputs(self.inputs, seed), **more,
+        )  # fmt: skip
+
+    def label(self, stage: str, configurations: ConfigurationsData) -> orm.WorkChainNode:
+        """Label frames with the campaign's labeller."""
+        process = WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}")
+        return self.submit(stage, process, configurations=configurations, **self.inputs.labelling)
+
+    def train(
         self,
         stage: str,
         start_from: PotentialData | None,
         batches: dict[str, ConfigurationsData] | None = None,
         seed: orm.Int | None = None,
-    ) -> Any:
+    ) -> orm.WorkChainNode:
         """Train on the campaign's batches, or others, with the iteration's seed, or another."""
         inputs = stage_inputs(self.inputs, seed or self.ctx.plan["seed"])
         if "train" in self.inputs.codes:
@@ -47,38 +111,42 @@ class CampaignStages(SubmitsOnce):
             inputs["start_from"] = start_from
         if self.ctx.reference is not None:
             inputs["energy_reference"] = self.ctx.reference
-        return self._submit(
+        return self.submit(
             stage, TrainingWorkChain, parameters=self.inputs.training, batches=batches or self.ctx.batches, **inputs
         )
 
-    def _starts_warm(self) -> bool:
-        """Whether a training begins with the weights of the potential before; of a linear fit it cannot."""
+    def train_on(
+        self, stage: str, potential: PotentialData | None, batches: dict[str, ConfigurationsData] | None = None
+    ) -> orm.WorkChainNode:
+        """Train as the next of a row: from the weights of the one before, where that is wanted and can be."""
         engine = load_plugin("engines", PluginSpec.model_validate(self.inputs.training["engine"]).name)
-        return bool(self.inputs.training["warm_start"]) and engine.starts_warm
+        warm = bool(self.inputs.training["warm_start"]) and engine.starts_warm
+        return self.train(stage, potential if warm else None, batches)
 
-    def _observe(
+    def observe(
         self,
         stage: str,
-        configurations: dict[str, Any],
-        observables: dict[str, Any],
+        configurations: Mapping[str, ConfigurationsData],
+        observables: Mapping[str, orm.Dict],
         potential: PotentialData | None = None,
-    ) -> Any:
+        **more: Any,
+    ) -> orm.WorkChainNode:
         """Measure the campaign's potential, or another."""
-        return self._submit(
+        return self.submit(
             stage,
             ValidationWorkChain,
             potential=potential or self.ctx.potential,
             configurations=configurations,
             observables=observables,
             **stage_inputs(self.inputs, self.ctx.plan["seed"]),
+            **more,
         )
 
-    def _observables(self, *names: str) -> dict[str, Any]:
+    def observe_probe(self, stage: str, *names: str, potential: PotentialData | None = None) -> orm.WorkChainNode:
+        """Measure on all batches what the plan calls by these names."""
+        return self.observe(stage, self.ctx.batches, self.yardsticks(*names), potential)
+
+    def yardsticks(self, *names: str) -> dict[str, orm.Dict]:
         """What is measured, by its name in the plan."""
-        planned = namespace(self.ctx.plan, "observables")
+        planned = under("observables__", self.ctx.plan)
         return {name: planned[name] for name in names}
-
-
-def namespace(outputs: dict[str, Any], name: str) -> dict[str, Any]:
-    """The entries ``name__*`` of a calcfunction's outputs, by what follows."""
-    return {key.removeprefix(f"{name}__"): node for key, node in outputs.items() if key.startswith(f"{name}__")}

@@ -7,7 +7,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 
-from aiida_bloomery.workflows.stages import namespace
+from aiida_bloomery.data.namespaces import under
 from aiida_bloomery.workflows.trials.contract import MEASURED, TrialsWorkChain
 
 
@@ -31,7 +31,7 @@ class PlannedTrialsWorkChain(TrialsWorkChain):
     def split(self) -> None:
         """Decide which frames each trial learns from and which it is judged on."""
         planned = self.plan()
-        self.ctx.observable, self.ctx.splits = planned["observable"], namespace(planned, "split")
+        self.ctx.observable, self.ctx.splits = planned["observable"], under("split__", planned)
         self.ctx.failure = ""
 
     def train(self) -> ToContext:

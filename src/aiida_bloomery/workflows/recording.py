@@ -1,0 +1,64 @@
+"""What a campaign writes down: each iteration in its history, the decision of the stop rules, and the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiida import orm
+from aiida.engine import WorkChain
+
+from aiida_bloomery.calculations.functions.campaign import conclude, decide, record_iteration
+from aiida_bloomery.calculations.functions.labels import merge_ledgers
+from aiida_bloomery.data.namespaces import put_under
+from aiida_bloomery.workflows.stages import Stages
+
+
+class Recording:
+    """The part of a campaign that keeps its history."""
+
+    def __init__(self, chain: WorkChain) -> None:
+        self.stages = Stages(chain)
+        self.out = chain.out
+        self.ctx = self.stages.ctx
+
+    def record(self, measured: Mapping[str, orm.Dict], control: Mapping[str, orm.Data]) -> None:
+        """Write the iteration down, with what was measured and what became of the control arm, and decide."""
+        ctx = self.ctx
+        inputs: dict[str, orm.Data] = {"funnel": ctx.selection.outputs.funnel}
+        if ctx.history is not None:
+            inputs["history"] = ctx.history
+        if ctx.labelling is not None and ctx.training is not None and ctx.validation is not None:
+            inputs |= {
+                "ledger": ctx.labelling.outputs.ledger,
+                "batch": ctx.labelling.outputs.labelled,
+                "potential": ctx.potential,
+                "training": ctx.training.outputs.history,
+                "validation": ctx.validation.outputs.observations["probe"],
+            }
+        if ctx.assessment is not None and ctx.assessment.is_finished_ok:
+            inputs |= put_under("assess_", ctx.assessment.outputs.observations)
+        inputs |= put_under("measured__", measured)
+        history = self.stages.function("record", record_iteration, **inputs, **control)
+        decision = self.stages.function("decide", decide, history=history, stop=self.stages.inputs.stop)
+        ctx.history, ctx.decision = history, decision
+        self.stages.report(f"{self.stages.where}: {decision['reason']}")
+
+    def results(self) -> None:
+        """Attach data set, ledger and potential."""
+        if self.ctx.batches:
+            self.out("data_set", self.ctx.batches)
+        if self.ctx.ledgers:
+            self.out("ledger", merge_ledgers(**self.ctx.ledgers, metadata={"call_link_label": "ledger"}))
+        if self.ctx.potential is not None:
+            self.out("potential", self.ctx.potential)
+
+    def conclude(self, measured: Mapping[str, orm.Dict], verdict: orm.Dict | None) -> None:
+        """Close the history with what was measured of the delivered potential, and the verdict on the control arm."""
+        ctx = self.ctx
+        if ctx.history is None:
+            return
+        given = {"history": ctx.history, "decision": ctx.decision, "potential": ctx.potential, "control": verdict}
+        inputs = {name: node for name, node in given.items() if node is not None}
+        if ctx.validation is not None and ctx.validation.is_finished_ok:
+            inputs["validation"] = ctx.validation.outputs.observations["probe"]
+        self.out("history", conclude(**inputs, **measured, metadata={"call_link_label": "results"}))
