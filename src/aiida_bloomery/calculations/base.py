@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 import json
 from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from aiida import orm
+from aiida.common import AttributeDict
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
-from pydantic import ValidationError
+from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace, ProcessSpec
+from pydantic import JsonValue, ValidationError
 
 from aiida_bloomery.calculations.job_script import TIMED_OUT_FILE, guard, time_limit
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -42,6 +44,10 @@ class JobFiles:
         self.copies.append((node.uuid, ConfigurationsData.FILENAME, path))
         return path
 
+    def configurations_of(self, nodes: Mapping[str, ConfigurationsData], folder: str) -> dict[str, str]:
+        """Copy the frames of each node into a folder; return the paths by key, in the order of the keys."""
+        return {key: self.configurations(node, f"{folder}/{key}.npz") for key, node in sorted(nodes.items())}
+
     def potential(self, node: PotentialData, path: str) -> str:
         """Copy a potential's folder; return the path."""
         repository = node.base.repository
@@ -56,7 +62,7 @@ class BloomeryCalculation(CalcJob):
     VERB: ClassVar[str]
     PLUGINS: ClassVar[dict[str, Kind]] = {}
     """Keys of `parameters` that hold a plug-in, or a list of them, and its kind."""
-    PLACEHOLDERS: ClassVar[dict[str, Any]] = {}
+    PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {}
     """Values for the fields of the job file that `parameters` does not hold, for checking it on its own."""
     IGNORED: ClassVar[frozenset[str]] = frozenset()
     """Keys of `parameters` that are not for the job."""
@@ -114,10 +120,8 @@ class BloomeryCalculation(CalcJob):
         model: type[Job] = importlib.import_module(f"bloomery.jobs.{cls.VERB}").Model
         try:
             model.model_validate({"verb": cls.VERB, **cls.PLACEHOLDERS, **content})
-            for key, kind in cls.PLUGINS.items():
-                values = content.get(key, [])
-                for value in values if isinstance(values, list) else [values]:
-                    PluginSpec.model_validate(value).load(kind)
+            for kind, spec in cls._plugins(content):
+                spec.load(kind)
         except ValidationError as error:
             return describe_validation_error(error, "parameters", model)
         except BloomeryError as error:
@@ -125,22 +129,39 @@ class BloomeryCalculation(CalcJob):
         return None
 
     @classmethod
-    def validate_inputs(cls, value: dict[str, Any], namespace: PortNamespace) -> str | None:
+    def validate_inputs(cls, value: Mapping[str, orm.Data], namespace: PortNamespace) -> str | None:
         """Check what concerns several ports at a time."""
         if "parameters" not in value or "parameters" not in namespace:
             return None  # a process that wraps this one fills the ports in later
-        return cls.check_inputs(value)
+        return cls.check_inputs(AttributeDict(value))
 
     @classmethod
-    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:  # noqa: ARG003
+    def check_inputs(cls, inputs: AttributeDict) -> str | None:  # noqa: ARG003
         """Return a sentence about ports that do not go together, or ``None``."""
         return None
+
+    @classmethod
+    def _plugins(cls, parameters: Mapping[str, Any]) -> Iterator[tuple[Kind, PluginSpec]]:
+        """The plug-ins that parameters name, with their kinds."""
+        for key, kind in cls.PLUGINS.items():
+            values = parameters.get(key, [])
+            for value in values if isinstance(values, list) else [values]:
+                yield kind, PluginSpec.model_validate(value)
 
     # -- submission -----------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:
         """Fields of the job file that are particular to the verb; files they name are put into ``files``."""
+
+    def potential_fields(self, files: JobFiles) -> dict[str, JsonValue]:
+        """Fields of a potential and of what is known of its errors, where these are given."""
+        fields: dict[str, JsonValue] = {}
+        if "potential" in self.inputs:
+            fields["potential"] = files.potential(self.inputs.potential, "potential")
+        if "scale" in self.inputs:
+            fields["scale"] = self.inputs.scale.get_dict()
+        return fields
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the job file."""
@@ -189,13 +210,26 @@ class BloomeryCalculation(CalcJob):
 
     def _build_process_label(self) -> str:
         """Name the plug-in beside the class in `verdi process list`."""
-        names = []
-        for key in self.PLUGINS:
-            values = self.inputs.parameters.get_dict().get(key, [])
-            names += [
-                PluginSpec.model_validate(value).name for value in (values if isinstance(values, list) else [values])
-            ]
+        names = [spec.name for _, spec in self._plugins(self.inputs.parameters.get_dict())]
         return f"{type(self).__name__}({', '.join(names)})" if names else type(self).__name__
+
+
+def frames_by_key(spec: ProcessSpec, port: str, text: str, *, required: bool = True) -> None:
+    """Declare a namespace of nodes with frames."""
+    spec.input_namespace(port, dynamic=True, valid_type=ConfigurationsData, required=required, help=text)
+
+
+def scale_port(spec: CalcJobProcessSpec) -> None:
+    """Declare the optional port `scale` of a job that goes by the errors of a potential."""
+    spec.input(
+        "scale",
+        valid_type=orm.Dict,
+        required=False,
+        serializer=orm.to_aiida_type,
+        validator=_validate_scale,
+        help="`{error, factor}`: force RMSE of the potential on the probe in eV/Å, and calibration factor of the "
+        "disagreement of its forces.",
+    )
 
 
 def split_port(spec: CalcJobProcessSpec, port: str) -> None:
@@ -208,7 +242,7 @@ def split_port(spec: CalcJobProcessSpec, port: str) -> None:
     )
 
 
-def check_split(inputs: dict[str, Any], port: str) -> str | None:
+def check_split(inputs: AttributeDict, port: str) -> str | None:
     """Return a sentence if a split is not of the frames that it is given for, or ``None``."""
     if "split" not in inputs:
         return None
@@ -230,7 +264,7 @@ def unknown_elements(potential: PotentialData, configurations: ConfigurationsDat
     )
 
 
-def validate_scale(node: orm.Dict | None, _: Any) -> str | None:
+def _validate_scale(node: orm.Dict | None, _: Any) -> str | None:
     """Return a sentence if what is said of a potential's errors cannot be, or ``None``."""
     if node is None:
         return None

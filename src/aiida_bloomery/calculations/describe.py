@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from aiida import orm
+from aiida.common import AttributeDict
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
+from pydantic import JsonValue
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
-from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, frames_by_key
 from bloomery.jobs.describe import FEATURES_FILE
 from bloomery.plugins import Kind
 
@@ -19,7 +20,7 @@ class DescribeCalculation(BloomeryCalculation):
 
     VERB = "describe"
     PLUGINS: ClassVar[dict[str, Kind]] = {"descriptor": "descriptors"}
-    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"elements": ["H"], "inputs": {"key": "key.npz"}}
+    PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {"elements": ["H"], "inputs": {"key": "key.npz"}}
     RESULT_FILES = (FEATURES_FILE,)
 
     @classmethod
@@ -29,21 +30,16 @@ class DescribeCalculation(BloomeryCalculation):
         spec.inputs[
             "parameters"
         ].help = "`{descriptor: {name, settings}, elements: [...]}`; without `elements`, those of the frames."
-        spec.input_namespace(
-            "configurations", dynamic=True, valid_type=ConfigurationsData, help="Frames, by a key of your choice."
-        )
+        frames_by_key(spec, "configurations", "Frames, by a key of your choice.")
         spec.output("features", valid_type=orm.ArrayData, help="By key: mean features of each frame, (frames, F).")
         spec.output("report", valid_type=orm.Dict, help="Elements, sizes, versions and seconds.")
 
     @classmethod
-    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+    def check_inputs(cls, inputs: AttributeDict) -> str | None:
         """There must be something to describe."""
         return None if inputs.get("configurations") else "configurations: is empty; give at least one node."
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
         """Descriptor, elements and frames."""
-        nodes = dict(sorted(self.inputs.configurations.items()))
-        return {
-            **self.inputs.parameters.get_dict(),
-            "inputs": {key: files.configurations(node, f"configurations/{key}.npz") for key, node in nodes.items()},
-        }
+        inputs = files.configurations_of(self.inputs.configurations, "configurations")
+        return {**self.inputs.parameters.get_dict(), "inputs": {**inputs}}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from aiida import orm
+from aiida.common import AttributeDict
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
+from pydantic import JsonValue
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -21,7 +23,7 @@ class LabelCalculation(BloomeryCalculation):
 
     VERB = "label"
     PLUGINS: ClassVar[dict[str, Kind]] = {"labeller": "labellers"}
-    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"configurations": "configurations.npz"}
+    PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {"configurations": "configurations.npz"}
     RESULT_FILES = (LABELLED_FILE, LEDGER_FILE, JOURNAL_FILE)
 
     @classmethod
@@ -44,7 +46,7 @@ class LabelCalculation(BloomeryCalculation):
         spec.output("ledger", valid_type=orm.Dict, required=False, help="What happened to every frame.")
 
     @classmethod
-    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+    def check_inputs(cls, inputs: AttributeDict) -> str | None:
         """There must be frames, and a library that is given must have labels."""
         if not inputs["configurations"].n_frames:
             return "configurations: holds no frame, so there is nothing to label."
@@ -53,7 +55,7 @@ class LabelCalculation(BloomeryCalculation):
             return "library: holds no labels; give labelled frames."
         return None
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
         """Labeller and frames; the library is a setting of the labeller."""
         spec = PluginSpec.model_validate(self.inputs.parameters.get_dict()["labeller"])
         settings = dict(spec.settings)

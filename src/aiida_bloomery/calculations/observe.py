@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from aiida import orm
+from aiida.common import AttributeDict
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
+from pydantic import JsonValue
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, check_split, split_port, unknown_elements
-from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.calculations.base import (
+    BloomeryCalculation,
+    JobFiles,
+    check_split,
+    frames_by_key,
+    split_port,
+    unknown_elements,
+)
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.observe import ARRAYS_FILE, OBSERVATION_FILE
 from bloomery.plugins import Kind
@@ -20,7 +28,7 @@ class ObserveCalculation(BloomeryCalculation):
 
     VERB = "observe"
     PLUGINS: ClassVar[dict[str, Kind]] = {"observable": "observables"}
-    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"configurations": ["configurations.npz"]}
+    PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {"configurations": ["configurations.npz"]}
     RESULT_FILES = (OBSERVATION_FILE, ARRAYS_FILE)
 
     @classmethod
@@ -32,22 +40,15 @@ class ObserveCalculation(BloomeryCalculation):
             "same kind, whose numbers stand under their names beside those of the first."
         )
         spec.input("potential", valid_type=PotentialData, required=False, help="What is measured.")
-        spec.input_namespace(
-            "configurations", dynamic=True, valid_type=ConfigurationsData, help="Frames, in the order of their keys."
-        )
+        frames_by_key(spec, "configurations", "Frames, in the order of their keys.")
         split_port(spec, "configurations")
-        spec.input_namespace(
-            "reference",
-            dynamic=True,
-            valid_type=ConfigurationsData,
-            required=False,
-            help="What the reference method says: the labelled frames that the observable wants, or a trajectory.",
-        )
+        text = "What the reference method says: the labelled frames that the observable wants, or a trajectory."
+        frames_by_key(spec, "reference", text, required=False)
         spec.output("observation", valid_type=orm.Dict, help="Numbers with bounds and units.")
         spec.output("arrays", valid_type=orm.ArrayData, required=False, help="What figures are drawn from.")
 
     @classmethod
-    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+    def check_inputs(cls, inputs: AttributeDict) -> str | None:
         """There must be frames, of elements that the potential knows."""
         nodes = inputs.get("configurations")
         if not nodes:
@@ -58,22 +59,12 @@ class ObserveCalculation(BloomeryCalculation):
         found = (unknown_elements(inputs["potential"], node, f"configurations.{key}") for key, node in nodes.items())
         return next((message for message in found if message), None)
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
         """Observable, potential and frames."""
-        job = {
-            **self.inputs.parameters.get_dict(),
-            "configurations": [
-                files.configurations(node, f"configurations/{key}.npz")
-                for key, node in sorted(self.inputs.configurations.items())
-            ],
-        }
+        configurations = files.configurations_of(self.inputs.configurations, "configurations")
+        job: dict[str, JsonValue] = {**self.inputs.parameters.get_dict(), "configurations": [*configurations.values()]}
         if "split" in self.inputs:
-            job["split"] = [self.inputs.split[key] for key in sorted(self.inputs.configurations)]
+            job["split"] = [self.inputs.split[key] for key in configurations]
         if "reference" in self.inputs:
-            job["reference"] = [
-                files.configurations(node, f"reference/{key}.npz")
-                for key, node in sorted(self.inputs.reference.items())
-            ]
-        if "potential" in self.inputs:
-            job["potential"] = files.potential(self.inputs.potential, "potential")
-        return job
+            job["reference"] = [*files.configurations_of(self.inputs.reference, "reference").values()]
+        return job | self.potential_fields(files)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from aiida import orm
+from aiida.common import AttributeDict
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
+from pydantic import JsonValue
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unknown_elements
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -18,7 +20,7 @@ class PredictCalculation(BloomeryCalculation):
     """Predict energies, forces and stresses of configurations with every member of a potential."""
 
     VERB = "predict"
-    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"potential": "potential", "configurations": "configurations.npz"}
+    PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {"potential": "potential", "configurations": "configurations.npz"}
     RESULT_FILES = (PREDICTION_FILE,)
 
     @classmethod
@@ -40,14 +42,14 @@ class PredictCalculation(BloomeryCalculation):
         spec.output("report", valid_type=orm.Dict, help="Sizes, versions and seconds.")
 
     @classmethod
-    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+    def check_inputs(cls, inputs: AttributeDict) -> str | None:
         """The potential must know all elements."""
         return unknown_elements(inputs["potential"], inputs["configurations"], "configurations")
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
         """Potential and frames."""
         return {
             **self.inputs.parameters.get_dict(),
-            "potential": files.potential(self.inputs.potential, "potential"),
+            **self.potential_fields(files),
             "configurations": files.configurations(self.inputs.configurations, "configurations.npz"),
         }

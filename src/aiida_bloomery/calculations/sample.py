@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from aiida import orm
+from aiida.common import AttributeDict
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
+from pydantic import JsonValue
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, unknown_elements, validate_scale
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, scale_port, unknown_elements
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.sample import FRAMES_FILE, LEFT_FILE
@@ -20,7 +22,7 @@ class SampleCalculation(BloomeryCalculation):
 
     VERB = "sample"
     PLUGINS: ClassVar[dict[str, Kind]] = {"sampler": "samplers"}
-    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"start": "start.npz"}
+    PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {"start": "start.npz"}
     RESULT_FILES = (FRAMES_FILE, LEFT_FILE)
 
     @classmethod
@@ -32,15 +34,7 @@ class SampleCalculation(BloomeryCalculation):
             "start", valid_type=ConfigurationsData, serializer=orm.to_aiida_type, help="Starting configurations."
         )
         spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
-        spec.input(
-            "scale",
-            valid_type=orm.Dict,
-            required=False,
-            serializer=orm.to_aiida_type,
-            validator=validate_scale,
-            help="`{error, factor}`: force RMSE of the potential on the probe in eV/Å, and calibration factor of the "
-            "disagreement of its forces.",
-        )
+        scale_port(spec)
         spec.input(
             "continued",
             valid_type=ConfigurationsData,
@@ -61,7 +55,7 @@ class SampleCalculation(BloomeryCalculation):
         spec.output("report", valid_type=orm.Dict, help="What the sampler says of its run, and of each trajectory.")
 
     @classmethod
-    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+    def check_inputs(cls, inputs: AttributeDict) -> str | None:
         """There must be something to start from, and what a sampler needs to be driven by."""
         if not inputs["start"].n_frames:
             return "start: holds no frame; give at least one."
@@ -75,13 +69,12 @@ class SampleCalculation(BloomeryCalculation):
             return f"potential: is missing; the sampler {spec.name!r} needs one."
         return unknown_elements(inputs["potential"], inputs["start"], "start")
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
         """Sampler, start, what is gone on from, potential and scale."""
-        job = {**self.inputs.parameters.get_dict(), "start": files.configurations(self.inputs.start, "start.npz")}
+        job: dict[str, JsonValue] = {
+            **self.inputs.parameters.get_dict(),
+            "start": files.configurations(self.inputs.start, "start.npz"),
+        }
         if "continued" in self.inputs:
             job["continued"] = files.configurations(self.inputs.continued, "continued.npz")
-        if "potential" in self.inputs:
-            job["potential"] = files.potential(self.inputs.potential, "potential")
-        if "scale" in self.inputs:
-            job["scale"] = self.inputs.scale.get_dict()
-        return job
+        return job | self.potential_fields(files)

@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from aiida import orm
+from aiida.common import AttributeDict
 from aiida.common.folders import Folder
-from aiida.engine import CalcJobProcessSpec
-from pydantic import ValidationError
+from aiida.engine import CalcJobProcessSpec, ProcessSpec
+from pydantic import JsonValue, ValidationError
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, validate_scale
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, frames_by_key, scale_port
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.errors import BloomeryError
@@ -20,12 +21,19 @@ from bloomery.plugins import Kind, PluginSpec, describe_validation_error
 FEATURES_FILE = "features.npz"
 
 
+def selection_ports(spec: ProcessSpec) -> None:
+    """Declare what is selected from, and what is there already."""
+    frames_by_key(spec, "pools", "Candidates, by sampler.")
+    frames_by_key(spec, "data_set", "What is labelled already.", required=False)
+    frames_by_key(spec, "control_data_set", "What the control arm has.", required=False)
+
+
 class SelectCalculation(BloomeryCalculation):
     """Draw the probe from pools, then apply selectors in turn, and give every selected frame its role."""
 
     VERB = "select"
     PLUGINS: ClassVar[dict[str, Kind]] = {"selectors": "selectors", "control": "selectors"}
-    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"pools": {"key": "key.npz"}}
+    PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {"pools": {"key": "key.npz"}}
     RESULT_FILES = (SELECTED_FILE, CONTROL_FILE, FATES_FILE)
 
     @classmethod
@@ -34,17 +42,7 @@ class SelectCalculation(BloomeryCalculation):
         super().define(spec)
         text = "`{selectors: [{name, settings}, ...], roles: {...}, max_frames}`; `control: [...]` for a control arm."
         spec.inputs["parameters"].help = text
-        spec.input_namespace("pools", dynamic=True, valid_type=ConfigurationsData, help="Candidates, by sampler.")
-        spec.input_namespace(
-            "data_set", dynamic=True, valid_type=ConfigurationsData, required=False, help="What is labelled already."
-        )
-        spec.input_namespace(
-            "control_data_set",
-            dynamic=True,
-            valid_type=ConfigurationsData,
-            required=False,
-            help="What the control arm has.",
-        )
+        selection_ports(spec)
         spec.input(
             "features",
             valid_type=orm.ArrayData,
@@ -65,15 +63,7 @@ class SelectCalculation(BloomeryCalculation):
             required=False,
             help="Whose disagreement counts where the pool does not bring it.",
         )
-        spec.input(
-            "scale",
-            valid_type=orm.Dict,
-            required=False,
-            serializer=orm.to_aiida_type,
-            validator=validate_scale,
-            help="`{error, factor}`: force RMSE of the potential on the probe in eV/Å, and calibration factor of the "
-            "disagreement of its forces.",
-        )
+        scale_port(spec)
         spec.output(
             "selected",
             valid_type=ConfigurationsData,
@@ -94,7 +84,7 @@ class SelectCalculation(BloomeryCalculation):
         spec.output("funnel", valid_type=orm.Dict, help="How many frames each selector saw, took and dropped, and why.")
 
     @classmethod
-    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+    def check_inputs(cls, inputs: AttributeDict) -> str | None:
         """Pools must be there, and features where a selector needs them."""
         if not inputs.get("pools"):
             return "pools: is empty; give at least one node with candidates."
@@ -107,17 +97,14 @@ class SelectCalculation(BloomeryCalculation):
                 return f"descriptor: is missing; the selector {selector.name!r} compares atoms, which it describes."
         return None
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:
         """Selectors, roles, pools, data set, features, potential and scale."""
-        job = {
+        job: dict[str, JsonValue] = {
             **self.inputs.parameters.get_dict(),
-            "pools": {
-                key: files.configurations(node, f"pools/{key}.npz") for key, node in sorted(self.inputs.pools.items())
-            },
+            "pools": {**files.configurations_of(self.inputs.pools, "pools")},
         }
         for name in ("data_set", "control_data_set"):
-            nodes = sorted(self.inputs.get(name, {}).items())
-            job[name] = {key: files.configurations(node, f"{name}/{key}.npz") for key, node in nodes}
+            job[name] = {**files.configurations_of(self.inputs.get(name, {}), name)}
         if "features" in self.inputs:
             node = self.inputs.features
             with folder.open(FEATURES_FILE, "wb") as handle:
@@ -125,11 +112,7 @@ class SelectCalculation(BloomeryCalculation):
             job["features"] = FEATURES_FILE
         if "descriptor" in self.inputs:
             job["descriptor"] = self.inputs.descriptor["descriptor"]
-        if "potential" in self.inputs:
-            job["potential"] = files.potential(self.inputs.potential, "potential")
-        if "scale" in self.inputs:
-            job["scale"] = self.inputs.scale.get_dict()
-        return job
+        return job | self.potential_fields(files)
 
 
 def _validate_descriptor(node: orm.Dict | None, _: Any) -> str | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NotRequired, TypedDict, cast
 
 import numpy as np
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 from aiida.engine import ExitCode
 from aiida.parsers import Parser
+from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from aiida_bloomery.calculations.job_script import TIMED_OUT_FILE
 from aiida_bloomery.data.configurations import ConfigurationsData, check_parents
@@ -28,6 +30,23 @@ from bloomery.jobs.base import RESULT_FILE
 
 SCHEDULER_OUT_OF_MEMORY = 110
 SCHEDULER_OUT_OF_WALLTIME = 120
+
+
+class JobError(TypedDict):
+    """What the result file says of a failure."""
+
+    kind: str
+    message: str
+
+
+class JobResult(TypedDict):
+    """The result file of a job, as far as parsers read it."""
+
+    status: str
+    summary: dict[str, JsonValue]
+    seconds: float
+    versions: NotRequired[dict[str, str]]
+    error: JobError
 
 
 class BloomeryParser(Parser):
@@ -66,7 +85,7 @@ class BloomeryParser(Parser):
             return self.exit_codes.ERROR_RESULT_UNREADABLE.format(message=text)
 
     @abstractmethod
-    def collect(self, result: dict[str, Any]) -> None:
+    def collect(self, result: JobResult) -> None:
         """Attach the outputs; ``result`` is the job's result file."""
 
     def salvage(self) -> None:
@@ -74,11 +93,10 @@ class BloomeryParser(Parser):
 
     # -- for subclasses -------------------------------------------------------------------------------------------
 
-    def report_of(self, result: dict[str, Any], **more: Any) -> orm.Dict:
-        """The job's summary, with the versions that ran and the seconds it took."""
-        return orm.Dict(
-            {**result["summary"], **more, "seconds": result["seconds"], "versions": result.get("versions", {})}
-        )
+    def report_of(self, result: JobResult, summary: dict[str, JsonValue] | None = None) -> orm.Dict:
+        """The job's summary, or another, with the seconds that it took and the versions that ran."""
+        ran = {"seconds": result["seconds"], "versions": result.get("versions", {})}
+        return orm.Dict({**(result["summary"] if summary is None else summary), **ran})
 
     def attach(self, name: str, configurations: Configurations, **attributes: Any) -> None:
         """Attach frames, and check their parents now: an exit code says more than a node that refuses to be stored.
@@ -111,7 +129,7 @@ class BloomeryParser(Parser):
                 )
         self.attach(name, configurations, **attributes)
 
-    def arrays(self, name: str) -> dict[str, Any]:
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """Read arrays that the job wrote.
 
         Raises
@@ -127,7 +145,7 @@ class BloomeryParser(Parser):
 
     # -- failures -------------------------------------------------------------------------------------------------
 
-    def _result(self) -> dict[str, Any] | None:
+    def _result(self) -> JobResult | None:
         """The result file, or ``None`` if there is none."""
         names = self.retrieved.base.repository.list_object_names()
         if RESULT_FILE not in names:
@@ -138,7 +156,7 @@ class BloomeryParser(Parser):
             raise InputError(f"{RESULT_FILE} is not valid JSON ({error}).") from error
         if not isinstance(result, dict):
             raise InputError(f"{RESULT_FILE} does not hold a mapping.")
-        return result
+        return cast("JobResult", result)
 
     def _without_result(self) -> ExitCode:
         """Why a job left no result."""

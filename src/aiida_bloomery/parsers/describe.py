@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida import orm
 
-from aiida_bloomery.parsers.base import BloomeryParser
+from aiida_bloomery.parsers.base import BloomeryParser, JobResult
 from bloomery.errors import InputError
 from bloomery.jobs.describe import FEATURES_FILE
 
@@ -14,7 +12,7 @@ from bloomery.jobs.describe import FEATURES_FILE
 class DescribeParser(BloomeryParser):
     """Parser of `DescribeCalculation`."""
 
-    def collect(self, result: dict[str, Any]) -> None:
+    def collect(self, result: JobResult) -> None:
         """Attach one row of features per frame, for every key."""
         arrays = self.arrays(FEATURES_FILE)
         for key, node in self.node.inputs.configurations.items():

@@ -9,7 +9,7 @@ from aiida import orm
 
 from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import with_parents
-from aiida_bloomery.parsers.base import BloomeryParser
+from aiida_bloomery.parsers.base import BloomeryParser, JobResult
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.label import JOURNAL_FILE, LABELLED_FILE, LEDGER_FILE, Journal
 from bloomery.plugins import PluginSpec
@@ -18,7 +18,7 @@ from bloomery.plugins import PluginSpec
 class LabelParser(BloomeryParser):
     """Parser of `LabelCalculation`."""
 
-    def collect(self, result: dict[str, Any]) -> None:
+    def collect(self, result: JobResult) -> None:
         """Attach the frames that have labels, and what happened to every frame."""
         versions = result.get("versions", {})
         self._attach_labelled(versions)

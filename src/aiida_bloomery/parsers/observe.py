@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from aiida import orm
 
-from aiida_bloomery.parsers.base import BloomeryParser
+from aiida_bloomery.parsers.base import BloomeryParser, JobResult
 from bloomery.jobs.observe import ARRAYS_FILE, OBSERVATION_FILE
 
 UNITS_ATTRIBUTE = "units"
@@ -16,15 +15,10 @@ UNITS_ATTRIBUTE = "units"
 class ObserveParser(BloomeryParser):
     """Parser of `ObserveCalculation`."""
 
-    def collect(self, result: dict[str, Any]) -> None:
+    def collect(self, result: JobResult) -> None:
         """Attach numbers and arrays; the arrays' units are an attribute of their node."""
         content = json.loads((self.folder / OBSERVATION_FILE).read_text(encoding="utf-8"))
-        self.out(
-            "observation",
-            orm.Dict(
-                {**content["summary"], "seconds": result["seconds"], "versions": result.get("versions", {})},
-            ),
-        )
+        self.out("observation", self.report_of(result, content["summary"]))
         arrays = self.arrays(ARRAYS_FILE)
         if arrays:
             node = orm.ArrayData(arrays)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida import orm
 
-from aiida_bloomery.parsers.base import BloomeryParser
+from aiida_bloomery.parsers.base import BloomeryParser, JobResult
 from bloomery.errors import InputError
 from bloomery.jobs.predict import PREDICTION_FILE
 
@@ -14,7 +12,7 @@ from bloomery.jobs.predict import PREDICTION_FILE
 class PredictParser(BloomeryParser):
     """Parser of `PredictCalculation`."""
 
-    def collect(self, result: dict[str, Any]) -> None:
+    def collect(self, result: JobResult) -> None:
         """Attach the arrays of all members."""
         arrays = self.arrays(PREDICTION_FILE)
         n_frames = self.node.inputs.configurations.n_frames

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from aiida_bloomery.data.configurations import with_parents
-from aiida_bloomery.parsers.base import BloomeryParser
+from aiida_bloomery.parsers.base import BloomeryParser, JobResult
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.sample import FRAMES_FILE, LEFT_FILE
 
@@ -15,7 +13,7 @@ from bloomery.jobs.sample import FRAMES_FILE, LEFT_FILE
 class SampleParser(BloomeryParser):
     """Parser of `SampleCalculation`."""
 
-    def collect(self, result: dict[str, Any]) -> None:
+    def collect(self, result: JobResult) -> None:
         """Attach the frames, where trajectories stand that go on, and the report."""
         self.attach("frames", self._with_parents(Configurations.load(self.folder / FRAMES_FILE)))
         if (self.folder / LEFT_FILE).exists():

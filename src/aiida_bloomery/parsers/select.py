@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida import orm
 
 from aiida_bloomery.data.configurations import with_parents
-from aiida_bloomery.parsers.base import BloomeryParser
+from aiida_bloomery.parsers.base import BloomeryParser, JobResult
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.select import CONTROL_FILE, FATES_FILE, SELECTED_FILE
@@ -16,7 +14,7 @@ from bloomery.jobs.select import CONTROL_FILE, FATES_FILE, SELECTED_FILE
 class SelectParser(BloomeryParser):
     """Parser of `SelectCalculation`."""
 
-    def collect(self, result: dict[str, Any]) -> None:
+    def collect(self, result: JobResult) -> None:
         """Attach funnel, fates and, unless nothing was left, the frames, whose parents are in the pools."""
         self.out("funnel", self.report_of(result))
         self._attach("selected", SELECTED_FILE)

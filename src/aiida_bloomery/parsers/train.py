@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from aiida import orm
 
 from aiida_bloomery.data.potential import PotentialData
-from aiida_bloomery.parsers.base import BloomeryParser
+from aiida_bloomery.parsers.base import BloomeryParser, JobResult
 from bloomery.jobs.train import HISTORY_FILE, POTENTIAL_FOLDER
 
 
 class TrainParser(BloomeryParser):
     """Parser of `TrainCalculation` and its subclasses."""
 
-    def collect(self, result: dict[str, Any]) -> None:
+    def collect(self, result: JobResult) -> None:
         """Attach the potential and its history; a refused potential stays among the retrieved files."""
         content = json.loads((self.folder / HISTORY_FILE).read_text(encoding="utf-8"))
         node = PotentialData(self.folder / POTENTIAL_FOLDER)

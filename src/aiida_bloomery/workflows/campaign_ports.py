@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import ProcessSpec
 
+from aiida_bloomery.calculations.base import frames_by_key
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
@@ -26,13 +27,7 @@ def campaign_ports(spec: ProcessSpec) -> None:
         "bootstrap", valid_type=orm.Dict, validator=validators.stage, help="`{samplers, selectors}` of iteration 0."
     )
     spec.input("sampling", valid_type=orm.Dict, validator=validators.stage, help="`{samplers}` of the loop.")
-    spec.input_namespace(
-        "frames",
-        dynamic=True,
-        valid_type=ConfigurationsData,
-        required=False,
-        help="The user's own frames, by label.",
-    )
+    frames_by_key(spec, "frames", "The user's own frames, by label.", required=False)
     spec.input(
         "selection", valid_type=orm.Dict, validator=validators.selection, help="`{descriptor, selectors, roles}`."
     )

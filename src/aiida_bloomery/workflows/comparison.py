@@ -8,6 +8,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_
 from aiida.plugins import WorkflowFactory
 
+from aiida_bloomery.calculations.base import frames_by_key
 from aiida_bloomery.calculations.functions.frames import frames_only_in, specs_of, wanted_frames
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
@@ -60,12 +61,11 @@ class ComparisonWorkChain(SubmitsOnce):
         spec.input_namespace(
             "labelling", dynamic=True, valid_type=orm.Data, required=False, help="Inputs of the labelling workchain."
         )
-        spec.input_namespace(
+        frames_by_key(
+            spec,
             "known",
-            dynamic=True,
-            valid_type=ConfigurationsData,
+            "What the reference method has said already: frames among these are not asked about.",
             required=False,
-            help="What the reference method has said already: frames among these are not asked about.",
         )
         spec.input(
             "trajectory", valid_type=ConfigurationsData, required=False, help="A trajectory of the reference method."

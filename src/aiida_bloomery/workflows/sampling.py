@@ -9,6 +9,7 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory, WorkflowFactory
 from aiida.plugins.entry_point import get_entry_point_names
 
+from aiida_bloomery.calculations.base import frames_by_key
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
@@ -35,19 +36,17 @@ class SamplingWorkChain(SubmitsOnce):
             valid_type=orm.Dict,
             help="By key of the pool: `{sampler: {name, settings}}`.",
         )
-        spec.input_namespace(
+        frames_by_key(
+            spec,
             "frames",
-            dynamic=True,
-            valid_type=ConfigurationsData,
+            "The user's own frames by label, for the sampler `from_file` with `{frames: LABEL}`.",
             required=False,
-            help="The user's own frames by label, for the sampler `from_file` with `{frames: LABEL}`.",
         )
-        spec.input_namespace(
+        frames_by_key(
+            spec,
             "continued",
-            dynamic=True,
-            valid_type=ConfigurationsData,
+            "By key of the pool: what the last job of a sampler left whose trajectories go on.",
             required=False,
-            help="By key of the pool: what the last job of a sampler left whose trajectories go on.",
         )
         spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
         spec.input("scale", valid_type=orm.Dict, required=False, help="`{error, factor}`: what is known of its errors.")

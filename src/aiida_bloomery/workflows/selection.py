@@ -6,6 +6,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory
 
+from aiida_bloomery.calculations.select import selection_ports
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
@@ -25,17 +26,7 @@ class SelectionWorkChain(SubmitsOnce):
         """Declare inputs, outline, outputs and exit codes."""
         super().define(spec)
         execution_ports(spec)
-        spec.input_namespace("pools", dynamic=True, valid_type=ConfigurationsData, help="Candidates, by sampler.")
-        spec.input_namespace(
-            "data_set", dynamic=True, valid_type=ConfigurationsData, required=False, help="What is labelled already."
-        )
-        spec.input_namespace(
-            "control_data_set",
-            dynamic=True,
-            valid_type=ConfigurationsData,
-            required=False,
-            help="What the control arm has.",
-        )
+        selection_ports(spec)
         spec.input("potential", valid_type=PotentialData, required=False, help="Whose disagreement counts.")
         spec.input("scale", valid_type=orm.Dict, required=False, help="`{error, factor}`: what is known of its errors.")
         spec.input("descriptor", valid_type=orm.Dict, help="`{descriptor: {name, settings}}`.")

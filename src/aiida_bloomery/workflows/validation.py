@@ -6,7 +6,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory
 
-from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.calculations.base import frames_by_key
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
@@ -23,19 +23,15 @@ class ValidationWorkChain(SubmitsOnce):
         super().define(spec)
         execution_ports(spec)
         spec.input("potential", valid_type=PotentialData, help="What is measured.")
-        spec.input_namespace("configurations", dynamic=True, valid_type=ConfigurationsData, help="Labelled frames.")
+        frames_by_key(spec, "configurations", "Labelled frames.")
         spec.input(
             "split", valid_type=orm.Dict, required=False, help="`{key: [role, ...]}`: other roles for the frames."
         )
         spec.input_namespace(
             "observables", dynamic=True, valid_type=orm.Dict, help="By key: `{observable: {name, settings}, roles}`."
         )
-        spec.input_namespace(
-            "reference",
-            dynamic=True,
-            valid_type=ConfigurationsData,
-            required=False,
-            help="What the reference method says, for observables that compare with it.",
+        frames_by_key(
+            spec, "reference", "What the reference method says, for observables that compare with it.", required=False
         )
         spec.outline(cls.run_observables, cls.results)
         spec.output_namespace("observations", dynamic=True, valid_type=orm.Dict, help="Numbers with bounds and units.")

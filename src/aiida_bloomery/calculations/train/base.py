@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from aiida import orm
+from aiida.common import AttributeDict
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
+from pydantic import JsonValue
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, check_split, split_port
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -24,7 +26,7 @@ class TrainCalculation(BloomeryCalculation):
     VERB = "train"
     ENGINE: ClassVar[str]
     PLUGINS: ClassVar[dict[str, Kind]] = {"engine": "engines"}
-    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"batches": ["batch.npz"]}
+    PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {"batches": ["batch.npz"]}
     IGNORED = frozenset({"warm_start"})
     RESULT_FILES = (POTENTIAL_FOLDER, HISTORY_FILE)
 
@@ -63,7 +65,7 @@ class TrainCalculation(BloomeryCalculation):
         return None
 
     @classmethod
-    def check_inputs(cls, inputs: dict[str, Any]) -> str | None:
+    def check_inputs(cls, inputs: AttributeDict) -> str | None:
         """There must be labels, an energy reference for every element, and weights that fit."""
         batches = inputs.get("batches") or {}
         if not any(sum(node.base.attributes.get("labels").values()) for node in batches.values()):
@@ -82,10 +84,10 @@ class TrainCalculation(BloomeryCalculation):
             return f"start_from: was fitted by {start.engine!r}; a warm start needs a potential of the same engine."
         return None
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, Any]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
         """Engine, data set, start and energy reference."""
         parameters = self.inputs.parameters.get_dict()
-        job: dict[str, Any] = {key: value for key, value in parameters.items() if key not in self.IGNORED}
+        job: dict[str, JsonValue] = {key: value for key, value in parameters.items() if key not in self.IGNORED}
         job["batches"] = [
             files.configurations(node, f"batches/{key}.npz") for key, node in sorted(self.inputs.batches.items())
         ]

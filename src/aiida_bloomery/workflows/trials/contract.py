@@ -10,7 +10,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ProcessSpec
 
-from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.calculations.base import frames_by_key
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.comparison import EXECUTION
 from aiida_bloomery.workflows.once import SubmitsOnce
@@ -36,7 +36,7 @@ class TrialsWorkChain(SubmitsOnce):
             required=False,
             help="The `bloomery` program that trains, where it is another one.",
         )
-        spec.input_namespace("batches", dynamic=True, valid_type=ConfigurationsData, help="The data set.")
+        frames_by_key(spec, "batches", "The data set.")
         spec.input(
             "parameters",
             valid_type=orm.Dict,
