@@ -14,6 +14,7 @@ from aiida import orm
 from aiida.common.exceptions import ValidationError
 from ase.symbols import Symbols
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
@@ -137,20 +138,20 @@ def canonical(configurations: Configurations) -> Configurations:
     return replace(configurations.snapped(), info=info)
 
 
-def describe(configurations: Configurations) -> dict[str, Any]:
+def describe(configurations: Configurations) -> dict[str, JsonValue]:
     """Attributes of a node that holds these frames."""
-    attributes: dict[str, Any] = {
+    attributes: dict[str, JsonValue] = {
         "n_frames": len(configurations),
         "n_atoms": configurations.n_atoms,
-        "elements": configurations.elements,
-        "formulas": _formulas(configurations)[:MAX_FORMULAS],
+        "elements": [*configurations.elements],
+        "formulas": [*_formulas(configurations)[:MAX_FORMULAS]],
         "labels": {name: int(mask.sum()) for name, mask in sorted(configurations.masks.items())},
         "roles": {},
-        "info_keys": sorted(configurations.info),
+        "info_keys": [*sorted(configurations.info)],
         "digest": configurations.digest(),
     }
     if "role" in configurations.info:
-        attributes["roles"] = dict(sorted(Counter(configurations.info["role"].tolist()).items()))
+        attributes["roles"] = {**dict(sorted(Counter(configurations.info["role"].tolist()).items()))}
     temperatures = configurations.info.get("temperature", np.zeros(0))
     temperatures = temperatures[temperatures >= 0] if temperatures.dtype.kind in "if" else np.zeros(0)
     if len(temperatures):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from aiida import orm
 from aiida.common.exceptions import ValidationError
 from ase.calculators.calculator import Calculator
+from pydantic import JsonValue
 
 from bloomery.errors import InputError
 from bloomery.potentials.contract import POTENTIAL_FILE, Potential, load_potential
@@ -103,7 +104,7 @@ class PotentialData(orm.Data):
         return True
 
 
-def read_description(path: Path) -> dict[str, Any]:
+def read_description(path: Path) -> dict[str, JsonValue]:
     """Read a potential's description.
 
     Raises

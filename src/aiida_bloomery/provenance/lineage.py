@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 from aiida import orm
@@ -68,7 +67,7 @@ class Step:
     node: NodeReference
     index: int
     hash: str
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, object] = field(default_factory=dict)
     potential: NodeReference | None = None
 
 
@@ -113,7 +112,7 @@ class Lineage:
     steps: list[Step]
     potentials: list[PotentialOrigin]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values."""
         return asdict(self)
 
@@ -303,10 +302,10 @@ def _label_calculation(place: Place) -> orm.ProcessNode | None:
     return node if isinstance(node, orm.ProcessNode) else None
 
 
-def _label_facts(place: Place, process: orm.ProcessNode | None) -> dict[str, Any]:
+def _label_facts(place: Place, process: orm.ProcessNode | None) -> dict[str, object]:
     """Energy, and where the input of the label calculation is in its repository."""
     energy, mask = place.node.configurations.label("energy")
-    facts: dict[str, Any] = {"energy": float(energy[place.index])} if mask[place.index] else {}
+    facts: dict[str, object] = {"energy": float(energy[place.index])} if mask[place.index] else {}
     if isinstance(process, orm.CalcJobNode):
         folder = str(place.info("label_folder", "") or "")
         name = process.get_option("input_filename") or "aiida.in"
@@ -333,11 +332,11 @@ def _potential_text(origin: PotentialOrigin) -> str:
     return text + (f", from the weights of {origin.start_from}" if origin.start_from is not None else "")
 
 
-def _is_known(key: str, value: Any) -> bool:
+def _is_known(key: str, value: object) -> bool:
     return not (key in {"temperature", "disagreement"} and isinstance(value, int | float) and value < 0)
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     if isinstance(value, dict):
         return str(value.get("name", value))
     return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)

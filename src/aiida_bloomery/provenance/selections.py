@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from aiida import orm
@@ -17,6 +17,15 @@ from bloomery.errors import InputError
 SELECT_TYPE = "aiida.calculations:bloomery.select"
 ARMS = {"selection": "", "control": "control_"}
 """Arm of a campaign to the prefix of its arrays."""
+
+
+class FunnelEntry(TypedDict):
+    """How many frames a selector saw, how many it left, and why the others were dropped."""
+
+    selector: str
+    came_in: int
+    left: int
+    reasons: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class SelectionRecord:
         """Nodes with candidates by key, in the order of the job."""
         return dict(sorted(self.process.inputs.pools.items()))
 
-    def funnels(self) -> dict[str, list[dict[str, Any]]]:
+    def funnels(self) -> dict[str, list[FunnelEntry]]:
         """Steps of each arm's funnel."""
         summary = self.process.outputs.funnel.get_dict()
         found = {"selection": summary["funnel"]}
@@ -112,7 +121,7 @@ class SelectionRecord:
         sizes = fates.get_array("sizes")
         return dict(zip(fates.get_array("pools").tolist(), (np.cumsum(sizes) - sizes).tolist(), strict=True))
 
-    def _fate(self, arm: str, funnel: list[dict[str, Any]], pool: str, index: int, place: int) -> Fate:
+    def _fate(self, arm: str, funnel: list[FunnelEntry], pool: str, index: int, place: int) -> Fate:
         fates, prefix = self.process.outputs.fates, ARMS[arm]
         step = int(fates.get_array(f"{prefix}step")[place])
         reasons, codes = fates.get_array(f"{prefix}reasons"), fates.get_array(f"{prefix}reason")

@@ -26,7 +26,7 @@ def plan_iteration(
     stop: orm.Dict,
     history: orm.Dict | None = None,
     control: orm.Dict | None = None,
-) -> dict[str, Any]:
+) -> dict[str, orm.Data]:
     """Return the inputs of an iteration's stages.
 
     Parameters
@@ -58,7 +58,7 @@ def plan_iteration(
         history.get_dict() if history is not None else None,
         control.get_dict() if control is not None else None,
     )
-    outputs: dict[str, Any] = {
+    outputs: dict[str, orm.Data] = {
         "seed": orm.Int(planned.seed),
         "descriptor": orm.Dict(planned.descriptor),
         "selection": orm.Dict(planned.selection),

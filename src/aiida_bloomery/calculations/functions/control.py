@@ -20,7 +20,7 @@ from bloomery.campaign.record import labels_to_learn_from
 @calcfunction
 def control_batch(
     control: ConfigurationsData, shared: ConfigurationsData, own: ConfigurationsData | None = None
-) -> dict[str, Any]:
+) -> dict[str, ConfigurationsData]:
     """Return `batch`, the frames of the control arm that have labels; nothing if none has.
 
     Parameters

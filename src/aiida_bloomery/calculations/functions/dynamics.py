@@ -54,14 +54,14 @@ def md_starts(
     pw_parameters: orm.Dict,
     kpoints: orm.KpointsData | None = None,
     kpoints_rule: orm.Dict | None = None,
-) -> dict[str, Any]:
+) -> dict[str, orm.Data]:
     """Return ``structure_*``, ``parameters_*``, ``settings_*`` and ``kpoints_*`` of each trajectory.
 
     Starting velocities are drawn from the seed and the temperature; the collisions of the thermostat come from pw.x's
     own generator, which it starts in the same way each time.
     """
     settings = md_settings(parameters.get_dict())
-    outputs: dict[str, Any] = {}
+    outputs: dict[str, orm.Data] = {}
     for index, trajectory in enumerate(trajectories(structures.configurations, settings, seed.value, SAMPLER)):
         structure = frame_structure(trajectory.frame.to_atoms()[0])
         namelists = parameters_for(pw_parameters.get_dict(), structure.get_kind_names())
@@ -114,7 +114,7 @@ def md_frames(
     max_steps: orm.Int,
     fingerprint: orm.Str,
     **retrieved: orm.FolderData,
-) -> dict[str, Any]:
+) -> dict[str, orm.Data]:
     """Return `frames` and `report`.
 
     Parameters
@@ -138,7 +138,7 @@ def md_frames(
             continue
         versions.add(_read(trajectory, settings, folder, max_steps.value))
     frames = collect(prepared, settings)
-    outputs: dict[str, Any] = {
+    outputs: dict[str, orm.Data] = {
         "report": orm.Dict(
             {
                 "numbers": {

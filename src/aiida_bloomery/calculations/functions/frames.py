@@ -23,7 +23,7 @@ def take_frames(configurations: ConfigurationsData, frames: orm.List) -> Configu
 
 
 @calcfunction
-def frames_only_in(configurations: ConfigurationsData, **others: ConfigurationsData) -> dict[str, Any]:
+def frames_only_in(configurations: ConfigurationsData, **others: ConfigurationsData) -> dict[str, ConfigurationsData]:
     """Return `frames`, those whose content none of the others holds; nothing if they hold all."""
     held = {content for node in others.values() for content in node.hashes}
     indices = [index for index, content in enumerate(configurations.hashes) if content not in held]

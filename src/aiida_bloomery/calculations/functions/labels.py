@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
+from numpy.typing import NDArray
 
 from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
@@ -15,8 +16,15 @@ from bloomery.frames.configurations import LABELS, Configurations
 from bloomery.labellers.contract import LedgerEntry
 
 
+class LabelProcesses(TypedDict, total=False):
+    """UUIDs of what was run to label frames: packs with the frames in them, and single frames."""
+
+    packs: list[tuple[str, list[int]]]
+    frames: dict[str, str]
+
+
 @calcfunction
-def collect_labels(configurations: ConfigurationsData, processes: orm.Dict, **nodes: orm.Data) -> dict[str, Any]:
+def collect_labels(configurations: ConfigurationsData, processes: orm.Dict, **nodes: orm.Data) -> dict[str, orm.Data]:
     """Return `labelled`, the frames that have labels, and `ledger`, what happened to every frame.
 
     Parameters
@@ -33,13 +41,18 @@ def collect_labels(configurations: ConfigurationsData, processes: orm.Dict, **no
         configurations.hashes, [node for key, node in sorted(nodes.items()) if not key.startswith("ledger")]
     )
     cached = set(nodes["cached"].hashes) if "cached" in nodes else set()
-    ledgers = [node.get_dict() for key, node in sorted(nodes.items()) if key.startswith("ledger")]
+    tried = [
+        LedgerEntry(**entry)
+        for key, node in sorted(nodes.items())
+        if key.startswith("ledger")
+        for entry in node["entries"]
+    ]
     entries = [
-        _entry(frame, hash_, found.get(hash_), hash_ in cached, ledgers, processes.get_dict())
+        _entry(frame, hash_, found.get(hash_), hash_ in cached, tried, processes.get_dict())
         for frame, hash_ in enumerate(configurations.hashes)
     ]
     versions = sorted({node.base.attributes.get(VERSION_ATTRIBUTE, "") for node in nodes.values()} - {""})
-    outputs: dict[str, Any] = {
+    outputs: dict[str, orm.Data] = {
         "ledger": orm.Dict({"entries": [entry.as_dict() for entry in entries], "versions": versions})
     }
     frames = [entry.frame for entry in entries if entry.outcome != "failed"]
@@ -67,8 +80,8 @@ def with_found_labels(
     """The frames with all that their source says of them, the labels, and where these are from."""
     bare = source.configurations[frames].without_labels()
     parts = [found[hash_] for hash_ in bare.hashes()]
-    values: dict[str, Any] = {}
-    masks: dict[str, Any] = {}
+    values: dict[str, NDArray[np.float64]] = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
     for name in LABELS:
         labels = [part.label(name) for part in parts]
         masks[name] = np.concatenate([mask for _, mask in labels])
@@ -86,21 +99,19 @@ def _entry(
     hash_: str,
     found: Configurations | None,
     is_cached: bool,
-    ledgers: list[dict[str, Any]],
-    processes: dict[str, Any],
+    tried: list[LedgerEntry],
+    processes: LabelProcesses,
 ) -> LedgerEntry:
     """What happened to one frame, over all its attempts."""
     job = str(found.info["label_uuid"][0]) if found is not None and "label_uuid" in found.info else ""
     if is_cached:
         return LedgerEntry(frame, hash_, "cached", attempts=0, job=job)
-    tries = [entry for ledger in ledgers for entry in ledger["entries"] if entry["hash"] == hash_]
-    attempts = sum(int(entry["attempts"]) for entry in tries)
-    seconds = sum(float(entry["seconds"]) for entry in tries)
-    last = tries[-1] if tries else {}
-    exit_code, reason = int(last.get("exit_code", 0)), str(last.get("reason", ""))
-    last_job = str(last.get("job", ""))
+    tries = [entry for entry in tried if entry.hash == hash_]
+    attempts = sum(entry.attempts for entry in tries)
+    seconds = sum(float(entry.seconds) for entry in tries)
+    exit_code, reason, last_job = (tries[-1].exit_code, tries[-1].reason, tries[-1].job) if tries else (0, "", "")
     for uuid, frames in processes.get("packs", []):
-        if frame in frames and uuid not in {entry["job"] for entry in tries}:
+        if frame in frames and uuid not in {entry.job for entry in tries}:
             node = orm.load_node(uuid)
             exit_code, reason, last_job = node.exit_status or 1, _message(node), uuid
     single = processes.get("frames", {}).get(str(frame))

@@ -29,21 +29,21 @@ OBSERVABLE = {"observable": {"name": "errors", "settings": {"worst": 3}}, "roles
 
 
 @calcfunction
-def subsets(settings: orm.Dict, seed: orm.Int, **batches: ConfigurationsData) -> dict[str, Any]:
+def subsets(settings: orm.Dict, seed: orm.Int, **batches: ConfigurationsData) -> dict[str, orm.Dict]:
     """Return ``split__n_SIZE_REPEAT`` for each potential of a learning curve, and the ``observable``."""
     found = subset_splits(_joined(batches), SubsetSettings.model_validate(settings.get_dict()), seed=seed.value)
     return _nodes(((f"n_{entry['size']:06d}_{entry['repeat']}", entry["split"]) for entry in found), batches)
 
 
 @calcfunction
-def folds(settings: orm.Dict, seed: orm.Int, **batches: ConfigurationsData) -> dict[str, Any]:
+def folds(settings: orm.Dict, seed: orm.Int, **batches: ConfigurationsData) -> dict[str, orm.Dict]:
     """Return ``split__fold_NUMBER`` for each fold, and the ``observable``."""
     found = fold_splits(_joined(batches), FoldSettings.model_validate(settings.get_dict()), seed=seed.value)
     return _nodes(((f"fold_{index:02d}", split) for index, split in enumerate(found)), batches)
 
 
 @calcfunction
-def used_folds(settings: orm.Dict, seed: orm.Int, **batches: ConfigurationsData) -> dict[str, Any]:
+def used_folds(settings: orm.Dict, seed: orm.Int, **batches: ConfigurationsData) -> dict[str, orm.Dict]:
     """Return the folds that the trials of a search are judged on, likewise."""
     search = SearchSettings.model_validate(settings.get_dict())
     found = fold_splits(_joined(batches), search, seed=seed.value)[: search.used]
@@ -70,8 +70,8 @@ def _joined(batches: Mapping[str, ConfigurationsData]) -> Configurations:
     return joined([batches[key].configurations for key in sorted(batches)])
 
 
-def _nodes(splits: Iterable[tuple[str, Split]], batches: Mapping[str, ConfigurationsData]) -> dict[str, Any]:
-    nodes: dict[str, Any] = {"observable": orm.Dict(OBSERVABLE)}
+def _nodes(splits: Iterable[tuple[str, Split]], batches: Mapping[str, ConfigurationsData]) -> dict[str, orm.Dict]:
+    nodes: dict[str, orm.Dict] = {"observable": orm.Dict(OBSERVABLE)}
     for name, split in splits:
         roles, first = {}, 0
         for key in sorted(batches):
@@ -110,7 +110,9 @@ def fit_learning_curve(settings: orm.Dict, **measured: orm.Dict) -> orm.Dict:
 
 
 @calcfunction
-def ask_trials(settings: orm.Dict, parameters: orm.Dict, seed: orm.Int, told: orm.Dict | None = None) -> dict[str, Any]:
+def ask_trials(
+    settings: orm.Dict, parameters: orm.Dict, seed: orm.Int, told: orm.Dict | None = None
+) -> dict[str, orm.Dict]:
     """Return ``asked``, key to values, and ``parameters__KEY`` of each training; no key where the search is over.
 
     Parameters
@@ -126,7 +128,7 @@ def ask_trials(settings: orm.Dict, parameters: orm.Dict, seed: orm.Int, told: or
     asked = {
         f"trial_{len(before) + index:03d}": values for index, values in enumerate(ask(search, before, seed=seed.value))
     }
-    nodes: dict[str, Any] = {"asked": orm.Dict(asked)}
+    nodes: dict[str, orm.Dict] = {"asked": orm.Dict(asked)}
     for key, values in asked.items():
         engine = with_settings(PluginSpec.model_validate(given["engine"]), values)
         nodes[f"parameters__{key}"] = orm.Dict({**given, "engine": engine.model_dump()})
@@ -159,7 +161,7 @@ def tell_trials(
 
 
 @calcfunction
-def choose(settings: orm.Dict, parameters: orm.Dict, told: orm.Dict) -> dict[str, Any]:
+def choose(settings: orm.Dict, parameters: orm.Dict, told: orm.Dict) -> dict[str, orm.Dict]:
     """Return the ``result`` with all trials and the key of the ``best``, and the ``parameters`` of that one."""
     search = SearchSettings.model_validate(settings.get_dict())
     found = best(told["trials"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
@@ -21,10 +19,10 @@ def frame_inputs(
     parameters: orm.Dict,
     kpoints: orm.KpointsData | None = None,
     kpoints_rule: orm.Dict | None = None,
-) -> dict[str, Any]:
+) -> dict[str, orm.Data]:
     """Return a frame as `structure`, `parameters` cut down to its elements, and `kpoints` if a rule makes them."""
     structure = frame_structure(configurations.configurations[frame.value].to_atoms()[0])
-    outputs: dict[str, Any] = {
+    outputs: dict[str, orm.Data] = {
         "structure": structure,
         "parameters": orm.Dict(parameters_for(parameters.get_dict(), structure.get_kind_names())),
     }
@@ -34,7 +32,7 @@ def frame_inputs(
 
 
 @calcfunction
-def isolated_atom_settings(parameters: orm.Dict, configurations: ConfigurationsData) -> dict[str, Any]:
+def isolated_atom_settings(parameters: orm.Dict, configurations: ConfigurationsData) -> dict[str, orm.Data]:
     """Return `parameters` and `kpoints` of isolated atoms: spin-polarised, without symmetry, at Gamma only.
 
     Open shells are spin-polarised: every atom starts from a magnetic guess, from which a closed shell finds its way
