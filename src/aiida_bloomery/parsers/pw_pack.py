@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode
 from aiida.parsers import Parser
 
 from aiida_bloomery.calculations.label_cache import FINGERPRINT_ATTRIBUTE, VERSION_ATTRIBUTE, fingerprint
+from aiida_bloomery.calculations.pw_output import (
+    EXIT_INCOMPLETE,
+    EXIT_OUT_OF_TIME,
+    FrameFailure,
+    FrameLabels,
+    labelled_frames,
+    read_frame,
+)
 from aiida_bloomery.calculations.pw_pack import DEFAULT_PACK, FRAME_FOLDER, LOG_FILE, OUTPUT_FILE, XML_FILE
-from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
-from aiida_bloomery.parsers.pw_frame import EXIT_INCOMPLETE, EXIT_OUT_OF_TIME, FrameFailure, FrameLabels, read_frame
-from bloomery.frames.configurations import Configurations
+from aiida_bloomery.data.configurations import ConfigurationsData
 
 _KILLED = 137
 _TIMED_OUT = (124, _KILLED)
@@ -57,31 +61,6 @@ def read_log(text: str) -> dict[str, FrameLog]:
         elif len(words) == 4:
             frame.end(float(words[2]), int(words[3]))
     return frames
-
-
-def labelled_frames(
-    source: ConfigurationsData, labels: Mapping[int, FrameLabels], job: Mapping[int, str], folder: Mapping[int, str]
-) -> Configurations:
-    """Frames of a node with the labels that were found, and with where they are from.
-
-    Parameters
-    ----------
-    labels, job, folder
-        By index of the frame: labels, UUID of the calculation that gave them, and folder in which its input is.
-    """
-    indices = sorted(labels)
-    frames = source.configurations[indices].without_labels()
-    stresses = [labels[index].stress for index in indices]
-    labelled = frames.with_labels(
-        energy=[labels[index].energy for index in indices],
-        forces=np.concatenate([labels[index].forces for index in indices]),
-        stress=[np.zeros(6) if stress is None else stress for stress in stresses],
-        masks={"stress": [stress is not None for stress in stresses]},
-    ).with_info(
-        label_uuid=[job[index] for index in indices],
-        label_folder=[folder[index] for index in indices],
-    )
-    return with_parents(labelled, source, indices)
 
 
 class PwPackParser(Parser):

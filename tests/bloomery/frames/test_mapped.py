@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bloomery.frames import mapped, reading
 from bloomery.errors import InputError
+from bloomery.frames import mapped, reading
 from bloomery.frames.configurations import Configurations
 
 

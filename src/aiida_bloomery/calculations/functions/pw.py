@@ -6,10 +6,9 @@ from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
 from aiida_bloomery.calculations.label_cache import FINGERPRINT_ATTRIBUTE, VERSION_ATTRIBUTE
+from aiida_bloomery.calculations.pw_output import FrameFailure, labelled_frames, read_frame
 from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpoints, frame_structure, parameters_for
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.parsers.pw_frame import FrameFailure, read_frame
-from aiida_bloomery.parsers.pw_pack import labelled_frames
 
 
 @calcfunction

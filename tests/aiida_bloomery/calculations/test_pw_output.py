@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase import units
 
-from aiida_bloomery.parsers.pw_frame import (
+from aiida_bloomery.calculations.pw_output import (
     EXIT_BAD_XML,
     EXIT_INCOMPLETE,
     EXIT_NO_LABELS,

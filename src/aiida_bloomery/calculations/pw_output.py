@@ -1,9 +1,9 @@
-"""Labels from one run of pw.x: energy, forces and stress in our units, or the reason why there are none."""
+"""Labels from runs of pw.x: energy, forces and stress in our units, or the reason why there are none."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +18,9 @@ from aiida_quantumespresso.parsers.parse_xml.exceptions import XMLParseError, XM
 from ase import units
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
+
+from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
+from bloomery.frames.configurations import Configurations
 
 EXIT_NO_XML = 303
 EXIT_BAD_XML = 321
@@ -80,6 +83,31 @@ def read_frame(xml: str | None, stdout: str | None, n_atoms: int) -> FrameLabels
     if not parsed.get("convergence_info", {}).get("scf_conv", {}).get("convergence_achieved", False):
         return FrameFailure(EXIT_NOT_CONVERGED, "the electronic minimisation did not reach self-consistency.")
     return _labels(parsed, n_atoms)
+
+
+def labelled_frames(
+    source: ConfigurationsData, labels: Mapping[int, FrameLabels], job: Mapping[int, str], folder: Mapping[int, str]
+) -> Configurations:
+    """Frames of a node with the labels that were found, and with where they are from.
+
+    Parameters
+    ----------
+    labels, job, folder
+        By index of the frame: labels, UUID of the calculation that gave them, and folder in which its input is.
+    """
+    indices = sorted(labels)
+    frames = source.configurations[indices].without_labels()
+    stresses = [labels[index].stress for index in indices]
+    labelled = frames.with_labels(
+        energy=[labels[index].energy for index in indices],
+        forces=np.concatenate([labels[index].forces for index in indices]),
+        stress=[np.zeros(6) if stress is None else stress for stress in stresses],
+        masks={"stress": [stress is not None for stress in stresses]},
+    ).with_info(
+        label_uuid=[job[index] for index in indices],
+        label_folder=[folder[index] for index in indices],
+    )
+    return with_parents(labelled, source, indices)
 
 
 def read_xml(xml: str) -> dict[str, Any]:
