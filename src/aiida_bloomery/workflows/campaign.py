@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida import orm
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
+from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 
 from aiida_bloomery.calculations.functions.campaign import plan_iteration
-from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.namespaces import under
 from aiida_bloomery.workflows.arms import ControlArm, control_ports
+from aiida_bloomery.workflows.campaign_builder import FromProtocol
 from aiida_bloomery.workflows.campaign_ports import campaign_ports
 from aiida_bloomery.workflows.energy_reference import EnergyReferenceWorkChain
 from aiida_bloomery.workflows.measuring import Measuring, measuring_ports
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import stage_inputs
-from aiida_bloomery.workflows.protocols import protocol_inputs
 from aiida_bloomery.workflows.recording import Recording
 from aiida_bloomery.workflows.selection import SelectionWorkChain
 from aiida_bloomery.workflows.stages import Stages
 from bloomery.campaign.measuring import EACH, FINAL
 
 
-class ReinforcementWorkChain(SubmitsOnce):
+class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
     """Sample, select, label, assess, train, validate, record: again until a stop rule fires.
 
     The bootstrap is iteration 0 of the same loop, with samplers of its own and no potential yet.
@@ -53,70 +50,6 @@ class ReinforcementWorkChain(SubmitsOnce):
         spec.exit_code(403, "ERROR_LABELLING_FAILED", message="Labelling failed in {where}: {message}")
         spec.exit_code(404, "ERROR_TRAINING_FAILED", message="Training failed in {where}: {message}")
         spec.exit_code(405, "ERROR_VALIDATION_FAILED", message="Validation failed in {where}: {message}")
-
-    @classmethod
-    def get_builder_from_protocol(
-        cls,
-        code: orm.AbstractCode,
-        structures: ConfigurationsData,
-        labeller: str,
-        labelling: dict[str, Any] | ProcessBuilder,
-        protocol: str | None = None,
-        overrides: dict[str, Any] | None = None,
-        *,
-        frames: dict[str, ConfigurationsData] | None = None,
-        validation: dict[str, ConfigurationsData] | None = None,
-        options: dict[str, Any] | None = None,
-        engine_code: orm.AbstractCode | None = None,
-        device: str = "auto",
-        seed: int = 1,
-    ) -> ProcessBuilder:
-        """Return a builder with the inputs of a protocol.
-
-        Parameters
-        ----------
-        code
-            The `bloomery` program.
-        structures
-            Starting structures.
-        labeller, labelling
-            Name of a labelling workchain, and its inputs, or the builder that its own ``get_builder_from_protocol``
-            gives.
-        protocol
-            ``fast``, ``balanced`` (the default) or ``stringent``.
-        overrides
-            Values of the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop` that
-            differ from the protocol's; mappings are merged, lists replaced. With `control` there is a control arm, with
-            `validation` (`{final, each_iteration, reference_trajectory}`) observables are measured.
-        frames
-            The user's own frames, for the sampler `from_file`.
-        validation
-            What is measured on: `structures`, `trajectory` (of the reference method), `test_set`; all may be left out.
-        options
-            Scheduler options by verb.
-        engine_code
-            The `bloomery` program of the engine's own environment, for an engine that needs one.
-        """
-        inputs = protocol_inputs("campaign", protocol, overrides)
-        builder = cls.get_builder()
-        builder.codes = {"bloomery": code} | ({"engine": engine_code} if engine_code is not None else {})
-        builder.structures = structures
-        builder.labeller = orm.Str(labeller)
-        given = labelling._inputs(prune=True) if isinstance(labelling, ProcessBuilder) else labelling  # noqa: SLF001
-        builder.labelling = {name: value for name, value in given.items() if name != "metadata"}
-        for name in ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop"):
-            builder[name] = orm.Dict(inputs[name])
-        if "control" in inputs:
-            builder.control = orm.Dict(inputs["control"])
-        if "validation" in inputs or validation:
-            builder.validation = {"settings": orm.Dict(inputs.get("validation", {})), **(validation or {})}
-        if frames:
-            builder.frames = frames
-        if options:
-            builder.options = orm.Dict(options)
-        builder.device = orm.Str(device)
-        builder.seed = orm.Int(seed)
-        return builder
 
     # -- parts, and where we are ----------------------------------------------------------------------------------
 
@@ -166,8 +99,7 @@ class ReinforcementWorkChain(SubmitsOnce):
 
     def label_atoms(self) -> ToContext:
         """Let the labeller compute the isolated atoms."""
-        names = ("structures", "labeller", "labelling")
-        inputs = {name: self.inputs[name] for name in names}
+        inputs = self.given("structures", "labeller", "labelling")
         return ToContext(atoms=self._stages.submit("atoms", EnergyReferenceWorkChain, **inputs))
 
     def refer_to_atoms(self) -> ExitCode | None:
@@ -185,17 +117,13 @@ class ReinforcementWorkChain(SubmitsOnce):
 
     def plan(self) -> None:
         """Decide what this iteration does."""
-        inputs = {"history": self.ctx.history} if self.ctx.history is not None else {}
-        if "control" in self.inputs:
-            inputs["control"] = self.inputs.control
+        history = {"history": self.ctx.history} if self.ctx.history is not None else {}
         self.ctx.plan = self._stages.function(
             "plan",
             plan_iteration,
-            seed=self.inputs.seed,
             stage=self.inputs.sampling if self.ctx.iteration else self.inputs.bootstrap,
-            selection=self.inputs.selection,
-            stop=self.inputs.stop,
-            **inputs,
+            **self.given("seed", "selection", "stop", "control"),
+            **history,
         )
         self.ctx.labelling = self.ctx.assessment = self.ctx.training = self.ctx.validation = None
         self._control.begin_iteration()
@@ -203,9 +131,7 @@ class ReinforcementWorkChain(SubmitsOnce):
 
     def sample(self) -> ToContext:
         """Make a pool of candidates."""
-        inputs = self._with_potential()
-        if "frames" in self.inputs:
-            inputs["frames"] = self.inputs.frames
+        inputs = self._with_potential() | self.given("frames")
         if self.ctx.left:
             inputs["continued"] = self.ctx.left
         samplers = under("samplers__", self.ctx.plan)

@@ -103,11 +103,9 @@ class ComparisonWorkChain(SubmitsOnce):
         """Let the reference method answer; meanwhile, measure what does not need its answer."""
         processes = {}
         if "wanted" in self.ctx:
-            processes["labelling"] = self.submit(
-                WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
-                configurations=self.ctx.wanted,
-                metadata={"call_link_label": "label"},
-                **self.inputs.labelling,
+            labeller = WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}")
+            processes["labelling"] = self.submit_as(
+                "label", labeller, configurations=self.ctx.wanted, **self.inputs.labelling
             )
         observables = self._observables(of_frames=False)
         if observables:
@@ -150,14 +148,14 @@ class ComparisonWorkChain(SubmitsOnce):
             if spec.load("observables").wants_frames == of_frames
         }
 
-    def _validate(self, stage: str, observables: dict[str, orm.Dict], reference: dict[str, Any]) -> Any:
-        inputs = {name: self.inputs[name] for name in (*EXECUTION, "potential") if name in self.inputs}
-        if reference:
-            inputs["reference"] = reference
-        return self.submit(
+    def _validate(
+        self, stage: str, observables: dict[str, orm.Dict], reference: dict[str, ConfigurationsData]
+    ) -> orm.WorkChainNode:
+        return self.submit_as(
+            stage,
             ValidationWorkChain,
             configurations={"structures": self.inputs.structures},
             observables=observables,
-            metadata={"call_link_label": stage},
-            **inputs,
+            **self.given(*EXECUTION, "potential"),
+            **({"reference": reference} if reference else {}),
         )

@@ -28,11 +28,11 @@ class EnergyReferenceWorkChain(SubmitsOnce):
 
     def label(self) -> ToContext:
         """Label the atoms, each in a box of its own."""
-        process = self.submit(
+        process = self.submit_as(
+            "label",
             WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
             configurations=isolated_atoms(self.inputs.structures, metadata={"call_link_label": "atoms"}),
             isolated_atoms=orm.Bool(True),
-            metadata={"call_link_label": "label"},
             **self.inputs.labelling,
         )
         return ToContext(labelling=process)

@@ -32,6 +32,14 @@ class SubmitsOnce(WorkChain):
             self.runner.controller.continue_process(child.pk, nowait=False, no_reply=True)
         return child
 
+    def submit_as(self, label: str, process: type[Process], /, **inputs: Any) -> orm.ProcessNode:
+        """Submit a process under a label."""
+        return self.submit(process, **{**inputs, "metadata": {**inputs.get("metadata", {}), "call_link_label": label}})
+
+    def given(self, *names: str) -> dict[str, orm.Data]:
+        """Inputs of these names, as far as there are any, to be handed on."""
+        return {name: self.inputs[name] for name in names if name in self.inputs}
+
     def _submitted(self, label: str) -> orm.ProcessNode | None:
         query = orm.QueryBuilder()
         query.append(orm.WorkChainNode, filters={"id": self.node.pk}, tag="self")

@@ -76,26 +76,22 @@ class SamplingWorkChain(SubmitsOnce):
             if driver is not None:
                 workchain = WorkflowFactory(driver)
                 labelling = self.inputs.get("labelling", {})
-                processes[key] = self.submit(
+                processes[key] = self.submit_as(
+                    key,
                     workchain,
                     structures=self.inputs.structures,
                     parameters=parameters,
                     seed=self.inputs.seed,
-                    metadata={"call_link_label": key},
                     **{name: value for name, value in labelling.items() if name in workchain.spec().inputs},
                 )
                 continue
             inputs = job_inputs(self.inputs, "sample", potential="potential" in self.inputs)
-            inputs["metadata"]["call_link_label"] = key
             label = sampler.get("settings", {}).get("frames") if sampler["name"] == "from_file" else None
             inputs["start"] = self.inputs.frames[label] if label else self.inputs.structures
             inputs["parameters"] = parameters
             if key in self.inputs.get("continued", {}):
                 inputs["continued"] = self.inputs.continued[key]
-            for name in ("potential", "scale"):
-                if name in self.inputs:
-                    inputs[name] = self.inputs[name]
-            processes[key] = self.submit(SampleCalculation, **inputs)
+            processes[key] = self.submit_as(key, SampleCalculation, **inputs, **self.given("potential", "scale"))
         self.report(f"launched {len(processes)} sampler(s): {', '.join(processes)}")
         return ToContext(**processes)
 

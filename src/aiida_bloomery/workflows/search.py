@@ -65,14 +65,7 @@ class SearchWorkChain(TrialsWorkChain):
 
     def ask(self) -> None:
         """Ask what to try next."""
-        told = {"told": self.ctx.told} if self.ctx.told is not None else {}
-        asked = ask_trials(
-            self.inputs.settings,
-            self.inputs.parameters,
-            self.inputs.seed,
-            metadata={"call_link_label": f"ask_{self.ctx.rounds:03d}"},
-            **told,
-        )
+        asked = ask_trials(**self.given("settings", "parameters", "seed"), **self._known("ask"))
         self.ctx.asked, self.ctx.parameters = asked["asked"], under("parameters__", asked)
 
     def has_trials(self) -> bool:
@@ -99,13 +92,10 @@ class SearchWorkChain(TrialsWorkChain):
     def tell(self) -> None:
         """Take down what the trials gave."""
         judged = {name: self.ctx[f"judge_{name}"] for name, _, _ in self._runs() if f"judge_{name}" in self.ctx}
-        told = {"told": self.ctx.told} if self.ctx.told is not None else {}
         self.ctx.told = tell_trials(
-            self.inputs.settings,
-            self.inputs.seed,
-            self.ctx.asked,
-            metadata={"call_link_label": f"tell_{self.ctx.rounds:03d}"},
-            **told,
+            asked=self.ctx.asked,
+            **self.given("settings", "seed"),
+            **self._known("tell"),
             **arrays({name: process for name, process in judged.items() if self.went_well(name, process)}),
         )
         self.ctx.rounds += 1
@@ -119,6 +109,11 @@ class SearchWorkChain(TrialsWorkChain):
         if "parameters" not in chosen:
             return self.exit_codes.ERROR_NO_TRIAL.format(message=self.ctx.failure)
         return None
+
+    def _known(self, step: str) -> dict[str, object]:
+        """What a step of this round goes by, and the label of its call."""
+        told = {"told": self.ctx.told} if self.ctx.told is not None else {}
+        return {**told, "metadata": {"call_link_label": f"{step}_{self.ctx.rounds:03d}"}}
 
     def _runs(self) -> list[tuple[str, str, str]]:
         """Name, trial and fold of each training of this round."""

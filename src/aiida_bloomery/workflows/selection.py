@@ -56,24 +56,19 @@ class SelectionWorkChain(SubmitsOnce):
             configurations |= {f"data_{key}": node for key, node in self.inputs.get(name, {}).items()}
         inputs = job_inputs(self.inputs, "describe")
         inputs |= {"parameters": self.inputs.descriptor, "configurations": configurations}
-        inputs["metadata"]["call_link_label"] = "describe"
-        return ToContext(described=self.submit(DescribeCalculation, **inputs))
+        return ToContext(described=self.submit_as("describe", DescribeCalculation, **inputs))
 
     def select(self) -> ExitCode | ToContext:
         """Apply the selectors."""
         inputs = job_inputs(self.inputs, "select", potential="potential" in self.inputs)
-        inputs |= {"parameters": self.inputs.parameters, "pools": self.inputs.pools}
-        inputs["metadata"]["call_link_label"] = "select"
+        inputs |= self.given("parameters", "pools", "data_set", "control_data_set", "potential", "scale")
         if "described" in self.ctx:
             if not self.ctx.described.is_finished_ok:
                 return self.exit_codes.ERROR_DESCRIBE_FAILED.format(message=self.ctx.described.exit_message)
             inputs["features"] = self.ctx.described.outputs.features
         if any(selector.needs_environments for selector in self.selectors):
             inputs["descriptor"] = self.inputs.descriptor
-        for name in ("data_set", "control_data_set", "potential", "scale"):
-            if name in self.inputs:
-                inputs[name] = self.inputs[name]
-        return ToContext(selection=self.submit(SelectCalculation, **inputs))
+        return ToContext(selection=self.submit_as("select", SelectCalculation, **inputs))
 
     def results(self) -> ExitCode | None:
         """Attach the selected frames."""

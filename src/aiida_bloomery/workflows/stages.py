@@ -71,8 +71,7 @@ class Stages:
 
     def submit(self, stage: str, process: type[WorkChain], /, **inputs: Any) -> orm.WorkChainNode:
         """Submit a stage's workchain under a label that tells iteration and stage."""
-        inputs.setdefault("metadata", {})["call_link_label"] = f"{self.where}_{stage}"
-        return self.chain.submit(process, **inputs)
+        return self.chain.submit_as(f"{self.where}_{stage}", process, **inputs)
 
     def function(self, stage: str, function: Any, /, **inputs: Any) -> Any:
         """Run a calcfunction under such a label."""

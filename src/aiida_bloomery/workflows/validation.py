@@ -43,16 +43,8 @@ class ValidationWorkChain(SubmitsOnce):
         processes = {}
         for key, parameters in self.inputs.observables.items():
             inputs = job_inputs(self.inputs, "observe", potential=True)
-            inputs["metadata"]["call_link_label"] = key
-            inputs |= {
-                "parameters": parameters,
-                "potential": self.inputs.potential,
-                "configurations": self.inputs.configurations,
-            }
-            for name in ("reference", "split"):
-                if name in self.inputs:
-                    inputs[name] = self.inputs[name]
-            processes[key] = self.submit(ObserveCalculation, **inputs)
+            inputs |= self.given("potential", "configurations", "reference", "split")
+            processes[key] = self.submit_as(key, ObserveCalculation, parameters=parameters, **inputs)
         return ToContext(**processes)
 
     def results(self) -> ExitCode | None:

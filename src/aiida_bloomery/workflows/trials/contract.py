@@ -5,8 +5,6 @@ A part is a small node with the role of each frame. The frames themselves are ne
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida import orm
 from aiida.engine import ProcessSpec
 
@@ -50,25 +48,23 @@ class TrialsWorkChain(SubmitsOnce):
 
     def train_trial(self, key: str, split: orm.Dict, parameters: orm.Dict) -> orm.ProcessNode:
         """Submit the training of a trial."""
-        inputs = self._execution() | {"parameters": parameters, "batches": self.inputs.batches, "split": split}
+        inputs = self.given(*EXECUTION, "batches", "energy_reference")
         if "train_code" in self.inputs:
             inputs["engine_code"] = self.inputs.train_code
-        if "energy_reference" in self.inputs:
-            inputs["energy_reference"] = self.inputs.energy_reference
-        return self.submit(TrainingWorkChain, **inputs, metadata={"call_link_label": f"{key}_train"})
+        return self.submit_as(f"{key}_train", TrainingWorkChain, parameters=parameters, split=split, **inputs)
 
     def judge_trial(self, key: str, split: orm.Dict, training: orm.ProcessNode) -> orm.ProcessNode | None:
         """Submit the measurement of a trial on the frames that it has not seen; none if its training failed."""
         if not self.went_well(key, training):
             return None
-        return self.submit(
+        return self.submit_as(
+            f"{key}_judge",
             ValidationWorkChain,
-            **self._execution(),
             potential=training.outputs.potential,
             configurations=self.inputs.batches,
             split=split,
             observables={MEASURED: self.ctx.observable},
-            metadata={"call_link_label": f"{key}_judge"},
+            **self.given(*EXECUTION),
         )
 
     def went_well(self, key: str, process: orm.ProcessNode) -> bool:
@@ -78,6 +74,3 @@ class TrialsWorkChain(SubmitsOnce):
             self.ctx.failure = f"{key}: {message}"
             self.report(f"{key} failed and is left out: {message}")
         return bool(process.is_finished_ok)
-
-    def _execution(self) -> dict[str, Any]:
-        return {name: self.inputs[name] for name in EXECUTION if name in self.inputs}

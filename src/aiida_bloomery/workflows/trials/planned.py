@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 
@@ -60,11 +58,11 @@ class PlannedTrialsWorkChain(TrialsWorkChain):
         return sorted(self.ctx.splits.items())
 
 
-def observations(judged: dict[str, orm.ProcessNode]) -> dict[str, Any]:
+def observations(judged: dict[str, orm.ProcessNode]) -> dict[str, orm.Dict]:
     """Summaries of the trials' errors, by key."""
     return {key: process.outputs.observations[MEASURED] for key, process in judged.items()}
 
 
-def arrays(judged: dict[str, orm.ProcessNode]) -> dict[str, Any]:
+def arrays(judged: dict[str, orm.ProcessNode]) -> dict[str, orm.ArrayData]:
     """Arrays of the trials' errors, by key."""
     return {key: process.outputs.arrays[MEASURED] for key, process in judged.items()}
