@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import psutil
 import pytest
 from ase.build import bulk
 from ase.io import write
+from tests.waiting import PATIENCE, wait_until
 
 PROGRAMS = Path(sys.executable).parent
 
@@ -47,7 +47,9 @@ class Machine:
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(PROGRAMS / "aiida-bloomery"), *arguments]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=300)
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
 
     def python(self, code: str) -> Any:
         """Run Python with the home's profile loaded; what it leaves in ``result`` comes back."""
@@ -58,7 +60,7 @@ class Machine:
         )
         done = subprocess.run(
             [sys.executable, "-c", f"{begin}{code}\nprint(json.dumps(result, default=vars))"],
-            env=self.environment, capture_output=True, text=True, check=False, timeout=300,
+            env=self.environment, capture_output=True, text=True, check=False, timeout=PATIENCE,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
@@ -91,22 +93,20 @@ def healthy(machine: Machine) -> dict[str, Any]:
 def kill(pid: int) -> None:
     """Kill a process as a machine out of memory would, and wait until it is gone."""
     process = psutil.Process(pid)
+
+    def gone() -> bool:
+        try:
+            return bool(process.status() == psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return True
+
     process.send_signal(signal.SIGKILL)
-    end = time.monotonic() + 20
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_until(gone, "a death by SIGKILL")
 
 
-def wait_for(machine: Machine, part: str) -> list[str]:
+def wait_for(machine: Machine, part: str) -> None:
     """Wait until a problem is noticed that holds these words."""
-    end = time.monotonic() + 60
-    problems: list[str] = []
-    while time.monotonic() < end:
-        problems = machine.inspect()["problems"]
-        if any(part in problem for problem in problems):
-            return problems
-        time.sleep(0.5)
-    raise AssertionError(problems)
+    wait_until(lambda: any(part in problem for problem in machine.inspect()["problems"]), part)
 
 
 pytestmark = pytest.mark.daemon
@@ -132,9 +132,7 @@ def test_killed_broker_is_noticed_and_mended(machine: Machine, healthy: dict[str
 
 def test_killed_worker_is_the_daemons_business(machine: Machine, healthy: dict[str, Any]) -> None:
     kill(healthy["workers"][0])
-    end = time.monotonic() + 30
-    while len(machine.inspect()["workers"]) < 2 and time.monotonic() < end:
-        time.sleep(0.5)
+    wait_until(lambda: len(machine.inspect()["workers"]) == 2, "a new worker")
     found = machine.inspect()
     assert found["problems"] == []
     assert found["broker"] == healthy["broker"]
@@ -211,9 +209,10 @@ def test_campaign_whose_submitter_died_is_found_and_runs(machine: Machine, tmp_p
         "how": "running",
         "notes": [f"process {pk} had no task in the queue and was given one"],
     }
-    end = time.monotonic() + 60
-    state = "created"
-    while state == "created" and time.monotonic() < end:
-        state = json.loads(machine.call("status", str(pk), "--json").stdout)["state"]
-    assert state in {"running", "waiting"}
+
+    def state() -> str:
+        return str(json.loads(machine.call("status", str(pk), "--json").stdout)["state"])
+
+    wait_until(lambda: state() != "created", "a worker that takes the process")
+    assert state() in {"running", "waiting"}
     assert json.loads(machine.call("submit", str(file), "--json").stdout) == {"pk": pk, "how": "running", "notes": []}

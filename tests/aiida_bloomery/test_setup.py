@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiida import orm
+from tests.waiting import PATIENCE
 
 from aiida_bloomery.setup import machine
 from aiida_bloomery.setup.home import OWN_PROFILE, Home, find_home, load_profile
@@ -49,7 +50,13 @@ def call(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedP
     environment |= {"BLOOMERY_HOME": str(home / "own"), "HOME": str(home / "user"), **variables}
     (home / "user").mkdir(exist_ok=True)
     return subprocess.run(
-        [str(PROGRAM), *arguments], env=environment, capture_output=True, text=True, check=False, cwd=home, timeout=120
+        [str(PROGRAM), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=home,
+        timeout=PATIENCE,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from tests.waiting import PATIENCE
 
 NOTEBOOK = Path("docs") / "tutorial" / "silicon.ipynb"
 
@@ -22,7 +23,6 @@ def test_notebook_is_committed_without_outputs(root: Path) -> None:
 
 @pytest.mark.integration
 @pytest.mark.daemon
-@pytest.mark.timeout(1500)
 def test_notebook_runs_as_a_rehearsal(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = Path(sys.executable).parent
     for name in ("AIIDA_PATH", "AIIDA_PROFILE"):
@@ -32,7 +32,7 @@ def test_notebook_runs_as_a_rehearsal(root: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(root / NOTEBOOK, as_version=4)
     client = NotebookClient(
-        notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=3 * PATIENCE, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
     try:
         client.execute()

@@ -5,18 +5,31 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+from tests.waiting import PATIENCE, wait_until
 
 PROGRAMS = Path(sys.executable).parent
+
+BEGIN = "from aiida import load_profile, orm\nimport json\nload_profile()\n"
+
+# One process looks, as to start one for every look takes more than half of a core. It tells the campaign's status
+# again and again, or once it has ended.
+WATCH = """
+import time
+from aiida_bloomery.provenance.progress import ACTIVE, campaign_state
+query = orm.QueryBuilder().append(orm.ProcessNode, filters={{'id': {pk}}}, project='attributes.process_state')
+while True:
+    if {always} or (query.first(flat=True) or 'created') not in ACTIVE:
+        print(json.dumps(campaign_state({pk}).as_dict()), flush=True)
+    time.sleep(0.25)
+"""
 
 
 @dataclass
@@ -26,11 +39,11 @@ class Home:
     folder: Path
     environment: dict[str, str]
 
-    def call(self, *arguments: object, check: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    def call(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``aiida-bloomery`` and return what it printed."""
         command = [str(PROGRAMS / "aiida-bloomery"), *map(str, arguments)]
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+            command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         if check and done.returncode:
             raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
@@ -42,9 +55,8 @@ class Home:
 
     def python(self, code: str) -> Any:
         """Run Python in the home's profile; what it prints last is JSON."""
-        code = "from aiida import load_profile, orm\nimport json\nload_profile()\n" + code
         done = subprocess.run(
-            [sys.executable, "-c", code], env=self.environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", BEGIN + code], env=self.environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise AssertionError(done.stderr)
@@ -54,35 +66,21 @@ class Home:
         """Submit a campaign and return its PK."""
         return int(self.facts("submit", file, *options)["pk"])
 
-    def wait(
-        self, pk: int, timeout: float = 600, until: Callable[[dict[str, Any]], bool] | None = None
-    ) -> dict[str, Any]:
-        """Wait until a campaign has ended, or until something holds of its status."""
-        end = time.monotonic() + timeout
-        if until is None:
-            self._terminated(pk, timeout)
-        while time.monotonic() < end:
-            status = self.facts("status", pk)
-            if until(status) if until else status["finished"]:
-                return dict(status)
-            time.sleep(1)
-        report = subprocess.run(
-            [str(PROGRAMS / "verdi"), "process", "report", str(pk)],
-            env=self.environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        raise AssertionError(f"campaign {pk} is not there after {timeout} s: {status}\n{report.stdout}")
-
-    def _terminated(self, pk: int, timeout: float) -> None:
-        """Wait in one process: to start one for every look takes more than half of a core."""
-        self.python(
-            f"""
-import time
-state = orm.QueryBuilder().append(orm.ProcessNode, filters={{'id': {pk}}}, project='attributes.process_state')
-end = time.monotonic() + {timeout}
-while time.monotonic() < end and state.first(flat=True) not in ('finished', 'excepted', 'killed'):
-    time.sleep(0.5)
-print('null')"""
-        )
+    def wait(self, pk: int, until: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
+        """Wait until a campaign has ended, or until something holds of its status before."""
+        code = BEGIN + WATCH.format(pk=pk, always=until is not None)
+        with subprocess.Popen(
+            [sys.executable, "-c", code], env=self.environment, stdout=subprocess.PIPE, text=True
+        ) as watcher:
+            assert watcher.stdout is not None
+            try:
+                for line in watcher.stdout:
+                    status = dict(json.loads(line))
+                    if status["finished"] or (until is not None and until(status)):
+                        return status
+            finally:
+                watcher.kill()
+        raise AssertionError(f"campaign {pk} cannot be watched")
 
     def ledger(self, pk: int) -> list[dict[str, Any]]:
         """Entries of a campaign's ledger."""
@@ -111,11 +109,12 @@ def daemon_processes(home: Home, kind: str) -> list[psutil.Process]:
     return found
 
 
-def kill(processes: list[psutil.Process]) -> None:
-    """Kill processes, of which there must be some."""
-    assert processes
-    for process in processes:
-        os.kill(process.pid, signal.SIGKILL)
+def kill(home: Home, kind: str) -> None:
+    """Kill a home's workers, or its broker, once there are any."""
+    wait_until(lambda: daemon_processes(home, kind), f"a {kind} of the daemon")
+    for process in daemon_processes(home, kind):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 # Silicon's primitive cell with a cutoff and a mesh that take half a second: real pw.x, physics of no interest.

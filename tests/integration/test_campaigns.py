@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.harness import Home, daemon_processes, kill
+from tests.waiting import wait_until
 
 from bloomery.frames.configurations import Configurations
 
@@ -79,8 +79,9 @@ def test_a_killed_broker_is_noticed_and_mended(home: Home, campaign_file: Callab
     file = campaign_file(name="broker", stop={"iterations": {"min": 1, "max": 1}})
     pk = home.submit(file)
     home.wait(pk, until=lambda s: s["stage"] == "train")
-    kill(daemon_processes(home, "broker"))
-    time.sleep(2)
+    killed = daemon_processes(home, "broker")
+    kill(home, "broker")
+    wait_until(lambda: set(daemon_processes(home, "broker")) - set(killed), "a broker started by the daemon")
     assert home.submit(file) == pk
     status = home.wait(pk)
     assert status["succeeded"], status

@@ -7,12 +7,13 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from tests.integration.harness import QUICK_DFT, Home, daemon_processes, kill, make_home
+from tests.integration.harness import PROGRAMS, QUICK_DFT, Home, kill, make_home
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon, pytest.mark.pw]
 
@@ -27,12 +28,13 @@ SMALL: dict[str, Any] = {
     "stop": {"iterations": {"min": 1, "max": 1}},
 }
 
+# Around a program that computes: it writes when it began and when it ended, and on how many cores.
 WRAPPER = """\
 #!/bin/bash
-case "$PWD" in */frame_*) echo "start $(date +%s.%N) $PWD" >> "$PW_LOG" ;; esac
-/usr/bin/env -u PW_LOG {pw} "$@"
+echo "start $(date +%s.%N) ${{OMP_NUM_THREADS:-1}} $PWD" >> {log}
+{program} "$@"
 status=$?
-case "$PWD" in */frame_*) echo "end $(date +%s.%N) $PWD" >> "$PW_LOG" ;; esac
+echo "end $(date +%s.%N) ${{OMP_NUM_THREADS:-1}} $PWD" >> {log}
 exit $status
 """
 
@@ -72,21 +74,29 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, Pat
     pw = shutil.which("pw.x")
     if pw is None:
         pytest.skip("pw.x is not on the PATH")
-    wrapper = executable(folder / "pw-wrapper.x", WRAPPER.format(pw=pw))
+    log = folder / "log"
+    wrapper = executable(folder / "pw-wrapper.x", WRAPPER.format(program=pw, log=log))
+    program = executable(folder / "bloomery", WRAPPER.format(program=PROGRAMS / "bloomery", log=log))
     fake = executable(folder / "bin" / "bash", KILLER).parent
     home = make_home(
         folder / "home",
         PW=str(wrapper),
-        PW_LOG=str(folder / "pw.log"),
         KILLED=str(folder / "killed"),
         PATH=f"{fake}{os.pathsep}{os.environ['PATH']}",
     )
-    yield home, folder / "pw.log"
+    home.python(
+        f"""
+computer = orm.load_computer('localhost')
+orm.InstalledCode('logged', computer=computer, filepath_executable='{program}').store()
+print('null')"""
+    )
+    yield home, log
     home.call("stop", check=False)
 
 
 def starts(log: Path) -> int:
-    return sum(line.startswith("start") for line in log.read_text().splitlines())
+    """Starts of pw.x for a frame."""
+    return sum(line.startswith("start") and "/frame_" in line for line in log.read_text().splitlines())
 
 
 def attempts(home: Home, pk: int) -> int:
@@ -99,13 +109,13 @@ def test_workers_killed_in_every_stage_and_in_the_submission(
 ) -> None:
     home, log = logged
     pk = home.submit(campaign_file(name="kills", **SMALL))
+    wait_until((log.parent / "killed" / "worker").exists, "a worker's death between submission and job number")
     for iteration, stage in ((0, "label"), (1, "sample"), (1, "select"), (1, "label"), (1, "train")):
-        home.wait(pk, until=lambda s, i=iteration, g=stage: (s["iteration"], s["stage"]) == (i, g) or s["finished"])
-        time.sleep(1)
-        kill(daemon_processes(home, "worker"))
+        home.wait(pk, until=lambda s, i=iteration, g=stage: (s["iteration"], s["stage"]) == (i, g))
+        time.sleep(1)  # any moment of the stage
+        kill(home, "worker")
     status = home.wait(pk)
     assert status["succeeded"], status
-    assert (log.parent / "killed" / "worker").exists(), "no worker was killed between submission and job number"
     entries = home.ledger(pk)
     assert {entry["outcome"] for entry in entries} == {"labelled"}
     assert starts(log) == attempts(home, pk) == len(entries) == status["labels"]
@@ -123,40 +133,24 @@ def test_two_campaigns_at_once_stay_within_the_cores(
     logged: tuple[Home, Path], campaign_file: Callable[..., Path]
 ) -> None:
     home, log = logged
-    before = starts(log)
-    changes = {**SMALL, "stop": {"iterations": {"min": 0, "max": 0}}}
+    before, lines_before = starts(log), len(log.read_text().splitlines())
+    codes = {"bloomery": {"code": "logged@localhost"}}
+    changes = {**SMALL, "codes": codes, "stop": {"iterations": {"min": 0, "max": 0}}}
     pks = [home.submit(campaign_file(name=f"at-once-{seed}", seed=seed, **changes)) for seed in (11, 12)]
     cores = home.python("print(json.dumps(orm.load_computer('localhost').get_property('bloomery_cores')))")
-    busiest = 0
-    while not all(home_status["finished"] for home_status in [home.facts("status", pk) for pk in pks]):
-        busiest = max(busiest, len(working(home)))
-    assert all(home.facts("status", pk)["succeeded"] for pk in pks)
-    assert 0 < busiest <= cores
-    assert overlap(log) <= cores
+    assert all(home.wait(pk)["succeeded"] for pk in pks)
+    lines = log.read_text().splitlines()[lines_before:]
+    assert any("/frame_" not in line for line in lines), "the program bloomery writes its times as well"
+    assert 0 < cores_in_use(lines) <= cores
     assert starts(log) - before == sum(attempts(home, pk) for pk in pks)
 
 
-def working(home: Home) -> list[int]:
-    """Processes that compute in the home's work folder: pw.x and bloomery, not the shells around them."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if any(word.endswith(("/bloomery", "/pw.x")) for word in words[:2]):
-            try:
-                if Path(process.cwd()).is_relative_to(home.folder):
-                    found.append(process.pid)
-            except psutil.Error:
-                continue
-    return found
-
-
-def overlap(log: Path) -> int:
-    """Largest number of pw.x that ran at one time."""
-    events = sorted(
-        (float(line.split()[1]), 1 if line.startswith("start") else -1) for line in log.read_text().splitlines()
-    )
-    running = most = 0
-    for _, change in events:
-        running += change
-        most = max(most, running)
-    return most
+def cores_in_use(lines: list[str]) -> int:
+    """Largest number of cores that pw.x and bloomery had at one time, by the times that they wrote."""
+    events = []
+    for line in lines:
+        what, when, cores, *_ = line.split()
+        events.append((float(when), int(cores) if what == "start" else -int(cores)))
+    in_use = list(accumulate(change for _, change in sorted(events)))
+    assert in_use[-1] == 0
+    return max(in_use)

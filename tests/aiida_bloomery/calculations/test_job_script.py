@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
+import psutil
 import pytest
+from tests.waiting import PATIENCE, wait_until
 
 from aiida_bloomery.calculations.job_script import SLOTS_FOLDER, guard, time_limit
 
@@ -45,11 +46,12 @@ class Jobs:
         path = self.root / "log"
         return path.read_text().splitlines() if path.exists() else []
 
-    def wait_for_log(self, line: str, seconds: float = 10.0) -> None:
-        end = time.monotonic() + seconds
-        while line not in self.log():
-            assert time.monotonic() < end, f"{line!r} never came; the log holds {self.log()}"
-            time.sleep(0.02)
+    def wait_for_log(self, line: str) -> None:
+        wait_until(lambda: line in self.log(), f"{line!r} in the log")
+
+    def go(self) -> None:
+        """Let those end that hold what others wait for."""
+        (self.root / "go").touch()
 
 
 @pytest.fixture
@@ -64,29 +66,50 @@ def jobs(tmp_path):
         process.wait()
 
 
-def work(name: str, seconds: float) -> str:
+def work(name: str, seconds: float = 0.0) -> str:
     return f"echo {name} begins >> ../log\nsleep {seconds}\necho {name} ends >> ../log\n"
 
 
+UNTIL_GO = "until [ -e ../go ]; do sleep 0.02; done\n"
+
+
+def held(name: str) -> str:
+    """Work that ends when it is told to."""
+    return f"echo {name} begins >> ../log\n{UNTIL_GO}echo {name} ends >> ../log\n"
+
+
+def wait_until_waiting(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a job waits: for the lock of its folder or the gate in `flock`, for slots in `sleep`."""
+
+    def waits() -> bool:
+        try:
+            return any(child.name() in {"flock", "sleep"} for child in psutil.Process(process.pid).children())
+        except psutil.NoSuchProcess:
+            return False
+
+    wait_until(waits, "a job that waits")
+
+
 def test_second_start_of_a_folder_waits_and_skips_what_is_done(jobs):
-    text = guard(StubComputer(jobs.root), 1, done="[ -e done ]") + work("job", 0.5) + "touch done\n"
+    text = guard(StubComputer(jobs.root), 1, done="[ -e done ]") + held("job") + "touch done\n"
     first = jobs.start("folder", text)
     jobs.wait_for_log("job begins")
     second = jobs.start("folder", text)
-    assert second.wait(10) == 0
-    assert first.poll() == 0
+    wait_until_waiting(second)
+    jobs.go()
+    assert second.wait(PATIENCE) == 0
+    assert first.wait(PATIENCE) == 0
     assert jobs.log() == ["job begins", "job ends"]
 
 
 def test_folder_stays_locked_while_a_child_of_a_killed_shell_lives(jobs):
-    text = (
-        guard(StubComputer(jobs.root), 1)
-        + "bash -c 'echo child begins >> ../log; sleep 1; echo child ends >> ../log'\n"
-    )
-    first = jobs.start("folder", text)
+    first = jobs.start("folder", guard(StubComputer(jobs.root), 1) + f"bash -c '{held('child')}'\n")
     jobs.wait_for_log("child begins")
     first.kill()
-    jobs.start("folder", guard(StubComputer(jobs.root), 1) + work("second", 0)).wait(10)
+    second = jobs.start("folder", guard(StubComputer(jobs.root), 1) + work("second"))
+    wait_until_waiting(second)
+    jobs.go()
+    assert second.wait(PATIENCE) == 0
     assert jobs.log() == ["child begins", "child ends", "second begins", "second ends"]
 
 
@@ -97,7 +120,7 @@ def test_never_more_cores_than_declared(jobs):
         jobs.start(f"job{i}", guard(computer, size) + f"echo +{size} >> ../log\nsleep 0.15\necho -{size} >> ../log\n")
         for i, size in enumerate(sizes)
     ]
-    assert [process.wait(30) for process in started] == [0] * len(sizes)
+    assert [process.wait(PATIENCE) for process in started] == [0] * len(sizes)
     running = 0
     peak = 0
     for line in jobs.log():
@@ -111,37 +134,39 @@ def test_never_more_cores_than_declared(jobs):
 def test_jobs_of_several_cores_do_not_deadlock(jobs):
     computer = StubComputer(jobs.root, cores=2)
     started = [jobs.start(f"job{i}", guard(computer, 2) + work(str(i), 0.02)) for i in range(8)]
-    assert [process.wait(30) for process in started] == [0] * 8
+    assert [process.wait(PATIENCE) for process in started] == [0] * 8
     assert jobs.log()[::2] == [line.replace("ends", "begins") for line in jobs.log()[1::2]]
 
 
 def test_kill_9_frees_the_slots(jobs):
     computer = StubComputer(jobs.root, cores=1)
     first = jobs.start(
-        "first", guard(computer, 1) + "exec 3>>../log\necho first begins >> ../log\nread < <(sleep 60)\n"
+        "first", guard(computer, 1) + "exec 3>>../log\necho first begins >> ../log\nread < <(sleep 3600)\n"
     )
     jobs.wait_for_log("first begins")
-    second = jobs.start("second", guard(computer, 1) + work("second", 0))
-    time.sleep(0.3)
-    assert second.poll() is None
+    second = jobs.start("second", guard(computer, 1) + work("second"))
+    wait_until_waiting(second)
     os.killpg(first.pid, signal.SIGKILL)
-    assert second.wait(10) == 0
+    assert second.wait(PATIENCE) == 0
+    assert jobs.log() == ["first begins", "second begins", "second ends"]
 
 
 def test_kill_9_of_one_who_waits_lets_the_next_one_in(jobs):
     computer = StubComputer(jobs.root, cores=1)
-    jobs.start("first", guard(computer, 1) + work("first", 1.0))
+    jobs.start("first", guard(computer, 1) + held("first"))
     jobs.wait_for_log("first begins")
-    waiting = jobs.start("waiting", guard(computer, 1) + work("waiting", 0))
-    time.sleep(0.2)
-    third = jobs.start("third", guard(computer, 1) + work("third", 0))
+    waiting = jobs.start("waiting", guard(computer, 1) + work("waiting"))
+    wait_until_waiting(waiting)
+    third = jobs.start("third", guard(computer, 1) + work("third"))
+    wait_until_waiting(third)
     waiting.kill()
-    assert third.wait(10) == 0
+    jobs.go()
+    assert third.wait(PATIENCE) == 0
     assert jobs.log() == ["first begins", "first ends", "third begins", "third ends"]
 
 
 def test_job_that_wants_more_than_there_is_gets_all(jobs):
-    assert jobs.start("job", guard(StubComputer(jobs.root, cores=2), 16) + work("job", 0)).wait(10) == 0
+    assert jobs.start("job", guard(StubComputer(jobs.root, cores=2), 16) + work("job")).wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize(("cores", "scheduler"), [(None, "core.direct"), (4, "core.slurm")])
@@ -156,14 +181,13 @@ def test_slots_folder_is_one_per_machine_and_user():
 
 def test_time_limit_ends_the_command_and_says_so(jobs):
     before, after = time_limit(1)
-    start = time.monotonic()
-    jobs.start("job", f"{before}\nsleep 30\n{after}").wait(10)
-    assert time.monotonic() - start < 5
+    jobs.start("job", f"{before}\nsleep 3600\ntouch slept\n{after}").wait(PATIENCE)
     assert (jobs.root / "job" / "timed_out").exists()
+    assert not (jobs.root / "job" / "slept").exists()
 
 
 def test_time_limit_leaves_a_quick_command_alone(jobs):
-    before, after = time_limit(5)
-    jobs.start("job", f"{before}\n'echo' 'it is quick' > 'out'\n{after}").wait(10)
+    before, after = time_limit(int(PATIENCE))
+    jobs.start("job", f"{before}\n'echo' 'it is quick' > 'out'\n{after}").wait(PATIENCE)
     assert (jobs.root / "job" / "out").read_text() == "it is quick\n"
     assert not (jobs.root / "job" / "timed_out").exists()

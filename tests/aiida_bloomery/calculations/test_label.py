@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
+from bloomery.frames.configurations import Configurations
 from bloomery.reference.teachers import teacher_for
 
 
@@ -46,18 +48,35 @@ def test_library_gives_the_labels_that_it_has(chain, jobs):
     )
 
 
-def test_finished_frames_of_a_job_that_was_ended_are_kept(jobs, make_silicon, frames):
-    many = type(frames)(make_silicon(3000)).store()
+HANGS = """\
+import time
+from ase.calculators.lj import LennardJones
+
+class Hangs(LennardJones):
+    def calculate(self, atoms=None, *others):
+        if len(atoms) == 1:
+            time.sleep(3600)
+        super().calculate(atoms, *others)
+"""
+
+
+def test_finished_frames_of_a_job_that_was_ended_are_kept(jobs, make_silicon, frames, tmp_path):
+    """The calculator does not come to an end on the fifth frame."""
+    (tmp_path / "calculator_that_hangs.py").write_text(HANGS)
+    alone = Configurations.from_atoms([Atoms("Si", cell=[6.0, 6.0, 6.0], pbc=True)])
+    source = type(frames)(Configurations.concatenate([make_silicon(4), alone, make_silicon(2, seed=1)])).store()
     node = jobs.run(
         "label",
-        configurations=many,
-        parameters={"labeller": {"calculator": {"calculator": {"name": "stillinger_weber"}}}},
-        metadata={"options": {"max_wallclock_seconds": 8}},
+        configurations=source,
+        parameters={"labeller": {"calculator": {"calculator": "calculator_that_hangs:Hangs"}}},
+        metadata={
+            "options": {"max_wallclock_seconds": 10, "environment_variables": {"PYTHONPATH": str(tmp_path)}},
+        },
     )
     assert node.exit_status == 430
     labelled = node.outputs.labelled
-    assert 0 < labelled.n_frames < many.n_frames
-    assert labelled.hashes == [many.hashes[index] for index in labelled.configurations.info["parent_index"]]
+    assert labelled.hashes == source.hashes[:4]
+    assert labelled.configurations.info["parent_index"].tolist() == [0, 1, 2, 3]
     journal = (Path(node.get_remote_workdir()) / "journal.jsonl").read_text()
     assert len(node.outputs.ledger["entries"]) == labelled.n_frames == journal.count("\n")
 

@@ -34,7 +34,7 @@ class Moody(Calculator):
         if n == 3:
             raise RuntimeError("no convergence")
         if n == 5:
-            time.sleep(5)
+            time.sleep(3600)
         self.results = {
             "energy": 1.0 * n,
             "free_energy": np.nan if n == 4 else 2.0 * n,
@@ -96,7 +96,7 @@ def test_stress_is_for_full_cells_only() -> None:
 
 def test_failures_are_entered_and_the_others_go_on() -> None:
     frames = Configurations.from_atoms([atoms_in_a_row(n) for n in (2, 3, 4, 5, 6)])
-    labeller = CalculatorLabeller.make(calculator=f"{HERE}:Moody", frame_timeout_s=0.3)
+    labeller = CalculatorLabeller.make(calculator=f"{HERE}:Moody", frame_timeout_s=2)
     labelled, ledger = labeller.label(frames)
     assert labelled.info["parent"].tolist() == [0, 4]
     # The energy that is consistent with the forces is the free energy.
@@ -105,11 +105,11 @@ def test_failures_are_entered_and_the_others_go_on() -> None:
         "",
         "RuntimeError: no convergence",
         "the calculator's result cannot be used: the frame has a label energy that is not finite",
-        "TimeoutError: no result within 0.3 s",
+        "TimeoutError: no result within 2 s",
         "",
     ]
     assert [entry.exit_code for entry in ledger] == [0, 1, 1, 1, 0]
-    assert 0.25 < ledger[3].seconds < 2
+    assert 1.9 < ledger[3].seconds < 3600
 
 
 def test_frames_without_atoms_are_refused() -> None:

@@ -112,12 +112,15 @@ JOB: dict[str, Any] = {
         },
     },
 }
+# It saves its state after every step. One that is to be killed waits for that when its run is over.
 WORKER = """
-import sys
+import signal, sys
 from bloomery.jobs.base import execute
 from bloomery.samplers import checkpoint
-checkpoint.SECONDS = 0.02
-checkpoint.LARGEST_SHARE = 1.0
+checkpoint.SECONDS = 0.0
+checkpoint.LARGEST_SHARE = float("inf")
+if sys.argv[2] == "kill":
+    checkpoint.Checkpoint.clear = lambda _: signal.pause()
 sys.exit(execute(sys.argv[1]))
 """
 
@@ -136,7 +139,7 @@ def test_a_job_that_is_killed_goes_on_to_the_same_frames(tmp_path: Path) -> None
     assert execute(unbroken) == 0
     random = np.random.default_rng(0)
     for moment in (150, 500):
-        with subprocess.Popen([sys.executable, "-c", WORKER, str(killed)]) as worker:
+        with subprocess.Popen([sys.executable, "-c", WORKER, str(killed), "kill"]) as worker:
             while (step := progress_of(killed.parent)) < moment:
                 assert worker.poll() is None, "the job ended before it was killed"
                 time.sleep(0.01)
@@ -144,7 +147,7 @@ def test_a_job_that_is_killed_goes_on_to_the_same_frames(tmp_path: Path) -> None
             worker.send_signal(signal.SIGKILL)
             assert worker.wait() == -signal.SIGKILL
     (killed.parent / "progress.json").unlink()
-    with subprocess.Popen([sys.executable, "-c", WORKER, str(killed)]) as worker:
+    with subprocess.Popen([sys.executable, "-c", WORKER, str(killed), "go"]) as worker:
         while not (step := progress_of(killed.parent)):
             time.sleep(0.005)
         assert worker.wait() == 0

@@ -121,7 +121,7 @@ def test_pack_killed_half_way_keeps_what_was_finished(wrapped_pw, dimers, labell
     once = f"if [ $here = frame_0002 ] && [ ! -e $marks/killed ]; then touch $marks/killed\n{KILL_THE_JOB}\nfi"
     pw = wrapped_pw(once)
     outputs, node = run_get_node(
-        labelling(pw.code, dimers(4, seed=6), pack={"size": 50, "concurrency": 1, "frame_timeout_s": 60})
+        labelling(pw.code, dimers(4, seed=6), pack={"size": 50, "concurrency": 1, "frame_timeout_s": 3600})
     )
     assert node.is_finished_ok, node.exit_message
     packs = called(node, "PwPackCalculation")
@@ -149,16 +149,16 @@ def test_pack_that_never_ran_is_sent_again(wrapped_pw, dimers, labelling):
 
 
 def test_hanging_frame_is_ended_and_goes_out_alone(wrapped_pw, dimers, labelling):
-    pw = wrapped_pw("[ $here = frame_0001 ] && sleep 100")
+    pw = wrapped_pw("[ $here = frame_0001 ] && sleep 3600")
     outputs, node = run_get_node(
-        labelling(pw.code, dimers(3, seed=8), pack={"size": 50, "concurrency": 2, "frame_timeout_s": 3})
+        labelling(pw.code, dimers(3, seed=8), pack={"size": 50, "concurrency": 2, "frame_timeout_s": 10})
     )
     assert node.is_finished_ok, node.exit_message
     (pack,) = called(node, "PwPackCalculation")
     assert pack.exit_status == 400
     hung = pack.outputs.ledger["entries"][1]
     assert (hung["outcome"], hung["exit_code"]) == ("failed", 400)
-    assert "3 s" in hung["reason"]
+    assert "10 s" in hung["reason"]
     (single,) = called(node, "PwBaseWorkChain")
     assert single.is_finished_ok
     entry = entries(outputs)[1]

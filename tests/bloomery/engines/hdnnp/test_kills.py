@@ -26,9 +26,10 @@ SETTINGS = {
     "steps": STEPS,
     "descriptor": {"power_spectrum": {"radial": 3, "max_degree": 2, "cutoff": 4.0}},
 }
-# Imports torch once; then each line that it reads is a training in a process of its own, which writes its steps.
+# Imports torch once; then each line that it reads is a training in a process of its own, which writes its steps. One
+# that is to be killed waits for that before its last step.
 TRAINER = """
-import json, os, sys
+import json, os, signal, sys
 from pathlib import Path
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
@@ -42,8 +43,10 @@ data = TrainingData(frames[:10], frames[10:13], fit_energy_reference(frames[:10]
 
 def tell(stage, step, total, numbers):
     print(stage, step, flush=True)
+    if stage == "train" and step == total - 1 and line == "kill\\n":
+        signal.pause()
 
-for _ in sys.stdin:
+for line in sys.stdin:
     child = os.fork()
     if child == 0:
         potential, _ = Hdnnp.make(**settings).train(
@@ -91,7 +94,7 @@ def test_twenty_kills_at_any_moment_change_nothing(
             return found
 
         for moment in moments:
-            print("go", file=trainer.stdin, flush=True)
+            print("kill", file=trainer.stdin, flush=True)
             child = read("pid")[0]
             if moment > 0:
                 first_steps.append(read("train", moment)[0])
