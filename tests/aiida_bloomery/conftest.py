@@ -17,7 +17,9 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import run_get_node
 from aiida.plugins import CalculationFactory
+from aiida.tools.pytest_fixtures import aiida_config_factory, aiida_profile_factory
 from ase.build import bulk
+from sqlalchemy import Engine, event
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
@@ -26,13 +28,26 @@ from bloomery.engines.hdnnp import Hdnnp
 from bloomery.frames.configurations import Configurations
 from bloomery.reference.teachers import teacher_for
 
+# AiiDA's fixtures by name: as a plugin they would give a profile to every test, also where none is needed.
+__all__ = ["aiida_config_factory", "aiida_profile_factory"]
+
 TINY_ENGINE = {"hdnnp": {"members": 2, "steps": 20, "hidden": [4], "dtype": "float64"}}
 
 
+@event.listens_for(Engine, "connect")
+def _do_not_wait_for_the_disk(connection: Any, _record: Any) -> None:
+    """No test's profile outlives its session: a quarter of the time would go into waiting for the disk."""
+    connection.execute("PRAGMA synchronous=OFF")
+
+
 @pytest.fixture(scope="session")
-def profile(aiida_profile: Any) -> Any:
-    """The ephemeral profile, shared by all tests of a session."""
-    return aiida_profile
+def profile(
+    aiida_config_factory: Any, aiida_profile_factory: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """The ephemeral profile, shared by all tests of a session that ask for it."""
+    folder = tmp_path_factory.mktemp("aiida")
+    with aiida_config_factory(folder) as config, aiida_profile_factory(config) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

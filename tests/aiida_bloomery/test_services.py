@@ -75,10 +75,12 @@ class Machine:
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     made = Machine(tmp_path_factory.mktemp("home") / "own")
-    done = made.call("setup", "--json")
-    assert done.returncode == 0, done.stderr
-    yield made
-    made.call("stop")
+    try:
+        done = made.call("setup", "--json")
+        assert done.returncode == 0, done.stderr
+        yield made
+    finally:
+        made.call("stop")
 
 
 @pytest.fixture

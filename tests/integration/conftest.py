@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 import yaml
 from ase.build import bulk
-from tests.integration.harness import CAMPAIGN, Home, make_home
+from tests.integration.harness import CAMPAIGN, Home, home_in
 
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A home that all campaigns of the session share."""
-    made = make_home(tmp_path_factory.mktemp("home") / "home")
-    yield made
-    made.call("stop", check=False)
+    with home_in(tmp_path_factory.mktemp("home") / "home") as made:
+        yield made
     shutil.rmtree(made.folder, ignore_errors=True)
 
 

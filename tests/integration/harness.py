@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,13 +89,17 @@ class Home:
         return list(facts["entries"] if isinstance(facts, dict) else facts)
 
 
-def make_home(folder: Path, **variables: str) -> Home:
-    """Set up a home; its daemon is the caller's to stop."""
+@contextmanager
+def home_in(folder: Path, **variables: str) -> Iterator[Home]:
+    """Set up a home, whose daemon ends with the block."""
     environment = {key: value for key, value in os.environ.items() if key not in ("AIIDA_PATH", "BLOOMERY_HOME")}
     environment |= {"BLOOMERY_HOME": str(folder), "AIIDA_PATH": str(folder), "OMP_NUM_THREADS": "1", **variables}
     home = Home(folder, environment)
-    home.call("setup")
-    return home
+    try:
+        home.call("setup")
+        yield home
+    finally:
+        home.call("stop", check=False)
 
 
 def daemon_processes(home: Home, kind: str) -> list[psutil.Process]:

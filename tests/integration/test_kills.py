@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.harness import PROGRAMS, QUICK_DFT, Home, kill, make_home
+from tests.integration.harness import PROGRAMS, QUICK_DFT, Home, home_in, kill
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon, pytest.mark.pw]
@@ -78,20 +78,15 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, Pat
     wrapper = executable(folder / "pw-wrapper.x", WRAPPER.format(program=pw, log=log))
     program = executable(folder / "bloomery", WRAPPER.format(program=PROGRAMS / "bloomery", log=log))
     fake = executable(folder / "bin" / "bash", KILLER).parent
-    home = make_home(
-        folder / "home",
-        PW=str(wrapper),
-        KILLED=str(folder / "killed"),
-        PATH=f"{fake}{os.pathsep}{os.environ['PATH']}",
-    )
-    home.python(
-        f"""
+    path = f"{fake}{os.pathsep}{os.environ['PATH']}"
+    with home_in(folder / "home", PW=str(wrapper), KILLED=str(folder / "killed"), PATH=path) as home:
+        home.python(
+            f"""
 computer = orm.load_computer('localhost')
-orm.InstalledCode('logged', computer=computer, filepath_executable='{program}').store()
+orm.InstalledCode(label='logged', computer=computer, filepath_executable='{program}').store()
 print('null')"""
-    )
-    yield home, log
-    home.call("stop", check=False)
+        )
+        yield home, log
 
 
 def starts(log: Path) -> int:

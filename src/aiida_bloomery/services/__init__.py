@@ -211,13 +211,14 @@ def _start(workers: int | None) -> None:
     # What this process has sent to the broker before it would go on sending to one that is gone.
     get_manager().reset_runner()
     get_manager().reset_broker()
+    wanted = workers or _default_workers()
     try:
-        get_daemon_client().start_daemon(number_workers=workers or _default_workers(), timeout=60)
+        get_daemon_client().start_daemon(number_workers=wanted, timeout=60)
     except DaemonException as error:
         raise BloomeryError(f"the daemon does not start ({error}); see its log in {processes.log_folder()}.") from error
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and (
-        not processes.workers() or (processes.uses_zeromq() and not _broker_ready())
+        len(processes.workers()) < wanted or (processes.uses_zeromq() and not _broker_ready())
     ):
         time.sleep(0.1)
 

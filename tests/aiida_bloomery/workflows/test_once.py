@@ -48,7 +48,7 @@ class Parent(SubmitsOnce):
         self.out("pks", orm.List([self.ctx.first.pk, again.pk, self.ctx.second.pk, int(self.ctx.same)]).store())
 
 
-def test_a_child_submitted_before_is_found_by_its_label(aiida_profile: Any) -> None:
+def test_a_child_submitted_before_is_found_by_its_label(profile: Any) -> None:
     outputs, node = engine.run_get_node(Parent)
     assert node.is_finished_ok, node.exit_message
     first, again, second, same = outputs["pks"].get_list()
