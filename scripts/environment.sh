@@ -4,6 +4,8 @@
 #                         packages that a campaign needs. It does nothing where a stamp says that nothing has changed.
 
 venv=${BLOOMERY_VENV:-$project/.venv}
+# Every job is a Python of its own: what it imports is compiled once, and not each time.
+unset PYTHONDONTWRITEBYTECODE
 torch_pin=$(sed -n 's/^torch==/torch==/p' "$project/constraints.txt")
 
 say() { printf '%s\n' "$*" >&2; }

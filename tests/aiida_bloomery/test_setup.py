@@ -73,6 +73,7 @@ def states(facts: dict[str, Any]) -> dict[str, str]:
     return {step["what"].split()[0]: step["state"] for step in facts["steps"]}
 
 
+@pytest.mark.slow
 def test_first_set_up_makes_everything(made: tuple[Path, dict[str, Any]]) -> None:
     folder, facts = made
     assert facts["own"]
@@ -81,12 +82,14 @@ def test_first_set_up_makes_everything(made: tuple[Path, dict[str, Any]]) -> Non
     assert (folder / "own" / ".aiida" / "config.json").is_file()
 
 
+@pytest.mark.slow
 def test_second_set_up_leaves_everything_alone(made: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = made
     again = json.loads(call(folder, "setup", "--no-start", "--json").stdout)
     assert set(states(again).values()) <= {"there", "missing"}
 
 
+@pytest.mark.slow
 def test_users_own_profiles_are_not_touched(made: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = made
     assert not (folder / "user" / ".aiida").exists()
@@ -99,6 +102,7 @@ def test_database_writes_ahead(made: tuple[Path, dict[str, Any]]) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+@pytest.mark.slow
 def test_printed_line_lets_verdi_see_the_profile(made: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = made
     line = call(folder, "setup", "--no-start").stdout.splitlines()[-1]
@@ -110,6 +114,7 @@ def test_printed_line_lets_verdi_see_the_profile(made: tuple[Path, dict[str, Any
     assert str(folder / "own" / "work") in shown
 
 
+@pytest.mark.slow
 def test_missing_pw_is_said_with_a_remedy(tmp_path: Path) -> None:
     done = call(tmp_path, "setup", "--no-start", "--json", PW="pw-that-is-not-there.x", ESPRESSO_PSEUDO=str(tmp_path))
     pw = next(step for step in json.loads(done.stdout)["steps"] if step["what"] == "code pw@localhost")

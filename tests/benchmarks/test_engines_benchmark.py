@@ -15,6 +15,8 @@ from engine_candidates import network
 from engine_device import compare, tables_of_device
 from training import trajectories
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 

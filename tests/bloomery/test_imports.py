@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 EVERY_MODULE = """
 import importlib, pkgutil, sys
 
@@ -55,6 +57,7 @@ def run(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_nothing_in_bloomery_imports_aiida() -> None:
     blocked = {"aiida", "aiida_quantumespresso", "aiida_pseudo", "aiida_bloomery"}
     assert int(run(EVERY_MODULE.format(blocked=blocked, names=[]))) > 40
@@ -65,11 +68,13 @@ def test_settings_and_jobs_are_read_without_torch() -> None:
     run(EVERY_MODULE.format(blocked={"torch"}, names=WITHOUT_TORCH))
 
 
+@pytest.mark.slow
 def test_settings_of_every_plugin_are_known_without_torch() -> None:
     code = EVERY_MODULE.format(blocked={"torch"}, names=["bloomery.plugins"])
     run(
         code
         + """
+import pytest
 from bloomery.plugins import KINDS, load_plugin, registered
 
 for kind in KINDS:

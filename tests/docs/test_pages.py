@@ -57,6 +57,7 @@ def test_lines_are_not_endless(page) -> None:
         assert len(line) <= 120 or line.startswith(("|", "[", "!")), f"{page.path.name}: {number} of the prose"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("sphinx") is None, reason="the extra [docs] is not installed")
 def test_documentation_builds_without_a_warning(root: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", str(tmp_path / "trees")]

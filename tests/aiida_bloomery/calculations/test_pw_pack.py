@@ -120,6 +120,7 @@ def test_at_most_as_many_frames_at_a_time_as_asked(pack):
     assert running[-1] == 0
 
 
+@pytest.mark.slow
 def test_frame_that_hangs_is_ended_and_does_not_hold_up_the_others(pack):
     body = f"[ $here = frame_0001 ] && sleep 3600\n{LEAVES_RESULT}"
     assert pack.start(body, timeout=FRAME_LIMIT).wait(PATIENCE) == 0
@@ -131,6 +132,7 @@ def test_frame_that_hangs_is_ended_and_does_not_hold_up_the_others(pack):
     assert ends[-1] == "frame_0001"
 
 
+@pytest.mark.slow
 def test_frame_that_ignores_the_signal_is_killed(pack):
     body = f"[ $here = frame_0001 ] && {{ trap '' TERM; while :; do sleep 0.2; done; }}\n{LEAVES_RESULT}"
     process = pack.start(body, timeout=FRAME_LIMIT, grace=1)

@@ -11,7 +11,7 @@ from tests.aiida_bloomery.report.chromium import PROGRAM, Tab, tab
 
 from aiida_bloomery.report import render
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no chromium")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAM is None, reason="there is no chromium")]
 
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">\"'&\u202eΩ"
 

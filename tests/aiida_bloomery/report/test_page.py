@@ -148,22 +148,26 @@ def test_an_iteration_that_labelled_nothing_leaves_dashes(example: SimpleNamespa
     assert row.count("–") == 6
 
 
+@pytest.mark.slow
 def test_many_force_components_stay_a_small_page(example: SimpleNamespace) -> None:
     assert len(render(example.campaign(validation=example.arrays(n_frames=400))).encode()) < 600_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lacking", ["forces_predicted", "energy_reference", "disagreement"])
 def test_lacking_arrays_cost_a_figure_and_not_the_page(lacking: str, example: SimpleNamespace) -> None:
     some = {key: value for key, value in example.arrays().items() if key != lacking}
     assert render(example.campaign(validation=some)).count("<svg") == 7
 
 
+@pytest.mark.slow
 def test_a_relative_target_has_a_figure_of_its_own_in_percent(example: SimpleNamespace) -> None:
     html = render(example.campaign(inputs={"stop": {"targets": {"relative_forces": 0.1}}}))
     assert html.count("<svg") == 9
     assert "target, 10.0 %" in html
 
 
+@pytest.mark.slow
 def test_a_control_arm_has_a_section_with_both_learning_curves(example: SimpleNamespace) -> None:
     plain = render(example.campaign())
     assert 'id="control"' not in plain

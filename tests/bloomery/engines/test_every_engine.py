@@ -60,6 +60,7 @@ QUICK = {
 }
 
 
+@pytest.mark.slow
 # `external` is tried with definitions of its own, beside its other tests.
 @pytest.mark.parametrize(
     "name",

@@ -94,6 +94,7 @@ def test_stress_is_for_full_cells_only() -> None:
     assert labelled.has("energy").tolist() == [True, True]
 
 
+@pytest.mark.slow
 def test_failures_are_entered_and_the_others_go_on() -> None:
     frames = Configurations.from_atoms([atoms_in_a_row(n) for n in (2, 3, 4, 5, 6)])
     labeller = CalculatorLabeller.make(calculator=f"{HERE}:Moody", frame_timeout_s=2)

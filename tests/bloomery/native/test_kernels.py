@@ -136,6 +136,7 @@ def test_names_of_activation_functions_are_the_same() -> None:
     assert tuple(ACTIVATIONS) == KERNEL_ACTIVATIONS
 
 
+@pytest.mark.slow
 @needs_compiler
 @settings(max_examples=12, deadline=None)
 @given(

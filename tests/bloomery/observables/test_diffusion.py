@@ -33,6 +33,7 @@ def test_displacements_are_the_direct_sums() -> None:
         np.testing.assert_allclose(found[lag], direct, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_random_walk_has_its_coefficient() -> None:
     exact = 3.0 * (1 - 1 / 40)  # the centre of mass of the 40 atoms is held
     hits, errors = 0, []
@@ -106,6 +107,7 @@ class LennardJones(Potential):
         """Keep nothing."""
 
 
+@pytest.mark.slow
 def test_liquid_argon_diffuses_as_in_the_literature() -> None:
     # Rahman, Phys. Rev. 136, A405 (1964): 2.43e-5 cm^2/s at 94.4 K and 1.374 g/cm^3, with 864 atoms. Here 108 in cells
     # of half the edge, whose correction by Yeh and Hummer is twice as large; argon's viscosity there is 0.22 mPa s.

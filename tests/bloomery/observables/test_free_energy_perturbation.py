@@ -49,6 +49,7 @@ def measured(soft: float, stiff: float, n_frames: int, n_atoms: int, seed: int =
     return FreeEnergyPerturbation.make(temperature=T).observe(Springs(soft), labelled, seed=seed).summary
 
 
+@pytest.mark.slow
 def test_springs_have_their_free_energy() -> None:
     # A = 3 N kT / 2 ln(k): per atom the difference is 3/2 kT ln(k_ref / k_pot).
     exact = 1000 * 1.5 * kB * T * np.log(1.1)

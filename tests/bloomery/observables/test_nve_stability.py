@@ -36,6 +36,7 @@ class Pull(Potential):
         """Keep nothing."""
 
 
+@pytest.mark.slow
 def test_a_sound_potential_keeps_its_energy(silicon_teacher: CalculatorTeacher) -> None:
     settings = {"steps": 200, "equilibration": 30, "trajectories": 3}
     fine = NveStability.make(timestep_fs=1.0, **settings).observe(silicon_teacher, SILICON, seed=1)

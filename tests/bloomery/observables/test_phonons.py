@@ -45,6 +45,7 @@ def test_silicon_is_what_phonopy_gives_by_hand(silicon_teacher: CalculatorTeache
     np.testing.assert_allclose(observation.arrays["Si2__potential__mesh_frequencies"], expected, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_copper_agrees_with_ase(copper: CalculatorTeacher, tmp_path) -> None:
     atoms = bulk("Cu", a=3.58982)
     observation = Phonons.make(supercell=(5, 5, 5), points=5).observe(copper, Configurations.from_atoms([atoms]))
@@ -79,6 +80,7 @@ def test_numbers_are_moments_of_the_frequencies(silicon_teacher: CalculatorTeach
     assert found["lowest_frequency"]["value"] > -0.05
 
 
+@pytest.mark.slow
 def test_two_methods_are_compared_on_the_same_displacements(silicon_teacher: CalculatorTeacher) -> None:
     observable = Phonons.make(min_length=6)
     wanted = observable.wanted_frames(SILICON)
@@ -95,6 +97,7 @@ def test_two_methods_are_compared_on_the_same_displacements(silicon_teacher: Cal
     assert other.summary["Si2"]["relative_difference"]["highest_frequency"]["value"] == pytest.approx(-0.985, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_committee_has_a_width() -> None:
     observation = Phonons.make(min_length=6).observe(TeacherCommittee(spread=0.1), SILICON)
     highest = observation.summary["Si2"]["potential"]["highest_frequency"]

@@ -28,6 +28,8 @@ from bloomery.potentials.prediction import Prediction
 from bloomery.progress import no_progress
 from bloomery.reference.calculators import CalculatorSpec
 
+pytestmark = pytest.mark.slow
+
 SILVER = 47
 Change = Callable[[Prediction, Configurations], Prediction]
 

@@ -43,6 +43,7 @@ def test_an_ideal_gas_is_flat() -> None:
     np.testing.assert_allclose(np.median(error / poisson), 1.0, atol=0.3)  # Student's t for ten blocks included
 
 
+@pytest.mark.slow
 def test_beyond_half_of_the_cell_images_count() -> None:
     observation = Rdf.make(cutoff=15.0, bin_width=1.0).observe(None, gas(200, n_atoms=20, side=6.0))
     # Own images make up for the one atom that is missing: 1 on average beyond the cell.

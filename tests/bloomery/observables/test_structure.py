@@ -99,6 +99,7 @@ def test_a_gas_scatters_evenly_and_a_crystal_in_peaks() -> None:
     assert s[near].max() == pytest.approx(8 * 108 / in_bin)  # eight vectors of height N
 
 
+@pytest.mark.slow
 def test_a_known_potential_of_mean_force_is_found() -> None:
     # Two atoms in a large box, drawn from exp(-u / kT) with a well of 50 meV between 3 and 4 Å.
     generator = np.random.default_rng(0)

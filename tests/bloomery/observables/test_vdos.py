@@ -69,6 +69,7 @@ def harmonic_trajectory(frequencies: np.ndarray, modes: np.ndarray, atoms: ase.A
     return Configurations.from_atoms(frames).with_info(time=times)
 
 
+@pytest.mark.slow
 def test_a_harmonic_crystal_has_its_modes(silicon_teacher: CalculatorTeacher) -> None:
     atoms = bulk("Si", a=5.43095, cubic=True)
     frequencies, modes = normal_modes(silicon_teacher, atoms)
@@ -103,6 +104,7 @@ def test_an_alloy_has_a_spectrum_per_element_and_one_of_all() -> None:
     assert mean["all"] == pytest.approx(40 * share + 10 * (1 - share), abs=0.2)
 
 
+@pytest.mark.slow
 def test_a_potential_vibrates_at_its_own_frequencies(silicon_teacher: CalculatorTeacher) -> None:
     atoms = bulk("Si", a=5.43095, cubic=True)
     frequencies, _ = normal_modes(silicon_teacher, atoms)

@@ -133,6 +133,7 @@ def made_job(folder: Path) -> Path:
     return folder / "job.json"
 
 
+@pytest.mark.slow
 def test_a_job_that_is_killed_goes_on_to_the_same_frames(tmp_path: Path) -> None:
     """SIGKILL of real processes, each after some more steps: among them while it writes its checkpoint."""
     unbroken, killed = made_job(tmp_path / "unbroken"), made_job(tmp_path / "killed")

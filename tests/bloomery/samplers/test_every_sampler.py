@@ -36,8 +36,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "reference_md": {"calculator": "stillinger_weber", "steps": 10, "interval": 3, "strains": [0, 0.02]},
 }
 
+SLOW = {"monte_carlo", "normal_modes", "path_integral", "supercells"}
+"""Those whose checks take more than a second."""
 
-@pytest.mark.parametrize("name", registered("samplers"))
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in registered("samplers")]
+)
 def test_every_sampler_conforms(name: str, silicon: Configurations, committee: TeacherCommittee) -> None:
     plugin = load_plugin("samplers", name)
     assert plugin.name == name

@@ -132,6 +132,7 @@ def test_the_potential_drives_and_knows_its_elements(
         sampler.sample(Configurations.from_atoms([bulk("Ge")]), potential=committee)
 
 
+@pytest.mark.slow
 def test_along_a_path_only_across_it(crystal: Configurations) -> None:
     """An atom that goes 0.4 Å along x: modes are orthogonal to that, in mass-weighted coordinates."""
     there = crystal.to_atoms()[0]

@@ -54,6 +54,7 @@ def ring_variance(beads: int, temperature: float) -> float:
     return float((thermal / (mass * (springs**2 + omega**2))).sum())
 
 
+@pytest.mark.slow
 def test_beads_spread_as_those_of_a_harmonic_ring_polymer() -> None:
     settings = {"beads": 8, "beads_kept": 8, "temperatures": [300], "max_disagreement": None, "relaxation_fs": 20}
     sampler = PathIntegral.make(**settings, steps=900, interval=25, equilibration=150)

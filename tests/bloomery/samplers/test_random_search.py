@@ -40,6 +40,7 @@ def test_structures_have_the_symmetry_that_was_drawn() -> None:
         assert entry["space_group"] >= 195
 
 
+@pytest.mark.slow
 def test_relaxation_goes_downhill_and_keeps_frames_on_its_way(committee: TeacherCommittee) -> None:
     start = Configurations.from_atoms([bulk("Si", cubic=True)])
     settings = {"structures": 2, "formula_units": [4], "relax_steps": 30, "interval": 10, "max_disagreement": None}

@@ -146,6 +146,7 @@ def lennard_jones(smooth: bool) -> CalculatorPotential:
     return CalculatorPotential(LennardJones(sigma=2.0, epsilon=1.0, rc=4.9, ro=4.0, smooth=smooth), like)
 
 
+@pytest.mark.slow
 def test_a_potential_that_ends_at_once_at_its_cutoff_is_found_out() -> None:
     """Lennard-Jones, shifted to zero at the cutoff: its energy has no jump, its force has one of 22 meV/Å."""
     cut, smooth = lennard_jones(smooth=False), lennard_jones(smooth=True)

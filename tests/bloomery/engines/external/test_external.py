@@ -29,6 +29,7 @@ def engine(definition: Any, **settings: Any) -> External:
     return External.make(**{"definition": definition, "members": 1, **settings})
 
 
+@pytest.mark.slow
 def test_the_contract_is_kept(definition: dict[str, Any], data: TrainingData, tmp_path: Path) -> None:
     check_engine(engine(definition), data, tmp_path)
 
@@ -56,12 +57,14 @@ def test_units_are_converted(definition: dict[str, Any], data: TrainingData, sil
     assert 0.4 < slope < 1.2
 
 
+@pytest.mark.slow
 def test_members_see_frames_of_their_own(definition: dict[str, Any], data: TrainingData) -> None:
     definition["train"]["command"][-2] = "7"  # the same seed for all: what differs is the frames
     potential, _ = engine(definition, members=4, share=0.5).train(data, device="cpu")
     assert potential.predict(data.train).atom_disagreement.min() > 0
 
 
+@pytest.mark.slow
 def test_a_kill_keeps_the_members_that_were_done(
     definition: dict[str, Any], data: TrainingData, tmp_path: Path
 ) -> None:

@@ -36,6 +36,8 @@ from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp, fitting, training
 
+pytestmark = pytest.mark.slow
+
 training.CHECKPOINT_SECONDS = 0.0
 settings, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
 frames = Configurations.load(folder / "frames.npz")

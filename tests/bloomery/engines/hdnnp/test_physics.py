@@ -45,7 +45,9 @@ def potential(name: str) -> Potential:
     return Hdnnp.make(members=2, hidden=[6, 5], steps=20, descriptor=descriptor).train(data, device="cpu")[0]
 
 
-@pytest.fixture(params=sorted(DESCRIPTORS))
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name == "soap")) for name in sorted(DESCRIPTORS)]
+)
 def name(request: pytest.FixtureRequest) -> str:
     if request.param in NEEDS:
         pytest.importorskip(NEEDS[request.param])

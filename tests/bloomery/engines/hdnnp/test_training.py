@@ -87,6 +87,7 @@ def test_a_broken_checkpoint_is_no_reason_to_fail(data: TrainingData, tmp_path: 
     assert_same(train(data, tmp_path).predict(data.train), train(data).predict(data.train))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_kernels")
 @pytest.mark.parametrize(("part", "kept"), [(1.01, 1.0), (0.7, 0.5), (0.0, 0.0)])
 def test_jacobians_that_are_not_kept_give_the_same_potential(
@@ -143,6 +144,7 @@ def test_a_warm_start_keeps_what_members_have_seen(data: TrainingData, silicon: 
     assert history.summary["steps"] <= SMALL["warm_steps"]
 
 
+@pytest.mark.slow
 def test_fine_tuning_with_replay_does_not_forget(make_silicon: MakeSilicon) -> None:
     """Ten strained cells near equilibrium after forty hot ones: without old frames, what is hot is forgotten.
 

@@ -115,6 +115,7 @@ def test_no_bias_is_plain_dynamics_to_the_last_bit(silicon: Configurations, sett
     assert frames.digest() == plain.digest()
 
 
+@pytest.mark.slow
 def test_biases_go_where_they_say(silicon: Configurations) -> None:
     """A wall keeps the members closer to each other than plain dynamics does, the other biases farther apart."""
     shared = {"steps": 60, "interval": 5, "temperatures": [600], "max_disagreement": None}

@@ -15,6 +15,7 @@ from bloomery.samplers.reference_md import ReferenceMolecularDynamics
 from bloomery.testing.potentials import TeacherCommittee
 
 
+@pytest.mark.slow
 def test_pressure_changes_the_volume_by_what_the_material_yields() -> None:
     copper = Configurations.from_atoms([bulk("Cu", cubic=True)])
     shared: dict[str, Any] = {"calculator": "emt", "ensemble": "npt", "thermostat": "velocity_rescaling", "steps": 250}
@@ -59,6 +60,7 @@ def test_fixed_atoms_do_not_move(silicon: Configurations, committee: TeacherComm
         assert (moved[~fixed] > 1e-3).all()
 
 
+@pytest.mark.slow
 def test_replicas_are_trajectories_of_md(silicon: Configurations, committee: TeacherCommittee) -> None:
     shared: dict[str, Any] = {"ensemble": "nve", "steps": 100, "interval": 50}
     alone, _ = MolecularDynamics.make(**shared).sample(silicon[[1]], potential=committee, seed=3)

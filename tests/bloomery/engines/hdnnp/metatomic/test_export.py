@@ -40,6 +40,8 @@ from bloomery.potentials.contract import load_potential
 from bloomery.testing.engines import check_exports
 from bloomery.testing.frames import odd_frames
 
+pytestmark = pytest.mark.slow
+
 needs_metatomic = pytest.mark.skipif(importlib.util.find_spec("metatomic") is None, reason="needs metatomic")
 ELEMENTS = ["Si", "C"]
 POWER_SPECTRUM = {"power_spectrum": {"radial": 2, "max_degree": 3, "cutoff": 4.0}}

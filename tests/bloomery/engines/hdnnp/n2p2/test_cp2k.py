@@ -17,6 +17,7 @@ from bloomery.frames.configurations import Configurations
 from .conftest import MakePotential
 
 CP2K = next((found for name in ("cp2k.psmp", "cp2k.ssmp", "cp2k.popt", "cp2k") if (found := shutil.which(name))), None)
+pytestmark = pytest.mark.slow
 needs_cp2k = pytest.mark.skipif(CP2K is None, reason="needs CP2K (Debian's package cp2k)")
 
 INPUT = """\

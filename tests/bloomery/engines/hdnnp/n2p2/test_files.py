@@ -109,6 +109,7 @@ def test_a_potential_that_was_read_is_written_again(shared_data: Path, water: Co
     np.testing.assert_allclose(found.forces, expected.forces, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_trained_committee_is_exported(silicon: Configurations, tmp_path: Path) -> None:
     """The settings that the messages ask for; what is trained is what is written."""
     engine = Hdnnp.make(
@@ -133,6 +134,7 @@ def test_a_trained_committee_is_exported(silicon: Configurations, tmp_path: Path
         Hdnnp.make(**{**engine.settings.model_dump(), "activation": "silu"}).train(data, start_from=potential)
 
 
+@pytest.mark.slow
 def test_what_n2p2_can_express_keeps_the_contract_of_engines(silicon: Configurations, tmp_path: Path) -> None:
     """The physics of the acceptance check included, though no switch takes isolated atoms to their references."""
     engine = Hdnnp.make(

@@ -79,6 +79,7 @@ def warmed(name: str, n: int, fixed: NDArray[np.bool_] | None = None) -> Integra
     return dynamics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THERMOSTATS)
 def test_kinetic_energies_have_the_canonical_distribution(name: str) -> None:
     n = 150
@@ -151,6 +152,7 @@ def test_energy_does_not_drift() -> None:
     assert np.std(total, axis=0).max() > 0, "the energy fluctuates with the time step"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["isotropic", "cell"])
 def test_the_volume_of_an_ideal_gas_fluctuates_as_it_must(shape: Any) -> None:
     n, pressure, temperature = 200, 1.0, 300.0
@@ -185,6 +187,7 @@ def test_a_cell_under_tension_shears_only_where_it_is_told() -> None:
     assert abs(strain[0, 1]) + abs(strain[0, 2]) < 1e-6
 
 
+@pytest.mark.slow
 def test_fixed_atoms_stay_and_the_others_are_as_hot_as_they_should_be() -> None:
     n = 120
     fixed = np.tile(np.arange(8) < 3, n)
