@@ -13,3 +13,9 @@ def derive_seed(seed: int, *parts: object) -> int:
     """
     text = "|".join([str(seed), *map(str, parts)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little") >> 1
+
+
+def draw(seed: int, content: str) -> float:
+    """Return a number in [0, 1) that is as good as random, but follows from seed and content."""
+    digest = hashlib.blake2b(f"{seed}|{content}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 11) / 2**53

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.frames.configurations import Configurations
-from bloomery.selectors.ranking import draw
+from bloomery.seeds import draw
 
 DESCRIPTOR: dict[str, Any] = {"cutoff": 4.5, "radial": 4, "max_degree": 3, "four_body": 0}
 """Settings of the power spectrum that maps are drawn with: what an eye can tell apart needs no more."""

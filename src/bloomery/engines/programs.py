@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bloomery.errors import BloomeryError, InputError, OutOfMemoryError
@@ -35,17 +34,6 @@ def find_program(engine: str, package: str, name: str) -> str:
             f"{engine}`, and use its environment's `bloomery`."
         )
     return beside
-
-
-def package_versions(*packages: str) -> dict[str, str]:
-    """Versions of the packages that are installed."""
-    found = {}
-    for name in packages:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def run_program(

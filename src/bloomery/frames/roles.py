@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
-from bloomery.selectors.ranking import draw
+from bloomery.seeds import draw
 
 Role = Literal["probe", "train", "early_stopping", "calibration"]
 ROLES: tuple[Role, ...] = get_args(Role)

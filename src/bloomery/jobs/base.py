@@ -5,20 +5,18 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import platform
 import time
 import traceback
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 from pydantic import Field, ValidationError
 
-from bloomery import __version__
 from bloomery.errors import BloomeryError, InputError, OutOfMemoryError
 from bloomery.plugins import Settings, describe_validation_error
-from bloomery.progress import Progress
+from bloomery.progress import Progress, progress_writer, write_json
+from bloomery.versions import versions
 
 SCHEMA_VERSION: Literal[1] = 1
 VERBS = ("sample", "describe", "select", "label", "train", "predict", "observe")
@@ -80,38 +78,6 @@ def execute(path: str | Path) -> int:
     if result["status"] == "finished":
         return 0
     return 2 if result["error"]["kind"] == InputError.kind else 1
-
-
-def progress_writer(path: Path, interval: float = 1.0) -> Progress:
-    """Make a progress callback that keeps a small JSON file up to date, at most once per ``interval`` seconds."""
-    last = 0.0
-
-    def report(stage: str, step: int, total: int, numbers: dict[str, float]) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= interval or step >= total:
-            last = now
-            write_json(path, {"stage": stage, "step": step, "total": total, "numbers": numbers, "time": time.time()})
-
-    return report
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that has a say in the numbers."""
-    found = {"bloomery": __version__, "python": platform.python_version()}
-    for name in ("numpy", "scipy", "ase", "torch", "vesin", "matscipy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON in one step, so that a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-    temporary.replace(path)
 
 
 def _read_json(path: Path) -> Any:

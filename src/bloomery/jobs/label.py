@@ -14,10 +14,10 @@ from typing import IO, Any, Literal
 import numpy as np
 
 from bloomery.frames.configurations import Configurations
-from bloomery.jobs.base import Job, write_json
+from bloomery.jobs.base import Job
 from bloomery.labellers.contract import Labeller, LedgerEntry
 from bloomery.plugins import PluginSpec
-from bloomery.progress import Progress
+from bloomery.progress import Progress, write_json
 
 LABELLED_FILE = "labelled.npz"
 LEDGER_FILE = "ledger.json"

@@ -11,11 +11,11 @@ from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import Role, assigned, split_by_file
-from bloomery.jobs.base import Job, write_json
+from bloomery.jobs.base import Job
 from bloomery.observables.contract import Observable, Observation
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.potentials.contract import load_potential
-from bloomery.progress import Progress
+from bloomery.progress import Progress, write_json
 
 OBSERVATION_FILE = "observation.json"
 ARRAYS_FILE = "observation.npz"

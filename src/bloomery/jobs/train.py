@@ -14,12 +14,12 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, bad_label
 from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference
 from bloomery.frames.roles import assigned, split_by_file
-from bloomery.jobs.base import Job, write_json
+from bloomery.jobs.base import Job
 from bloomery.observables.errors import Errors
 from bloomery.plugins import PluginSpec
 from bloomery.potentials.acceptance import AcceptanceReport, AcceptanceSettings, check_potential
 from bloomery.potentials.contract import Potential, load_potential
-from bloomery.progress import Progress
+from bloomery.progress import Progress, write_json
 
 POTENTIAL_FOLDER = "potential"
 REFUSED_FOLDER = "refused"

@@ -19,8 +19,7 @@ from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import RoleSettings, split_roles
 from bloomery.plugins import Settings
-from bloomery.seeds import derive_seed
-from bloomery.selectors.ranking import draw
+from bloomery.seeds import derive_seed, draw
 
 UNUSED = "unused"
 """What stands for the role of a frame that a model neither learns from nor is judged on."""

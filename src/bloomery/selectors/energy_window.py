@@ -20,9 +20,10 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import EnergyPerAtomInEV, Kelvin
+from bloomery.seeds import draw
 from bloomery.selectors.contract import Picks, Pool, Selector
 from bloomery.selectors.measures import Measure
-from bloomery.selectors.ranking import draw, ranked, require_finite
+from bloomery.selectors.ranking import ranked, require_finite
 from bloomery.selectors.window import ABOVE
 
 ENERGY = Measure("predicted_energy")

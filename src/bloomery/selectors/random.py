@@ -6,8 +6,9 @@ import numpy as np
 from pydantic import Field
 
 from bloomery.plugins import Settings
+from bloomery.seeds import draw
 from bloomery.selectors.contract import Picks, Pool, Selector
-from bloomery.selectors.ranking import draw, ranked
+from bloomery.selectors.ranking import ranked
 
 
 class RandomSettings(Settings):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,12 +12,6 @@ from bloomery.selectors.contract import Pool
 
 BLOCK = 16384
 """Rows that are looked at, or scaled, at a time."""
-
-
-def draw(seed: int, content: str) -> float:
-    """Return a number in [0, 1) that is as good as random, but follows from seed and content."""
-    digest = hashlib.blake2b(f"{seed}|{content}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") >> 11) / 2**53
 
 
 def ranked(scores: NDArray[np.float64], hashes: Sequence[str]) -> NDArray[np.int64]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bloomery.engines.programs import find_program, package_versions, run_program
+from bloomery.engines.programs import find_program, run_program
 from bloomery.errors import BloomeryError, InputError, OutOfMemoryError
+from bloomery.versions import package_versions
 
 
 def python(code: str) -> list[str]:

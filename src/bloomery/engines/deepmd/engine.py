@@ -10,11 +10,11 @@ from bloomery.engines.contract import Engine, TrainingData, TrainingHistory
 from bloomery.engines.deepmd.settings import DeepmdSettings
 from bloomery.engines.file_potential import check_start
 from bloomery.engines.preparation import prepare
-from bloomery.engines.programs import find_program, package_versions
+from bloomery.engines.programs import find_program
 from bloomery.errors import InputError
-from bloomery.jobs.base import versions
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress
+from bloomery.versions import package_versions, versions
 
 PACKAGES = ("deepmd-kit", "tensorflow", "tensorflow-cpu")
 

@@ -12,11 +12,10 @@ from bloomery.engines.external.definition import Definition
 from bloomery.engines.external.settings import ExternalSettings
 from bloomery.engines.file_potential import check_start
 from bloomery.engines.preparation import prepare
-from bloomery.engines.programs import package_versions
 from bloomery.errors import InputError
-from bloomery.jobs.base import versions
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress
+from bloomery.versions import package_versions, versions
 
 
 class External(Engine):

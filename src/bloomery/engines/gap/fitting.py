@@ -21,16 +21,16 @@ from bloomery.engines.contract import TrainingData, TrainingHistory
 from bloomery.engines.gap.potential import Fit, GapPotential
 from bloomery.engines.gap.settings import GapSettings, Sigmas, SoapSettings
 from bloomery.engines.preparation import Prepared, boxed, energies_above_lowest, member_frames, prepare
-from bloomery.engines.programs import find_program, package_versions, run_program
+from bloomery.engines.programs import find_program, run_program
 from bloomery.errors import BloomeryError, DivergedError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.neighbours import find_neighbours
-from bloomery.jobs.base import versions
 from bloomery.potentials.calibration import scale_factor
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed
 from bloomery.selectors.features.farthest import farthest_points
 from bloomery.selectors.features.feature_space import FeatureSpace
+from bloomery.versions import package_versions, versions
 
 PACKAGE = "quippy-ase"
 FRAMES_FILE = "train.extxyz"

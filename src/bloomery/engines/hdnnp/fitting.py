@@ -28,11 +28,11 @@ from bloomery.engines.hdnnp.weights import groups_of, importance, member_weights
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, bad_label, symbols_to_numbers
 from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference
-from bloomery.jobs.base import versions
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.potentials.contract import Potential, reference_energies
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed
+from bloomery.versions import versions
 
 CHECKPOINT_FILE = "checkpoint.npz"
 EARLY_STOPPING_FRAMES = 16

@@ -23,13 +23,13 @@ from bloomery.engines.mace.networks import Arrays, import_mace, read_model_file,
 from bloomery.engines.mace.potential import MacePotential
 from bloomery.engines.mace.settings import MaceSettings
 from bloomery.engines.preparation import Prepared, member_frames, prepare
-from bloomery.engines.programs import find_program, package_versions, run_program
+from bloomery.engines.programs import find_program, run_program
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
-from bloomery.jobs.base import versions
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed
+from bloomery.versions import package_versions, versions
 
 PACKAGES = ("mace-torch", "e3nn", "torch")
 TRAIN_FILE, VALID_FILE = "train.extxyz", "valid.extxyz"

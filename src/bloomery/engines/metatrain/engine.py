@@ -10,11 +10,10 @@ from bloomery.engines.contract import Engine, TrainingData, TrainingHistory
 from bloomery.engines.file_potential import check_start
 from bloomery.engines.metatrain.settings import MetatrainSettings
 from bloomery.engines.preparation import prepare
-from bloomery.engines.programs import package_versions
 from bloomery.errors import InputError
-from bloomery.jobs.base import versions
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress
+from bloomery.versions import package_versions, versions
 
 PACKAGES = ("metatrain", "metatomic-torch", "metatensor-torch", "sphericart-torch", "torch-spex")
 

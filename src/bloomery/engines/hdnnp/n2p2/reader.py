@@ -21,7 +21,7 @@ from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec
 from bloomery.errors import InputError
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.input_data import UNITS_WORD, read_lines
-from bloomery.jobs.base import versions
+from bloomery.versions import versions
 
 INPUT_FILE = "input.nn"
 SCALING_FILE = "scaling.data"
