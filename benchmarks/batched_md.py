@@ -41,7 +41,7 @@ JOBS = 2
 def trained(steps: int) -> Potential:
     """Fit a committee for so many steps: how good it is has no say in what it costs."""
     frames, _ = RattleStrain.make(frames=10).sample(Configurations.from_atoms([bulk("Si", cubic=True)]))
-    labelled = TeacherCommittee(members=1, spread=0.0).evaluate(frames)
+    labelled = TeacherCommittee(members=1, spread=0.0).label(frames)
     data = TrainingData(labelled[:8], labelled[8:], fit_energy_reference(labelled))
     potential, _ = Hdnnp.make(steps=steps).train(data, device="cpu")
     return potential

@@ -131,7 +131,7 @@ def rare(sizes: Sizes, seed: int) -> Configurations:
         dynamics(CRYSTAL, [2000.0], [-0.04, 0.0, 0.04, SHEARED], few, seed, TEACHER),
         dynamics(VACANCY, [2000.0], [0.0], 2 * few, seed, TEACHER),
     ]
-    return TEACHER.evaluate(Configurations.concatenate(parts))
+    return TEACHER.label(Configurations.concatenate(parts))
 
 
 class Study:
@@ -154,10 +154,10 @@ class Study:
         """Label as many frames as this strategy wants them, and measure."""
         sizes, started = self.sizes, time.process_time()
         first = np.random.default_rng(derive_seed(self.seed, "first")).permutation(len(self.pool))[: sizes.first]
-        labelled = TEACHER.evaluate(self.pool[first])
+        labelled = TEACHER.label(self.pool[first])
         while len(labelled) < sizes.labels:
             found = self.wanted(strategy, labelled, min(sizes.batch, sizes.labels - len(labelled)))
-            labelled = Configurations.concatenate([labelled, TEACHER.evaluate(found)])
+            labelled = Configurations.concatenate([labelled, TEACHER.label(found)])
         return self.measure(labelled) | {"seconds": time.process_time() - started}
 
     def wanted(self, strategy: Strategy, labelled: Configurations, batch: int) -> Configurations:

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from bloomery.jobs.base import RESULT_FILE, execute, limit_threads
 
-IN_PROCESS = ("bloomery.sample", "bloomery.train.")
+IN_PROCESS = ("bloomery.sample", "bloomery.train")
 
 
 def input_folder(calculation: orm.CalcJobNode, parent: Path) -> Path:

@@ -206,7 +206,7 @@ def chain(jobs: Jobs, frames: ConfigurationsData) -> Chain:
     label = jobs.done("label", configurations=select.outputs.selected, parameters=LABELLER)
     batches = {"batch_000": label.outputs.labelled}
     engine = {"engine": TINY_ENGINE, "warm_start": True}
-    train = jobs.done("train.hdnnp", batches=batches, seed=1, parameters=engine)
+    train = jobs.done("train", batches=batches, seed=1, parameters=engine)
     md = {"sampler": {"md": {"temperatures": [300, 900], "steps": 30, "interval": 5}}}
     driven = {"potential": train.outputs.potential}
     sample_1 = jobs.done("sample", start=frames, seed=2, parameters=md, scale={"error": 0.5}, **driven)
@@ -220,7 +220,7 @@ def chain(jobs: Jobs, frames: ConfigurationsData) -> Chain:
     )
     label_1 = jobs.done("label", configurations=select_1.outputs.selected, parameters=LABELLER)
     batches = {**batches, "batch_001": label_1.outputs.labelled}
-    train_1 = jobs.done("train.hdnnp", batches=batches, seed=2, parameters=engine, start_from=train.outputs.potential)
+    train_1 = jobs.done("train", batches=batches, seed=2, parameters=engine, start_from=train.outputs.potential)
     errors = {"observable": "errors", "roles": ["probe"]}
     observe_1 = jobs.done(
         "observe", configurations=batches, potential=train_1.outputs.potential, seed=2, parameters=errors

@@ -12,7 +12,7 @@ from bloomery.jobs.train import HISTORY_FILE, POTENTIAL_FOLDER
 
 
 class TrainParser(BloomeryParser):
-    """Parser of `TrainCalculation` and its subclasses."""
+    """Parser of `TrainCalculation`."""
 
     def collect(self, result: JobResult) -> None:
         """Attach the potential and its history; a refused potential stays among the retrieved files."""

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from aiida import orm
 from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, ProcessSpec, process_handler, while_
-from aiida.plugins import CalculationFactory
 
 from aiida_bloomery.calculations.functions.campaign import next_seed
-from aiida_bloomery.calculations.train.base import TrainCalculation
+from aiida_bloomery.calculations.train import TrainCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
-from bloomery.plugins import PluginSpec
 
 
 class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
     """Train a committee; the potential it gives has passed the acceptance check."""
 
-    @property
-    def process_class(self) -> type[TrainCalculation]:
-        """The engine's own training job; what all of them share, while the inputs are not known yet."""
-        if "parameters" not in self.inputs:
-            return TrainCalculation
-        engine = PluginSpec.model_validate(self.inputs.parameters["engine"]).name
-        return CalculationFactory(f"bloomery.train.{engine}")
+    _process_class = TrainCalculation
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -45,8 +37,7 @@ class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
             while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
             cls.results,
         )
-        spec.output("potential", valid_type=PotentialData, help="The fitted potential.")
-        spec.output("history", valid_type=orm.Dict, help="How the training went.")
+        spec.expose_outputs(TrainCalculation, include=("potential", "history"))
         spec.exit_code(400, "ERROR_TRAINING_FAILED", message="The training cannot be mended by another try: {message}")
 
     def prepare(self) -> None:
@@ -56,10 +47,6 @@ class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
             if name in self.inputs:
                 inputs[name] = self.inputs[name]
         self.ctx.inputs = inputs
-
-    def get_outputs(self, node: orm.CalcJobNode) -> dict[str, orm.Data]:
-        """Outputs of the training job that are this workchain's too: `define` cannot know whose job it will be."""
-        return {name: node.outputs[name] for name in self.spec().outputs if name in node.outputs}
 
     @process_handler(priority=500)
     def start_afresh(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import ase
 import numpy as np
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.potentials.contract import Potential
-from bloomery.potentials.prediction import Prediction
+from bloomery.potentials.prediction import Prediction, zeros
 
 
 @dataclass(frozen=True)
@@ -38,34 +36,32 @@ class Values:
 class FrameByFramePotential(Potential):
     """A potential that is asked for one member and one frame at a time."""
 
+    above_reference = False
+    takes_empty_frames = True
+
     @abstractmethod
-    def evaluate(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:
+    def evaluate_frame(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:
         """Evaluate one member on one frame, which has atoms of known elements; reference energies are included."""
 
-    def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
-        """Energies, forces and stresses of all members; see `Potential.predict`."""
-        unknown = self.unknown_element(configurations)
-        if unknown is not None:
-            raise InputError(unknown)
-        energies = np.zeros((self.members, len(configurations)))
-        forces = np.zeros((self.members, configurations.n_atoms, 3))
-        stresses = np.zeros((self.members, len(configurations), 6)) if stress else None
-        variances = np.zeros(configurations.n_atoms)
-        offsets = configurations.offsets
-        full = configurations.pbc.all(axis=1) & (configurations.volumes > 0)
-        for frame, atoms in enumerate(configurations.without_labels().to_atoms()):
+    def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
+        """Energies, forces and stresses of all members; see `Potential.evaluate`."""
+        energies, forces, stresses = zeros(self.members, part)
+        variances = np.zeros(part.n_atoms)
+        offsets = part.offsets
+        full = part.pbc.all(axis=1) & (part.volumes > 0)
+        for frame, atoms in enumerate(part.without_labels().to_atoms()):
             rows = slice(offsets[frame], offsets[frame + 1])
             if not len(atoms):
                 continue
             for member in range(self.members):
-                values = self.evaluate(member, atoms, stress=stress and bool(full[frame]))
+                values = self.evaluate_frame(member, atoms, stress=stress and bool(full[frame]))
                 energies[member, frame] = values.energy
                 forces[member, rows] = values.forces
-                if stresses is not None and full[frame] and values.stress is not None:
+                if values.stress is not None:
                     stresses[member, frame] = values.stress
                 if values.local_variance is not None:
                     variances[rows] = np.maximum(values.local_variance, 0.0)
-        return self.finish(Prediction(configurations.counts, energies, forces, stresses), variances)
+        return self.finish(Prediction(part.counts, energies, forces, stresses), variances)
 
     def finish(self, prediction: Prediction, local_variances: NDArray[np.float64]) -> Prediction:  # noqa: ARG002
         """Attach the engine's own uncertainty, if it has one; ``local_variances`` is in eV^2, ``(A,)``."""
@@ -88,7 +84,7 @@ class CalculatorPotential(FrameByFramePotential):
         self.learns_rotations = like.learns_rotations
         self.members = 1
 
-    def evaluate(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:  # noqa: ARG002
+    def evaluate_frame(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:  # noqa: ARG002
         """Ask the calculator."""
         atoms.calc = self.ase_calculator
         return Values(
@@ -96,7 +92,3 @@ class CalculatorPotential(FrameByFramePotential):
             np.asarray(atoms.get_forces(), dtype=float),
             np.asarray(atoms.get_stress(), dtype=float) if stress else None,
         )
-
-    def save(self, folder: Any) -> None:
-        """Refuse: what is exported has its files already."""
-        raise NotImplementedError(f"an exported potential is not written to {folder} again")

@@ -6,29 +6,29 @@ same.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from bloomery.engines.contract import TrainingData
+from bloomery.engines.contract import Engine, Training, TrainingData, TrainingHistory
 from bloomery.engines.file_potential import FilePotential, member_name
-from bloomery.engines.preparation import Prepared, member_frames
-from bloomery.errors import DivergedError
+from bloomery.engines.preparation import Prepared, member_frames, prepare, usable_start, working_folder
+from bloomery.errors import DivergedError, InputError
 from bloomery.frames.configurations import LABELS, Configurations
 from bloomery.plugins import Settings
-from bloomery.potentials.contract import reference_energies
+from bloomery.potentials.contract import Potential, reference_energies
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed
+from bloomery.versions import package_versions, versions
 
 DONE_FILE = "done.json"
 Report = Callable[[int, int, Mapping[str, float]], None]
@@ -59,10 +59,6 @@ class Member:
     start: Mapping[str, bytes] = field(default_factory=dict)
 
 
-Fit = Callable[[Member, Report], Mapping[str, Path]]
-"""Fits one member, and returns the files that make it, by the names under which they are kept."""
-
-
 @dataclass(frozen=True)
 class Committee:
     """Fitted members: name to content of all their files, and one row of numbers for each report."""
@@ -73,84 +69,173 @@ class Committee:
     membership_seed: int
 
 
-def train_committee(
-    fit: Fit,
-    *,
-    settings: Settings,
-    data: TrainingData,
-    prepared: Prepared,
-    members: int,
-    share: float,
-    seed: int,
-    device: str,
-    start: FilePotential | None,
-    progress: Progress,
-    folder: Path | None,
-    versions: Mapping[str, str],
-) -> Committee:
-    """Fit all members, each with a seed of its own and to the frames that fall to it.
+class FileEngine(Engine):
+    """An engine whose members are files of another package, each fitted by that package's trainer (`fit_member`).
 
-    Raises
-    ------
-    DivergedError
-        If a number that a trainer reports is not finite; member and epoch are named.
+    Its settings have ``members``, and ``share``, ``cutoff`` and ``dtype`` unless it says so otherwise (`drawn_from`,
+    `reach`, `dtype`).
     """
-    began = time.perf_counter()
-    membership = derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
-    train, early = (
-        _above_reference(frames, prepared.energy_reference) for frames in (prepared.train, prepared.early_stopping)
-    )
-    seen = member_frames(train.hashes(), members, share, membership)
-    digest = _digest(settings, data, seed, device, start, versions)
-    files: dict[str, bytes] = {}
-    rows: list[dict[str, float]] = []
-    with _folder(folder) as place:
-        for index in range(members):
-            home = place / f"member_{index}"
-            done = _read_done(home, digest)
-            if done is None:
-                shutil.rmtree(home, ignore_errors=True)
-                work = home / "work"
-                work.mkdir(parents=True)
-                member = Member(
-                    index=index,
-                    seed=derive_seed(seed, "weights", index),
-                    train=train[seen[index]],
-                    early_stopping=early,
-                    elements=prepared.elements,
-                    folder=work,
-                    device=device,
-                    start={} if start is None else start.member_files(index),
-                )
-                done = _fit(fit, member, members, home, digest, progress)
-            rows += done
-            for path in sorted((home / "kept").iterdir()):
-                files[member_name(index, path.name)] = path.read_bytes()
-    names = [name for name in (rows[0] if rows else {}) if all(name in row for row in rows)]
-    columns = {name: [row[name] for row in rows] for name in names}
-    return Committee(files, columns, time.perf_counter() - began, membership)
 
+    settings: Any
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Distributions that have a say in the numbers, beside those that always have."""
+    needs_energies: ClassVar[bool] = False
+    """Some training frame must have an energy."""
+    kept: ClassVar[tuple[str, ...]] = ("members",)
+    """Settings that a potential to start from must have been trained with, beside the elements."""
 
-def _fit(fit: Fit, member: Member, members: int, home: Path, digest: str, progress: Progress) -> list[dict[str, float]]:
-    rows: list[dict[str, float]] = []
+    @abstractmethod
+    def fit_member(self, member: Member, report: Report) -> Mapping[str, Path]:
+        """Fit one member; return the files that make it, by the names under which they are kept."""
 
-    def report(epoch: int, epochs: int, numbers: Mapping[str, float]) -> None:
-        for name, value in numbers.items():
-            if not math.isfinite(value):
-                raise DivergedError(
-                    f"the training of member {member.index} diverged: {name} is {value} at epoch {epoch}; lower the "
-                    "learning rate, or look for wrong labels."
-                )
-        rows.append({"member": float(member.index), "epoch": float(epoch), **numbers})
-        progress("train", member.index * epochs + epoch, members * epochs, dict(numbers))
+    @classmethod
+    @abstractmethod
+    def potential_class(cls) -> type[FilePotential]:
+        """Return the class of its potentials; see `Engine.potential_class`."""
 
-    kept = fit(member, report)
-    (home / "kept").mkdir()
-    for name, path in kept.items():
-        shutil.copyfile(path, home / "kept" / name)
-    shutil.rmtree(member.folder, ignore_errors=True)
-    (home / DONE_FILE).write_text(json.dumps({"digest": digest, "rows": rows}), encoding="utf-8")
-    return rows
+    def check(self) -> None:
+        """Raise `InputError` where the settings ask for what is not there."""
+
+    def versions(self) -> dict[str, str]:
+        """Versions of all that has a say in the numbers; with others a killed training begins again."""
+        return versions() | package_versions(*self.packages)
+
+    def drawn_from(self) -> tuple[int, float]:
+        """Return how many members are trained, and the share of them that sees each frame."""
+        return self.settings.members, self.settings.share
+
+    @property
+    def dtype(self) -> str:
+        """Precision of the potential."""
+        return str(self.settings.dtype)
+
+    @property
+    def reach(self) -> float:
+        """How far an atom feels another in Å, unless the files tell (`FilePotential.range`)."""
+        return float(self.settings.cutoff)
+
+    def start(self, given: Potential | None, prepared: Prepared) -> FilePotential | None:
+        """Return the potential that a training starts from; see `usable_start`."""
+        ours = self.settings.model_dump(mode="json")
+
+        def told(start: FilePotential) -> dict[str, tuple[object, object]]:
+            theirs = start.details["settings"]
+            same: dict[str, tuple[object, object]] = {"elements": (start.elements, prepared.elements)}
+            return same | {name: (theirs.get(name), ours[name]) for name in self.kept}
+
+        return usable_start(given, self.potential_class(), told)
+
+    def fit(self, data: TrainingData, training: Training) -> tuple[Potential, TrainingHistory]:
+        """Fit all members, each with a seed of its own and to the frames that fall to it; see `Engine.fit`.
+
+        Absent labels are masked.
+        """
+        place, prepared = self.place(training.device), prepare(data)
+        if self.needs_energies and not prepared.train.has("energy").any():
+            raise InputError(f"engine {self.name!r} needs energies: no frame of the role train has one; label some.")
+        self.check()
+        start = self.start(training.start_from, prepared)
+        found = self.versions()
+        digest = _digest(self.settings, data, training.seed, place, start, found)
+        committee = self._members(prepared, replace(training, device=place), start, digest)
+        potential = self.potential_class()(
+            files=committee.files,
+            elements=prepared.elements,
+            energy_reference=prepared.energy_reference,
+            members=self.settings.members,
+            dtype=self.dtype,
+            cutoff=self.reach,
+            device=place,
+            versions=found,
+            details={
+                "settings": self.settings.model_dump(mode="json"),
+                "membership_seed": committee.membership_seed,
+                "seed": training.seed,
+                "trained_on": prepared.trained_on,
+            },
+        )
+        potential.cutoff = potential.range() or potential.cutoff
+        return potential, TrainingHistory(committee.columns, self._summary(committee, prepared, place, start))
+
+    def _members(self, prepared: Prepared, training: Training, start: FilePotential | None, digest: str) -> Committee:
+        began, seed = time.perf_counter(), training.seed
+        membership = derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
+        train, early = (
+            _above_reference(frames, prepared.energy_reference) for frames in (prepared.train, prepared.early_stopping)
+        )
+        members, share = self.drawn_from()
+        seen = member_frames(train.hashes(), members, share, membership)
+        files: dict[str, bytes] = {}
+        rows: list[dict[str, float]] = []
+        with working_folder(training.folder) as place:
+            for index in range(members):
+                home = place / f"member_{index}"
+                done = _read_done(home, digest)
+                if done is None:
+                    shutil.rmtree(home, ignore_errors=True)
+                    work = home / "work"
+                    work.mkdir(parents=True)
+                    member = Member(
+                        index=index,
+                        seed=derive_seed(seed, "weights", index),
+                        train=train[seen[index]],
+                        early_stopping=early,
+                        elements=prepared.elements,
+                        folder=work,
+                        device=training.device,
+                        start={} if start is None else start.member_files(index),
+                    )
+                    done = self._fit_one(member, members, digest, training.progress)
+                rows += done
+                for path in sorted((home / "kept").iterdir()):
+                    files[member_name(index, path.name)] = path.read_bytes()
+        names = [name for name in (rows[0] if rows else {}) if all(name in row for row in rows)]
+        columns = {name: [row[name] for row in rows] for name in names}
+        return Committee(files, columns, time.perf_counter() - began, membership)
+
+    def _fit_one(self, member: Member, members: int, digest: str, progress: Progress) -> list[dict[str, float]]:
+        """Fit one member and keep its files; return what was reported.
+
+        Raises
+        ------
+        DivergedError
+            If a number that the trainer reports is not finite; member and epoch are named.
+        """
+        rows: list[dict[str, float]] = []
+
+        def report(epoch: int, epochs: int, numbers: Mapping[str, float]) -> None:
+            for name, value in numbers.items():
+                if not math.isfinite(value):
+                    raise DivergedError(
+                        f"the training of member {member.index} diverged: {name} is {value} at epoch {epoch}; lower "
+                        "the learning rate, or look for wrong labels."
+                    )
+            rows.append({"member": float(member.index), "epoch": float(epoch), **numbers})
+            progress("train", member.index * epochs + epoch, members * epochs, dict(numbers))
+
+        files, home = self.fit_member(member, report), member.folder.parent
+        (home / "kept").mkdir()
+        for name, path in files.items():
+            shutil.copyfile(path, home / "kept" / name)
+        shutil.rmtree(member.folder, ignore_errors=True)
+        (home / DONE_FILE).write_text(json.dumps({"digest": digest, "rows": rows}), encoding="utf-8")
+        return rows
+
+    def _summary(
+        self, committee: Committee, prepared: Prepared, place: str, start: FilePotential | None
+    ) -> dict[str, object]:
+        last = {name: values[-1] for name, values in committee.columns.items() if name not in {"member", "epoch"}}
+        return {
+            "members_trained": self.settings.members,
+            "epochs": int(max(committee.columns.get("epoch", [0.0]))),
+            "stopped": "all epochs done",
+            "n_train": len(prepared.train),
+            "n_early_stopping": len(prepared.early_stopping),
+            "warm_start": start is not None,
+            "device": place,
+            "seconds_training": committee.seconds,
+            **last,
+        }
 
 
 def _read_done(home: Path, digest: str) -> list[dict[str, float]] | None:
@@ -161,16 +246,6 @@ def _read_done(home: Path, digest: str) -> list[dict[str, float]] | None:
         return None
     rows: list[dict[str, float]] | None = content["rows"] if content.get("digest") == digest else None
     return rows
-
-
-@contextlib.contextmanager
-def _folder(folder: Path | None) -> Iterator[Path]:
-    if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        yield Path(folder).resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="bloomery-") as temporary:
-        yield Path(temporary)
 
 
 def _above_reference(frames: Configurations, reference: dict[str, float]) -> Configurations:
@@ -187,11 +262,11 @@ def _digest(
     seed: int,
     device: str,
     start: FilePotential | None,
-    versions: Mapping[str, str],
+    found: Mapping[str, str],
 ) -> str:
     digest = hashlib.blake2b(digest_size=16)
     parts = (settings.model_dump_json(), data.train.digest(), data.early_stopping.digest(), str(seed), device,
-             str(sorted(data.energy_reference.items())), str(sorted(versions.items())))  # fmt: skip
+             str(sorted(data.energy_reference.items())), str(sorted(found.items())))  # fmt: skip
     for text in parts:
         digest.update(text.encode() + b"\0")
     for name, content in sorted({} if start is None else start.files.items()):
@@ -204,38 +279,3 @@ def validation_frames(member: Member) -> Configurations:
     early, train = member.early_stopping, member.train
     fit = all(early.has(name).any() for name in LABELS if train.has(name).any())
     return early if len(early) and fit else train
-
-
-def training_details(
-    settings: Settings, committee: Committee, prepared: Prepared, data: TrainingData, seed: int
-) -> dict[str, Any]:
-    """Return what a potential says of its training."""
-    return {
-        "settings": settings.model_dump(mode="json"),
-        "membership_seed": committee.membership_seed,
-        "seed": seed,
-        "trained_on": {
-            "digest": data.train.digest(),
-            "frames": len(prepared.train),
-            "early_stopping": len(prepared.early_stopping),
-        },
-    }
-
-
-def training_summary(
-    committee: Committee, prepared: Prepared, members: int, device: str, warm: bool, **more: Any
-) -> dict[str, Any]:
-    """Return the summary of a history."""
-    last = {name: values[-1] for name, values in committee.columns.items() if name not in {"member", "epoch"}}
-    return {
-        "members_trained": members,
-        "epochs": int(max(committee.columns.get("epoch", [0.0]))),
-        "stopped": "all epochs done",
-        "n_train": len(prepared.train),
-        "n_early_stopping": len(prepared.early_stopping),
-        "warm_start": warm,
-        "device": device,
-        "seconds_training": committee.seconds,
-        **last,
-        **more,
-    }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from bloomery.devices import choose_device
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import FileUnits
@@ -15,7 +17,7 @@ from bloomery.plugins import Plugin
 from bloomery.potentials.contract import Potential, load_potential
 from bloomery.progress import Progress, no_progress
 
-__all__ = ["Engine", "Potential", "TrainingData", "TrainingHistory", "load_potential"]
+__all__ = ["Engine", "Potential", "Training", "TrainingData", "TrainingHistory", "load_potential"]
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,35 @@ class TrainingHistory:
     """
 
     columns: dict[str, list[float]] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a training is to run, beside the engine's settings and the data.
+
+    Parameters
+    ----------
+    start_from
+        A potential of the same engine whose weights are the starting point (warm start).
+    device
+        Where to compute: see `Engine.place`.
+    folder
+        Where checkpoints may be kept, so that a killed training goes on where it was.
+    """
+
+    start_from: Potential | None = None
+    device: str = "auto"
+    seed: int = 0
+    progress: Progress = no_progress
+    folder: Path | None = None
 
 
 class Engine(Plugin):
-    """A code that fits potentials. Its class variables say what holds for it."""
+    """A code that fits potentials. Its class variables say what holds for it.
+
+    Subclasses fit (`fit`), and say of which class their potentials are (`potential_class`).
+    """
 
     has_float64: ClassVar[bool] = True
     """Its potentials can be evaluated in float64."""
@@ -71,10 +97,11 @@ class Engine(Plugin):
     """The distribution that it needs, in an environment of its own; empty for an engine that needs none."""
     module: ClassVar[str] = ""
     """What that distribution is imported as."""
+    on_torch: ClassVar[bool] = False
+    """Torch says what devices there are; otherwise a device is handed on as it was asked for."""
     imports: ClassVar[dict[str, str]] = {}
     """Files of other programs that can be read as a potential of this engine: name of a format to what it is."""
 
-    @abstractmethod
     def train(
         self,
         data: TrainingData,
@@ -85,14 +112,7 @@ class Engine(Plugin):
         progress: Progress = no_progress,
         folder: Path | None = None,
     ) -> tuple[Potential, TrainingHistory]:
-        """Fit a committee.
-
-        Parameters
-        ----------
-        start_from
-            A potential of the same engine whose weights are the starting point (warm start).
-        folder
-            Where checkpoints may be kept, so that a killed training goes on where it was.
+        """Fit a committee; the keywords are those of `Training`.
 
         Raises
         ------
@@ -101,11 +121,28 @@ class Engine(Plugin):
         DivergedError
             If the loss is not finite.
         """
+        self.require()
+        return self.fit(data, Training(start_from, device, seed, progress, folder))
+
+    @abstractmethod
+    def fit(self, data: TrainingData, training: Training) -> tuple[Potential, TrainingHistory]:
+        """Fit a committee; see `train`. The engine's package is there."""
 
     @classmethod
     @abstractmethod
+    def potential_class(cls) -> type[Potential]:
+        """Return the class of its potentials, which is imported here and not before."""
+
+    @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Potential:
         """Read what `Potential.save` wrote."""
+        cls.require()
+        return cls.potential_class().load(folder, cls.place(device))
+
+    @classmethod
+    def place(cls, device: str) -> str:
+        """Return the device to compute on: what ``auto`` is here."""
+        return choose_device(device) if cls.on_torch else device
 
     @classmethod
     def import_files(cls, format: str, path: Path, units: FileUnits | None = None) -> Potential:  # noqa: A002

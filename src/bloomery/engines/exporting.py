@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bloomery.engines.ase_potential import CalculatorPotential
 from bloomery.errors import InputError
@@ -17,24 +18,31 @@ from bloomery.potentials.model_card import with_measurements
 MEASURED = ("energy", "forces", "stress")
 
 
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and what was measured of it, as the model card has it."""
+
+    files: list[Path]
+    measurements: Mapping[str, object] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values."""
+        return {"files": [str(path) for path in self.files], "measurements": self.measurements}
+
+
 def export_potential(
     potential: Potential,
     format: str,  # noqa: A002
     folder: Path,
     frames: Configurations | None = None,
     acceptance: AcceptanceSettings | None = None,
-) -> dict[str, Any]:
+) -> Exported:
     """Export a potential, and check what was written on frames, if there are any.
 
     Parameters
     ----------
     frames
         With labels the errors on them go into the model card, and how far the disagreement can be taken for an error.
-
-    Returns
-    -------
-    dict
-        ``files``, and ``measurements`` as the model card has them.
 
     Raises
     ------
@@ -47,8 +55,8 @@ def export_potential(
         raise InputError(f"{folder}: exists already; give another folder, or remove it.")
     files = potential.export(format, folder)
     if frames is None:
-        return {"files": [str(path) for path in files], "measurements": {}}
-    measurements: dict[str, Any] = {"frames": len(frames), "digest": frames.digest()}
+        return Exported(files)
+    measurements: dict[str, object] = {"frames": len(frames), "digest": frames.digest()}
     calculator = potential.exported_calculator(format, folder)
     if calculator is not None:
         report = check_potential(CalculatorPotential(calculator, potential), frames, acceptance)
@@ -61,4 +69,4 @@ def export_potential(
         if potential.members > 1 or potential.predict(labelled[:1]).force_sigma is not None:
             measurements["calibration"] = calibrate(potential.predict(labelled), labelled).to_dict()
     with_measurements(folder, measurements)
-    return {"files": [str(path) for path in files], "measurements": measurements}
+    return Exported(files, measurements)

@@ -5,19 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
-from numpy.typing import NDArray
 
 from bloomery.errors import InputError
-from bloomery.frames.configurations import Configurations
-from bloomery.potentials.contract import POTENTIAL_FILE, Potential, reference_energies
-from bloomery.potentials.prediction import Prediction
+from bloomery.potentials.contract import POTENTIAL_FILE, UNITS, Common, Details, Potential
 
 USAGE_FILE = "README.txt"
 REFERENCE_FILE = "energy_reference.json"
@@ -31,7 +27,7 @@ def member_name(index: int, name: str) -> str:
 class FilePotential(Potential):
     """A committee whose members are files of another package, kept in memory until one is evaluated.
 
-    Subclasses evaluate frames above the energy reference; checks, chunks and files are done here.
+    Subclasses evaluate frames; files are done here.
 
     Parameters
     ----------
@@ -41,9 +37,9 @@ class FilePotential(Potential):
         What else `POTENTIAL_FILE` says: settings, what it was trained on.
     """
 
-    format_version: ClassVar[int] = 1
-    chunk_atoms: ClassVar[int] = 2048
-    """Frames are evaluated together up to this many atoms."""
+    own_entries = ("files",)
+    any_precision: ClassVar[bool] = False
+    """The weights can be evaluated in float32 and in float64."""
 
     def __init__(
         self,
@@ -56,7 +52,7 @@ class FilePotential(Potential):
         cutoff: float,
         device: str = "cpu",
         versions: dict[str, str] | None = None,
-        details: dict[str, Any] | None = None,
+        details: Details | None = None,
     ) -> None:
         self.files = dict(files)
         self.elements, self.energy_reference = elements, energy_reference
@@ -77,92 +73,48 @@ class FilePotential(Potential):
             self._write(Path(self._home.name))
         return Path(self._home.name)
 
-    # -- evaluation -----------------------------------------------------------------------------------------------
+    def range(self) -> float | None:
+        """How far an atom feels another in Å, where the files say it."""
+        return None
 
-    @abstractmethod
-    def evaluate(
-        self, part: Configurations, stress: bool
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-        """Energies ``(M, n)`` in eV above the reference, forces ``(M, a, 3)`` in eV/Å, stresses ``(M, n, 6)``.
-
-        Every frame of ``part`` has atoms, and elements that the potential knows. Stresses are in eV/Å^3; what is said
-        of frames without a full cell is not looked at.
-        """
-
-    def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
-        """Energies, forces and stresses of all members; see `Potential.predict`."""
-        unknown = self.unknown_element(configurations)
-        if unknown is not None:
-            raise InputError(unknown)
-        energies = np.zeros((self.members, len(configurations)))
-        forces = np.zeros((self.members, configurations.n_atoms, 3))
-        stresses = np.zeros((self.members, len(configurations), 6)) if stress else None
-        offsets = configurations.offsets
-        for frames in _chunks(configurations.counts, self.chunk_atoms):
-            part = configurations[frames]
-            atoms = np.concatenate([np.arange(offsets[frame], offsets[frame + 1]) for frame in frames])
-            energies[:, frames], forces[:, atoms], found = self.evaluate(part, stress)
-            if stresses is not None and found is not None:
-                full = part.pbc.all(axis=1) & (part.volumes > 0)
-                stresses[:, frames[full]] = found[:, full]
-        energies += reference_energies(configurations, self.energy_reference)
-        return Prediction(configurations.counts, energies, forces, stresses)
+    def as_float64(self) -> Self | None:
+        """Return the same weights evaluated in float64, where they can be."""
+        if not self.any_precision or self.dtype == "float64":
+            return self if self.any_precision else None
+        return type(self)(
+            files=self.files,
+            elements=self.elements,
+            energy_reference=self.energy_reference,
+            members=self.members,
+            dtype="float64",
+            cutoff=self.cutoff,
+            device=self.device,
+            versions=self.versions,
+            details=self.details,
+        )
 
     # -- files ----------------------------------------------------------------------------------------------------
 
-    def save(self, folder: str | Path) -> None:
-        """Write the potential's files into a folder."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+    def write_files(self, folder: Path) -> Mapping[str, object]:
+        """Write the members' files; return what tells them from others."""
         self._write(folder)
-        content = {
-            "engine": self.engine,
-            "format_version": self.format_version,
-            "elements": self.elements,
-            "energy_reference": self.energy_reference,
-            "members": self.members,
-            "dtype": self.dtype,
-            "cutoff": self.cutoff,
-            "units": {"length": "Å", "energy": "eV"},
-            "files": {name: _content_digest(content) for name, content in sorted(self.files.items())},
-            "versions": self.versions,
-            **self.details,
-        }
-        (folder / POTENTIAL_FILE).write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+        # Files have always stood behind the units.
+        digests = {name: _content_digest(content) for name, content in sorted(self.files.items())}
+        return {"units": UNITS, "files": digests}
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> Self:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        InputError
-            If a file is missing or not the one that was written, or of a later format.
-        """
-        folder = Path(folder)
-        try:
-            content = json.loads((folder / POTENTIAL_FILE).read_text(encoding="utf-8"))
-            if content["format_version"] > cls.format_version:
-                raise InputError(f"{folder}: was written by a later version of bloomery; update this one.")
-            files = {}
-            for name, digest in content["files"].items():
-                if Path(name).name != name:
-                    raise InputError(f"{folder / POTENTIAL_FILE}: names a file outside its folder, {name!r}.")
-                files[name] = (folder / name).read_bytes()
-                if _content_digest(files[name]) != digest:
-                    raise InputError(
-                        f"{folder / name}: is not the file that belongs to this potential; copy the folder again."
-                    )
-            known = ("elements", "energy_reference", "members", "dtype", "cutoff", "versions")
-            other = ("engine", "format_version", "units", "files")
-            return cls(
-                files=files,
-                device=device,
-                details={k: v for k, v in content.items() if k not in (*known, *other)},
-                **{key: content[key] for key in known},
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder}: is not a potential of the engine {cls.engine!r} ({error}).") from error
+    def read_files(cls, folder: Path, content: Mapping[str, Any], common: Common) -> Self:
+        """Read the members' files, if they are those that were written."""
+        files = {}
+        for name, digest in content["files"].items():
+            if Path(name).name != name:
+                raise InputError(f"{folder / POTENTIAL_FILE}: names a file outside its folder, {name!r}.")
+            files[name] = (folder / name).read_bytes()
+            if _content_digest(files[name]) != digest:
+                raise InputError(
+                    f"{folder / name}: is not the file that belongs to this potential; copy the folder again."
+                )
+        return cls(files=files, members=content["members"], dtype=content["dtype"], cutoff=content["cutoff"], **common)
 
     def _write(self, folder: Path) -> None:
         for name, content in self.files.items():
@@ -234,44 +186,6 @@ def read_reference(folder: Path) -> dict[str, float]:
     """Return the energy reference that `write_usage` wrote."""
     reference: dict[str, float] = json.loads((folder / REFERENCE_FILE).read_text(encoding="utf-8"))
     return reference
-
-
-def check_start(start: Potential | None, kind: type[FilePotential], **needed: Any) -> FilePotential | None:
-    """Check that a training can start from a potential: its engine, and what ``details`` or itself say.
-
-    Raises
-    ------
-    InputError
-        If something differs, which is named.
-    """
-    if start is None:
-        return None
-    if not isinstance(start, kind):
-        raise InputError(
-            f"start_from: is a potential of the engine {start.engine!r}; give one of {kind.engine!r}, or train from "
-            "scratch."
-        )
-    settings = start.details["settings"]
-    for what, new in needed.items():
-        old = settings[what] if what in settings else getattr(start, what)
-        if old != new:
-            values = "" if isinstance(new, dict) else f" ({old} there, {new} in this training)"
-            raise InputError(f"start_from: its {what.replace('_', ' ')} differ{values}; train from scratch.")
-    return start
-
-
-def _chunks(counts: NDArray[np.int64], most: int) -> Iterator[NDArray[np.int64]]:
-    """Frames that are evaluated together; frames without atoms are left out."""
-    frames: list[int] = []
-    atoms = 0
-    for frame in np.flatnonzero(counts > 0):
-        if frames and atoms + counts[frame] > most:
-            yield np.array(frames)
-            frames, atoms = [], 0
-        frames.append(int(frame))
-        atoms += int(counts[frame])
-    if frames:
-        yield np.array(frames)
 
 
 def _content_digest(content: bytes) -> str:

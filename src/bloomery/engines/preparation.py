@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import ase
 import numpy as np
@@ -12,8 +17,11 @@ from numpy.typing import NDArray
 
 from bloomery.engines.contract import TrainingData
 from bloomery.errors import InputError
-from bloomery.frames.configurations import Configurations, bad_label, symbols_to_numbers
+from bloomery.frames.configurations import Configurations, bad_label
 from bloomery.frames.energy_reference import check_energy_reference
+from bloomery.potentials.contract import Potential, TrainedOn
+
+Kind = TypeVar("Kind", bound=Potential)
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,20 @@ class Prepared:
         Elements of the training frames.
     energy_reference
         Energy of an atom of each of them in eV.
+    digest
+        Of the training frames that were given.
     """
 
     train: Configurations
     early_stopping: Configurations
     elements: list[str]
     energy_reference: dict[str, float]
+    digest: str
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """What a potential says of the frames that it is fitted to."""
+        return TrainedOn(digest=self.digest, frames=len(self.train), early_stopping=len(self.early_stopping))
 
 
 def prepare(data: TrainingData) -> Prepared:
@@ -58,7 +74,38 @@ def prepare(data: TrainingData) -> Prepared:
         raise InputError("there is no labelled frame of the role train; label frames before training.")
     elements = train.elements
     reference = check_energy_reference(data.energy_reference, elements)
-    return Prepared(train, early[_only(early, elements)], elements, reference)
+    return Prepared(train, early[only(early, train.numbers)], elements, reference, data.train.digest())
+
+
+def usable_start(
+    start: Potential | None, kind: type[Kind], told: Callable[[Kind], Mapping[str, tuple[object, object]]]
+) -> Kind | None:
+    """Return the potential that a training starts from, if it can.
+
+    Parameters
+    ----------
+    kind
+        Class of the engine's own potentials.
+    told
+        What must be the same, by name: as it is there, and in this training.
+
+    Raises
+    ------
+    InputError
+        If something differs, which is named.
+    """
+    if start is None:
+        return None
+    if not isinstance(start, kind):
+        raise InputError(
+            f"start_from: is a potential of the engine {start.engine!r}; give one of {kind.engine!r}, or train from "
+            "scratch."
+        )
+    for what, (old, new) in told(start).items():
+        if old != new:
+            values = "" if isinstance(new, dict) else f" ({old} there, {new} in this training)"
+            raise InputError(f"start_from: its {what.replace('_', ' ')} differ{values}; train from scratch.")
+    return start
 
 
 def labelled(frames: Configurations) -> NDArray[np.bool_]:
@@ -147,8 +194,19 @@ def closed_or_open(atoms: ase.Atoms, reach: float) -> ase.Atoms:
     return boxed(atoms, reach) if atoms.pbc.any() and not atoms.pbc.all() else atoms
 
 
-def _only(frames: Configurations, elements: list[str]) -> NDArray[np.bool_]:
-    """Which frames hold no other elements, ``(N,)``."""
+def only(frames: Configurations, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which frames hold no other elements than these, ``(N,)``."""
     foreign = np.zeros(len(frames), dtype=bool)
-    np.logical_or.at(foreign, frames.frame_of_atom, ~np.isin(frames.numbers, symbols_to_numbers(elements)))
+    np.logical_or.at(foreign, frames.frame_of_atom, ~np.isin(frames.numbers, np.unique(numbers)))
     return ~foreign
+
+
+@contextmanager
+def working_folder(given: Path | None) -> Iterator[Path]:
+    """Make the folder that was given, or one that is gone afterwards."""
+    if given is not None:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="bloomery-") as temporary:
+        yield Path(temporary)

@@ -10,10 +10,14 @@ import numpy as np
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import Job
 from bloomery.potentials.contract import load_potential
+from bloomery.potentials.prediction import Prediction
 from bloomery.progress import Progress
 
 PREDICTION_FILE = "prediction.npz"
 CHUNK_FRAMES = 256
+WRITTEN = (
+    "counts", "energies", "forces", "energy_sigma", "force_sigma", "stresses", "extrapolation", "extrapolating_feature",
+)  # fmt: skip
 
 
 class Model(Job):
@@ -41,24 +45,12 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
         progress("predict", min(start + CHUNK_FRAMES, len(frames)), len(frames), {})
     if not parts:
         parts.append(potential.predict(frames, stress=job.stress))
-    arrays = {
-        "counts": frames.counts,
-        "energies": np.concatenate([part.energies for part in parts], axis=1),
-        "forces": np.concatenate([part.forces for part in parts], axis=1),
-    }
-    for name in ("energy_sigma", "force_sigma"):
-        own = [sigma for part in parts if (sigma := getattr(part, name)) is not None]
-        if own:
-            arrays[name] = np.concatenate(own)
-    if job.stress:
-        arrays["stresses"] = np.concatenate([part.stresses for part in parts if part.stresses is not None], axis=1)
-    if all(part.extrapolation is not None for part in parts):
-        for name in ("extrapolation", "extrapolating_feature"):
-            arrays[name] = np.concatenate([getattr(part, name) for part in parts])
+    whole = Prediction.concatenate(parts)
+    arrays = {name: values for name in WRITTEN if (values := getattr(whole, name)) is not None}
     np.savez(folder / PREDICTION_FILE, allow_pickle=False, **arrays)
     return {
         "n_frames": len(frames),
         "n_atoms": frames.n_atoms,
         "members": potential.members,
-        "disagreement": max((float(part.disagreement.max()) for part in parts if len(part.counts)), default=0.0),
+        "disagreement": float(whole.disagreement.max(initial=0.0)),
     }

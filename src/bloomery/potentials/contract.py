@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, TypedDict, cast
+from zipfile import BadZipFile
 
 import numpy as np
 from ase.calculators.calculator import Calculator
@@ -13,18 +15,72 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from bloomery.errors import InputError
+from bloomery.frames.chunks import chunks
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import load_plugin
 from bloomery.potentials.calculator import CommitteeCalculator
-from bloomery.potentials.model_card import write_model_card
+from bloomery.potentials.model_card import UNITS as CARD_UNITS
+from bloomery.potentials.model_card import ModelCard
 from bloomery.potentials.prediction import Prediction
 
 POTENTIAL_FILE = "potential.json"
 """Every potential is a folder; this file in it says which engine reads the rest."""
 
+UNITS = {"length": "Å", "energy": "eV"}
 
-class Potential(ABC):
-    """A fitted potential: a committee of ``M`` members behind one interface."""
+
+class TrainedOn(TypedDict):
+    """The frames that a potential was fitted to: digest of all that were given, and how many were of use."""
+
+    digest: str
+    frames: int
+    early_stopping: int
+
+
+class Details(TypedDict, total=False):
+    """Where a potential comes from, as `POTENTIAL_FILE` tells beside what every potential has."""
+
+    settings: Mapping[str, Any]
+    seed: int
+    membership_seed: int
+    """Seed of the draw of which member sees which frame."""
+    trained_on: TrainedOn
+    measurements: Mapping[str, object]
+    read_from: str
+    """Format of the files of another program that it was read from."""
+    units_read: str
+
+
+class Common(TypedDict):
+    """What `Potential.load` has read of any potential, by the names that constructors take."""
+
+    elements: list[str]
+    energy_reference: dict[str, float]
+    device: str
+    versions: dict[str, str]
+    details: Details
+
+
+STANDARD = (
+    "engine",
+    "format_version",
+    "elements",
+    "energy_reference",
+    "members",
+    "dtype",
+    "cutoff",
+    "units",
+    "versions",
+)
+"""Keys of `POTENTIAL_FILE` that are no details."""
+
+
+class Potential:
+    """A fitted potential: a committee of ``M`` members behind one interface.
+
+    An engine's potential says how frames are evaluated (`evaluate`), and how what it consists of is written and read
+    (`write_files`, `read_files`).
+    """
 
     elements: list[str]
     energy_reference: dict[str, float]
@@ -33,14 +89,24 @@ class Potential(ABC):
     engine: str
     versions: dict[str, str]
     cutoff: float
-    details: dict[str, Any]
-    """What else `POTENTIAL_FILE` says: ``settings``, ``seed``, and ``trained_on`` with ``digest`` and ``frames``."""
+    details: Details
     learns_rotations: bool = False
     """Energies change a little under rotation: the potential has learnt that they should not, and was not built so."""
     formats: ClassVar[dict[str, str]] = {}
     """What it can be exported as: name of a format to what it is."""
+    chunk_atoms: int = 2048
+    """Frames are evaluated together up to this many atoms."""
+    above_reference: ClassVar[bool] = True
+    """`evaluate` gives energies above the energy reference, which `predict` adds."""
+    takes_empty_frames: ClassVar[bool] = False
+    """`evaluate` takes frames without atoms, and no frame at all."""
+    format_version: ClassVar[int] = 1
+    """Of the files; later ones than this are not read."""
+    own_entries: ClassVar[tuple[str, ...]] = ()
+    """Keys of `POTENTIAL_FILE` that are the engine's own."""
 
-    @abstractmethod
+    # -- evaluation -----------------------------------------------------------------------------------------------
+
     def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
         """Energies, forces and stresses of all members for all frames.
 
@@ -49,10 +115,36 @@ class Potential(ABC):
         InputError
             If a frame has an element that the potential does not know; the frame is named.
         """
+        unknown = self.unknown_element(configurations)
+        if unknown is not None:
+            raise InputError(unknown)
+        counts = configurations.counts
+        frames = np.arange(len(counts)) if self.takes_empty_frames else np.flatnonzero(counts)
+        kept = configurations if len(frames) == len(counts) else configurations[frames]
+        bounds = chunks(kept.counts, self.chunk_atoms)
+        if not bounds and self.takes_empty_frames:
+            bounds = [(0, 0)]
+        parts = [
+            self.evaluate(kept if end - start == len(kept) else kept[start:end], stress=stress) for start, end in bounds
+        ]
+        found = Prediction.concatenate(parts) if parts else Prediction.of_nothing(self.members)
+        if kept is not configurations:
+            found = found.among(counts, frames)
+        energies, stresses = found.energies, found.stresses if stress else None
+        if self.above_reference:
+            energies = energies + reference_energies(configurations, self.energy_reference)
+        if stresses is not None:
+            full = configurations.pbc.all(axis=1) & (configurations.volumes > 0)
+            stresses = np.where(full[:, None], stresses, 0.0)
+        return replace(found, energies=energies, stresses=stresses)
 
-    @abstractmethod
-    def save(self, folder: str | Path) -> None:
-        """Write the potential's files, `POTENTIAL_FILE` among them, into a folder, which is made if missing."""
+    def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
+        """Energies, forces and stresses of all members for frames that are evaluated together.
+
+        Every frame has atoms, and elements that the potential knows. Stresses may be left out unless they are asked
+        for; what is said of those of frames without a full cell is not looked at.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how frames are evaluated")
 
     def calculator(self) -> Calculator:
         """Return an ASE calculator: energy, forces, stress, and ``disagreement`` per atom in its results."""
@@ -65,6 +157,67 @@ class Potential(ABC):
     def as_float64(self) -> Potential | None:
         """Return the same weights evaluated in float64; ``None`` for an engine that has no float64."""
         return None
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write the potential's files, `POTENTIAL_FILE` among them, into a folder, which is made if missing."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "engine": self.engine,
+            "format_version": self.format_version,
+            "elements": self.elements,
+            "energy_reference": self.energy_reference,
+            "members": self.members,
+            "dtype": self.dtype,
+            "cutoff": self.cutoff,
+            **self.write_files(folder),
+            "units": UNITS,
+            "versions": self.versions,
+            **self.details,
+        }
+        (folder / POTENTIAL_FILE).write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+
+    def write_files(self, folder: Path) -> Mapping[str, object]:
+        """Write what the potential consists of beside `POTENTIAL_FILE`; return the `own_entries` of that."""
+        raise NotImplementedError(f"potentials of {self.engine!r} are not written; {folder} stays as it is")
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If a file is missing or broken, or written by a later format.
+        """
+        folder = Path(folder)
+        try:
+            content = json.loads((folder / POTENTIAL_FILE).read_text(encoding="utf-8"))
+            if content["format_version"] > cls.format_version:
+                raise InputError(f"{folder}: was written by a later version of bloomery; update this one.")
+            common = Common(
+                elements=content["elements"],
+                energy_reference=content["energy_reference"],
+                device=device,
+                versions=content["versions"],
+                details=cast("Details", {k: v for k, v in content.items() if k not in (*STANDARD, *cls.own_entries)}),
+            )
+            return cls.read_files(folder, content, common)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+            raise InputError(f"{folder}: is not a potential of the engine {cls.engine!r} ({error}).") from error
+
+    @classmethod
+    def read_files(cls, folder: Path, content: Mapping[str, Any], common: Common) -> Self:
+        """Make the potential of what `write_files` wrote.
+
+        Parameters
+        ----------
+        content
+            Of `POTENTIAL_FILE`.
+        """
+        raise NotImplementedError(f"{cls.__name__} does not say how it is read")
 
     def export(self, format: str, folder: str | Path) -> list[Path]:  # noqa: A002
         """Write the potential for deployment, with its model card.
@@ -90,7 +243,30 @@ class Potential(ABC):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         files = self.write_export(format, folder)
-        return [*files, *write_model_card(self, format, files, folder)]
+        return [*files, *self.card(format, files).save(folder)]
+
+    def card(self, format: str, files: Sequence[Path] = ()) -> ModelCard:  # noqa: A002
+        """Return what is known of the potential, written as one of `formats`."""
+        details = self.details
+        told = ("settings", "seed", "trained_on", "measurements")
+        return ModelCard(
+            engine=self.engine,
+            format=format,
+            about=self.formats.get(format, ""),
+            files=sorted(path.name for path in files),
+            elements=self.elements,
+            members=self.members,
+            cutoff=self.cutoff,
+            dtype=self.dtype,
+            energy_reference=self.energy_reference,
+            units=CARD_UNITS,
+            trained_on=details.get("trained_on", {}),
+            settings=details.get("settings", {}),
+            seed=details.get("seed"),
+            measurements=details.get("measurements", {}),
+            versions=self.versions,
+            more={key: value for key, value in details.items() if key not in told},
+        )
 
     def obstacle(self, format: str) -> str:  # noqa: A002, ARG002
         """Say why this potential cannot be written in one of its engine's `formats`; empty if it can."""

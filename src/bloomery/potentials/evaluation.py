@@ -28,17 +28,7 @@ def predict_in_chunks(potential: Potential, configurations: Configurations, prog
     for start in range(0, len(configurations), CHUNK):
         parts.append(potential.predict(configurations[start : start + CHUNK]))
         progress("predict", min(start + CHUNK, len(configurations)), len(configurations), {})
-    stresses = [part.stresses for part in parts if part.stresses is not None]
-    energy_sigmas = [part.energy_sigma for part in parts if part.energy_sigma is not None]
-    force_sigmas = [part.force_sigma for part in parts if part.force_sigma is not None]
-    whole = Prediction(
-        counts=configurations.counts,
-        energies=np.concatenate([part.energies for part in parts], axis=1),
-        forces=np.concatenate([part.forces for part in parts], axis=1),
-        stresses=np.concatenate(stresses, axis=1) if stresses else None,
-        energy_sigma=np.concatenate(energy_sigmas) if energy_sigmas else None,
-        force_sigma=np.concatenate(force_sigmas) if force_sigmas else None,
-    )
+    whole = Prediction.concatenate(parts)
     bad = np.flatnonzero(~np.isfinite(whole.energies).all(axis=0))
     bad_atoms = np.flatnonzero(~np.isfinite(whole.forces).all(axis=(0, 2)))
     frames = [*bad, *configurations.frame_of_atom[bad_atoms]]

@@ -3,111 +3,96 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Self
 
 CARD_FILE = "model_card.json"
 TEXT_FILE = "MODEL_CARD.md"
 UNITS = {"length": "Å", "energy": "eV", "forces": "eV/Å", "stress": "eV/Å^3"}
 
 
-class Described(Protocol):
-    """What a card reads of a potential."""
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What is known of a potential.
 
-    @property
-    def formats(self) -> Mapping[str, str]:
-        """What it can be exported as, and what that is."""
-
-    elements: list[str]
-    energy_reference: dict[str, float]
-    members: int
-    dtype: str
-    engine: str
-    versions: dict[str, str]
-    cutoff: float
-    details: dict[str, Any]
-
-
-def model_card(potential: Described, format: str, files: Sequence[Path] = ()) -> dict[str, Any]:  # noqa: A002
-    """Collect what is known of a potential, as plain values.
-
-    Errors and calibration are there where they were measured: see `with_measurements`.
+    Parameters
+    ----------
+    trained_on, settings, seed
+        As far as they are known: see `bloomery.potentials.contract.Details`.
+    measurements
+        Errors and calibration, where they were measured: see `with_measurements`.
+    more
+        What else the potential says of itself.
     """
-    details = potential.details
-    known = ("settings", "seed", "trained_on", "measurements")
-    return {
-        "engine": potential.engine,
-        "format": format,
-        "about": potential.formats.get(format, ""),
-        "files": sorted(path.name for path in files),
-        "elements": potential.elements,
-        "members": potential.members,
-        "cutoff": potential.cutoff,
-        "dtype": potential.dtype,
-        "energy_reference": potential.energy_reference,
-        "units": UNITS,
-        "trained_on": details.get("trained_on", {}),
-        "settings": details.get("settings", {}),
-        "seed": details.get("seed"),
-        "measurements": details.get("measurements", {}),
-        "versions": potential.versions,
-        "more": {key: value for key, value in details.items() if key not in known},
-    }
+
+    engine: str
+    format: str
+    about: str
+    files: list[str]
+    elements: list[str]
+    members: int
+    cutoff: float
+    dtype: str
+    energy_reference: Mapping[str, float]
+    units: Mapping[str, str]
+    trained_on: Mapping[str, object]
+    settings: Mapping[str, object]
+    seed: int | None
+    measurements: Mapping[str, object]
+    versions: Mapping[str, str]
+    more: Mapping[str, object]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the card in a folder."""
+        return cls(**json.loads((folder / CARD_FILE).read_text(encoding="utf-8")))
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write the card as JSON and as a page of Markdown; return their paths."""
+        paths = [folder / CARD_FILE, folder / TEXT_FILE]
+        content = json.dumps(vars(self), indent=1, allow_nan=False, ensure_ascii=False)
+        paths[0].write_text(content + "\n", encoding="utf-8")
+        paths[1].write_text(self.text(), encoding="utf-8")
+        return paths
+
+    def text(self) -> str:
+        """Return the card as Markdown."""
+        data = self.trained_on
+        units = ", ".join(f"{name} {unit}" for name, unit in self.units.items())
+        reference = ", ".join(f"{element} {energy:.6f} eV" for element, energy in self.energy_reference.items())
+        lines = [
+            f"# Potential for {', '.join(self.elements)}",
+            "",
+            (
+                f"Fitted by the engine `{self.engine}`: {self.members} member(s), cutoff {self.cutoff:g} Å, "
+                f"{self.dtype}. Exported as `{self.format}`: {self.about}."
+            ),
+            "",
+            "| | |",
+            "| --- | --- |",
+            f"| files | {', '.join(self.files)} |",
+            f"| units | {units} |",
+            f"| energy of an atom that was subtracted before fitting | {reference} |",
+            f"| frames trained on | {data.get('frames', 'unknown')} (data set {data.get('digest', 'unknown')}) |",
+            f"| frames to stop on | {data.get('early_stopping', 'unknown')} |",
+            f"| seed | {self.seed} |",
+            f"| versions | {', '.join(f'{name} {version}' for name, version in sorted(self.versions.items()))} |",
+        ]
+        lines += ["", "## Errors", ""]
+        lines += _told(self.measurements) or ["Not measured for this card."]
+        lines += ["", "## Settings", "", "```json", json.dumps(self.settings, indent=1, ensure_ascii=False), "```", ""]
+        return "\n".join(lines)
 
 
-def write_model_card(potential: Described, format: str, files: Sequence[Path], folder: Path) -> list[Path]:  # noqa: A002
-    """Write the card as JSON and as a page of Markdown; return their paths."""
-    card = model_card(potential, format, files)
-    return save_card(card, folder)
+def with_measurements(folder: Path, measurements: Mapping[str, object]) -> None:
+    """Add what was measured to the card in a folder."""
+    card = ModelCard.read(folder)
+    replace(card, measurements={**card.measurements, **measurements}).save(folder)
 
 
-def save_card(card: dict[str, Any], folder: Path) -> list[Path]:
-    """Write a card's two files; return their paths."""
-    paths = [folder / CARD_FILE, folder / TEXT_FILE]
-    paths[0].write_text(json.dumps(card, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
-    paths[1].write_text(card_text(card), encoding="utf-8")
-    return paths
-
-
-def with_measurements(folder: Path, measurements: dict[str, Any]) -> dict[str, Any]:
-    """Add what was measured to the card in a folder; return the card."""
-    card: dict[str, Any] = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    card["measurements"] = {**card["measurements"], **measurements}
-    save_card(card, folder)
-    return card
-
-
-def card_text(card: dict[str, Any]) -> str:
-    """Return the card as Markdown."""
-    data = card["trained_on"]
-    units = ", ".join(f"{name} {unit}" for name, unit in card["units"].items())
-    reference = ", ".join(f"{element} {energy:.6f} eV" for element, energy in card["energy_reference"].items())
-    lines = [
-        f"# Potential for {', '.join(card['elements'])}",
-        "",
-        (
-            f"Fitted by the engine `{card['engine']}`: {card['members']} member(s), cutoff {card['cutoff']:g} Å, "
-            f"{card['dtype']}. Exported as `{card['format']}`: {card['about']}."
-        ),
-        "",
-        "| | |",
-        "| --- | --- |",
-        f"| files | {', '.join(card['files'])} |",
-        f"| units | {units} |",
-        f"| energy of an atom that was subtracted before fitting | {reference} |",
-        f"| frames trained on | {data.get('frames', 'unknown')} (data set {data.get('digest', 'unknown')}) |",
-        f"| frames to stop on | {data.get('early_stopping', 'unknown')} |",
-        f"| seed | {card['seed']} |",
-        f"| versions | {', '.join(f'{name} {version}' for name, version in sorted(card['versions'].items()))} |",
-    ]
-    lines += ["", "## Errors", ""]
-    lines += _told(card["measurements"]) or ["Not measured for this card."]
-    lines += ["", "## Settings", "", "```json", json.dumps(card["settings"], indent=1, ensure_ascii=False), "```", ""]
-    return "\n".join(lines)
-
-
-def _told(measurements: dict[str, Any]) -> list[str]:
+def _told(measurements: Mapping[str, object]) -> list[str]:
     """Return what was measured: plain values first, then a table of quantities and one of each set of checks."""
     plain, quantities, checks = _sorted_out(measurements)
     lines = [f"- {name}: {_number(value)}" for name, value in plain]
@@ -126,7 +111,7 @@ def _told(measurements: dict[str, Any]) -> list[str]:
 Named = list[tuple[str, Any]]
 
 
-def _sorted_out(measurements: dict[str, Any], path: str = "") -> tuple[Named, Named, Named]:
+def _sorted_out(measurements: Mapping[str, object], path: str = "") -> tuple[Named, Named, Named]:
     """Return plain values, quantities with a unit, and checks with a limit, each with the way to it as its name."""
     plain, quantities, checks = Named(), Named(), Named()
     for key, value in measurements.items():
@@ -151,11 +136,11 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _with_unit(found: dict[str, Any]) -> str:
+def _with_unit(found: Mapping[str, Any]) -> str:
     unit = found.get("unit", "")
     return _number(found["value"]) + (f" {unit}" if unit not in {"", "1"} else "")
 
 
-def _interval(found: dict[str, Any]) -> str:
+def _interval(found: Mapping[str, Any]) -> str:
     ends = [found.get(end) for end in ("lower", "upper")]
     return "" if None in ends else f"{_number(ends[0])} to {_number(ends[1])}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -50,6 +50,8 @@ class Prediction:
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Join predictions of the same committee for one set of frames after the other; one part at least."""
+        if len(parts) == 1:
+            return parts[0]
         axes = {"energies": 1, "forces": 1, "stresses": 1}
         joined: dict[str, NDArray[Any]] = {}
         for entry in fields(cls):
@@ -57,6 +59,27 @@ class Prediction:
             if all(value is not None for value in values):
                 joined[entry.name] = np.concatenate(values, axis=axes.get(entry.name, 0))
         return cls(**joined)
+
+    @classmethod
+    def of_nothing(cls, members: int) -> Self:
+        """Return the prediction for no frame at all."""
+        return cls(np.zeros(0, dtype=np.int64), *zeros(members, Configurations.empty()))
+
+    def among(self, counts: NDArray[np.int64], frames: NDArray[np.int64]) -> Self:
+        """Return the prediction for more frames, ``counts``, of which all but ``frames`` have no atoms: zero."""
+
+        def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            result = np.zeros((len(values), len(counts), *values.shape[2:]))
+            result[:, frames] = values
+            return result
+
+        return replace(
+            self,
+            counts=counts,
+            energies=spread(self.energies),
+            stresses=None if self.stresses is None else spread(self.stresses),
+            energy_sigma=None if self.energy_sigma is None else spread(self.energy_sigma[None])[0],
+        )
 
     @property
     def members(self) -> int:
@@ -108,6 +131,17 @@ def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(values) < 2:
         return np.zeros(values.shape[1:])
     return values.std(axis=0, ddof=1)
+
+
+def zeros(members: int, frames: Configurations) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Energies ``(M, N)``, forces ``(M, A, 3)`` and stresses ``(M, N, 6)`` to be filled in."""
+    n = len(frames)
+    return np.zeros((members, n)), np.zeros((members, frames.n_atoms, 3)), np.zeros((members, n, 6))
+
+
+def voigt(tensors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Components of symmetric tensors ``(..., 3, 3)`` in ASE's order, ``(..., 6)``: xx, yy, zz, yz, xz, xy."""
+    return tensors[..., [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
 
 
 class Predictor(Protocol):

@@ -324,10 +324,10 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
         return
     frames = None if test is None else Configurations.read(files.absolute(test, "file"))
     done = export_potential(loaded, form, Path(given(folder, "--to")), frames)
-    said = files.told_numbers(done["measurements"])
+    said = files.told_numbers(dict(done.measurements))
     if frames is None:
         said = ["its physics was not tried in this form: give --test FRAMES, best with labels"]
-    tell({"as_json": as_json}, done, *said, f"{len(done['files'])} files -> {folder}")
+    tell({"as_json": as_json}, done.to_dict(), *said, f"{len(done.files)} files -> {folder}")
 
 
 @cli.command("import")

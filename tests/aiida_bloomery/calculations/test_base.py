@@ -35,7 +35,7 @@ def test_job_file_says_what_to_do(chain):
 def test_label_of_the_process_names_the_plugins(chain):
     assert chain.sample.process_label == "SampleCalculation(rattle_strain)"
     assert chain.select.process_label == "SelectCalculation(sanity, duplicates, random)"
-    assert chain.train.process_label == "TrainHdnnpCalculation"
+    assert chain.train.process_label == "TrainCalculation(hdnnp)"
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def parse(computer: orm.Computer, tmp_path: Path) -> Parse:
         options: dict[str, Any] | None = None,
         exit_status: int | None = None,
     ) -> tuple[dict[str, orm.Data], orm.CalcFunctionNode]:
-        entry = f"bloomery.{'train.hdnnp' if name == 'train' else name}"
+        entry = f"bloomery.{name}"
         node = orm.CalcJobNode(computer=computer, process_type=f"aiida.calculations:{entry}")
         for key, value in {"output_filename": "bloomery.out", "scheduler_stderr": "_scheduler-stderr.txt"}.items():
             node.set_option(key, value)

@@ -11,7 +11,7 @@ from aiida.engine import run_get_node
 from aiida.plugins import WorkflowFactory
 from ase.build import bulk
 
-from aiida_bloomery.calculations.train.base import TrainCalculation
+from aiida_bloomery.calculations.train import TrainCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from bloomery.campaign.learning_curves import fit_power_law
 from bloomery.frames.configurations import Configurations

@@ -80,7 +80,7 @@ def test_numbers_are_those_that_are_declared(name: str) -> None:
     assert name in registered("observables")
     observable = PluginSpec(name=name, settings={"min_length": 6} if name == "phonons" else {}).load("observables")
     committee = TeacherCommittee(members=2, spread=0.1)
-    labelled = committee.evaluate(observable.wanted_frames(CRYSTAL))
+    labelled = committee.label(observable.wanted_frames(CRYSTAL))
     summary = observable.observe(committee, CRYSTAL, reference=labelled).summary["Si2"]
     found = {
         key: number["unit"] for side in ("potential", "comparison") for key, number in summary.get(side, {}).items()
@@ -93,7 +93,7 @@ def test_rows_quote_both_sides() -> None:
     spec = PluginSpec(name="equation_of_state")
     committee = TeacherCommittee(members=2, spread=0.1)
     observable = spec.load("observables")
-    labelled = committee.evaluate(observable.wanted_frames(CRYSTAL))
+    labelled = committee.label(observable.wanted_frames(CRYSTAL))
     summary = observable.observe(committee, CRYSTAL, reference=labelled).summary
     found = rows("equation_of_state", spec, summary)
     assert [row["quantity"] for row in found] == ["a", "volume", "bulk_modulus"]

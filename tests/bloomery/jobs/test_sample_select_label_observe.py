@@ -278,7 +278,7 @@ def test_finished_frames_are_on_disk_while_the_job_runs(
 def test_observe_keeps_the_roles_asked_for(folder: Path, run: Run) -> None:
     teacher = TeacherCommittee(members=1, spread=0.0)
     for name, roles in (("a.npz", ["probe", "train", "train"]), ("b.npz", ["probe", "calibration", "probe"])):
-        teacher.evaluate(rattled(folder, name, 3, seed=len(name))).with_info(role=roles, block=[0, 1, 2]).save(
+        teacher.label(rattled(folder, name, 3, seed=len(name))).with_info(role=roles, block=[0, 1, 2]).save(
             folder / name
         )
     job = {"verb": "observe", "observable": "errors", "potential": "potential", "configurations": ["a.npz", "b.npz"]}
@@ -296,7 +296,7 @@ def test_observe_keeps_the_roles_asked_for(folder: Path, run: Run) -> None:
 def test_observe_measures_several_observables_in_one_job(folder: Path, run: Run) -> None:
     teacher = TeacherCommittee(members=1, spread=0.05)
     roles = ["probe", "calibration", "train", "probe"]
-    teacher.evaluate(rattled(folder, "a.npz", 4)).with_info(role=roles).save(folder / "a.npz")
+    teacher.label(rattled(folder, "a.npz", 4)).with_info(role=roles).save(folder / "a.npz")
     calibration = {"observable": "calibration", "roles": ["calibration", "probe"]}
     job = {"verb": "observe", "observable": "errors", "potential": "potential", "configurations": ["a.npz"]}
     summary = run(**job, roles=["probe"], further=[calibration])

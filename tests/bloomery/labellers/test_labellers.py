@@ -62,7 +62,7 @@ def silicon() -> Configurations:
 def library(tmp_path: Path, silicon: Configurations) -> Path:
     """Labels of the first and the last frame."""
     path = tmp_path / "library.extxyz"
-    TeacherCommittee(members=1, spread=0.0).evaluate(silicon[[2, 0]]).write_extxyz(path)
+    TeacherCommittee(members=1, spread=0.0).label(silicon[[2, 0]]).write_extxyz(path)
     return path
 
 
@@ -141,13 +141,13 @@ def test_lookup_copies_labels_of_equal_content(silicon: Configurations, library:
     assert labelled.info["parent"].tolist() == [0, 2]
     assert [entry.outcome for entry in ledger] == ["labelled", "failed", "labelled"]
     assert ledger[1].reason.startswith("no such frame with labels in")
-    expected = TeacherCommittee(members=1, spread=0.0).evaluate(silicon[[0, 2]])
+    expected = TeacherCommittee(members=1, spread=0.0).label(silicon[[0, 2]])
     for name in ("energy", "forces", "stress"):
         np.testing.assert_allclose(labelled.label(name)[0], expected.label(name)[0], atol=1e-7)
 
 
 def test_lookup_takes_no_frame_without_the_labels_required(tmp_path: Path, silicon: Configurations) -> None:
-    whole = TeacherCommittee(members=1, spread=0.0).evaluate(silicon)
+    whole = TeacherCommittee(members=1, spread=0.0).label(silicon)
     whole.without_labels().with_labels(energy=whole.label("energy")[0]).save(tmp_path / "energies.npz")
     with pytest.raises(InputError, match="no frame has energy and forces"):
         LookupLabeller.make(library=str(tmp_path / "energies.npz")).label(silicon)

@@ -27,7 +27,8 @@ from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.kernel import ACTIVATIONS as KERNEL_ACTIVATIONS
 from bloomery.engines.hdnnp.kernel import SOURCE
 from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Ranges, Scaling, initial_parameters
-from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec
+from bloomery.engines.hdnnp.network_potential import descriptor_spec
+from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.frames.configurations import Configurations
 from bloomery.testing.frames import odd_frames
 
@@ -89,7 +90,7 @@ def compare(potential: HdnnpPotential, frames: Configurations, monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setenv("BLOOMERY_NATIVE", "0")
         forget()
-        plain = potential._with(device="cpu")
+        plain = potential.changed(device="cpu")
         assert plain._evaluator.kernel is None
         slow = plain.predict(frames)
     forget()

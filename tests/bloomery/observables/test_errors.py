@@ -148,7 +148,7 @@ def warned(fault: Any) -> list[str]:
         atoms.set_cell(atoms.cell.array * (1 + 0.03 * np.sin(seed)), scale_atoms=True)
         atoms.rattle(0.1, seed=seed)
         frames.append(atoms)
-    labelled = TeacherCommittee(members=1, spread=0.0).evaluate(Configurations.from_atoms(frames))
+    labelled = TeacherCommittee(members=1, spread=0.0).label(Configurations.from_atoms(frames))
     warnings: list[str] = Errors.make().observe(Faulty(fault), labelled).summary["warnings"]
     return warnings
 

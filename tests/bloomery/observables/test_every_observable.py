@@ -28,7 +28,7 @@ def rattled(n_frames: int, seed: int = 0) -> Configurations:
         atoms = bulk("Si", cubic=True)
         atoms.positions += generator.normal(0, 0.05, (8, 3))
         frames.append(atoms)
-    return TEACHER.evaluate(Configurations.from_atoms(frames)).with_info(step=10 * np.arange(n_frames))
+    return TEACHER.label(Configurations.from_atoms(frames)).with_info(step=10 * np.arange(n_frames))
 
 
 LABELLED = rattled(6)
@@ -68,7 +68,7 @@ def test_every_observable_conforms(name: str) -> None:
     observable = plugin.make(**settings)
     wanted = observable.wanted_frames(frames)
     if wanted is not None:
-        reference = TEACHER.evaluate(wanted)
+        reference = TEACHER.label(wanted)
     check_observable(observable, TeacherCommittee(), frames, reference)
 
 

@@ -14,7 +14,7 @@ from bloomery.testing.potentials import TeacherCommittee
 def test_labels_come_along_and_foreign_roles_do_not(
     tmp_path: Path, silicon: Configurations, committee: TeacherCommittee
 ) -> None:
-    labelled = committee.evaluate(silicon).with_info(role=["probe", "train"], temperature=[300.0, 600.0])
+    labelled = committee.label(silicon).with_info(role=["probe", "train"], temperature=[300.0, 600.0])
     labelled.write_extxyz(tmp_path / "own.extxyz")
     frames, _ = FromFile.make(file=str(tmp_path / "own.extxyz")).sample(silicon[[0]])
     assert frames.hashes() == silicon.hashes()

@@ -315,7 +315,7 @@ def test_settings_that_keep_no_frame_are_refused() -> None:
 def test_reference_md_labels_are_those_of_the_calculator(silicon: Configurations) -> None:
     sampler = ReferenceMolecularDynamics.make(calculator="stillinger_weber", steps=6, interval=3, strains=[0.02])
     frames, _ = sampler.sample(silicon)
-    again = TeacherCommittee(members=1, spread=0.0).evaluate(frames.without_labels())
+    again = TeacherCommittee(members=1, spread=0.0).label(frames.without_labels())
     for name in ("energy", "forces", "stress"):
         assert frames.has(name).all()
         np.testing.assert_allclose(frames.label(name)[0], again.label(name)[0], atol=1e-10)

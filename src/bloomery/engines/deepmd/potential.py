@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from ase.calculators.calculator import Calculator
-from numpy.typing import NDArray
 
 from bloomery.engines.deepmd.systems import groups
 from bloomery.engines.deepmd.training import MODEL_FILE
@@ -23,6 +22,7 @@ from bloomery.engines.file_potential import (
     write_usage,
 )
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.prediction import Prediction, voigt, zeros
 
 USAGE = """In ASE:
 
@@ -51,13 +51,9 @@ class DeepmdPotential(FilePotential):
 
         return [DeepPot(str(self.home / member_name(index, MODEL_FILE))) for index in range(self.members)]
 
-    def evaluate(
-        self, part: Configurations, stress: bool
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-        """Energies, forces and stresses; see `FilePotential.evaluate`."""
-        energies = np.zeros((self.members, len(part)))
-        forces = np.zeros((self.members, part.n_atoms, 3))
-        stresses = np.zeros((self.members, len(part), 6)) if stress else None
+    def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
+        """Energies, forces and stresses; see `Potential.evaluate`."""
+        energies, forces, stresses = zeros(self.members, part)
         offsets = part.offsets
         with np.errstate(divide="ignore"):
             density = np.where(part.volumes > 0, 1 / part.volumes, 0.0)
@@ -67,11 +63,10 @@ class DeepmdPotential(FilePotential):
                 energy, force, virial = model.eval(group.coordinates, group.cells, group.types.tolist())[:3]
                 energies[member, group.frames] = energy[:, 0]
                 forces[member, atoms] = force
-                if stresses is not None:
+                if stress:
                     tensor = virial.reshape(-1, 3, 3) * -density[group.frames, None, None]
-                    tensor = 0.5 * (tensor + tensor.transpose(0, 2, 1))
-                    stresses[member, group.frames] = tensor[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-        return energies, forces, stresses
+                    stresses[member, group.frames] = voigt(0.5 * (tensor + tensor.transpose(0, 2, 1)))
+        return Prediction(part.counts, energies, forces, stresses)
 
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002, ARG002
         """Write the frozen models, and how to run them."""

@@ -12,7 +12,7 @@ from typing import Any
 from bloomery.engines.committees import Member, Report
 from bloomery.engines.deepmd.settings import DeepmdSettings
 from bloomery.engines.deepmd.systems import write_systems
-from bloomery.engines.programs import run_program
+from bloomery.engines.programs import find_program, run_program
 from bloomery.engines.trainer_files import LogReader, merged
 from bloomery.seeds import derive_seed
 
@@ -21,8 +21,9 @@ REPORTS = 100
 """A training reports about this many times."""
 
 
-def fit_member(settings: DeepmdSettings, program: str, member: Member, report: Report) -> Mapping[str, Path]:
+def fit_member(settings: DeepmdSettings, member: Member, report: Report) -> Mapping[str, Path]:
     """Fit one member and freeze it; return its file."""
+    program = find_program("deepmd", "deepmd-kit", "dp")
     folder, warm = member.folder, bool(member.start)
     every, steps = _reported(settings.warm_steps if warm else settings.steps)
     content = _input(settings, member, steps, every)

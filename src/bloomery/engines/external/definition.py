@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Mapping
@@ -235,6 +236,21 @@ class Definition(Settings):
                     f"{', '.join(sorted(BUILT_IN))}"
                 )
         return self
+
+    def check_package(self) -> None:
+        """See that the package that is named can be imported.
+
+        Raises
+        ------
+        InputError
+            If not.
+        """
+        if self.module and importlib.util.find_spec(self.module) is None:
+            package = self.package or self.module
+            raise InputError(
+                f"engine 'external' needs the package {package} for this definition: install it into the environment "
+                f"that runs the training, `pip install {package}`."
+            )
 
     def _texts(self) -> list[tuple[str, str]]:
         """Every template, with its place."""

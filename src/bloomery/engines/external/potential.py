@@ -20,6 +20,7 @@ from bloomery.engines.file_potential import REFERENCE_FILE, FilePotential, write
 from bloomery.engines.preparation import closed_or_open
 from bloomery.errors import BloomeryError, InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.prediction import Prediction
 from bloomery.reference.calculators import CalculatorSpec
 
 Values = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -37,6 +38,7 @@ class ExternalPotential(FilePotential):
             self.definition: Definition = definition_of(self.details)
         except (ValidationError, KeyError) as error:
             raise InputError(f"the potential carries no usable definition ({error}).") from error
+        self.definition.check_package()
         self.learns_rotations = self.definition.learns_rotations
         self.parameters = {**self.definition.parameters, **self.details["settings"]["values"]}
         self.formats = {name: rule.about for name, rule in self.definition.exports.items()}  # type: ignore[misc]
@@ -79,17 +81,15 @@ class ExternalPotential(FilePotential):
             "folder": str(folder),
         }
 
-    def evaluate(
-        self, part: Configurations, stress: bool
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-        """Energies, forces and stresses; see `FilePotential.evaluate`."""
+    def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
+        """Energies, forces and stresses; see `Potential.evaluate`."""
         rule = self.definition.predict
         found = [
             self._by_program(part, index) if rule.command is not None else self._by_calculator(part, index, stress)
             for index in range(self.members)
         ]
         energies, forces, stresses = (np.array([values[place] for values in found]) for place in range(3))
-        return energies, forces, stresses if stress else None
+        return Prediction(part.counts, energies, forces, stresses)
 
     def _by_calculator(self, part: Configurations, index: int, stress: bool) -> Values:
         energies, stresses = np.zeros(len(part)), np.zeros((len(part), 6))

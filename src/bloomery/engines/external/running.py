@@ -33,7 +33,7 @@ def fit_member(settings: ExternalSettings, member: Member, report: Report) -> Ma
     """Fit one member; return its files."""
     definition, folder = settings.definition, member.folder
     training = definition.train
-    reach = cutoff_of(definition, settings.parameters)
+    reach = settings.cutoff
     train = write_data(member.train, training.data, training.data.train, folder, definition.units, reach)
     if training.data.validation is not None:
         early = member.early_stopping if len(member.early_stopping) else member.train
@@ -68,21 +68,6 @@ def fit_member(settings: ExternalSettings, member: Member, report: Report) -> Ma
             f"{folder / LOG_FILE}."
         )
     return {name: folder / name for name in training.keep}
-
-
-def cutoff_of(definition: Definition, parameters: Mapping[str, Any]) -> float:
-    """Return the range of a definition in Å, with these values of its parameters.
-
-    Raises
-    ------
-    InputError
-        If it is not a number.
-    """
-    text = fill(definition.cutoff, parameters)
-    try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f"definition.cutoff: {text!r} is not a number.") from error
 
 
 def write_data(frames: Configurations, data: DataFormat, name: str, folder: Path, units: Units, reach: float) -> int:

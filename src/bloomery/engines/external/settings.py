@@ -8,7 +8,7 @@ from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validat
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from bloomery.engines.external.definition import Definition, read_definition
+from bloomery.engines.external.definition import Definition, fill, read_definition
 from bloomery.errors import InputError
 from bloomery.plugins import Settings
 
@@ -60,3 +60,18 @@ class ExternalSettings(Settings):
     def parameters(self) -> dict[str, Any]:
         """Parameters of the definition, with the values given here."""
         return {**self.definition.parameters, **self.values}
+
+    @property
+    def cutoff(self) -> float:
+        """Range of an atom's environment in Å.
+
+        Raises
+        ------
+        InputError
+            If what the definition says is not a number.
+        """
+        text = fill(self.definition.cutoff, self.parameters)
+        try:
+            return float(text)
+        except ValueError as error:
+            raise InputError(f"definition.cutoff: {text!r} is not a number.") from error

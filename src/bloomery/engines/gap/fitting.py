@@ -9,7 +9,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from itertools import combinations_with_replacement
 from pathlib import Path
 
@@ -17,10 +16,18 @@ import ase.io
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.engines.contract import TrainingData, TrainingHistory
+from bloomery.engines.contract import Training, TrainingData, TrainingHistory
 from bloomery.engines.gap.potential import Fit, GapPotential
 from bloomery.engines.gap.settings import GapSettings, Sigmas, SoapSettings
-from bloomery.engines.preparation import Prepared, boxed, energies_above_lowest, member_frames, prepare
+from bloomery.engines.preparation import (
+    Prepared,
+    boxed,
+    energies_above_lowest,
+    member_frames,
+    only,
+    prepare,
+    working_folder,
+)
 from bloomery.engines.programs import find_program, run_program
 from bloomery.errors import BloomeryError, DivergedError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
@@ -40,19 +47,16 @@ SAME = 1e-8
 """Power spectra of unit norm at this distance tell the same."""
 
 
-def fit(
-    settings: GapSettings, data: TrainingData, *, seed: int, progress: Progress, folder: Path | None
-) -> tuple[GapPotential, TrainingHistory]:
-    """Fit all members, one after the other; see `Engine.train`."""
+def fit(settings: GapSettings, data: TrainingData, training: Training) -> tuple[GapPotential, TrainingHistory]:
+    """Fit all members, one after the other; see `Engine.fit`."""
     program = find_program("gap", PACKAGE, "gap_fit")
-    began = time.perf_counter()
+    began, seed, progress = time.perf_counter(), training.seed, training.progress
     prepared = prepare(data)
     seen = member_frames(prepared.train.hashes(), settings.members, settings.share, derive_seed(seed, "members"))
     single = settings.members == 1
     calibrating = single and settings.uncertainty.enabled
     columns: dict[str, list[float]] = {"member": [], "frames": [], "seconds": []}
-    with ExitStack() as stack:
-        place = folder if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    with working_folder(training.folder) as place:
         unit, measured_on = 0.0, 0
         if calibrating:
             unit, measured_on = _sigma_unit(settings, prepared, program, place, seed, progress)
@@ -62,11 +66,8 @@ def fit(
             frames = prepared.train[np.ones(len(prepared.train), dtype=bool) if single else seen[member]]
             member_seed = derive_seed(seed, "fit", member)
             members.append(_fit_one(settings, frames, prepared, program, place / f"member_{member:03d}", member_seed))
-            for name, value in (
-                ("member", member),
-                ("frames", len(frames)),
-                ("seconds", time.perf_counter() - started),
-            ):
+            row = (member, len(frames), time.perf_counter() - started)
+            for name, value in zip(columns, row, strict=True):
                 columns[name].append(float(value))
             progress("train", member + 1, settings.members, {"seconds": columns["seconds"][-1]})
         potential = GapPotential(
@@ -79,11 +80,7 @@ def fit(
             details={
                 "settings": settings.model_dump(mode="json"),
                 "seed": seed,
-                "trained_on": {
-                    "digest": data.train.digest(),
-                    "frames": len(prepared.train),
-                    "early_stopping": len(prepared.early_stopping),
-                },
+                "trained_on": prepared.trained_on,
             },
         )
     summary = {
@@ -324,7 +321,7 @@ def _sigma_unit(
             return 1.0, 0
         tried = train[left_out]
         train = train[np.setdiff1d(np.arange(len(train)), left_out)]
-        tried = tried[_covered(tried, train)]
+        tried = tried[only(tried, train.numbers)]
     if not len(tried):
         return 1.0, 0
     progress("variance", 0, 1, {})
@@ -342,10 +339,3 @@ def _sigma_unit(
         return 1.0, 0
     errors = prediction.force - tried.label("forces")[0]
     return scale_factor(errors, np.repeat(prediction.force_sigma[:, None], 3, axis=1)), len(tried)
-
-
-def _covered(frames: Configurations, train: Configurations) -> NDArray[np.bool_]:
-    """Which frames hold only elements of the training frames, ``(N,)``."""
-    foreign = np.zeros(len(frames), dtype=bool)
-    np.logical_or.at(foreign, frames.frame_of_atom, ~np.isin(frames.numbers, np.unique(train.numbers)))
-    return ~foreign

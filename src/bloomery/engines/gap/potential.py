@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import re
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,10 +19,8 @@ from numpy.typing import NDArray
 from bloomery.engines.ase_potential import FrameByFramePotential, Values
 from bloomery.engines.preparation import boxed
 from bloomery.errors import InputError
-from bloomery.potentials.contract import POTENTIAL_FILE
+from bloomery.potentials.contract import Common, Details
 from bloomery.potentials.prediction import Prediction
-
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,7 @@ class GapPotential(FrameByFramePotential):
 
     engine = "gap"
     dtype = "float64"
+    own_entries = ("sigma_unit",)
     formats: ClassVar[dict[str, str]] = {"gap": "gap.xml with its sparse points, for QUIP, quippy and LAMMPS"}
 
     def __init__(
@@ -91,8 +90,9 @@ class GapPotential(FrameByFramePotential):
         energy_reference: dict[str, float],
         cutoff: float,
         sigma_unit: float | None = None,
+        device: str = "cpu",  # noqa: ARG002  QUIP has no choice of devices
         versions: dict[str, str] | None = None,
-        details: dict[str, Any] | None = None,
+        details: Details | None = None,
     ) -> None:
         self.fits, self.members = fits, len(fits)
         self.elements, self.energy_reference = elements, energy_reference
@@ -102,7 +102,7 @@ class GapPotential(FrameByFramePotential):
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 
-    def evaluate(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:
+    def evaluate_frame(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:
         """Evaluate by QUIP, which takes every cell for periodic."""
         if not self._evaluators:
             self._evaluators = [_evaluator(fit) for fit in self.fits]
@@ -128,61 +128,21 @@ class GapPotential(FrameByFramePotential):
             return prediction
         frames = np.repeat(np.arange(len(prediction.counts)), prediction.counts)
         energy = np.bincount(frames, local_variances, minlength=len(prediction.counts))
-        return Prediction(
-            prediction.counts,
-            prediction.energies,
-            prediction.forces,
-            prediction.stresses,
-            energy_sigma=np.sqrt(energy),
-            force_sigma=self.sigma_unit * np.sqrt(local_variances),
-        )
+        return replace(prediction, energy_sigma=np.sqrt(energy), force_sigma=self.sigma_unit * np.sqrt(local_variances))
 
     # -- files ----------------------------------------------------------------------------------------------------
 
-    def save(self, folder: str | Path) -> None:
-        """Write the potential's files into a folder."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+    def write_files(self, folder: Path) -> Mapping[str, object]:
+        """Write the files of each fit; return the unit of the variance."""
         for member, fit in enumerate(self.fits):
             fit.write(folder / f"gap_{member:03d}.xml")
-        content = {
-            "engine": self.engine,
-            "format_version": FORMAT_VERSION,
-            "elements": self.elements,
-            "energy_reference": self.energy_reference,
-            "members": self.members,
-            "dtype": self.dtype,
-            "cutoff": self.cutoff,
-            "sigma_unit": self.sigma_unit,
-            "units": {"length": "Å", "energy": "eV"},
-            "versions": self.versions,
-            **self.details,
-        }
-        (folder / POTENTIAL_FILE).write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+        return {"sigma_unit": self.sigma_unit}
 
     @classmethod
-    def load(cls, folder: str | Path) -> GapPotential:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        InputError
-            If a file is missing or broken, or written by a later format.
-        """
-        folder = Path(folder)
-        try:
-            content = json.loads((folder / POTENTIAL_FILE).read_text(encoding="utf-8"))
-            if content["format_version"] > FORMAT_VERSION:
-                raise InputError(f"{folder}: was written by a later version of bloomery; update this one.")
-            known = ("elements", "energy_reference", "cutoff", "sigma_unit", "versions")
-            other = ("engine", "format_version", "members", "dtype", "units")
-            return cls(
-                fits=[Fit.read(folder / f"gap_{member:03d}.xml") for member in range(content["members"])],
-                details={key: value for key, value in content.items() if key not in (*known, *other)},
-                **{key: content[key] for key in known},
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder}: is not a potential of the engine 'gap' ({error}).") from error
+    def read_files(cls, folder: Path, content: Mapping[str, Any], common: Common) -> Self:
+        """Read the files of each fit."""
+        fits = [Fit.read(folder / f"gap_{member:03d}.xml") for member in range(content["members"])]
+        return cls(fits=fits, cutoff=content["cutoff"], sigma_unit=content["sigma_unit"], **common)
 
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002, ARG002
         """Write ``gap.xml``, or ``gap_000.xml`` and so on for a committee, with the sparse points beside them."""

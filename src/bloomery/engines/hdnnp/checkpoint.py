@@ -1,19 +1,40 @@
-"""Checkpoints: a killed training goes on where it was, to the same result."""
+"""What a training remembers, and checkpoints of it: a killed training goes on where it was, to the same result."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from bloomery.engines.hdnnp.training import State
+COLUMNS = ("step", "epoch", "train_loss", "early_stopping_loss", "learning_rate", "seconds")
+
+
+@dataclass
+class State:
+    """All that a training remembers between reports. Tensors are ``(M, P)``: one row of weights for each member."""
+
+    weights: torch.Tensor
+    first: torch.Tensor
+    second: torch.Tensor
+    average: torch.Tensor
+    best: torch.Tensor
+    best_loss: torch.Tensor
+    step: int = 0
+    best_step: int = 0
+    seconds: float = 0.0
+    columns: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+
+    @classmethod
+    def start(cls, weights: torch.Tensor) -> State:
+        """Return the state before the first step."""
+        zero = torch.zeros_like(weights)
+        worst = torch.full((len(weights),), torch.inf, dtype=weights.dtype, device=weights.device)
+        return cls(weights.clone(), zero, zero.clone(), weights.clone(), weights.clone(), worst)
 
 
 def save_checkpoint(path: Path, digest: str, state: State) -> None:
@@ -51,5 +72,4 @@ def load_checkpoint(path: Path | None, digest: str, fresh: State) -> State:
             return fresh
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return fresh  # half a file is no reason to fail: train again
-    values: dict[str, Any] = {name: value.to(fresh.weights.device) for name, value in tensors.items()}
-    return type(fresh)(**values, **plain)
+    return State(**{name: value.to(fresh.weights.device) for name, value in tensors.items()} | plain)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from bloomery.engines.contract import Engine, TrainingData, TrainingHistory
+from bloomery.engines.contract import Engine, Training, TrainingData, TrainingHistory
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.frames.file_units import FileUnits
 from bloomery.potentials.contract import Potential
-from bloomery.progress import Progress, no_progress
 
 
 class Hdnnp(Engine):
@@ -18,36 +18,25 @@ class Hdnnp(Engine):
     name = "hdnnp"
     Settings = HdnnpSettings
     settings: HdnnpSettings
+    on_torch = True
     imports: ClassVar[dict[str, str]] = {"n2p2": "files of n2p2 or RuNNer: a folder of one member, or of folders"}
 
-    def train(
-        self,
-        data: TrainingData,
-        *,
-        start_from: Potential | None = None,
-        device: str = "auto",
-        seed: int = 0,
-        progress: Progress = no_progress,
-        folder: Path | None = None,
-    ) -> tuple[Potential, TrainingHistory]:
-        """Fit a committee; see `Engine.train`."""
+    def fit(self, data: TrainingData, training: Training) -> tuple[Potential, TrainingHistory]:
+        """Fit a committee; see `Engine.fit`."""
         from bloomery.engines.hdnnp.fitting import fit  # noqa: PLC0415
 
-        return fit(
-            self.settings, data, start_from=start_from, device=device, seed=seed, progress=progress, folder=folder
-        )
+        return fit(self.settings, data, replace(training, device=self.place(training.device)))
+
+    @classmethod
+    def potential_class(cls) -> type[Potential]:
+        """Return the class of its potentials."""
+        from bloomery.engines.hdnnp.potential import HdnnpPotential  # noqa: PLC0415
+
+        return HdnnpPotential
 
     @classmethod
     def import_files(cls, format: str, path: Path, units: FileUnits | None = None) -> Potential:  # noqa: A002, ARG003
         """Read n2p2's files; see `Engine.import_files`."""
-        from bloomery.engines.hdnnp.n2p2 import read_potential  # noqa: PLC0415
+        from bloomery.engines.hdnnp.potential import read_potential  # noqa: PLC0415
 
         return read_potential(path, units)
-
-    @classmethod
-    def load(cls, folder: str | Path, device: str = "auto") -> Potential:
-        """Read a potential; see `Engine.load`."""
-        from bloomery.devices import choose_device  # noqa: PLC0415
-        from bloomery.engines.hdnnp.potential import HdnnpPotential  # noqa: PLC0415
-
-        return HdnnpPotential.load(folder, choose_device(device))

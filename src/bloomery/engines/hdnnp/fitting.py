@@ -8,29 +8,28 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from bloomery.descriptors.contract import Descriptor
-from bloomery.devices import choose_device
-from bloomery.engines.contract import TrainingData, TrainingHistory
+from bloomery.engines.contract import Training, TrainingData, TrainingHistory
 from bloomery.engines.hdnnp.blocks import BlockBuilder
+from bloomery.engines.hdnnp.checkpoint import State
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, initial_parameters
-from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec, load_descriptor
+from bloomery.engines.hdnnp.network_potential import descriptor_spec, load_descriptor
+from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.settings import HdnnpSettings
-from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, State, Trainer
+from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, Trainer
 from bloomery.engines.hdnnp.weights import groups_of, importance, member_weights
+from bloomery.engines.preparation import prepare, usable_start
 from bloomery.errors import InputError
-from bloomery.frames.configurations import Configurations, bad_label, symbols_to_numbers
-from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.plugins import PluginSpec, Settings
-from bloomery.potentials.contract import Potential, reference_energies
-from bloomery.progress import Progress
+from bloomery.potentials.contract import reference_energies
 from bloomery.seeds import derive_seed
 from bloomery.versions import versions
 
@@ -39,24 +38,15 @@ EARLY_STOPPING_FRAMES = 16
 """Early-stopping frames are looked at so many at a time."""
 
 
-def fit(
-    settings: HdnnpSettings,
-    data: TrainingData,
-    *,
-    start_from: Potential | None,
-    device: str,
-    seed: int,
-    progress: Progress,
-    folder: Path | None,
-) -> tuple[HdnnpPotential, TrainingHistory]:
-    """Fit a committee; see `Engine.train`."""
-    began = time.perf_counter()
-    place = torch.device(choose_device(device))
-    train, early, elements = _usable(data)
-    check_energy_reference(data.energy_reference, elements)
-    start = _check_start(start_from, settings, elements)
+def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tuple[HdnnpPotential, TrainingHistory]:
+    """Fit a committee; see `Engine.fit`."""
+    began, seed, progress = time.perf_counter(), training.seed, training.progress
+    place = torch.device(training.device)
+    usable = prepare(data)
+    early, elements = usable.early_stopping, usable.elements
+    start = usable_start(training.start_from, HdnnpPotential, partial(_told, settings, elements))
     old = frozenset() if start is None else start.seen
-    train, n_replayed = _new_first(train, old, settings)
+    train, n_replayed = _new_first(usable.train, old, settings)
     form = Form((settings.activation,), settings.isolation_switch)
     descriptor = load_descriptor(settings.descriptor).fitted(train, elements) if start is None else start.descriptor
     scaling, ranges = _scaling(settings, train, elements, descriptor, data.energy_reference, str(place))
@@ -94,7 +84,7 @@ def fit(
         loss=loss,
         packing=packing,
         seed=seed,
-        checkpoint=None if folder is None else Path(folder) / CHECKPOINT_FILE,
+        checkpoint=None if training.folder is None else training.folder / CHECKPOINT_FILE,
         digest=_digest(settings, train, early, data.energy_reference, seed, packing.pack(parameters)),
         progress=progress,
     )
@@ -109,7 +99,7 @@ def fit(
         form=form,
         descriptor=descriptor_spec(descriptor),
         elements=elements,
-        energy_reference={element: data.energy_reference[element] for element in elements},
+        energy_reference=usable.energy_reference,
         dtype=settings.dtype,
         device=str(place),
         versions=versions(),
@@ -117,7 +107,7 @@ def fit(
             "settings": settings.model_dump(mode="json"),
             "membership_seed": membership,
             "seed": seed,
-            "trained_on": {"digest": data.train.digest(), "frames": len(train), "early_stopping": len(early)},
+            "trained_on": replace(usable, train=train).trained_on,
         },
     )
     summary = _summary(state, trainer, prepared, len(train), len(early), kept, start is not None, str(place))
@@ -135,55 +125,20 @@ def _count_labels(frames: Configurations) -> int:
     return int(frames.has("energy").sum()) + per_atom + 6 * int(frames.has("stress").sum())
 
 
-def _usable(data: TrainingData) -> tuple[Configurations, Configurations, list[str]]:
-    """Frames with atoms and a label; early-stopping frames with known elements only."""
-    parts = []
-    for role, frames in (("train", data.train), ("early_stopping", data.early_stopping)):
-        wrong = bad_label(frames)
-        if wrong is not None:
-            raise InputError(
-                f"frame {wrong[0]} of the role {role} has a label {wrong[1]} that is not finite; remove the label or "
-                "the frame."
-            )
-        labelled = np.any([np.zeros(len(frames), dtype=bool), *frames.masks.values()], axis=0)
-        parts.append(frames[labelled & (frames.counts > 0)])
-    train, early = parts
-    if not len(train):
-        raise InputError("there is no labelled frame of the role train; label frames before training.")
-    elements = train.elements
-    known = np.isin(early.numbers, symbols_to_numbers(elements))
-    foreign = np.zeros(len(early), dtype=bool)
-    np.logical_or.at(foreign, early.frame_of_atom, ~known)
-    return train, early[~foreign], elements
-
-
-def _check_start(start: Potential | None, settings: HdnnpSettings, elements: list[str]) -> HdnnpPotential | None:
-    if start is None:
-        return None
-    if not isinstance(start, HdnnpPotential):
-        raise InputError(
-            f"start_from: is a potential of the engine {start.engine!r}; give one of 'hdnnp', or train from scratch."
-        )
-    if "settings" not in start.details:
+def _told(settings: HdnnpSettings, elements: list[str], start: HdnnpPotential) -> dict[str, tuple[object, object]]:
+    """Return what a potential to start from must have in common with this training."""
+    trained = start.details.get("settings")
+    if trained is None:
         raise InputError("start_from: was trained by another program, whose files do not say how; train from scratch.")
-    problems = {
+    return {
         "elements": (start.elements, elements),
-        "descriptor": (
-            _asked(PluginSpec.model_validate(start.details["settings"]["descriptor"])),
-            _asked(settings.descriptor),
-        ),
+        "descriptor": (_asked(PluginSpec.model_validate(trained["descriptor"])), _asked(settings.descriptor)),
         "members": (start.members, settings.members),
-        "hidden layers": (tuple(start.details["settings"]["hidden"]), settings.hidden),
+        "hidden layers": (tuple(trained["hidden"]), settings.hidden),
         "activation functions": (start.form.activations, (settings.activation,)),
         "linear path": ("skip" in start.parameters, settings.skip),
         "isolation switch": (start.form.switch, settings.isolation_switch),
     }
-    for what, (old, new) in problems.items():
-        if old != new:
-            raise InputError(
-                f"start_from: its {what} differ ({old} there, {new} in this training); train from scratch."
-            )
-    return start
 
 
 def _asked(spec: PluginSpec) -> tuple[str, Settings]:
@@ -380,7 +335,7 @@ def _digest(
 
 def _summary(
     state: State, trainer: Trainer, prepared: float, n_train: int, n_early: int, kept: float, warm: bool, device: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "steps": state.step,
         "best_step": state.best_step,

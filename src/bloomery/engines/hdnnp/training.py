@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil, cos, pi
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from bloomery.engines.hdnnp.blocks import Block
-from bloomery.engines.hdnnp.checkpoint import load_checkpoint, save_checkpoint
+from bloomery.engines.hdnnp.checkpoint import State, load_checkpoint, save_checkpoint
 from bloomery.engines.hdnnp.loss import LossFunction
 from bloomery.engines.hdnnp.model import Parameters
 from bloomery.engines.hdnnp.settings import HdnnpSettings
@@ -29,30 +29,6 @@ GROWTH_BEGINS = 0.3
 FRAMES_OF_GROWTH, MOST_GROWTH = 50, 20.0
 STEPS, EPOCHS = 2000, 100
 WARM_STEPS, WARM_EPOCHS = 800, 40
-COLUMNS = ("step", "epoch", "train_loss", "early_stopping_loss", "learning_rate", "seconds")
-
-
-@dataclass
-class State:
-    """All that a training remembers between reports. Tensors are ``(M, P)``: one row of weights for each member."""
-
-    weights: torch.Tensor
-    first: torch.Tensor
-    second: torch.Tensor
-    average: torch.Tensor
-    best: torch.Tensor
-    best_loss: torch.Tensor
-    step: int = 0
-    best_step: int = 0
-    seconds: float = 0.0
-    columns: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
-
-    @classmethod
-    def start(cls, weights: torch.Tensor) -> State:
-        """Return the state before the first step."""
-        zero = torch.zeros_like(weights)
-        worst = torch.full((len(weights),), torch.inf, dtype=weights.dtype, device=weights.device)
-        return cls(weights.clone(), zero, zero.clone(), weights.clone(), weights.clone(), worst)
 
 
 @dataclass(frozen=True)

@@ -9,24 +9,21 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import ase.io
 import numpy as np
 
-from bloomery.devices import choose_device
-from bloomery.engines.contract import TrainingData, TrainingHistory
-from bloomery.engines.mace.networks import Arrays, import_mace, read_model_file, to_arrays, write_model_file
+from bloomery.engines.contract import Training, TrainingData, TrainingHistory
+from bloomery.engines.mace.networks import Network, import_mace, read_model_file, to_arrays, write_model_file
 from bloomery.engines.mace.potential import MacePotential
 from bloomery.engines.mace.settings import MaceSettings
-from bloomery.engines.preparation import Prepared, member_frames, prepare
+from bloomery.engines.preparation import Prepared, member_frames, prepare, usable_start, working_folder
 from bloomery.engines.programs import find_program, run_program
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
-from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed
 from bloomery.versions import package_versions, versions
@@ -40,35 +37,37 @@ COLUMNS = ("member", "epoch", "early_stopping_loss", "energy_rmse", "force_rmse"
 STAGE_TWO_SHARE = 0.25
 LOST_LOSS = re.compile(r"loss=\s*(nan|inf)", re.IGNORECASE)
 
-Network = tuple[dict[str, Any], Arrays]
+
+class Entry(TypedDict, total=False):
+    """A line of mace's results."""
+
+    mode: str
+    epoch: int | None
+    loss: float
+    rmse_e_per_atom: float | None
+    rmse_f: float | None
 
 
-def fit(
-    settings: MaceSettings,
-    data: TrainingData,
-    *,
-    start_from: Potential | None,
-    device: str,
-    seed: int,
-    progress: Progress,
-    folder: Path | None,
-) -> tuple[MacePotential, TrainingHistory]:
-    """Train all members, one after the other; see `Engine.train`."""
-    began = time.perf_counter()
+def fit(settings: MaceSettings, data: TrainingData, training: Training) -> tuple[MacePotential, TrainingHistory]:
+    """Train all members, one after the other; see `Engine.fit`."""
+    began, seed, place = time.perf_counter(), training.seed, training.device
     import_mace()
     prepared = prepare(data)
-    start = _check_start(start_from, settings, prepared.elements)
-    place = choose_device(device)
+    start = usable_start(
+        training.start_from, MacePotential, lambda start: {"members": (start.members, settings.members)}
+    )
+    unknown = [] if start is None else sorted(set(prepared.elements) - set(start.elements))
+    if unknown:
+        raise InputError(f"start_from: does not know {', '.join(unknown)}; train from scratch.")
     _check_files(settings)
     membership = derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
     seen = member_frames(prepared.train.hashes(), settings.members, settings.share, membership)
     columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
-    with ExitStack() as stack:
-        root = folder if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    with working_folder(training.folder) as root:
         networks, resumed = [], 0
         for member in range(settings.members):
             frames = prepared.train[seen[member]]
-            training = MemberTraining(
+            member_training = MemberTraining(
                 settings=settings,
                 command=_command(settings, prepared, len(frames), place, derive_seed(seed, member), start is not None),
                 frames=_frames_text(frames, settings),
@@ -77,10 +76,10 @@ def fit(
                 start=None if start is None else start.networks[member],
                 member=member,
                 columns=columns,
-                progress=progress,
+                progress=training.progress,
             )
-            networks.append(training.run(root))
-            resumed = max(resumed, training.resumed_at)
+            networks.append(member_training.run(root))
+            resumed = max(resumed, member_training.resumed_at)
     potential = MacePotential(
         networks=networks,
         elements=prepared.elements,
@@ -92,11 +91,7 @@ def fit(
             "settings": settings.model_dump(mode="json"),
             "seed": seed,
             "membership_seed": membership,
-            "trained_on": {
-                "digest": data.train.digest(),
-                "frames": len(prepared.train),
-                "early_stopping": len(prepared.early_stopping),
-            },
+            "trained_on": prepared.trained_on,
         },
     )
     summary = {
@@ -177,15 +172,15 @@ class MemberTraining:
             for file in (folder / "results").glob("*_train.txt"):
                 for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
                     entry = _entry(line)
-                    if entry.get("mode") != "eval" or entry.get("epoch") is None or entry["epoch"] in self._told:
+                    epoch = entry.get("epoch")
+                    if entry.get("mode") != "eval" or epoch is None or epoch in self._told:
                         continue
-                    epoch = int(entry["epoch"])
                     self._told.add(epoch)
                     self._tell(epoch, entry, time.perf_counter() - began, self.member * epochs + epoch + 1, total)
 
         return look
 
-    def _tell(self, epoch: int, entry: dict[str, Any], seconds: float, step: int, total: int) -> None:
+    def _tell(self, epoch: int, entry: Entry, seconds: float, step: int, total: int) -> None:
         numbers = {
             "member": float(self.member),
             "epoch": float(epoch + 1),
@@ -210,13 +205,13 @@ def _last_epoch(folder: Path) -> int:
     return max((int(match[1]) for match in found if match is not None), default=0)
 
 
-def _entry(line: str) -> dict[str, Any]:
+def _entry(line: str) -> Entry:
     """Read one line of mace's results; an unfinished one says nothing yet."""
     try:
         found = json.loads(line)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return cast("Entry", found) if isinstance(found, dict) else {}
 
 
 # -- what mace_run_train is given -----------------------------------------------------------------------------------
@@ -231,7 +226,7 @@ def _command(
     gentle = warm or settings.foundation is not None
     numbers = symbols_to_numbers(prepared.elements)
     reference = {z: prepared.energy_reference[e] for z, e in zip(numbers, prepared.elements, strict=True)}
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "name": NAME,
         "seed": seed,
         "model": "ScaleShiftMACE",
@@ -319,23 +314,6 @@ def _frames_text(frames: Configurations, settings: MaceSettings) -> str:
 
 
 # -- checks ---------------------------------------------------------------------------------------------------------
-
-
-def _check_start(start: Potential | None, settings: MaceSettings, elements: list[str]) -> MacePotential | None:
-    if start is None:
-        return None
-    if not isinstance(start, MacePotential):
-        raise InputError(
-            f"start_from: is a potential of the engine {start.engine!r}; give one of 'mace', or train from scratch."
-        )
-    if start.members != settings.members:
-        raise InputError(
-            f"start_from: has {start.members} members and this training {settings.members}; train from scratch."
-        )
-    unknown = sorted(set(elements) - set(start.elements))
-    if unknown:
-        raise InputError(f"start_from: does not know {', '.join(unknown)}; train from scratch.")
-    return start
 
 
 def _check_files(settings: MaceSettings) -> None:

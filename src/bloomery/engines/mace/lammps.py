@@ -12,6 +12,7 @@ import torch
 from ase.calculators.calculator import Calculator, all_changes
 
 from bloomery.engines.mace.networks import default_dtype
+from bloomery.potentials.prediction import voigt
 
 NEEDED = ("positions", "node_attrs", "edge_index", "shifts", "unit_shifts", "cell", "batch", "ptr")
 
@@ -38,8 +39,7 @@ class LammpsFormCalculator(Calculator):
         present: Any = self.atoms
         self.results = {"energy": float(energy), "free_energy": float(energy), "forces": forces}
         if present.pbc.all():
-            stress = -0.5 * (virial + virial.T) / present.cell.volume
-            self.results["stress"] = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+            self.results["stress"] = voigt(-0.5 * (virial + virial.T) / present.cell.volume)
 
     def _evaluate(self, model: Any) -> tuple[float, Any, Any]:
         """Energy, forces ``(n, 3)`` and virial ``(3, 3)`` in eV and eV/Å."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from bloomery.errors import InputError
 
 Arrays = dict[str, NDArray[Any]]
+Network = tuple[Mapping[str, Any], Arrays]
+"""Arguments that make a network, as plain values, and its weights."""
 
 
 def read_model_file(path: str | Path) -> torch.nn.Module:
@@ -37,7 +39,7 @@ def read_model_file(path: str | Path) -> torch.nn.Module:
     return model
 
 
-def to_arrays(model: torch.nn.Module) -> tuple[dict[str, Any], Arrays]:
+def to_arrays(model: torch.nn.Module) -> Network:
     """Take a `ScaleShiftMACE` apart into the arguments that make it, as plain values, and its weights."""
     from mace.tools.scripts_utils import extract_config_mace_model, remove_pt_head  # noqa: PLC0415
 
@@ -47,7 +49,7 @@ def to_arrays(model: torch.nn.Module) -> tuple[dict[str, Any], Arrays]:
     return config, {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
 
 
-def from_arrays(config: dict[str, Any], arrays: Arrays, device: str, dtype: str) -> torch.nn.Module:
+def from_arrays(config: Mapping[str, Any], arrays: Arrays, device: str, dtype: str) -> torch.nn.Module:
     """Make the network again.
 
     Raises
@@ -84,7 +86,7 @@ def from_arrays(config: dict[str, Any], arrays: Arrays, device: str, dtype: str)
     return model.eval()
 
 
-def write_model_file(network: tuple[dict[str, Any], Arrays], dtype: str, path: Path) -> None:
+def write_model_file(network: Network, dtype: str, path: Path) -> None:
     """Write a network as the ``.model`` file that mace's own programs read."""
     model = from_arrays(*network, "cpu", dtype)
     for parameter in model.parameters():

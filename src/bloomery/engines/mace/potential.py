@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
-from zipfile import BadZipFile
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from ase.calculators.calculator import Calculator
 
 from bloomery.engines.mace.networks import (
-    Arrays,
+    Network,
     default_dtype,
     from_arrays,
     import_mace,
@@ -20,15 +19,9 @@ from bloomery.engines.mace.networks import (
     write_model_file,
 )
 from bloomery.engines.programs import find_program, run_program
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.potentials.contract import POTENTIAL_FILE, Potential
-from bloomery.potentials.prediction import Prediction
-
-FORMAT_VERSION = 1
-CHUNK_ATOMS = 512
-"""Frames are evaluated together up to this many atoms."""
-VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
+from bloomery.potentials.contract import Common, Details, Potential
+from bloomery.potentials.prediction import Prediction, voigt, zeros
 
 
 class MacePotential(Potential):
@@ -41,6 +34,10 @@ class MacePotential(Potential):
     """
 
     engine = "mace"
+    chunk_atoms = 512
+    # That of the atoms is part of the networks.
+    above_reference = False
+    own_entries = ("networks",)
     formats: ClassVar[dict[str, str]] = {
         "mace": "mace's own .model files, for its calculator and programs",
         "lammps": "TorchScript for `pair_style mace` of LAMMPS",
@@ -49,13 +46,13 @@ class MacePotential(Potential):
     def __init__(
         self,
         *,
-        networks: list[tuple[dict[str, Any], Arrays]],
+        networks: list[Network],
         elements: list[str],
         energy_reference: dict[str, float],
         dtype: str = "float32",
         device: str = "cpu",
         versions: dict[str, str] | None = None,
-        details: dict[str, Any] | None = None,
+        details: Details | None = None,
     ) -> None:
         import_mace()
         self.networks, self.members = networks, len(networks)
@@ -70,28 +67,16 @@ class MacePotential(Potential):
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 
-    def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
-        """Energies, forces and stresses of all members; see `Potential.predict`."""
-        unknown = self.unknown_element(configurations)
-        if unknown is not None:
-            raise InputError(unknown)
-        shape = (self.members, len(configurations))
-        energies, forces = np.zeros(shape), np.zeros((self.members, configurations.n_atoms, 3))
-        stresses = np.zeros((*shape, 6)) if stress else None
-        full = configurations.pbc.all(axis=1) & (configurations.volumes > 0)
-        offsets = configurations.offsets
-        filled = np.flatnonzero(configurations.counts)
-        for chunk in _chunks(filled, configurations.counts):
-            batch = self._batch(configurations[chunk])
-            rows = np.concatenate([np.arange(offsets[frame], offsets[frame + 1]) for frame in chunk])
-            for member, model in enumerate(self._models):
-                found = model(batch.clone().to_dict(), compute_stress=stress)
-                energies[member, chunk] = _numpy(found["energy"])
-                forces[member, rows] = _numpy(found["forces"])
-                if stresses is not None:
-                    tensor = _numpy(found["stress"])[:, VOIGT[0], VOIGT[1]]
-                    stresses[member, chunk] = np.where(full[chunk, None], tensor, 0.0)
-        return Prediction(configurations.counts, energies, forces, stresses)
+    def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
+        """Energies, forces and stresses of all members; see `Potential.evaluate`."""
+        energies, forces, stresses = zeros(self.members, part)
+        batch = self._batch(part)
+        for member, model in enumerate(self._models):
+            found = model(batch.clone().to_dict(), compute_stress=stress)
+            energies[member], forces[member] = _numpy(found["energy"]), _numpy(found["forces"])
+            if stress:
+                stresses[member] = voigt(_numpy(found["stress"]))
+        return Prediction(part.counts, energies, forces, stresses)
 
     def _batch(self, frames: Configurations) -> Any:
         """Frames with their neighbour lists, as mace wants them."""
@@ -126,55 +111,20 @@ class MacePotential(Potential):
 
     # -- files ----------------------------------------------------------------------------------------------------
 
-    def save(self, folder: str | Path) -> None:
-        """Write the potential's files into a folder."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+    def write_files(self, folder: Path) -> Mapping[str, object]:
+        """Write the weights of each network; return what makes the networks."""
         for member, (_, arrays) in enumerate(self.networks):
             np.savez(folder / f"weights_{member:03d}.npz", allow_pickle=False, **arrays)
-        content = {
-            "engine": self.engine,
-            "format_version": FORMAT_VERSION,
-            "elements": self.elements,
-            "energy_reference": self.energy_reference,
-            "members": self.members,
-            "dtype": self.dtype,
-            "cutoff": self.cutoff,
-            "networks": [config for config, _ in self.networks],
-            "units": {"length": "Å", "energy": "eV"},
-            "versions": self.versions,
-            **self.details,
-        }
-        (folder / POTENTIAL_FILE).write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+        return {"networks": [config for config, _ in self.networks]}
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> MacePotential:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        InputError
-            If a file is missing or broken, or written by a later format.
-        """
-        folder = Path(folder)
-        try:
-            content = json.loads((folder / POTENTIAL_FILE).read_text(encoding="utf-8"))
-            if content["format_version"] > FORMAT_VERSION:
-                raise InputError(f"{folder}: was written by a later version of bloomery; update this one.")
-            networks = []
-            for member, config in enumerate(content["networks"]):
-                with np.load(folder / f"weights_{member:03d}.npz", allow_pickle=False) as archive:
-                    networks.append((config, {name: archive[name] for name in archive.files}))
-            known = ("elements", "energy_reference", "dtype", "versions")
-            other = ("engine", "format_version", "members", "cutoff", "networks", "units")
-            return cls(
-                networks=networks,
-                device=device,
-                details={key: value for key, value in content.items() if key not in (*known, *other)},
-                **{key: content[key] for key in known},
-            )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-            raise InputError(f"{folder}: is not a potential of the engine 'mace' ({error}).") from error
+    def read_files(cls, folder: Path, content: Mapping[str, Any], common: Common) -> Self:
+        """Read what `write_files` wrote."""
+        networks = []
+        for member, config in enumerate(content["networks"]):
+            with np.load(folder / f"weights_{member:03d}.npz", allow_pickle=False) as archive:
+                networks.append((config, {name: archive[name] for name in archive.files}))
+        return cls(networks=networks, dtype=content["dtype"], **common)
 
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
         """Write one file for each member: ``mace_000.model``, or ``mace_000.model-lammps.pt``."""
@@ -211,19 +161,6 @@ class MacePotential(Potential):
         from bloomery.engines.mace.lammps import LammpsFormCalculator  # noqa: PLC0415
 
         return LammpsFormCalculator(sorted(folder.glob("mace_*.model-lammps.pt")))
-
-
-def _chunks(frames: Any, counts: Any) -> list[Any]:
-    """Split frames into runs of at most `CHUNK_ATOMS` atoms, one frame at least."""
-    result: list[list[int]] = []
-    atoms = CHUNK_ATOMS + 1
-    for frame in frames:
-        if atoms + counts[frame] > CHUNK_ATOMS:
-            result.append([])
-            atoms = 0
-        result[-1].append(int(frame))
-        atoms += int(counts[frame])
-    return [np.array(part) for part in result]
 
 
 def _numpy(tensor: torch.Tensor) -> Any:

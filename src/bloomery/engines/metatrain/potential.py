@@ -21,6 +21,7 @@ from bloomery.engines.file_potential import (
 )
 from bloomery.engines.metatrain.training import EXTENSIONS_FILE, MODEL_FILE, unpack
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.potentials.prediction import Prediction, voigt
 
 EXTENSIONS_FOLDER = "extensions"
 USAGE = """In ASE:
@@ -45,6 +46,7 @@ class MetatrainPotential(FilePotential):
     engine = "metatrain"
     formats: ClassVar[dict[str, str]] = {"metatomic": "metatomic models for ASE, LAMMPS, i-PI and torch-sim"}
     chunk_atoms = 1024
+    any_precision = True
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
@@ -69,37 +71,19 @@ class MetatrainPotential(FilePotential):
             result.append(model.to(device=self.device, dtype=getattr(torch, self.dtype)))
         return result
 
-    def as_float64(self) -> MetatrainPotential:
-        """Return the same weights evaluated in float64."""
-        if self.dtype == "float64":
-            return self
-        return MetatrainPotential(
-            files=self.files,
-            elements=self.elements,
-            energy_reference=self.energy_reference,
-            members=self.members,
-            dtype="float64",
-            cutoff=self.cutoff,
-            device=self.device,
-            versions=self.versions,
-            details=self.details,
-        )
-
     def range(self) -> float:
         """How far an atom feels another in Å: more than one cutoff for models that pass messages."""
         return max(float(model.capabilities().engine_interaction_range("angstrom")) for model in self.models)
 
-    def evaluate(
-        self, part: Configurations, stress: bool
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-        """Energies, forces and stresses; see `FilePotential.evaluate`."""
+    def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
+        """Energies, forces and stresses; see `Potential.evaluate`."""
         import torch  # noqa: PLC0415
 
         # The optimising executor changes the last digits after the first calls, and gains nothing here.
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             found = [self._evaluate(model, part, stress) for model in self.models]
         energies, forces, stresses = (np.concatenate([values[place] for values in found]) for place in range(3))
-        return energies, forces, stresses
+        return Prediction(part.counts, energies, forces, stresses)
 
     def _evaluate(
         self, model: Any, part: Configurations, stress: bool
@@ -149,8 +133,7 @@ class MetatrainPotential(FilePotential):
             if stress:
                 virials = torch.stack(by_place[len(part) :]).double().cpu().numpy()
                 virials = 0.5 * (virials + virials.transpose(0, 2, 1))
-                voigt = virials[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-                stresses[member, full] = voigt[full] / part.volumes[full, None]
+                stresses[member, full] = voigt(virials)[full] / part.volumes[full, None]
         return energies.detach().double().cpu().numpy().T, forces, stresses
 
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002, ARG002

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from ase.calculators.calculator import Calculator
-from numpy.typing import NDArray
 
 from bloomery.engines.file_potential import (
     REFERENCE_FILE,
@@ -22,6 +21,7 @@ from bloomery.engines.file_potential import (
 from bloomery.engines.nequip.model import MODEL_FILE, PACKAGE_FILE, WEIGHTS_FILE, build, load_weights
 from bloomery.engines.programs import find_program, run_program
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.prediction import Prediction, voigt, zeros
 
 COMPILED = "model_{index}.nequip.pt2"
 USAGE = """Packages (.nequip.zip) are compiled where they run, which takes a C++ compiler and a minute:
@@ -41,6 +41,7 @@ class NequipPotential(FilePotential):
 
     engine = "nequip"
     chunk_atoms = 512
+    any_precision = True
     formats: ClassVar[dict[str, str]] = {
         "nequip": "NequIP packages, and models compiled for ASE on this machine's processor",
         "nequip_package": "NequIP packages, to be compiled for ASE or LAMMPS where they run",
@@ -65,26 +66,8 @@ class NequipPotential(FilePotential):
         reach = json.loads(self.member_files(0)[MODEL_FILE])["r_max"]
         return [ChemicalSpeciesToAtomTypeMapper(model_type_names=self.elements), NeighborListTransform(r_max=reach)]
 
-    def as_float64(self) -> NequipPotential:
-        """Return the same weights evaluated in float64."""
-        if self.dtype == "float64":
-            return self
-        return NequipPotential(
-            files=self.files,
-            elements=self.elements,
-            energy_reference=self.energy_reference,
-            members=self.members,
-            dtype="float64",
-            cutoff=self.cutoff,
-            device=self.device,
-            versions=self.versions,
-            details=self.details,
-        )
-
-    def evaluate(
-        self, part: Configurations, stress: bool
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-        """Energies, forces and stresses; see `FilePotential.evaluate`."""
+    def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
+        """Energies, forces and stresses; see `Potential.evaluate`."""
         from nequip.data import AtomicDataDict, from_ase  # noqa: PLC0415
 
         graphs = []
@@ -93,9 +76,7 @@ class NequipPotential(FilePotential):
             for transform in self.transforms:
                 graph = transform(graph)
             graphs.append(graph)
-        energies = np.zeros((self.members, len(part)))
-        forces = np.zeros((self.members, part.n_atoms, 3))
-        stresses = np.zeros((self.members, len(part), 6)) if stress else None
+        energies, forces, stresses = zeros(self.members, part)
         full = part.pbc.all(axis=1) & (part.volumes > 0)
         # Frames with and without a cell do not go into one batch; the stress of the latter has no meaning.
         for chosen in (np.flatnonzero(full), np.flatnonzero(~full)):
@@ -109,10 +90,9 @@ class NequipPotential(FilePotential):
                 found = model(dict(batch))
                 energies[member, chosen] = found["total_energy"].detach().double().cpu().numpy()[:, 0]
                 forces[member, atoms_of] = found["forces"].detach().double().cpu().numpy()
-                if stresses is not None and full[chosen[0]]:
-                    tensor = found["stress"].detach().double().cpu().numpy()
-                    stresses[member, chosen] = tensor[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-        return energies, forces, stresses
+                if stress and full[chosen[0]]:
+                    stresses[member, chosen] = voigt(found["stress"].detach().double().cpu().numpy())
+        return Prediction(part.counts, energies, forces, stresses)
 
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
         """Write packages, and how to run them; compile them if that is asked for."""

@@ -70,7 +70,7 @@ def test_it_reaches_the_calculator_and_survives_its_files(
 
 def replace_ranges(potential: HdnnpPotential) -> HdnnpPotential:
     """As read from the files of an earlier version."""
-    return potential._with(ranges=None)
+    return potential.changed(ranges=None)
 
 
 def test_nothing_has_nothing(potential: HdnnpPotential) -> None:

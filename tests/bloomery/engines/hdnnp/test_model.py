@@ -151,7 +151,7 @@ def test_a_dimer_falls_apart_smoothly(potential: HdnnpPotential) -> None:
 
 def test_one_precision_can_be_turned_into_the_other(potential: HdnnpPotential) -> None:
     frames = odd_frames(ELEMENTS, seed=3)
-    single = potential._with(dtype="float32")
+    single = potential.changed(dtype="float32")
     double = single.as_float64()
     assert (single.dtype, double.dtype) == ("float32", "float64")
     np.testing.assert_allclose(single.predict(frames).forces, double.predict(frames).forces, rtol=1e-3, atol=1e-4)
@@ -161,7 +161,7 @@ def test_one_precision_can_be_turned_into_the_other(potential: HdnnpPotential) -
 def test_many_frames_are_predicted_in_chunks(potential: HdnnpPotential, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = Configurations.concatenate([odd_frames(ELEMENTS, seed) for seed in range(3)])
     whole = potential.predict(frames)
-    monkeypatch.setattr("bloomery.engines.hdnnp.potential.CHUNK_ATOMS", 7)
+    monkeypatch.setattr(potential, "chunk_atoms", 7)
     parts = potential.predict(frames)
     np.testing.assert_allclose(parts.energies, whole.energies, rtol=1e-12)
     np.testing.assert_allclose(parts.forces, whole.forces, rtol=1e-9, atol=1e-12)
@@ -192,7 +192,7 @@ def test_order_of_elements_does_not_matter(potential: HdnnpPotential) -> None:
         swapped[name] = swapped[name][:, :, place]
     scaling = potential.scaling
     tables = {name: getattr(scaling, name)[[1, 0]][:, place] for name in ("mean", "scale", "isolated", "magnitude")}
-    other = potential._with(
+    other = potential.changed(
         parameters=swapped, scaling=replace(scaling, **tables, offset=scaling.offset[[1, 0]]), elements=["Si", "C"]
     )
     np.testing.assert_allclose(other.predict(frames).energies, potential.predict(frames).energies, rtol=1e-10)

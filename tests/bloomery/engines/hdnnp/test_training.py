@@ -233,7 +233,7 @@ def test_other_scales_describe_the_same_function(data: TrainingData) -> None:
         offset=old.offset + 0.3,
         energy=old.energy * 1.7,
     )
-    other = start._with(parameters=rescaled(start.parameters, old, new), scaling=new)
+    other = start.changed(parameters=rescaled(start.parameters, old, new), scaling=new)
     np.testing.assert_allclose(other.predict(data.train).forces, start.predict(data.train).forces, rtol=1e-8, atol=1e-9)
     np.testing.assert_allclose(other.predict(data.train).energies, start.predict(data.train).energies, rtol=1e-10)
 

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from ase.calculators.calculator import Calculator
@@ -14,10 +14,8 @@ from ase.calculators.calculator import Calculator
 from bloomery.descriptors.acsf.descriptor import Acsf
 from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.descriptors.soap import Soap
+from bloomery.engines.hdnnp.network_potential import NetworkPotential
 from bloomery.frames.configurations import symbols_to_numbers
-
-if TYPE_CHECKING:
-    from bloomery.engines.hdnnp.potential import HdnnpPotential
 
 MODEL_FILE = "model.pt"
 EXTENSIONS_FOLDER = "extensions"
@@ -57,7 +55,7 @@ In torch-sim (pip install metatomic-torchsim):
 """
 
 
-def what_is_in_the_way(potential: HdnnpPotential) -> str:
+def what_is_in_the_way(potential: NetworkPotential) -> str:
     """Say why a potential cannot become a metatomic model here; empty if it can."""
     if type(potential.descriptor) not in (Acsf, PowerSpectrum, Soap):
         name = potential.descriptor.name
@@ -73,7 +71,7 @@ def _has_featomic_torch() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("featomic", "featomic.torch"))
 
 
-def write_model(potential: HdnnpPotential, folder: Path) -> list[Path]:
+def write_model(potential: NetworkPotential, folder: Path) -> list[Path]:
     """Write the model and how to run it; return their paths."""
     soap = isinstance(potential.descriptor, Soap)
     extensions = str(folder / EXTENSIONS_FOLDER) if soap else None
@@ -86,7 +84,7 @@ def write_model(potential: HdnnpPotential, folder: Path) -> list[Path]:
     return [folder / MODEL_FILE, *collected, usage]
 
 
-def make_model(potential: HdnnpPotential) -> Any:
+def make_model(potential: NetworkPotential) -> Any:
     """Make metatomic's ``AtomisticModel`` of a potential; energies are in eV and in float64.
 
     A potential in float32 computes its features and networks in float32, and sums up in float64 as it always does.
@@ -119,7 +117,7 @@ def make_model(potential: HdnnpPotential) -> Any:
     return AtomisticModel(_module(potential).eval(), metadata, capabilities)
 
 
-def _module(potential: HdnnpPotential) -> torch.nn.Module:
+def _module(potential: NetworkPotential) -> torch.nn.Module:
     from bloomery.engines.hdnnp.metatomic.model import Atoms, ModelOfSystems, ModelOfVectors  # noqa: PLC0415
     from bloomery.engines.hdnnp.metatomic.networks import Committee  # noqa: PLC0415
 
@@ -164,7 +162,7 @@ def _these_extensions(name: str | None) -> Iterator[None]:
         torch.ops.loaded_libraries = loaded
 
 
-def _usage(potential: HdnnpPotential, soap: bool) -> str:
+def _usage(potential: NetworkPotential, soap: bool) -> str:
     return USAGE.format(
         elements=", ".join(potential.elements),
         committee=COMMITTEE.format(potential.members) if potential.members > 1 else "",

@@ -5,8 +5,8 @@ n2p2: Singraber, Morawietz, Behler and Dellago, J. Chem. Theory Comput. 15, 3075
 they are ours, which say them in a comment, or one is told otherwise.
 """
 
-from bloomery.engines.hdnnp.n2p2.reader import read_potential
 from bloomery.engines.hdnnp.n2p2.writer import write_potential
+from bloomery.engines.hdnnp.potential import read_potential
 from bloomery.frames.file_units import FileUnits
 from bloomery.frames.input_data import read_data, write_data
 

@@ -17,7 +17,7 @@ from bloomery.engines.hdnnp.model import Form, Ranges, Scaling
 from bloomery.engines.hdnnp.n2p2.functions import CUTOFF_TYPES, Line, read_functions
 from bloomery.engines.hdnnp.n2p2.keywords import Keywords
 from bloomery.engines.hdnnp.n2p2.tables import Layer, read_scaling, read_weights
-from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec
+from bloomery.engines.hdnnp.network_potential import Parts, descriptor_spec
 from bloomery.errors import InputError
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.input_data import UNITS_WORD, read_lines
@@ -44,22 +44,8 @@ def weights_file(element: str) -> str:
     return f"weights.{atomic_numbers[element]:03d}.data"
 
 
-def read_potential(folder: str | Path, units: FileUnits | None = None, device: str = "cpu") -> HdnnpPotential:
-    """Read a potential, or a committee from a folder of folders.
-
-    Parameters
-    ----------
-    folder
-        Holds ``input.nn``, ``scaling.data`` and ``weights.*.data``, or folders that do, one for each member.
-    units
-        Those of the files; by default those that their first line says, as ours do, else bohr and Ha.
-
-    Raises
-    ------
-    InputError
-        If a file is missing or broken, or asks for something that cannot be read: file and line are named.
-    """
-    folder = Path(folder)
+def read_parts(folder: Path, units: FileUnits | None, device: str) -> Parts:
+    """Read what a potential is made of; see `bloomery.engines.hdnnp.potential.read_potential`."""
     if (folder / INPUT_FILE).is_file():
         members = [folder]
     elif folder.is_dir():
@@ -79,7 +65,7 @@ def read_potential(folder: str | Path, units: FileUnits | None = None, device: s
                 f"{other.folder}: its {INPUT_FILE} describes another descriptor or network than that of "
                 f"{first.folder}; members of one committee share both."
             )
-    return HdnnpPotential(
+    return Parts(
         parameters={
             name: torch.from_numpy(np.stack([file.parameters(first)[name] for file in files]))
             for name in first.parameters(first)

@@ -12,7 +12,7 @@ from bloomery.engines.hdnnp.model import Ranges
 from bloomery.engines.hdnnp.n2p2.functions import CUTOFF_NUMBERS, Line
 from bloomery.engines.hdnnp.n2p2.reader import ACTIVATIONS, INPUT_FILE, SCALING_FILE, weights_file
 from bloomery.engines.hdnnp.n2p2.tables import Layer, scaling_text, weights_text
-from bloomery.engines.hdnnp.potential import HdnnpPotential
+from bloomery.engines.hdnnp.network_potential import NetworkPotential
 from bloomery.errors import InputError
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.input_data import UNITS_WORD
@@ -22,7 +22,7 @@ NARROW = 1e-10
 """A function that varies less than this in the training frames is not scaled: n2p2 would divide by zero."""
 
 
-def write_potential(potential: HdnnpPotential, folder: str | Path, units: FileUnits = ATOMIC) -> list[Path]:
+def write_potential(potential: NetworkPotential, folder: str | Path, units: FileUnits = ATOMIC) -> list[Path]:
     """Write ``nnp-001``, ``nnp-002``, ... with ``input.nn``, ``scaling.data`` and weights, and a ``README.txt``.
 
     Raises
@@ -47,7 +47,7 @@ def write_potential(potential: HdnnpPotential, folder: str | Path, units: FileUn
     return [*written, readme]
 
 
-def what_is_in_the_way(potential: HdnnpPotential) -> str:
+def what_is_in_the_way(potential: NetworkPotential) -> str:
     """Say why n2p2 cannot express a potential, with all settings to change; empty if it can."""
     strange = [name for name in potential.form.layers(_layers(potential)) if name not in LETTERS]
     found: dict[str, str] = {}
@@ -71,14 +71,14 @@ def _listed(parts: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _layers(potential: HdnnpPotential) -> int:
+def _layers(potential: NetworkPotential) -> int:
     return sum(name.startswith("weight") for name in potential.parameters) - 1
 
 
 class _Writer:
     """The texts of a potential's files."""
 
-    def __init__(self, potential: HdnnpPotential, units: FileUnits) -> None:
+    def __init__(self, potential: NetworkPotential, units: FileUnits) -> None:
         self.potential, self.units = potential, units
         descriptor = potential.descriptor
         if not isinstance(descriptor, Acsf) or potential.ranges is None:

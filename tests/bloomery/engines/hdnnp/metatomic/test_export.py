@@ -192,7 +192,7 @@ def test_a_potential_in_float32_sums_up_in_float64(tmp_path: Path) -> None:
 @needs_metatomic
 def test_a_single_network_tells_nothing_of_its_uncertainty(tmp_path: Path) -> None:
     three = make_potential(POWER_SPECTRUM)
-    one = three._with(parameters={name: value[:1] for name, value in three.parameters.items()})
+    one = three.changed(parameters={name: value[:1] for name, value in three.parameters.items()})
     assert list(make_model(one).capabilities().outputs) == ["energy"]
     assert_agrees(one, tmp_path, range(1))
     assert "energy_ensemble" not in (tmp_path / "README.txt").read_text(encoding="utf-8")

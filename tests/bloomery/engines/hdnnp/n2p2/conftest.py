@@ -11,7 +11,8 @@ from ase.build import molecule
 
 from bloomery.descriptors.acsf.descriptor import Acsf
 from bloomery.engines.hdnnp.model import Form, Ranges, Scaling, initial_parameters
-from bloomery.engines.hdnnp.potential import HdnnpPotential, descriptor_spec
+from bloomery.engines.hdnnp.network_potential import descriptor_spec
+from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.frames.configurations import Configurations
 
 ELEMENTS = ["O", "H"]

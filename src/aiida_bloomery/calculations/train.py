@@ -1,4 +1,4 @@
-"""What the training jobs of all engines share."""
+"""Fit a potential with any engine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from bloomery.plugins import Kind, PluginSpec
 class TrainCalculation(BloomeryCalculation):
     """Fit a potential to a data set, and check its physics before it may drive anything.
 
-    Subclasses, one per engine, set `ENGINE` and have an entry point `bloomery.train.ENGINE`.
+    Which engine fits is said in the parameters, and by the label of the node unless another one is given.
     """
 
     VERB = "train"
-    ENGINE: ClassVar[str]
     PLUGINS: ClassVar[dict[str, Kind]] = {"engine": "engines"}
     PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {"batches": ["batch.npz"]}
     IGNORED = frozenset({"warm_start"})
@@ -54,17 +53,6 @@ class TrainCalculation(BloomeryCalculation):
         spec.output("history", valid_type=orm.Dict, help="`columns` by epoch, and a `summary` with the acceptance.")
 
     @classmethod
-    def validate_parameters(cls, node: orm.Dict | None, port: Any) -> str | None:
-        """Check the engine's settings, and that it is this job's engine."""
-        message = super().validate_parameters(node, port)
-        if message or node is None or not hasattr(cls, "ENGINE"):
-            return message
-        name = PluginSpec.model_validate(node.get_dict()["engine"]).name
-        if name != cls.ENGINE:
-            return f"parameters.engine: is {name!r}, which `bloomery.train.{name}` trains, not this calculation."
-        return None
-
-    @classmethod
     def check_inputs(cls, inputs: AttributeDict) -> str | None:
         """There must be labels, an energy reference for every element, and weights that fit."""
         batches = inputs.get("batches") or {}
@@ -80,7 +68,7 @@ class TrainCalculation(BloomeryCalculation):
         if message:
             return message
         start = inputs.get("start_from")
-        if start is not None and start.engine != getattr(cls, "ENGINE", start.engine):
+        if start is not None and start.engine != engine_of(inputs["parameters"]):
             return f"start_from: was fitted by {start.engine!r}; a warm start needs a potential of the same engine."
         return None
 
@@ -99,6 +87,10 @@ class TrainCalculation(BloomeryCalculation):
             job["energy_reference"] = self.inputs.energy_reference.get_dict()["values"]
         return job
 
-    def _build_process_label(self) -> str:
-        """The class name tells the engine."""
-        return type(self).__name__
+    def _setup_metadata(self, metadata: dict[str, Any]) -> None:
+        super()._setup_metadata({**metadata, "label": metadata.get("label") or engine_of(self.inputs.parameters)})
+
+
+def engine_of(parameters: orm.Dict) -> str:
+    """Name of the engine that a training is with."""
+    return PluginSpec.model_validate(parameters["engine"]).name

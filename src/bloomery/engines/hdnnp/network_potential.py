@@ -1,0 +1,210 @@
+"""The potential that the engine `hdnnp` fits, without its exports: evaluation and files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NotRequired, Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bloomery.descriptors.contract import Descriptor
+from bloomery.descriptors.species import species_of
+from bloomery.engines.hdnnp.evaluation import Evaluator
+from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling
+from bloomery.frames.configurations import Configurations
+from bloomery.plugins import PluginSpec
+from bloomery.potentials.contract import Common, Details, Potential
+from bloomery.potentials.prediction import Prediction, voigt
+
+WEIGHTS_FILE = "weights.npz"
+CHUNK_ATOMS = 2048
+"""Frames are evaluated together up to this many atoms."""
+DEVICE_CHUNK_ATOMS = 65536
+"""The same on an accelerator."""
+
+
+class Parts(Common):
+    """What a potential is made of, by the names that its constructor takes."""
+
+    parameters: Parameters
+    scaling: Scaling
+    descriptor: PluginSpec
+    form: Form
+    ranges: NotRequired[Ranges | None]
+    seen: NotRequired[Collection[str]]
+    dtype: NotRequired[str]
+
+
+class NetworkPotential(Potential):
+    """A committee of networks on one descriptor.
+
+    Parameters
+    ----------
+    parameters
+        Name to float64 tensor ``(M, S, ...)``, for inputs and outputs of unit variance.
+    ranges
+        What values the features have in the training frames, for `Prediction.extrapolation`.
+    seen
+        Content hashes of all frames that it, or a potential that it started from, was trained on.
+    details
+        What else `POTENTIAL_FILE` says: settings, what it was trained on.
+    """
+
+    engine = "hdnnp"
+    takes_empty_frames = True
+    own_entries = ("descriptor", "network")
+
+    def __init__(
+        self,
+        *,
+        parameters: Parameters,
+        scaling: Scaling,
+        descriptor: PluginSpec,
+        elements: list[str],
+        energy_reference: dict[str, float],
+        form: Form | None = None,
+        ranges: Ranges | None = None,
+        seen: Collection[str] = (),
+        dtype: str = "float64",
+        device: str = "cpu",
+        versions: dict[str, str] | None = None,
+        details: Details | None = None,
+    ) -> None:
+        self.parameters, self.scaling, self.ranges = parameters, scaling, ranges
+        self.form, self.seen = form or Form(), frozenset(seen)
+        self.descriptor_spec, self.descriptor = descriptor, load_descriptor(descriptor)
+        self.elements, self.energy_reference = elements, energy_reference
+        self.members = parameters["weight_0"].shape[0]
+        self.dtype, self.device = dtype, torch.device(device)
+        self.versions, self.details = versions or {}, details or {}
+        self.cutoff = float(getattr(self.descriptor.settings, "cutoff", 0.0))
+        self.chunk_atoms = CHUNK_ATOMS if self.device.type == "cpu" else DEVICE_CHUNK_ATOMS
+        self._evaluator = Evaluator.make(parameters, scaling, self.form, ranges, self.device, dtype)
+
+    # -- evaluation -----------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
+        """Energies, forces and stresses of all members; see `Potential.evaluate`."""
+        evaluation = self._evaluator.on(species_of(part, self.elements))
+        forces, virials = self.descriptor.forces(
+            part, self.elements, evaluation, device=str(self.device), dtype=self.dtype, virials=stress
+        )
+        per_atom = evaluation.energies.double().cpu().numpy()
+        if len(part) == 1:
+            totals = per_atom.sum(axis=1, keepdims=True)
+        else:
+            owner = part.frame_of_atom
+            totals = np.array([np.bincount(owner, energies, len(part)) for energies in per_atom])
+        prediction = Prediction(
+            part.counts,
+            totals,
+            forces.permute(2, 0, 1).double().cpu().numpy(),
+            None if virials is None else _stresses(part, virials.permute(3, 0, 1, 2).double().cpu().numpy()),
+        )
+        if self.ranges is None:
+            return prediction
+        excess = _outside(evaluation.distances.cpu().numpy())
+        features = np.where(excess > 0, evaluation.outermost.cpu().numpy(), -1)
+        return replace(prediction, extrapolation=excess, extrapolating_feature=features)
+
+    def feature_name(self, element: str, feature: int) -> str:
+        """See `Potential.feature_name`."""
+        return self.descriptor.feature_name(self.elements, element, feature)
+
+    def folded(self) -> Evaluator:
+        """Return the networks with all scales folded in, in the potential's precision."""
+        return self._evaluator
+
+    def as_float64(self) -> Self:
+        """Return the same weights evaluated in float64."""
+        if self.dtype == "float64":
+            return self
+        # The weights that float32 evaluation uses, not those they were rounded from.
+        kind = getattr(torch, self.dtype)
+        rounded = {name: value.to(kind).double() for name, value in self.parameters.items()}
+        return self.changed(parameters=rounded, dtype="float64")
+
+    def changed(self, **changes: Any) -> Self:
+        """Return the potential with some of what it is made of (`Parts`) changed."""
+        own = Parts(
+            parameters=self.parameters,
+            scaling=self.scaling,
+            form=self.form,
+            ranges=self.ranges,
+            seen=self.seen,
+            descriptor=self.descriptor_spec,
+            elements=self.elements,
+            energy_reference=self.energy_reference,
+            dtype=self.dtype,
+            device=str(self.device),
+            versions=self.versions,
+            details=self.details,
+        )
+        return type(self)(**cast("Parts", own | changes))
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    def write_files(self, folder: Path) -> Mapping[str, object]:
+        """Write weights, scales and ranges; return what the networks are."""
+        arrays = {f"parameter:{name}": value.cpu().numpy() for name, value in self.parameters.items()}
+        arrays |= {f"scaling:{name}": np.asarray(value) for name, value in vars(self.scaling).items()}
+        if self.ranges is not None:
+            arrays |= {f"range:{name}": value for name, value in vars(self.ranges).items()}
+        arrays["seen"] = np.array(sorted(self.seen), dtype=np.bytes_)
+        np.savez(folder / WEIGHTS_FILE, allow_pickle=False, **arrays)
+        return {
+            "descriptor": self.descriptor_spec.model_dump(),
+            "network": {"activations": list(self.form.activations), "isolation_switch": self.form.switch},
+        }
+
+    @classmethod
+    def read_files(cls, folder: Path, content: Mapping[str, Any], common: Common) -> Self:
+        """Read what `write_files` wrote."""
+        with np.load(folder / WEIGHTS_FILE, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        scaling, ranges, parameters = (_named(arrays, prefix) for prefix in ("scaling:", "range:", "parameter:"))
+        network = content.get("network", {"activations": ["silu"], "isolation_switch": True})
+        return cls(
+            parameters={name: torch.from_numpy(value) for name, value in parameters.items()},
+            form=Form(tuple(network["activations"]), bool(network["isolation_switch"])),
+            ranges=Ranges(**ranges) if ranges else None,
+            seen=[text.decode() for text in arrays["seen"].tolist()] if "seen" in arrays else [],
+            scaling=replace(Scaling(**scaling), energy=float(scaling["energy"])),
+            descriptor=PluginSpec.model_validate(content["descriptor"]),
+            dtype=content["dtype"],
+            **common,
+        )
+
+
+def _outside(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn distances from the middles in half widths into distances from the ranges in widths."""
+    # An atom of the training frames itself may be a rounding error outside.
+    return np.where(distances > 1 + 1e-6, 0.5 * (distances - 1), 0.0)
+
+
+def _stresses(part: Configurations, virials: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Stresses ``(M, n, 6)`` from virials ``(M, n, 3, 3)``; zero where a frame is not periodic throughout."""
+    full = part.pbc.all(axis=1) & (part.volumes > 0)
+    volumes = np.where(full, part.volumes, np.inf)
+    return voigt(virials) / volumes[:, None]
+
+
+def _named(arrays: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def descriptor_spec(descriptor: Descriptor) -> PluginSpec:
+    """Name a descriptor with the settings that are not its defaults."""
+    settings = descriptor.settings.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return PluginSpec(name=descriptor.name, settings=settings)
+
+
+def load_descriptor(spec: PluginSpec) -> Descriptor:
+    """Make the descriptor of a spec."""
+    descriptor: Descriptor = spec.load("descriptors")
+    return descriptor
