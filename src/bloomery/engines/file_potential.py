@@ -138,6 +138,11 @@ class AboveReferenceCalculator(Calculator):
         super().__init__()  # type: ignore[no-untyped-call]
         self.calculators, self.reference = list(calculators), dict(reference)
 
+    @classmethod
+    def of_export(cls, calculators: Sequence[Any], folder: Path) -> Self:
+        """Make the calculator of models in a folder, with the reference that `write_usage` wrote beside them."""
+        return cls(calculators, json.loads((folder / REFERENCE_FILE).read_text(encoding="utf-8")))
+
     def calculate(
         self,
         atoms: Any = None,
@@ -168,8 +173,8 @@ def write_members(potential: FilePotential, name: str, folder: Path) -> list[Pat
     return written
 
 
-def write_usage(potential: Potential, folder: Path, text: str) -> Path:
-    """Write how exported models are run, and the reference that their energies are above; return the path."""
+def write_usage(potential: Potential, folder: Path, text: str) -> list[Path]:
+    """Write how exported models are run, and the reference that their energies are above; return the paths."""
     reference = ", ".join(f"{element} {energy!r} eV" for element, energy in potential.energy_reference.items())
     path = folder / USAGE_FILE
     path.write_text(
@@ -179,13 +184,7 @@ def write_usage(potential: Potential, folder: Path, text: str) -> Path:
         encoding="utf-8",
     )
     (folder / REFERENCE_FILE).write_text(json.dumps(potential.energy_reference), encoding="utf-8")
-    return path
-
-
-def read_reference(folder: Path) -> dict[str, float]:
-    """Return the energy reference that `write_usage` wrote."""
-    reference: dict[str, float] = json.loads((folder / REFERENCE_FILE).read_text(encoding="utf-8"))
-    return reference
+    return [path, folder / REFERENCE_FILE]
 
 
 def _content_digest(content: bytes) -> str:

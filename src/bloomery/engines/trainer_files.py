@@ -6,7 +6,6 @@ import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import ase.io
 import numpy as np
@@ -31,12 +30,12 @@ def write_masked_extxyz(frames: Configurations, path: Path) -> None:
     ase.io.write(path, atoms, format="extxyz")
 
 
-def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+def merged(ours: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str, object]:
     """Options of the user over ours, section by section."""
     result = dict(ours)
     for key, value in theirs.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
+        own = result.get(key)
+        result[key] = merged(own, value) if isinstance(own, dict) and isinstance(value, dict) else value
     return result
 
 

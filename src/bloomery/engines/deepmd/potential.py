@@ -13,11 +13,9 @@ from ase.calculators.calculator import Calculator
 from bloomery.engines.deepmd.systems import groups
 from bloomery.engines.deepmd.training import MODEL_FILE
 from bloomery.engines.file_potential import (
-    REFERENCE_FILE,
     AboveReferenceCalculator,
     FilePotential,
     member_name,
-    read_reference,
     write_members,
     write_usage,
 )
@@ -72,7 +70,7 @@ class DeepmdPotential(FilePotential):
         """Write the frozen models, and how to run them."""
         written = write_members(self, MODEL_FILE, folder)
         usage = USAGE.format(models=" ".join(path.name for path in written), elements=" ".join(self.elements))
-        return [*written, write_usage(self, folder, usage), folder / REFERENCE_FILE]
+        return [*written, *write_usage(self, folder, usage)]
 
     @classmethod
     def exported_calculator(cls, format: str, folder: Path) -> Calculator:  # noqa: A002, ARG003
@@ -80,4 +78,4 @@ class DeepmdPotential(FilePotential):
         from deepmd.calculator import DP  # noqa: PLC0415
 
         calculators = [DP(str(path)) for path in sorted(folder.glob("model_*.pb"))]
-        return AboveReferenceCalculator(calculators, read_reference(folder))
+        return AboveReferenceCalculator.of_export(calculators, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -61,9 +61,9 @@ class DeepmdSettings(Settings):
     """Weights of the labels."""
     dtype: Literal["float32", "float64"] = "float64"
     """Precision of the networks."""
-    model: dict[str, Any] = Field(default_factory=dict)
+    model: dict[str, object] = Field(default_factory=dict)
     """Options for the ``model`` section of DeePMD-kit's input, laid over ours."""
-    training: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, object] = Field(default_factory=dict)
     """Options for its ``training`` section."""
 
     @model_validator(mode="after")

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bloomery.engines.committees import Member, Report
 from bloomery.engines.deepmd.settings import DeepmdSettings
@@ -56,7 +55,7 @@ def _environment(device: str) -> dict[str, str]:
     return found | ({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {})
 
 
-def _input(settings: DeepmdSettings, member: Member, steps: int, every: int) -> dict[str, Any]:
+def _input(settings: DeepmdSettings, member: Member, steps: int, every: int) -> dict[str, object]:
     systems = write_systems(member.train, member.elements, settings.cutoff, member.folder / "train")
     early = write_systems(member.early_stopping, member.elements, settings.cutoff, member.folder / "early_stopping")
     model = {
@@ -111,7 +110,7 @@ def _input(settings: DeepmdSettings, member: Member, steps: int, every: int) -> 
     }
 
 
-def _data(systems: list[tuple[Path, int]], batch_size: int) -> dict[str, Any]:
+def _data(systems: list[tuple[Path, int]], batch_size: int) -> dict[str, object]:
     return {
         "systems": [str(folder) for folder, _ in systems],
         "batch_size": [min(batch_size, count) for _, count in systems],

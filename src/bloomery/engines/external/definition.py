@@ -164,7 +164,7 @@ class Evaluation(Settings):
 
     calculator: str | None = None
     """``module:Class`` of an ASE calculator, in eV and Å."""
-    arguments: dict[str, Any] = {}  # noqa: RUF012
+    arguments: dict[str, object] = {}  # noqa: RUF012
     """Its keyword arguments; texts are templates, ``${folder}`` is where the kept files lie."""
     command: Command | None = None
     """The program and its arguments, run in that folder."""
@@ -202,7 +202,7 @@ class Definition(Settings):
     """The Python distribution that it needs, if it is one."""
     module: str | None = None
     """What that is imported as."""
-    parameters: dict[str, Any] = {}  # noqa: RUF012
+    parameters: dict[str, object] = {}  # noqa: RUF012
     """Names that templates use, with their defaults; the engine's ``values`` take their place."""
     cutoff: str
     """Range of an atom's environment in Å: a number, or a template such as ``${cutoff}``."""
@@ -269,7 +269,7 @@ class Definition(Settings):
         return found
 
 
-def fill(text: str, values: Mapping[str, Any]) -> str:
+def fill(text: str, values: Mapping[str, object]) -> str:
     """Fill a template; lists and the like are written as JSON, which YAML reads as well."""
     return Template(text).substitute(
         {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}

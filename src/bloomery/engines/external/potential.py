@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from bloomery.engines.external.definition import Definition, fill
 from bloomery.engines.external.running import definition_of, run_command, write_frames
-from bloomery.engines.file_potential import REFERENCE_FILE, FilePotential, write_usage
+from bloomery.engines.file_potential import FilePotential, write_usage
 from bloomery.engines.preparation import closed_or_open
 from bloomery.errors import BloomeryError, InputError
 from bloomery.frames.configurations import Configurations
@@ -68,7 +68,7 @@ class ExternalPotential(FilePotential):
             made.append(CalculatorSpec(name=str(rule.calculator), arguments=arguments).make())
         return made
 
-    def _values(self, folder: Path) -> dict[str, Any]:
+    def _values(self, folder: Path) -> dict[str, object]:
         return {
             **self.parameters,
             "seed": 0,
@@ -151,7 +151,7 @@ class ExternalPotential(FilePotential):
                     raise BloomeryError(f"the export {format!r} wrote no {name}; correct exports of the definition.")
                 shutil.copyfile(source / name, place / name)
                 written.append(place / name)
-        return [*written, write_usage(self, folder, f"{rule.about}.\n"), folder / REFERENCE_FILE]
+        return [*written, *write_usage(self, folder, f"{rule.about}.\n")]
 
     @classmethod
     def exported_calculator(cls, format: str, folder: Path) -> Calculator | None:  # noqa: A002, ARG003

@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import ase
 import ase.io
@@ -23,6 +22,7 @@ from bloomery.engines.programs import run_program
 from bloomery.engines.trainer_files import LogReader
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.contract import Details
 
 LOG_FILE = "program.log"
 START_FOLDER = "start"
@@ -104,15 +104,17 @@ def write_data(frames: Configurations, data: DataFormat, name: str, folder: Path
         return len(frames)
     for bare, row in zip(atoms, rows, strict=True):
         for label, value in row.items():
-            place = bare.arrays if label == "forces" else bare.info
-            place[keys[label]] = value
+            if label == "forces":
+                bare.arrays[keys[label]] = np.asarray(value)
+            else:
+                bare.info[keys[label]] = value
     ase.io.write(folder / name, atoms, format="extxyz")
     return len(frames)
 
 
-def _labels(frame: Configurations, keys: Mapping[str, str], units: Units) -> dict[str, Any]:
+def _labels(frame: Configurations, keys: Mapping[str, str], units: Units) -> dict[str, object]:
     """Labels of one frame in the program's units; NaN where absent."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for label in keys:
         values, mask = frame.label("stress" if label == "virial" else label)
         value = values if mask[0] else np.full_like(values, math.nan)
@@ -155,7 +157,7 @@ def write_frames(frames: Configurations, path: Path, units: Units, reach: float)
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-def run_command(command: Sequence[str], folder: Path, values: dict[str, Any], log: str = LOG_FILE) -> str:
+def run_command(command: Sequence[str], folder: Path, values: dict[str, object], log: str = LOG_FILE) -> str:
     """Run a command of a definition in a folder, and return what it printed.
 
     Raises
@@ -181,7 +183,7 @@ def find_anywhere(name: str) -> str:
 
 
 def _run(
-    command: Sequence[str], folder: Path, values: dict[str, Any], rules: Sequence[ErrorRule], watch: _Watch
+    command: Sequence[str], folder: Path, values: dict[str, object], rules: Sequence[ErrorRule], watch: _Watch
 ) -> None:
     filled = [fill(text, values) for text in command]
     failed: BloomeryError | None = None
@@ -204,7 +206,7 @@ def _run(
 class _Watch:
     """Reports what the definition's pattern finds in new lines."""
 
-    def __init__(self, progress: Progress | None, folder: Path, values: dict[str, Any], report: Report) -> None:
+    def __init__(self, progress: Progress | None, folder: Path, values: dict[str, object], report: Report) -> None:
         self.progress, self.report, self.told = progress, report, 0
         if progress is not None:
             self.reader = LogReader(folder / (progress.file or LOG_FILE))
@@ -235,6 +237,6 @@ class _Watch:
             self.report(epoch, max(self.epochs, epoch), numbers)
 
 
-def definition_of(details: Mapping[str, Any]) -> Definition:
+def definition_of(details: Details) -> Definition:
     """Return the definition that a potential carries."""
     return Definition.model_validate(details["settings"]["definition"])

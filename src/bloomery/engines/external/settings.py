@@ -29,7 +29,7 @@ class ExternalSettings(Settings):
 
     definition: Annotated[Definition, _OrItsName()]
     """Name of a shipped definition (``pacemaker``), path of a YAML file where the training runs, or all of it."""
-    values: dict[str, Any] = Field(default_factory=dict)
+    values: dict[str, object] = Field(default_factory=dict)
     """Parameters of the definition that shall differ from their defaults."""
     members: int = Field(default=4, ge=1)
     """Members of the committee."""
@@ -57,7 +57,7 @@ class ExternalSettings(Settings):
         return self
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, object]:
         """Parameters of the definition, with the values given here."""
         return {**self.definition.parameters, **self.values}
 

@@ -11,11 +11,9 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
 from bloomery.engines.file_potential import (
-    REFERENCE_FILE,
     AboveReferenceCalculator,
     FilePotential,
     member_name,
-    read_reference,
     write_members,
     write_usage,
 )
@@ -143,7 +141,7 @@ class MetatrainPotential(FilePotential):
         extensions = [path for path in sorted((folder / EXTENSIONS_FOLDER).rglob("*")) if path.is_file()]
         numbers = " ".join(str(number) for number in symbols_to_numbers(self.elements))
         usage = USAGE.format(numbers=numbers)
-        return [*written, *extensions, write_usage(self, folder, usage), folder / REFERENCE_FILE]
+        return [*written, *extensions, *write_usage(self, folder, usage)]
 
     @classmethod
     def exported_calculator(cls, format: str, folder: Path) -> Calculator:  # noqa: A002, ARG003
@@ -155,4 +153,4 @@ class MetatrainPotential(FilePotential):
             MetatomicCalculator(str(path), extensions_directory=str(folder / EXTENSIONS_FOLDER), device="cpu")
             for path in sorted(folder.glob("model_*.pt"))
         ]
-        return AboveReferenceCalculator(calculators, read_reference(folder))
+        return AboveReferenceCalculator.of_export(calculators, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -56,9 +56,9 @@ class MetatrainSettings(Settings):
     """Weights of the labels."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of training and potential."""
-    model: dict[str, Any] = Field(default_factory=dict)
+    model: dict[str, object] = Field(default_factory=dict)
     """Options for the ``model`` section of metatrain's architecture, such as ``{d_pet: 64}``."""
-    training: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, object] = Field(default_factory=dict)
     """Options for its ``training`` section."""
 
     @model_validator(mode="after")

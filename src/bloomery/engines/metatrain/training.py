@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +57,17 @@ def fit_member(settings: MetatrainSettings, member: Member, report: Report) -> M
 # -- what metatrain reads -----------------------------------------------------------------------------------------
 
 
-def _options(settings: MetatrainSettings, member: Member, epochs: int) -> dict[str, Any]:
+def _options(settings: MetatrainSettings, member: Member, epochs: int) -> dict[str, object]:
     loss = {"type": "mse", "reduction": "mean"}
     gradients = {}
     if _used(settings, member, "forces"):
         gradients["positions"] = loss | {"weight": settings.loss.forces}
     if _used(settings, member, "stress"):
         gradients["strain"] = loss | {"weight": settings.loss.stress}
-    model: dict[str, Any] = {}
-    place = model
     *path, last = CUTOFF_KEYS[settings.architecture]
-    for key in path:
-        place = place.setdefault(key, {})
-    place[last] = settings.cutoff
+    model: dict[str, object] = {last: settings.cutoff}
+    for key in reversed(path):
+        model = {key: model}
     training = {
         "num_epochs": epochs,
         "batch_size": min(settings.batch_size, len(member.train)),
@@ -80,7 +78,7 @@ def _options(settings: MetatrainSettings, member: Member, epochs: int) -> dict[s
         "best_model_metric": "loss",
         "loss": {"energy": loss | {"weight": settings.loss.energy} | ({"gradients": gradients} if gradients else {})},
     }
-    targets = _targets(settings, member)
+    targets = _targets([name for name in ("forces", "stress") if _used(settings, member, name)])
     return {
         **_common(settings, member),
         "architecture": {
@@ -95,13 +93,12 @@ def _options(settings: MetatrainSettings, member: Member, epochs: int) -> dict[s
     }
 
 
-def _llpr_options(settings: MetatrainSettings, member: Member, checkpoint: Path) -> dict[str, Any]:
+def _llpr_options(settings: MetatrainSettings, member: Member, checkpoint: Path) -> dict[str, object]:
     """Covariance of the last layer's features from frames with energies, scale from the early-stopping ones."""
     frames = {"llpr_train.xyz": member.train, "llpr_validation.xyz": validation_frames(member)}
     for name, found in frames.items():
         write_masked_extxyz(found[found.has("energy")], member.folder / name)
-    targets = _targets(settings, member)
-    targets["energy"] |= {"forces": False, "stress": False}
+    targets = _targets([])
     least = min(int(found.has("energy").sum()) for found in frames.values())
     return {
         **_common(settings, member),
@@ -122,18 +119,16 @@ def _llpr_options(settings: MetatrainSettings, member: Member, checkpoint: Path)
     }
 
 
-def _common(settings: MetatrainSettings, member: Member) -> dict[str, Any]:
+def _common(settings: MetatrainSettings, member: Member) -> dict[str, object]:
     return {"seed": member.seed, "device": member.device, "base_precision": int(settings.dtype.removeprefix("float"))}
 
 
-def _set(name: str, targets: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _set(name: str, targets: dict[str, object], folder: Path) -> dict[str, object]:
     return {"systems": {"read_from": str(folder / name), "length_unit": "angstrom"}, "targets": targets}
 
 
-def _targets(settings: MetatrainSettings, member: Member) -> dict[str, Any]:
-    gradients = {
-        name: {"key": f"{name}_target"} if _used(settings, member, name) else False for name in ("forces", "stress")
-    }
+def _targets(used: Sequence[str]) -> dict[str, object]:
+    gradients = {name: {"key": f"{name}_target"} if name in used else False for name in ("forces", "stress")}
     return {"energy": {"quantity": "energy", "key": "energy_target", "unit": "eV", **gradients}}
 
 
@@ -184,7 +179,7 @@ def _column(name: str) -> str:
     )
 
 
-def _run(options: dict[str, Any], folder: Path, more: list[str], watch: Any, index: int) -> Path:
+def _run(options: dict[str, object], folder: Path, more: list[str], watch: Any, index: int) -> Path:
     folder.mkdir()
     (folder / "options.yaml").write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
     command = [sys.executable, "-m", "metatrain", "train", "options.yaml", "-o", MODEL_FILE, *more]

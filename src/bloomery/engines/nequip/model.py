@@ -23,7 +23,7 @@ def model_from_files(folder: str, **arguments: Any) -> Any:
     return model
 
 
-def build(arguments: dict[str, Any]) -> Any:
+def build(arguments: dict[str, object]) -> Any:
     """Build the model without its weights."""
     from nequip.model import NequIPGNNModel  # noqa: PLC0415
     from nequip.utils.global_state import set_global_state  # noqa: PLC0415
@@ -41,7 +41,7 @@ def load_weights(model: Any, content: bytes) -> None:
     model.load_state_dict(state)
 
 
-def save_checkpoint(checkpoint: Path, arguments: dict[str, Any], folder: Path) -> None:
+def save_checkpoint(checkpoint: Path, arguments: dict[str, object], folder: Path) -> None:
     """Write the averaged weights of a checkpoint, which `nequip-train` wrote a moment ago, as plain files."""
     from nequip.model.saved_models.checkpoint import ModelFromCheckpoint  # noqa: PLC0415
     from nequip.utils.global_state import set_global_state  # noqa: PLC0415

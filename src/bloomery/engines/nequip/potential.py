@@ -11,10 +11,8 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 
 from bloomery.engines.file_potential import (
-    REFERENCE_FILE,
     AboveReferenceCalculator,
     FilePotential,
-    read_reference,
     write_members,
     write_usage,
 )
@@ -97,7 +95,7 @@ class NequipPotential(FilePotential):
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
         """Write packages, and how to run them; compile them if that is asked for."""
         packages = write_members(self, PACKAGE_FILE, folder)
-        written = [*packages, write_usage(self, folder, USAGE), folder / REFERENCE_FILE]
+        written = [*packages, *write_usage(self, folder, USAGE)]
         if format == "nequip":
             program = find_program("nequip", "nequip", "nequip-compile")
             for index, package in enumerate(packages):
@@ -118,4 +116,4 @@ class NequipPotential(FilePotential):
         calculators = [
             NequIPCalculator.from_compiled_model(str(path), device="cpu") for path in sorted(folder.glob("*.pt2"))
         ]
-        return AboveReferenceCalculator(calculators, read_reference(folder))
+        return AboveReferenceCalculator.of_export(calculators, folder)

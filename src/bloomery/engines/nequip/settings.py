@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -56,5 +56,5 @@ class NequipSettings(Settings):
     """Weights of the labels."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of training and potential."""
-    model: dict[str, Any] = Field(default_factory=dict)
+    model: dict[str, object] = Field(default_factory=dict)
     """Arguments of ``nequip.model.NequIPGNNModel``, such as ``{parity: false}``."""

@@ -62,7 +62,7 @@ def fit_member(settings: NequipSettings, member: Member, report: Report) -> Mapp
     }
 
 
-def _arguments(settings: NequipSettings, member: Member) -> dict[str, Any]:
+def _arguments(settings: NequipSettings, member: Member) -> dict[str, object]:
     """Arguments of NequIP's model; its scales are those of the member's frames."""
     train = member.train
     pairs = find_neighbours(train, settings.cutoff).pairs.shape[1]
@@ -85,7 +85,7 @@ def _arguments(settings: NequipSettings, member: Member) -> dict[str, Any]:
     }
 
 
-def _config(settings: NequipSettings, member: Member, arguments: dict[str, Any], epochs: int) -> dict[str, Any]:
+def _config(settings: NequipSettings, member: Member, arguments: dict[str, object], epochs: int) -> dict[str, object]:
     folder, train = member.folder, member.train
     weights = {name: getattr(settings.loss, name) for name in FIELDS}
     used = [name for name in FIELDS if train.has(name).any() and weights[name] > 0]
@@ -159,7 +159,7 @@ def _config(settings: NequipSettings, member: Member, arguments: dict[str, Any],
     }
 
 
-def _metrics(used: list[str], weights: dict[str, float], kind: str, metric: str) -> dict[str, Any]:
+def _metrics(used: list[str], weights: dict[str, float], kind: str, metric: str) -> dict[str, object]:
     """Errors by label, each over what is there; the energy counts per atom."""
     entries = []
     for name in used:
