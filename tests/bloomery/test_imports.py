@@ -37,7 +37,7 @@ WITHOUT_TORCH = [
     "bloomery.descriptors.acsf.descriptor",
     "bloomery.descriptors.power_spectrum.descriptor",
     "bloomery.descriptors.soap",
-    "bloomery.energy_reference",
+    "bloomery.frames.energy_reference",
     "bloomery.potentials.calculator",
     "bloomery.engines.contract",
     "bloomery.engines.hdnnp",

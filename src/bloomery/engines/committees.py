@@ -21,7 +21,14 @@ import numpy as np
 
 from bloomery.engines.contract import Engine, Training, TrainingData, TrainingHistory
 from bloomery.engines.file_potential import FilePotential, member_name
-from bloomery.engines.preparation import Prepared, member_frames, prepare, usable_start, working_folder
+from bloomery.engines.preparation import (
+    Prepared,
+    member_frames,
+    membership_seed,
+    prepare,
+    usable_start,
+    working_folder,
+)
 from bloomery.errors import DivergedError, InputError
 from bloomery.frames.configurations import LABELS, Configurations
 from bloomery.plugins import Settings
@@ -159,7 +166,7 @@ class FileEngine(Engine):
 
     def _members(self, prepared: Prepared, training: Training, start: FilePotential | None, digest: str) -> Committee:
         began, seed = time.perf_counter(), training.seed
-        membership = derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
+        membership = membership_seed(seed, start)
         train, early = (
             _above_reference(frames, prepared.energy_reference) for frames in (prepared.train, prepared.early_stopping)
         )

@@ -20,6 +20,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, bad_label
 from bloomery.frames.energy_reference import check_energy_reference
 from bloomery.potentials.contract import Potential, TrainedOn
+from bloomery.seeds import derive_seed
 
 Kind = TypeVar("Kind", bound=Potential)
 
@@ -106,6 +107,11 @@ def usable_start(
             values = "" if isinstance(new, dict) else f" ({old} there, {new} in this training)"
             raise InputError(f"start_from: its {what.replace('_', ' ')} differ{values}; train from scratch.")
     return start
+
+
+def membership_seed(seed: int, start: Potential | None) -> int:
+    """Return the seed of the draw of which member sees which frame: that of the start, if there is one."""
+    return derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
 
 
 def labelled(frames: Configurations) -> NDArray[np.bool_]:

@@ -10,7 +10,8 @@ from aiida.common.links import LinkType
 
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from aiida_bloomery.provenance import campaign as campaigns
-from aiida_bloomery.provenance.lineage import descendants, frames_from, lineage
+from aiida_bloomery.provenance.lineage import descendants, frames_from, lineage, potential_origin
+from aiida_bloomery.provenance.queries import potentials_of
 from bloomery.errors import InputError
 
 
@@ -65,11 +66,25 @@ def test_hash_is_the_same_from_the_sampling_to_the_label(chain, batches):
 
 
 def test_warm_start_is_told(chain):
-    from aiida_bloomery.provenance.lineage import potential_origin  # noqa: PLC0415
-
     origin = potential_origin(chain.train_1.outputs.potential)
     assert origin.start_from.uuid == chain.train.outputs.potential.uuid
     assert list(origin.training_set) == ["batch_000", "batch_001"]
+
+
+def test_a_training_by_the_job_of_one_engine_is_found(chain, batches):
+    """Campaigns of earlier versions trained by calculations named after their engines."""
+    training = orm.CalcJobNode(computer=chain.train.computer, process_type="aiida.calculations:bloomery.train.hdnnp")
+    training.set_process_label("TrainHdnnpCalculation")
+    batch = batches[0].clone().store()
+    training.base.links.add_incoming(batch, LinkType.INPUT_CALC, "batches__batch_000")
+    training.store()
+    potential = chain.train.outputs.potential.clone()
+    potential.base.links.add_incoming(training, LinkType.CREATE, "potential")
+    potential.store()
+    origin = potential_origin(potential)
+    assert str(origin.training) == f"TrainHdnnpCalculation<{training.pk}>"
+    assert list(origin.training_set) == ["batch_000"]
+    assert [node.uuid for node in potentials_of(batch)] == [potential.uuid]
 
 
 def test_label_calculation_with_its_input(chain):

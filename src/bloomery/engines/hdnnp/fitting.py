@@ -24,7 +24,7 @@ from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, Trainer
 from bloomery.engines.hdnnp.weights import groups_of, importance, member_weights
-from bloomery.engines.preparation import prepare, usable_start
+from bloomery.engines.preparation import membership_seed, prepare, usable_start
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.energy_reference import fit_energy_reference
@@ -52,7 +52,7 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     scaling, ranges = _scaling(settings, train, elements, descriptor, data.energy_reference, str(place))
     if start is not None:
         scaling, ranges = _no_narrower(scaling, ranges, start)
-    membership = derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
+    membership = membership_seed(seed, start)
     frames = Configurations.concatenate([train, early])
     builder = BlockBuilder(
         configurations=frames,

@@ -20,7 +20,7 @@ from bloomery.engines.contract import Training, TrainingData, TrainingHistory
 from bloomery.engines.mace.networks import Network, import_mace, read_model_file, to_arrays, write_model_file
 from bloomery.engines.mace.potential import MacePotential
 from bloomery.engines.mace.settings import MaceSettings
-from bloomery.engines.preparation import Prepared, member_frames, prepare, usable_start, working_folder
+from bloomery.engines.preparation import Prepared, member_frames, membership_seed, prepare, usable_start, working_folder
 from bloomery.engines.programs import find_program, run_program
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
@@ -60,7 +60,7 @@ def fit(settings: MaceSettings, data: TrainingData, training: Training) -> tuple
     if unknown:
         raise InputError(f"start_from: does not know {', '.join(unknown)}; train from scratch.")
     _check_files(settings)
-    membership = derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
+    membership = membership_seed(seed, start)
     seen = member_frames(prepared.train.hashes(), settings.members, settings.share, membership)
     columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
     with working_folder(training.folder) as root:
