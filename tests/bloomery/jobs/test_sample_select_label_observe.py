@@ -11,11 +11,11 @@ from ase.build import bulk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bloomery.engines import contract
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import execute
 from bloomery.jobs.label import JOURNAL_FILE
 from bloomery.plugins import load_plugin
+from bloomery.potentials import contract
 from bloomery.potentials.contract import Potential
 from bloomery.testing.potentials import TeacherCommittee
 from bloomery.testing.samplers import check_origins

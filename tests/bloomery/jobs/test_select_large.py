@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from bloomery.engines import contract
 from bloomery.frames import mapped
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import execute
 from bloomery.plugins import load_plugin
+from bloomery.potentials import contract
 from bloomery.testing.potentials import TeacherCommittee
 
 NO_PROBE = {"probe_share": 0, "min_probe": 0}
