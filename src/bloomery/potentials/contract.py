@@ -62,16 +62,8 @@ class Common(TypedDict):
 
 
 STANDARD = (
-    "engine",
-    "format_version",
-    "elements",
-    "energy_reference",
-    "members",
-    "dtype",
-    "cutoff",
-    "units",
-    "versions",
-)
+    "engine", "format_version", "elements", "energy_reference", "members", "dtype", "cutoff", "units", "versions",
+)  # fmt: skip
 """Keys of `POTENTIAL_FILE` that are no details."""
 
 
