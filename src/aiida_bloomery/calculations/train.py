@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from aiida import orm
@@ -87,7 +88,7 @@ class TrainCalculation(BloomeryCalculation):
             job["energy_reference"] = self.inputs.energy_reference.get_dict()["values"]
         return job
 
-    def _setup_metadata(self, metadata: dict[str, Any]) -> None:
+    def _setup_metadata(self, metadata: Mapping[str, Any]) -> None:
         super()._setup_metadata({**metadata, "label": metadata.get("label") or engine_of(self.inputs.parameters)})
 
 
