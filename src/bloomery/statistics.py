@@ -1,4 +1,4 @@
-"""Statistical error by resampling: blocks of frames are drawn again and again, with replacement.
+"""Numbers with their statistical error, and how that is found: by resampling blocks of frames, with replacement.
 
 Frames of one trajectory block are alike, so that resampling frames would promise too much. Percentile intervals after
 Efron, Ann. Statist. 7, 1 (1979).
@@ -6,10 +6,91 @@ Efron, Ann. Statist. 7, 1 (1979).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from math import inf, isfinite
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+MILLI = 1000.0
+"""Thousandths in one."""
+NORMAL_95 = 1.959963984540054
+"""Half the width of a 95 % interval in standard errors."""
+
+
+class Number(BaseModel):
+    """A measured number: its value, its unit, and where it has them the bounds of its 95 % interval.
+
+    With ``at_least`` the value is a bound that the number exceeds with 95 % confidence.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    value: float
+    unit: str = ""
+    lower: float | None = None
+    upper: float | None = None
+    at_least: bool = False
+
+    @classmethod
+    def of(cls, value: float, unit: str, lower: float | None = None, upper: float | None = None) -> Self:
+        """Make one; bounds that are not both finite are left out."""
+        number = cls(value=float(value), unit=unit)
+        if lower is None or upper is None or not (isfinite(lower) and isfinite(upper)):
+            return number
+        return cls(value=number.value, unit=unit, lower=float(lower), upper=float(upper))
+
+    @classmethod
+    def read(cls, value: object) -> Self | None:
+        """Read what a summary holds; ``None`` if that is no number with a unit."""
+        if isinstance(value, cls):
+            return value
+        return cls.model_validate(value) if isinstance(value, Mapping) and {"value", "unit"} <= set(value) else None
+
+    @classmethod
+    def read_all(cls, values: object) -> dict[str, Self]:
+        """Read the numbers of a group, by name; what else stands in it is passed over."""
+        if not isinstance(values, Mapping):
+            return {}
+        return {name: number for name, value in values.items() if (number := cls.read(value)) is not None}
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both bounds, if there are both."""
+        return None if self.lower is None or self.upper is None else (self.lower, self.upper)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Both bounds; the value in the place of one that is missing."""
+        return (self.value if self.lower is None else self.lower), (self.value if self.upper is None else self.upper)
+
+    @property
+    def farthest(self) -> float:
+        """How far from zero the number may be."""
+        return max(abs(end) for end in (self.value, *self.bounds))
+
+    @property
+    def in_percent(self) -> Self:
+        """A share in percent; any other number as it is."""
+        if self.unit != "1":
+            return self
+        ends = {name: 100 * end for name in ("value", "lower", "upper") if (end := getattr(self, name)) is not None}
+        return self.model_copy(update={**ends, "unit": "%"})
+
+    def is_below(self, limit: float) -> bool:
+        """Whether the upper bound is at most this; never without one."""
+        return (inf if self.upper is None else self.upper) <= limit
+
+    def as_dict(self) -> dict[str, Any]:
+        """The number as a summary holds it: a bound that is not known has no key."""
+        return self.model_dump(exclude_unset=True)
+
+
+def resampled(n: int, resamples: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """How often each of so many blocks is there where as many are drawn with replacement, ``(R, N)``."""
+    return generator.multinomial(n, np.full(n, 1.0 / n), size=resamples)
 
 
 class Bootstrap:
@@ -27,8 +108,12 @@ class Bootstrap:
         self.blocks = blocks
         self.n_blocks = int(blocks.max()) + 1 if len(blocks) else 0
         generator = np.random.default_rng(seed)
-        shares = np.full(self.n_blocks, 1.0 / max(1, self.n_blocks))
-        self.weights = generator.multinomial(self.n_blocks, shares, size=resamples) if self.n_blocks > 1 else None
+        self.weights = resampled(self.n_blocks, resamples, generator) if self.n_blocks > 1 else None
+
+    def sums(self, *per_frame: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Sum values of frames, ``(N,)`` each, over each resample, ``(R,)``; of fewer than two blocks there is none."""
+        weights: NDArray[Any] = np.zeros((0, self.n_blocks)) if self.weights is None else self.weights
+        return [weights @ np.bincount(self.blocks, weights=part, minlength=self.n_blocks) for part in per_frame]
 
     def interval(
         self, statistic: Callable[..., NDArray[np.float64]], *per_frame: NDArray[np.float64], level: float = 0.95
@@ -44,9 +129,8 @@ class Bootstrap:
         """
         if self.weights is None:
             return None, None
-        sums = [self.weights @ np.bincount(self.blocks, weights=part, minlength=self.n_blocks) for part in per_frame]
         with np.errstate(divide="ignore", invalid="ignore"):
-            values = statistic(*sums)
+            values = statistic(*self.sums(*per_frame))
         values = values[np.isfinite(values)]  # a resample may hold no frame with the label
         if not len(values):
             return None, None

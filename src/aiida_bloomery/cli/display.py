@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from math import floor, log10
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -16,14 +15,17 @@ from aiida_bloomery.cli.chart import Point, chart
 from aiida_bloomery.cli.options import console
 from aiida_bloomery.provenance.progress import CampaignState, campaign_state
 from aiida_bloomery.setup.home import Home
+from bloomery.campaign.record import Decision, QuotedRow
+from bloomery.campaign.targets import TARGETS, Target
 from bloomery.errors import BloomeryError
+from bloomery.statistics import Number
 
 REFRESH = {True: 1.0, False: 2.0}
 """Seconds between two looks at a campaign, on a terminal and elsewhere."""
 WATCH_SERVICES = 15.0
 WIDE = 120
 """Columns that the table of errors needs to show their intervals too."""
-TARGET_FORMATS = {"energy": "g", "forces": "g", "relative_forces": ".1%", "stress": "g"}
+SIDES = ("potential", "reference", "difference", "experiment")
 
 
 def watch(pk: int, home: Home) -> CampaignState:
@@ -62,14 +64,12 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
     jobs = ", ".join(f"{count} {name}" for name, count in state.jobs.items())
     facts.add_row("jobs", jobs, "")
     budget = f" of {state.max_labels}" if state.max_labels else ""
-    under_way = sum(job["step"] for job in state.doing if job["stage"] == "label")
+    under_way = sum(job.step for job in state.doing if job.stage == "label")
     labels = f"{state.labels}{budget}" + (f", {under_way} under way" if under_way else "")
     facts.add_row("labels", labels, _bar(state.labels + under_way, state.max_labels))
     facts.add_row("stage", f"{state.stage} for {clock(state.stage_seconds)}", "")
     for job in state.doing:
-        facts.add_row(
-            "", f"{job['name']}: {job['stage']} {job['step']} of {job['total']}", _bar(job["step"], job["total"])
-        )
+        facts.add_row("", f"{job.name}: {job.stage} {job.step} of {job.total}", _bar(job.step, job.total))
     parts: list[RenderableType] = [head, facts]
     if state.iterations:
         parts.append(iterations_table(state))
@@ -84,35 +84,38 @@ def iterations_table(state: CampaignState) -> Table:
     # A terminal of 80 columns has no room for the intervals.
     narrow = console.width < WIDE
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    units = ("meV/atom", "meV/Å", "of RMS force", "GPa")
-    names = [name if narrow else f"{name} RMSE" for name in ("energy", "force", "force", "stress")]
-    titles = [f"{name}\n{unit}" for name, unit in zip(names, units, strict=True)]
+    titles = [_title(target, narrow=narrow) for target in TARGETS.values()]
     for title in ("iteration", "pool", "labels", "probe", *titles):
         table.add_column(title, justify="right", no_wrap=True)
     for entry in state.iterations:
-        errors = entry["errors"]
-        numbers = [quantity(errors.get(name), unit=False, interval=not narrow) for name in TARGET_FORMATS]
-        name = "bootstrap" if entry["iteration"] == 0 else str(entry["iteration"])
-        table.add_row(name, str(entry["pool"]), str(entry["labels_total"]), str(entry["probe_frames"]), *numbers)
+        numbers = [quantity(entry.error(name), unit=False, interval=not narrow) for name in TARGETS]
+        name = str(entry.iteration or "bootstrap")
+        frames = entry.validation.n_frames if entry.validation else 0
+        table.add_row(name, str(entry.n_pool), str(entry.labels_total), str(frames), *numbers)
     if state.targets:
         wanted = [
-            f"< {state.targets[name]:{style}}" if name in state.targets else ""
-            for name, style in TARGET_FORMATS.items()
+            f"< {state.targets[name]:{'.1%' if target.is_share else 'g'}}" if name in state.targets else ""
+            for name, target in TARGETS.items()
         ]
         table.add_row("target", "", str(state.max_labels or ""), "", *wanted, style="dim")
     return table
 
 
+def _title(target: Target, *, narrow: bool) -> str:
+    unit = "of RMS force" if target.is_share else target.unit
+    return f"{target.short if narrow else f'{target.short} RMSE'}\n{unit}"
+
+
 def charts(state: CampaignState) -> RenderableType:
     """Errors by iteration, drawn: those that have a target, else energies and forces; side by side where they fit."""
-    wanted = [name for name in TARGET_FORMATS if name in state.targets] or ["energy", "forces"]
+    wanted = [name for name in TARGETS if name in state.targets] or ["energy", "forces"]
     drawn = []
     for name in wanted:
         points, unit = _points(state, name)
         if len(points) > 1:
             factor = 100 if unit == "%" else 1
             target = factor * state.targets[name] if name in state.targets else None
-            title = f"{name.removeprefix('relative_').removesuffix('s')} RMSE ({unit}) by iteration"
+            title = f"{TARGETS[name].short} RMSE ({unit}) by iteration"
             drawn.append(chart(title, points, target, width=max(30, console.width // 2 - 2)))
     grid = Table.grid(padding=(0, 3))
     if console.width >= WIDE:
@@ -126,43 +129,36 @@ def charts(state: CampaignState) -> RenderableType:
 
 def _points(state: CampaignState, name: str) -> tuple[list[Point], str]:
     """An error by iteration, and its unit; shares in percent."""
-    found, unit = [], ""
-    for entry in state.iterations:
-        number = entry["errors"].get(name)
-        if number is None:
-            continue
-        factor, unit = (100, "%") if number["unit"] == "1" else (1, number["unit"])
-        value, lower, upper = (factor * number.get(key, number["value"]) for key in ("value", "lower", "upper"))
-        found.append(Point(entry["iteration"], value, lower, upper))
-    return found, unit
+    errors = [(entry.iteration, error.in_percent) for entry in state.iterations if (error := entry.error(name))]
+    points = [Point(iteration, error.value, *error.bounds) for iteration, error in errors]
+    return points, errors[-1][1].unit if errors else ""
 
 
-def observables_table(rows: list[dict[str, Any]]) -> Table:
+def observables_table(rows: list[QuotedRow]) -> Table:
     """Numbers of the potential beside those of the reference, and of an experiment where there are any."""
-    columns = [
-        name for name in ("potential", "reference", "difference", "experiment") if any(name in row for row in rows)
-    ]
+    columns = [side for side in SIDES if any(getattr(row, side) for row in rows)]
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("observable", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("unit", no_wrap=True)
     for row in rows:
-        name = " ".join(part for part in (row["observable"], row["of"], row["quantity"]) if part)
-        numbers = [row[column] for column in columns if column in row]
-        cells = [_uncertain(row[column]) if column in row else "" for column in columns]
-        table.add_row(name, *cells, numbers[0]["unit"])
+        numbers = [getattr(row, side) for side in columns]
+        unit = next(number.unit for number in numbers if number)
+        table.add_row(" ".join(filter(None, row.place)), *map(_uncertain, numbers), unit)
     return table
 
 
-def _uncertain(number: dict[str, Any]) -> str:
+def _uncertain(number: Number | None) -> str:
     """A number with half the width of its interval, to the same digits."""
-    value = float(number["value"])
-    if "lower" not in number:
-        return f"> {value:.5g}" if number.get("at_least") else f"{value:.5g}"
-    width = (number["upper"] - number["lower"]) / 2
+    if number is None:
+        return ""
+    if number.interval is None:
+        return f"> {number.value:.5g}" if number.at_least else f"{number.value:.5g}"
+    lower, upper = number.interval
+    width = (upper - lower) / 2
     digits = max(0, 1 - floor(log10(width))) if width > 0 else 5
-    return f"{value:.{min(digits, 6)}f} ± {width:.{min(digits, 6)}f}"
+    return f"{number.value:.{min(digits, 6)}f} ± {width:.{min(digits, 6)}f}"
 
 
 def summary(state: CampaignState, paths: dict[str, str]) -> RenderableType:
@@ -193,16 +189,15 @@ def outcome(state: CampaignState) -> str:
     if not state.succeeded:
         code = f" with exit code {state.exit_status}" if state.exit_status else ""
         return f"ended as {state.state}{code}: {state.message or 'see `verdi process report`'}"
-    decision = state.decision or {}
-    reason = str(decision.get("reason", "")).rstrip(".")
-    return f"{'reached' if decision.get('success') else 'done'}: {reason or 'finished'}"
+    decision = state.decision or Decision()
+    return f"{'reached' if decision.success else 'done'}: {decision.reason.rstrip('.') or 'finished'}"
 
 
 def ending(state: CampaignState) -> str:
     """How it ended, in two words."""
     if not state.succeeded:
         return f"{state.state} [{state.exit_status}]" if state.exit_status else state.state
-    return "reached" if (state.decision or {}).get("success") else "done"
+    return "reached" if state.decision and state.decision.success else "done"
 
 
 def stage_text(state: CampaignState) -> str:
@@ -221,19 +216,20 @@ def one_line(state: CampaignState) -> str:
     line = f"{stage_text(state)}, labels {state.labels}{budget}"
     if failed := state.jobs["failed"]:
         line += f", jobs failed {failed}"
-    forces = state.iterations[-1]["errors"].get("forces") if state.iterations else None
+    forces = state.iterations[-1].error("forces") if state.iterations else None
     return f"{line}, force RMSE {quantity(forces)}" if forces else line
 
 
-def quantity(number: dict[str, Any] | None, *, unit: bool = True, interval: bool = True) -> str:
+def quantity(number: Number | None, *, unit: bool = True, interval: bool = True) -> str:
     """A measured number with its interval."""
     if number is None:
         return "-"
-    style = ".1%" if number["unit"] == "1" else ".3g"
-    text = f"{number['value']:{style}}"
-    if interval and "lower" in number:
-        text += f" ({number['lower']:{style}} - {number['upper']:{style}})"
-    return f"{text} {number['unit']}" if unit and number["unit"] != "1" else text
+    style = ".1%" if number.unit == "1" else ".3g"
+    text = f"{number.value:{style}}"
+    if interval and number.interval:
+        lower, upper = number.interval
+        text += f" ({lower:{style}} - {upper:{style}})"
+    return f"{text} {number.unit}" if unit and number.unit != "1" else text
 
 
 def clock(seconds: float) -> str:

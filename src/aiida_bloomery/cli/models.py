@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option, program
+from aiida_bloomery.setup.home import Home
 from aiida_bloomery.submission.models import (
     SelectionState,
     checked_settings,
@@ -18,12 +19,17 @@ from aiida_bloomery.submission.models import (
     selection_state,
     source_of,
 )
+from bloomery.campaign.learning_curves import CurveFit, LearningCurve
+from bloomery.campaign.targets import COMPARED, TARGETS
 from bloomery.errors import InputError
+from bloomery.model_selection.cross_validation import CrossValidation
+from bloomery.model_selection.search import SearchResult
+from bloomery.statistics import Number
 
 Command = Callable[..., Any]
 FAILED = 1
 REFRESH = 1.0
-NAMES = {"forces": "force RMSE", "energy": "energy RMSE"}
+NAMES: dict[str, str] = {quantity: TARGETS[quantity].words for quantity in COMPARED}
 
 
 def _common(command: Command) -> Command:
@@ -59,10 +65,10 @@ def learning_curve_command(sizes: tuple[float, ...], targets: tuple[str, ...], *
 
     settings = {
         "sizes": list(sizes) or None,
-        "repeats": options["repeats"],
+        "repeats": options.pop("repeats"),
         "targets": parse_assignments(targets) or None,
     }
-    _go("learning_curve", settings, options)
+    _go("learning_curve", settings, **options)
 
 
 @click.command("cross-validate")
@@ -70,7 +76,7 @@ def learning_curve_command(sizes: tuple[float, ...], targets: tuple[str, ...], *
 @click.option("--folds", type=click.IntRange(min=2), help="Parts; each is predicted from the others.")
 def cross_validate_command(**options: Any) -> None:
     """Measure errors by cross-validation: each frame is predicted by a potential that has not seen it."""
-    _go("cross_validation", {"folds": options["folds"]}, options)
+    _go("cross_validation", {"folds": options.pop("folds")}, **options)
 
 
 @click.command("search")
@@ -91,27 +97,36 @@ def search_command(space: tuple[str, ...], optuna: bool, **options: Any) -> None
 
     if not space and not options["source"][0].isdigit():
         raise click.UsageError("give what to try with --try.")
-    found = {}
+    tried = {}
     for text in space:
         key, separator, values = text.partition("=")
         try:
-            found[key.strip()] = yaml.safe_load(values)
+            tried[key.strip()] = yaml.safe_load(values)
         except yaml.YAMLError as error:
             raise InputError(f"--try {text}: is not of the form key=[value, ...].") from error
-        if not separator or not isinstance(found[key.strip()], (list, dict)):
+        if not separator or not isinstance(tried[key.strip()], (list, dict)):
             raise InputError(f"--try {text}: is not of the form key=[value, ...].")
-    settings = {"space": found or None, "method": "optuna" if optuna else None}
-    settings |= {name: options[name] for name in ("trials", "at_a_time", "objective", "folds", "used")}
-    _go("search", settings, options)
+    settings = {"space": tried or None, "method": "optuna" if optuna else None}
+    settings |= {name: options.pop(name) for name in ("trials", "at_a_time", "objective", "folds", "used")}
+    _go("search", settings, **options)
 
 
-def _go(kind: str, settings: dict[str, Any], options: dict[str, Any]) -> None:
+def _go(
+    kind: str,
+    settings: Mapping[str, object],
+    *,
+    source: tuple[str, ...],
+    profile: str | None,
+    detach: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Submit unless the source is an earlier one, wait, and print what came of it."""
-    home = loaded(options["profile"])
-    pk = _earlier(options["source"])
+    home = loaded(profile)
+    pk = _earlier(source)
     if pk is None:
-        pk = _submit(kind, settings, options, home)
-        if options["detach"]:
+        pk = _submit(kind, settings, home, source, **options)
+        if detach:
             click.echo(pk)
             return
     try:
@@ -120,8 +135,9 @@ def _go(kind: str, settings: dict[str, Any], options: dict[str, Any]) -> None:
         name = kind.replace("_", "-").replace("cross-validation", "cross-validate")
         console.print(f"\nDetached. It goes on: `{program()} {name} {pk}` shows what comes of it.")
         return
-    if options["as_json"]:
-        print_json({"pk": pk, "state": state.state, "failures": state.left_out, **(state.result or {})})
+    if as_json:
+        result = state.result.as_dict() if state.result else {}
+        print_json({"pk": pk, "state": state.state, "failures": state.left_out, **result})
     else:
         _print(state)
     if state.result is None or state.message:
@@ -138,16 +154,25 @@ def _earlier(source: tuple[str, ...]) -> int | None:
         return None
 
 
-def _submit(kind: str, settings: dict[str, Any], options: dict[str, Any], home: Any) -> int:
+def _submit(
+    kind: str,
+    settings: Mapping[str, object],
+    home: Home,
+    source: tuple[str, ...],
+    *,
+    engine: str | None,
+    assignments: tuple[str, ...],
+    seed: int,
+    **common: object,
+) -> int:
     from aiida.engine import submit  # noqa: PLC0415
 
     from aiida_bloomery import services  # noqa: PLC0415
     from bloomery.program.plain_files import parse_assignments  # noqa: PLC0415
 
-    common = {"groups": options["groups"], "early_stopping": options["early_stopping"]}
     given = checked_settings(kind, {**settings, **common})
-    source = source_of(options["source"], options["engine"], parse_assignments(options["assignments"]))
-    builder = selection_builder(kind, source, given, seed=options["seed"], label=" ".join(options["source"])[:200])
+    found = source_of(source, engine, parse_assignments(assignments))
+    builder = selection_builder(kind, found, given, seed=seed, label=" ".join(source)[:200])
     for note in services.ensure(home):
         click.echo(note, err=True)
     return int(submit(builder).pk)
@@ -172,87 +197,83 @@ def _watch(pk: int) -> SelectionState:
 def _print(state: SelectionState) -> None:
     if state.message or state.result is None:
         console.print(f"[red]{escape(state.message or f'{state.kind} {state.pk} was {state.state}')}[/]")
-    if state.result is not None and state.kind == "search":
-        _search(state.result, state.reason_of)
-        return
-    if state.result is not None:
-        {"learning_curve": _learning_curve, "cross_validation": _cross_validation}[state.kind](state.result)
+    match state.result:
+        case SearchResult():
+            _search(state.result, state.reason_of)
+            return
+        case LearningCurve():
+            _learning_curve(state.result)
+        case CrossValidation():
+            _cross_validation(state.result)
     for sentence in state.left_out:
         console.print(f"left out: {escape(sentence)}")
 
 
-def _learning_curve(result: dict[str, Any]) -> None:
-    table = _table("frames", "potentials", *(name for key, name in NAMES.items() if _has(result["points"], key)))
-    sizes = sorted({point["size"] for point in result["points"]})
-    for size in sizes:
-        points = [point for point in result["points"] if point["size"] == size]
-        told = [_spread([point[key]["rmse"] for point in points]) for key in NAMES if _has(points, key)]
+def _learning_curve(curve: LearningCurve) -> None:
+    known = [quantity for quantity in COMPARED if all(point.error(quantity) for point in curve.points)]
+    table = _table("frames", "potentials", *(NAMES[quantity] for quantity in known))
+    for size in sorted({point.size for point in curve.points}):
+        points = [point for point in curve.points if point.size == size]
+        told = [_spread([error for point in points if (error := point.error(quantity))]) for quantity in known]
         table.add_row(str(size), str(len(points)), *told)
     console.print(table)
-    for key, name in NAMES.items():
-        if key in result:
-            console.print(_law(name, result[key]))
+    for quantity, fit in (("forces", curve.forces), ("energy", curve.energy)):
+        if fit is not None:
+            console.print(_law(NAMES[quantity], fit))
 
 
-def _has(points: list[dict[str, Any]], key: str) -> bool:
-    return all(key in point for point in points)
-
-
-def _law(name: str, found: dict[str, Any]) -> str:
+def _law(name: str, fit: CurveFit) -> str:
     """The power law in words, and what it says of a target."""
-    if "reason" in found:
-        return f"{name}: {found['reason']}"
-    law, exponent = found["law"], found["law"]["exponent"]
+    if fit.law is None:
+        return f"{name}: {fit.reason}"
+    exponent = fit.law.exponent
     said = (
-        f"{name} ~ frames^-{exponent['value']:.2f} (95 % interval of the exponent {exponent['lower']:.2f} to "
-        f"{exponent['upper']:.2f})"
+        f"{name} ~ frames^-{exponent.value:.2f} (95 % interval of the exponent {exponent.bounds[0]:.2f} to "
+        f"{exponent.bounds[1]:.2f})"
     )
-    if law["flattens"]:
+    if fit.law.flattens:
         said += "; the curve flattens, so more frames give less than that"
-    if not law["falls"]:
+    if not fit.law.falls:
         said += "; it may not fall at all"
-    if "target" not in found:
+    if fit.target is None:
         return said
-    needed, target = found["frames_for"], f"{found['target']:g} {law['unit']}"
+    target, needed = f"{fit.target:g} {fit.law.unit}", fit.frames_for
     if needed is None:
         return f"{said}; {target} is out of reach"
-    bounds = f" (95 % interval {needed['lower']:.0f} to {needed['upper']:.0f})" if "lower" in needed else ""
-    return f"{said}; {target} takes about {needed['value']:.0f} frames{bounds}"
+    bounds = f" (95 % interval {needed.lower:.0f} to {needed.upper:.0f})" if needed.interval else ""
+    return f"{said}; {target} takes about {needed.value:.0f} frames{bounds}"
 
 
-def _cross_validation(result: dict[str, Any]) -> None:
-    known = [key for key in NAMES if key in result]
-    table = _table("fold", *(NAMES[key] for key in known))
-    for fold in result[known[0]]["folds"] if known else ():
-        table.add_row(fold.removeprefix("fold_"), *(_number(result[key]["folds"][fold]) for key in known))
+def _cross_validation(result: CrossValidation) -> None:
+    known = [(NAMES[quantity], own) for quantity in COMPARED if (own := result.errors(quantity)) is not None]
+    table = _table("fold", *(name for name, _ in known))
+    for fold in known[0][1].folds if known else ():
+        table.add_row(fold.removeprefix("fold_"), *(_number(own.folds[fold]) for _, own in known))
     table.add_section()
-    table.add_row("all", *(_number(result[key]["rmse"]) for key in known), style="bold")
+    table.add_row("all", *(_number(own.rmse) for _, own in known), style="bold")
     console.print(table)
-    console.print(
-        f"{result['n_frames']} frames in {result['n_folds']} folds; intervals of 95 % are over blocks of frames"
-    )
+    console.print(f"{result.n_frames} frames in {result.n_folds} folds; intervals of 95 % are over blocks of frames")
 
 
-def _search(result: dict[str, Any], reason_of: Callable[[str], str]) -> None:
+def _search(result: SearchResult, reason_of: Callable[[str], str]) -> None:
     """A row a trial, the best first; where one failed, ``reason_of`` says why."""
-    keys = list(result["trials"][0]["values"]) if result["trials"] else []
+    keys = list(result.trials[0].values) if result.trials else []
     table = _table("trial", *keys, *NAMES.values())
-    ranked = sorted(result["trials"], key=lambda entry: (entry["error"] is None, entry["error"] or 0.0))
-    for entry in ranked:
-        errors = [_number(entry["errors"][key]["rmse"]) if key in entry["errors"] else "failed" for key in NAMES]
-        values = [
-            escape(f"{value:.4g}" if isinstance(value, float) else str(value)) for value in entry["values"].values()
-        ]
-        style = "bold" if entry["key"] == result["best"] else None
-        table.add_row(entry["key"].removeprefix("trial_"), *values, *errors, style=style)
+    ranked = sorted(result.trials, key=lambda trial: (trial.error is None, trial.error or 0.0))
+    for trial in ranked:
+        own = [trial.errors.errors(quantity) for quantity in COMPARED]
+        values = [escape(f"{value:.4g}" if isinstance(value, float) else str(value)) for value in trial.values.values()]
+        style = "bold" if trial.key == result.best else None
+        errors = [_number(errors.rmse) if errors else "failed" for errors in own]
+        table.add_row(trial.key.removeprefix("trial_"), *values, *errors, style=style)
     console.print(table)
-    for entry in ranked:
-        if entry["error"] is None:
-            reason = reason_of(entry["key"]) or "not all of its folds gave an error"
-            console.print(f"trial {entry['key'].removeprefix('trial_')} failed: {escape(reason)}")
-    if result["best"] is not None:
+    for trial in ranked:
+        if trial.error is None:
+            reason = reason_of(trial.key) or "not all of its folds gave an error"
+            console.print(f"trial {trial.key.removeprefix('trial_')} failed: {escape(reason)}")
+    if result.best is not None:
         console.print(
-            f"Smallest {NAMES[result['objective']]}: trial {result['best'].removeprefix('trial_')}. The smallest of "
+            f"Smallest {NAMES[result.objective]}: trial {result.best.removeprefix('trial_')}. The smallest of "
             "many is too small by chance: what the choice is worth shows on the probe, which had no say in it."
         )
 
@@ -264,14 +285,14 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def _number(number: dict[str, Any]) -> str:
-    bounds = f" ({number['lower']:.3g} to {number['upper']:.3g})" if "lower" in number else ""
-    return f"{number['value']:.3g}{bounds} {number['unit']}"
+def _number(number: Number) -> str:
+    bounds = f" ({number.lower:.3g} to {number.upper:.3g})" if number.interval else ""
+    return f"{number.value:.3g}{bounds} {number.unit}"
 
 
-def _spread(numbers: list[dict[str, Any]]) -> str:
+def _spread(numbers: list[Number]) -> str:
     """One number with its interval; the range of several."""
     if len(numbers) == 1:
         return _number(numbers[0])
-    values = sorted(number["value"] for number in numbers)
-    return f"{values[0]:.3g} to {values[-1]:.3g} {numbers[0]['unit']}"
+    values = sorted(number.value for number in numbers)
+    return f"{values[0]:.3g} to {values[-1]:.3g} {numbers[0].unit}"

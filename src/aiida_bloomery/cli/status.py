@@ -82,16 +82,16 @@ def _print_campaigns(states: list[Any]) -> None:
     for title in ("PK", "name", "state", "iteration", "labels", "force RMSE", "time"):
         table.add_column(title)
     for state in states:
-        last: dict[str, Any] = state.iterations[-1] if state.iterations else {"iteration": "", "errors": {}}
+        last = state.iterations[-1] if state.iterations else None
         budget = f"/{state.max_labels}" if state.max_labels else ""
         doing = display.stage_text(state) if state.active else display.ending(state)
         table.add_row(
             str(state.pk),
             state.name,
             doing,
-            str(last["iteration"]),
+            str(last.iteration) if last else "",
             f"{state.labels}{budget}",
-            display.quantity(last["errors"].get("forces")),
+            display.quantity(last.error("forces") if last else None),
             display.clock(state.seconds),
         )
     console.print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,12 +10,13 @@ from aiida.common.links import LinkType
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from bloomery.campaign.record import Record
+from bloomery.campaign.stage_label import StageLabel
 from bloomery.errors import InputError
 
 CAMPAIGN_TYPE = "aiida.workflows:bloomery.campaign"
 BATCH = "batch_{:03d}"
 
-_STAGE = re.compile(r"(?:bootstrap|iteration_(\d+))_(\w+)")
 _NAMESPACE = "data_set__"
 
 
@@ -49,9 +49,9 @@ def stages(campaign: orm.ProcessNode) -> list[Stage]:
     for link in sorted(links, key=lambda link: link.node.pk or 0):
         if not isinstance(link.node, orm.ProcessNode):
             continue
-        match = _STAGE.fullmatch(link.link_label)
-        iteration, name = (int(match[1] or 0), match[2]) if match else (-1, link.link_label)
-        found.append(Stage(link.link_label, iteration, name, link.node))
+        label = StageLabel.parse(link.link_label)
+        iteration = -1 if label.iteration is None else label.iteration
+        found.append(Stage(link.link_label, iteration, label.stage, link.node))
     return found
 
 
@@ -83,14 +83,14 @@ def potential(campaign: orm.ProcessNode) -> PotentialData | None:
     return None
 
 
-def history(campaign: orm.ProcessNode) -> dict[str, object]:
-    """The history, or the latest record of a campaign that runs; empty if there is none yet."""
+def record(campaign: orm.ProcessNode) -> Record:
+    """The record of a campaign, the latest one of a campaign that runs; empty if there is none yet."""
     if "history" in campaign.outputs:
-        return dict(campaign.outputs.history.get_dict())
+        return Record.model_validate(campaign.outputs.history.get_dict())
     for stage in reversed(stages(campaign)):
         if stage.name == "record" and stage.process.is_finished_ok:
-            return dict(stage.process.outputs.result.get_dict())
-    return {}
+            return Record.model_validate(stage.process.outputs.result.get_dict())
+    return Record()
 
 
 def iteration_of(batch: str) -> int:

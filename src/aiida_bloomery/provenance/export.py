@@ -9,7 +9,6 @@ import shutil
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from aiida import orm
@@ -118,12 +117,8 @@ def _write_potential(potential: PotentialData, folder: Path) -> None:
 
 def _manifest(
     campaign: orm.ProcessNode, batches: dict[str, ConfigurationsData], potential: PotentialData | None
-) -> dict[str, Any]:
-    history = campaigns.history(campaign)
-    iterations: Any = history.get("iterations") or []
-    validation = (dict(history.get("final") or {}).get("validation")) or next(  # type: ignore[call-overload]
-        (entry["validation"] for entry in reversed(iterations) if entry.get("validation")), None
-    )
+) -> dict[str, object]:
+    record = campaigns.record(campaign)
     counts = ledger.summarise(ledger.entries(campaign))
     return {
         "format": FORMAT,
@@ -143,16 +138,16 @@ def _manifest(
         },
         "potential": None if potential is None else _potential(potential),
         "labels": {**counts.outcomes, "attempts": counts.attempts, "seconds": counts.seconds},
-        "errors": validation,
-        "decision": history.get("decision"),
-        **({"control": history["control"]} if "control" in history else {}),
+        "errors": record.delivered.as_dict() if record.delivered else None,
+        "decision": record.decision.as_dict() if record.decision else None,
+        **({"control": record.control.as_dict()} if record.control else {}),
         "versions": {
             name: version(name) for name in ("aiida-bloomery", "aiida-core", "aiida-quantumespresso", "ase", "numpy")
         },
     }
 
 
-def _batch(key: str, node: ConfigurationsData) -> dict[str, Any]:
+def _batch(key: str, node: ConfigurationsData) -> dict[str, object]:
     attributes = node.base.attributes.all
     return {
         "batch": key,
@@ -165,7 +160,7 @@ def _batch(key: str, node: ConfigurationsData) -> dict[str, Any]:
     }
 
 
-def _potential(potential: PotentialData) -> dict[str, Any]:
+def _potential(potential: PotentialData) -> dict[str, object]:
     attributes = potential.base.attributes.all
     return {
         "folder": POTENTIAL_FOLDER,

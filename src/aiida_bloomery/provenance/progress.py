@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -11,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bloomery.campaign.record import Decision, Iteration, QuotedRow, Record
+from bloomery.campaign.stage_label import StageLabel
+from bloomery.campaign.targets import TARGETS
 from bloomery.errors import InputError
 
 PROCESS_TYPE = "aiida.workflows:bloomery.campaign"
 ACTIVE = ("created", "running", "waiting")
 PROGRESS_FILE = "progress.json"
-
-_STAGE = re.compile(r"(?:(bootstrap|final)|iteration_(\d+)|energy_reference)_?(\w*)")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,17 @@ class Process:
 
 
 @dataclass(frozen=True)
+class JobProgress:
+    """How far a running job is: the step, of how many, of which of its stages."""
+
+    pk: int
+    name: str
+    stage: str
+    step: int
+    total: int
+
+
+@dataclass(frozen=True)
 class CampaignState:
     """What there is to tell about a campaign.
 
@@ -55,11 +66,11 @@ class CampaignState:
     jobs
         Number of jobs ``running``, ``waiting``, ``done`` and ``failed``.
     doing
-        How far running jobs of this machine are: ``name``, ``stage``, ``step``, ``total``.
+        How far running jobs of this machine are.
     labels, max_labels
         Labels spent, and the budget; ``None`` if there is none.
     iterations
-        One entry per finished iteration: number, labels in all, and errors on the probe.
+        Those that are finished.
     targets
         What the errors are to be.
     decision
@@ -67,7 +78,7 @@ class CampaignState:
     control
         One sentence on what came of the control arm; empty without one, or while it is not known.
     observables
-        Numbers of the delivered potential beside the reference, as the history quotes them; while the campaign runs,
+        Numbers of the delivered potential beside the reference, as the record quotes them; while the campaign runs,
         those of the latest iteration.
     missing
         Observables that could not be measured.
@@ -85,15 +96,15 @@ class CampaignState:
     stage: str = ""
     stage_seconds: float = 0.0
     jobs: dict[str, int] = field(default_factory=dict)
-    doing: list[dict[str, Any]] = field(default_factory=list)
+    doing: list[JobProgress] = field(default_factory=list)
     labels: int = 0
     max_labels: int | None = None
     max_iterations: int | None = None
-    iterations: list[dict[str, Any]] = field(default_factory=list)
+    iterations: list[Iteration] = field(default_factory=list)
     targets: dict[str, float] = field(default_factory=dict)
-    decision: dict[str, Any] | None = None
+    decision: Decision | None = None
     control: str = ""
-    observables: list[dict[str, Any]] = field(default_factory=list)
+    observables: list[QuotedRow] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -106,9 +117,31 @@ class CampaignState:
         """Whether it ended as it should, with a target reached or a budget spent."""
         return self.state == "finished" and self.exit_status == 0
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values."""
-        return asdict(self) | {"finished": not self.active, "succeeded": self.succeeded}
+        return {
+            **vars(self),
+            "doing": [asdict(job) for job in self.doing],
+            "iterations": [_quoted(entry) for entry in self.iterations],
+            "decision": self.decision.as_dict() if self.decision else None,
+            "observables": [row.as_dict() for row in self.observables],
+            "finished": not self.active,
+            "succeeded": self.succeeded,
+        }
+
+
+def _quoted(entry: Iteration) -> dict[str, object]:
+    """What one iteration is quoted by: frames and labels, and the errors of its potential on the probe."""
+    errors = {name: entry.error(name) for name in TARGETS}
+    return {
+        "iteration": entry.iteration,
+        "pool": entry.n_pool,
+        "selected": entry.n_selected,
+        "failed": entry.counts.failed,
+        "labels_total": entry.labels_total,
+        "probe_frames": entry.validation.n_frames if entry.validation else 0,
+        "errors": {name: number.as_dict() for name, number in errors.items() if number},
+    }
 
 
 def load_campaign_node(identifier: str | int) -> Any:
@@ -150,7 +183,7 @@ def campaigns(name: str | None = None, mark: str | None = None) -> list[Any]:
     """
     from aiida import orm  # noqa: PLC0415
 
-    filters: dict[str, Any] = {"process_type": PROCESS_TYPE}
+    filters: dict[str, str] = {"process_type": PROCESS_TYPE}
     if name is not None:
         filters["label"] = name
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters=filters, tag="campaign")
@@ -168,8 +201,10 @@ def campaign_state(pk: int) -> CampaignState:
     uuid, label, state, exit_status, message, exception, started, changed = query.first()
     end = datetime.now(UTC) if state in ACTIVE else changed
     processes = below(pk)
-    history, stop = _history(pk), _stop(pk)
-    measured: dict[str, Any] = history.get("final") or next(reversed(history["iterations"]), {})
+    record, stop = _record(pk), _stop(pk)
+    iteration, stage, stage_seconds = _stage(
+        [process for process in processes if process.parent == pk], active=state in ACTIVE
+    )
     return CampaignState(
         pk=pk,
         uuid=uuid,
@@ -179,18 +214,20 @@ def campaign_state(pk: int) -> CampaignState:
         message=message or (exception or "").strip().rsplit("\n", maxsplit=1)[-1],
         started=started.isoformat(timespec="seconds"),
         seconds=(end - started).total_seconds(),
-        **_stage([process for process in processes if process.parent == pk], active=state in ACTIVE),
+        iteration=iteration,
+        stage=stage,
+        stage_seconds=stage_seconds,
         jobs=_jobs(processes),
         doing=[found for process in processes if (found := _job_progress(process))],
-        labels=history["iterations"][-1]["labels_total"] if history["iterations"] else 0,
+        labels=record.spent,
         max_labels=stop.get("max_labels"),
         max_iterations=stop.get("max_iterations"),
-        iterations=[_errors(entry) for entry in history["iterations"]],
+        iterations=record.iterations,
         targets={key: value for key, value in (stop.get("targets") or {}).items() if value is not None},
-        decision=history.get("decision") or None,
-        control=(history.get("control") or {}).get("sentence", ""),
-        observables=measured.get("quoted", []),
-        missing=measured.get("observables_missing", []),
+        decision=record.decision,
+        control=record.control.sentence if record.control else "",
+        observables=record.beyond.quoted,
+        missing=record.beyond.observables_missing,
     )
 
 
@@ -249,44 +286,39 @@ def _jobs(processes: list[Process]) -> dict[str, int]:
     return dict(counts)
 
 
-def _job_progress(process: Process) -> dict[str, Any] | None:
+def _job_progress(process: Process) -> JobProgress | None:
     """What a running job has written of its progress, if its folder is on this machine."""
     if process.kind != "job" or not process.active or not process.folder:
         return None
     try:
         content = json.loads((Path(process.folder) / PROGRESS_FILE).read_text(encoding="utf-8"))
-        facts = {"stage": str(content["stage"]), "step": int(content["step"]), "total": int(content["total"])}
+        step, total = int(content["step"]), int(content["total"])
+        return JobProgress(process.pk, process.name, str(content["stage"]), step, total)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return {"pk": process.pk, "name": process.name, **facts}
 
 
-def _stage(children: list[Process], *, active: bool) -> dict[str, Any]:
+def _stage(children: list[Process], *, active: bool) -> tuple[int | None, str, float]:
+    """Iteration, stage, and the seconds that it has taken."""
     if not active or not children:
-        return {"stage": "begin"} if active else {}
+        return None, "begin" if active else "", 0.0
     # Assessment and training run side by side; the training is what the campaign waits for.
     current = next(
         (child for child in reversed(children) if child.active and "assess" not in child.label), children[-1]
     )
-    match = _STAGE.fullmatch(current.label)
-    if match is None:
-        return {"stage": current.label}
-    name, number, stage = match.groups()
-    iteration = int(number) if number else 0 if name == "bootstrap" else None
-    stage = "energy reference" if current.label.startswith("energy_reference") else stage.replace("_", " ")
-    seconds = (datetime.now(UTC) - current.started).total_seconds()
-    return {"iteration": iteration, "stage": f"final {stage}" if name == "final" else stage, "stage_seconds": seconds}
+    label = StageLabel.parse(current.label)
+    return label.iteration, label.words, (datetime.now(UTC) - current.started).total_seconds()
 
 
-def _history(pk: int) -> dict[str, Any]:
-    """The campaign's history: its output, or while it runs what its latest iteration recorded."""
+def _record(pk: int) -> Record:
+    """The record of a campaign: its output, or while it runs what its latest iteration recorded."""
     from aiida import orm  # noqa: PLC0415
 
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, tag="campaign")
     query.append(orm.Dict, with_incoming="campaign", edge_filters={"label": "history"}, project=["attributes"])
     found = query.first(flat=True)
     if found is not None:
-        return dict(found)
+        return Record.model_validate(found)
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, tag="campaign")
     query.append(
         orm.CalcFunctionNode, with_incoming="campaign", edge_filters={"label": {"like": "%record"}}, tag="record"
@@ -295,8 +327,8 @@ def _history(pk: int) -> dict[str, Any]:
     query.order_by({"history": {"id": "desc"}})
     for attributes in query.all(flat=True):
         if "iterations" in attributes:
-            return dict(attributes)
-    return {"iterations": []}
+            return Record.model_validate(attributes)
+    return Record()
 
 
 def _stop(pk: int) -> dict[str, Any]:
@@ -305,23 +337,3 @@ def _stop(pk: int) -> dict[str, Any]:
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, tag="campaign")
     query.append(orm.Dict, with_outgoing="campaign", edge_filters={"label": "stop"}, project=["attributes"])
     return dict(query.first(flat=True) or {})
-
-
-def _errors(entry: dict[str, Any]) -> dict[str, Any]:
-    """What one iteration is quoted by: labels, and the errors of its potential on the probe."""
-    validation = entry.get("validation") or {}
-    quoted = {
-        "energy": validation.get("energy", {}).get("rmse"),
-        "forces": validation.get("forces", {}).get("rmse"),
-        "relative_forces": validation.get("forces", {}).get("relative_rmse"),
-        "stress": validation.get("stress", {}).get("rmse"),
-    }
-    return {
-        "iteration": entry["iteration"],
-        "pool": entry.get("n_pool", 0),
-        "selected": entry.get("n_selected", 0),
-        "failed": entry.get("labels", {}).get("failed", 0),
-        "labels_total": entry["labels_total"],
-        "probe_frames": validation.get("n_frames", 0),
-        "errors": {name: number for name, number in quoted.items() if isinstance(number, dict)},
-    }

@@ -17,6 +17,7 @@ from aiida_bloomery.provenance.campaign import Stage
 from aiida_bloomery.report.collect_frames import data_set, pool_disagreements
 from aiida_bloomery.report.facts import FINAL, CampaignFacts, Measured, Node, Outcome
 from aiida_bloomery.workflows.labelling.packing import frame_cores
+from bloomery.campaign.record import Funnel
 
 FINAL_PREFIX = "final_"
 CONTROL_PREFIX = "control_"
@@ -44,14 +45,14 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
         changed=campaign.mtime if campaign.is_terminated else max([campaign.mtime, *moments]),
         made=datetime.now().astimezone(),
         inputs=_inputs(campaign),
-        history=campaigns.history(campaign),
+        history=campaigns.record(campaign),
         times=_times(stages),
         core_times=_core_times(stages),
         pools=pool_disagreements(stages),
         measured=_measured(stages),
         data_set=data_set(campaign, stages),
         funnels={
-            stage.iteration: stage.process.outputs.funnel.get_dict().get("funnel", [])
+            stage.iteration: Funnel.model_validate(stage.process.outputs.funnel.get_dict()).funnel
             for stage in stages
             if stage.name == "select" and "funnel" in stage.process.outputs
         },
@@ -168,10 +169,10 @@ def _inputs(campaign: orm.ProcessNode) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for link in campaign.base.links.get_incoming(link_type=LinkType.INPUT_WORK).all():
         *spaces, name = link.link_label.split("__")
-        place = result
+        group = result
         for space in spaces:
-            place = place.setdefault(space, {})
-        place[name] = _value(link.node)
+            group = group.setdefault(space, {})
+        group[name] = _value(link.node)
     return result
 
 

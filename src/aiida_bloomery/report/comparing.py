@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aiida_bloomery.report.facts import Measured
-from aiida_bloomery.report.formatting import interval, is_number, plain
+from aiida_bloomery.report.formatting import interval, plain
+from bloomery.campaign.agreement import Summary
+from bloomery.statistics import Number
 
 OURS = ("potential", "trajectory")
 """What the side of the potential is called: of single points, of trajectories."""
@@ -39,32 +40,31 @@ class Row:
 
 def rows_of(measured: Measured) -> list[Row]:
     """Quantities that a method was asked for; of an observable of another sort, all its numbers."""
-    found = []
+    rows = []
     theirs = dict(_subjects(measured.control.summary)) if measured.control else {}
     for subject, part in _subjects(measured.summary):
         other = theirs.get(subject, {})
-        ours, control, reference = _ours(part), _ours(other), part.get("reference") or {}
-        experiment = part.get("experiment") or {}
+        ours, control = _ours(part), _ours(other)
+        reference, experiment = (Number.read_all(part.get(side)) for side in ("reference", "experiment"))
         small = _negligible(ours, reference)
         for name in dict.fromkeys([*ours, *reference]):
-            if name not in small and (is_number(ours.get(name)) or is_number(reference.get(name))):
+            if name not in small:
                 numbers = {
                     "ours": ours.get(name), "reference": reference.get(name), "difference": _relative(part, name),
                     "experiment": experiment.get(name), "control": control.get(name),
                     "control_difference": _relative(other, name),
                 }  # fmt: skip
-                found.append(_row(subject, name, numbers))
+                rows.append(_row(subject, name, numbers))
         scores, their_scores = _scores(part), _scores(other)
-        found += [
+        rows += [
             _row(subject, name, {"difference": number, "control_difference": their_scores.get(name)})
             for name, number in scores.items()
-            if is_number(number)
         ]
-    return found or _all_numbers(measured)
+    return rows or _all_numbers(measured)
 
 
-def _ours(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next((part[side] for side in OURS if side in part), {})
+def _ours(part: Summary) -> dict[str, Number]:
+    return Number.read_all(next((part[side] for side in OURS if side in part), None))
 
 
 def _all_numbers(measured: Measured) -> list[Row]:
@@ -77,10 +77,11 @@ def _all_numbers(measured: Measured) -> list[Row]:
 
 def obstacles(measured: Measured) -> list[str]:
     """Why something could not be measured."""
-    return [text for _, part in _subjects(measured.summary) for text in (part.get("obstacles") or {}).values()]
+    told = (part.get("obstacles") for _, part in _subjects(measured.summary))
+    return [str(text) for texts in told if isinstance(texts, Mapping) for text in texts.values()]
 
 
-def _subjects(summary: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _subjects(summary: Summary) -> Iterator[tuple[str, Summary]]:
     sides = {*OURS, "reference", "obstacles"}
     if sides & set(summary):
         yield "", summary
@@ -89,44 +90,47 @@ def _subjects(summary: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
             yield name, part
 
 
-def _row(subject: str, name: str, numbers: Mapping[str, Any]) -> Row:
-    known = {key: number for key, number in numbers.items() if is_number(number)}
-    unit = str(next(iter(known.values()))["unit"]) if known else ""
+def _row(subject: str, name: str, numbers: Mapping[str, Number | None]) -> Row:
+    known = {key: number for key, number in numbers.items() if number is not None}
+    unit = next(iter(known.values())).unit if known else ""
     texts = {key: plain(number, DIGITS) for key, number in known.items()}
     for key in ("ours", "reference", "control"):
         texts[f"{key}_interval"] = interval(known.get(key), DIGITS)
     for key in ("difference", "control_difference"):
-        if key in known and known[key]["unit"] == "%":
+        if key in known and known[key].unit == "%":
             texts[key] += " %"
     return Row(subject, name.replace("_", " "), "" if unit in {"1", "%"} else unit, **texts)
 
 
-def _relative(part: Mapping[str, Any], name: str) -> Any:
+def _relative(part: Summary, name: str) -> Number | None:
     """Difference in % where that means something, else in the quantity's unit."""
-    found = (part.get("relative_difference") or {}).get(name)
-    return found if found is not None else (part.get("difference") or {}).get(name)
+    relative = Number.read_all(part.get("relative_difference")).get(name)
+    return relative or Number.read_all(part.get("difference")).get(name)
 
 
-def _scores(part: Mapping[str, Any]) -> dict[str, Any]:
+def _scores(part: Summary) -> dict[str, Number]:
     """Numbers that both methods have together: of a comparison, and overlaps of curves with those of the reference."""
-    found = dict(part.get("comparison") or {})
-    found |= {f"overlap {name}": score.get("overlap") for name, score in (part.get("score") or {}).items()}
-    return found | ({"mean overlap": part["mean_overlap"]} if "mean_overlap" in part else {})
+    curves = part.get("score")
+    scores = curves.items() if isinstance(curves, Mapping) else ()
+    overlaps = {f"overlap {name}": score.get("overlap") for name, score in scores}
+    together = {**overlaps, "mean overlap": part.get("mean_overlap")}
+    return Number.read_all(part.get("comparison")) | Number.read_all(together)
 
 
-def _negligible(ours: Mapping[str, Any], reference: Mapping[str, Any]) -> set[str]:
+def _negligible(ours: Mapping[str, Number], reference: Mapping[str, Number]) -> set[str]:
     sizes: dict[str, float] = {}
     for side in (ours, reference):
         for name, number in side.items():
-            if _CONSTANT.fullmatch(name) and is_number(number):
-                sizes[name] = max(sizes.get(name, 0.0), abs(float(number["value"])))
+            if _CONSTANT.fullmatch(name):
+                sizes[name] = max(sizes.get(name, 0.0), abs(number.value))
     largest = max(sizes.values(), default=0.0)
     return {name for name, size in sizes.items() if size < NEGLIGIBLE * largest}
 
 
-def _numbers(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    if is_number(content):
-        yield path, content
+def _numbers(content: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Number]]:
+    number = Number.read(content)
+    if number is not None:
+        yield path, number
     elif isinstance(content, Mapping):
         for name, part in content.items():
             yield from _numbers(part, (*path, str(name)))

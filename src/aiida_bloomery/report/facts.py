@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomery.campaign.record import Beyond, Decision, FunnelRow, Iteration, Record
+from bloomery.campaign.validation import Validation
 from bloomery.descriptors.maps import FrameMap
 from bloomery.frames.configurations import Configurations
 
@@ -123,7 +125,7 @@ class CampaignFacts:
         Input name to plain values: ``structures``, ``bootstrap``, ``sampling``, ``selection``, ``labeller``,
         ``labelling``, ``training``, ``energy_reference``, ``stop``, ``seed``.
     history
-        ``{"iterations": [...], "decision": {...}, "final": {...}}``.
+        The record of the campaign.
     times
         Iteration (or `FINAL`) to wall time of each stage in s.
     core_times
@@ -158,10 +160,10 @@ class CampaignFacts:
     changed: datetime
     made: datetime
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    history: Mapping[str, Any] = field(default_factory=dict)
+    history: Record = field(default_factory=Record)
     times: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     core_times: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-    funnels: Mapping[int, list[Mapping[str, Any]]] = field(default_factory=dict)
+    funnels: Mapping[int, list[FunnelRow]] = field(default_factory=dict)
     pools: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
     ledger: list[Mapping[str, Any]] = field(default_factory=list)
     validation: Arrays = field(default_factory=dict)
@@ -173,31 +175,25 @@ class CampaignFacts:
     processes: list[Node] = field(default_factory=list)
 
     @property
-    def iterations(self) -> list[Mapping[str, Any]]:
-        """Entries of the history, the bootstrap first."""
-        return list(self.history.get("iterations") or [])
+    def iterations(self) -> list[Iteration]:
+        """What the iterations did, the bootstrap first."""
+        return self.history.iterations
 
     @property
-    def decision(self) -> Mapping[str, Any]:
+    def decision(self) -> Decision:
         """Which stop rule fired; empty while none has."""
-        return self.history.get("decision") or {}
+        return self.history.decision or Decision()
 
     @property
-    def validation_summary(self) -> Mapping[str, Any]:
+    def validation_summary(self) -> Validation:
         """Errors of the delivered potential on the probe, or else of the latest one; empty if none was validated."""
-        final = (self.history.get("final") or {}).get("validation")
-        if final:
-            return final
-        for iteration in reversed(self.iterations):
-            if iteration.get("validation"):
-                return iteration["validation"]
-        return {}
+        return self.history.delivered or Validation()
 
     @property
-    def beyond(self) -> Mapping[str, Any]:
+    def beyond(self) -> Beyond:
         """What else was measured of the potential: ``observables_missing``, ``test_set``; the latest there is."""
-        entries = [self.history.get("final") or {}, *reversed(self.iterations)]
-        return next((entry for entry in entries if entry.get("test_set") or entry.get("observables_missing")), {})
+        parts: list[Beyond] = [*filter(None, [self.history.final]), *reversed(self.iterations)]
+        return next((part for part in parts if part.test_set or part.observables_missing), Beyond())
 
     @property
     def failures(self) -> list[Mapping[str, Any]]:

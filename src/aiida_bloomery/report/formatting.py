@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, TypeGuard
+
+from bloomery.statistics import Number
 
 MISSING = "–"
-
-
-def find(summary: Mapping[str, Any] | None, *path: str) -> Mapping[str, Any] | None:
-    """Return the number ``{"value", "unit", ...}`` at a path of nested mappings, or ``None``."""
-    found: Any = summary
-    for key in path:
-        if not isinstance(found, Mapping) or key not in found:
-            return None
-        found = found[key]
-    return found if is_number(found) else None
-
-
-def is_number(found: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Whether something is a measured number, with value and unit."""
-    return isinstance(found, Mapping) and "value" in found and "unit" in found
 
 
 def digits(value: float, significant: int = 3) -> str:
@@ -37,27 +22,32 @@ def digits(value: float, significant: int = 3) -> str:
     return f"{value:,.{decimals}f}".replace(",", "\u202f")
 
 
-def plain(number: Mapping[str, Any] | None, significant: int = 3) -> str:
+def plain(number: Number | None, significant: int = 3) -> str:
     """Value only; ``> 2`` for a number that is a lower bound."""
     if number is None:
         return MISSING
-    return ("> " if number.get("at_least") else "") + digits(float(number["value"]), significant)
+    return ("> " if number.at_least else "") + digits(number.value, significant)
 
 
-def interval(number: Mapping[str, Any] | None, significant: int = 3) -> str:
+def interval(number: Number | None, significant: int = 3) -> str:
     """Bounds as ``31.0 to 40.2``; empty where there are none."""
-    if number is None or "lower" not in number or "upper" not in number:
+    if number is None or number.interval is None:
         return ""
-    return f"{digits(number['lower'], significant)} to {digits(number['upper'], significant)}"
+    return " to ".join(digits(end, significant) for end in number.interval)
 
 
-def with_unit(number: Mapping[str, Any] | None) -> str:
+def percent_interval(number: Number | None) -> str:
+    """Bounds of a share, in percent; empty where there are none."""
+    if number is None or number.interval is None:
+        return ""
+    return " to ".join(map(percent, number.interval))
+
+
+def with_unit(number: Number | None) -> str:
     """Value and unit; shares become percent."""
     if number is None:
         return MISSING
-    if number.get("unit") == "1":
-        return percent(number["value"])
-    return f"{plain(number)} {number['unit']}"
+    return percent(number.value) if number.unit == "1" else f"{plain(number)} {number.unit}"
 
 
 def percent(share: float) -> str:

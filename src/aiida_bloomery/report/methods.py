@@ -9,7 +9,7 @@ from typing import Any
 from aiida_bloomery import __version__
 from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.figures.observables import title_of
-from aiida_bloomery.report.formatting import count, find, interval, percent, with_unit
+from aiida_bloomery.report.formatting import count, interval, percent, with_unit
 from aiida_bloomery.report.references import Reference, references_of
 from aiida_bloomery.report.specs import said, spec_of
 from aiida_bloomery.report.words import label_physics
@@ -116,7 +116,7 @@ def _loop(facts: CampaignFacts, cite: _Citations) -> str:
 
 
 def _probe(facts: CampaignFacts) -> str:
-    frames = int(facts.validation_summary.get("n_frames", 0))
+    frames = facts.validation_summary.n_frames
     if not frames:
         return ""
     return (
@@ -158,7 +158,7 @@ def _end(facts: CampaignFacts) -> str:
     summary = facts.validation_summary
     parts = []
     for quantity, name in (("forces", "force components"), ("energy", "energies")):
-        number = find(summary, quantity, "rmse")
+        number = summary.error(quantity)
         if number is not None:
             bounds = interval(number)
             parts.append(f"{with_unit(number)}{f' ({bounds})' if bounds else ''} for {name}")
@@ -168,22 +168,22 @@ def _end(facts: CampaignFacts) -> str:
 
 
 def _uncertainty(facts: CampaignFacts, cite: _Citations) -> str:
-    covered = find(facts.validation_summary, "calibration", "forces", "calibrated", "coverage", "0.68")
+    covered = facts.validation_summary.calibration.covered
     if covered is None:
         return ""
     return (
         f"The committee's disagreement was scaled on calibration configurations{cite(('technique', 'calibration'))}; "
-        f"its 68 % bounds hold for {percent(covered['value'])} of the probe's force components."
+        f"its 68 % bounds hold for {percent(covered.value)} of the probe's force components."
     )
 
 
 def _control(facts: CampaignFacts) -> str:
-    verdict = facts.history.get("control") or {}
-    if not verdict:
+    verdict = facts.history.control
+    if verdict is None:
         return ""
     return (
-        f"As a control, as many configurations were selected by {verdict.get('arm', 'another rule')} from the same "
-        f"pools, and a second potential was trained on them. {verdict['sentence']}"
+        f"As a control, as many configurations were selected by {verdict.arm or 'another rule'} from the same "
+        f"pools, and a second potential was trained on them. {verdict.sentence}"
     )
 
 

@@ -21,10 +21,12 @@ from aiida_bloomery.report.figures import campaign, potential
 from aiida_bloomery.report.figures.data_map import data_map
 from aiida_bloomery.report.figures.drawing import Figure
 from aiida_bloomery.report.figures.observables import figures_of, title_of
-from aiida_bloomery.report.formatting import find
 from aiida_bloomery.report.methods import methods
 from aiida_bloomery.report.next_step import next_step
-from aiida_bloomery.report.words import NAMES, TARGETS, observables_of_arms, verdict, what_was_done
+from aiida_bloomery.report.words import observables_of_arms, verdict, what_was_done
+from bloomery.campaign.record import ControlVerdict
+from bloomery.campaign.targets import TARGETS
+from bloomery.statistics import MILLI
 
 LONGEST_LEDGER = 200
 """So many failures are shown; the command line lists them all."""
@@ -33,8 +35,13 @@ LONGEST_TABLE = 40
 OURS = ("style.css", "viewer.js", "map.js")
 """Parts of the page that are put into it as they are."""
 
-AXES = {**NAMES, "relative_forces": "relative force RMSE"}
-"""What figures call the errors: an axis is short."""
+ERRORS = {
+    "forces": "force RMSE",
+    "relative_forces": "relative force RMSE",
+    "energy": "energy RMSE",
+    "stress": "stress RMSE",
+}
+"""What figures call the errors, in the order of the page: an axis is short."""
 
 
 def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = None) -> str:
@@ -54,7 +61,7 @@ def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = No
         undefined=jinja2.StrictUndefined,
     )
     found = _by_section(draw(facts) if drawn is None else drawn)
-    summary, control = facts.validation_summary, facts.history.get("control") or {}
+    summary, control = facts.validation_summary, facts.history.control or ControlVerdict()
     return environment.get_template(
         "page.html"
     ).render(
@@ -68,8 +75,7 @@ def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = No
         times={name: _time(getattr(facts, name)) for name in ("started", "changed", "made")},
         running=facts.outcome.state == "running",
         iterations=[
-            tables.iteration_row(iteration, facts.times.get(iteration["iteration"], {}))
-            for iteration in facts.iterations
+            tables.iteration_row(iteration, facts.times.get(iteration.iteration, {})) for iteration in facts.iterations
         ],
         figures=found,
         arms=tables.arms_rows(control),
@@ -93,7 +99,7 @@ def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = No
 def draw(facts: CampaignFacts) -> list[tuple[str, Figure]]:
     """Draw all figures of a campaign, each with the name of the section that it belongs to."""
     found: list[tuple[str, Figure | None]] = [("errors", figure) for figure in _error_figures(facts)]
-    found.append(("control", campaign.learning_curves(facts.history.get("control") or {})))
+    found.append(("control", campaign.learning_curves(facts.history.control or ControlVerdict())))
     found += [("parity", figure) for figure in _parity_figures(facts)]
     for measured in latest(facts.measured):
         found += [(f"observable {measured.key}", figure) for figure in figures_of(measured)]
@@ -143,27 +149,29 @@ def _time(moment: datetime) -> str:
 
 def _error_figures(facts: CampaignFacts) -> list[Figure | None]:
     targets = facts.inputs.get("stop", {}).get("targets") or {}
-    shown = [key for key in TARGETS if key != "relative_forces" or targets.get(key) is not None]
-    return [campaign.errors_by_iteration(facts.iterations, TARGETS[key], AXES[key], targets.get(key)) for key in shown]
+    return [
+        campaign.errors_by_iteration(facts.iterations, name, words, targets.get(name))
+        for name, words in ERRORS.items()
+        if not TARGETS[name].is_share or targets.get(name) is not None
+    ]
 
 
 def _parity_figures(facts: CampaignFacts) -> list[Figure | None]:
     arrays, units = facts.validation, facts.units
-    spearman = (facts.validation_summary.get("disagreement") or {}).get("spearman_frames")
-    value = spearman["value"] if isinstance(spearman, Mapping) else spearman
+    spearman = facts.validation_summary.disagreement.get("spearman_frames")
     return [
         potential.parity(arrays, "forces", "forces", units.get("forces_reference", "eV/Å")),
         potential.parity(arrays, "energy", "energy per atom", units.get("energy_reference", "eV/atom")),
         potential.parity(arrays, "stress", "stress", units.get("stress_reference", "GPa")),
-        potential.disagreement(arrays, value),
+        potential.disagreement(arrays, spearman.value if spearman else None),
         potential.reliability(arrays),
     ]
 
 
 def _force_error(facts: CampaignFacts) -> float | None:
     """Force RMSE on the probe in eV/Å."""
-    number = find(facts.validation_summary, "forces", "rmse")
-    return None if number is None or number["unit"] != "meV/Å" else float(number["value"]) / 1000
+    number = facts.validation_summary.error("forces")
+    return None if number is None or number.unit != TARGETS["forces"].unit else number.value / MILLI
 
 
 def _plain(value: Any) -> Any:

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.formatting import (
     MISSING,
     count,
-    digits,
     duration,
-    find,
     interval,
     percent,
+    percent_interval,
     plain,
     with_unit,
 )
 from bloomery.campaign.measuring import closer
+from bloomery.campaign.record import ARMS, Arm, ArmErrors, ControlVerdict, FunnelRow, Iteration
+from bloomery.campaign.targets import COMPARED, TARGETS
+from bloomery.campaign.validation import Validation
+from bloomery.statistics import Number
 
-ARMS = ("selection", "control")
+QUANTITIES = ("forces", "energy", "stress")
+"""Errors in the order of the tables."""
 LEVELS = ("0.5", "0.68", "0.95")
 """Levels of the bounds whose coverage is told."""
 
@@ -45,13 +48,12 @@ class Cell:
 
 def tiles(facts: CampaignFacts) -> list[Tile]:
     """The numbers at the head of the page."""
-    summary = facts.validation_summary
     found = []
-    for quantity, name in (("forces", "force RMSE on the probe"), ("energy", "energy RMSE on the probe")):
-        number = find(summary, quantity, "rmse")
+    for quantity in COMPARED:
+        number = facts.validation_summary.error(quantity)
         if number is not None:
-            bounds = interval(number)
-            found.append(Tile(plain(number), f"{number['unit']} {name}", f"95 %: {bounds}" if bounds else ""))
+            name, bounds = f"{number.unit} {TARGETS[quantity].words} on the probe", interval(number)
+            found.append(Tile(plain(number), name, f"95 %: {bounds}" if bounds else ""))
     cached = sum(entry.get("outcome") == "cached" for entry in facts.ledger)
     labelled = len(facts.ledger) - len(facts.failures)
     budget = facts.inputs.get("stop", {}).get("max_labels")
@@ -63,158 +65,136 @@ def tiles(facts: CampaignFacts) -> list[Tile]:
     return found
 
 
-def iteration_row(iteration: Mapping[str, Any], times: Mapping[str, float]) -> list[Cell]:
+def iteration_row(iteration: Iteration, times: Mapping[str, float]) -> list[Cell]:
     """One iteration: frames, labels, errors, time."""
-    labels = iteration.get("labels") or {}
-    validation = iteration.get("validation") or {}
-    relative = find(validation, "forces", "relative_rmse")
-    gone = [f"{labels[key]} {key}" for key in ("failed", "cached") if labels.get(key)]
+    labels = iteration.counts
+    others = (("failed", labels.failed), ("cached", labels.cached))
+    gone = [f"{number} {outcome}" for outcome, number in others if number]
     seconds = sum(times.values())
     return [
-        Cell("bootstrap" if iteration.get("iteration") == 0 else str(iteration.get("iteration", MISSING))),
-        Cell(_integer(iteration.get("n_pool"))),
-        Cell(_integer(iteration.get("n_selected"))),
-        Cell(_integer(labels.get("labelled")), ", ".join(gone)),
-        Cell(_integer(iteration.get("labels_total"))),
-        Cell(_integer(validation.get("n_frames"))),
-        *(
-            Cell(plain(number), interval(number))
-            for number in (find(validation, key, "rmse") for key in ("forces", "energy", "stress"))
-        ),
-        Cell(with_unit(relative)),
+        Cell(str(iteration.iteration or "bootstrap")),
+        Cell(str(iteration.n_pool)),
+        Cell(str(iteration.n_selected)),
+        Cell(str(labels.labelled) if iteration.labels else MISSING, ", ".join(gone)),
+        Cell(str(iteration.labels_total)),
+        *_error_cells(iteration.validation),
         Cell(duration(seconds) if seconds else MISSING),
     ]
 
 
-def _integer(value: Any) -> str:
-    return MISSING if value is None else str(int(value))
+def _error_cells(validation: Validation | None) -> list[Cell]:
+    """Frames, errors, and the force error relative to the forces."""
+    if validation is None:
+        return [Cell(MISSING)] * (2 + len(QUANTITIES))
+    errors = [validation.error(quantity) for quantity in QUANTITIES]
+    return [
+        Cell(str(validation.n_frames)),
+        *(Cell(plain(error), interval(error)) for error in errors),
+        Cell(with_unit(validation.error("relative_forces"))),
+    ]
 
 
 def sets_rows(facts: CampaignFacts) -> list[tuple[str, list[Cell]]]:
     """Errors on the probe beside those on the independent set; nothing without one."""
-    test = facts.beyond.get("test_set") or {}
-    if not test:
+    test = facts.beyond.test_set
+    if test is None:
         return []
-    rows = []
-    for name, summary in (("probe", facts.validation_summary), ("independent set", test)):
-        numbers = [find(summary, quantity, "rmse") for quantity in ("forces", "energy", "stress")]
-        cells = [Cell(_integer(summary.get("n_frames"))), *(Cell(plain(part), interval(part)) for part in numbers)]
-        rows.append((name, [*cells, Cell(with_unit(find(summary, "forces", "relative_rmse")))]))
-    return rows
+    return [("probe", _error_cells(facts.validation_summary)), ("independent set", _error_cells(test))]
 
 
-def arms_rows(verdict: Mapping[str, Any]) -> list[tuple[str, str, list[Cell]]]:
+def arms_rows(verdict: ControlVerdict) -> list[tuple[str, str, list[Cell]]]:
     """Errors of both arms on the same frames: of the probe, and of an independent set if there is one."""
     rows = []
-    for name, key in (("probe", "comparison"), ("independent set", "test_set")):
-        compared = verdict.get(key) or {}
-        for quantity in ("forces", "energy"):
-            part = compared.get(quantity)
-            if not part:
+    for name, compared in (("probe", verdict.comparison), ("independent set", verdict.test_set)):
+        if compared is None:
+            continue
+        for quantity, errors in (("forces", compared.forces), ("energy", compared.energy)):
+            if errors is None:
                 continue
-            gain = find(part, "gain") or {}
-            bounds = interval({end: 100 * gain[end] for end in ("lower", "upper")}, 2) if "lower" in gain else ""
-            cells = [Cell(_integer(compared.get("n_frames")))]
-            cells += [_of_arm(part, arm, compared["trainings"][place]) for place, arm in enumerate(ARMS)]
-            cells.append(Cell(percent(gain["value"]) if gain else MISSING, bounds and f"{bounds} %"))
-            rows.append((name, f"{quantity} ({part['control']['unit']})", cells))
+            cells = [Cell(str(compared.n_frames))]
+            cells += [_of_arm(errors, arm, n) for arm, n in zip(ARMS, compared.trainings, strict=True)]
+            rows.append((name, f"{quantity} ({errors.control.unit})", [*cells, _gain(errors.gain)]))
     return rows
 
 
-def _of_arm(part: Mapping[str, Any], arm: str, trainings: int) -> Cell:
-    spread = find(part, f"spread_{arm}")
-    return Cell(plain(find(part, arm)), f"± {plain(spread)} over {trainings} trainings" if spread else "")
+def _of_arm(errors: ArmErrors, arm: Arm, trainings: int) -> Cell:
+    spread = errors.spread_selection if arm == "selection" else errors.spread_control
+    return Cell(plain(errors.of_arm(arm)), f"± {plain(spread)} over {trainings} trainings" if spread else "")
 
 
-def arms_observables(verdict: Mapping[str, Any]) -> list[dict[str, str]]:
+def _gain(gain: Number | None) -> Cell:
+    if gain is None:
+        return Cell(MISSING)
+    bounds = interval(gain.in_percent, 2)
+    return Cell(percent(gain.value), bounds and f"{bounds} %")
+
+
+def arms_observables(verdict: ControlVerdict) -> list[dict[str, str]]:
     """How far the potentials of both arms are from the reference, in the numbers that are quoted of observables."""
     return [
         {
-            "observable": f"{row['observable'].replace('_', ' ')} {row['of']}".strip(),
-            "quantity": row["quantity"].replace("_", " "),
-            "unit": _unit_of(row),
-            **{name: plain(find(row, name)) for name in ("reference", *ARMS)},
-            **{f"{name}_interval": interval(find(row, name)) for name in ARMS},
+            "observable": f"{row.observable.replace('_', ' ')} {row.of}".strip(),
+            "quantity": row.quantity.replace("_", " "),
+            "unit": "" if row.selection.unit == "1" else row.selection.unit,
+            "reference": plain(row.reference),
+            **{arm: plain(row.of_arm(arm)) for arm in ARMS},
+            **{f"{arm}_interval": interval(row.of_arm(arm)) for arm in ARMS},
             "closer": {"": "cannot be told", "control": "control arm"}.get(closer(row), "selection"),
         }
-        for row in verdict.get("observables") or []
+        for row in verdict.observables
     ]
 
 
-def _unit_of(row: Mapping[str, Any]) -> str:
-    unit = str(row["selection"]["unit"])
-    return "" if unit == "1" else unit
-
-
-def elements_rows(summary: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+def elements_rows(summary: Validation) -> list[tuple[str, Cell]]:
     """Force error of each element."""
-    rows = []
-    for element in summary.get("per_element") or {}:
-        number = find(summary, "per_element", element, "forces_rmse")
-        if number is not None:
-            rows.append((element, Cell(with_unit(number), interval(number))))
-    return rows
+    errors = {element: numbers.get("forces_rmse") for element, numbers in summary.per_element.items()}
+    return [(element, Cell(with_unit(rmse), interval(rmse))) for element, rmse in errors.items() if rmse is not None]
 
 
-def worst_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+def worst_rows(summary: Validation) -> list[dict[str, str]]:
     """The worst frames of the probe."""
     return [
         {
-            "frame": str(entry.get("frame", MISSING)),
-            "hash": str(entry.get("hash", "")),
-            "force": _quantity(entry.get("force_rmse")),
-            "energy": _quantity(entry.get("energy_error")),
+            "frame": MISSING if worst.frame is None else str(worst.frame),
+            "hash": worst.hash,
+            "force": with_unit(worst.force_rmse),
+            "energy": with_unit(worst.energy_error),
         }
-        for entry in summary.get("worst_frames") or []
+        for worst in summary.worst_frames
     ]
 
 
-def _quantity(value: Any) -> str:
-    if value is None:
-        return MISSING
-    return with_unit(value) if isinstance(value, Mapping) else digits(float(value))
-
-
-def funnel_rows(funnel: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def funnel_rows(funnel: list[FunnelRow]) -> list[dict[str, str | int | float]]:
     """Rows of one iteration's funnel; ``share`` is of what came in first, for the bar."""
-    widest = max((int(row.get("came_in", 0)) for row in funnel), default=0) or 1
+    widest = max((row.came_in for row in funnel), default=0) or 1
     return [
         {
-            "selector": str(row.get("selector", "")),
-            "came_in": int(row.get("came_in", 0)),
-            "left": int(row.get("left", 0)),
-            "share": round(100 * int(row.get("left", 0)) / widest, 1),
-            "reasons": "; ".join(f"{count(int(n), 'frame')}: {why}" for why, n in (row.get("reasons") or {}).items()),
+            "selector": row.selector,
+            "came_in": row.came_in,
+            "left": row.left,
+            "share": round(100 * row.left / widest, 1),
+            "reasons": "; ".join(f"{count(n, 'frame')}: {why}" for why, n in row.reasons.items()),
         }
         for row in funnel
     ]
 
 
-def calibration_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, list[Cell]]]:
+def calibration_rows(summary: Validation) -> list[tuple[str, str, list[Cell]]]:
     """Coverage, likelihood, miscalibration area and rank correlation, by quantity and state."""
-    found = summary.get("calibration") or {}
+    calibration = summary.calibration
     rows = []
-    for quantity, words in (("forces", "force components"), ("energy", "energies")):
-        for state in ("raw", "calibrated"):
-            part = (found.get(quantity) or {}).get(state)
-            if not part:
+    for words, own in (("force components", calibration.forces), ("energies", calibration.energy)):
+        for state, bounds in (("as it is", own.raw), (f"times {plain(own.factor)}", own.calibrated)):
+            if bounds is None:
                 continue
-            factor = plain(find(found, quantity, "factor"))
-            coverage = [find(part, "coverage", level) for level in LEVELS]
-            cells = [Cell(with_unit(number), _percent_interval(number)) for number in coverage]
-            cells += [Cell(plain(find(part, name))) for name in ("negative_log_likelihood", "miscalibration_area")]
-            cells.append(Cell(plain(find(found, quantity, "spearman"))))
-            rows.append((words, "as it is" if state == "raw" else f"times {factor}", cells))
+            coverage = [bounds.coverage.get(level) for level in LEVELS]
+            cells = [Cell(with_unit(number), percent_interval(number)) for number in coverage]
+            scores = (bounds.negative_log_likelihood, bounds.miscalibration_area, own.spearman)
+            rows.append((words, state, [*cells, *(Cell(plain(number)) for number in scores)]))
     return rows
 
 
-def _percent_interval(number: Mapping[str, Any] | None) -> str:
-    if number is None or "lower" not in number:
-        return ""
-    return f"{percent(number['lower'])} to {percent(number['upper'])}"
-
-
-def outcomes(facts: CampaignFacts) -> dict[str, Any]:
+def outcomes(facts: CampaignFacts) -> dict[str, str | int]:
     """The ledger in numbers."""
     counts = Counter(str(entry.get("outcome", "")) for entry in facts.ledger)
     seconds = sum(float(entry.get("seconds") or 0) for entry in facts.ledger)

@@ -8,25 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiida_bloomery.report.facts import CampaignFacts
-from aiida_bloomery.report.formatting import count, find, interval, percent, plain, with_unit
+from aiida_bloomery.report.formatting import count, interval, percent, percent_interval, plain, with_unit
 from aiida_bloomery.report.specs import plugins_text, value_text
 from bloomery.campaign.measuring import closer
-
-TARGETS = {
-    "forces": ("forces", "rmse"),
-    "relative_forces": ("forces", "relative_rmse"),
-    "energy": ("energy", "rmse"),
-    "stress": ("stress", "rmse"),
-}
-"""Target to the place of its error in a summary, in the order of the page."""
-UNITS = {"energy": "meV/atom", "forces": "meV/Å", "relative_forces": "1", "stress": "GPa"}
-NAMES = {
-    "energy": "energy RMSE",
-    "forces": "force RMSE",
-    "relative_forces": "force RMSE relative to the RMS force",
-    "stress": "stress RMSE",
-}
-
+from bloomery.campaign.record import ControlVerdict
+from bloomery.campaign.targets import TARGETS
+from bloomery.campaign.validation import Calibration
+from bloomery.statistics import Number
 
 NO_PHYSICS = frozenset({"code", "options", "pack", "uuid", "md5", "CONTROL", "max_failed_share"})
 """Keys of a labeller's inputs that do not change its labels."""
@@ -54,7 +42,7 @@ class Verdict:
 def verdict(facts: CampaignFacts) -> Verdict:
     """Say what came of the campaign, and how good its potential is."""
     tone, headline, why = _standing(facts)
-    arms = (_control(facts), observables_of_arms(facts.history.get("control") or {}))
+    arms = (_control(facts), observables_of_arms(facts.history.control))
     return Verdict(
         tone, headline, [sentence for sentence in (why, *_quality(facts), *arms, _failures(facts)) if sentence]
     )
@@ -64,15 +52,15 @@ def _standing(facts: CampaignFacts) -> tuple[str, str, str]:
     decision, done = facts.decision, len(facts.iterations)
     if facts.outcome.state == "running":
         where = facts.outcome.stage.replace("_", " ") or "just begun"
-        kept = (
+        recorded = (
             f"{count(done, 'iteration')} recorded so far, the bootstrap among them" if done else "nothing recorded yet"
         )
-        return "running", "Still running", f"Now: {where}; {kept}. This page shows what was there when it was made."
+        return "running", "Still running", f"Now: {where}; {recorded}. This page shows what was there when it was made."
     if facts.outcome.state == "failed":
         kept = "Everything that was made until then is kept and shown here." if done else ""
         return "bad", "Stopped by an error", f"{facts.outcome.message} {kept}".strip()
-    reason = _sentence(str(decision.get("reason", "")))
-    if decision.get("success"):
+    reason = _sentence(decision.reason)
+    if decision.success:
         return "good", "Done", reason
     return "ended", "Ended without reaching the targets", reason
 
@@ -84,63 +72,57 @@ def _sentence(text: str) -> str:
 
 def _quality(facts: CampaignFacts) -> list[str]:
     summary = facts.validation_summary
-    force, energy = find(summary, "forces", "rmse"), find(summary, "energy", "rmse")
+    force, energy = summary.error("forces"), summary.error("energy")
     if force is None and energy is None:
         return []
     parts = []
     if force is not None:
-        relative = find(summary, "forces", "relative_rmse")
-        share = f", which is {percent(relative['value'])} of the probe's RMS force" if relative else ""
+        relative = summary.error("relative_forces")
+        share = f", which is {percent(relative.value)} of the probe's RMS force" if relative else ""
         parts.append(f"the force RMSE is {_bounded(force)}{share}")
     if energy is not None:
         parts.append(f"the energy RMSE is {_bounded(energy)}")
-    frames = int(summary.get("n_frames", 0))
+    frames = summary.n_frames
     probe = f"{count(frames, 'frame')} drawn at random from the pools and never trained on"
-    met = [] if facts.decision.get("success") else _targets(facts)
+    met = [] if facts.decision.success else _targets(facts)
     needed = facts.inputs.get("stop", {}).get("min_probe_frames", 10)
     wait = f" They count once the probe holds {needed} frames." if frames < needed else ""
     return [
         f"On the probe ({probe}) {'; '.join(parts)}.",
-        *map(str, summary.get("warnings", [])),
-        _calibration(summary),
-        _other_levels(summary),
+        *summary.warnings,
+        _calibration(summary.calibration),
+        _other_levels(summary.calibration),
         f"Targets: {'; '.join(met)}.{wait}" if met else "",
     ]
 
 
-def _calibration(summary: Mapping[str, Any]) -> str:
+def _calibration(calibration: Calibration) -> str:
     """Say what a disagreement is worth, and whether its bounds hold."""
-    factor = find(summary, "calibration", "forces", "factor")
-    covered = find(summary, "calibration", "forces", "calibrated", "coverage", "0.68")
+    factor, covered = calibration.forces.factor, calibration.covered
     if factor is None or covered is None:
         return ""
-    frames = count(int(summary["calibration"]["n_calibration"]), "calibration frame")
-    bounds = f" ({percent(covered['lower'])} to {percent(covered['upper'])})" if "lower" in covered else ""
-    kept = f"{percent(covered['value'])}{bounds}"
-    holds = ""
-    if "as_promised" in covered:
-        holds = ", as they should" if covered["as_promised"] else ", where they should hold for 68 %"
+    bounds = f" ({percent_interval(covered)})" if covered.interval else ""
+    holds = {None: "", True: ", as they should", False: ", where they should hold for 68 %"}[covered.as_promised]
     return (
-        f"A force disagreement times {plain(factor)} is a standard error (from {frames}): on the probe, 68 % bounds "
-        f"hold for {kept} of the force components{holds}."
+        f"A force disagreement times {plain(factor)} is a standard error (from "
+        f"{count(calibration.n_calibration, 'calibration frame')}): on the probe, 68 % bounds "
+        f"hold for {percent(covered.value)}{bounds} of the force components{holds}."
     )
 
 
-def _other_levels(summary: Mapping[str, Any]) -> str:
+def _other_levels(calibration: Calibration) -> str:
     """Bounds of other levels and of energies that do not hold as often as they should, and how often they do."""
     said = []
-    for quantity in ("forces", "energy"):
-        levels = ((summary.get("calibration") or {}).get(quantity) or {}).get("calibrated", {}).get("coverage", {})
-        for level, covered in levels.items():
-            if covered.get("as_promised", True) or (quantity, level) == ("forces", "0.68"):
+    for name, own in (("forces", calibration.forces), ("energies", calibration.energy)):
+        for level, covered in own.calibrated.coverage.items() if own.calibrated else ():
+            if covered.as_promised is not False or (name, level) == ("forces", "0.68"):
                 continue
-            bounds = f"{percent(covered['lower'])} to {percent(covered['upper'])}"
-            name = {"forces": "forces", "energy": "energies"}[quantity]
-            said.append(f"{percent(float(level))} bounds of {name} hold for {percent(covered['value'])} ({bounds})")
+            share = f"{percent(covered.value)} ({percent_interval(covered)})"
+            said.append(f"{percent(float(level))} bounds of {name} hold for {share}")
     return f"Calibrated bounds that do not hold as they should: {'; '.join(said)}." if said else ""
 
 
-def _bounded(number: Mapping[str, Any]) -> str:
+def _bounded(number: Number) -> str:
     bounds = interval(number)
     return f"{with_unit(number)} (95 % interval {bounds})" if bounds else with_unit(number)
 
@@ -148,34 +130,35 @@ def _bounded(number: Mapping[str, Any]) -> str:
 def _targets(facts: CampaignFacts) -> list[str]:
     """Hold each target against the upper bound of its error: that is what the stop rule does."""
     said = []
-    for name, target in (facts.inputs.get("stop", {}).get("targets") or {}).items():
-        number = find(facts.validation_summary, *TARGETS.get(name, (name,)))
-        if target is None or number is None:
-            continue
-        bound = number.get("upper", number["value"])
-        state = "is below" if bound <= target else "is not below"
-        said.append(f"the upper bound of the {NAMES.get(name, name)} {state} {_target(name, target)}")
+    for name, limit in _limits(facts.inputs.get("stop", {})):
+        number = facts.validation_summary.error(name)
+        if number is not None:
+            state = "is below" if number.bounds[1] <= limit else "is not below"
+            said.append(f"the upper bound of the {TARGETS[name].words} {state} {_limit(name, limit)}")
     return said
 
 
-def _target(name: str, target: float) -> str:
-    return with_unit({"value": float(target), "unit": UNITS.get(name, "")})
+def _limits(stop: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Targets that are set, and their limits."""
+    return [(name, float(limit)) for name, limit in (stop.get("targets") or {}).items() if limit is not None]
+
+
+def _limit(name: str, limit: float) -> str:
+    return with_unit(Number.of(limit, TARGETS[name].unit))
 
 
 def _control(facts: CampaignFacts) -> str:
     """Whether the selection helped, if there was a control arm."""
-    verdict = facts.history.get("control") or {}
-    return f"{verdict['sentence']} {verdict['scope']}" if verdict else ""
+    verdict = facts.history.control
+    return f"{verdict.sentence} {verdict.scope}" if verdict else ""
 
 
-def observables_of_arms(verdict: Mapping[str, Any]) -> str:
+def observables_of_arms(verdict: ControlVerdict | None) -> str:
     """Which arm's potential is closer to the reference in its observables; empty where none was compared."""
-    found = Counter(closer(row) for row in verdict.get("observables") or [])
+    found = Counter(closer(row) for row in verdict.observables) if verdict else Counter[str]()
     if not found:
         return ""
-    near = "nearer to the reference in {selection}, the control arm's in {control}".format_map(
-        {arm: found[arm] for arm in ("selection", "control")}
-    )
+    near = f"nearer to the reference in {found['selection']}, the control arm's in {found['control']}"
     return (
         f"Of {count(found.total(), 'number')} that the reference method gives too, the potential of the selection is "
         f"{near}; in {found['']} their 95 % intervals overlap. They are those of one training of each arm, and not "
@@ -261,11 +244,7 @@ def _energy_reference(reference: Mapping[str, Any]) -> str:
 
 
 def _stop(stop: Mapping[str, Any]) -> str:
-    said = [
-        f"upper bound of the {NAMES.get(name, name)} below {_target(name, target)}"
-        for name, target in (stop.get("targets") or {}).items()
-        if target is not None
-    ]
+    said = [f"upper bound of the {TARGETS[name].words} below {_limit(name, limit)}" for name, limit in _limits(stop)]
     if said and stop.get("consecutive"):
         said[-1] += f", {count(int(stop['consecutive']), 'iteration')} running"
     for key, one in (("min_iterations", "at least {}"), ("max_iterations", "at most {}")):

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiida_bloomery.campaign_file.codes import DEFAULT_LABELS
+from bloomery.campaign.learning_curves import LearningCurve
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.model_selection.cross_validation import CrossValidation
+from bloomery.model_selection.folds import FoldSettings, SubsetSettings
+from bloomery.model_selection.search import SearchResult, SearchSettings
 from bloomery.plugins import PluginSpec, Settings, parse_settings
 
-KINDS = ("learning_curve", "cross_validation", "search")
-"""Workchains that choose a model: entry points without ``bloomery.``."""
+if TYPE_CHECKING:
+    from aiida import orm
+
+    from aiida_bloomery.data.configurations import ConfigurationsData
+
+Result = LearningCurve | CrossValidation | SearchResult
+
+
+KINDS: dict[str, tuple[type[Settings], type[Result]]] = {
+    "learning_curve": (SubsetSettings, LearningCurve),
+    "cross_validation": (FoldSettings, CrossValidation),
+    "search": (SearchSettings, SearchResult),
+}
+"""Workchains that choose a model, entry points without ``bloomery.``: their settings, and what comes of them."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +48,13 @@ class Source:
         Energies of single atoms, where they are not fitted.
     """
 
-    batches: dict[str, Any]
-    training: dict[str, Any]
-    execution: dict[str, Any] = field(default_factory=dict)
+    batches: Mapping[str, ConfigurationsData]
+    training: Mapping[str, object]
+    execution: Mapping[str, orm.Data] = field(default_factory=dict)
     energy_reference: dict[str, float] | None = None
 
 
-def source_of(names: Sequence[str], engine: str | None = None, changes: dict[str, Any] | None = None) -> Source:
+def source_of(names: Sequence[str], engine: str | None = None, changes: Mapping[str, object] | None = None) -> Source:
     """Find the data set: files with labelled frames, or a campaign by PK, UUID or name.
 
     Parameters
@@ -53,13 +69,13 @@ def source_of(names: Sequence[str], engine: str | None = None, changes: dict[str
     InputError
         If there is no such file or campaign, or it has no data set yet.
     """
-    found = [Path(name) for name in names if Path(name).is_file()]
-    if len(found) == len(names):
-        return _from_files(found, PluginSpec(name=engine or "hdnnp", settings=changes or {}))
+    files = [Path(name) for name in names if Path(name).is_file()]
+    if len(files) == len(names):
+        return _from_files(files, PluginSpec(name=engine or "hdnnp", settings=dict(changes or {})))
     missing = next(name for name in names if not Path(name).is_file())
     if len(names) > 1:
         raise InputError(f"{missing}: there is no such file; give files with labelled frames, or one campaign.")
-    return _from_campaign(missing, engine, changes or {})
+    return _from_campaign(missing, engine, dict(changes or {}))
 
 
 def _from_files(paths: Sequence[Path], engine: PluginSpec) -> Source:
@@ -72,7 +88,7 @@ def _from_files(paths: Sequence[Path], engine: PluginSpec) -> Source:
     return Source(batches, {"engine": engine.model_dump()}, _local_codes(engine.name))
 
 
-def _stored(frames: Configurations) -> Any:
+def _stored(frames: Configurations) -> ConfigurationsData:
     """The node of these frames: one that is there already, so that equal inputs are equal nodes."""
     from aiida import orm  # noqa: PLC0415
 
@@ -83,7 +99,7 @@ def _stored(frames: Configurations) -> Any:
     return query.first(flat=True) or ConfigurationsData(frames).store()
 
 
-def _local_codes(engine: str) -> dict[str, Any]:
+def _local_codes(engine: str) -> dict[str, orm.Data]:
     from aiida import orm  # noqa: PLC0415
     from aiida.common.exceptions import NotExistent  # noqa: PLC0415
 
@@ -102,7 +118,7 @@ def _local_codes(engine: str) -> dict[str, Any]:
     return codes
 
 
-def _from_campaign(name: str, engine: str | None, changes: dict[str, Any]) -> Source:
+def _from_campaign(name: str, engine: str | None, changes: dict[str, object]) -> Source:
     from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
     from aiida_bloomery.workflows.protocols import merge  # noqa: PLC0415
 
@@ -130,7 +146,7 @@ def _from_campaign(name: str, engine: str | None, changes: dict[str, Any]) -> So
     )
 
 
-def selection_builder(kind: str, source: Source, settings: dict[str, Any], *, seed: int, label: str = "") -> Any:
+def selection_builder(kind: str, source: Source, settings: Mapping[str, object], *, seed: int, label: str = "") -> Any:
     """Gather the inputs of one of `KINDS`, and ask its validators.
 
     Raises
@@ -143,8 +159,8 @@ def selection_builder(kind: str, source: Source, settings: dict[str, Any], *, se
 
     builder = WorkflowFactory(f"bloomery.{kind}").get_builder()
     builder.batches = source.batches
-    builder.parameters = orm.Dict(source.training)
-    builder.settings = orm.Dict(settings)
+    builder.parameters = orm.Dict(dict(source.training))
+    builder.settings = orm.Dict(dict(settings))
     builder.seed = orm.Int(seed)
     for port, node in source.execution.items():
         builder[port] = node
@@ -157,7 +173,7 @@ def selection_builder(kind: str, source: Source, settings: dict[str, Any], *, se
     return builder
 
 
-def checked_settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+def checked_settings(kind: str, values: Mapping[str, object]) -> dict[str, object]:
     """Check settings against the model of their kind, and return those that were given.
 
     Raises
@@ -165,12 +181,8 @@ def checked_settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
     InputError
         For the first mistake.
     """
-    from bloomery.model_selection.folds import FoldSettings, SubsetSettings  # noqa: PLC0415
-    from bloomery.model_selection.search import SearchSettings  # noqa: PLC0415
-
-    models: dict[str, type[Settings]] = dict(zip(KINDS, (SubsetSettings, FoldSettings, SearchSettings), strict=True))
     given = {key: value for key, value in values.items() if value is not None}
-    parse_settings(models[kind], given, kind.replace("_", "-"))
+    parse_settings(KINDS[kind][0], given, kind.replace("_", "-"))
     return given
 
 
@@ -194,7 +206,7 @@ class SelectionState:
     message: str
     jobs: tuple[int, int]
     failures: dict[str, str]
-    result: dict[str, Any] | None
+    result: Result | None
 
     @property
     def active(self) -> bool:
@@ -244,5 +256,5 @@ def selection_state(pk: int) -> SelectionState:
         message=node.exit_message or "",
         jobs=(sum(job.is_terminated for job in jobs), len(jobs)),
         failures=failed,
-        result=node.outputs.result.get_dict() if "result" in node.outputs else None,
+        result=KINDS[kind][1].model_validate(node.outputs.result.get_dict()) if "result" in node.outputs else None,
     )

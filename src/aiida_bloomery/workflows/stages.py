@@ -16,6 +16,7 @@ from aiida_bloomery.workflows.ports import stage_inputs
 from aiida_bloomery.workflows.sampling import SamplingWorkChain
 from aiida_bloomery.workflows.training import TrainingWorkChain
 from aiida_bloomery.workflows.validation import ValidationWorkChain
+from bloomery.campaign.stage_label import StageLabel
 from bloomery.plugins import PluginSpec, load_plugin
 
 Processes = dict[str, orm.WorkChainNode]
@@ -67,15 +68,15 @@ class Stages:
     @property
     def where(self) -> str:
         """Name of the present iteration, which the labels of its processes begin with."""
-        return f"iteration_{self.ctx.iteration:03d}" if self.ctx.iteration else "bootstrap"
+        return StageLabel(self.ctx.iteration, "").where
 
     def submit(self, stage: str, process: type[WorkChain], /, **inputs: Any) -> orm.WorkChainNode:
         """Submit a stage's workchain under a label that tells iteration and stage."""
-        return self.chain.submit_as(f"{self.where}_{stage}", process, **inputs)
+        return self.chain.submit_as(StageLabel(self.ctx.iteration, stage).text, process, **inputs)
 
     def function(self, stage: str, function: Any, /, **inputs: Any) -> Any:
         """Run a calcfunction under such a label."""
-        return function(**inputs, metadata={"call_link_label": f"{self.where}_{stage}"})
+        return function(**inputs, metadata={"call_link_label": StageLabel(self.ctx.iteration, stage).text})
 
     def report(self, message: str) -> None:
         """Say something in the workchain's log."""

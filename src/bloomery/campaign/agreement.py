@@ -1,4 +1,4 @@
-"""Whether observables of a potential are near enough to those of the reference: targets, held against a history."""
+"""Whether observables of a potential are near enough to those of the reference: targets, held against a record."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pydantic import Field, model_validator
 
 from bloomery.plugins import Settings
 from bloomery.quantities import converted, split_quantity
+from bloomery.statistics import Number
+
+Summary = Mapping[str, object]
+"""What an observable says, nested: groups of numbers, and plain values; see `Observation`."""
 
 AGREE = "agree"
 RELATIVE = "%"
@@ -46,7 +50,7 @@ class ObservableTarget(Settings):
         return AGREE if self.limit is None else f"{self.limit:g} {self.unit}".strip()
 
 
-def reached(targets: Mapping[str, ObservableTarget], observables: Mapping[str, Any]) -> bool:
+def reached(targets: Mapping[str, ObservableTarget], observables: Mapping[str, Summary]) -> bool:
     """Whether all targets are reached, of every structure and curve that was measured.
 
     What counts is the end of the 95 % interval that is farther from zero, where a difference has one.
@@ -56,55 +60,55 @@ def reached(targets: Mapping[str, ObservableTarget], observables: Mapping[str, A
     targets
         By observable and quantity, ``equation_of_state.a``.
     observables
-        Summaries by observable, as the history holds them.
+        Summaries by observable, as the record holds them.
     """
     for key, target in targets.items():
-        found = list(differences(key, target, observables))
-        if not found or not all(_near(target, number) for number in found):
+        numbers = list(differences(key, target, observables))
+        if not numbers or not all(_near(target, number) for number in numbers):
             return False
     return True
 
 
-def described(targets: Mapping[str, ObservableTarget], observables: Mapping[str, Any]) -> list[str]:
+def described(targets: Mapping[str, ObservableTarget], observables: Mapping[str, Summary]) -> list[str]:
     """Each target with how far its numbers are from the reference."""
     parts = []
     for key, target in targets.items():
-        found = list(differences(key, target, observables))
-        if not found:
+        numbers = list(differences(key, target, observables))
+        if not numbers:
             parts.append(f"{key} is not known")
             continue
-        worst = max(found, key=_bound)
-        bound = f" (at most {_bound(worst):.3g})" if "lower" in worst else ""
-        parts.append(f"{key} off by {abs(worst['value']):.3g}{bound} {worst['unit']}")
+        worst = max(numbers, key=lambda number: number.farthest)
+        bound = f" (at most {worst.farthest:.3g})" if worst.interval else ""
+        parts.append(f"{key} off by {abs(worst.value):.3g}{bound} {worst.unit}")
     return parts
 
 
-def differences(key: str, target: ObservableTarget, observables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def differences(key: str, target: ObservableTarget, observables: Mapping[str, Summary]) -> Iterator[Number]:
     """Numbers that a target is about: one for each structure or curve."""
     name, _, quantity = key.partition(".")
-    summary = observables.get(name, {})
-    for part in parts_of(summary):
-        absolute = [part.get(group, {}).get(quantity) for group in ("difference", "comparison")]
-        absolute += [scores.get(quantity) for scores in part.get("score", {}).values()]
-        relative = part.get("relative_difference", {}).get(quantity)
-        found = [relative] if target.unit == RELATIVE and relative else absolute
-        yield from (number for number in found if isinstance(number, dict))
+    for part in parts_of(observables.get(name, {})):
+        scores = part.get("score")
+        curves = scores.values() if isinstance(scores, Mapping) else ()
+        relative = Number.read_all(part.get("relative_difference")).get(quantity)
+        if target.unit == RELATIVE and relative is not None:
+            yield relative
+            continue
+        for group in (part.get("difference"), part.get("comparison"), *curves):
+            number = Number.read_all(group).get(quantity)
+            if number is not None:
+                yield number
 
 
-def parts_of(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def parts_of(summary: Summary) -> list[Summary]:
     """What a summary says of each structure, or the summary itself if it is not divided by structures."""
-    parts: list[Mapping[str, Any]] = [
+    parts: list[Summary] = [
         part for part in summary.values() if isinstance(part, dict) and {"n_atoms", "n_frames"} <= set(part)
     ]
     return parts or [summary]
 
 
-def _near(target: ObservableTarget, number: Mapping[str, Any]) -> bool:
+def _near(target: ObservableTarget, number: Number) -> bool:
     if target.limit is None:
-        return "lower" in number and bool(number["lower"] <= 0 <= number["upper"])
-    limit = target.limit_in(number["unit"])
-    return limit is not None and _bound(number) <= limit
-
-
-def _bound(number: Mapping[str, Any]) -> float:
-    return max(abs(float(number[name])) for name in ("value", "lower", "upper") if name in number)
+        return number.interval is not None and number.interval[0] <= 0 <= number.interval[1]
+    limit = target.limit_in(number.unit)
+    return limit is not None and number.farthest <= limit

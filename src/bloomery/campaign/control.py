@@ -17,20 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from bloomery.campaign.record import ARMS, ArmErrors, Comparison, ControlVerdict, Curves, LabelsSaved
+from bloomery.campaign.targets import COMPARED, TARGETS
 from bloomery.errors import InputError
-from bloomery.observables.contract import number
-from bloomery.observables.points.comparison import MILLI
 from bloomery.plugins import PluginSpec, Settings, load_plugin
 from bloomery.seeds import derive_seed
 from bloomery.selectors.composition import at_most
-from bloomery.statistics import Bootstrap
+from bloomery.statistics import MILLI, Bootstrap, Number
 
 Arrays = Mapping[str, NDArray[Any]]
 """Arrays of the observable `errors`."""
-Curve = Sequence[tuple[float, float]]
+Curve = Sequence[Sequence[float]]
 """A learning curve: number of labels that the potential could learn from, and its error."""
 
-UNITS = {"forces": "meV/Å", "energy": "meV/atom"}
 MIN_BLOCKS = 5
 """With fewer blocks in the probe there is no interval worth the name."""
 RESAMPLES = 1000
@@ -99,19 +98,15 @@ class FrameErrors:
 
     def log_rmse(self, bootstrap: Bootstrap) -> NDArray[np.float64]:
         """Logarithm of the RMSE in each resample, ``(R,)``."""
-        weights = np.zeros((0, bootstrap.n_blocks)) if bootstrap.weights is None else bootstrap.weights
-        squares, counts = (
-            weights @ np.bincount(bootstrap.blocks, weights=part, minlength=bootstrap.n_blocks)
-            for part in (self.squares, self.counts)
-        )
+        squares, counts = bootstrap.sums(self.squares, self.counts)
         with np.errstate(divide="ignore", invalid="ignore"):
-            found: NDArray[np.float64] = 0.5 * np.log(squares / counts)
-        return found
+            logs: NDArray[np.float64] = 0.5 * np.log(squares / counts)
+        return logs
 
 
 def compare(
     selection: Sequence[Arrays], control: Sequence[Arrays], *, seed: int = 0, resamples: int = RESAMPLES
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare two arms on the same frames.
 
     Parameters
@@ -123,8 +118,8 @@ def compare(
 
     Returns
     -------
-    dict
-        ``n_frames``, ``n_blocks``, ``trainings``, and for ``forces`` and ``energy``: the RMSE of each arm (geometric
+    Comparison
+        For forces and energy, where they are known: the RMSE of each arm (geometric
         mean over its trainings), the ``gain`` (the share of the control's RMSE that the selection saves; negative
         where the control is better) with its interval, ``gain_blocks`` with the interval of the probe alone, and for
         several trainings the standard deviation of the RMSE over them.
@@ -142,27 +137,22 @@ def compare(
             if not np.array_equal(first[name], other[name]):
                 raise InputError("control: the arms were measured on other frames; measure both on the same probe.")
     bootstrap = Bootstrap(np.asarray(first["frame_block"], dtype=np.int64), resamples=resamples, seed=seed)
-    result: dict[str, Any] = {
-        "n_frames": len(first["frame_block"]),
-        "n_blocks": bootstrap.n_blocks,
-        "trainings": [len(selection), len(control)],
-    }
-    for quantity, unit in UNITS.items():
+    compared = {}
+    for quantity in COMPARED:
         arms = [[FrameErrors.of(arrays, quantity) for arrays in arm] for arm in (selection, control)]
         if all(errors.rmse > 0 for arm in arms for errors in arm):
-            result[quantity] = _compare(arms[0], arms[1], bootstrap, unit)
-    return result
+            compared[quantity] = _compare(arms[0], arms[1], bootstrap, TARGETS[quantity].unit)
+    return Comparison(
+        n_frames=len(first["frame_block"]),
+        n_blocks=bootstrap.n_blocks,
+        trainings=[len(selection), len(control)],
+        **compared,
+    )
 
 
-def _compare(
-    selection: list[FrameErrors], control: list[FrameErrors], bootstrap: Bootstrap, unit: str
-) -> dict[str, Any]:
+def _compare(selection: list[FrameErrors], control: list[FrameErrors], bootstrap: Bootstrap, unit: str) -> ArmErrors:
     logs = [np.log([errors.rmse for errors in arm]) for arm in (selection, control)]
     ratio = float(logs[0].mean() - logs[1].mean())
-    result: dict[str, Any] = {
-        name: number(MILLI * float(np.exp(values.mean())), unit)
-        for name, values in zip(("selection", "control"), logs, strict=True)
-    }
     probe = []
     if bootstrap.n_blocks >= MIN_BLOCKS:
         arms = [np.mean([errors.log_rmse(bootstrap) for errors in arm], axis=0) for arm in (selection, control)]
@@ -172,80 +162,77 @@ def _compare(
         dof = bootstrap.n_blocks - 1
         probe = [(float(ratios.var()) * (dof + 1) / dof, dof)] if len(ratios) else []
     training = [(float(values.var(ddof=1)) / len(values), len(values) - 1) for values in logs if len(values) > 1]
-    result["gain_blocks"] = _gain(ratio, probe)
-    result["gain"] = _gain(ratio, [*probe, *training] if probe else [])
-    for name, values in zip(("selection", "control"), logs, strict=True):
-        if len(values) > 1:
-            result[f"spread_{name}"] = number(MILLI * float(np.exp(values).std(ddof=1)), unit)
-    return result
+    spreads = {
+        f"spread_{arm}": Number.of(MILLI * float(np.exp(values).std(ddof=1)), unit)
+        for arm, values in zip(ARMS, logs, strict=True)
+        if len(values) > 1
+    }
+    means = [Number.of(MILLI * float(np.exp(values.mean())), unit) for values in logs]
+    return ArmErrors(
+        selection=means[0],
+        control=means[1],
+        gain_blocks=_gain(ratio, probe),
+        gain=_gain(ratio, [*probe, *training] if probe else []),
+        **spreads,
+    )
 
 
-def _gain(ratio: float, parts: list[tuple[float, int]]) -> dict[str, Any]:
+def _gain(ratio: float, parts: list[tuple[float, int]]) -> Number:
     """One less the ratio of the errors, with the interval that follows from variances and their degrees of freedom."""
     value = 1 - float(np.exp(ratio))
     variance = sum(part for part, _ in parts)
     if not parts:
-        return number(value, "1")
+        return Number.of(value, "1")
     if variance == 0:
-        return number(value, "1", value, value)
+        return Number.of(value, "1", value, value)
     from scipy.stats import t  # noqa: PLC0415  half a second to import
 
     dof = variance**2 / sum(part**2 / own for part, own in parts)
     width = float(t.ppf(0.975, dof)) * float(np.sqrt(variance))
-    return number(value, "1", 1 - float(np.exp(ratio + width)), 1 - float(np.exp(ratio - width)))
+    return Number.of(value, "1", 1 - float(np.exp(ratio + width)), 1 - float(np.exp(ratio - width)))
 
 
 # -- verdict ----------------------------------------------------------------------------------------------------------
 
 
-def outcome(comparison: Mapping[str, Any] | None) -> str:
+def outcome(comparison: Comparison | None) -> str:
     """Whether the selection ``helped`` or ``hurt``, is ``undecided`` (the interval holds zero) or ``unknown``."""
-    gain = _judged(comparison)[1].get("gain", {})
-    if "lower" not in gain:
+    errors = comparison.decisive[1] if comparison else None
+    if errors is None or errors.gain is None or errors.gain.interval is None:
         return UNKNOWN
-    return HELPED if gain["lower"] > 0 else HURT if gain["upper"] < 0 else UNDECIDED
+    lower, upper = errors.gain.interval
+    return HELPED if lower > 0 else HURT if upper < 0 else UNDECIDED
 
 
-def _judged(comparison: Mapping[str, Any] | None) -> tuple[str, Mapping[str, Any]]:
-    """What the verdict is about: forces where there are any, else energies."""
-    return next(((name, comparison[name]) for name in UNITS if comparison and name in comparison), ("", {}))
-
-
-def labels_saved(selection: Curve, control: Curve, found: str) -> dict[str, Any]:
+def labels_saved(selection: Curve, control: Curve, found: str) -> LabelsSaved:
     """How many labels the better arm saves: it reaches the final error of the other one with fewer.
 
     Its learning curve is interpolated linearly in the logarithms of labels and error. Nothing is extrapolated: the
     final error of the worse arm lies between errors of the better one, or there is no answer.
-
-    Returns
-    -------
-    dict
-        ``labels`` that are saved, those ``needed`` by the better arm and ``of`` the other; or ``reason``, why it cannot
-        be told.
     """
     if found not in {HELPED, HURT}:
-        return {"reason": "the arms cannot be told apart"}
+        return LabelsSaved(reason="the arms cannot be told apart")
     better, worse = (selection, control) if found == HELPED else (control, selection)
     if len(better) < 2 or len(worse) < 2:
-        return {"reason": "the learning curves have a single point"}
+        return LabelsSaved(reason="the learning curves have a single point")
     labels, errors = (np.array(column, dtype=float) for column in zip(*better, strict=True))
     spent, target = worse[-1]
     if errors[-1] >= target:
-        return {"reason": "the potentials of the loop do not agree with those of the final trainings"}
+        return LabelsSaved(reason="the potentials of the loop do not agree with those of the final trainings")
     if errors[0] <= target:
-        return {"reason": "the worse arm ended no better than the bootstrap"}
+        return LabelsSaved(reason="the worse arm ended no better than the bootstrap")
     below = errors <= target
-    place = int(np.argmax(below))
-    if not below[place:].all():
-        return {"reason": "the learning curve does not fall steadily"}
-    span = slice(place - 1, place + 1)
+    first = int(np.argmax(below))
+    if not below[first:].all():
+        return LabelsSaved(reason="the learning curve does not fall steadily")
+    span = slice(first - 1, first + 1)
     needed = float(np.exp(np.interp(-np.log(target), -np.log(errors[span]), np.log(labels[span]))))
-    return {"labels": round(spent - needed), "needed": round(needed), "of": round(spent)}
+    return LabelsSaved(labels=round(spent - needed), needed=round(needed), of=round(spent))
 
 
 def judge(
-    settings: ControlSettings, comparison: Mapping[str, Any] | None, selection: Curve, control: Curve, reason: str = ""
-) -> dict[str, Any]:
+    settings: ControlSettings, comparison: Comparison | None, selection: Curve, control: Curve, reason: str = ""
+) -> ControlVerdict:
     """Say what came of the control arm.
 
     Parameters
@@ -256,56 +243,52 @@ def judge(
         Learning curves of both arms on the same frames; the first point is the bootstrap, which they share.
     reason
         Why there is no comparison.
-
-    Returns
-    -------
-    dict
-        Plain values; ``sentence`` says it all, ``scope`` what it means.
     """
     found = outcome(comparison)
     saved = labels_saved(selection, control, found)
-    return {
-        "arm": settings.name,
-        "comparison": comparison,
-        "curves": {"selection": [list(point) for point in selection], "control": [list(point) for point in control]},
-        "outcome": found,
-        "labels_saved": saved,
-        "sentence": _sentence(settings.name, comparison, found, saved, reason),
-        "scope": SCOPE,
-    }
+    return ControlVerdict(
+        arm=settings.name,
+        comparison=comparison,
+        curves=Curves(selection=[list(point) for point in selection], control=[list(point) for point in control]),
+        outcome=found,
+        labels_saved=saved,
+        sentence=_sentence(settings.name, comparison, found, saved, reason),
+        scope=SCOPE,
+    )
 
 
-def _sentence(arm: str, comparison: Mapping[str, Any] | None, found: str, saved: Mapping[str, Any], reason: str) -> str:
-    quantity, judged = _judged(comparison)
-    if comparison is None or not judged:
+def _sentence(arm: str, comparison: Comparison | None, found: str, saved: LabelsSaved, reason: str) -> str:
+    what, errors = comparison.decisive if comparison else ("", None)
+    if comparison is None or errors is None or errors.gain is None:
         return f"Whether the selection helped cannot be told: {reason or 'there is no comparison'}."
-    what = {"forces": "force RMSE", "energy": "energy RMSE"}[quantity]
-    errors = " against ".join(f"{judged[name]['value']:.3g}" for name in ("selection", "control"))
-    unit, gain = judged["control"]["unit"], judged["gain"]
-    share = f"{100 * abs(gain['value']):.2g} % {'lower' if gain['value'] > 0 else 'higher'}"
-    trainings = min(comparison["trainings"])
-    basis = f"{comparison['n_blocks']} blocks of the probe, " + (
+    gain = errors.gain
+    both = f"{errors.selection.value:.3g} against {errors.control.value:.3g} {errors.control.unit} of {arm}"
+    share = f"{100 * abs(gain.value):.2g} % {'lower' if gain.value > 0 else 'higher'}"
+    if gain.interval is None:
+        return (
+            f"Whether the selection helped cannot be told: its {what} is {both} with as many labels, "
+            f"{share}, but the probe has {comparison.n_blocks} blocks only, too few for an interval."
+        )
+    trainings = min(comparison.trainings)
+    basis = f"{comparison.n_blocks} blocks of the probe, " + (
         f"{trainings} trainings of each arm" if trainings > 1 else "one training of each arm, whose chance is not in it"
     )
-    if found == UNKNOWN:
-        return (
-            f"Whether the selection helped cannot be told: its {what} is {errors} {unit} of {arm} with as many labels, "
-            f"{share}, but the probe has {comparison['n_blocks']} blocks only, too few for an interval."
-        )
-    bounds = f"95 % interval of the difference {-100 * gain['upper']:+.2g} to {-100 * gain['lower']:+.2g} %; {basis}"
-    numbers = f"its {what} is {errors} {unit} of {arm}, {share} ({bounds})"
+    lower, upper = gain.interval
+    bounds = f"95 % interval of the difference {-100 * upper:+.2g} to {-100 * lower:+.2g} %; {basis}"
+    numbers = f"its {what} is {both}, {share} ({bounds})"
     if found == UNDECIDED:
         return f"Whether the selection helped cannot be told: with as many labels {numbers}."
-    labels = (
-        f"{saved['needed']} labels instead of {saved['of']}"
-        if "labels" in saved
-        else f"the labels saved cannot be told: {saved['reason']}"
+    opening, winner, loser = (
+        ("The selection helped", "it", arm)
+        if found == HELPED
+        else (f"The selection did not help, {arm} was better", arm, "the selection")
     )
-    if found == HELPED:
-        end = f"it reaches the final error of {arm} with {labels}" if "labels" in saved else labels
-        return f"The selection helped: with as many labels {numbers}; {end}."
-    end = f"{arm} reaches the final error of the selection with {labels}" if "labels" in saved else labels
-    return f"The selection did not help, {arm} was better: with as many labels {numbers}; {end}."
+    end = (
+        f"the labels saved cannot be told: {saved.reason}"
+        if saved.labels is None
+        else f"{winner} reaches the final error of {loser} with {saved.needed} labels instead of {saved.of}"
+    )
+    return f"{opening}: with as many labels {numbers}; {end}."
 
 
 def learning_curve(labels: Sequence[int], measured: Mapping[int, Arrays]) -> list[tuple[float, float]]:
@@ -320,7 +303,7 @@ def learning_curve(labels: Sequence[int], measured: Mapping[int, Arrays]) -> lis
     """
     curve = []
     for iteration, arrays in sorted(measured.items()):
-        errors = (FrameErrors.of(arrays, quantity).rmse for quantity in UNITS)
+        errors = (FrameErrors.of(arrays, quantity).rmse for quantity in COMPARED)
         curve.append((float(labels[iteration]), MILLI * next((error for error in errors if error > 0), 0.0)))
     return [point for point in curve if min(point) > 0]
 

@@ -12,19 +12,19 @@ from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bloomery.campaign.record import labels_to_learn_from, measured_number
+from bloomery.campaign.record import Record
+from bloomery.campaign.targets import COMPARED, TARGETS, Compared
+from bloomery.campaign.validation import Part, QuantityErrors
 from bloomery.errors import InputError
-from bloomery.observables.contract import number
+from bloomery.statistics import Number
 
 MIN_POINTS = 3
-UNITS = {"forces": "meV/Å", "energy": "meV/atom"}
 MOST_FRAMES = 1e9
 """A target that takes more frames than this is out of reach."""
 
@@ -70,53 +70,50 @@ class PowerLaw:
         """Whether the error falls with more frames, beyond doubt: the interval of the exponent is above zero."""
         return self.exponent > self.exponent_width
 
-    def error(self, frames: float) -> dict[str, Any]:
+    def error(self, frames: float) -> Number:
         """Error of a potential that has learned from so many frames, with the interval of the line."""
         away = float(np.log(frames)) - self.mean_log
         value = self.centre - self.exponent * away
         width = self._t * self.scatter * float(np.sqrt(1 / self.n_points + away**2 / self.spread))
-        return number(np.exp(value), self.unit, float(np.exp(value - width)), float(np.exp(value + width)))
+        return Number.of(float(np.exp(value)), self.unit, float(np.exp(value - width)), float(np.exp(value + width)))
 
-    def gain(self, frames: float, more: float) -> dict[str, Any]:
+    def gain(self, frames: float, more: float) -> Number:
         """How much lower the error will be with so many more frames, with the interval that the exponent's gives."""
-        level, step = float(self.error(frames)["value"]), float(np.log1p(more / frames))
+        level, step = self.error(frames).value, float(np.log1p(more / frames))
         low, value, high = (
             -level * float(np.expm1(-exponent * step))
             for exponent in (self.exponent - self.exponent_width, self.exponent, self.exponent + self.exponent_width)
         )
-        return number(value, self.unit, low, high)
+        return Number.of(value, self.unit, low, high)
 
-    def frames_for(self, target: float) -> dict[str, Any] | None:
+    def frames_for(self, target: float) -> Number | None:
         """How many frames the error will take to fall to a target.
 
         Returns
         -------
-        dict or None
-            A number; without bounds where the upper one may lie anywhere. ``None`` where the error does not fall, or
+        Number or None
+            Without bounds where the upper one may lie anywhere. ``None`` where the error does not fall, or
             falls too slowly for any number of frames.
         """
         if self.exponent <= 0:
             return None
         above = self.centre - float(np.log(target))
-        found = self._frames(above / self.exponent)
-        if found is None:
+        value = self._frames(above / self.exponent)
+        if value is None:
             return None
         curvature = self.exponent**2 - self.exponent_width**2
         if not self.falls:
-            return number(found, "frames")
+            return Number.of(value, "frames")
         variance = (self._t * self.scatter) ** 2
         root = np.sqrt(max(0.0, variance / self.spread * above**2 + curvature * variance / self.n_points))
         bounds = [self._frames((self.exponent * above + sign * root) / curvature) for sign in (-1, 1)]
-        return number(found, "frames", bounds[0], bounds[1])
+        return Number.of(value, "frames", bounds[0], bounds[1])
 
-    def summary(self) -> dict[str, Any]:
-        """Plain values: the exponent with its interval, the error of one frame, and what the fit rests on."""
+    def summary(self) -> LawSummary:
+        """The exponent with its interval, and what the fit rests on."""
         bounds = self.exponent - self.exponent_width, self.exponent + self.exponent_width
-        return {
-            "exponent": number(self.exponent, "1", *bounds),
-            "falls": self.falls,
-            **{key: value for key, value in asdict(self).items() if key != "exponent"},
-        }
+        exponent = Number.of(self.exponent, "1", *bounds)
+        return LawSummary.model_validate({**asdict(self), "exponent": exponent, "falls": self.falls})
 
     @property
     def _t(self) -> float:
@@ -186,7 +183,7 @@ def _bends_up(away: NDArray[np.float64], left: NDArray[np.float64]) -> bool:
     return strength > float(t.ppf(0.95, len(away) - 3)) * deviation
 
 
-def history_curve(history: dict[str, Any], quantity: str = "forces") -> list[tuple[int, float]]:
+def history_curve(record: Record, quantity: Compared = "forces") -> list[tuple[int, float]]:
     """Learning curve of a campaign: labels to learn from and RMSE on the probe, of each iteration that has both.
 
     Parameters
@@ -194,52 +191,83 @@ def history_curve(history: dict[str, Any], quantity: str = "forces") -> list[tup
     quantity
         ``forces`` (meV/Å) or ``energy`` (meV/atom).
     """
-    labels = labels_to_learn_from(history)["selection"]
-    found = []
-    for n, entry in zip(labels, history["iterations"], strict=True):
-        error = measured_number(entry.get("validation") or {}, quantity)
-        if n and error and error["value"] > 0:
-            found.append((n, float(error["value"])))
-    return found
+    points = []
+    for n, entry in zip(record.learned_from(), record.iterations, strict=True):
+        error = entry.error(quantity)
+        if n and error and error.value > 0:
+            points.append((n, error.value))
+    return points
 
 
-def fit_history(history: dict[str, Any], quantity: str = "forces", latest: int | None = None) -> PowerLaw | None:
+def fit_history(record: Record, quantity: Compared = "forces", latest: int | None = None) -> PowerLaw | None:
     """Fit the learning curve of a campaign, of its latest points alone if so many are given; none if too few tell."""
-    points: Sequence[tuple[int, float]] = history_curve(history, quantity)[-(latest or 0) :]
+    points: Sequence[tuple[int, float]] = history_curve(record, quantity)[-(latest or 0) :]
     if len(points) < max(MIN_POINTS, latest or 0) or len({n for n, _ in points}) < 2:
         return None
-    return fit_power_law([n for n, _ in points], [error for _, error in points], unit=UNITS[quantity])
+    return fit_power_law([n for n, _ in points], [error for _, error in points], unit=TARGETS[quantity].unit)
 
 
-def learning_curve(points: Sequence[dict[str, Any]], targets: dict[str, float]) -> dict[str, Any]:
+class CurvePoint(Part):
+    """Errors of a potential that has learned from a subset of a size, the so manieth of that size."""
+
+    size: int
+    repeat: int
+    forces: QuantityErrors | None = None
+    energy: QuantityErrors | None = None
+
+    def error(self, quantity: Compared) -> Number | None:
+        """RMSE of forces or energies."""
+        errors = self.forces if quantity == "forces" else self.energy
+        return errors.rmse if errors else None
+
+
+class LawSummary(Part):
+    """A power law as a result holds it."""
+
+    exponent: Number
+    falls: bool
+    flattens: bool
+    unit: str
+
+
+class CurveFit(Part):
+    """The law of one quantity, with the frames that a target takes, if any number does; or why there is no law."""
+
+    law: LawSummary | None = None
+    target: float | None = None
+    frames_for: Number | None = None
+    reason: str = ""
+
+
+class LearningCurve(Part):
+    """Points, and the laws of the quantities that all points have."""
+
+    points: list[CurvePoint]
+    forces: CurveFit | None = None
+    energy: CurveFit | None = None
+
+
+def learning_curve(points: Sequence[CurvePoint], targets: Mapping[Compared, float]) -> LearningCurve:
     """Fit what potentials that learned from subsets of several sizes were measured to be wrong by.
 
     Parameters
     ----------
-    points
-        One entry per potential: ``size``, ``repeat``, and of what `errors` says of it the summaries of ``forces`` and
-        ``energy``.
     targets
         By ``forces`` and ``energy``, in meV/Å and meV/atom.
-
-    Returns
-    -------
-    dict
-        ``points``, and for each of ``forces`` and ``energy`` that all points have the power ``law`` with the
-        ``frames_for`` a target; or ``reason``, why there is no law.
     """
-    result: dict[str, Any] = {"points": [dict(point) for point in points]}
-    for quantity, unit in UNITS.items():
-        rows = [(point["size"], point[quantity]["rmse"]["value"]) for point in points if point.get(quantity)]
-        if not rows or len(rows) < len(points):
-            continue
-        try:
-            law = fit_power_law([n for n, _ in rows], [error for _, error in rows], unit=unit)
-        except InputError as error:
-            result[quantity] = {"reason": str(error)}
-            continue
-        result[quantity] = {"law": law.summary()}
-        if quantity in targets:
-            needed = law.frames_for(targets[quantity])
-            result[quantity] |= {"target": targets[quantity], "frames_for": needed}
-    return result
+    fits = {}
+    for quantity in COMPARED:
+        errors = [(point.size, error.value) for point in points if (error := point.error(quantity))]
+        if errors and len(errors) == len(points):
+            fits[quantity] = _fit(errors, TARGETS[quantity].unit, targets.get(quantity))
+    return LearningCurve.model_validate({"points": list(points), **fits})
+
+
+def _fit(errors: Sequence[tuple[int, float]], unit: str, target: float | None) -> CurveFit:
+    try:
+        law = fit_power_law([n for n, _ in errors], [error for _, error in errors], unit=unit)
+    except InputError as error:
+        return CurveFit(reason=str(error))
+    if target is None:
+        return CurveFit(law=law.summary())
+    return CurveFit(law=law.summary(), target=target, frames_for=law.frames_for(target))

@@ -1,21 +1,23 @@
-"""What a campaign measures of its potentials besides errors on the probe, and how the history quotes it."""
+"""What a campaign measures of its potentials besides errors on the probe, and how the record quotes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Literal
 
 from pydantic import Field
 
-from bloomery.campaign.agreement import parts_of
+from bloomery.campaign.agreement import Summary, parts_of
+from bloomery.campaign.record import ARMS, Arm, ArmsRow, Beyond, LabelOutcome, Labels, QuotedRow
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import TRAINED_ROLES
 from bloomery.observables.averages.experiment import MeasuredCurve
 from bloomery.observables.contract import Observable
 from bloomery.plugins import PluginSpec, Settings, load_plugin
+from bloomery.statistics import Number
 
 FINAL, EACH = "final", "each_iteration"
 REFERENCE_TRAJECTORY = "reference_trajectory"
@@ -80,18 +82,18 @@ def with_curves_inlined(spec: PluginSpec) -> PluginSpec:
     return PluginSpec(name=spec.name, settings={**spec.settings, "experiment": curves})
 
 
-def planned(settings: ValidationSettings, when: str) -> dict[str, dict[str, Any]]:
+def observable_jobs(settings: ValidationSettings, when: str) -> dict[str, dict[str, object]]:
     """Parameters of the jobs that measure, by key of the observable."""
     return {key: {"observable": spec.model_dump()} for key, spec in settings.observables(when).items()}
 
 
-def samplers(settings: ValidationSettings) -> dict[str, dict[str, Any]]:
+def sampler_jobs(settings: ValidationSettings) -> dict[str, dict[str, object]]:
     """Parameters of the job that makes the reference's trajectory, if there is one."""
     spec = settings.reference_trajectory
     return {} if spec is None else {REFERENCE_TRAJECTORY: {"sampler": spec.model_dump()}}
 
 
-def independent_jobs() -> dict[str, dict[str, Any]]:
+def independent_jobs() -> dict[str, dict[str, object]]:
     """Parameters of the jobs that measure on an independent set, whose reference are the frames of the data set."""
     return {
         "errors": {"observable": {"name": "errors", "settings": {}}},
@@ -122,7 +124,7 @@ def unique(parts: Sequence[Configurations]) -> Configurations:
     return joined[sorted(first.values())]
 
 
-# -- what the history says --------------------------------------------------------------------------------------------
+# -- what the record says ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -142,109 +144,86 @@ class Measured:
     """
 
     specs: Mapping[str, PluginSpec] = field(default_factory=dict)
-    observables: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    entries: Sequence[dict[str, Any]] = ()
-    test_set: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    observables: Mapping[str, Summary] = field(default_factory=dict)
+    entries: Sequence[LabelOutcome] = ()
+    test_set: Mapping[str, Summary] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
-        """The part of a history: nothing where nothing was to be measured."""
-        result: dict[str, Any] = {}
+    @property
+    def beyond(self) -> Beyond:
+        """The part of a record: nothing where nothing was to be measured."""
+        part: dict[str, object] = {}
         if self.specs:
-            result["observables"] = dict(self.observables)
-            result["observables_missing"] = sorted(set(self.specs) - set(self.observables))
-            result["quoted"] = [
+            part["observables"] = dict(self.observables)
+            part["observables_missing"] = sorted(set(self.specs) - set(self.observables))
+            part["quoted"] = [
                 row for key, spec in self.specs.items() if key in self.observables
                 for row in rows(key, spec, self.observables[key])
             ]  # fmt: skip
-            result["validation_labels"] = {
-                outcome: sum(entry["outcome"] == outcome for entry in self.entries)
-                for outcome in ("labelled", "cached", "failed")
-            } | {"seconds": float(sum(entry["seconds"] for entry in self.entries))}
+            part["validation_labels"] = Labels.of(self.entries)
         if self.test_set:
-            result["test_set"] = dict(self.test_set.get("errors", {}))
-            if "leakage" in self.test_set:
-                result["test_set"]["leakage"] = self.test_set["leakage"]
-        return result
+            leakage = {"leakage": self.test_set["leakage"]} if "leakage" in self.test_set else {}
+            part["test_set"] = {**self.test_set.get("errors", {}), **leakage}
+        return Beyond.model_validate(part)
 
 
-def rows(key: str, spec: PluginSpec, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The numbers that a short table quotes.
-
-    Returns
-    -------
-    list
-        ``observable``, ``of`` (the structure, or empty), ``quantity``, and numbers as summaries hold them under
-        ``potential``, ``reference``, ``difference`` and ``experiment``, as far as there are any.
-    """
+def rows(key: str, spec: PluginSpec, summary: Summary) -> list[QuotedRow]:
+    """The numbers that a short table quotes, as far as there are any."""
     observable: type[Observable] = load_plugin("observables", spec.name)
-    found = []
+    quoted = []
     for part in parts_of(summary):
         name = next((name for name, other in summary.items() if other is part), "")
-        numbers = dict(_numbers(part))
+        numbers = _numbers(part)
         chosen = [quantity for quantity in observable.headline if quantity in numbers] or list(islice(numbers, FEW))
-        found += [{"observable": key, "of": name, "quantity": quantity, **numbers[quantity]} for quantity in chosen]
-    return found
+        quoted += [QuotedRow(observable=key, of=name, quantity=quantity, **numbers[quantity]) for quantity in chosen]
+    return quoted
 
 
-def beside(selection: Measured, control: Measured) -> list[dict[str, Any]]:
-    """How far the potentials of two arms are from the reference in the numbers that a short table quotes.
+def _numbers(part: Summary) -> dict[str, dict[str, Number]]:
+    """Quantity to the numbers of potential, reference, difference and experiment."""
+    sides = {
+        "potential": Number.read_all(part.get("potential") or part.get("trajectory") or part),
+        "reference": Number.read_all(part.get("reference")),
+        "difference": Number.read_all(part.get("difference")) | Number.read_all(part.get("comparison")),
+        "experiment": Number.read_all(part.get("experiment")),
+    }
+    overlap = Number.read(part.get(OVERLAP))
+    if overlap is not None:
+        sides["difference"][OVERLAP] = overlap
+    quantities = dict.fromkeys(name for side in ("difference", "potential", "reference") for name in sides[side])
+    return {name: {side: numbers[name] for side, numbers in sides.items() if name in numbers} for name in quantities}
 
-    Returns
-    -------
-    list
-        ``observable``, ``of``, ``quantity``, ``reference`` where there is one, and the differences under ``selection``
-        and ``control``.
-    """
-    place = ("observable", "of", "quantity")
-    theirs = {tuple(row[name] for name in place): row for row in control.as_dict().get("quoted", [])}
+
+def beside(selection: Measured, control: Measured) -> list[ArmsRow]:
+    """How far the potentials of two arms are from the reference in the numbers that a short table quotes."""
+    theirs = {row.place: row.difference for row in control.beyond.quoted}
     found = []
-    for row in selection.as_dict().get("quoted", []):
-        other = theirs.get(tuple(row[name] for name in place), {})
-        if "difference" in row and "difference" in other:
-            kept = {name: row[name] for name in (*place, "reference") if name in row}
-            found.append({**kept, "selection": row["difference"], "control": other["difference"]})
+    for row in selection.beyond.quoted:
+        other = theirs.get(row.place)
+        if row.difference is not None and other is not None:
+            of = {"observable": row.observable, "of": row.of, "quantity": row.quantity}
+            reference = {} if row.reference is None else {"reference": row.reference}
+            found.append(ArmsRow.model_validate({**of, **reference, "selection": row.difference, "control": other}))
     return found
 
 
-def closer(row: Mapping[str, Any]) -> str:
-    """Which arm's potential is closer to the reference in a row of `beside`.
+def closer(row: ArmsRow) -> Arm | Literal[""]:
+    """Which arm's potential is closer to the reference.
 
     Returns
     -------
     str
         ``selection`` or ``control``; empty where the 95 % intervals of their distances overlap, or both are equal.
     """
-    near, far = sorted(("selection", "control"), key=lambda arm: _distance(row, arm, "value")[0])
-    return near if _distance(row, near)[1] < _distance(row, far)[0] else ""
+    perfect = 100.0 if row.quantity == OVERLAP else 0.0
+    near, far = sorted(ARMS, key=lambda arm: abs(row.of_arm(arm).value - perfect))
+    return near if _distance(row.of_arm(near), perfect)[1] < _distance(row.of_arm(far), perfect)[0] else ""
 
 
-def _distance(row: Mapping[str, Any], arm: str, *ends: str) -> tuple[float, float]:
-    """Bounds of how far an arm is from the reference: of an overlap in %, what is lacking."""
-    perfect = 100.0 if row["quantity"] == OVERLAP else 0.0
-    found = [row[arm][end] - perfect for end in ends or ("value", "lower", "upper") if end in row[arm]]
-    crosses = min(found) <= 0 <= max(found)
-    sizes = [abs(value) for value in found]
-    return 0.0 if crosses else min(sizes), max(sizes)
-
-
-def _numbers(part: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Quantity to the numbers of potential, reference, difference and experiment."""
-    sides = {
-        "potential": part.get("potential") or part.get("trajectory") or part,
-        "reference": part.get("reference", {}),
-        "difference": {**part.get("difference", {}), **part.get("comparison", {})},
-        "experiment": part.get("experiment", {}),
-    }
-    if OVERLAP in part:
-        sides["difference"][OVERLAP] = part[OVERLAP]
-    for quantity in dict.fromkeys(name for side in ("difference", "potential", "reference") for name in sides[side]):
-        numbers = {side: values[quantity] for side, values in sides.items() if _is_number(values.get(quantity))}
-        if numbers:
-            yield quantity, numbers
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Mapping) and {"value", "unit"} <= set(value)
+def _distance(number: Number, perfect: float) -> tuple[float, float]:
+    """Bounds of how far a number is from one that is perfect: of an overlap in %, what is lacking."""
+    ends = [end - perfect for end in (number.value, *number.bounds)]
+    sizes = [abs(end) for end in ends]
+    return 0.0 if min(ends) <= 0 <= max(ends) else min(sizes), max(sizes)
 
 
 def require_measurable(spec: PluginSpec) -> None:

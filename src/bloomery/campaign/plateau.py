@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from bloomery.campaign.learning_curves import UNITS, PowerLaw, fit_history
-from bloomery.campaign.record import labels_to_learn_from
+from bloomery.campaign.learning_curves import PowerLaw, fit_history
+from bloomery.campaign.record import Record
+from bloomery.campaign.targets import TARGETS
 from bloomery.plugins import Settings
 from bloomery.quantities import Share, Unit
+from bloomery.statistics import Number
+
+UNIT = TARGETS["forces"].unit
 
 
 class Plateau(Settings):
@@ -59,35 +63,35 @@ class NextBatch:
     labels: float
     hours: float
     law: PowerLaw
-    gain: dict[str, Any]
-    error: dict[str, Any]
+    gain: Number
+    error: Number
 
 
-def next_batch(history: dict[str, Any], iterations: int) -> NextBatch | None:
+def next_batch(record: Record, iterations: int) -> NextBatch | None:
     """Estimate the next batch from the latest iterations; none while they are too few or have no errors."""
-    law = fit_history(history, latest=iterations)
-    latest = [entry["labels"] for entry in history["iterations"][1:][-iterations:]]
-    labels = sum(map(_spent, latest)) / max(1, len(latest))
+    law = fit_history(record, latest=iterations)
+    latest = [entry.counts for entry in record.iterations[1:][-iterations:]]
+    labels = sum(batch.spent for batch in latest) / max(1, len(latest))
     if law is None or not labels:
         return None
-    counts = [0, *labels_to_learn_from(history)["selection"]]
+    counts = [0, *record.learned_from()]
     window = counts[-len(latest) - 1 :]
     learned = (window[-1] - window[0]) / len(latest)
     return NextBatch(
         labels=labels,
-        hours=sum(float(entry["seconds"]) for entry in latest) / len(latest) / 3600,
+        hours=sum(batch.seconds for batch in latest) / len(latest) / 3600,
         law=law,
         gain=law.gain(counts[-1], learned),
         error=law.error(counts[-1]),
     )
 
 
-def plateau_reached(history: dict[str, Any], rules: Plateau) -> str:
+def plateau_reached(record: Record, rules: Plateau) -> str:
     """Say why the learning curve is flat; empty where it is not, or not known to be.
 
     An error that rises beyond doubt is no plateau: the pools have become harder.
     """
-    batch = next_batch(history, rules.iterations)
+    batch = next_batch(record, rules.iterations)
     if batch is None or batch.law.exponent < -batch.law.exponent_width:
         return ""
     said = []
@@ -95,26 +99,20 @@ def plateau_reached(history: dict[str, Any], rules: Plateau) -> str:
         if upper > limit:
             return ""
         said.append(f"{upper:.2g} {unit} (the limit is {limit:.2g})")
-    gain, unit = batch.gain, UNITS["forces"]
     return (
-        f"the learning curve is flat: {batch.labels:.0f} more labels promise {gain['value']:.2g} {unit} less than the "
-        f"force RMSE of {batch.error['value']:.3g} {unit}, that is at most {', and '.join(said)}"
+        f"the learning curve is flat: {batch.labels:.0f} more labels promise {batch.gain.value:.2g} {UNIT} less than "
+        f"the force RMSE of {batch.error.value:.3g} {UNIT}, that is at most {', and '.join(said)}"
     )
 
 
 def _limits(batch: NextBatch, rules: Plateau) -> Iterator[tuple[float, float, str]]:
     """Upper bound, limit and unit of each limit that is given."""
-    upper = max(0.0, float(batch.gain["upper"]))
-    unit = UNITS["forces"]
+    upper = max(0.0, batch.gain.bounds[1])
     if rules.gain is not None:
-        yield 100 * upper / float(batch.error["value"]), 100 * rules.gain, "% of it"
+        yield 100 * upper / batch.error.value, 100 * rules.gain, "% of it"
     if rules.per_label is not None:
-        yield upper / batch.labels, rules.per_label, f"{unit} a label"
+        yield upper / batch.labels, rules.per_label, f"{UNIT} a label"
     if rules.per_core_hour is not None:
         # Labels that cost nothing can gain any amount an hour.
         hours = batch.hours * rules.cores
-        yield upper / hours if hours else float("inf"), rules.per_core_hour, f"{unit} a core-hour"
-
-
-def _spent(labels: dict[str, Any]) -> int:
-    return int(labels["labelled"] + labels["cached"] + labels["failed"])
+        yield upper / hours if hours else float("inf"), rules.per_core_hour, f"{UNIT} a core-hour"

@@ -1,157 +1,309 @@
-"""The history of a campaign: one entry per iteration, in plain values that a JSON file or a node can hold."""
+"""The record of a campaign: one entry per iteration, and how it ended; in a node it is plain values, its history.
+
+A record is read where a history comes in, and written back with the keys that it was read with.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Literal, Self
 
-from bloomery.campaign.measuring import Measured
+from pydantic import Field
+
+from bloomery.campaign.targets import TARGETS
+from bloomery.campaign.validation import Part, Validation
+from bloomery.statistics import Number
+
+Arm = Literal["selection", "control"]
+ARMS: tuple[Arm, ...] = ("selection", "control")
 
 
-@dataclass(frozen=True)
-class Iteration:
-    """What the stages of one iteration reported.
+class LabelOutcome(Part):
+    """What became of one frame that was to be labelled, and the seconds that it took."""
 
-    Parameters
-    ----------
-    funnel
-        Of the selection: ``{"funnel": [...], "n_selected", "roles"}``.
-    entries
-        The ledger's entries.
-    roles
-        Role of each labelled frame.
-    validation, assess
-        Summaries of the errors observable: of the new potential on the whole probe, and of the one before on the newly
-        labelled frames, by ``probe`` and ``selected``.
-    training
-        ``{"columns", "summary"}``.
-    potential, batch
-        UUIDs.
-    control
-        The same of the control arm: frames that only it wanted, its roles, its potential.
-    comparison
-        Of both arms on the probe.
-    measured
-        Observables of the new potential beside the reference, and its errors on an independent set. Labels that this
-        takes are counted apart.
+    outcome: str = ""
+    seconds: float = 0.0
+
+
+class Labels(Part):
+    """Labels by outcome and by role, and the seconds that they took.
+
+    ``shared`` are those of a control arm that the campaign had asked for as well.
     """
 
-    funnel: dict[str, Any]
-    entries: Sequence[dict[str, Any]] = ()
-    roles: Sequence[str] = ()
-    validation: dict[str, Any] | None = None
-    assess: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] | None = None
-    potential: str = ""
-    batch: str = ""
-    control: Iteration | None = None
-    comparison: dict[str, Any] | None = None
-    measured: Measured | None = None
+    labelled: int = 0
+    cached: int = 0
+    failed: int = 0
+    by_role: dict[str, int] = Field(default={})
+    seconds: float = 0.0
+    shared: int = 0
+
+    @classmethod
+    def of(cls, entries: Sequence[LabelOutcome], roles: Iterable[str] | None = None, **more: int) -> Self:
+        """Count the entries of a ledger, and the roles that labelled frames play."""
+        outcomes = Counter(entry.outcome for entry in entries)
+        counts = {outcome: outcomes[outcome] for outcome in ("labelled", "cached", "failed")}
+        by_role = {} if roles is None else {"by_role": dict(sorted(Counter(roles).items()))}
+        seconds = float(sum(entry.seconds for entry in entries))
+        return cls.model_validate({**counts, **by_role, "seconds": seconds, **more})
 
     @property
     def spent(self) -> int:
-        """Labels that were spent, by both arms.
+        """Labels that were asked for."""
+        return self.labelled + self.cached + self.failed
 
-        Labels from the cache count as well: whether a label exists already must not change what is selected.
-        """
-        return len(self.entries) + (self.control.spent if self.control else 0)
-
-
-def record(history: dict[str, Any] | None, iteration: Iteration) -> dict[str, Any]:
-    """Return the history with one more iteration."""
-    before = history["iterations"] if history else []
-    stages = iteration.funnel.get("funnel", [])
-    entry = {
-        "iteration": len(before),
-        "n_pool": stages[0]["came_in"] if stages else 0,
-        "n_selected": int(iteration.funnel.get("n_selected", 0)),
-        "funnel": stages,
-        "labels": _labels(iteration),
-        "labels_total": iteration.spent + (before[-1]["labels_total"] if before else 0),
-        "assess": iteration.assess or None,
-        "validation": iteration.validation,
-        "training": (iteration.training or {}).get("summary"),
-        "potential": iteration.potential,
-        "batch": iteration.batch,
-        **_measured(iteration.measured),
-    }
-    if iteration.control is not None:
-        entry["control"] = _control(iteration.control, iteration.comparison)
-    return {"iterations": [*before, entry]}
+    @property
+    def to_learn_from(self) -> int:
+        """Labelled frames that are not of the probe."""
+        return sum(number for role, number in self.by_role.items() if role != "probe")
 
 
-def _measured(measured: Measured | None) -> dict[str, Any]:
-    return measured.as_dict() if measured is not None else {}
+class FunnelRow(Part):
+    """What one selector did: how many frames came in, how many are left, and why the others went."""
+
+    selector: str = ""
+    came_in: int = 0
+    left: int = 0
+    reasons: dict[str, int] = Field(default={})
 
 
-def _labels(iteration: Iteration) -> dict[str, Any]:
-    outcomes = Counter(entry["outcome"] for entry in iteration.entries)
-    return {
-        **{outcome: outcomes[outcome] for outcome in ("labelled", "cached", "failed")},
-        "by_role": dict(sorted(Counter(iteration.roles).items())),
-        "seconds": float(sum(entry["seconds"] for entry in iteration.entries)),
-    }
+class Funnel(Part):
+    """What the job `select` says, and of the control arm's selection under ``control``."""
+
+    funnel: list[FunnelRow] = Field(default=[])
+    n_selected: int = 0
+    control: Funnel | None = None
 
 
-def _control(control: Iteration, comparison: dict[str, Any] | None) -> dict[str, Any]:
-    wanted = int(control.funnel.get("n_selected", 0))
-    return {
-        "n_selected": wanted,
-        "funnel": control.funnel.get("funnel", []),
-        "labels": {**_labels(control), "shared": wanted - len(control.entries)},
-        "validation": control.validation,
-        "training": (control.training or {}).get("summary"),
-        "potential": control.potential,
-        "batch": control.batch,
-        "comparison": comparison,
-        **_measured(control.measured),
-    }
+class TrainingErrors(Part):
+    """RMSE on frames that a training has seen."""
+
+    forces: Number | None = None
+    energy: Number | None = None
 
 
-def conclude(
-    history: dict[str, Any],
-    decision: dict[str, Any] | None,
-    potential: str,
-    validation: dict[str, Any] | None,
-    control: dict[str, Any] | None = None,
-    measured: Measured | None = None,
-) -> dict[str, Any]:
-    """Return the history with its end: the decision, the delivered potential with its errors, the control's verdict."""
-    return {
-        **history,
-        "decision": decision,
-        "final": {
-            "potential": potential,
-            "validation": validation or _last_validation(history),
-            **_measured(measured),
-        },
-        **({"control": control} if control is not None else {}),
-    }
+class Training(Part):
+    """How a training went: errors by role of the frames that it has seen."""
+
+    errors: dict[str, TrainingErrors] = Field(default={})
 
 
-def measured_number(validation: dict[str, Any], target: str) -> dict[str, Any] | None:
-    """Return the measured number that a target is about."""
-    group, key = ("forces", "relative_rmse") if target == "relative_forces" else (target, "rmse")
-    found = validation.get(group, {}).get(key)
-    return found if isinstance(found, dict) else None
+class Assessment(Part):
+    """Errors of the potential before on newly labelled frames."""
+
+    probe: Validation | None = None
+    selected: Validation | None = None
 
 
-def labels_to_learn_from(history: dict[str, Any]) -> dict[str, list[int]]:
-    """How many labelled frames the potentials of each arm could learn from, by iteration; the probe is not among them.
+class QuotedRow(Part):
+    """A number of an observable as a short table quotes it.
 
-    The bootstrap is shared by both arms.
+    ``of`` is the structure, or empty; ``difference`` is that from the reference.
     """
-    arms: dict[str, list[int]] = {"selection": [], "control": []}
-    for entry in history["iterations"]:
-        for arm, counts in arms.items():
-            own = entry.get("control") or {} if arm == "control" and counts else entry
-            roles = own.get("labels", {}).get("by_role", {})
-            new = sum(number for role, number in roles.items() if role != "probe")
-            counts.append(new + (counts[-1] if counts else 0))
-    return arms
+
+    observable: str = ""
+    of: str = ""
+    quantity: str = ""
+    potential: Number | None = None
+    reference: Number | None = None
+    difference: Number | None = None
+    experiment: Number | None = None
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What the number is of."""
+        return self.observable, self.of, self.quantity
 
 
-def _last_validation(history: dict[str, Any]) -> dict[str, Any] | None:
-    return next((entry["validation"] for entry in reversed(history["iterations"]) if entry["validation"]), None)
+class Beyond(Part):
+    """What was measured of a potential besides errors on the probe: observables, and errors on an independent set."""
+
+    observables: dict[str, dict[str, object]] = Field(default={})
+    observables_missing: list[str] = Field(default=[])
+    quoted: list[QuotedRow] = Field(default=[])
+    validation_labels: Labels | None = None
+    test_set: Validation | None = None
+
+
+class BothArms(Part):
+    """A number of both arms."""
+
+    selection: Number
+    control: Number
+
+    def of_arm(self, arm: Arm) -> Number:
+        """The number of one of them."""
+        return self.selection if arm == "selection" else self.control
+
+
+class ArmErrors(BothArms):
+    """RMSE of both arms on the same frames, and which share of the control's the selection saves.
+
+    ``gain_blocks`` has the interval of the probe alone; the spreads are over trainings.
+    """
+
+    gain_blocks: Number | None = None
+    gain: Number | None = None
+    spread_selection: Number | None = None
+    spread_control: Number | None = None
+
+
+class Comparison(Part):
+    """Both arms on the same frames; ``trainings`` says how many there are of each."""
+
+    n_frames: int = 0
+    n_blocks: int = 0
+    trainings: list[int] = Field(default=[])
+    forces: ArmErrors | None = None
+    energy: ArmErrors | None = None
+
+    @property
+    def decisive(self) -> tuple[str, ArmErrors | None]:
+        """What a verdict is about, and its words: forces where there are any, else energies."""
+        quantity = "forces" if self.forces else "energy"
+        return TARGETS[quantity].words, self.forces or self.energy
+
+
+class ArmIteration(Beyond):
+    """What one arm did in an iteration; potential and batch are UUIDs.
+
+    ``validation`` is that of the new potential on the whole probe.
+    """
+
+    n_selected: int = 0
+    funnel: list[FunnelRow] = Field(default=[])
+    labels: Labels | None = None
+    validation: Validation | None = None
+    training: Training | None = None
+    potential: str = ""
+    batch: str = ""
+
+    @property
+    def counts(self) -> Labels:
+        """Labels; none where there are none."""
+        return self.labels or Labels()
+
+    def error(self, target: str) -> Number | None:
+        """An error of the new potential on the probe."""
+        return self.validation.error(target) if self.validation else None
+
+
+class ControlIteration(ArmIteration):
+    """What the control arm did in an iteration."""
+
+    comparison: Comparison | None = None
+
+
+class Iteration(ArmIteration):
+    """What a campaign did in an iteration; ``labels_total`` counts the labels of both arms since it began."""
+
+    iteration: int = 0
+    n_pool: int = 0
+    labels_total: int = 0
+    assess: Assessment | None = None
+    control: ControlIteration | None = None
+
+
+class Decision(Part):
+    """Whether a campaign goes on, and why.
+
+    ``rule`` is the one that fired: ``targets``, ``nothing_left``, ``max_labels``, ``max_iterations``, ``plateau``;
+    empty to go on. ``success`` says whether what was asked for is reached: a spent budget is a normal end, but none.
+    """
+
+    done: bool = False
+    rule: str = ""
+    reason: str = ""
+    success: bool = False
+
+
+class Final(Beyond):
+    """The potential that is delivered, and its errors."""
+
+    potential: str = ""
+    validation: Validation | None = None
+
+
+class Curves(Part):
+    """Learning curves of both arms: labels to learn from, and error."""
+
+    selection: list[list[float]] = Field(default=[])
+    control: list[list[float]] = Field(default=[])
+
+
+class LabelsSaved(Part):
+    """How many ``labels`` the better arm saves, those ``needed`` by it and ``of`` the other; or why that is unknown."""
+
+    labels: int | None = None
+    needed: int | None = None
+    of: int | None = None
+    reason: str = ""
+
+
+class ArmsRow(BothArms):
+    """How far the potentials of both arms are from the reference in one number."""
+
+    observable: str = ""
+    of: str = ""
+    quantity: str = ""
+    reference: Number | None = None
+
+
+class ControlVerdict(Part):
+    """What came of the control arm: ``sentence`` says it all, ``scope`` what it means."""
+
+    arm: str = ""
+    comparison: Comparison | None = None
+    curves: Curves = Curves()
+    outcome: str = ""
+    labels_saved: LabelsSaved | None = None
+    sentence: str = ""
+    scope: str = ""
+    test_set: Comparison | None = None
+    observables: list[ArmsRow] = Field(default=[])
+
+
+class Record(Part):
+    """All that is known of the course of a campaign; the first iteration is the bootstrap."""
+
+    iterations: list[Iteration] = Field(default=[])
+    decision: Decision | None = None
+    final: Final | None = None
+    control: ControlVerdict | None = None
+
+    @property
+    def validations(self) -> list[Validation]:
+        """Of the potentials of the loop, as far as they were validated."""
+        return [entry.validation for entry in self.iterations if entry.validation is not None]
+
+    @property
+    def latest(self) -> Validation | None:
+        """The latest validation of the loop."""
+        return next(reversed(self.validations), None)
+
+    @property
+    def delivered(self) -> Validation | None:
+        """Validation of the potential that is delivered; the latest one before the end."""
+        return self.latest if self.final is None or self.final.validation is None else self.final.validation
+
+    @property
+    def beyond(self) -> Beyond:
+        """What else was measured, of the potential that is delivered or in the latest iteration."""
+        return self.final or next(reversed(self.iterations), Beyond())
+
+    @property
+    def spent(self) -> int:
+        """Labels that were spent, by both arms."""
+        return self.iterations[-1].labels_total if self.iterations else 0
+
+    def learned_from(self, arm: Arm = "selection") -> list[int]:
+        """How many labelled frames the potentials of an arm could learn from, by iteration; none are of the probe.
+
+        The bootstrap is shared by both arms.
+        """
+        counts: list[int] = []
+        for entry in self.iterations:
+            own = entry.control if arm == "control" and counts else entry
+            counts.append((own.counts.to_learn_from if own else 0) + (counts[-1] if counts else 0))
+        return counts

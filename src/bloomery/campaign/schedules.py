@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from bloomery.campaign.record import measured_number
+from bloomery.campaign.record import Iteration
+from bloomery.campaign.targets import TARGETS, ErrorLimits
+from bloomery.campaign.validation import Validation
 from bloomery.errors import BloomeryError, InputError
 from bloomery.plugins import PluginSpec, Settings
-from bloomery.quantities import Share, Unit
+from bloomery.quantities import Share
 
 
-class Below(Settings):
+class Below(ErrorLimits):
     """Errors on the probe that a change waits for. What counts is the upper bound of each error's 95 % interval."""
 
-    energy: Annotated[float, Unit("meV/atom"), Field(gt=0)] | None = None
-    """RMSE of the energy, in meV/atom."""
-    forces: Annotated[float, Unit("meV/Å"), Field(gt=0)] | None = None
-    """RMSE of the force components, in meV/Å."""
-    relative_forces: Annotated[float, Unit("1"), Field(gt=0, lt=1)] | None = None
-    """RMSE of the force components as a share of their root mean square."""
-    stress: Annotated[float, Unit("GPa"), Field(gt=0)] | None = None
-    """RMSE of the stress components, in GPa."""
-
-    def reached(self, validation: dict[str, Any] | None) -> bool:
+    def reached(self, validation: Validation | None) -> bool:
         """Tell whether all errors that are given are below."""
-        for name, limit in self.model_dump(exclude_none=True).items():
-            found = measured_number(validation or {}, name)
-            if found is None or found.get("upper", float("inf")) > limit:
-                return False
-        return True
+        return (validation or Validation()).is_below(self)
 
 
 class Change(Settings):
@@ -40,12 +30,12 @@ class Change(Settings):
     """From this iteration on; the bootstrap is 0."""
     below: Below | None = None
     """Once the errors have been below these, in any iteration; with both, both must have come true."""
-    settings: dict[str, Any] = Field(min_length=1)
+    settings: dict[str, object] = Field(min_length=1)
     """What is then set instead; other settings stay."""
 
     @model_validator(mode="after")
     def _has_a_moment(self) -> Self:
-        if self.iteration is None and (self.below is None or not self.below.model_dump(exclude_none=True)):
+        if self.iteration is None and (self.below is None or not self.below.given):
             raise ValueError("needs a moment: give an iteration, or errors to be below")
         return self
 
@@ -54,18 +44,15 @@ class Change(Settings):
         """Say when, and what."""
         moments = [] if self.iteration is None else [f"from iteration {self.iteration} on"]
         if self.below is not None:
-            units = {"energy": " meV/atom", "forces": " meV/Å", "relative_forces": " of the forces", "stress": " GPa"}
-            errors = self.below.model_dump(exclude_none=True)
-            moments.append(
-                "once the error is below " + " and ".join(f"{value:g}{units[name]}" for name, value in errors.items())
-            )
+            limits = [f"{limit:g} {TARGETS[name].measure}" for name, limit in self.below.given.items()]
+            moments.append(f"once the error is below {' and '.join(limits)}")
         changed = ", ".join(f"{key} {value}" for key, value in self.settings.items())
         return f"{' and '.join(moments)}: {changed}"
 
-    def holds(self, iterations: list[dict[str, Any]]) -> bool:
-        """Tell whether it holds in the iteration that follows these of the history."""
+    def holds(self, iterations: Sequence[Iteration]) -> bool:
+        """Tell whether it holds in the iteration that follows these."""
         late = self.iteration is None or len(iterations) >= self.iteration
-        return late and (self.below is None or any(self.below.reached(entry.get("validation")) for entry in iterations))
+        return late and (self.below is None or any(self.below.reached(entry.validation) for entry in iterations))
 
 
 class SamplerSpec(PluginSpec):
@@ -99,14 +86,14 @@ class SamplerSpec(PluginSpec):
     @property
     def stages(self) -> list[PluginSpec]:
         """The sampler as it is before any change, and with each change alone and all that come before it."""
-        found = [PluginSpec(name=self.name, settings=self.settings)]
+        stages = [PluginSpec(name=self.name, settings=self.settings)]
         for change in self.schedule:
-            found.append(PluginSpec(name=self.name, settings={**found[-1].settings, **change.settings}))
-            found.append(PluginSpec(name=self.name, settings={**self.settings, **change.settings}))
-        return found
+            stages.append(PluginSpec(name=self.name, settings={**stages[-1].settings, **change.settings}))
+            stages.append(PluginSpec(name=self.name, settings={**self.settings, **change.settings}))
+        return stages
 
-    def at(self, iterations: list[dict[str, Any]]) -> PluginSpec:
-        """Return the sampler with the settings that hold in the iteration that follows these of the history."""
+    def at(self, iterations: Sequence[Iteration]) -> PluginSpec:
+        """Return the sampler with the settings that hold in the iteration that follows these."""
         settings = dict(self.settings)
         for change in self.schedule:
             if change.holds(iterations):

@@ -1,34 +1,22 @@
-"""When a campaign is done, decided from its history and its rules alone."""
+"""When a campaign is done, decided from its record and its rules alone."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from bloomery.campaign.agreement import ObservableTarget, described, reached
 from bloomery.campaign.plateau import Plateau, plateau_reached
-from bloomery.campaign.record import measured_number
+from bloomery.campaign.record import Decision, Iteration, Record
+from bloomery.campaign.targets import ErrorLimits
+from bloomery.campaign.validation import Validation
 from bloomery.plugins import Settings
 
 
-class Targets(Settings):
+class Targets(ErrorLimits):
     """Errors on the probe that are small enough. What counts is the upper bound of each error's 95 % interval."""
-
-    energy: float | None = Field(default=None, gt=0)
-    """Energy RMSE in meV/atom."""
-    forces: float | None = Field(default=None, gt=0)
-    """Force RMSE in meV/Å."""
-    relative_forces: float | None = Field(default=None, gt=0, lt=1)
-    """Force RMSE as a share of the probe's root mean square force."""
-    stress: float | None = Field(default=None, gt=0)
-    """Stress RMSE in GPa."""
-
-    @property
-    def given(self) -> dict[str, float]:
-        """The targets that are set."""
-        return self.model_dump(exclude_none=True)
 
 
 class StopRules(Settings):
@@ -62,115 +50,84 @@ class StopRules(Settings):
         return self
 
 
-@dataclass(frozen=True)
-class Decision:
-    """Whether a campaign goes on, and why.
-
-    Parameters
-    ----------
-    done
-        Whether it ends here.
-    rule
-        The rule that fired: ``targets``, ``nothing_left``, ``max_labels``, ``max_iterations``, ``plateau``; empty to go
-        on.
-    reason
-        One sentence.
-    success
-        Whether what was asked for is reached. A spent budget is a normal end, but no success.
-    """
-
-    done: bool
-    rule: str
-    reason: str
-    success: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
-
-
-def decide(history: dict[str, Any], rules: StopRules) -> Decision:
-    """Apply the rules to a history, whose last entry is the iteration just ended."""
-    iterations = history["iterations"]
-    measured = [entry["validation"] for entry in iterations if entry.get("validation")]
-    errors = _errors(measured[-1], rules) if measured else ""
-    if measured and rules.observables:
-        errors = "; ".join([errors, *described(rules.observables, iterations[-1].get("observables", {}))])
+def decide(record: Record, rules: StopRules) -> Decision:
+    """Apply the rules to a record, whose last entry is the iteration just ended."""
+    iterations, validation = record.iterations, record.latest
+    errors = _errors(validation, rules) if validation else ""
+    if validation and rules.observables:
+        errors = "; ".join([errors, *described(rules.observables, iterations[-1].observables)])
     if _targets_hold(iterations, rules):
-        reason = f"the targets are reached in {rules.consecutive} iteration(s) running: {errors}."
-        return Decision(True, "targets", reason, True)
-    ended = (
-        _nothing_left(iterations[-1], rules, bool(measured))
-        or _budget_spent(iterations, rules)
-        or _plateau(history, measured, rules)
-    )
+        return _end(
+            "targets", f"the targets are reached in {rules.consecutive} iteration(s) running: {errors}.", success=True
+        )
+    ended = _nothing_left(record, rules) or _budget_spent(record, rules) or _plateau(record, rules)
     if ended is not None:
         return ended
-    return Decision(False, "", f"goes on: {errors}." if measured else "no error is known yet.", False)
-
-
-def _targets_hold(iterations: list[dict[str, Any]], rules: StopRules) -> bool:
-    if not (rules.targets.given or rules.observables) or len(iterations) - 1 < rules.min_iterations:
-        return False
-    latest = [entry for entry in iterations if entry.get("validation")][-rules.consecutive :]
-    return len(latest) == rules.consecutive and all(
-        _reached(entry["validation"], rules) and reached(rules.observables, entry.get("observables", {}))
-        for entry in latest
+    return Decision(
+        done=False, rule="", reason=f"goes on: {errors}." if validation else "no error is known yet.", success=False
     )
 
 
-def _nothing_left(latest: dict[str, Any], rules: StopRules, has_potential: bool) -> Decision | None:
+def _end(rule: str, reason: str, *, success: bool) -> Decision:
+    return Decision(done=True, rule=rule, reason=reason, success=success)
+
+
+def _targets_hold(iterations: Sequence[Iteration], rules: StopRules) -> bool:
+    if not (rules.targets.given or rules.observables) or len(iterations) - 1 < rules.min_iterations:
+        return False
+    latest = [(entry.validation, entry.observables) for entry in iterations if entry.validation][-rules.consecutive :]
+    return len(latest) == rules.consecutive and all(
+        _reached(validation, rules) and reached(rules.observables, observables) for validation, observables in latest
+    )
+
+
+def _nothing_left(record: Record, rules: StopRules) -> Decision | None:
     """Nothing was selected, and not because the budget is spent."""
-    if latest["n_selected"] or _spent(latest, rules):
+    if record.iterations[-1].n_selected or _spent(record, rules):
         return None
-    if has_potential:
-        return Decision(True, "nothing_left", "no frame of the last pool was worth a label.", True)
+    if record.latest:
+        return _end("nothing_left", "no frame of the last pool was worth a label.", success=True)
     reason = "no frame of the bootstrap was worth a label, so there is no potential: mend its sampler or selectors."
-    return Decision(True, "nothing_left", reason, False)
+    return _end("nothing_left", reason, success=False)
 
 
-def _budget_spent(iterations: list[dict[str, Any]], rules: StopRules) -> Decision | None:
-    done = len(iterations) - 1
-    if _spent(iterations[-1], rules):
-        return Decision(True, "max_labels", f"the budget of {rules.max_labels} labels is spent.", False)
+def _budget_spent(record: Record, rules: StopRules) -> Decision | None:
+    done = len(record.iterations) - 1
+    if _spent(record, rules):
+        return _end("max_labels", f"the budget of {rules.max_labels} labels is spent.", success=False)
     if done >= rules.max_iterations:
-        return Decision(True, "max_iterations", f"{done} iteration(s) are done, as many as allowed.", False)
+        return _end("max_iterations", f"{done} iteration(s) are done, as many as allowed.", success=False)
     return None
 
 
-def _plateau(history: dict[str, Any], measured: list[dict[str, Any]], rules: StopRules) -> Decision | None:
+def _plateau(record: Record, rules: StopRules) -> Decision | None:
     """What is left to gain is not worth its labels; a success where no target asks for more."""
-    if rules.plateau is None or len(history["iterations"]) <= rules.min_iterations:
+    if rules.plateau is None or len(record.iterations) <= rules.min_iterations:
         return None
-    if not measured or measured[-1].get("n_frames", 0) < rules.min_probe_frames:
+    if record.latest is None or record.latest.n_frames < rules.min_probe_frames:
         return None
-    reason = plateau_reached(history, rules.plateau)
+    reason = plateau_reached(record, rules.plateau)
     asked = rules.targets.given or rules.observables
-    return Decision(True, "plateau", f"{reason}.", not asked) if reason else None
+    return _end("plateau", f"{reason}.", success=not asked) if reason else None
 
 
-def _spent(latest: dict[str, Any], rules: StopRules) -> bool:
-    return rules.max_labels is not None and latest["labels_total"] >= rules.max_labels
+def _spent(record: Record, rules: StopRules) -> bool:
+    return rules.max_labels is not None and record.spent >= rules.max_labels
 
 
-def _reached(validation: dict[str, Any], rules: StopRules) -> bool:
-    if rules.targets.given and validation.get("n_frames", 0) < rules.min_probe_frames:
+def _reached(validation: Validation, rules: StopRules) -> bool:
+    if rules.targets.given and validation.n_frames < rules.min_probe_frames:
         return False
-    for target, limit in rules.targets.given.items():
-        found = measured_number(validation, target)
-        if found is None or found.get("upper", float("inf")) > limit:
-            return False
-    return True
+    return validation.is_below(rules.targets)
 
 
-def _errors(validation: dict[str, Any], rules: StopRules) -> str:
+def _errors(validation: Validation, rules: StopRules) -> str:
     parts = []
-    for target in rules.targets.given or {"energy": 0, "forces": 0}:
-        found = measured_number(validation, target)
-        if found is None:
+    for target in rules.targets.given or ("energy", "forces"):
+        error = validation.error(target)
+        if error is None:
             continue
-        name = target.replace("_", " ")
-        scale, unit = (100, "%") if found["unit"] == "1" else (1, found["unit"])
-        bound = f" (at most {scale * found['upper']:.3g})" if "upper" in found else ""
-        parts.append(f"{name} RMSE {scale * found['value']:.3g}{bound} {unit}")
-    return ", ".join(parts) + f" on {validation.get('n_frames', 0)} probe frames"
+        said = error.in_percent
+        bound = "" if said.upper is None else f" (at most {said.upper:.3g})"
+        parts.append(f"{target.replace('_', ' ')} RMSE {said.value:.3g}{bound} {said.unit}")
+    return ", ".join(parts) + f" on {validation.n_frames} probe frames"

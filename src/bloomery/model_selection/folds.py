@@ -8,7 +8,8 @@ of what models are chosen by, or the probe would have a say in the choice that i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,15 @@ UNUSED = "unused"
 
 Split = list[str]
 """Role of each frame: `probe` for those to be judged on, `train`, `early_stopping`, or `UNUSED`."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """One of several random subsets of a size, as the split that trains on it."""
+
+    size: int
+    repeat: int
+    split: Split
 
 
 class Splitting(Settings):
@@ -136,9 +146,9 @@ def assign_folds(frames: Configurations, folds: int, *, seed: int, key: str | No
     filled = [0] * folds
     fold_of: dict[str, int] = {}
     for name in sorted(sizes, key=lambda name: (-sizes[name], draw(seed, name), name)):
-        place = min(range(folds), key=lambda fold: (filled[fold], fold))
-        fold_of[name] = place
-        filled[place] += sizes[name]
+        emptiest = min(range(folds), key=lambda fold: (filled[fold], fold))
+        fold_of[name] = emptiest
+        filled[emptiest] += sizes[name]
     return np.array([fold_of[name] for name in names], dtype=np.int64)
 
 
@@ -165,16 +175,11 @@ def default_sizes(most: int) -> list[int]:
     return sizes[::-1]
 
 
-def subset_splits(frames: Configurations, settings: SubsetSettings, *, seed: int) -> list[dict[str, Any]]:
+def subset_splits(frames: Configurations, settings: SubsetSettings, *, seed: int) -> list[Subset]:
     """Random subsets of several sizes to learn from, all judged on the same frames.
 
     These are the frames of the probe where there are any, and else a fold as large as `test_share` says. Subsets are
     drawn group by group, independently of each other; the last group is cut where it would be too many.
-
-    Returns
-    -------
-    list of dict
-        ``{"size", "repeat", "split"}``.
 
     Raises
     ------
@@ -191,7 +196,7 @@ def subset_splits(frames: Configurations, settings: SubsetSettings, *, seed: int
     names, hashes = _names(frames[pool], groups_of(frames[pool], settings.groups)), frames[pool].hashes()
     wanted = settings.sizes or default_sizes(len(pool))
     counts = [round(size * len(pool)) if size < 1 else int(size) for size in wanted]
-    found = []
+    subsets = []
     for n in sorted(set(counts)):
         if not 2 <= n <= len(pool):
             raise InputError(f"sizes: {n} is not possible; there are {len(pool)} frames to learn from, two are needed.")
@@ -199,9 +204,8 @@ def subset_splits(frames: Configurations, settings: SubsetSettings, *, seed: int
             own = derive_seed(seed, "subset", n, repeat)
             keys = [(draw(own, name), name, content) for name, content in zip(names, hashes, strict=True)]
             order = sorted(range(len(pool)), key=keys.__getitem__)
-            split = _split(frames, pool[order[:n]], judged, settings, own)
-            found.append({"size": n, "repeat": repeat, "split": split})
-    return found
+            subsets.append(Subset(n, repeat, _split(frames, pool[order[:n]], judged, settings, own)))
+    return subsets
 
 
 def _split(

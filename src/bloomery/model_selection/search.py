@@ -1,20 +1,22 @@
 """Search for better settings of an engine: over a declared grid, or where optuna thinks it worth the while.
 
-Nothing is kept between calls: what to try next follows from the settings, what is known, and a seed.
+Nothing is kept between calls: what to try next follows from the settings, the trials so far, and a seed.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import product
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from bloomery.campaign.validation import Part
 from bloomery.errors import InputError
+from bloomery.model_selection.cross_validation import CrossValidation
 from bloomery.model_selection.folds import FoldSettings
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.seeds import derive_seed
@@ -100,7 +102,40 @@ class SearchSettings(FoldSettings):
         return min(self.trials, combinations) if len(lists) == len(self.space) else self.trials
 
 
-def with_settings(engine: PluginSpec, values: dict[str, Any]) -> PluginSpec:
+class Trial(Part):
+    """Settings that were tried, and the error that they gave; ``None`` where the trial failed."""
+
+    key: str = ""
+    values: dict[str, object]
+    error: float | None
+    errors: CrossValidation = CrossValidation()
+
+
+class Trials(Part):
+    """What was tried so far."""
+
+    trials: list[Trial] = Field(default=[])
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the smallest error, the first of equals; none where all failed.
+
+        The smallest of many errors is too small by chance: what the choice is worth shows on frames that had no say in
+        it.
+        """
+        known = [trial for trial in self.trials if trial.error is not None]
+        return min(known, key=lambda trial: trial.error or 0.0, default=None)
+
+
+class SearchResult(Part):
+    """All trials, and the key of the best."""
+
+    objective: Literal["forces", "energy"]
+    trials: list[Trial]
+    best: str | None
+
+
+def with_settings(engine: PluginSpec, values: Mapping[str, object]) -> PluginSpec:
     """Return an engine with other settings; dots in a key lead into nested ones.
 
     Raises
@@ -111,12 +146,12 @@ def with_settings(engine: PluginSpec, values: dict[str, Any]) -> PluginSpec:
     settings = deepcopy(engine.settings)
     for key, value in values.items():
         *path, last = key.split(".")
-        place = settings
+        group = settings
         for part in path:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
+            group = group.setdefault(part, {})
+            if not isinstance(group, dict):
                 raise InputError(f"search: {key} leads into {part}, which is a plain value of the engine's settings.")
-        place[last] = value
+        group[last] = value
     return PluginSpec(name=engine.name, settings=settings)
 
 
@@ -139,13 +174,13 @@ def check_space(engine: PluginSpec, settings: SearchSettings) -> None:
         _optuna()
 
 
-def ask(settings: SearchSettings, told: Sequence[dict[str, Any]], *, seed: int) -> list[dict[str, Any]]:
+def ask(settings: SearchSettings, told: Sequence[Trial], *, seed: int) -> list[dict[str, object]]:
     """Say which combinations to try next; none where the search is over.
 
     Parameters
     ----------
     told
-        What was tried so far: ``{"values": {...}, "error": float | None}``; no error where a trial failed.
+        What was tried so far.
     """
     if settings.method == "grid":
         keys = list(settings.space)
@@ -154,30 +189,30 @@ def ask(settings: SearchSettings, told: Sequence[dict[str, Any]], *, seed: int) 
     return _suggestions(settings, told, seed)
 
 
-def _suggestions(settings: SearchSettings, told: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def _suggestions(settings: SearchSettings, told: Sequence[Trial], seed: int) -> list[dict[str, object]]:
     optuna = _optuna()
     sampler = optuna.samplers.TPESampler(seed=derive_seed(seed, "search", len(told)), constant_liar=True)
     study = optuna.create_study(direction="minimize", sampler=sampler)
     distributions = {key: _distribution(optuna, values) for key, values in settings.space.items()}
     for entry in told:
-        failed = entry["error"] is None
+        failed = entry.error is None
         state = optuna.trial.TrialState.FAIL if failed else optuna.trial.TrialState.COMPLETE
         study.add_trial(
             optuna.trial.create_trial(
                 state=state,
-                params={key: _kept(value, settings.space[key]) for key, value in entry["values"].items()},
+                params={key: _to_optuna(value, settings.space[key]) for key, value in entry.values.items()},
                 distributions=distributions,
-                value=None if failed else entry["error"],
+                value=entry.error,
             )
         )
-    seen = {_text(entry["values"]) for entry in told}
-    found: list[dict[str, Any]] = []
+    seen = {_text(entry.values) for entry in told}
+    found: list[dict[str, object]] = []
     wanted = min(settings.at_a_time, settings.n_trials - len(told))
     for _ in range(TRIES * max(0, wanted)):
         if len(found) == wanted:
             break
         trial = study.ask(distributions)
-        values = {key: _meant(value, settings.space[key]) for key, value in trial.params.items()}
+        values = {key: _from_optuna(value, settings.space[key]) for key, value in trial.params.items()}
         if _text(values) not in seen:
             seen.add(_text(values))
             found.append(values)
@@ -192,15 +227,15 @@ def _distribution(optuna: Any, values: list[Any] | Range) -> Any:
     return kind(*values.bounds, log=values.log)
 
 
-def _kept(value: Any, values: list[Any] | Range) -> Any:
+def _to_optuna(value: Any, values: list[Any] | Range) -> Any:
     return values.index(value) if isinstance(values, list) else value
 
 
-def _meant(value: Any, values: list[Any] | Range) -> Any:
+def _from_optuna(value: Any, values: list[Any] | Range) -> Any:
     return values[value] if isinstance(values, list) else value
 
 
-def _text(values: dict[str, Any]) -> str:
+def _text(values: Mapping[str, object]) -> str:
     return json.dumps(values, sort_keys=True)
 
 
@@ -214,12 +249,3 @@ def _optuna() -> Any:
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
-
-
-def best(told: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The trial with the smallest error, the first of equals; none where all failed.
-
-    The smallest of many errors is too small by chance: what the choice is worth shows on frames that had no say in it.
-    """
-    known = [entry for entry in told if entry["error"] is not None]
-    return min(known, key=lambda entry: float(entry["error"]), default=None)

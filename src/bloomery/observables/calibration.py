@@ -12,7 +12,6 @@ from bloomery.errors import InputError
 from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Observable, Observation, number
-from bloomery.observables.points.comparison import MILLI
 from bloomery.plugins import Settings
 from bloomery.potentials.calibration import calibrate
 from bloomery.potentials.contract import Potential
@@ -26,7 +25,7 @@ from bloomery.potentials.reliability import (
     rank_correlation,
 )
 from bloomery.progress import Progress, no_progress
-from bloomery.statistics import Bootstrap
+from bloomery.statistics import MILLI, Bootstrap
 
 
 class CalibrationSettings(Settings):

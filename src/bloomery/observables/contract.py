@@ -26,9 +26,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress
-
-NORMAL_95 = 1.959963984540054
-"""Half the width of a 95 % interval in standard errors."""
+from bloomery.statistics import NORMAL_95, Number
 
 
 @dataclass(frozen=True)
@@ -122,10 +120,7 @@ def array_name(*parts: str) -> str:
 
 def number(value: float, unit: str, lower: float | None = None, upper: float | None = None) -> dict[str, Any]:
     """One measured number as summaries hold it."""
-    result: dict[str, Any] = {"value": float(value), "unit": unit}
-    if lower is not None and upper is not None and np.isfinite([lower, upper]).all():
-        result |= {"lower": float(lower), "upper": float(upper)}
-    return result
+    return Number.of(value, unit, lower, upper).as_dict()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from bloomery.errors import InputError
 from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Observable, Observation, number
-from bloomery.observables.points.comparison import MILLI, Comparison
+from bloomery.observables.points.comparison import Comparison
 from bloomery.observables.points.faults import warnings
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
@@ -22,7 +22,7 @@ from bloomery.potentials.evaluation import predict_in_chunks
 from bloomery.potentials.reliability import rank_correlation
 from bloomery.progress import Progress, no_progress
 from bloomery.quantities import ForceInEV
-from bloomery.statistics import Bootstrap
+from bloomery.statistics import MILLI, Bootstrap
 
 NAMES = ("name", "batch", "pool", "trajectory", "step", "temperature", "role")
 """Per-frame arrays that tell which frame one is."""

@@ -24,8 +24,8 @@ from bloomery.potentials.contract import Potential
 from bloomery.potentials.evaluation import predict_in_chunks
 from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Kelvin
+from bloomery.statistics import MILLI
 
-MILLI = 1000.0
 FEW = 10.0
 """With an effective number of frames below this the average rests on a handful of them."""
 

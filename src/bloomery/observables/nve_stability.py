@@ -21,8 +21,7 @@ from bloomery.observables.averages.curves import block_quantity
 from bloomery.observables.contract import Observable, Observation, number
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress
-
-MILLI = 1000.0
+from bloomery.statistics import MILLI
 
 
 class NveStabilitySettings(ConstantEnergySettings):

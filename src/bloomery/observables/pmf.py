@@ -14,8 +14,7 @@ from bloomery.observables.averages.trajectories import Averages, FromTrajectorie
 from bloomery.observables.contract import Quantity
 from bloomery.observables.rdf import RdfSettings, pair_distributions
 from bloomery.quantities import Kelvin
-
-MILLI = 1000.0
+from bloomery.statistics import MILLI
 
 
 class PmfSettings(RdfSettings):

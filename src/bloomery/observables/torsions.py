@@ -14,8 +14,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
 from bloomery.observables.points.molecules import require_molecule
 from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
-
-MILLI = 1000.0
+from bloomery.statistics import MILLI
 
 
 class TorsionsSettings(SinglePointSettings):

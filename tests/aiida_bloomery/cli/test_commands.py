@@ -18,6 +18,7 @@ from aiida_bloomery.cli import COMMANDS, display, main
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.provenance.progress import CampaignState, campaign_state
+from bloomery.campaign.record import Decision
 
 PROGRAM = Path(sys.executable).parent / "aiida-bloomery"
 
@@ -240,7 +241,7 @@ def test_live_display_says_where_the_campaign_is() -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"state": "finished", "exit_status": 0, "decision": {"success": False, "reason": "spent."}}, "done: spent"),
+        ({"state": "finished", "exit_status": 0, "decision": Decision(success=False, reason="spent.")}, "done: spent"),
         (
             {"state": "finished", "exit_status": 403, "message": "Labelling failed."},
             "ended as finished with exit code 403: Labelling failed.",

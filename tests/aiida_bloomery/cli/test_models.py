@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from aiida_bloomery.cli import main
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.submission.models import selection_builder, selection_state, source_of
-from bloomery.campaign.learning_curves import learning_curve
+from bloomery.campaign.learning_curves import CurvePoint, learning_curve
 from bloomery.errors import InputError
 
 
@@ -57,7 +57,8 @@ def curve(profile: Any) -> orm.WorkChainNode:
         for size in (20, 40, 80)
         for repeat in range(2)
     ]
-    return finished("learning_curve", learning_curve(points, {"forces": 15.0}))
+    measured = [CurvePoint.model_validate(point) for point in points]
+    return finished("learning_curve", learning_curve(measured, {"forces": 15.0}).as_dict())
 
 
 def test_learning_curve(call: Callable[..., Any], curve: orm.WorkChainNode) -> None:

@@ -7,6 +7,7 @@ from io import StringIO
 from rich.console import Console
 
 from aiida_bloomery.cli.display import observables_table
+from bloomery.campaign.record import QuotedRow
 from bloomery.observables.contract import number
 
 
@@ -23,7 +24,7 @@ def test_potential_reference_and_difference_stand_side_by_side() -> None:
         {"observable": "rdf", "of": "", "quantity": "mean_overlap", "difference": number(97.25, "%")},
     ]
     console = Console(width=120, record=True, file=StringIO())
-    console.print(observables_table(rows))
+    console.print(observables_table([QuotedRow.model_validate(row) for row in rows]))
     head, first, second = (line.split() for line in console.export_text().splitlines())
     assert head == ["observable", "potential", "reference", "difference", "unit"]
     assert " ".join(first) == "equation_of_state Si2 a 3.8564 ± 0.0044 3.8403 0.0161 ± 0.0044 Å"
@@ -33,7 +34,6 @@ def test_potential_reference_and_difference_stand_side_by_side() -> None:
 def test_a_lower_bound_is_no_value() -> None:
     time = {**number(2.0028, "ps"), "at_least": True}
     console = Console(record=True, width=120, file=StringIO())
-    console.print(
-        observables_table([{"observable": "nve_stability", "of": "", "quantity": "time_to_failure", "potential": time}])
-    )
+    row = {"observable": "nve_stability", "of": "", "quantity": "time_to_failure", "potential": time}
+    console.print(observables_table([QuotedRow.model_validate(row)]))
     assert "> 2.0028" in console.export_text()

@@ -12,6 +12,7 @@ import pytest
 from ase.build import bulk
 
 from aiida_bloomery.report.facts import CampaignFacts, DataSet, Measured, Node, Outcome
+from bloomery.campaign.record import Funnel, FunnelRow, Record
 from bloomery.descriptors.maps import map_of
 from bloomery.frames.configurations import Configurations
 
@@ -67,12 +68,13 @@ def iteration(index: int, force: float, *, probe: int = 12) -> dict[str, Any]:
     }
 
 
-def funnel() -> list[dict[str, Any]]:
-    return [
+def funnel() -> list[FunnelRow]:
+    rows = [
         {"selector": "sanity", "came_in": 400, "left": 380, "reasons": {"two atoms closer than 1.1 Å": 20}},
         {"selector": "probe", "came_in": 380, "left": 340, "reasons": {}},
         {"selector": "farthest_point", "came_in": 340, "left": 16, "reasons": {}},
     ]
+    return Funnel.model_validate({"funnel": rows}).funnel
 
 
 def arrays(n_frames: int = 12, seed: int = 0) -> dict[str, Any]:
@@ -200,7 +202,7 @@ def full(**changes: Any) -> CampaignFacts:
             "measured": [with_control(found) for found in measured()],
             "pools": {1: np.random.default_rng(0).lognormal(-3, 0.5, 200), 2: np.full(4, 0.02)},
             "core_times": {0: {"label": 400.0, "train": 60.0}, 1: {"label": 500.0}},
-            "history": {**campaign().history, "control": verdict()},
+            "history": {**campaign().history.as_dict(), "control": verdict()},
             "processes": [Node("bootstrap_sample", "SamplingWorkChain", 50, "44444444-0000-0000-0000-000000000000")],
         }
         | changes
@@ -246,7 +248,8 @@ def campaign(**changes: Any) -> CampaignFacts:
         "versions": {"bloomery": ["0.1.0"], "torch": ["2.13.0"]},
         "nodes": [Node("potential", "PotentialData", 77, "11111111-0000-0000-0000-000000000000")],
     }
-    return CampaignFacts(**(content | changes))
+    content |= changes
+    return CampaignFacts(**(content | {"history": Record.model_validate(content["history"])}))
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,7 @@ def test_stages_are_read_by_iteration(built: orm.WorkChainNode) -> None:
     facts = collect(built)
     assert facts.title == "silicon <8>"
     assert facts.outcome.state == "finished"
-    assert [row["selector"] for row in facts.funnels[0]] == ["sanity"]
+    assert [row.selector for row in facts.funnels[0]] == ["sanity"]
     assert [(entry["iteration"], entry["outcome"]) for entry in facts.ledger] == [
         (0, "labelled"),
         (0, "failed"),

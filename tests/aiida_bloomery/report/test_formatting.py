@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiida_bloomery.report.formatting import digits, duration, find, interval, percent, with_unit
+from aiida_bloomery.report.formatting import digits, duration, interval, percent, with_unit
+from bloomery.statistics import Number
 
 
 @pytest.mark.parametrize(
@@ -27,13 +28,13 @@ def test_digits_are_right_to_their_last_place(value: float) -> None:
 
 
 def test_shares_become_percent() -> None:
-    assert with_unit({"value": 0.0481, "unit": "1"}) == "4.8 %"
+    assert with_unit(Number(value=0.0481, unit="1")) == "4.8 %"
     assert percent(1.5) == "150 %"
 
 
 def test_interval_needs_both_bounds() -> None:
-    assert interval({"value": 1.0, "lower": 0.5, "upper": 1.5}) == "0.500 to 1.50"
-    assert interval({"value": 1.0, "lower": 0.5}) == ""
+    assert interval(Number(value=1.0, lower=0.5, upper=1.5)) == "0.500 to 1.50"
+    assert interval(Number(value=1.0, lower=0.5)) == ""
 
 
 @pytest.mark.parametrize(
@@ -42,11 +43,3 @@ def test_interval_needs_both_bounds() -> None:
 )
 def test_duration(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_find_returns_only_numbers() -> None:
-    summary = {"forces": {"rmse": {"value": 1.0, "unit": "meV/Å"}}}
-    assert find(summary, "forces", "rmse") == {"value": 1.0, "unit": "meV/Å"}
-    assert find(summary, "forces") is None
-    assert find(None, "forces", "rmse") is None
-    assert find({"forces": None}, "forces", "rmse") is None

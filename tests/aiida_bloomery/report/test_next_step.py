@@ -26,4 +26,4 @@ def test_many_failed_labels_come_first(example: SimpleNamespace) -> None:
 
 def test_otherwise_the_history_is_judged(example: SimpleNamespace) -> None:
     facts = example.campaign(ledger=[example.entry(0)])
-    assert next_step(facts) == advice.next_step(dict(facts.history), StopRules.model_validate(facts.inputs["stop"]))
+    assert next_step(facts) == advice.next_step(facts.history, StopRules.model_validate(facts.inputs["stop"]))

@@ -8,6 +8,7 @@ import pytest
 
 from aiida_bloomery.report.facts import CampaignFacts, Outcome
 from aiida_bloomery.report.page import LONGEST_LEDGER, render
+from bloomery.campaign.record import FunnelRow
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -109,7 +110,7 @@ def test_text_of_the_user_is_escaped(example: SimpleNamespace) -> None:
         title=evil,
         ledger=[example.entry(0, "failed", reason=evil)],
         inputs={"labeller": evil, "stop": {}, "sampling": {"samplers": [{"name": evil}]}},
-        funnels={0: [{"selector": evil, "came_in": 3, "left": 1, "reasons": {evil: 2}}]},
+        funnels={0: [FunnelRow(selector=evil, came_in=3, left=1, reasons={evil: 2})]},
     )
     html = render(facts, [])
     assert "script" not in Page(html).tags
@@ -173,7 +174,7 @@ def test_a_control_arm_has_a_section_with_both_learning_curves(example: SimpleNa
     assert 'id="control"' not in plain
     said = {"sentence": "It <b>helped</b>.", "scope": "Not exploration."}
     verdict = {**example.verdict("<i>random</i>"), **said}
-    history = {**example.campaign().history, "control": verdict}
+    history = {**example.campaign().history.as_dict(), "control": verdict}
     html = render(example.campaign(history=history))
     Page(html)
     assert 'id="control"' in html
@@ -184,7 +185,7 @@ def test_a_control_arm_has_a_section_with_both_learning_curves(example: SimpleNa
 
 
 def test_both_arms_are_compared_on_errors_and_on_observables(example: SimpleNamespace) -> None:
-    history = {**example.campaign().history, "control": example.verdict()}
+    history = {**example.campaign().history.as_dict(), "control": example.verdict()}
     section = render(example.campaign(history=history), []).split('<section id="control">')[1].split("</section>")[0]
     assert "60.0<br><small>± 2.00 over 3 trainings</small>" in section
     assert "33 %<br><small>30 to 36 %</small>" in section

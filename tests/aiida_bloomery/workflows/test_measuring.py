@@ -146,7 +146,7 @@ def test_every_potential_is_measured_on_the_independent_set(campaign):
 
 def test_status_and_report_quote_the_numbers(campaign):
     state = campaign_state(campaign.pk)
-    quoted = {(row["observable"], row["quantity"]) for row in state.observables}
+    quoted = {(row.observable, row.quantity) for row in state.observables}
     assert {("equation_of_state", "a"), ("equation_of_state", "bulk_modulus")} <= quoted
     assert state.missing == ["vdos"]
     measured = {found.key: found for found in collect(campaign).measured if found.stage.endswith("final_compare")}

@@ -1,4 +1,4 @@
-"""What to do next, from histories whose answer is known."""
+"""What to do next, from records whose answer is known."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import pytest
 from tests.bloomery.campaign.histories import history, law
 
 from bloomery.campaign.advice import next_step
+from bloomery.campaign.record import Decision, Final, Record
 from bloomery.campaign.stopping import StopRules
 
 
@@ -53,13 +54,14 @@ def test_a_probe_that_is_too_small() -> None:
 def test_targets_that_are_reached() -> None:
     assert next_step(history(40, 30), rules(forces=50)).startswith("Nothing")
     assert next_step(history(80, 30), rules(forces=50)).startswith("Go on for another iteration")
-    ended = history(80, 30) | {"decision": {"rule": "targets"}}
+    ended = history(80, 30).model_copy(update={"decision": Decision(rule="targets")})
     assert next_step(ended, rules(forces=50)).startswith("Nothing")
 
 
 def test_the_delivered_potential_counts() -> None:
     """It is retrained from scratch, and may be worse than the last of the loop."""
-    final = history(40, 30) | {"final": {"validation": history(60.0)["iterations"][0]["validation"]}}
+    worse = Final(validation=history(60.0).latest)
+    final = history(40, 30).model_copy(update={"final": worse})
     assert not next_step(final, rules(forces=50)).startswith("Nothing")
 
 
@@ -70,7 +72,7 @@ def test_without_targets_the_price_is_told() -> None:
 
 @pytest.mark.parametrize("empty", [{"iterations": []}, {"iterations": [{"validation": None}]}])
 def test_nothing_is_known_yet(empty: dict[str, Any]) -> None:
-    assert next_step(empty, rules(forces=25)).startswith("Label more frames")
+    assert next_step(Record.model_validate(empty), rules(forces=25)).startswith("Label more frames")
 
 
 def test_too_few_iterations_for_a_curve() -> None:

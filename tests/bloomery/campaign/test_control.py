@@ -19,6 +19,7 @@ from bloomery.campaign.control import (
     outcome,
     training_seeds,
 )
+from bloomery.campaign.record import Comparison
 from bloomery.errors import InputError
 
 N_FRAMES = 40
@@ -53,19 +54,19 @@ def trainings(error: float, spread: float, n: int, seed: int) -> list[dict[str, 
 def test_errors_and_gain_are_those_of_all_components() -> None:
     found = compare([arrays(0.08)], [arrays(0.1)])
     expected = 1000 * np.sqrt((arrays(0.1)["frame_force_rmse"] ** 2).mean())
-    assert found["forces"]["control"] == {"value": pytest.approx(expected), "unit": "meV/Å"}
-    assert found["forces"]["gain"]["value"] == pytest.approx(0.2)
-    assert found["energy"]["gain"]["value"] == pytest.approx(0.2)
-    assert (found["n_frames"], found["n_blocks"], found["trainings"]) == (40, 20, [1, 1])
+    assert found.forces.control.as_dict() == {"value": pytest.approx(expected), "unit": "meV/Å"}
+    assert found.forces.gain.value == pytest.approx(0.2)
+    assert found.energy.gain.value == pytest.approx(0.2)
+    assert (found.n_frames, found.n_blocks, found.trainings) == (40, 20, [1, 1])
 
 
 def test_pairing_takes_the_hardness_of_frames_out() -> None:
     """Errors that are a fifth lower on every frame are a fifth lower whichever frames are drawn."""
-    gain = compare([arrays(0.08)], [arrays(0.1)])["forces"]["gain"]
-    assert gain["lower"] == pytest.approx(0.2)
-    assert gain["upper"] == pytest.approx(0.2)
-    alone = compare([arrays(0.08, own=1)], [arrays(0.1, own=2)])["forces"]["gain"]
-    assert 0 < alone["lower"] < 0.2 < alone["upper"] < 0.35
+    gain = compare([arrays(0.08)], [arrays(0.1)]).forces.gain
+    assert gain.lower == pytest.approx(0.2)
+    assert gain.upper == pytest.approx(0.2)
+    alone = compare([arrays(0.08, own=1)], [arrays(0.1, own=2)]).forces.gain
+    assert 0 < alone.lower < 0.2 < alone.upper < 0.35
 
 
 def test_better_worse_and_undecided() -> None:
@@ -78,18 +79,18 @@ def test_better_worse_and_undecided() -> None:
 
 def test_few_blocks_give_no_interval_and_no_verdict() -> None:
     found = compare([arrays(0.05, n_frames=8)], [arrays(0.1, n_frames=8)])
-    assert found["n_blocks"] == 4
-    assert "lower" not in found["forces"]["gain"]
+    assert found.n_blocks == 4
+    assert found.forces.gain.interval is None
     assert outcome(found) == UNKNOWN
 
 
 def test_the_spread_of_trainings_widens_the_interval() -> None:
-    quiet = compare(trainings(0.09, 0.001, 3, 1), trainings(0.1, 0.001, 3, 2))["forces"]
-    loud = compare(trainings(0.09, 0.15, 3, 1), trainings(0.1, 0.15, 3, 2))["forces"]
-    assert outcome({"forces": quiet}) == HELPED
-    assert outcome({"forces": loud}) == UNDECIDED
-    assert loud["gain_blocks"]["upper"] - loud["gain_blocks"]["lower"] < loud["gain"]["upper"] - loud["gain"]["lower"]
-    assert loud["spread_control"]["value"] == pytest.approx(15, rel=0.9)
+    quiet = compare(trainings(0.09, 0.001, 3, 1), trainings(0.1, 0.001, 3, 2)).forces
+    loud = compare(trainings(0.09, 0.15, 3, 1), trainings(0.1, 0.15, 3, 2)).forces
+    assert outcome(Comparison(forces=quiet)) == HELPED
+    assert outcome(Comparison(forces=loud)) == UNDECIDED
+    assert loud.gain_blocks.upper - loud.gain_blocks.lower < loud.gain.upper - loud.gain.lower
+    assert loud.spread_control.value == pytest.approx(15, rel=0.9)
 
 
 def test_of_equal_arms_one_in_twenty_is_called_different() -> None:
@@ -122,10 +123,10 @@ STEEPER = [(25, 200.0), *((n, 200 * (n / 25) ** -1.0) for n in (50, 75, 100))]
 
 def test_labels_saved_by_power_laws_are_exact() -> None:
     """200 (n / 25)^-1 reaches 100, the final error of 1000 n^-1/2, at n = 50."""
-    assert labels_saved(STEEPER, POWER_LAW, HELPED) == {"labels": 50, "needed": 50, "of": 100}
-    assert labels_saved(POWER_LAW, STEEPER, HURT) == {"labels": 50, "needed": 50, "of": 100}
+    assert labels_saved(STEEPER, POWER_LAW, HELPED).as_dict() == {"labels": 50, "needed": 50, "of": 100}
+    assert labels_saved(POWER_LAW, STEEPER, HURT).as_dict() == {"labels": 50, "needed": 50, "of": 100}
     between = [(25, 200.0), (100, 50.0)]
-    assert labels_saved(between, POWER_LAW, HELPED)["needed"] == 50
+    assert labels_saved(between, POWER_LAW, HELPED).needed == 50
 
 
 @pytest.mark.parametrize(
@@ -139,27 +140,27 @@ def test_labels_saved_by_power_laws_are_exact() -> None:
     ],
 )
 def test_labels_saved_are_not_guessed(selection: Any, control: Any, found: str, reason: str) -> None:
-    assert reason in labels_saved(selection, control, found)["reason"]
+    assert reason in labels_saved(selection, control, found).reason
 
 
 def test_sentences() -> None:
     settings = ControlSettings()
     better, worse = [arrays(0.08, own=1)], [arrays(0.1, own=2)]
     helped = judge(settings, compare(better, worse), STEEPER, POWER_LAW)
-    assert helped["sentence"].startswith("The selection helped: with as many labels its force RMSE is")
-    assert "50 labels instead of 100" in helped["sentence"]
-    assert "20 blocks of the probe, one training of each arm" in helped["sentence"]
-    assert "not the exploration" in helped["scope"]
+    assert helped.sentence.startswith("The selection helped: with as many labels its force RMSE is")
+    assert "50 labels instead of 100" in helped.sentence
+    assert "20 blocks of the probe, one training of each arm" in helped.sentence
+    assert "not the exploration" in helped.scope
     hurt = judge(settings, compare(worse, better), POWER_LAW, STEEPER)
-    assert "random was better" in hurt["sentence"]
-    assert "random reaches the final error of the selection with 50 labels instead of 100" in hurt["sentence"]
+    assert "random was better" in hurt.sentence
+    assert "random reaches the final error of the selection with 50 labels instead of 100" in hurt.sentence
     undecided = judge(settings, compare(better, [arrays(0.08, own=3)]), STEEPER, POWER_LAW)
-    assert undecided["sentence"].startswith("Whether the selection helped cannot be told: with as many labels")
+    assert undecided.sentence.startswith("Whether the selection helped cannot be told: with as many labels")
     few = judge(settings, compare([arrays(0.05, n_frames=8)], [arrays(0.1, n_frames=8)]), [], [])
-    assert "4 blocks only" in few["sentence"]
+    assert "4 blocks only" in few.sentence
     nothing = judge(settings, None, [], [], "no training of the control succeeded")
-    assert nothing["sentence"].endswith("cannot be told: no training of the control succeeded.")
-    assert [part["sentence"].count("\n") for part in (helped, hurt, undecided, few, nothing)] == [0] * 5
+    assert nothing.sentence.endswith("cannot be told: no training of the control succeeded.")
+    assert [part.sentence.count("\n") for part in (helped, hurt, undecided, few, nothing)] == [0] * 5
 
 
 def test_an_arm_is_told_how_many_frames_to_take() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bloomery.campaign.learning_curves import fit_history, fit_power_law, history_curve
+from bloomery.campaign.record import Record
 from bloomery.errors import InputError
 
 SIZES = np.repeat([20, 40, 80, 160], 3)
@@ -25,10 +26,10 @@ def scattered(seed: int, exponent: float = 0.5, width: float = 0.05) -> np.ndarr
 def test_an_exact_power_law_is_found(prefactor: float, exponent: float, sizes: list[int]) -> None:
     law = fit_power_law(sizes, prefactor * np.array(sizes, dtype=float) ** -exponent)
     assert law.exponent == pytest.approx(exponent, rel=1e-6)
-    assert law.error(500)["value"] == pytest.approx(prefactor * 500.0**-exponent, rel=1e-6)
+    assert law.error(500).value == pytest.approx(prefactor * 500.0**-exponent, rel=1e-6)
     needed = law.frames_for(prefactor * 700.0**-exponent)
     assert needed is not None
-    assert needed["value"] == pytest.approx(700, rel=1e-4)
+    assert needed.value == pytest.approx(700, rel=1e-4)
     assert not law.flattens
 
 
@@ -40,7 +41,7 @@ def test_units_of_the_error_do_not_matter(unit: float, seed: int) -> None:
     first, second = plain.frames_for(10), other.frames_for(10 * unit)
     assert first is not None
     assert second is not None
-    assert second["upper"] == pytest.approx(first["upper"], rel=1e-6)
+    assert second.upper == pytest.approx(first.upper, rel=1e-6)
 
 
 def test_intervals_cover_what_they_say() -> None:
@@ -50,9 +51,9 @@ def test_intervals_cover_what_they_say() -> None:
         law = fit_power_law(SIZES, scattered(seed))
         held[0] += abs(law.exponent - 0.5) <= law.exponent_width
         error, needed = law.error(300), law.frames_for(12.0)
-        held[1] += error["lower"] <= 300 * 300**-0.5 <= error["upper"]
+        held[1] += error.lower <= 300 * 300**-0.5 <= error.upper
         assert needed is not None
-        held[2] += needed["lower"] <= (300 / 12.0) ** 2 <= needed["upper"]
+        held[2] += needed.lower <= (300 / 12.0) ** 2 <= needed.upper
     # A share of 400 that is 0.95 has a standard deviation of 0.011.
     assert np.abs(held / 400 - 0.95).max() < 0.035
 
@@ -61,7 +62,7 @@ def test_a_slope_that_may_be_zero_gives_no_bounds() -> None:
     law = fit_power_law(SIZES, scattered(1, exponent=0.01, width=0.2))
     assert not law.falls
     needed = law.frames_for(200)
-    assert needed is None or "upper" not in needed
+    assert needed is None or needed.upper is None
     rising = fit_power_law(SIZES, 10.0 * SIZES**0.3)
     assert rising.frames_for(5) is None
     assert fit_power_law(SIZES, 300 * SIZES**-0.05).frames_for(1.0) is None
@@ -77,8 +78,8 @@ def test_a_curve_with_a_floor_flattens() -> None:
 def test_the_gain_is_the_difference_of_the_errors() -> None:
     law = fit_power_law(SIZES, scattered(2))
     gain = law.gain(160, 40)
-    assert gain["value"] == pytest.approx(law.error(160)["value"] - law.error(200)["value"])
-    assert gain["lower"] < gain["value"] < gain["upper"]
+    assert gain.value == pytest.approx(law.error(160).value - law.error(200).value)
+    assert gain.lower < gain.value < gain.upper
 
 
 @pytest.mark.parametrize(
@@ -104,11 +105,11 @@ def test_the_curve_of_a_campaign() -> None:
         }
         for index in range(4)
     ]
-    history = {"iterations": entries}
+    history = Record.model_validate({"iterations": entries})
     assert history_curve(history) == [(8, 100.0), (16, pytest.approx(100 / 3)), (20, 25.0)]
     assert history_curve(history, "energy") == []
     law = fit_history(history)
     assert law is not None
     assert law.n_points == 3
     assert fit_history(history, latest=4) is None
-    assert fit_history({"iterations": entries[:2]}) is None
+    assert fit_history(Record.model_validate({"iterations": entries[:2]})) is None

@@ -13,16 +13,18 @@ from bloomery.campaign.measuring import (
     ValidationSettings,
     beside,
     closer,
-    planned,
+    observable_jobs,
     require_measurable,
     rows,
     unique,
     wanted_by,
     with_curves_inlined,
 )
+from bloomery.campaign.record import ArmsRow, LabelOutcome
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec, registered
+from bloomery.statistics import Number
 from bloomery.testing.potentials import TeacherCommittee
 
 CRYSTAL = Configurations.from_atoms([bulk("Si")])
@@ -42,7 +44,7 @@ def test_the_end_measures_all_and_every_key_is_its_own() -> None:
 
 
 def test_observables_of_trajectories_make_one() -> None:
-    jobs = planned(settings(), FINAL)
+    jobs = observable_jobs(settings(), FINAL)
     assert jobs["rdf"]["observable"]["settings"] == {"cutoff": 4, "dynamics": {}}
     assert "dynamics" not in jobs["elastic"]["observable"]["settings"]
     given = {"final": [{"rdf": {"dynamics": {"steps": 20}}}]}
@@ -96,12 +98,12 @@ def test_rows_quote_both_sides() -> None:
     labelled = committee.label(observable.wanted_frames(CRYSTAL))
     summary = observable.observe(committee, CRYSTAL, reference=labelled).summary
     found = rows("equation_of_state", spec, summary)
-    assert [row["quantity"] for row in found] == ["a", "volume", "bulk_modulus"]
-    assert found[0]["of"] == "Si2"
-    assert found[0]["reference"] == summary["Si2"]["reference"]["a"]
-    assert found[0]["difference"] == summary["Si2"]["difference"]["a"]
+    assert [row.quantity for row in found] == ["a", "volume", "bulk_modulus"]
+    assert found[0].of == "Si2"
+    assert found[0].reference == Number.read(summary["Si2"]["reference"]["a"])
+    assert found[0].difference == Number.read(summary["Si2"]["difference"]["a"])
     alone = rows("equation_of_state", spec, observable.observe(committee, CRYSTAL).summary)
-    assert set(alone[0]) == {"observable", "of", "quantity", "potential"}
+    assert set(alone[0].as_dict()) == {"observable", "of", "quantity", "potential"}
 
 
 def test_rows_of_trajectories_and_of_plain_numbers() -> None:
@@ -113,30 +115,32 @@ def test_rows_of_trajectories_and_of_plain_numbers() -> None:
         "mean_overlap": {"value": 97.0, "unit": "%"},
     }
     first, second = rows("rdf", PluginSpec(name="rdf"), summary)
-    assert set(first) == {"observable", "of", "quantity", "potential", "reference", "difference"}
-    assert second["quantity"] == "mean_overlap"
-    drift = rows("nve_stability", PluginSpec(name="nve_stability"), {"n_trajectories": 2, "survived": number})
-    assert drift == [{"observable": "nve_stability", "of": "", "quantity": "survived", "potential": number}]
+    assert set(first.as_dict()) == {"observable", "of", "quantity", "potential", "reference", "difference"}
+    assert second.quantity == "mean_overlap"
+    (drift,) = rows("nve_stability", PluginSpec(name="nve_stability"), {"n_trajectories": 2, "survived": number})
+    assert drift.as_dict() == {
+        "observable": "nve_stability", "of": "", "quantity": "survived", "potential": number
+    }  # fmt: skip
 
 
 def measured(difference: float) -> Measured:
     part = {"n_atoms": 2, "n_frames": 9, "difference": {"a": {"value": difference, "unit": "Å"}}}
     specs = settings().observables(EACH) | {"elastic": PluginSpec(name="elastic")}
-    entries = [{"outcome": "labelled", "seconds": 2.0}, {"outcome": "cached", "seconds": 0.0}]
+    entries = [LabelOutcome(outcome="labelled", seconds=2.0), LabelOutcome(outcome="cached", seconds=0.0)]
     return Measured(specs, {"equation_of_state": {"Si2": part}}, entries, {"errors": {"n_frames": 4}})
 
 
 def test_history_says_what_is_missing_and_counts_its_own_labels() -> None:
-    found = measured(0.1).as_dict()
+    found = measured(0.1).beyond.as_dict()
     assert found["observables_missing"] == ["elastic"]
     assert found["validation_labels"] == {"labelled": 1, "cached": 1, "failed": 0, "seconds": 2.0}
     assert found["test_set"] == {"n_frames": 4}
-    assert Measured().as_dict() == {}
+    assert Measured().beyond.as_dict() == {}
 
 
 def test_arms_side_by_side() -> None:
     (row,) = beside(measured(0.1), measured(-0.2))
-    assert (row["selection"]["value"], row["control"]["value"]) == (0.1, -0.2)
+    assert (row.selection.value, row.control.value) == (0.1, -0.2)
     assert beside(measured(0.1), Measured()) == []
 
 
@@ -159,10 +163,11 @@ def off(value: float, width: float | None = None, unit: str = "Å") -> dict[str,
 )
 def test_which_arm_is_nearer_to_the_reference(selection: dict[str, Any], control: dict[str, Any], nearer: str) -> None:
     row = {"quantity": "a", "selection": selection, "control": control}
-    assert closer(row) == nearer
+    assert closer(ArmsRow.model_validate(row)) == nearer
     swapped = {"selection": "control", "control": "selection", "": ""}[nearer]
-    assert closer({**row, "selection": control, "control": selection}) == swapped
+    assert closer(ArmsRow.model_validate({**row, "selection": control, "control": selection})) == swapped
 
 
 def test_of_overlaps_the_larger_is_nearer() -> None:
-    assert closer({"quantity": "mean_overlap", "selection": off(97.0, 1.0, "%"), "control": off(90.0)}) == "selection"
+    row = {"quantity": "mean_overlap", "selection": off(97.0, 1.0, "%"), "control": off(90.0)}
+    assert closer(ArmsRow.model_validate(row)) == "selection"

@@ -1,13 +1,28 @@
-"""The plan of an iteration follows from settings and history alone."""
+"""The plan of an iteration follows from settings and the record alone."""
 
 from typing import Any
 
-from bloomery.campaign.planning import plan
+from bloomery.campaign.control import ControlSettings
+from bloomery.campaign.planning import IterationPlan, SelectionSettings, StageSettings
+from bloomery.campaign.planning import plan as plan_iteration
+from bloomery.campaign.record import Record
+from bloomery.campaign.stopping import StopRules
 from bloomery.potentials.scale import Scale
 from bloomery.seeds import derive_seed
 
 STAGE: dict[str, Any] = {"samplers": ["rattle_strain", {"md": {"steps": 10}}]}
 SELECTION: dict[str, Any] = {"descriptor": "power_spectrum", "selectors": ["sanity", {"random": {"frames": 3}}]}
+
+
+def plan(seed: int, stage: Any, selection: Any, stop: Any, history: Any, control: Any = None) -> IterationPlan:
+    return plan_iteration(
+        seed,
+        StageSettings.model_validate(stage),
+        SelectionSettings.model_validate(selection),
+        StopRules.model_validate(stop),
+        Record.model_validate(history or {}),
+        None if control is None else ControlSettings.model_validate(control),
+    )
 
 
 def iteration(total: int, rmse: float | None) -> dict[str, Any]:

@@ -18,8 +18,8 @@ def test_the_next_batch_of_a_known_curve() -> None:
     assert batch is not None
     assert batch.labels == 20
     assert batch.hours == pytest.approx(1.0)
-    assert batch.error["value"] == pytest.approx(100 / 5**0.5)
-    assert batch.gain["value"] == pytest.approx(100 / 5**0.5 - 100 / 6**0.5)
+    assert batch.error.value == pytest.approx(100 / 5**0.5)
+    assert batch.gain.value == pytest.approx(100 / 5**0.5 - 100 / 6**0.5)
     assert next_batch(history(*law(4)), 5) is None
 
 
@@ -44,7 +44,7 @@ def test_the_upper_bound_counts() -> None:
     """Scatter about a flat curve: the gain expected is nil, what may be gained is not."""
     batch = next_batch(history(*FLAT), 5)
     assert batch is not None
-    assert batch.gain["value"] < 0.1 < batch.gain["upper"]
+    assert batch.gain.value < 0.1 < batch.gain.bounds[1]
     rough = [60.0, 45.0, 58.0, 47.0, 55.0]
     assert plateau_reached(history(*FLAT), Plateau(gain=0.02))
     assert not plateau_reached(history(*rough), Plateau(gain=0.02))

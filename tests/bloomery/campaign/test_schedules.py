@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from bloomery.campaign.planning import plan
+from bloomery.campaign.planning import SelectionSettings, StageSettings, plan
+from bloomery.campaign.record import Iteration, Record
 from bloomery.campaign.schedules import SamplerSpec, check_samplers, shares_of
+from bloomery.campaign.stopping import StopRules
 from bloomery.errors import InputError
 
 
@@ -18,7 +20,8 @@ def entry(forces: float, relative: float = 0.5, upper: float = 1.1) -> dict[str,
 
 
 def temperatures(spec: dict[str, Any], iterations: list[dict[str, Any]]) -> Any:
-    return SamplerSpec.model_validate(spec).at(iterations).settings.get("temperatures")
+    entries = [Iteration.model_validate(iteration) for iteration in iterations]
+    return SamplerSpec.model_validate(spec).at(entries).settings.get("temperatures")
 
 
 BY_ITERATION = {
@@ -37,7 +40,8 @@ BY_ERROR = {
 def test_settings_change_by_iteration() -> None:
     history = [entry(100.0)] * 5
     assert [temperatures(BY_ITERATION, history[:n]) for n in range(6)] == [[300], [300], [600], [600], [900], [900]]
-    assert SamplerSpec.model_validate(BY_ITERATION).at(history).settings["steps"] == 400
+    entries = [Iteration.model_validate(iteration) for iteration in history]
+    assert SamplerSpec.model_validate(BY_ITERATION).at(entries).settings["steps"] == 400
 
 
 def test_settings_change_once_the_errors_are_low_and_do_not_change_back() -> None:
@@ -89,12 +93,18 @@ def test_shares_are_completed_and_add_up() -> None:
 
 
 def test_the_plan_of_an_iteration_has_settings_and_shares() -> None:
-    stage = {"samplers": [{**BY_ITERATION, "share": 0.75}, {"rattle_strain": {"frames": 3}}]}
-    selection = {"selectors": ["sanity"]}
-    planned = plan(1, stage, selection, {}, {"iterations": [entry(100.0)] * 2})
+    stage = StageSettings.model_validate(
+        {"samplers": [{**BY_ITERATION, "share": 0.75}, {"rattle_strain": {"frames": 3}}]}
+    )
+    selection = SelectionSettings.model_validate({"selectors": ["sanity"]})
+    record = Record.model_validate({"iterations": [entry(100.0)] * 2})
+    planned = plan(1, stage, selection, StopRules(), record)
     assert planned.samplers["md_0"]["sampler"] == {"name": "md", "settings": {"temperatures": [600], "steps": 100}}
     assert planned.selection["shares"] == {"md_0": 0.75, "rattle_strain_1": 0.25}
-    assert "shares" not in plan(1, {"samplers": ["md"]}, selection, {}, None).selection
+    assert (
+        "shares"
+        not in plan(1, StageSettings.model_validate({"samplers": ["md"]}), selection, StopRules(), Record()).selection
+    )
 
 
 def test_words_for_the_user() -> None:

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bloomery.campaign.stopping import StopRules, decide
+from bloomery.campaign.record import Decision, Record
+from bloomery.campaign.stopping import StopRules
+from bloomery.campaign.stopping import decide as decide_on
 
 
 def validation(rmse: float, upper: float | None = None, frames: int = 12) -> dict[str, Any]:
@@ -33,6 +35,10 @@ def history(
             for index, entry in enumerate(entries)
         ]
     }
+
+
+def decide(history: dict[str, Any], rules: StopRules) -> Decision:
+    return decide_on(Record.model_validate(history), rules)
 
 
 RULES: dict[str, Any] = {"targets": {"forces": 50}, "min_iterations": 1, "max_iterations": 5}

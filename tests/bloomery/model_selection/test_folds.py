@@ -113,21 +113,21 @@ def test_a_frame_without_labels_takes_no_part() -> None:
 def test_subsets_have_their_size_and_share_the_test() -> None:
     frames = blocks([1] * 50)
     found = subset_splits(frames, SubsetSettings(sizes=[5, 0.5, 40], repeats=3), seed=3)
-    assert [(entry["size"], entry["repeat"]) for entry in found] == [
+    assert [(entry.size, entry.repeat) for entry in found] == [
         (5, 0), (5, 1), (5, 2), (20, 0), (20, 1), (20, 2), (40, 0),
     ]  # fmt: skip
-    splits = np.array([entry["split"] for entry in found])
+    splits = np.array([entry.split for entry in found])
     judged = splits == "probe"
     assert (judged == judged[0]).all()
     assert judged[0].sum() == 10
     learned = np.isin(splits, ["train", "early_stopping"])
-    assert learned.sum(axis=1).tolist() == [entry["size"] for entry in found]
+    assert learned.sum(axis=1).tolist() == [entry.size for entry in found]
     assert (learned[0] != learned[1]).any()
 
 
 def test_the_probe_is_the_test_where_there_is_one() -> None:
     frames = blocks([1] * 30, role=np.array(["probe"] * 4 + ["train"] * 26))
-    (split,) = [entry["split"] for entry in subset_splits(frames, SubsetSettings(sizes=[26]), seed=3)]
+    (split,) = [entry.split for entry in subset_splits(frames, SubsetSettings(sizes=[26]), seed=3)]
     assert [index for index, role in enumerate(split) if role == "probe"] == [0, 1, 2, 3]
 
 

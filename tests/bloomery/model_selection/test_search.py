@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bloomery.errors import InputError
-from bloomery.model_selection.search import SearchSettings, ask, best, check_space, with_settings
+from bloomery.model_selection.search import SearchSettings, Trial, Trials, ask, check_space, with_settings
 from bloomery.plugins import PluginSpec, parse_settings
 
 HDNNP = PluginSpec(name="hdnnp", settings={"members": 2})
@@ -17,10 +17,14 @@ def searched(**changes: Any) -> SearchSettings:
     return found
 
 
-def run(settings: SearchSettings, function: Any, seed: int = 0) -> list[dict[str, Any]]:
-    told: list[dict[str, Any]] = []
+def best(told: list[Trial]) -> Trial | None:
+    return Trials(trials=told).best
+
+
+def run(settings: SearchSettings, function: Any, seed: int = 0) -> list[Trial]:
+    told: list[Trial] = []
     while asked := ask(settings, told, seed=seed):
-        told += [{"values": values, "error": function(values)} for values in asked]
+        told += [Trial(values=values, error=function(values)) for values in asked]
     return told
 
 
@@ -29,8 +33,8 @@ def test_a_grid_is_every_combination_once() -> None:
     assert settings.n_trials == 6
     told = run(settings, lambda values: values["share"])
     assert len(told) == 6
-    assert len({str(entry["values"]) for entry in told}) == 6
-    assert best(told)["values"] == {"hidden": [8], "share": 0.8}
+    assert len({str(entry.values) for entry in told}) == 6
+    assert best(told).values == {"hidden": [8], "share": 0.8}
 
 
 def bowl(values: dict[str, Any]) -> float:
@@ -45,9 +49,9 @@ def test_optuna_finds_a_known_minimum_and_the_same_again() -> None:
     told = run(settings, bowl, seed=3)
     assert len(told) == 40
     found = best(told)
-    assert found["values"]["kind"] == ["a"]
+    assert found.values["kind"] == ["a"]
     # Forty trials at random come this near with a probability of a few per cent only.
-    assert found["values"]["x"] == pytest.approx(0.3, abs=0.02)
+    assert found.values["x"] == pytest.approx(0.3, abs=0.02)
     assert told == run(settings, bowl, seed=3)
     assert told != run(settings, bowl, seed=4)
 
@@ -55,21 +59,21 @@ def test_optuna_finds_a_known_minimum_and_the_same_again() -> None:
 def test_failed_trials_are_no_errors() -> None:
     settings = searched(space=SPACE, method="optuna", trials=12)
     told = run(settings, lambda values: None if values["x"] > 0 else bowl(values))
-    assert best(told)["values"]["x"] <= 0
-    assert best([{"values": {}, "error": None}]) is None
+    assert best(told).values["x"] <= 0
+    assert best([Trial(values={}, error=None)]) is None
 
 
 def test_a_small_space_is_searched_once() -> None:
     settings = searched(space={"kind": [1, 2, 3]}, method="optuna", trials=20)
     assert settings.n_trials == 3
     told = run(settings, lambda values: values["kind"])
-    assert sorted(entry["values"]["kind"] for entry in told) == [1, 2, 3]
+    assert sorted(entry.values["kind"] for entry in told) == [1, 2, 3]
 
 
 def test_whole_numbers_and_logarithms() -> None:
     space = {"n": {"low": 8, "high": 64, "integer": True, "log": True}}
     told = run(searched(space=space, method="optuna", trials=8), lambda values: values["n"])
-    assert all(isinstance(entry["values"]["n"], int) and 8 <= entry["values"]["n"] <= 64 for entry in told)
+    assert all(isinstance(entry.values["n"], int) and 8 <= entry.values["n"] <= 64 for entry in told)
 
 
 def test_dots_lead_inwards() -> None:

@@ -9,12 +9,34 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.namespaces import under
 from aiida_bloomery.data.potential import PotentialData
-from bloomery.campaign import record as histories
-from bloomery.campaign import stopping
-from bloomery.campaign.measuring import EACH, FINAL, Measured, ValidationSettings, independent_jobs, planned, samplers
-from bloomery.campaign.planning import plan
-from bloomery.campaign.record import Iteration, record
+from bloomery.campaign import recording, stopping
+from bloomery.campaign.agreement import Summary
+from bloomery.campaign.control import ControlSettings
+from bloomery.campaign.measuring import (
+    EACH,
+    FINAL,
+    Measured,
+    ValidationSettings,
+    independent_jobs,
+    observable_jobs,
+    sampler_jobs,
+)
+from bloomery.campaign.planning import SelectionSettings, StageSettings, plan
+from bloomery.campaign.record import (
+    ArmIteration,
+    Assessment,
+    Comparison,
+    ControlVerdict,
+    Decision,
+    Funnel,
+    LabelOutcome,
+    Record,
+    Training,
+)
+from bloomery.campaign.recording import arm_iteration, with_iteration
+from bloomery.campaign.validation import Validation
 from bloomery.seeds import derive_seed
 
 
@@ -52,11 +74,11 @@ def plan_iteration(
     """
     planned = plan(
         seed.value,
-        stage.get_dict(),
-        selection.get_dict(),
-        stop.get_dict(),
-        history.get_dict() if history is not None else None,
-        control.get_dict() if control is not None else None,
+        StageSettings.model_validate(stage.get_dict()),
+        SelectionSettings.model_validate(selection.get_dict()),
+        stopping.StopRules.model_validate(stop.get_dict()),
+        Record.read(content(history)) or Record(),
+        None if control is None else ControlSettings.model_validate(control.get_dict()),
     )
     outputs: dict[str, orm.Data] = {
         "seed": orm.Int(planned.seed),
@@ -77,8 +99,8 @@ def plan_validation(settings: orm.Dict) -> dict[str, orm.Dict]:
     ``independent__*`` are those of an independent set, ``samplers__*`` make a trajectory of the reference method.
     """
     validated = ValidationSettings.model_validate(settings.get_dict())
-    jobs = {when: planned(validated, when) for when in (FINAL, EACH)}
-    jobs |= {"independent": independent_jobs(), "samplers": samplers(validated)}
+    jobs = {when: observable_jobs(validated, when) for when in (FINAL, EACH)}
+    jobs |= {"independent": independent_jobs(), "samplers": sampler_jobs(validated)}
     return {f"{when}__{key}": orm.Dict(value) for when, found in jobs.items() for key, value in found.items()}
 
 
@@ -123,37 +145,32 @@ def record_iteration(
         ``control_batch``, ``control_potential``, ``control_training``, ``control_validation``,
         ``control_measured__*``, and ``comparison`` of both arms.
     """
-    comparison = further.pop("comparison", None)
-    assess = {"probe": assess_probe, "selected": assess_selected}
-    iteration = Iteration(
-        funnel=funnel.get_dict(),
-        entries=ledger["entries"] if ledger is not None else (),
-        roles=batch.configurations.info["role"].tolist() if batch is not None else (),
-        validation=validation.get_dict() if validation is not None else None,
-        assess={key: node.get_dict() for key, node in assess.items() if node is not None},
-        training=training.get_dict() if training is not None else None,
+    selected = Funnel.model_validate(funnel.get_dict())
+    own = {"ledger": ledger, "batch": batch, "potential": potential, "training": training, "validation": validation}
+    assess = {"probe": content(assess_probe), "selected": content(assess_selected)}
+    errors = {frames: summary for frames, summary in assess.items() if summary is not None}
+    record = with_iteration(
+        Record.read(content(history)) or Record(),
+        _arm(selected, {**further, **own}),
+        assess=Assessment.model_validate(errors) if errors else None,
+        control=_arm(selected.control, under("control_", further)) if selected.control is not None else None,
+        comparison=Comparison.read(content(further.get("comparison"))),
+    )
+    return orm.Dict(record.as_dict())
+
+
+def _arm(funnel: Funnel, nodes: Mapping[str, Any]) -> ArmIteration:
+    """What the stages of an arm gave."""
+    ledger, batch, potential, training = (nodes.get(name) for name in ("ledger", "batch", "potential", "training"))
+    return arm_iteration(
+        funnel,
+        [LabelOutcome.model_validate(entry) for entry in ledger["entries"]] if ledger is not None else (),
+        batch.configurations.info["role"].tolist() if batch is not None else (),
+        validation=Validation.read(content(nodes.get("validation"))),
+        training=Training.read(training.get_dict().get("summary")) if training is not None else None,
         potential=str(potential.uuid) if potential is not None else "",
         batch=str(batch.uuid) if batch is not None else "",
-        control=_control(funnel, _under("control_", further)) if "control" in funnel.get_dict() else None,
-        comparison=comparison.get_dict() if comparison is not None else None,
-        measured=measured_from(_under(MEASURED, further), EACH),
-    )
-    return orm.Dict(record(history.get_dict() if history is not None else None, iteration))
-
-
-def _under(prefix: str, nodes: dict[str, Any]) -> dict[str, Any]:
-    return {key.removeprefix(prefix): node for key, node in nodes.items() if key.startswith(prefix)}
-
-
-def _control(funnel: orm.Dict, found: dict[str, Any]) -> Iteration:
-    plain: dict[str, Any] = {key: found[key].get_dict() for key in ("validation", "training") if key in found}
-    plain |= {key: str(found[key].uuid) for key in ("potential", "batch") if key in found}
-    return Iteration(
-        funnel=funnel["control"],
-        entries=found["ledger"]["entries"] if "ledger" in found else (),
-        roles=found["batch"].configurations.info["role"].tolist() if "batch" in found else (),
-        measured=measured_from(_under(MEASURED, found), EACH),
-        **plain,
+        measured=measured_from(under(MEASURED, nodes), EACH),
     )
 
 
@@ -161,7 +178,7 @@ def _control(funnel: orm.Dict, found: dict[str, Any]) -> Iteration:
 def decide(history: orm.Dict, stop: orm.Dict) -> orm.Dict:
     """Return ``{"done", "rule", "reason", "success"}``."""
     rules = stopping.StopRules.model_validate(stop.get_dict())
-    return orm.Dict(stopping.decide(history.get_dict(), rules).as_dict())
+    return orm.Dict(stopping.decide(Record.model_validate(history.get_dict()), rules).as_dict())
 
 
 @calcfunction
@@ -180,16 +197,15 @@ def conclude(
     measured
         What else was measured of the delivered potential, see `measured_from`.
     """
-    return orm.Dict(
-        histories.conclude(
-            history.get_dict(),
-            decision.get_dict() if decision is not None else None,
-            str(potential.uuid) if potential is not None else "",
-            validation.get_dict() if validation is not None else None,
-            control.get_dict() if control is not None else None,
-            measured_from(measured, FINAL),
-        )
+    record = recording.conclude(
+        Record.model_validate(history.get_dict()),
+        Decision.read(content(decision)),
+        str(potential.uuid) if potential is not None else "",
+        Validation.read(content(validation)),
+        ControlVerdict.read(content(control)),
+        measured_from(measured, FINAL),
     )
+    return orm.Dict(record.as_dict())
 
 
 SETTINGS, LEDGER, OBSERVABLE, TEST_SET = "settings", "ledger", "observable__", "test_set__"
@@ -209,13 +225,19 @@ def measured_from(nodes: Mapping[str, Any], when: str) -> Measured | None:
     if SETTINGS not in nodes:
         return None
     specs = ValidationSettings.model_validate(nodes[SETTINGS].get_dict()).observables(when)
+    entries = nodes[LEDGER]["entries"] if LEDGER in nodes else ()
     return Measured(
         specs=specs,
         observables=_plain(nodes, OBSERVABLE),
-        entries=nodes[LEDGER]["entries"] if LEDGER in nodes else (),
+        entries=[LabelOutcome.model_validate(entry) for entry in entries],
         test_set=_plain(nodes, TEST_SET),
     )
 
 
-def _plain(nodes: Mapping[str, orm.Dict], prefix: str) -> dict[str, dict[str, Any]]:
-    return {key.removeprefix(prefix): node.get_dict() for key, node in nodes.items() if key.startswith(prefix)}
+def _plain(nodes: Mapping[str, orm.Dict], prefix: str) -> dict[str, Summary]:
+    return {key: node.get_dict() for key, node in under(prefix, nodes).items()}
+
+
+def content(node: orm.Dict | None) -> Mapping[str, object] | None:
+    """Return what a node holds, if there is one."""
+    return None if node is None else node.get_dict()

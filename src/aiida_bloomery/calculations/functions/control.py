@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida import orm
 from aiida.engine import calcfunction
 
@@ -11,10 +9,11 @@ from aiida_bloomery.calculations.functions.campaign import measured_from
 from aiida_bloomery.calculations.functions.labels import found_labels, with_found_labels
 from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.namespaces import under
 from bloomery.campaign import control as arms
 from bloomery.campaign.control import Arrays, ControlSettings, compare, judge, learning_curve
 from bloomery.campaign.measuring import FINAL, beside
-from bloomery.campaign.record import labels_to_learn_from
+from bloomery.campaign.record import ARMS, Comparison, Record
 
 
 @calcfunction
@@ -63,15 +62,12 @@ def compare_arms(selection: orm.ArrayData, control: orm.ArrayData, seed: orm.Int
     seed
         Of the bootstrap over blocks.
     """
-    return orm.Dict(compare([arrays_of(selection)], [arrays_of(control)], seed=seed.value))
+    return orm.Dict(compare([arrays_of(selection)], [arrays_of(control)], seed=seed.value).as_dict())
 
 
 def arrays_of(node: orm.ArrayData) -> Arrays:
     """Return all arrays of a node by name."""
     return {name: node.get_array(name) for name in node.get_arraynames()}
-
-
-ARMS = ("selection", "control")
 
 
 @calcfunction
@@ -97,9 +93,11 @@ def judge_control(control: orm.Dict, history: orm.Dict, seed: orm.Int, **nodes: 
         if isinstance(node, orm.ArrayData):
             group, _, number = key.rpartition("_")
             groups.setdefault(group, {})[int(number)] = node
-    labels = labels_to_learn_from(history.get_dict())
+    record = Record.model_validate(history.get_dict())
     curves = [
-        learning_curve(labels[arm], {index: arrays_of(node) for index, node in groups.get(f"curve_{arm}", {}).items()})
+        learning_curve(
+            record.learned_from(arm), {index: arrays_of(node) for index, node in groups.get(f"curve_{arm}", {}).items()}
+        )
         for arm in ARMS
     ]
     verdict = judge(
@@ -110,19 +108,14 @@ def judge_control(control: orm.Dict, history: orm.Dict, seed: orm.Int, **nodes: 
         "no final training of one of the arms succeeded",
     )
     tested = _compared(groups, "test_", seed.value)
-    measured = [measured_from(_under(f"measured_{arm}__", nodes), FINAL) for arm in ARMS]
-    further = {
-        "test_set": tested,
-        "observables": beside(measured[0], measured[1]) if measured[0] and measured[1] else None,
-    }
-    return orm.Dict(verdict | {key: value for key, value in further.items() if value})
+    measured = [measured_from(under(f"measured_{arm}__", nodes), FINAL) for arm in ARMS]
+    rows = beside(measured[0], measured[1]) if measured[0] and measured[1] else []
+    further = {"test_set": tested, "observables": rows}
+    found = {key: value for key, value in further.items() if value}
+    return orm.Dict(verdict.model_copy(update=found).as_dict())
 
 
-def _compared(groups: dict[str, dict[int, orm.ArrayData]], prefix: str, seed: int) -> dict[str, Any] | None:
+def _compared(groups: dict[str, dict[int, orm.ArrayData]], prefix: str, seed: int) -> Comparison | None:
     """Both arms on the same frames, where both have a potential that was measured on them."""
     final = [[arrays_of(node) for _, node in sorted(groups.get(f"{prefix}{arm}", {}).items())] for arm in ARMS]
     return compare(final[0], final[1], seed=seed) if all(final) else None
-
-
-def _under(prefix: str, nodes: dict[str, orm.Data]) -> dict[str, orm.Data]:
-    return {key.removeprefix(prefix): node for key, node in nodes.items() if key.startswith(prefix)}

@@ -8,11 +8,12 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_bloomery.calculations.functions.campaign import content
 from aiida_bloomery.data.configurations import ConfigurationsData
-from bloomery.campaign.learning_curves import learning_curve
+from bloomery.campaign.learning_curves import CurvePoint, learning_curve
 from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations
-from bloomery.model_selection.cross_validation import pooled
+from bloomery.model_selection.cross_validation import CrossValidation, pooled
 from bloomery.model_selection.folds import (
     FoldSettings,
     Split,
@@ -22,7 +23,7 @@ from bloomery.model_selection.folds import (
     joined,
     subset_splits,
 )
-from bloomery.model_selection.search import SearchSettings, ask, best, with_settings
+from bloomery.model_selection.search import SearchResult, SearchSettings, Trial, Trials, ask, with_settings
 from bloomery.plugins import PluginSpec, parse_settings
 
 OBSERVABLE = {"observable": {"name": "errors", "settings": {"worst": 3}}, "roles": ["probe"]}
@@ -32,7 +33,7 @@ OBSERVABLE = {"observable": {"name": "errors", "settings": {"worst": 3}}, "roles
 def subsets(settings: orm.Dict, seed: orm.Int, **batches: ConfigurationsData) -> dict[str, orm.Dict]:
     """Return ``split__n_SIZE_REPEAT`` for each potential of a learning curve, and the ``observable``."""
     found = subset_splits(_joined(batches), SubsetSettings.model_validate(settings.get_dict()), seed=seed.value)
-    return _nodes(((f"n_{entry['size']:06d}_{entry['repeat']}", entry["split"]) for entry in found), batches)
+    return _nodes(((f"n_{subset.size:06d}_{subset.repeat}", subset.split) for subset in found), batches)
 
 
 @calcfunction
@@ -86,7 +87,7 @@ def _nodes(splits: Iterable[tuple[str, Split]], batches: Mapping[str, Configurat
 def pool_folds(seed: orm.Int, **folds: orm.ArrayData) -> orm.Dict:
     """Return errors over the frames of all folds; ``folds`` are the arrays of `errors` by the fold's key."""
     arrays = {key: {name: node.get_array(name) for name in node.get_arraynames()} for key, node in folds.items()}
-    return orm.Dict(pooled(arrays, seed=seed.value))
+    return orm.Dict(pooled(arrays, seed=seed.value).as_dict())
 
 
 @calcfunction
@@ -104,9 +105,8 @@ def fit_learning_curve(settings: orm.Dict, **measured: orm.Dict) -> orm.Dict:
     for key, node in sorted(measured.items()):
         _, size, repeat = key.split("_")
         errors = {name: node[name] for name in ("forces", "energy") if node.get_dict().get(name)}
-        points.append({"size": int(size), "repeat": int(repeat), **errors})
-    targets = SubsetSettings.model_validate(settings.get_dict()).targets
-    return orm.Dict(learning_curve(points, {str(key): value for key, value in targets.items()}))
+        points.append(CurvePoint.model_validate({"size": int(size), "repeat": int(repeat), **errors}))
+    return orm.Dict(learning_curve(points, SubsetSettings.model_validate(settings.get_dict()).targets).as_dict())
 
 
 @calcfunction
@@ -122,7 +122,7 @@ def ask_trials(
     told
         What was tried so far.
     """
-    before = told["trials"] if told is not None else []
+    before = _trials(told)
     search = SearchSettings.model_validate(settings.get_dict())
     given = parameters.get_dict()
     asked = {
@@ -147,27 +147,34 @@ def tell_trials(
         ``KEY__FOLD`` to the arrays of `errors`. A trial that has not all of the folds failed: it has no error.
     """
     search = SearchSettings.model_validate(settings.get_dict())
-    trials = list(told["trials"]) if told is not None else []
+    trials = _trials(told)
     for key, values in sorted(asked.get_dict().items()):
         folds = {
             name.removeprefix(f"{key}__"): {array: node.get_array(array) for array in node.get_arraynames()}
             for name, node in arrays.items()
             if name.startswith(f"{key}__")
         }
-        errors = pooled(folds, seed=seed.value) if len(folds) == search.used else {}
-        error = errors.get(search.objective, {}).get("rmse", {}).get("value")
-        trials.append({"key": key, "values": values, "error": error, "errors": errors})
-    return orm.Dict({"trials": trials})
+        errors = pooled(folds, seed=seed.value) if len(folds) == search.used else CrossValidation()
+        judged = errors.errors(search.objective)
+        error = judged.rmse.value if judged is not None else None
+        trials.append(Trial(key=key, values=values, error=error, errors=errors))
+    return orm.Dict(Trials(trials=trials).as_dict())
+
+
+def _trials(told: orm.Dict | None) -> list[Trial]:
+    return (Trials.read(content(told)) or Trials()).trials
 
 
 @calcfunction
 def choose(settings: orm.Dict, parameters: orm.Dict, told: orm.Dict) -> dict[str, orm.Dict]:
     """Return the ``result`` with all trials and the key of the ``best``, and the ``parameters`` of that one."""
     search = SearchSettings.model_validate(settings.get_dict())
-    found = best(told["trials"])
-    result = {"objective": search.objective, "trials": told["trials"], "best": found["key"] if found else None}
-    if found is None:
-        return {"result": orm.Dict(result)}
+    tried = Trials.model_validate(told.get_dict())
+    best = tried.best
+    result = SearchResult(objective=search.objective, trials=tried.trials, best=best.key if best else None)
+    outputs: dict[str, orm.Dict] = {"result": orm.Dict(result.as_dict())}
+    if best is None:
+        return outputs
     given = parameters.get_dict()
-    engine = with_settings(PluginSpec.model_validate(given["engine"]), found["values"])
-    return {"result": orm.Dict(result), "parameters": orm.Dict({**given, "engine": engine.model_dump()})}
+    engine = with_settings(PluginSpec.model_validate(given["engine"]), best.values)
+    return {**outputs, "parameters": orm.Dict({**given, "engine": engine.model_dump()})}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,7 +27,10 @@ from aiida_bloomery.report.figures.drawing import (
     joined,
     logarithmic,
 )
-from aiida_bloomery.report.formatting import digits, find
+from aiida_bloomery.report.formatting import digits
+from bloomery.campaign.record import ARMS, Assessment, ControlIteration, ControlVerdict, Iteration
+from bloomery.campaign.targets import TARGETS
+from bloomery.campaign.validation import Validation
 
 ROLE_COLOURS = {"train": BLUE, "early_stopping": SKY, "calibration": GOLD, "probe": ORANGE}
 STAGE_COLOURS = {
@@ -36,12 +38,17 @@ STAGE_COLOURS = {
 }  # fmt: skip
 
 _MEASURED = (
-    ("whole probe, by the new potential", ("validation",), BLUE, "o"),
-    ("new probe frames, by the potential before", ("assess", "probe"), SKY, "s"),
-    ("selected frames, by the potential before", ("assess", "selected"), ORANGE, "^"),
-    ("whole probe, by the control arm's potential", ("control", "validation"), GREY, "D"),
+    ("whole probe, by the new potential", BLUE, "o"),
+    ("new probe frames, by the potential before", SKY, "s"),
+    ("selected frames, by the potential before", ORANGE, "^"),
+    ("whole probe, by the control arm's potential", GREY, "D"),
 )
-"""What an error is measured on: words, place in the history, colour and marker."""
+"""What an error is measured on: words, colour and marker, in the order of `_summaries`."""
+
+
+def _summaries(entry: Iteration) -> tuple[Validation | None, ...]:
+    assess, control = entry.assess or Assessment(), entry.control or ControlIteration()
+    return entry.validation, assess.probe, assess.selected, control.validation
 
 
 @dataclass(frozen=True)
@@ -56,29 +63,30 @@ class Series:
 
 
 def errors_by_iteration(
-    iterations: Sequence[Mapping[str, Any]], quantity: tuple[str, str], name: str, target: float | None = None
+    iterations: Sequence[Iteration], error: str, name: str, target: float | None = None
 ) -> Figure | None:
     """An error by iteration with its bootstrap intervals; ``None`` if there is no such error.
 
     Parameters
     ----------
-    quantity
-        Where it stands in a summary, such as ``("forces", "rmse")``.
+    error
+        As stop rules know it.
     name
         What the axis calls it.
     target
         In the unit of the error; shares are drawn in percent.
     """
     series = [
-        Series(label, points, colour, marker, line=not path[1:])
-        for label, path, colour, marker in _MEASURED
-        if (points := _points(iterations, (*path, *quantity)))
+        Series(label, points, colour, marker, line=not place)
+        for place, (label, colour, marker) in enumerate(_MEASURED)
+        if (points := _points([(entry.iteration, _summaries(entry)[place]) for entry in iterations], error))
     ]
     if not series:
         return None
-    unit = _unit(iterations, quantity)
-    factor, unit = (100.0, "%") if unit == "1" else (1.0, unit)
-    with canvas(f"errors-{'-'.join(quantity)}") as drawn:
+    kind = TARGETS[error]
+    factor, unit = (100.0, "%") if kind.is_share else (1.0, kind.unit)
+    file = f"errors-{kind.quantity}-{kind.statistic}"
+    with canvas(file) as drawn:
         axes = drawn.add_subplot()
         places = sorted({point[0] for part in series for point in part.points})
         width = 0.03 * max(len(places), 3)
@@ -98,7 +106,7 @@ def errors_by_iteration(
         grid(axes)
         drawn.legend(loc="outside upper left", ncols=1, handlelength=1.6)
     return Figure(
-        name=f"errors-{'-'.join(quantity)}",
+        name=file,
         title=f"{name[:1].upper()}{name[1:]} by iteration",
         caption="Bars: 95 % intervals of a bootstrap over blocks.",
         description=f"{name} by iteration, with bootstrap intervals. {_course(series[0], factor, unit)}",
@@ -122,24 +130,9 @@ def _course(series: Series, factor: float, unit: str) -> str:
     return f"{series.label.capitalize()}: from {digits(first)} to {digits(last)} {unit}."
 
 
-def _points(iterations: Sequence[Mapping[str, Any]], path: tuple[str, ...]) -> list[tuple[int, float, float, float]]:
-    found = []
-    for iteration in iterations:
-        number = find(iteration, *path)
-        if number is not None:
-            value = float(number["value"])
-            lower, upper = (float(number.get(bound, value)) for bound in ("lower", "upper"))
-            found.append((int(iteration["iteration"]), value, lower, upper))
-    return found
-
-
-def _unit(iterations: Sequence[Mapping[str, Any]], quantity: tuple[str, str]) -> str:
-    for iteration in iterations:
-        for _, path, _, _ in _MEASURED:
-            number = find(iteration, *path, *quantity)
-            if number is not None:
-                return str(number.get("unit", ""))
-    return ""
+def _points(summaries: Sequence[tuple[int, Validation | None]], error: str) -> list[tuple[int, float, float, float]]:
+    numbers = [(iteration, summary.error(error)) for iteration, summary in summaries if summary is not None]
+    return [(iteration, number.value, *number.bounds) for iteration, number in numbers if number is not None]
 
 
 def _draw_target(axes: Axes, values: NDArray[np.float64], target: float | None, unit: str) -> None:
@@ -155,19 +148,19 @@ def _draw_target(axes: Axes, values: NDArray[np.float64], target: float | None, 
         axes.set_ylim(0, 1.08 * max(values.max(), target or 0))
 
 
-def learning_curves(verdict: Mapping[str, Any]) -> Figure | None:
+def learning_curves(verdict: ControlVerdict) -> Figure | None:
     """Error of both arms against the labels that they could learn from; ``None`` if there are no two points."""
-    curves = verdict.get("curves") or {}
-    if min((len(curves.get(arm, [])) for arm in ("selection", "control")), default=0) < 2:
+    curves = verdict.curves
+    if min(len(curves.selection), len(curves.control)) < 2:
         return None
-    found = verdict.get("comparison") or {}
-    name = "force RMSE (meV/Å)" if "forces" in found or not found else "energy RMSE (meV/atom)"
+    kind = TARGETS["forces" if verdict.comparison is None or verdict.comparison.forces else "energy"]
+    name = f"{kind.words} ({kind.unit})"
     columns = []
     with canvas("learning-curves") as drawn:
         axes = drawn.add_subplot()
-        arms = (("selection", "the selection", BLUE, "o"), ("control", f"control: {verdict['arm']}", GREY, "D"))
-        for arm, label, colour, marker in arms:
-            labels, errors = zip(*curves[arm], strict=True)
+        arms = (("the selection", curves.selection, BLUE, "o"), (f"control: {verdict.arm}", curves.control, GREY, "D"))
+        for arm, (label, points, colour, marker) in zip(ARMS, arms, strict=True):
+            labels, errors = zip(*points, strict=True)
             axes.loglog(labels, errors, color=colour, marker=marker, markersize=5, linewidth=1.4, label=label)
             columns.append({"arm": arm, "labels to learn from": labels, name: errors})
         logarithmic(axes.xaxis, axes.yaxis)
@@ -186,11 +179,9 @@ def learning_curves(verdict: Mapping[str, Any]) -> Figure | None:
     )
 
 
-def labels_by_role(iterations: Sequence[Mapping[str, Any]]) -> Figure | None:
+def labels_by_role(iterations: Sequence[Iteration]) -> Figure | None:
     """Labelled frames of each iteration, by role."""
-    rows = {
-        int(iteration["iteration"]): (iteration.get("labels") or {}).get("by_role") or {} for iteration in iterations
-    }
+    rows = {entry.iteration: entry.counts.by_role for entry in iterations}
     if not any(rows.values()):
         return None
     parts = {role: [float(row.get(role, 0)) for row in rows.values()] for role in ROLE_COLOURS}

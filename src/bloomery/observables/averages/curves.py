@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.observables.contract import NORMAL_95, Quantity
+from bloomery.observables.contract import Quantity
+from bloomery.statistics import NORMAL_95, resampled
 
 RESAMPLES = 500
 
@@ -131,7 +132,6 @@ def _resampled(test: Curve, reference: Curve, seed: int) -> float | None:
     generator = np.random.default_rng(seed)
     means = []
     for curve in (test, reference):
-        n = len(curve.blocks)
-        weights = generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) * curve.weights
+        weights = resampled(len(curve.blocks), RESAMPLES, generator) * curve.weights
         means.append(weights @ curve.blocks / weights.sum(axis=1, keepdims=True))
     return float(overlap(means[0], means[1]).std(ddof=1))

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import number
 from bloomery.potentials.prediction import Prediction
-from bloomery.statistics import Bootstrap
+from bloomery.statistics import MILLI, Bootstrap
 
-MILLI = 1000.0
 Sums = NDArray[np.float64]
 
 
