@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aiida import orm
-from aiida.engine import ProcessSpec
 
 from aiida_bloomery.calculations.functions.model_selection import fit_learning_curve, split_checker, subsets
 from aiida_bloomery.workflows.trials.planned import PlannedTrialsWorkChain, observations
@@ -13,19 +12,9 @@ from bloomery.model_selection.folds import SubsetSettings, subset_splits
 class LearningCurveWorkChain(PlannedTrialsWorkChain):
     """Train on subsets of several sizes, judge all on the same frames, and fit how the error falls."""
 
-    @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
-        """Check at submission that there are such subsets."""
-        super().define(spec)
-        spec.inputs.validator = split_checker(SubsetSettings, subset_splits)
-        spec.inputs["settings"].help = "`{sizes, repeats, test_share, targets, groups, early_stopping}`; may be empty."
-
-    def plan(self) -> dict[str, orm.Dict]:
-        """Draw the subsets."""
-        planned: dict[str, orm.Dict] = subsets(
-            self.inputs.settings, self.inputs.seed, metadata={"call_link_label": "split"}, **self.inputs.batches
-        )
-        return planned
+    SETTINGS = "`{sizes, repeats, test_share, targets, groups, early_stopping}`; may be empty."
+    PLAN = staticmethod(subsets)
+    CHECK = staticmethod(split_checker(SubsetSettings, subset_splits))
 
     def summary(self, judged: dict[str, orm.ProcessNode]) -> orm.Dict:
         """Fit the power laws."""

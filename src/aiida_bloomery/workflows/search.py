@@ -41,12 +41,14 @@ def validate_inputs(inputs: dict[str, Any], port: Any) -> str | None:
 class SearchWorkChain(TrialsWorkChain):
     """Ask what to try, train and judge it, tell what it gave: again until the space or the trials are used up."""
 
+    SETTINGS = "`{space, method, trials, at_a_time, objective, folds, used}`."
+    PLAN = staticmethod(used_folds)
+    CHECK = staticmethod(validate_inputs)
+
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
-        """Declare the outline, and check the space at submission."""
+        """Declare the outline."""
         super().define(spec)
-        spec.inputs.validator = validate_inputs
-        spec.inputs["settings"].help = "`{space, method, trials, at_a_time, objective, folds, used}`."
         spec.outline(
             cls.split,
             cls.ask,
@@ -57,11 +59,8 @@ class SearchWorkChain(TrialsWorkChain):
 
     def split(self) -> None:
         """Decide which frames all trials learn from and are judged on."""
-        planned = used_folds(
-            self.inputs.settings, self.inputs.seed, metadata={"call_link_label": "split"}, **self.inputs.batches
-        )
-        self.ctx.observable, self.ctx.splits = planned["observable"], under("split__", planned)
-        self.ctx.told, self.ctx.rounds, self.ctx.failure = None, 0, ""
+        super().split()
+        self.ctx.told, self.ctx.rounds = None, 0
 
     def ask(self) -> None:
         """Ask what to try next."""

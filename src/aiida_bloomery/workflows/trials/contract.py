@@ -5,10 +5,14 @@ A part is a small node with the role of each frame. The frames themselves are ne
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 from aiida import orm
 from aiida.engine import ProcessSpec
 
 from aiida_bloomery.calculations.base import frames_by_key
+from aiida_bloomery.data.namespaces import under
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.comparison import EXECUTION
 from aiida_bloomery.workflows.once import SubmitsOnce
@@ -22,6 +26,13 @@ MEASURED = "errors"
 
 class TrialsWorkChain(SubmitsOnce):
     """Train and judge a potential for each trial; one that fails is reported and left out."""
+
+    SETTINGS: ClassVar[str]
+    """Keys of `settings`."""
+    PLAN: ClassVar[Callable[..., dict[str, orm.Dict]]]
+    """The calcfunction that gives ``observable``, and ``split__KEY`` for each part of the data set."""
+    CHECK: ClassVar[Callable[..., str | None]]
+    """Whether there are such parts: a validator of the inputs."""
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -42,9 +53,18 @@ class TrialsWorkChain(SubmitsOnce):
             help="`{engine: {name, settings}, acceptance: {...}}`, as for a training.",
         )
         spec.input("energy_reference", valid_type=orm.Dict, required=False, help="`{values: {element: eV}}`.")
-        spec.input("settings", valid_type=orm.Dict, help="How frames are shared between learning and judging.")
+        spec.input("settings", valid_type=orm.Dict, help=cls.SETTINGS)
+        spec.inputs.validator = cls.CHECK
         spec.output("result", valid_type=orm.Dict, help="Errors with their intervals, and what follows from them.")
         spec.exit_code(400, "ERROR_NO_TRIAL", message="No trial gave an error: {message}")
+
+    def split(self) -> None:
+        """Decide which frames each trial learns from and which it is judged on."""
+        planned = self.PLAN(
+            self.inputs.settings, self.inputs.seed, metadata={"call_link_label": "split"}, **self.inputs.batches
+        )
+        self.ctx.observable, self.ctx.splits = planned["observable"], under("split__", planned)
+        self.ctx.failure = ""
 
     def train_trial(self, key: str, split: orm.Dict, parameters: orm.Dict) -> orm.ProcessNode:
         """Submit the training of a trial."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 
-from aiida_bloomery.data.namespaces import under
 from aiida_bloomery.workflows.trials.contract import MEASURED, TrialsWorkChain
 
 
@@ -18,19 +17,9 @@ class PlannedTrialsWorkChain(TrialsWorkChain):
         super().define(spec)
         spec.outline(cls.split, cls.train, cls.judge, cls.conclude)
 
-    def plan(self) -> dict[str, orm.Dict]:
-        """By calcfunction: ``observable``, and ``split__KEY`` for each trial."""
-        raise NotImplementedError
-
     def summary(self, judged: dict[str, orm.ProcessNode]) -> orm.Dict:
         """By calcfunction: what follows from the trials that went well."""
         raise NotImplementedError
-
-    def split(self) -> None:
-        """Decide which frames each trial learns from and which it is judged on."""
-        planned = self.plan()
-        self.ctx.observable, self.ctx.splits = planned["observable"], under("split__", planned)
-        self.ctx.failure = ""
 
     def train(self) -> ToContext:
         """Train a potential for each trial."""
