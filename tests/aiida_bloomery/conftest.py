@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -60,27 +56,10 @@ def computer(profile: Any, tmp_path_factory: pytest.TempPathFactory) -> orm.Comp
         scheduler_type="core.direct",
         workdir=str(tmp_path_factory.mktemp("work")),
     ).store()
-    machine.set_minimum_job_poll_interval(0.0)
+    machine.set_minimum_job_poll_interval(0.1)
     machine.set_default_mpiprocs_per_machine(1)
     machine.configure(use_login_shell=False, safe_interval=0.0)
     return machine
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The program `bloomery` of this environment, which does not start anew for each job."""
-    here, name = Path(__file__).parent, f"bloomery-tests-{uuid4()}"
-    command = [sys.executable, here / "warm_server.py", name]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, **pipes) as server:
-        assert server.stdout is not None
-        assert server.stdout.readline() == b"ready\n"
-        path = tmp_path_factory.mktemp("program") / "bloomery"
-        path.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {here}/warm_client.py {name} bloomery "$@"\n')
-        path.chmod(0o755)
-        yield path
-        server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ def pw_computer(profile, tmp_path_factory):
         scheduler_type="core.direct",
         workdir=str(tmp_path_factory.mktemp("pw")),
     ).store()
-    machine.set_minimum_job_poll_interval(0.0)
+    machine.set_minimum_job_poll_interval(0.1)
     machine.set_default_mpiprocs_per_machine(1)
     machine.set_property("bloomery_cores", 2)
     machine.configure(use_login_shell=False, safe_interval=0.0)

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import integrate, stats
 
-from bloomery.potentials.reliability import Predictive, errors_by_sigma, miscalibration_area, observed_shares
+from bloomery.potentials.reliability import (
+    Predictive,
+    errors_by_sigma,
+    miscalibration_area,
+    observed_shares,
+    rank_correlation,
+)
 
 
 @pytest.mark.parametrize("members", [None, 4, 8, 30])
@@ -66,6 +72,17 @@ def test_shares_rise_from_nothing_to_all(probabilities: list[float], seed: int) 
     assert shares[-1] == pytest.approx(1)
     assert (np.diff(shares) >= 0).all()
     assert 0 <= miscalibration_area(probabilities, weights) <= 0.5 + 1e-9
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(1, 9), st.floats(0.01, 100)), min_size=3, max_size=60))
+def test_ranks_are_correlated_as_in_scipy(pairs: list[tuple[int, float]]) -> None:
+    first, second = np.array(pairs, dtype=float).T
+    found = rank_correlation(first, second)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        assert found is None
+    else:
+        assert found == stats.spearmanr(first, second).statistic
 
 
 def test_bins_hold_all_values_and_follow_the_sigmas() -> None:

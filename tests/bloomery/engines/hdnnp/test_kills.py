@@ -18,6 +18,8 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.testing.engines import assert_same
 
+pytestmark = pytest.mark.slow
+
 KILLS = 20
 STEPS = 300
 SETTINGS = {
@@ -35,8 +37,6 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp, fitting, training
-
-pytestmark = pytest.mark.slow
 
 training.CHECKPOINT_SECONDS = 0.0
 settings, folder = json.loads(sys.argv[1]), Path(sys.argv[2])

@@ -1,6 +1,6 @@
 """The program `bloomery`, started once for all jobs of a test session: each job is a fork of what has imported all.
 
-Starting Python with torch takes longer than the jobs of most tests. ``warm_client.py NAME bloomery ...`` asks the
+Starting Python with torch takes longer than the jobs of most tests. ``client.py NAME bloomery ...`` asks the
 server that listens under a name to run the command there: in that folder, with that environment and output.
 """
 

@@ -1,4 +1,4 @@
-"""Has `warm_server.py` run a command here. It imports little, so it is there at once."""
+"""Has `server.py` run a command here. It imports little, so it is there at once."""
 
 import json
 import os
