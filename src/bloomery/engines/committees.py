@@ -30,7 +30,8 @@ from bloomery.engines.preparation import (
     working_folder,
 )
 from bloomery.errors import DivergedError, InputError
-from bloomery.frames.configurations import LABELS, Configurations
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.labels import LABELS
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential, reference_energies
 from bloomery.progress import Progress

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, Any
 from zipfile import BadZipFile
 
 import ase
@@ -16,38 +16,17 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 
 from bloomery.errors import InputError
+from bloomery.frames.file_units import FileUnits
+from bloomery.frames.input_data import is_input_data, read_arrays
+from bloomery.frames.labels import LABELS, common_info, labels_of
 from bloomery.frames.mapped import join, load_arrays, put, take, take_runs
-
-if TYPE_CHECKING:
-    from bloomery.frames.file_units import FileUnits
+from bloomery.frames.reading import EXTXYZ, pieces
 
 GRID = 1e-6
 """Positions and cells are compared, hashed and stored on a grid of this many Å."""
 
 HASHED = 1024
 """Frames that are put on the grid at a time."""
-
-Per = Literal["frame", "atom"]
-
-
-@dataclass(frozen=True)
-class LabelKind:
-    """What a label is: one value of ``shape`` per frame or per atom, in ``unit``."""
-
-    per: Per
-    shape: tuple[int, ...]
-    unit: str
-
-
-LABELS: dict[str, LabelKind] = {
-    "energy": LabelKind("frame", (), "eV"),
-    "forces": LabelKind("atom", (3,), "eV/Å"),
-    "stress": LabelKind("frame", (6,), "eV/Å^3"),
-}
-"""The labels known so far. Stress is in ASE's Voigt order (xx, yy, zz, yz, xz, xy) and sign (tension positive)."""
-
-# Names under which foreign extxyz files carry labels, in the order in which they are looked for.
-_LABEL_PREFIXES = ("REF_", "ref_", "dft_", "DFT_")
 
 
 @dataclass(frozen=True)
@@ -125,7 +104,7 @@ class Configurations:
             pbc=np.array([frame.pbc for frame in atoms], dtype=bool).reshape(-1, 3),
             labels=labels,
             masks=masks,
-            info=_common_info(atoms, info_keys),
+            info=common_info(atoms, info_keys),
         )
 
     @classmethod
@@ -377,7 +356,7 @@ class Configurations:
     ) -> Configurations:
         """Read frames from any file that ASE knows (extxyz, POSCAR, CIF, ...), from our own ``.npz``, or n2p2's data.
 
-        A file whose first word is ``begin`` is n2p2's or RuNNer's ``input.data``: see `frames.input_data.read_data`.
+        A file whose first word is ``begin`` is n2p2's or RuNNer's ``input.data``: see `frames.input_data.read_arrays`.
 
         Parameters
         ----------
@@ -392,9 +371,22 @@ class Configurations:
             If the file is missing, cannot be read, holds no frame, or a label in it is not finite; file and frame are
             named.
         """
-        from bloomery.frames.reading import read_frames  # noqa: PLC0415  it imports this module
-
-        return read_frames(Path(path), info_keys, units, folder)
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(
+                f"{path}: there is no such file; check the path, which is relative to the file that names it."
+            )
+        if path.suffix == ".npz":
+            return cls.load(path, folder)
+        if path.suffix not in EXTXYZ and is_input_data(path):
+            return cls.from_arrays(read_arrays(path, units))
+        parts = []
+        for atoms in pieces(path):
+            part = cls.from_atoms(atoms, info_keys)
+            parts.append(part if folder is None else part.in_files(folder))
+        if not parts:
+            raise InputError(f"{path}: holds no frame; give a file with at least one structure.")
+        return cls.concatenate(_agreeing(parts))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as flat, named arrays (``label:energy``, ``mask:energy``, ``info:step``, ...)."""
@@ -482,51 +474,6 @@ def symbols_to_numbers(symbols: Iterable[str]) -> list[int]:
     return numbers
 
 
-def labels_of(frame: ase.Atoms) -> dict[str, ArrayLike]:
-    """Labels of one frame: those of its calculator first, then keys with a known prefix."""
-    found: dict[str, ArrayLike] = {}
-    results = dict(frame.calc.results) if frame.calc is not None else {}
-    for name in LABELS:
-        if name in results:
-            found[name] = results[name]
-            continue
-        for prefix in _LABEL_PREFIXES:
-            if f"{prefix}{name}" in frame.info:
-                found[name] = frame.info[f"{prefix}{name}"]
-            elif f"{prefix}{name}" in frame.arrays:
-                found[name] = frame.arrays[f"{prefix}{name}"]
-            if name in found:
-                break
-    if "energy" not in found and "free_energy" in results:
-        found["energy"] = results["free_energy"]
-    if "stress" in found:
-        found["stress"] = _voigt(np.asarray(found["stress"], dtype=float))
-    return found
-
-
-def _voigt(stress: NDArray[np.float64]) -> NDArray[np.float64]:
-    if stress.size == 6:
-        return stress.reshape(6)
-    full = stress.reshape(3, 3)
-    return np.array([full[0, 0], full[1, 1], full[2, 2], full[1, 2], full[0, 2], full[0, 1]])
-
-
-def _common_info(atoms: Sequence[ase.Atoms], keys: Sequence[str] | None) -> dict[str, NDArray[Any]]:
-    if not atoms:
-        return {}
-    names = keys if keys is not None else [key for key in atoms[0].info if not key.startswith(_LABEL_PREFIXES)]
-    info = {}
-    for key in names:
-        values = [frame.info.get(key) for frame in atoms]
-        if all(isinstance(value, bool | np.bool_) for value in values):
-            info[key] = np.array(values, dtype=bool)
-        elif all(isinstance(value, int | float | np.number) for value in values) or all(
-            isinstance(value, str) for value in values
-        ):
-            info[key] = np.array(values)
-    return info
-
-
 def bad_label(configurations: Configurations) -> tuple[int, str] | None:
     """Return the first frame with a label that is not finite, and which label; ``None`` if all are."""
     for name, values in configurations.labels.items():
@@ -536,3 +483,13 @@ def bad_label(configurations: Configurations) -> tuple[int, str] | None:
         if len(wrong):
             return int(wrong[0]), name
     return None
+
+
+def _agreeing(parts: list[Configurations]) -> list[Configurations]:
+    """Leave out what is a number in some frames and text in others, as within one piece."""
+    odd = [
+        key
+        for key in parts[0].info
+        if len({part.info[key].dtype.kind == "U" for part in parts if key in part.info}) > 1
+    ]
+    return [part.without_info(*odd) for part in parts] if odd else parts

@@ -7,18 +7,21 @@ comment of each frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import ase
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from ase.geometry import complete_cell
 from matscipy.neighbours import neighbour_list
+from numpy.typing import NDArray
 
 from bloomery.errors import InputError
-from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import ATOMIC, FileUnits
+from bloomery.frames.labels import labels_of
 
 UNITS_WORD = "units="
 """How the comment of a frame says its units: ``units=bohr,Ha``."""
@@ -41,8 +44,8 @@ def unsaid(path: str | Path) -> bool:
     return is_input_data(path) and all(frame.units is None for frame in _frames(Path(path)))
 
 
-def read_data(path: str | Path, units: FileUnits | None = None) -> Configurations:
-    """Read all frames, with their energies and forces as labels.
+def read_arrays(path: str | Path, units: FileUnits | None = None) -> dict[str, NDArray[Any]]:
+    """Read all frames, with their energies and forces as labels, into arrays by the names of `Configurations`.
 
     Forces cannot be left out of the format: a file of frames that nobody has labelled has zeros, which are read as
     such. A frame without ``energy`` has no such label.
@@ -66,13 +69,12 @@ def read_data(path: str | Path, units: FileUnits | None = None) -> Configuration
     if units is None and len(said) > 1:
         raise InputError(f"{path}: the comments of its frames say different units ({', '.join(map(str, said))}).")
     chosen = units or next(iter(said), None) or ATOMIC
-    result = _joined(frames, chosen)
     if units is None and not said:
-        _check_distances(path, result)
-    return result
+        _check_distances(path, frames)
+    return _joined(frames, chosen)
 
 
-def write_data(path: str | Path, configurations: Configurations, units: FileUnits = ATOMIC) -> None:
+def write_data(path: str | Path, frames: Sequence[ase.Atoms], units: FileUnits = ATOMIC) -> None:
     """Write labelled frames. Stresses, roles and the like have no place in the format and are left out.
 
     Raises
@@ -82,26 +84,23 @@ def write_data(path: str | Path, configurations: Configurations, units: FileUnit
     """
     length, energy = units.in_angstrom, units.in_ev
     lines: list[str] = []
-    offsets = configurations.offsets
-    energies, has_energy = configurations.label("energy")
-    forces, has_forces = configurations.label("forces")
-    said = f"{UNITS_WORD}{units.ascii}"
-    for index, atoms in enumerate(configurations.without_labels().to_atoms()):
-        if not (has_energy[index] and has_forces[index]):
-            missing = "forces" if has_energy[index] else "energy"
+    for index, atoms in enumerate(frames):
+        labels = labels_of(atoms)
+        missing = next((name for name in ("energy", "forces") if name not in labels), None)
+        if missing:
             raise InputError(f"{path}: frame {index} has no label {missing}, which n2p2 needs; leave the frame out.")
         if atoms.pbc.any() != atoms.pbc.all():
             raise InputError(
                 f"{path}: frame {index} is periodic along some directions only, which n2p2 cannot say; leave it out, "
                 "or make it periodic along all of them."
             )
-        lines += ["begin", f"comment frame {index} {said}"]
+        lines += ["begin", f"comment frame {index} {UNITS_WORD}{units.ascii}"]
         if atoms.pbc.all():
             lines += ["lattice " + _numbers(vector / length) for vector in atoms.cell.array]
-        own = forces[offsets[index] : offsets[index + 1]] * (length / energy)
-        for symbol, place, force in zip(atoms.get_chemical_symbols(), atoms.positions / length, own, strict=True):
+        forces = np.asarray(labels["forces"]) * (length / energy)
+        for symbol, place, force in zip(atoms.get_chemical_symbols(), atoms.positions / length, forces, strict=True):
             lines.append(f"atom {_numbers(place)} {symbol:2s} {_numbers([0.0, 0.0])} {_numbers(force)}")
-        lines += [f"energy {_numbers([energies[index] / energy])}", f"charge {_numbers([0.0])}", "end"]
+        lines += [f"energy {_numbers(np.asarray([labels['energy']]) / energy)}", f"charge {_numbers([0.0])}", "end"]
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -202,37 +201,36 @@ def _frames(path: Path) -> Iterator[_Frame]:
         raise InputError(f"{path}: the frame that began at line {current.line} has no end; the file is cut off.")
 
 
-def _joined(frames: list[_Frame], units: FileUnits) -> Configurations:
+def _joined(frames: list[_Frame], units: FileUnits) -> dict[str, NDArray[Any]]:
     length, energy = units.in_angstrom, units.in_ev
     table = np.array([row for frame in frames for row in frame.rows]).reshape(-1, 6)
     periodic = np.array([bool(frame.cell) for frame in frames])
-    bare = Configurations(
-        counts=np.array([len(frame.rows) for frame in frames], dtype=np.int64),
-        numbers=np.array([number for frame in frames for number in frame.numbers], dtype=np.int64),
-        positions=table[:, :3] * length,
-        cells=np.array([frame.cell or np.zeros((3, 3)) for frame in frames]) * length,
-        pbc=np.repeat(periodic[:, None], 3, axis=1),
-    )
-    return bare.with_labels(
-        energy=np.array([frame.energy or 0.0 for frame in frames]) * energy,
-        forces=table[:, 3:] * (energy / length),
-        masks={"energy": [frame.energy is not None for frame in frames]},
-    )
+    return {
+        "counts": np.array([len(frame.rows) for frame in frames], dtype=np.int64),
+        "numbers": np.array([number for frame in frames for number in frame.numbers], dtype=np.int64),
+        "positions": table[:, :3] * length,
+        "cells": np.array([frame.cell or np.zeros((3, 3)) for frame in frames]) * length,
+        "pbc": np.repeat(periodic[:, None], 3, axis=1),
+        "label:energy": np.array([frame.energy or 0.0 for frame in frames]) * energy,
+        "mask:energy": np.array([frame.energy is not None for frame in frames]),
+        "label:forces": table[:, 3:] * (energy / length),
+        "mask:forces": np.ones(len(frames), dtype=bool),
+    }
 
 
-def _check_distances(path: Path, frames: Configurations) -> None:
-    """Refuse what has been read in bohr and would be sane in Å."""
+def _check_distances(path: Path, frames: list[_Frame]) -> None:
+    """Refuse what would be read in bohr and would be sane in Å."""
     chosen = np.unique(np.linspace(0, len(frames) - 1, LOOKED_AT).astype(int))
     nearest = []
-    for frame in frames[chosen]:
+    for frame in (frames[index] for index in chosen):
         radii = covalent_radii[frame.numbers]
-        if frame.n_atoms == 0:
+        if not frame.numbers:
             continue
         first, second, distances = neighbour_list(
             "ijd",
-            positions=frame.positions,
-            cell=complete_cell(frame.cells[0]),
-            pbc=frame.pbc[0],
+            positions=np.array(frame.rows)[:, :3] * ATOMIC.in_angstrom,
+            cell=complete_cell(np.array(frame.cell or np.zeros((3, 3))) * ATOMIC.in_angstrom),
+            pbc=np.full(3, bool(frame.cell)),
             cutoff=2.0 * float(radii.max()),
         )
         if len(distances):

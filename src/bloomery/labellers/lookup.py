@@ -6,7 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from bloomery.errors import InputError
-from bloomery.frames.configurations import LABELS, Configurations
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.labels import LABELS
 from bloomery.labellers.calculator import joined
 from bloomery.labellers.contract import Labeller, LedgerEntry, Record, no_record
 from bloomery.plugins import Settings

@@ -134,7 +134,7 @@ def write_frames(frames: Configurations, path: Path, units: FileUnits | None = N
     if path.suffix == ".npz":
         frames.save(path)
     elif path.suffix == ".data":
-        write_data(path, frames, units or ATOMIC)
+        write_data(path, frames.to_atoms(), units or ATOMIC)
     else:
         frames.write_extxyz(path)
 

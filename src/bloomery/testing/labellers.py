@@ -6,7 +6,8 @@ import json
 
 import numpy as np
 
-from bloomery.frames.configurations import LABELS, Configurations
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.labels import LABELS
 from bloomery.labellers.contract import Labeller, LedgerEntry
 
 

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import ATOMIC, FileUnits
-from bloomery.frames.input_data import is_input_data, read_data, unsaid, write_data
+from bloomery.frames.input_data import is_input_data, unsaid, write_data
 
 METAL = FileUnits(length="Å", energy="eV")
 EVERY_UNITS = [FileUnits(length=length, energy=energy) for length in ("bohr", "Å") for energy in ("Ha", "eV")]
@@ -47,9 +47,9 @@ def labelled_frames(draw: st.DrawFn) -> Configurations:
 def test_what_is_written_is_read(tmp_path: Path, frames: Configurations, units: FileUnits) -> None:
     """In any units, which the file says itself."""
     path = tmp_path / "input.data"
-    write_data(path, frames, units)
+    write_data(path, frames.to_atoms(), units)
     assert is_input_data(path)
-    for found in (Configurations.read(path), read_data(path, units)):
+    for found in (Configurations.read(path), Configurations.read(path, units=units)):
         np.testing.assert_array_equal(found.counts, frames.counts)
         np.testing.assert_array_equal(found.numbers, frames.numbers)
         np.testing.assert_array_equal(found.pbc, frames.pbc)
@@ -65,8 +65,8 @@ def test_what_is_written_is_read(tmp_path: Path, frames: Configurations, units: 
 def test_units_that_are_given_count_more_than_those_that_are_said(
     tmp_path: Path, frames: Configurations, written: FileUnits, read: FileUnits
 ) -> None:
-    write_data(tmp_path / "input.data", frames, written)
-    found = read_data(tmp_path / "input.data", read)
+    write_data(tmp_path / "input.data", frames.to_atoms(), written)
+    found = Configurations.read(tmp_path / "input.data", units=read)
     length, energy = read.in_angstrom / written.in_angstrom, read.in_ev / written.in_ev
     np.testing.assert_allclose(found.positions, frames.positions * length, rtol=1e-14)
     np.testing.assert_allclose(found.labels["energy"], frames.labels["energy"] * energy, rtol=1e-14)
@@ -80,7 +80,7 @@ def test_any_text_is_read_or_refused_in_one_sentence(tmp_path: Path, text: str) 
     path.write_text("begin\n" + text, encoding="utf-8")
     sentence = ""
     try:
-        frames = read_data(path)
+        frames = Configurations.read(path)
     except InputError as error:
         sentence = str(error)
     else:
@@ -91,7 +91,7 @@ def test_any_text_is_read_or_refused_in_one_sentence(tmp_path: Path, text: str) 
 
 def write_unsaid(path: Path, frames: Configurations, units: FileUnits) -> None:
     """Write a file as other programs do, which does not say its units."""
-    write_data(path, frames, units)
+    write_data(path, frames.to_atoms(), units)
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace(f" units={units.ascii}", ""), encoding="utf-8")
     assert unsaid(path)
@@ -158,7 +158,7 @@ def test_broken_files_are_refused_in_one_sentence(text: str, words: str, tmp_pat
 def test_a_file_without_frames_and_one_that_is_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("# nothing\n", encoding="utf-8")
     with pytest.raises(InputError, match="holds no frame"):
-        read_data(tmp_path / "empty")
+        Configurations.read(tmp_path / "empty")
     (tmp_path / "binary").write_bytes(b"begin\n\xff\xfe")
     with pytest.raises(InputError, match="cannot be read"):
         Configurations.read(tmp_path / "binary")
@@ -168,10 +168,10 @@ def test_frames_that_n2p2_cannot_hold_are_refused(silicon: Configurations, tmp_p
     frames = silicon[:2]
     partial = frames.without_labels().with_labels(energy=frames.labels["energy"])
     with pytest.raises(InputError, match="frame 0 has no label forces"):
-        write_data(tmp_path / "x", partial)
+        write_data(tmp_path / "x", partial.to_atoms())
     slab = replace(frames, pbc=np.array([[True] * 3, [True, True, False]]))
     with pytest.raises(InputError, match="frame 1 is periodic along some directions only"):
-        write_data(tmp_path / "x", slab)
+        write_data(tmp_path / "x", slab.to_atoms())
     assert not (tmp_path / "x").exists()
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
-from bloomery.frames.configurations import LABELS, Configurations
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.labels import LABELS
 from bloomery.labellers.contract import LedgerEntry
 
 

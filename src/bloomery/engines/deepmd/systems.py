@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.engines.preparation import boxed
-from bloomery.frames.configurations import LABELS, Configurations, symbols_to_numbers
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.labels import LABELS
 
 TENSOR = (0, 5, 4, 5, 1, 3, 4, 3, 2)
 """Where the nine components of a tensor are in Voigt's order."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.errors import InputError
-from bloomery.frames.configurations import LABELS, Configurations
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.labels import LABELS
 from bloomery.observables.contract import Observable, Observation, Quantity, array_name
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential

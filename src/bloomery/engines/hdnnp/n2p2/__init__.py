@@ -1,4 +1,4 @@
-"""Files of n2p2 and RuNNer: ``input.nn``, ``scaling.data``, ``weights.*.data``, ``input.data``.
+"""Potentials of n2p2 and RuNNer: ``input.nn``, ``scaling.data``, ``weights.*.data``.
 
 n2p2: Singraber, Morawietz, Behler and Dellago, J. Chem. Theory Comput. 15, 3075 (2019). Its files are read by LAMMPS
 (pair style ``hdnnp``) and CP2K (``METHOD NNP``) as well. They carry no units: bohr and Ha unless
@@ -8,6 +8,5 @@ they are ours, which say them in a comment, or one is told otherwise.
 from bloomery.engines.hdnnp.n2p2.writer import write_potential
 from bloomery.engines.hdnnp.potential import read_potential
 from bloomery.frames.file_units import FileUnits
-from bloomery.frames.input_data import read_data, write_data
 
-__all__ = ["FileUnits", "read_data", "read_potential", "write_data", "write_potential"]
+__all__ = ["FileUnits", "read_potential", "write_potential"]

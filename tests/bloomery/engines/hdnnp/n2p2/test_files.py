@@ -12,7 +12,7 @@ from ase.units import Bohr, Ha
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.model import Form
-from bloomery.engines.hdnnp.n2p2 import FileUnits, read_data, read_potential, write_potential
+from bloomery.engines.hdnnp.n2p2 import FileUnits, read_potential, write_potential
 from bloomery.engines.hdnnp.n2p2.functions import read_functions
 from bloomery.engines.hdnnp.n2p2.keywords import Keywords
 from bloomery.engines.hdnnp.potential import HdnnpPotential
@@ -27,7 +27,7 @@ from .conftest import MakePotential
 def test_a_published_potential_predicts_what_n2p2_predicts(shared_data: Path) -> None:
     """1080 atoms of water, two elements, normalised; the expected numbers are n2p2's own."""
     potential = read_potential(shared_data / "n2p2")
-    frames = read_data(shared_data / "n2p2" / "input.data")
+    frames = Configurations.read(shared_data / "n2p2" / "input.data")
     expected = json.loads((shared_data / "n2p2" / "expected.json").read_text(encoding="utf-8"))
     found = potential.predict(frames)
     assert found.energy[0] / Ha == pytest.approx(expected["energy_Ha"], rel=1e-10)
