@@ -23,6 +23,9 @@ a block (int, unique within the run); ``temperature``: the target in K (float, -
 ``stop_reason``: why the frame's trajectory ended (text, empty where nothing can stop it).
 """
 
+COMPLETED = "completed"
+"""``stop_reason`` of a trajectory that came to its end."""
+
 
 @dataclass(frozen=True)
 class SamplerReport:

@@ -8,12 +8,9 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
-from bloomery.potentials.contract import Potential
-from bloomery.potentials.scale import Scale
-from bloomery.progress import Progress, no_progress
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
-from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.origin import with_origin
+from bloomery.samplers.task import Task, TaskSampler
 from bloomery.seeds import derive_seed
 
 
@@ -30,32 +27,23 @@ class FromFileSettings(Settings):
     """So many frames in a row are correlated, as those of a trajectory are, and share a block."""
 
 
-class FromFile(Sampler):
+class FromFile(TaskSampler):
     """Hand on frames that exist, with the labels that they have."""
 
     name = "from_file"
     Settings = FromFileSettings
     settings: FromFileSettings
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,  # noqa: ARG002
-        seed: int = 0,
-        scale: Scale | None = None,  # noqa: ARG002
-        progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
-    ) -> tuple[Configurations, SamplerReport]:
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; a block of the file is a trajectory of its own."""
-        frames = start if self.settings.file is None else Configurations.read(self.settings.file)
+        frames = task.start if self.settings.file is None else Configurations.read(self.settings.file)
         if not len(frames):
             raise InputError(f"{self.name}: there are no frames; give a file, or frames to start from.")
         indices = np.arange(len(frames))
         limit = self.settings.max_frames
         if limit is not None and limit < len(frames):
             # Ranked by content: the same frames are drawn from the same file in another order.
-            keys = [derive_seed(seed, content) for content in frames.hashes()]
+            keys = [derive_seed(task.seed, content) for content in frames.hashes()]
             indices = np.sort(np.argsort(keys, kind="stable")[:limit])
         temperature = frames.info.get("temperature", np.full(len(frames), -1.0))
         if temperature.dtype.kind not in "if":
@@ -63,7 +51,7 @@ class FromFile(Sampler):
         taken = frames[indices]
         taken = taken.without_info(*taken.info)
         block = indices // self.settings.block_frames
-        progress("sample", len(taken), len(taken), {})
+        task.progress("sample", len(taken), len(taken), {})
         return with_origin(
             taken,
             start=indices if self.settings.file is None else -1,

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from bloomery.frames.configurations import Configurations
 from bloomery.samplers.checkpoint import Checkpoint, State
+from bloomery.samplers.contract import COMPLETED, SamplerReport
 from bloomery.samplers.origin import with_origin
 
 
@@ -53,6 +54,15 @@ class Harvest:
             self._parts.append(with_origin(frames, **origin))
         self.report.append(report)
         self.checkpoint.offer(self._state)
+
+    def of_trajectories(self) -> tuple[Configurations, SamplerReport]:
+        """Frames and report of a sampler whose pieces are trajectories, which may have been stopped."""
+        numbers = {
+            "trajectories": float(self.done),
+            "stopped": float(sum(entry["stop_reason"] != COMPLETED for entry in self.report)),
+            "frames": float(self.n_frames),
+        }
+        return self.frames, SamplerReport(numbers, self.report)
 
     def _state(self) -> State:
         return {"report": self.report, "frames": self.frames}

@@ -11,16 +11,15 @@ from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.scale import Scale
-from bloomery.progress import Progress, no_progress
 from bloomery.quantities import ForceInEV, Unit
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
-from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.dynamics.bias import Bias, Wall
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
 from bloomery.samplers.dynamics.forces import CommitteeDriver
 from bloomery.samplers.dynamics.running import Conduct, run_all
 from bloomery.samplers.dynamics.trajectories import trajectories
 from bloomery.samplers.dynamics.watch import Brake
+from bloomery.samplers.task import Task, TaskSampler
 from bloomery.samplers.trust import require_potential
 
 
@@ -90,7 +89,7 @@ class MolecularDynamicsSettings(EnsembleSettings):
         return Brake(min(limits), self.patience) if limits else None
 
 
-class MolecularDynamics(Sampler):
+class MolecularDynamics(TaskSampler):
     """Dynamics of several structures at several temperatures, in one job."""
 
     name = "md"
@@ -98,20 +97,11 @@ class MolecularDynamics(Sampler):
     settings: MolecularDynamicsSettings
     needs_potential = True
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,
-        seed: int = 0,
-        scale: Scale | None = None,
-        progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,
-    ) -> tuple[Configurations, SamplerReport]:
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the disagreement that the committee had on them."""
-        conduct = self.conduct(require_potential(potential, start, self.name), scale)
-        prepared = trajectories(start, self.settings, seed, self.name, replicas=self.settings.copies)
-        return run_all(prepared, conduct, checkpoint=checkpoint, progress=progress)
+        conduct = self.conduct(require_potential(task.potential, task.start, self.name), task.scale)
+        prepared = trajectories(task.start, self.settings, task.seed, self.name, replicas=self.settings.copies)
+        return run_all(prepared, conduct, checkpoint=task.checkpoint, progress=task.progress)
 
     def conduct(self, potential: Potential, scale: Scale | None) -> Conduct:
         """Say how trajectories are run with a potential.

@@ -21,17 +21,14 @@ from pydantic import Field, field_validator, model_validator
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
-from bloomery.potentials.contract import Potential
-from bloomery.potentials.scale import Scale
-from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Unit
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
-from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.dynamics.forces import FORCES, CommitteeDriver, Driver, Evaluation, Wanted
 from bloomery.samplers.dynamics.running import Conduct, run_all
-from bloomery.samplers.dynamics.trajectories import COMPLETED, Trajectory, trajectories
+from bloomery.samplers.dynamics.trajectories import Trajectory, trajectories
 from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.md import MolecularDynamicsSettings
+from bloomery.samplers.task import Task, TaskSampler
 from bloomery.samplers.trust import require_potential
 
 HOW_TO_GET_IT = (
@@ -94,7 +91,7 @@ class MetadynamicsSettings(MolecularDynamicsSettings):
         ]
 
 
-class Metadynamics(Sampler):
+class Metadynamics(TaskSampler):
     """Dynamics with a history-dependent bias on collective variables, one trajectory after the other."""
 
     name = "metadynamics"
@@ -102,24 +99,15 @@ class Metadynamics(Sampler):
     settings: MetadynamicsSettings
     needs_potential = True
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,
-        seed: int = 0,
-        scale: Scale | None = None,
-        progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,
-    ) -> tuple[Configurations, SamplerReport]:
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; a run that was killed begins anew with the trajectory that it was at."""
         plumed()
-        driver = CommitteeDriver(require_potential(potential, start, self.name))
-        prepared = trajectories(start, self.settings, seed, self.name)
+        driver = CommitteeDriver(require_potential(task.potential, task.start, self.name))
+        prepared = trajectories(task.start, self.settings, task.seed, self.name)
         for item in prepared:
             _check_periodicity(item)
-        brake = self.settings.brake(scale, self.name)
-        harvest = Harvest(checkpoint)
+        brake = self.settings.brake(task.scale, self.name)
+        harvest = Harvest(task.checkpoint)
         blocks = 0 if not harvest.done else int(harvest.frames.info["block"].max(initial=-1)) + 1
         for number, item in list(enumerate(prepared))[harvest.done :]:
             with biased(driver, item, self.settings) as both:
@@ -132,13 +120,8 @@ class Metadynamics(Sampler):
                 temperature=item.temperature, disagreement=info["disagreement"], stop_reason=item.stop_reason,
             )  # fmt: skip
             blocks += len(set(info["block"].tolist()))
-            progress("sample", number + 1, len(prepared), {"trajectory": number})
-        numbers = {
-            "trajectories": float(len(prepared)),
-            "stopped": float(sum(entry["stop_reason"] != COMPLETED for entry in harvest.report)),
-            "frames": float(harvest.n_frames),
-        }
-        return harvest.frames, SamplerReport(numbers, harvest.report)
+            task.progress("sample", number + 1, len(prepared), {"trajectory": number})
+        return harvest.of_trajectories()
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds; ``max_frames`` holds for each trajectory."""

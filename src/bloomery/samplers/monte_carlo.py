@@ -16,19 +16,17 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.geometry import DistanceLimits, insane
+from bloomery.frames.geometry import DistanceLimits
 from bloomery.potentials.contract import Potential
-from bloomery.potentials.scale import Scale
-from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Angstrom, Kelvin
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint, State
-from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.origin import identities, require_frames, with_origin
+from bloomery.samplers.checkpoint import State
+from bloomery.samplers.contract import COMPLETED, SamplerReport
+from bloomery.samplers.origin import with_origin
 from bloomery.samplers.rattle_strain import Repeats
+from bloomery.samplers.task import Task, TaskSampler
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.seeds import derive_seed
 
-COMPLETED = "completed"
 PLAIN = ("energy", "disagreement", "stop_reason", "tried", "accepted", "done")
 
 
@@ -125,7 +123,7 @@ class Chain:
         }
 
 
-class MonteCarlo(Sampler):
+class MonteCarlo(TaskSampler):
     """Metropolis sampling of the canonical ensemble with the mean of the committee, chains side by side."""
 
     name = "monte_carlo"
@@ -133,21 +131,12 @@ class MonteCarlo(Sampler):
     settings: MonteCarloSettings
     needs_potential = True
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,
-        seed: int = 0,
-        scale: Scale | None = None,
-        progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,
-    ) -> tuple[Configurations, SamplerReport]:
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the disagreement that the committee had on them."""
-        driver = require_potential(potential, start, self.name)
-        chains = self._chains(start, seed)
-        limit = self.settings.limit(scale)
-        state = checkpoint.load()
+        driver = require_potential(task.potential, task.start, self.name)
+        chains = self._chains(task.start, task.seed)
+        limit = self.settings.limit(task.scale)
+        state = task.checkpoint.load()
         if state is None:
             self._evaluate(chains, driver)
         else:
@@ -160,9 +149,9 @@ class MonteCarlo(Sampler):
             self._move(going, driver)
             for chain in going:
                 self._judge(chain, step, limit)
-            checkpoint.offer(partial(_state, step, chains))
+            task.checkpoint.offer(partial(_state, step, chains))
             if step % 10 == 0 or step == self.settings.steps:
-                progress("sample", step, self.settings.steps, {"chains": len(going)})
+                task.progress("sample", step, self.settings.steps, {"chains": len(going)})
         for chain in chains:
             chain.stop_reason = chain.stop_reason or COMPLETED
         return self._collected(chains)
@@ -174,14 +163,8 @@ class MonteCarlo(Sampler):
         return {"frames": chains * frames, "md_steps": chains * self.settings.steps}
 
     def _chains(self, start: Configurations, seed: int) -> list[Chain]:
-        require_frames(start, self.name)
         chains = []
-        for index, (atoms, identity) in enumerate(
-            zip(start.without_labels().to_atoms(), identities(start), strict=True)
-        ):
-            reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, self.settings.limits)
-            if reason:
-                raise InputError(f"{self.name}: starting structure {index} cannot be used: {reason}.")
+        for index, identity, atoms in self.sane_starts(start, self.settings.limits):
             if self.settings.swaps == 1 and len(set(atoms.numbers.tolist())) < 2:
                 raise InputError(
                     f"{self.name}: starting structure {index} holds one element alone, so there is nothing to swap; "

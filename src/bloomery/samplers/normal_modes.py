@@ -17,21 +17,18 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.geometry import insane
 from bloomery.potentials.contract import Potential
-from bloomery.potentials.scale import Scale
-from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Angstrom, Kelvin
 from bloomery.reference.calculators import CalculatorSpec
 from bloomery.samplers.building.contract import BuildingSettings
 from bloomery.samplers.building.harmonic import Modes, Statistics, force_constants, normal_modes
 from bloomery.samplers.building.paths import PathSettings, path_between, tangent_at
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
-from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.dynamics.forces import CalculatorDriver, CommitteeDriver, Driver
 from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.origin import identities, require_frames
 from bloomery.samplers.rattle_strain import Repeats
+from bloomery.samplers.task import Task, TaskSampler
 from bloomery.seeds import derive_seed
 
 
@@ -83,7 +80,7 @@ class _Site:
         return f"starting structure {self.start}" + (f", point {self.step} of the path," if self.step else "")
 
 
-class NormalModes(Sampler):
+class NormalModes(TaskSampler):
     """Harmonic displacements of crystals and molecules; give structures that are at rest."""
 
     name = "normal_modes"
@@ -94,28 +91,19 @@ class NormalModes(Sampler):
         super().__init__(settings)
         self.needs_potential = self.settings.calculator is None and self.settings.hessian is None
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,
-        seed: int = 0,
-        scale: Scale | None = None,  # noqa: ARG002
-        progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,
-    ) -> tuple[Configurations, SamplerReport]:
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; each frame is a trajectory of its own, and its step the point of the path."""
-        require_frames(start, self.name)
-        driver = self._driver(start, potential)
-        harvest = Harvest(checkpoint)
-        sites = list(self._sites(start, potential))
+        require_frames(task.start, self.name)
+        driver = self._driver(task.start, task.potential)
+        harvest = Harvest(task.checkpoint)
+        sites = list(self._sites(task.start, task.potential))
         each = len(self.settings.temperatures) * self.settings.frames
         for number, site in enumerate(sites[harvest.done :], start=harvest.done):
             modes, summary = self._modes(site, driver)
             frames: list[ase.Atoms] = []
             temperatures: list[float] = []
             for temperature in self.settings.temperatures:
-                made = list(self._displaced(site, modes, temperature, seed))
+                made = list(self._displaced(site, modes, temperature, task.seed))
                 frames += made
                 temperatures += [temperature] * len(made)
                 summary[f"frames at {temperature:g} K"] = len(made)
@@ -124,7 +112,7 @@ class NormalModes(Sampler):
                 frames, summary,
                 start=site.start, step=site.step, temperature=temperatures, trajectory=order, block=order,
             )  # fmt: skip
-            progress("sample", number + 1, len(sites), {"frames": harvest.n_frames})
+            task.progress("sample", number + 1, len(sites), {"frames": harvest.n_frames})
         numbers = {
             "frames": float(harvest.n_frames),
             "given_up": float(len(sites) * each - harvest.n_frames),
@@ -156,9 +144,7 @@ class NormalModes(Sampler):
         """Structures to displace: the starting structures, or points of the paths between them."""
         atoms = [each.repeat(self.settings.supercell) for each in start.without_labels().to_atoms()]
         for index, each in enumerate(atoms):
-            reason = insane(each.numbers, each.positions, each.cell.array, each.pbc, self.settings.limits)
-            if reason:
-                raise InputError(f"{self.name}: starting structure {index} cannot be used: {reason}.")
+            self.require_sane(index, each, self.settings.limits)
         names = identities(start)
         given = self.settings.calculator
         calculator = given.make if given is not None else potential.calculator if potential is not None else None

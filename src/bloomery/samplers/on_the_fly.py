@@ -14,15 +14,12 @@ import numpy as np
 from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
-from bloomery.potentials.contract import Potential
-from bloomery.potentials.scale import Scale
-from bloomery.progress import Progress, no_progress
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.dynamics.continuation import standing, take_up
 from bloomery.samplers.dynamics.running import run_all
 from bloomery.samplers.dynamics.trajectories import trajectories
 from bloomery.samplers.md import MolecularDynamics, MolecularDynamicsSettings
+from bloomery.samplers.task import Task
 from bloomery.samplers.trust import require_potential
 
 
@@ -59,23 +56,13 @@ class OnTheFly(MolecularDynamics):
     settings: OnTheFlySettings
     continues = True
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,
-        seed: int = 0,
-        scale: Scale | None = None,
-        progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,
-        continued: Configurations | None = None,
-    ) -> tuple[Configurations, SamplerReport]:
-        """Sample; ``continued`` is what the last run left, from which its trajectories go on."""
-        conduct = self.conduct(require_potential(potential, start, self.name), scale)
-        prepared = trajectories(start, self.settings, seed, self.name)
-        if continued is not None and len(continued):
-            take_up(prepared, continued, self.settings.length, self.name)
-        frames, report = run_all(prepared, conduct, checkpoint=checkpoint, progress=progress)
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
+        """Sample; what is ``continued`` is what the last run left, from which its trajectories go on."""
+        conduct = self.conduct(require_potential(task.potential, task.start, self.name), task.scale)
+        prepared = trajectories(task.start, self.settings, task.seed, self.name)
+        if task.continued is not None and len(task.continued):
+            take_up(prepared, task.continued, self.settings.length, self.name)
+        frames, report = run_all(prepared, conduct, checkpoint=task.checkpoint, progress=task.progress)
         numbers = {"continued": float(sum(item.goes_on for item in prepared))}
         came_from = np.array([item.continued for item in prepared], dtype=int)
         return (

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from functools import cache
 from importlib import import_module
+from itertools import product
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
@@ -24,18 +25,15 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, insane
 from bloomery.potentials.contract import Potential
-from bloomery.potentials.scale import Scale
-from bloomery.progress import Progress, no_progress
+from bloomery.progress import Progress
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
-from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.contract import COMPLETED, SamplerReport
 from bloomery.samplers.harvest import Harvest
-from bloomery.samplers.origin import identities, require_frames
 from bloomery.samplers.rattle_strain import Repeats
+from bloomery.samplers.task import Task, TaskSampler
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.seeds import derive_seed
 
-COMPLETED = "completed"
 BOX = 1000.0
 """In Å: the cell that i-PI is told where a structure has none; the potential never sees it."""
 
@@ -82,7 +80,7 @@ class PathIntegralSettings(TrustSettings):
         return DistanceLimits(self.min_distance, self.min_relative_distance)
 
 
-class PathIntegral(Sampler):
+class PathIntegral(TaskSampler):
     """Nuclei as quantum particles: ring polymers in the canonical ensemble, in cells that do not change."""
 
     name = "path_integral"
@@ -90,29 +88,21 @@ class PathIntegral(Sampler):
     settings: PathIntegralSettings
     needs_potential = True
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,
-        seed: int = 0,
-        scale: Scale | None = None,
-        progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,
-    ) -> tuple[Configurations, SamplerReport]:
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; frames are beads, with the disagreement that the committee has on them.
 
         A run that was killed begins anew with the trajectory that it was at.
         """
-        driver = require_potential(potential, start, self.name)
+        driver = require_potential(task.potential, task.start, self.name)
         _ipi()
-        limit = self.settings.limit(scale)
-        cases = self._cases(start)
-        harvest = Harvest(checkpoint)
+        limit = self.settings.limit(task.scale)
+        cases = list(product(self.sane_starts(task.start, self.settings.limits), self.settings.temperatures))
+        harvest = Harvest(task.checkpoint)
         per_case = self.settings.steps // self.settings.block_steps + 1
-        for number, (index, identity, atoms, temperature) in list(enumerate(cases))[harvest.done :]:
-            ring = _Ring(atoms, temperature, self.settings, driver, derive_seed(seed, identity, temperature))
-            kept, reason = self._run(ring, limit, lambda done, n=number: self._tell(progress, n, done, len(cases)))
+        for number, ((index, identity, atoms), temperature) in list(enumerate(cases))[harvest.done :]:
+            cell = atoms.repeat(self.settings.supercell)
+            ring = _Ring(cell, temperature, self.settings, driver, derive_seed(task.seed, identity, temperature))
+            kept, reason = self._run(ring, limit, lambda done, n=number: self._tell(task.progress, n, done, len(cases)))
             steps = np.repeat([step for step, _, _ in kept], self.settings.beads_kept).astype(int)
             harvest.add(
                 Configurations.concatenate([beads for _, beads, _ in kept]),
@@ -121,12 +111,7 @@ class PathIntegral(Sampler):
                 block=number * per_case + steps // self.settings.block_steps,
                 disagreement=np.concatenate([values for _, _, values in kept] or [np.zeros(0)]),
             )  # fmt: skip
-        numbers = {
-            "trajectories": float(len(cases)),
-            "stopped": float(sum(entry["stop_reason"] != COMPLETED for entry in harvest.report)),
-            "frames": float(harvest.n_frames),
-        }
-        return harvest.frames, SamplerReport(numbers, harvest.report)
+        return harvest.of_trajectories()
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds; every bead is evaluated at every step."""
@@ -139,19 +124,6 @@ class PathIntegral(Sampler):
 
     def _tell(self, progress: Progress, number: int, done: int, total: int) -> None:
         progress("sample", number * self.settings.steps + done, total * self.settings.steps, {"trajectory": number})
-
-    def _cases(self, start: Configurations) -> list[tuple[int, str, ase.Atoms, float]]:
-        require_frames(start, self.name)
-        cases = []
-        for index, (atoms, identity) in enumerate(
-            zip(start.without_labels().to_atoms(), identities(start), strict=True)
-        ):
-            reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, self.settings.limits)
-            if reason:
-                raise InputError(f"{self.name}: starting structure {index} cannot be used: {reason}.")
-            cell = atoms.repeat(self.settings.supercell)
-            cases += [(index, identity, cell, temperature) for temperature in self.settings.temperatures]
-        return cases
 
     def _run(
         self, ring: _Ring, limit: float, tell: Any

@@ -25,14 +25,11 @@ from pydantic import Field, field_validator
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
-from bloomery.potentials.contract import Potential
-from bloomery.potentials.scale import Scale
-from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Angstrom, ForceInEV, Unit
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
-from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.origin import identities, require_frames
+from bloomery.samplers.task import Task, TaskSampler
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.seeds import derive_seed
 
@@ -87,35 +84,26 @@ class _Kept:
     disagreement: float = -1.0
 
 
-class RandomSearch(Sampler):
+class RandomSearch(TaskSampler):
     """Structures drawn at random, with the composition of the starting structures, relaxed if there is a potential."""
 
     name = "random_search"
     Settings = RandomSearchSettings
     settings: RandomSearchSettings
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,
-        seed: int = 0,
-        scale: Scale | None = None,
-        progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,
-    ) -> tuple[Configurations, SamplerReport]:
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; a structure with its relaxation is a trajectory."""
-        require_frames(start, self.name)
-        if potential is not None:
-            require_potential(potential, start, self.name)
-        calculator = potential.calculator() if potential is not None and self.settings.relax_steps else None
-        limit = self.settings.limit(scale)
-        harvest = Harvest(checkpoint)
-        names, atoms = identities(start), start.without_labels().to_atoms()
-        total = len(start) * self.settings.structures
+        require_frames(task.start, self.name)
+        if task.potential is not None:
+            require_potential(task.potential, task.start, self.name)
+        calculator = task.potential.calculator() if task.potential is not None and self.settings.relax_steps else None
+        limit = self.settings.limit(task.scale)
+        harvest = Harvest(task.checkpoint)
+        names, atoms = identities(task.start), task.start.without_labels().to_atoms()
+        total = len(task.start) * self.settings.structures
         for number in range(harvest.done, total):
             index, copy = divmod(number, self.settings.structures)
-            generator = np.random.default_rng(derive_seed(seed, names[index], copy))
+            generator = np.random.default_rng(derive_seed(task.seed, names[index], copy))
             found, group, attempts = self._draw(atoms[index], index, generator)
             kept, reason = self._relaxed(found, calculator, limit) if found is not None else ([], GIVEN_UP)
             harvest.add(
@@ -124,7 +112,7 @@ class RandomSearch(Sampler):
                 start=index, trajectory=number, block=number, stop_reason=reason,
                 step=[each.step for each in kept], disagreement=[each.disagreement for each in kept],
             )  # fmt: skip
-            progress("sample", number + 1, total, {"frames": harvest.n_frames})
+            task.progress("sample", number + 1, total, {"frames": harvest.n_frames})
         ends = Counter(entry["stop_reason"] for entry in harvest.report)
         numbers = {
             "frames": float(harvest.n_frames),

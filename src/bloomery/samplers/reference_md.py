@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from bloomery.frames.configurations import Configurations
-from bloomery.potentials.contract import Potential
-from bloomery.potentials.scale import Scale
-from bloomery.progress import Progress, no_progress
 from bloomery.reference.calculators import CalculatorSpec
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
-from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
 from bloomery.samplers.dynamics.forces import CalculatorDriver
 from bloomery.samplers.dynamics.running import Conduct, run_all
 from bloomery.samplers.dynamics.trajectories import trajectories
+from bloomery.samplers.task import Task, TaskSampler
 
 
 class ReferenceMolecularDynamicsSettings(EnsembleSettings):
@@ -22,27 +19,20 @@ class ReferenceMolecularDynamicsSettings(EnsembleSettings):
     """The ASE calculator that drives: its name, or its name and arguments."""
 
 
-class ReferenceMolecularDynamics(Sampler):
+class ReferenceMolecularDynamics(TaskSampler):
     """Molecular dynamics with any ASE calculator."""
 
     name = "reference_md"
     Settings = ReferenceMolecularDynamicsSettings
     settings: ReferenceMolecularDynamicsSettings
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,  # noqa: ARG002
-        seed: int = 0,
-        scale: Scale | None = None,  # noqa: ARG002
-        progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,
-    ) -> tuple[Configurations, SamplerReport]:
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the calculator's energy, forces and, in a full cell, stress as labels."""
-        prepared = trajectories(start, self.settings, seed, self.name)
+        prepared = trajectories(task.start, self.settings, task.seed, self.name)
         driver = CalculatorDriver(self.settings.calculator.make())
-        return run_all(prepared, Conduct(self.settings, driver, labels=True), checkpoint=checkpoint, progress=progress)
+        return run_all(
+            prepared, Conduct(self.settings, driver, labels=True), checkpoint=task.checkpoint, progress=task.progress
+        )
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds."""

@@ -18,8 +18,9 @@ from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpo
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec, parse_settings
+from bloomery.samplers.contract import COMPLETED
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
-from bloomery.samplers.dynamics.trajectories import COMPLETED, DynamicsSettings, Kept, Trajectory, collect, trajectories
+from bloomery.samplers.dynamics.trajectories import DynamicsSettings, Kept, Trajectory, collect, trajectories
 
 SAMPLER = "reference_md"
 RYDBERG_TIME = 2 * units.AUT

@@ -13,15 +13,12 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.geometry import DistanceLimits, insane
+from bloomery.frames.geometry import DistanceLimits
 from bloomery.plugins import Settings
-from bloomery.potentials.contract import Potential
-from bloomery.potentials.scale import Scale
-from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Angstrom
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
-from bloomery.samplers.contract import Sampler, SamplerReport
-from bloomery.samplers.origin import identities, require_frames, with_origin
+from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.origin import with_origin
+from bloomery.samplers.task import Task, TaskSampler
 from bloomery.seeds import derive_seed
 
 
@@ -69,7 +66,7 @@ class Recipe:
     name: str = ""
 
 
-class BuildingSampler(Sampler):
+class BuildingSampler(TaskSampler):
     """Make frames by recipes; each is a trajectory of its own, and none has atoms that are too close."""
 
     Settings = BuildingSettings
@@ -85,18 +82,9 @@ class BuildingSampler(Sampler):
             If nothing can be: what is wrong with the structure, as the end of a sentence.
         """
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,  # noqa: ARG002
-        seed: int = 0,
-        scale: Scale | None = None,  # noqa: ARG002
-        progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
-    ) -> tuple[Configurations, SamplerReport]:
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; frames that cannot be drawn are counted."""
-        todo = self._todo(start)
+        todo = self._todo(task.start)
         total = sum(recipe.frames for _, _, recipe in todo)
         frames: list[ase.Atoms] = []
         starts: list[int] = []
@@ -106,12 +94,12 @@ class BuildingSampler(Sampler):
             before = len(frames)
             for copy in range(recipe.frames):
                 parts = (recipe.name, copy) if recipe.name else (copy,)
-                frame, attempts = self._draw(recipe, np.random.default_rng(derive_seed(seed, identity, *parts)))
+                frame, attempts = self._draw(recipe, np.random.default_rng(derive_seed(task.seed, identity, *parts)))
                 counts.update(drawn=attempts, asked=1)
                 if frame is not None:
                     frames.append(frame)
                     starts.append(index)
-                progress("sample", counts["asked"], total, {"frames": len(frames)})
+                task.progress("sample", counts["asked"], total, {"frames": len(frames)})
             made = len(frames) - before
             named = {"recipe": recipe.name} if recipe.name else {}
             report.append({"start": index, **named, "frames": made, "given_up": recipe.frames - made})
@@ -130,14 +118,8 @@ class BuildingSampler(Sampler):
 
     def _todo(self, start: Configurations) -> list[tuple[int, str, Recipe]]:
         """Every recipe, with index and identity of its starting structure; a bad structure is found before any work."""
-        require_frames(start, self.name)
         todo = []
-        for index, (atoms, identity) in enumerate(
-            zip(start.without_labels().to_atoms(), identities(start), strict=True)
-        ):
-            reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, self.settings.limits)
-            if reason:
-                raise InputError(f"{self.name}: starting structure {index} cannot be used: {reason}.")
+        for index, identity, atoms in self.sane_starts(start, self.settings.limits):
             try:
                 todo += [(index, identity, recipe) for recipe in self.recipes(atoms)]
             except InputError as error:

@@ -12,11 +12,11 @@ import numpy as np
 from bloomery.frames.configurations import Configurations
 from bloomery.progress import Progress, no_progress
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint, State
-from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.contract import COMPLETED, SamplerReport
 from bloomery.samplers.dynamics.bias import Bias
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
 from bloomery.samplers.dynamics.forces import Driver, Evaluation, Wanted
-from bloomery.samplers.dynamics.trajectories import COMPLETED, PAUSED, Kept, Trajectory, collect
+from bloomery.samplers.dynamics.trajectories import PAUSED, Kept, Trajectory, collect
 from bloomery.samplers.dynamics.watch import Brake, Watch
 
 ANEW = "; a new trajectory takes its place"

@@ -17,6 +17,7 @@ from bloomery.frames.geometry import DistanceLimits, insane, strain_tensor, stra
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
 from bloomery.samplers.checkpoint import State
+from bloomery.samplers.contract import COMPLETED
 from bloomery.samplers.origin import identities, require_frames, with_origin
 from bloomery.seeds import derive_seed
 
@@ -25,7 +26,7 @@ Repeat = Annotated[int, Field(ge=1)]
 Small = Annotated[float, Field(gt=-0.5, lt=0.5)]
 Strain = Small | tuple[Small, Small, Small, Small, Small, Small]
 
-COMPLETED, PAUSED = "completed", "paused"
+PAUSED = "paused"
 PROGRESS = ("done", "stop_reason", "heat", "largest_disagreement", "left")
 """What a trajectory has come to, besides its frames."""
 LONGEST_STEP = 1.1
