@@ -12,12 +12,19 @@ from numpy.typing import NDArray
 
 from bloomery.frames.chunks import chunks
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import Neighbours
 from bloomery.plugins import Plugin
 
 if TYPE_CHECKING:
     import torch
 
     from bloomery.descriptors.kernels import ForceKernel
+
+    Model = Callable[[torch.Tensor, slice], torch.Tensor]
+    """Called as ``model(values, atoms)`` for consecutive slices of the atoms, with their features ``(a, F)``; returns
+    the derivatives of ``M`` functions by these features, ``(M, a, F)``."""
+    EdgeGradients = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    """Edges ``(2, E)`` and vectors ``(E, 3)`` as in `Features`, and the derivatives by the vectors, ``(M, E, 3)``."""
 
 CHUNK_ATOMS = 4096
 """Atoms that are described at a time where averages are wanted."""
@@ -44,6 +51,30 @@ class Features:
     edges: torch.Tensor | None = None
     vectors: torch.Tensor | None = None
     jacobian: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, values: torch.Tensor, neighbours: Neighbours, jacobian: torch.Tensor | None, device: str) -> Features:
+        """Put features together with the neighbours that they were computed from."""
+        import torch  # noqa: PLC0415
+
+        edges, vectors = torch.from_numpy(neighbours.pairs), torch.from_numpy(neighbours.vectors)
+        return cls(values, edges.to(device), vectors.to(device), jacobian)
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Where tensors are, and how precise their numbers."""
+
+    device: str = "cpu"
+    dtype: str = "float64"
+
+    @property
+    def kind(self) -> torch.dtype:
+        """Torch's type of the numbers."""
+        import torch  # noqa: PLC0415
+
+        found: torch.dtype = getattr(torch, self.dtype)
+        return found
 
 
 class ForceMap(ABC):
@@ -103,32 +134,27 @@ class Descriptor(Plugin):
         self,
         configurations: Configurations,
         elements: list[str],
-        model: Callable[[torch.Tensor, slice], torch.Tensor],
+        model: Model,
         *,
         device: str = "cpu",
         dtype: str = "float64",
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Derivatives of ``M`` functions of the features by the places of the neighbours.
+    ) -> EdgeGradients:
+        """Derivatives of ``M`` functions of the features by the places of the neighbours."""
+        return self.contracted(configurations, elements, model, Tensors(device, dtype))
+
+    def contracted(
+        self, configurations: Configurations, elements: list[str], model: Model, tensors: Tensors
+    ) -> EdgeGradients:
+        """See `edge_gradients`.
 
         The default goes through the Jacobian; a descriptor that can contract without one is much faster.
-
-        Parameters
-        ----------
-        model
-            Called as ``model(values, atoms)`` for consecutive slices of the atoms, with their features
-            ``(a, F)``; returns the derivatives of the ``M`` functions by these features, ``(M, a, F)``.
-
-        Returns
-        -------
-        edges, vectors, gradients
-            ``(2, E)`` and ``(E, 3)`` as in `Features`, and ``(M, E, 3)``.
         """
         import torch  # noqa: PLC0415
 
-        found = self.features(configurations, elements, gradients=True, device=device)
+        found = self.features(configurations, elements, gradients=True, device=tensors.device)
         if found.edges is None or found.vectors is None or found.jacobian is None:
             raise TypeError(f"descriptor {self.name!r} gave no gradients although it was asked for them")
-        kind: torch.dtype = getattr(torch, dtype)
+        kind = tensors.kind
         by_feature = model(found.values.to(kind), slice(0, configurations.n_atoms))
         gradients = torch.einsum("mef,ecf->mec", by_feature[:, found.edges[0]], found.jacobian.to(kind))
         return found.edges, found.vectors.to(kind), gradients
@@ -137,20 +163,15 @@ class Descriptor(Plugin):
         self,
         configurations: Configurations,
         elements: list[str],
-        model: Callable[[torch.Tensor, slice], torch.Tensor],
+        model: Model,
         *,
+        virials: bool = True,
         device: str = "cpu",
         dtype: str = "float64",
-        virials: bool = True,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Forces of ``M`` functions of the features, and the virials of those frames that are periodic throughout.
 
         By the descriptor's `kernel` where it has one; else `edge_gradients` are added up.
-
-        Parameters
-        ----------
-        model
-            As in `edge_gradients`.
 
         Returns
         -------

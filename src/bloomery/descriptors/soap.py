@@ -7,7 +7,7 @@ image an atom of its own. Its gradients by the cluster's atoms are then those by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +17,7 @@ from ase.geometry import complete_cell
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bloomery.descriptors.contract import Descriptor, Features
+from bloomery.descriptors.contract import Descriptor, Features, Tensors
 from bloomery.descriptors.species import species_of
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
@@ -25,7 +25,7 @@ from bloomery.frames.neighbours import Neighbours, find_neighbours
 from bloomery.plugins import Settings
 
 if TYPE_CHECKING:
-    import torch
+    from bloomery.descriptors.contract import EdgeGradients, Model
 
 CHUNK_ATOMS = 256
 """Centres that are worked on at a time, so that memory stays bounded."""
@@ -128,32 +128,22 @@ class Soap(Descriptor):
         values = np.zeros((configurations.n_atoms, size))
         jacobian = np.zeros((len(neighbours), 3, size)) if gradients else None
         for piece in self._pieces(configurations, neighbours):
-            found, slopes = self._compute(piece, elements, gradients=gradients)
+            found, by_place = self._compute(piece, elements, gradients=gradients)
             values[piece.atoms] = found
-            if jacobian is not None and slopes is not None:
-                jacobian[piece.edges] = slopes
-        return Features(
-            torch.from_numpy(values).to(device),
-            torch.from_numpy(neighbours.pairs).to(device),
-            torch.from_numpy(neighbours.vectors).to(device),
-            None if jacobian is None else torch.from_numpy(jacobian).to(device),
-        )
+            if jacobian is not None and by_place is not None:
+                jacobian[piece.edges] = by_place
+        slopes = None if jacobian is None else torch.from_numpy(jacobian).to(device)
+        return Features.of(torch.from_numpy(values).to(device), neighbours, slopes, device)
 
-    def edge_gradients(
-        self,
-        configurations: Configurations,
-        elements: list[str],
-        model: Callable[[torch.Tensor, slice], torch.Tensor],
-        *,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """See `Descriptor.edge_gradients`: the Jacobian of some atoms at a time is contracted and forgotten."""
+    def contracted(
+        self, configurations: Configurations, elements: list[str], model: Model, tensors: Tensors
+    ) -> EdgeGradients:
+        """See `Descriptor.contracted`: the Jacobian of some atoms at a time is contracted and forgotten."""
         import torch  # noqa: PLC0415
 
         species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
-        place, kind = torch.device(device), getattr(torch, dtype)
+        place, kind = torch.device(tensors.device), tensors.kind
         parts = []
         for piece in self._pieces(configurations, neighbours):
             found, slopes = self._compute(piece, elements, gradients=True)

@@ -103,6 +103,17 @@ def insane(
     return limits.broken_by(numbers, positions, cell, pbc)
 
 
+def displaced(atoms: ase.Atoms, step: float, *, first: int = 0) -> list[ase.Atoms]:
+    """Move each coordinate of the atoms from the ``first`` on by a step in Å, forwards and backwards."""
+    frames = []
+    for coordinate in range(3 * first, 3 * len(atoms)):
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions[coordinate // 3, coordinate % 3] += sign * step
+            frames.append(moved)
+    return frames
+
+
 def strain_tensor(strain: float | tuple[float, ...]) -> NDArray[np.float64]:
     """Symmetric strain tensor, ``(3, 3)``, of an isotropic strain or of six Voigt components (xx, yy, zz, yz, xz, xy).
 

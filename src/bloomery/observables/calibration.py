@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from bloomery.errors import InputError
 from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import Observable, Observation, number
+from bloomery.observables.contract import Observation, OfPotential, number
 from bloomery.plugins import Settings
 from bloomery.potentials.calibration import calibrate
 from bloomery.potentials.contract import Potential
@@ -51,7 +50,7 @@ class CalibrationSettings(Settings):
         return value
 
 
-class Calibration(Observable):
+class Calibration(OfPotential):
     """How far disagreements can be taken for errors: factors, coverage, likelihood, and where they mislead.
 
     Frames of the role calibration give the factors; all other frames, the probe's in a campaign, judge them.
@@ -61,19 +60,10 @@ class Calibration(Observable):
     labelled: ClassVar[bool] = True
     Settings = CalibrationSettings
     settings: CalibrationSettings
+    without_potential: ClassVar[str] = "there is no potential whose uncertainty could be measured; give one."
 
-    def observe(
-        self,
-        potential: Potential | None,
-        configurations: Configurations,
-        *,
-        reference: Configurations | None = None,  # noqa: ARG002
-        seed: int = 0,
-        progress: Progress = no_progress,
-    ) -> Observation:
-        """See `Observable.observe`."""
-        if potential is None:
-            raise InputError("calibration: there is no potential whose uncertainty could be measured; give one.")
+    def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:
+        """Fit factors on some of the frames, and judge them on the others."""
         role = configurations.info.get("role", np.full(len(configurations), "probe"))
         fitted = configurations[np.flatnonzero(role == "calibration")]
         judged = configurations[np.flatnonzero(role != "calibration")]
@@ -81,9 +71,7 @@ class Calibration(Observable):
         if not len(fitted) or not len(judged):
             return Observation(summary)
         for frames in (fitted, judged):
-            sentence = potential.unknown_element(frames)
-            if sentence:
-                raise InputError(f"calibration: {sentence}")
+            self.require_elements(potential, frames)
         known = predict_in_chunks(potential, fitted, no_progress)
         prediction = predict_in_chunks(potential, judged, progress)
         factors = calibrate(known, fitted)

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
 from bloomery.potentials.contract import Potential
@@ -111,6 +112,40 @@ class Observable(Plugin):
         InputError
             If the frames lack what is needed (labels, a cell); the frame is named.
         """
+
+
+class OfPotential(Observable):
+    """Measure a potential, with nothing of a reference but the labels of the frames.
+
+    Subclasses set `without_potential` and implement `judge`.
+    """
+
+    without_potential: ClassVar[str]
+    """What to say where there is no potential."""
+
+    def observe(
+        self,
+        potential: Potential | None,
+        configurations: Configurations,
+        *,
+        reference: Configurations | None = None,  # noqa: ARG002
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Observation:
+        """See `Observable.observe`."""
+        if potential is None:
+            raise InputError(f"{self.name}: {self.without_potential}")
+        return self.judge(potential, configurations, seed, progress)
+
+    @abstractmethod
+    def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:
+        """Measure the potential on these frames."""
+
+    def require_elements(self, potential: Potential, configurations: Configurations) -> None:
+        """Raise `InputError` if a frame has an element that the potential does not know."""
+        unknown = potential.unknown_element(configurations)
+        if unknown:
+            raise InputError(f"{self.name}: {unknown}")
 
 
 def array_name(*parts: str) -> str:

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.geometry import strain_tensor, strained
+from bloomery.frames.geometry import displaced, strain_tensor, strained
 from bloomery.observables.contract import Quantity
 from bloomery.observables.points.single_points import (
     CannotBeMeasuredError,
@@ -72,11 +72,8 @@ class Elastic(FromSinglePoints):
                 strain = np.zeros(6)
                 strain[component] = sign * self.settings.strain / DOUBLED[component]
                 frames.append(strained(atoms, strain_tensor(tuple(strain))))
-        for coordinate in range(3, 3 * len(atoms) if self.settings.relaxed else 0):
-            for sign in (1, -1):
-                moved = atoms.copy()
-                moved.positions[coordinate // 3, coordinate % 3] += sign * self.settings.displacement
-                frames.append(moved)
+        if self.settings.relaxed:
+            frames += displaced(atoms, self.settings.displacement, first=1)
         return Configurations.from_atoms(frames, info_keys=[])
 
     def measure(self, structure: Configurations, frames: Configurations) -> Measurement:

@@ -13,14 +13,14 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import Observable, Observation, number
+from bloomery.observables.contract import Observation, OfPotential, number
 from bloomery.observables.points.comparison import Comparison
 from bloomery.observables.points.faults import warnings
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.evaluation import predict_in_chunks
 from bloomery.potentials.reliability import rank_correlation
-from bloomery.progress import Progress, no_progress
+from bloomery.progress import Progress
 from bloomery.quantities import ForceInEV
 from bloomery.statistics import MILLI, Bootstrap
 
@@ -43,36 +43,25 @@ class ErrorsSettings(Settings):
     """Angles between predicted and reference forces are taken where the reference is above this, in eV/Å."""
 
 
-class Errors(Observable):
+class Errors(OfPotential):
     """Errors of energy, forces and stress: all together, per element, per group of frames and for the worst frames."""
 
     name = "errors"
     labelled: ClassVar[bool] = True
     Settings = ErrorsSettings
     settings: ErrorsSettings
+    without_potential: ClassVar[str] = "there is no potential whose errors could be measured; give one."
 
-    def observe(
-        self,
-        potential: Potential | None,
-        configurations: Configurations,
-        *,
-        reference: Configurations | None = None,  # noqa: ARG002
-        seed: int = 0,
-        progress: Progress = no_progress,
-    ) -> Observation:
+    def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:
         """Compare with the labels that the frames have; frames without a label of a kind do not count for it."""
         if not len(configurations):
             return Observation({"n_frames": 0, "n_atoms": 0})
-        if potential is None:
-            raise InputError("errors: there is no potential whose errors could be measured; give one.")
         unlabelled = ~(configurations.has("energy") | configurations.has("forces"))
         if unlabelled.any():
             raise InputError(
                 f"errors: frame {int(np.flatnonzero(unlabelled)[0])} has neither energy nor forces; label it first."
             )
-        sentence = potential.unknown_element(configurations)
-        if sentence:
-            raise InputError(f"errors: {sentence}")
+        self.require_elements(potential, configurations)
         prediction = predict_in_chunks(potential, configurations, progress)
         bootstrap = Bootstrap(blocks_of(configurations), resamples=self.settings.resamples, seed=seed)
         comparison = Comparison(configurations, prediction, bootstrap, angle_from=self.settings.angle_from)

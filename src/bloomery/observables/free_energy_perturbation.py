@@ -18,11 +18,12 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import Observable, Observation, number
+from bloomery.observables.averages.trajectories import one_temperature
+from bloomery.observables.contract import Observation, OfPotential, number
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.evaluation import predict_in_chunks
-from bloomery.progress import Progress, no_progress
+from bloomery.progress import Progress
 from bloomery.quantities import Kelvin
 from bloomery.statistics import MILLI
 
@@ -39,26 +40,17 @@ class FreeEnergyPerturbationSettings(Settings):
     """How often blocks of frames are resampled for the intervals."""
 
 
-class FreeEnergyPerturbation(Observable):
+class FreeEnergyPerturbation(OfPotential):
     """Free energy difference from the potential to the reference, and whether it has converged."""
 
     name = "free_energy_perturbation"
     labelled: ClassVar[bool] = True
     Settings = FreeEnergyPerturbationSettings
     settings: FreeEnergyPerturbationSettings
+    without_potential: ClassVar[str] = "needs the potential that drove the trajectory; give it."
 
-    def observe(
-        self,
-        potential: Potential | None,
-        configurations: Configurations,
-        *,
-        reference: Configurations | None = None,  # noqa: ARG002
-        seed: int = 0,
-        progress: Progress = no_progress,
-    ) -> Observation:
+    def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:
         """Measure on frames of the potential's trajectory, labelled by the reference."""
-        if potential is None:
-            raise InputError(f"{self.name}: needs the potential that drove the trajectory; give it.")
         if len(configurations) < 2:
             raise InputError(f"{self.name}: needs two frames at least, got {len(configurations)}.")
         bare = ~configurations.has("energy")
@@ -72,10 +64,8 @@ class FreeEnergyPerturbation(Observable):
         )
         if kinds is None or (kinds != kinds[0]).any():
             raise InputError(f"{self.name}: the frames must all hold the same atoms; give one trajectory.")
-        sentence = potential.unknown_element(configurations)
-        if sentence:
-            raise InputError(f"{self.name}: {sentence}")
-        temperature = self._temperature(configurations)
+        self.require_elements(potential, configurations)
+        temperature = one_temperature(configurations, self.settings.temperature, self.name)
         energy = predict_in_chunks(potential, configurations, progress).energy
         difference = configurations.label("energy")[0] - energy
         summary = perturbation(
@@ -89,14 +79,6 @@ class FreeEnergyPerturbation(Observable):
             "running": running(difference, temperature) * MILLI / n_atoms,
         }
         return Observation(summary, arrays, {"difference": "eV", "weight": "1", "running": "meV/atom"})
-
-    def _temperature(self, frames: Configurations) -> float:
-        if self.settings.temperature is not None:
-            return self.settings.temperature
-        found = frames.info.get("temperature", np.zeros(0))
-        if len(found) == 0 or found.dtype.kind not in "if" or np.ptp(found) > 0 or found[0] <= 0:
-            raise InputError(f"{self.name}.temperature: the frames do not carry one temperature; give it.")
-        return float(found[0])
 
 
 def weights(difference: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from ase.vibrations import VibrationsData
 from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import displaced
 from bloomery.observables.contract import Quantity
 from bloomery.observables.points.molecules import require_molecule
 from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
@@ -39,13 +40,7 @@ class Frequencies(FromSinglePoints):
         """The molecule, then each coordinate moved both ways."""
         atoms = structure.to_atoms()[0]
         require_molecule(structure)
-        frames = [atoms]
-        for coordinate in range(3 * len(atoms)):
-            for sign in (1, -1):
-                moved = atoms.copy()
-                moved.positions[coordinate // 3, coordinate % 3] += sign * self.settings.displacement
-                frames.append(moved)
-        return Configurations.from_atoms(frames, info_keys=[])
+        return Configurations.from_atoms([atoms, *displaced(atoms, self.settings.displacement)], info_keys=[])
 
     def measure(self, structure: Configurations, frames: Configurations) -> Measurement:
         """Diagonalise."""

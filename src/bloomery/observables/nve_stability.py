@@ -7,7 +7,7 @@ trajectories that did not fail count for as long as they ran (Epstein and Sobel,
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,9 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
 from bloomery.observables.averages.constant_energy import ConstantEnergyRun, ConstantEnergySettings, State
 from bloomery.observables.averages.curves import block_quantity
-from bloomery.observables.contract import Observable, Observation, number
+from bloomery.observables.contract import Observation, OfPotential, number
 from bloomery.potentials.contract import Potential
-from bloomery.progress import Progress, no_progress
+from bloomery.progress import Progress
 from bloomery.statistics import MILLI
 
 
@@ -37,25 +37,16 @@ class NveStabilitySettings(ConstantEnergySettings):
     """It has failed when two atoms are closer than this multiple of the sum of their covalent radii."""
 
 
-class NveStability(Observable):
+class NveStability(OfPotential):
     """Drift and fluctuation of the total energy at constant energy, and time to failure over several trajectories."""
 
     name = "nve_stability"
     Settings = NveStabilitySettings
     settings: NveStabilitySettings
+    without_potential: ClassVar[str] = "needs a potential to drive the dynamics; give one."
 
-    def observe(
-        self,
-        potential: Potential | None,
-        configurations: Configurations,
-        *,
-        reference: Configurations | None = None,  # noqa: ARG002
-        seed: int = 0,
-        progress: Progress = no_progress,
-    ) -> Observation:
+    def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:
         """Run trajectories from the structures that are given."""
-        if potential is None:
-            raise InputError("nve_stability: needs a potential to drive the dynamics; give one.")
         if not len(configurations):
             raise InputError("nve_stability: there is no structure to start from; give at least one.")
         if not configurations.counts.all():

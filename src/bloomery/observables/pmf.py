@@ -7,10 +7,9 @@ from ase.units import kB
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import Curve
-from bloomery.observables.averages.trajectories import Averages, FromTrajectories
+from bloomery.observables.averages.trajectories import Averages, FromTrajectories, one_temperature
 from bloomery.observables.contract import Quantity
 from bloomery.observables.rdf import RdfSettings, pair_distributions
 from bloomery.quantities import Kelvin
@@ -33,7 +32,7 @@ class Pmf(FromTrajectories):
 
     def measure(self, frames: Configurations, blocks: NDArray[np.int64]) -> Averages:
         """Take the logarithm of the radial distribution function."""
-        temperature = self._temperature(frames)
+        temperature = one_temperature(frames, self.settings.temperature, self.name)
         quantities: dict[str, Quantity] = {}
         curves = {}
         for name, distribution in pair_distributions(frames, blocks, self.settings.edges).items():
@@ -50,11 +49,3 @@ class Pmf(FromTrajectories):
             depth = Quantity(float(curve.mean[deepest]), "meV", None if error is None else float(error[deepest]))
             quantities |= {f"{name}:minimum": depth, f"{name}:minimum_position": Quantity(float(curve.x[deepest]), "Å")}
         return Averages(quantities, curves)
-
-    def _temperature(self, frames: Configurations) -> float:
-        if self.settings.temperature is not None:
-            return self.settings.temperature
-        found = frames.info.get("temperature", np.zeros(0))
-        if len(found) == 0 or found.dtype.kind not in "if" or np.ptp(found) > 0 or found[0] <= 0:
-            raise InputError(f"{self.name}.temperature: the frames do not carry one temperature; give it.")
-        return float(found[0])

@@ -20,6 +20,7 @@ from bloomery.frames.geometry import DistanceLimits
 from bloomery.potentials.prediction import Prediction
 from bloomery.potentials.scale import Scale
 from bloomery.samplers.dynamics.forces import Evaluation
+from bloomery.samplers.dynamics.integrators.contract import Beginning
 from bloomery.samplers.dynamics.integrators.langevin import Langevin
 from bloomery.samplers.dynamics.trajectories import DynamicsSettings, trajectories
 from bloomery.samplers.dynamics.watch import Watch
@@ -224,7 +225,7 @@ def test_no_short_distance_escapes_the_watch(seed: int, stride: float) -> None:
     generator = np.random.default_rng(seed)
     frames = Configurations.from_atoms([bulk("Si", cubic=True), bulk("Si", cubic=True), bulk("Si")])
     limits = DistanceLimits(absolute=1.9)
-    dynamics = Langevin(frames, [1.0] * 3, [0] * 3, timestep=1.0, friction=0.01)
+    dynamics = Langevin(Beginning(frames, [1.0] * 3, [0] * 3, timestep=1.0), friction=0.01)
     watch = Watch(dynamics, limits, 5.0, None)
     quiet = Evaluation(np.zeros((frames.n_atoms, 3)), np.full(3, -1.0))
     for _ in range(12):
@@ -241,10 +242,12 @@ def test_no_short_distance_escapes_the_watch(seed: int, stride: float) -> None:
 
 def test_hot_fluctuations_of_few_atoms_are_no_absurdity(primitive: Configurations) -> None:
     # Two atoms have three degrees of freedom: five times the target is no rarity, one reading in 500.
-    dynamics = Langevin(primitive, [2000.0], [0], timestep=1.0, friction=0.01)
+    dynamics = Langevin(Beginning(primitive, [2000.0], [0], timestep=1.0), friction=0.01)
     watch = Watch(dynamics, DistanceLimits(), 5.0, None)
     assert watch.hottest[0] > 12 * 2000
-    many = Langevin(Configurations.from_atoms([bulk("Si") * (4, 4, 4)]), [2000.0], [0], timestep=1.0, friction=0.01)
+    many = Langevin(
+        Beginning(Configurations.from_atoms([bulk("Si") * (4, 4, 4)]), [2000.0], [0], timestep=1.0), friction=0.01
+    )
     assert Watch(many, DistanceLimits(), 5.0, None).hottest[0] == 5 * 2000
 
 

@@ -6,13 +6,12 @@ al., J. Chem. Theory Comput. 15, 1827 (2019)), so that potentials on this descri
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from bloomery.descriptors.acsf.functions import SymmetryFunction
 from bloomery.descriptors.acsf.sets import explicit_settings
 from bloomery.descriptors.acsf.settings import AcsfSettings, functions_of
-from bloomery.descriptors.contract import Descriptor, Features
+from bloomery.descriptors.contract import Descriptor, Features, Tensors
 from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from bloomery.descriptors.acsf.kernel import AcsfKernel
     from bloomery.descriptors.acsf.values import SymmetryFunctions
+    from bloomery.descriptors.contract import EdgeGradients, Model
 
 
 class Acsf(Descriptor):
@@ -77,30 +77,20 @@ class Acsf(Descriptor):
         else:
             tables = self._tables(elements, device, "float64")
             values, jacobian = tables.features(neighbours.pairs, neighbours.vectors, species, jacobian=gradients)
-        return Features(
-            values,
-            torch.from_numpy(neighbours.pairs).to(device),
-            torch.from_numpy(neighbours.vectors).to(device),
-            jacobian,
-        )
+        return Features.of(values, neighbours, jacobian, device)
 
-    def edge_gradients(
-        self,
-        configurations: Configurations,
-        elements: list[str],
-        model: Callable[[torch.Tensor, slice], torch.Tensor],
-        *,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """See `Descriptor.edge_gradients`: the Jacobian of a few atoms at a time is contracted and forgotten."""
+    def contracted(
+        self, configurations: Configurations, elements: list[str], model: Model, tensors: Tensors
+    ) -> EdgeGradients:
+        """See `Descriptor.contracted`: the Jacobian of a few atoms at a time is contracted and forgotten."""
         import torch  # noqa: PLC0415
 
-        tables, species = self._tables(elements, device, dtype), species_of(configurations, elements)
+        tables = self._tables(elements, tensors.device, tensors.dtype)
+        species = species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
         gradients = tables.edge_gradients(neighbours.pairs, neighbours.vectors, species, model)
-        vectors = torch.from_numpy(neighbours.vectors).to(device=device, dtype=gradients.dtype)
-        return torch.from_numpy(neighbours.pairs).to(device), vectors, gradients
+        vectors = torch.from_numpy(neighbours.vectors).to(device=tensors.device, dtype=gradients.dtype)
+        return torch.from_numpy(neighbours.pairs).to(tensors.device), vectors, gradients
 
     def kernel(self, elements: list[str], device: str, dtype: str) -> AcsfKernel | None:
         """See `Descriptor.kernel`; it is made once, as tables are."""

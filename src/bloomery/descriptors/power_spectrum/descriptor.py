@@ -15,14 +15,13 @@ for ``a <= b`` and ``l = 0 ... max_degree``, with ``w_ab = 1`` for ``a = b`` and
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bloomery.descriptors.contract import Descriptor, Features, ForceMap
+from bloomery.descriptors.contract import Descriptor, Features, ForceMap, Tensors
 from bloomery.descriptors.power_spectrum.angular_momenta import degree_triples
 from bloomery.descriptors.power_spectrum.settings import DEFAULT_INNER, PowerSpectrumSettings
 from bloomery.descriptors.species import species_of
@@ -30,8 +29,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
 
 if TYPE_CHECKING:
-    import torch
-
+    from bloomery.descriptors.contract import EdgeGradients, Model
     from bloomery.descriptors.power_spectrum.expansion import Expansion
     from bloomery.descriptors.power_spectrum.kernel import PowerSpectrumKernel
 
@@ -81,28 +79,18 @@ class PowerSpectrum(Descriptor):
             return Features(torch.from_numpy(kernel.features(neighbours, species)))
         expansion = self._expansion(elements, device, "float64")
         values, jacobian = expansion.features(neighbours.pairs, neighbours.vectors, species, jacobian=gradients)
-        return Features(
-            values,
-            torch.from_numpy(neighbours.pairs).to(device),
-            torch.from_numpy(neighbours.vectors).to(device),
-            jacobian,
-        )
+        return Features.of(values, neighbours, jacobian, device)
 
-    def edge_gradients(
-        self,
-        configurations: Configurations,
-        elements: list[str],
-        model: Callable[[torch.Tensor, slice], torch.Tensor],
-        *,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """See `Descriptor.edge_gradients`: contracted analytically, without a Jacobian."""
+    def contracted(
+        self, configurations: Configurations, elements: list[str], model: Model, tensors: Tensors
+    ) -> EdgeGradients:
+        """See `Descriptor.contracted`: contracted analytically, without a Jacobian."""
         import torch  # noqa: PLC0415
 
         from bloomery.descriptors.power_spectrum.edge_memory import Edges  # noqa: PLC0415
 
-        expansion, species = self._expansion(elements, device, dtype), species_of(configurations, elements)
+        expansion = self._expansion(elements, tensors.device, tensors.dtype)
+        species = species_of(configurations, elements)
         if expansion.memory is not None:
             edges = expansion.memory.edges(configurations, species)
         else:

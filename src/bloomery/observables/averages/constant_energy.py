@@ -20,7 +20,7 @@ from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
 from bloomery.quantities import Femtoseconds, Kelvin
-from bloomery.samplers.dynamics.integrators.contract import Integrator
+from bloomery.samplers.dynamics.integrators.contract import Beginning, Integrator
 from bloomery.samplers.dynamics.integrators.langevin import Langevin
 from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
 from bloomery.samplers.origin import identities
@@ -97,13 +97,9 @@ class ConstantEnergyRun:
             seeds += [derive_seed(seed, identity, copy) for copy in range(settings.trajectories)]
         self.which = np.arange(len(parts))
         n = len(parts)
-        self.dynamics: Integrator = Langevin(
-            Configurations.from_atoms(parts, info_keys=[]),
-            [settings.temperature] * n,
-            seeds,
-            timestep=settings.timestep_fs,
-            friction=settings.friction,
-        )
+        frames = Configurations.from_atoms(parts, info_keys=[])
+        beginning = Beginning(frames, [settings.temperature] * n, seeds, settings.timestep_fs)
+        self.dynamics: Integrator = Langevin(beginning, friction=settings.friction)
 
     def states(self, progress: Progress) -> Iterator[State]:
         """Equilibrate, then yield every state, the first with ``step`` 0.
@@ -154,9 +150,8 @@ class ConstantEnergyRun:
 
     def _take_thermostat_off(self) -> None:
         hot = self.dynamics
-        self.dynamics = VelocityVerlet(
-            hot.frames, hot.targets.tolist(), [0] * len(hot.targets), timestep=self.settings.timestep_fs
-        )
+        seeds = [0] * len(hot.targets)
+        self.dynamics = VelocityVerlet(Beginning(hot.frames, hot.targets.tolist(), seeds, self.settings.timestep_fs))
         self.dynamics.velocities = hot.velocities
 
 

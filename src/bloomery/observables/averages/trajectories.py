@@ -204,6 +204,22 @@ def trajectory_starts(frames: Configurations) -> list[int]:
     return [int(start) for start in np.flatnonzero(new)]
 
 
+def one_temperature(frames: Configurations, given: float | None, observable: str) -> float:
+    """Temperature of a trajectory in K: the one that is given, or the one that all frames carry.
+
+    Raises
+    ------
+    InputError
+        If neither is there; the observable is named.
+    """
+    if given is not None:
+        return given
+    found = frames.info.get("temperature", np.zeros(0))
+    if len(found) == 0 or found.dtype.kind not in "if" or np.ptp(found) > 0 or found[0] <= 0:
+        raise InputError(f"{observable}.temperature: the frames do not carry one temperature; give it.")
+    return float(found[0])
+
+
 def block_weights(blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     """Frames in each block, ``(B,)``."""
     return np.bincount(blocks).astype(float)

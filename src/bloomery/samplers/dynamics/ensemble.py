@@ -14,7 +14,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import Femtoseconds, Unit
 from bloomery.samplers.dynamics.integrators.cell_rescaling import CellRescaling
-from bloomery.samplers.dynamics.integrators.contract import Integrator
+from bloomery.samplers.dynamics.integrators.contract import Beginning, Integrator
 from bloomery.samplers.dynamics.integrators.langevin import Langevin
 from bloomery.samplers.dynamics.integrators.nose_hoover import NoseHooverChain
 from bloomery.samplers.dynamics.integrators.velocity_rescaling import VelocityRescaling
@@ -116,14 +116,13 @@ class EnsembleSettings(DynamicsSettings):
         fixed: NDArray[np.bool_],
     ) -> Integrator:
         """Make the integrator of trajectories side by side."""
+        beginning = Beginning(frames, temperatures, seeds, self.timestep_fs, fixed)
         if self.ensemble == "nve":
-            return VelocityVerlet(frames, temperatures, seeds, timestep=self.timestep_fs, fixed=fixed)
+            return VelocityVerlet(beginning)
         if self.thermostat == "langevin":
-            return Langevin(frames, temperatures, seeds, timestep=self.timestep_fs, friction=self.friction, fixed=fixed)
+            return Langevin(beginning, friction=self.friction)
         thermostat = {"nose_hoover": NoseHooverChain, "velocity_rescaling": VelocityRescaling}[self.thermostat]
-        return thermostat(
-            frames, temperatures, seeds, timestep=self.timestep_fs, relaxation=self.thermostat_time_fs, fixed=fixed
-        )
+        return thermostat(beginning, relaxation=self.thermostat_time_fs)
 
     def barostat_of(self) -> CellRescaling | None:
         """Make the barostat, if there is one."""

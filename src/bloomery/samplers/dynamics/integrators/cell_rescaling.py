@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bloomery.samplers.dynamics.integrators.contract import Integrator
 
+Array = NDArray[np.float64]
 VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 """Where the components of a tensor are in ASE's order."""
 
@@ -38,7 +39,7 @@ class CellRescaling:
         self._rescale = _isotropic if shape == "isotropic" else _anisotropic
         self._rate = timestep / relaxation * compressibility / units.GPa
 
-    def pressure(self, dynamics: Integrator, stresses: NDArray[np.float64]) -> NDArray[np.float64]:
+    def pressure(self, dynamics: Integrator, stresses: Array) -> Array:
         """Return the pressure tensors of velocities and forces in eV/Å^3, ``(N, 3, 3)``.
 
         ``stresses`` are those of the potential in eV/Å^3, in ASE's order and sign, ``(N, 6)``.
@@ -46,10 +47,10 @@ class CellRescaling:
         velocities = dynamics.velocities
         flows = dynamics.masses[:, :, None] * velocities[:, :, None] * velocities[:, None, :]
         kinetic = np.add.reduceat(flows, dynamics.starts) / dynamics.frames.volumes[:, None, None]
-        tensors: NDArray[np.float64] = kinetic - stresses[:, VOIGT]
+        tensors: Array = kinetic - stresses[:, VOIGT]
         return tensors
 
-    def rescale(self, dynamics: Integrator, inner: NDArray[np.float64], pressures: NDArray[np.float64]) -> None:
+    def rescale(self, dynamics: Integrator, inner: Array, pressures: Array) -> None:
         """Scale the cells of all trajectories for one time step.
 
         ``inner`` is what `pressure` returned for the frames before their atoms moved, ``pressures`` are the targets in
@@ -62,33 +63,21 @@ class CellRescaling:
         dynamics.deform(self._rescale(inner - outer * np.eye(3), volumes, thermal, self._rate, noise))
 
 
-def _isotropic(
-    surplus: NDArray[np.float64],
-    volumes: NDArray[np.float64],
-    thermal: NDArray[np.float64],
-    rate: float,
-    noise: NDArray[np.float64],
-) -> NDArray[np.float64]:
+def _isotropic(surplus: Array, volumes: Array, thermal: Array, rate: float, noise: Array) -> Array:
     """Return scaling matrices; ``rate`` is compressibility times time step by relaxation time, in Å^3/eV."""
     pressure = np.trace(surplus, axis1=1, axis2=2)[:, None, None] / 3
     drift = rate / 2 * (pressure + thermal / (2 * volumes))
     kick = np.sqrt(thermal * rate / (2 * volumes)) * noise[:, :1, :1]
-    factors: NDArray[np.float64] = np.maximum(1 + drift + kick, 0.5) ** (2 / 3) * np.eye(3)
+    factors: Array = np.maximum(1 + drift + kick, 0.5) ** (2 / 3) * np.eye(3)
     return factors
 
 
-def _anisotropic(
-    surplus: NDArray[np.float64],
-    volumes: NDArray[np.float64],
-    thermal: NDArray[np.float64],
-    rate: float,
-    noise: NDArray[np.float64],
-) -> NDArray[np.float64]:
+def _anisotropic(surplus: Array, volumes: Array, thermal: Array, rate: float, noise: Array) -> Array:
     """Return symmetric scaling matrices."""
     drift = rate / 3 * (surplus + thermal / volumes * np.eye(3))
     matrices = np.eye(3) + drift + np.sqrt(2 * thermal * rate / (3 * volumes)) * noise
     # The symmetric factor of the polar decomposition; the rotation that is left out turns everything alike.
     squared, axes = np.linalg.eigh(matrices.transpose(0, 2, 1) @ matrices)
     stretch = np.sqrt(np.clip(squared, 0.25, None))[:, None, :]
-    symmetric: NDArray[np.float64] = axes * stretch @ axes.transpose(0, 2, 1)
+    symmetric: Array = axes * stretch @ axes.transpose(0, 2, 1)
     return symmetric

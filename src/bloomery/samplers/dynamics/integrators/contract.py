@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -20,8 +20,9 @@ from bloomery.frames.configurations import Configurations
 from bloomery.samplers.checkpoint import State
 
 
-class Integrator(ABC):
-    """State of ``N`` trajectories with ``A`` atoms in all.
+@dataclass(frozen=True)
+class Beginning:
+    """What ``N`` trajectories with ``A`` atoms in all begin with.
 
     Parameters
     ----------
@@ -37,25 +38,27 @@ class Integrator(ABC):
         Which atoms do not move, ``(A,)``; by default none.
     """
 
+    frames: Configurations
+    temperatures: Sequence[float]
+    seeds: Sequence[int]
+    timestep: float
+    fixed: NDArray[np.bool_] | None = None
+
+
+class Integrator(ABC):
+    """State of ``N`` trajectories with ``A`` atoms in all."""
+
     per_atom: ClassVar[tuple[str, ...]] = ("velocities", "fixed")
     """Names of the arrays with a row for each atom that change in the course of time, or with the trajectories."""
     per_frame: ClassVar[tuple[str, ...]] = ("targets",)
     """The same for each trajectory."""
 
-    def __init__(
-        self,
-        frames: Configurations,
-        temperatures: Sequence[float],
-        seeds: Sequence[int],
-        *,
-        timestep: float,
-        fixed: NDArray[np.bool_] | None = None,
-    ) -> None:
-        self.frames = frames
-        self.generators = [np.random.default_rng(seed) for seed in seeds]
-        self.targets: NDArray[np.float64] = np.asarray(temperatures, dtype=float)
-        self.fixed: NDArray[np.bool_] = np.zeros(frames.n_atoms, dtype=bool) if fixed is None else fixed
-        self._timestep = timestep * units.fs
+    def __init__(self, beginning: Beginning) -> None:
+        self.frames, fixed = beginning.frames, beginning.fixed
+        self.generators = [np.random.default_rng(seed) for seed in beginning.seeds]
+        self.targets: NDArray[np.float64] = np.asarray(beginning.temperatures, dtype=float)
+        self.fixed: NDArray[np.bool_] = np.zeros(self.frames.n_atoms, dtype=bool) if fixed is None else fixed
+        self._timestep = beginning.timestep * units.fs
         self._prepare()
         thermal = np.sqrt(self.masses * units.kB * self.targets[self.owner][:, None])
         self.velocities: NDArray[np.float64] = self._still(self._normal() * thermal / self.masses)

@@ -6,7 +6,6 @@ Ciccotti, Chem. Phys. Lett. 429, 310 (2006)).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -14,8 +13,7 @@ import numpy as np
 from ase import units
 from numpy.typing import NDArray
 
-from bloomery.frames.configurations import Configurations
-from bloomery.samplers.dynamics.integrators.contract import Integrator
+from bloomery.samplers.dynamics.integrators.contract import Beginning, Integrator
 
 
 class Langevin(Integrator):
@@ -29,18 +27,9 @@ class Langevin(Integrator):
 
     per_atom: ClassVar[tuple[str, ...]] = (*Integrator.per_atom, "_random_velocity")
 
-    def __init__(
-        self,
-        frames: Configurations,
-        temperatures: Sequence[float],
-        seeds: Sequence[int],
-        *,
-        timestep: float,
-        friction: float,
-        fixed: NDArray[np.bool_] | None = None,
-    ) -> None:
+    def __init__(self, beginning: Beginning, *, friction: float) -> None:
         self._friction = friction / units.fs
-        super().__init__(frames, temperatures, seeds, timestep=timestep, fixed=fixed)
+        super().__init__(beginning)
         self._random_velocity: NDArray[np.float64] = np.zeros_like(self.velocities)
 
     def move(self, forces: NDArray[np.float64]) -> None:

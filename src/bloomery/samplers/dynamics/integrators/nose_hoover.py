@@ -6,14 +6,13 @@ degrees of freedom that are there: ASE counts three for each atom, also where th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 from ase import units
 from numpy.typing import NDArray
 
-from bloomery.frames.configurations import Configurations
+from bloomery.samplers.dynamics.integrators.contract import Beginning
 from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
 
 LINKS = 3
@@ -33,19 +32,10 @@ class NoseHooverChain(VelocityVerlet):
 
     per_frame: ClassVar[tuple[str, ...]] = (*VelocityVerlet.per_frame, "_momenta")
 
-    def __init__(
-        self,
-        frames: Configurations,
-        temperatures: Sequence[float],
-        seeds: Sequence[int],
-        *,
-        timestep: float,
-        relaxation: float,
-        fixed: NDArray[np.bool_] | None = None,
-    ) -> None:
+    def __init__(self, beginning: Beginning, *, relaxation: float) -> None:
         self._relaxation = relaxation * units.fs
-        super().__init__(frames, temperatures, seeds, timestep=timestep, fixed=fixed)
-        self._momenta: NDArray[np.float64] = np.zeros((len(frames), LINKS))
+        super().__init__(beginning)
+        self._momenta: NDArray[np.float64] = np.zeros((len(self.frames), LINKS))
 
     def move(self, forces: NDArray[np.float64]) -> None:
         """See `Integrator.move`."""

@@ -5,13 +5,11 @@ Step for step that of `ase.md.bussi.Bussi`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from ase import units
 from numpy.typing import NDArray
 
-from bloomery.frames.configurations import Configurations
+from bloomery.samplers.dynamics.integrators.contract import Beginning
 from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
 
 
@@ -24,18 +22,9 @@ class VelocityRescaling(VelocityVerlet):
         Time in fs in which the kinetic energy forgets.
     """
 
-    def __init__(
-        self,
-        frames: Configurations,
-        temperatures: Sequence[float],
-        seeds: Sequence[int],
-        *,
-        timestep: float,
-        relaxation: float,
-        fixed: NDArray[np.bool_] | None = None,
-    ) -> None:
-        self._decay = float(np.exp(-timestep / relaxation))
-        super().__init__(frames, temperatures, seeds, timestep=timestep, fixed=fixed)
+    def __init__(self, beginning: Beginning, *, relaxation: float) -> None:
+        self._decay = float(np.exp(-beginning.timestep / relaxation))
+        super().__init__(beginning)
 
     def move(self, forces: NDArray[np.float64]) -> None:
         """See `Integrator.move`; the velocities are scaled first."""

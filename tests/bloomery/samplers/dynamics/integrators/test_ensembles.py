@@ -4,6 +4,7 @@ Tests of distributions draw from fixed seeds; with others each would fail once i
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy import stats
 
 from bloomery.frames.configurations import Configurations
 from bloomery.samplers.dynamics.integrators.cell_rescaling import CellRescaling
-from bloomery.samplers.dynamics.integrators.contract import Integrator
+from bloomery.samplers.dynamics.integrators.contract import Beginning, Integrator
 from bloomery.samplers.dynamics.integrators.langevin import Langevin
 from bloomery.samplers.dynamics.integrators.nose_hoover import NoseHooverChain
 from bloomery.samplers.dynamics.integrators.velocity_rescaling import VelocityRescaling
@@ -31,9 +32,9 @@ STIFFNESS = np.array([3.0, 5.0, 8.0])  # eV/Å^2, another in each direction
 CRYSTAL = bulk("Si", cubic=True)
 
 THERMOSTATS: dict[str, Callable[..., Integrator]] = {
-    "langevin": lambda *args, **more: Langevin(*args, friction=0.03, **more),
-    "nose_hoover": lambda *args, **more: NoseHooverChain(*args, relaxation=30.0, **more),
-    "velocity_rescaling": lambda *args, **more: VelocityRescaling(*args, relaxation=30.0, **more),
+    "langevin": partial(Langevin, friction=0.03),
+    "nose_hoover": partial(NoseHooverChain, relaxation=30.0),
+    "velocity_rescaling": partial(VelocityRescaling, relaxation=30.0),
 }
 
 
@@ -72,9 +73,11 @@ def soft_spheres(dynamics: Integrator) -> tuple[NDArray[np.float64], NDArray[np.
 def warmed(name: str, n: int, fixed: NDArray[np.bool_] | None = None) -> Integrator:
     """Trajectories of a thermostat at 500 K, from frames that Langevin dynamics has brought to 350 K."""
     frames, seeds = copies(CRYSTAL, n), list(range(n))
-    warm = Langevin(frames, [350.0] * n, seeds, timestep=2.0, friction=0.03, fixed=fixed)
+    warm = Langevin(Beginning(frames, [350.0] * n, seeds, timestep=2.0, fixed=fixed), friction=0.03)
     run(warm, lambda dynamics: soft_spheres(dynamics)[1], 120)
-    dynamics = THERMOSTATS[name](warm.frames, [500.0] * n, [n + seed for seed in seeds], timestep=2.0, fixed=fixed)
+    dynamics = THERMOSTATS[name](
+        Beginning(warm.frames, [500.0] * n, [n + seed for seed in seeds], timestep=2.0, fixed=fixed)
+    )
     dynamics.velocities = warm.velocities
     return dynamics
 
@@ -139,7 +142,7 @@ def test_trajectories_are_those_of_ase(name: str) -> None:
 
 def test_energy_does_not_drift() -> None:
     n, steps = 10, 2000
-    dynamics = VelocityVerlet(copies(CRYSTAL, n), [600.0] * n, list(range(n)), timestep=1.0)
+    dynamics = VelocityVerlet(Beginning(copies(CRYSTAL, n), [600.0] * n, list(range(n)), timestep=1.0))
     total = []
     energies, forces = soft_spheres(dynamics)
     for _ in range(steps):
@@ -158,7 +161,9 @@ def test_the_volume_of_an_ideal_gas_fluctuates_as_it_must(shape: Any) -> None:
     n, pressure, temperature = 200, 1.0, 300.0
     mean = 8 * units.kB * temperature / (pressure * units.GPa)
     gas = Atoms("Ar8", positions=np.random.default_rng(0).random((8, 3)), cell=[mean ** (1 / 3)] * 3, pbc=True)
-    dynamics = VelocityRescaling(copies(gas, n), [temperature] * n, list(range(n)), timestep=1.0, relaxation=20.0)
+    dynamics = VelocityRescaling(
+        Beginning(copies(gas, n), [temperature] * n, list(range(n)), timestep=1.0), relaxation=20.0
+    )
     barostat = CellRescaling(shape, timestep=1.0, relaxation=100.0, compressibility=1 / pressure)
     nothing, targets = np.zeros((8 * n, 3)), np.full(n, pressure)
     for _ in range(600):
@@ -176,7 +181,7 @@ def test_the_volume_of_an_ideal_gas_fluctuates_as_it_must(shape: Any) -> None:
 def test_a_cell_under_tension_shears_only_where_it_is_told() -> None:
     # No temperature, no noise: the surplus of pressure alone, along one diagonal.
     frames = copies(Atoms("Ar", cell=[4.0] * 3, pbc=True), 1)
-    dynamics = VelocityVerlet(frames, [1e-12], [0], timestep=1.0)
+    dynamics = VelocityVerlet(Beginning(frames, [1e-12], [0], timestep=1.0))
     barostat = CellRescaling("cell", timestep=1.0, relaxation=10.0, compressibility=0.3)
     stress = np.array([[0, 0, 0, -0.01, 0, 0]])  # a negative stress pushes outwards, along yz
     barostat.rescale(dynamics, barostat.pressure(dynamics, stress), np.zeros(1))
