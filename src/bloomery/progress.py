@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -30,8 +31,18 @@ def progress_writer(path: Path, interval: float = 1.0) -> Progress:
     return report
 
 
+@contextmanager
+def in_one_step(path: Path) -> Iterator[Path]:
+    """Give a path to write to; what is there afterwards takes the place of ``path``, of which nobody sees half."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: object) -> None:
     """Write JSON in one step, so that a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-    temporary.replace(path)
+    with in_one_step(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")

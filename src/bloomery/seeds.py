@@ -1,4 +1,4 @@
-"""Seeds that follow from other seeds, the same on every machine."""
+"""What follows from content alone, the same on every machine: seeds, lots and digests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,40 @@ def derive_seed(seed: int, *parts: object) -> int:
     Seeds derived for different purposes are as good as independent, and none depends on the order in which they are
     asked for.
     """
-    text = "|".join([str(seed), *map(str, parts)])
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little") >> 1
+    return _number(_joined(seed, *parts), 4) >> 1
 
 
 def draw(seed: int, content: str) -> float:
     """Return a number in [0, 1) that is as good as random, but follows from seed and content."""
-    digest = hashlib.blake2b(f"{seed}|{content}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") >> 11) / 2**53
+    return (_number(_joined(seed, content), 8) >> 11) / 2**53
+
+
+def uniform(*parts: object) -> float:
+    """Return a number in [0, 1] that follows from these parts."""
+    return _number(_joined(*parts), 8) / 2**64
+
+
+def digest_of(*parts: str | bytes, size: int = 16, end: bytes = b"") -> str:
+    """Return the hash of some content in hexadecimal digits.
+
+    Parameters
+    ----------
+    parts
+        One after the other.
+    size
+        Of the hash in bytes.
+    end
+        What stands behind each part, so that two parts are not taken for one.
+    """
+    digest = hashlib.blake2b(digest_size=size)
+    for part in parts:
+        digest.update((part.encode() if isinstance(part, str) else part) + end)
+    return digest.hexdigest()
+
+
+def _joined(*parts: object) -> str:
+    return "|".join(map(str, parts))
+
+
+def _number(text: str, size: int) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=size).digest(), "little")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from aiida import orm
 from aiida_pseudo.data.pseudo.upf import UpfData
 
 from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.seeds import digest_of
 
 FINGERPRINT_ATTRIBUTE = "label_fingerprint"
 VERSION_ATTRIBUTE = "label_version"
@@ -48,8 +48,7 @@ def fingerprint(
         "kpoints": kpoints_rule.get_dict() if kpoints is None and kpoints_rule is not None else _describe(kpoints),
         "pseudos": {element: pseudo.md5 for element, pseudo in pseudos.items()},
     }
-    text = json.dumps(_as_floats(content), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return digest_of(json.dumps(_as_floats(content), sort_keys=True))
 
 
 def find_labels(fingerprint_: str, hashes: list[str]) -> dict[str, ConfigurationsData]:

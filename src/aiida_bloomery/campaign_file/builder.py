@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from aiida_bloomery.campaign_file.checks import labeller
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of, load_code, verb_options
 from aiida_bloomery.campaign_file.resolve import STAGES, Campaign
 from bloomery.errors import InputError
+from bloomery.seeds import digest_of
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -96,4 +96,4 @@ def digest_mark(campaign: Campaign) -> str:
         "validation": {name: frames.digest() for name, frames in campaign.validation.items()},
     }
     text = json.dumps(content, sort_keys=True, default=str)
-    return f"[content {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}]"
+    return f"[content {digest_of(text, size=8)}]"

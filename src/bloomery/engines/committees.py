@@ -6,7 +6,6 @@ same.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -35,7 +34,7 @@ from bloomery.frames.labels import LABELS
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential, reference_energies
 from bloomery.progress import Progress
-from bloomery.seeds import derive_seed
+from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import package_versions, versions
 
 DONE_FILE = "done.json"
@@ -272,14 +271,10 @@ def _digest(
     start: FilePotential | None,
     found: Mapping[str, str],
 ) -> str:
-    digest = hashlib.blake2b(digest_size=16)
     parts = (settings.model_dump_json(), data.train.digest(), data.early_stopping.digest(), str(seed), device,
              str(sorted(data.energy_reference.items())), str(sorted(found.items())))  # fmt: skip
-    for text in parts:
-        digest.update(text.encode() + b"\0")
-    for name, content in sorted({} if start is None else start.files.items()):
-        digest.update(name.encode() + b"\0" + content)
-    return digest.hexdigest()
+    files = sorted({} if start is None else start.files.items())
+    return digest_of(*(text + "\0" for text in parts), *(name.encode() + b"\0" + content for name, content in files))
 
 
 def validation_frames(member: Member) -> Configurations:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from bloomery.errors import InputError
 from bloomery.potentials.contract import POTENTIAL_FILE, UNITS, Common, Details, Potential
+from bloomery.seeds import digest_of
 
 USAGE_FILE = "README.txt"
 REFERENCE_FILE = "energy_reference.json"
@@ -99,7 +99,7 @@ class FilePotential(Potential):
         """Write the members' files; return what tells them from others."""
         self._write(folder)
         # Files have always stood behind the units.
-        digests = {name: _content_digest(content) for name, content in sorted(self.files.items())}
+        digests = {name: digest_of(content) for name, content in sorted(self.files.items())}
         return {"units": UNITS, "files": digests}
 
     @classmethod
@@ -110,7 +110,7 @@ class FilePotential(Potential):
             if Path(name).name != name:
                 raise InputError(f"{folder / POTENTIAL_FILE}: names a file outside its folder, {name!r}.")
             files[name] = (folder / name).read_bytes()
-            if _content_digest(files[name]) != digest:
+            if digest_of(files[name]) != digest:
                 raise InputError(
                     f"{folder / name}: is not the file that belongs to this potential; copy the folder again."
                 )
@@ -186,6 +186,3 @@ def write_usage(potential: Potential, folder: Path, text: str) -> list[Path]:
     (folder / REFERENCE_FILE).write_text(json.dumps(potential.energy_reference), encoding="utf-8")
     return [path, folder / REFERENCE_FILE]
 
-
-def _content_digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -6,7 +6,6 @@ there is one, pins the rest. A third party's engine does the same.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -21,6 +20,7 @@ from bloomery import __version__
 from bloomery.engines.contract import Engine
 from bloomery.errors import BloomeryError, InputError
 from bloomery.plugins import load_plugin, registered
+from bloomery.seeds import digest_of
 
 DISTRIBUTION = "aiida-bloomery"
 REQUIREMENTS_FILE, CONSTRAINTS_FILE = "requirements.txt", "constraints.txt"
@@ -183,14 +183,11 @@ def _lines(file: Path) -> list[str]:
 
 
 def _stamp(file: Path, constraints: Path, source: list[str]) -> str:
-    digest = hashlib.blake2b(digest_size=12)
     parts = [file.read_bytes(), constraints.read_bytes() if constraints.is_file() else b"", __version__.encode()]
     if source[0] == "-e":
         # The dependencies of the checkout: they may change while its version does not.
         parts.append((Path(source[1]) / "pyproject.toml").read_bytes())
-    for part in [*parts, *(text.encode() for text in source)]:
-        digest.update(part + b"\0")
-    return digest.hexdigest()
+    return digest_of(*parts, *source, size=12, end=b"\0")
 
 
 def _install(folder: Path, engine: str, arguments: list[str]) -> None:

@@ -7,7 +7,6 @@ import os
 import time
 from contextlib import chdir
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -17,7 +16,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import Job
 from bloomery.labellers.contract import Labeller, LedgerEntry
 from bloomery.plugins import PluginSpec
-from bloomery.progress import Progress, write_json
+from bloomery.progress import Progress, in_one_step, write_json
 
 LABELLED_FILE = "labelled.npz"
 LEDGER_FILE = "ledger.json"
@@ -112,11 +111,8 @@ class Journal:
         labelled = (
             Configurations.concatenate(parts) if parts else Configurations.empty().with_info(parent=np.zeros(0, int))
         )
-        buffer = BytesIO()
-        labelled.save(buffer)
-        temporary = self.folder / f".{LABELLED_FILE}.{os.getpid()}"
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(self.folder / LABELLED_FILE)
+        with in_one_step(self.folder / LABELLED_FILE) as temporary, temporary.open("wb") as file:
+            labelled.save(file)
         write_json(
             self.folder / LEDGER_FILE, {"entries": [self.entries[frame].as_dict() for frame in sorted(self.entries)]}
         )

@@ -8,7 +8,6 @@ the user's cache where that cannot be written to.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import logging
 import os
 import platform
@@ -19,6 +18,9 @@ import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+from bloomery.progress import in_one_step
+from bloomery.seeds import digest_of
 
 HEADERS = Path(__file__).parent
 FLAGS = (
@@ -84,11 +86,8 @@ def _compilers() -> tuple[str, ...]:
 
 def _fingerprint(source: Path, compiler: str, flags: list[str]) -> str:
     """Return a hash of all that the compiled file depends on; machines of a cluster may share the folder."""
-    digest = hashlib.blake2b(digest_size=12)
-    for file in (source, *sorted(HEADERS.glob("*.h"))):
-        digest.update(file.read_bytes())
-    digest.update(repr((compiler, flags, platform.machine(), _processor())).encode())
-    return digest.hexdigest()
+    files = (file.read_bytes() for file in (source, *sorted(HEADERS.glob("*.h"))))
+    return digest_of(*files, repr((compiler, flags, platform.machine(), _processor())), size=12)
 
 
 @cache
@@ -118,10 +117,6 @@ def _folders() -> Iterator[Path]:
 
 def _compile(compiler: str, flags: list[str], source: Path, library: Path) -> None:
     """Compile into place in one step: processes that start together may all be here."""
-    temporary = library.with_name(f".{library.name}.{os.getpid()}")
-    try:
+    with in_one_step(library) as temporary:
         command = [compiler, *flags, f"-I{HEADERS}", str(source), "-o", str(temporary), "-lm"]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
-        temporary.replace(library)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
+from bloomery.progress import in_one_step
 
 SECONDS = 20.0
 """At least so long between two checkpoints."""
@@ -83,10 +83,8 @@ class Checkpoint:
         tree = _packed(state, arrays)
         arrays["tree"] = np.array(json.dumps({"run": self.run, "state": tree}))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        with temporary.open("wb") as file:
+        with in_one_step(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-        temporary.replace(self.path)
         self._saved = time.monotonic()
         self._pause = max(self._seconds, (self._saved - began) / LARGEST_SHARE)
 

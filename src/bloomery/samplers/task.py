@@ -34,9 +34,9 @@ class Task:
 
 
 class Start(NamedTuple):
-    """A starting structure: its index, its identity (see `identities`), and its atoms."""
+    """A starting structure: its number from 0 on, its identity (see `identities`), and its atoms."""
 
-    index: int
+    number: int
     identity: str
     atoms: ase.Atoms
 

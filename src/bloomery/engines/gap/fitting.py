@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -34,7 +33,7 @@ from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.neighbours import find_neighbours
 from bloomery.potentials.calibration import scale_factor
 from bloomery.progress import Progress
-from bloomery.seeds import derive_seed
+from bloomery.seeds import derive_seed, digest_of
 from bloomery.selectors.features.farthest import farthest_points
 from bloomery.selectors.features.feature_space import FeatureSpace
 from bloomery.versions import package_versions, versions
@@ -105,7 +104,7 @@ def _fit_one(
     """Run `gap_fit` in a folder, unless it holds the result of just this fit; return the folder."""
     command = [program, *arguments(settings, frames, prepared, seed)]
     text = _training_text(settings, frames)
-    digest = hashlib.blake2b("\0".join([*command[1:], text]).encode(), digest_size=8).hexdigest()
+    digest = digest_of("\0".join([*command[1:], text]), size=8)
     done = folder / DONE_FILE
     if done.is_file() and json.loads(done.read_text(encoding="utf-8")).get("digest") == digest:
         return folder

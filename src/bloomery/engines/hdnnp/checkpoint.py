@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
+
+from bloomery.progress import in_one_step
 
 COLUMNS = ("step", "epoch", "train_loss", "early_stopping_loss", "learning_rate", "seconds")
 
@@ -49,16 +50,15 @@ def save_checkpoint(path: Path, digest: str, state: State) -> None:
             plain[entry.name] = value
     arrays["plain"] = np.array(json.dumps({"digest": digest, **plain}))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    np.savez(temporary, allow_pickle=False, **arrays)
-    temporary.replace(path)
+    with in_one_step(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_checkpoint(path: Path | None, digest: str, fresh: State) -> State:
     """Return the state that was saved for the same training, else the fresh one; remove what was half-written."""
     if path is None:
         return fresh
-    for half in path.parent.glob(f".{path.name}.*.npz"):
+    for half in path.parent.glob(f".{path.name}.*"):
         half.unlink(missing_ok=True)
     if not path.is_file():
         return fresh

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -30,7 +29,7 @@ from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.potentials.contract import reference_energies
-from bloomery.seeds import derive_seed
+from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import versions
 
 CHECKPOINT_FILE = "checkpoint.npz"
@@ -326,11 +325,9 @@ def _digest(
     seed: int,
     start: torch.Tensor,
 ) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for text in (settings.model_dump_json(), train.digest(), early.digest(), str(seed), str(sorted(reference.items()))):
-        digest.update(text.encode())
-    digest.update(start.numpy().tobytes())
-    return digest.hexdigest()
+    energies = str(sorted(reference.items()))
+    weights = start.numpy().tobytes()
+    return digest_of(settings.model_dump_json(), train.digest(), early.digest(), str(seed), energies, weights)
 
 
 def _summary(

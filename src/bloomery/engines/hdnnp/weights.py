@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from math import exp
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from bloomery.engines.hdnnp.settings import GroupWeights, HdnnpSettings, Resampling
 from bloomery.engines.preparation import energies_above_lowest, member_frames
 from bloomery.frames.configurations import Configurations
+from bloomery.seeds import uniform
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def member_weights(
     elif resampling == "bootstrap":
         result = _poisson(hashes, members, seed)
     else:
-        fold = np.array([int(_uniform(seed, "fold", text) * members) for text in hashes], dtype=np.int64)
+        fold = np.array([int(uniform(seed, "fold", text) * members) for text in hashes], dtype=np.int64)
         own = np.arange(members)[:, None] == fold
         result = (own if resampling == "disjoint" else ~own).astype(float)
     if resampling != "disjoint":
@@ -66,15 +66,9 @@ def member_weights(
 
 def _poisson(hashes: list[str], members: int, seed: int) -> NDArray[np.float64]:
     """Counts drawn from Poisson's law with mean one, ``(M, N)``."""
-    uniform = np.array([_uniform(seed, member, text) for member in range(members) for text in hashes])
+    drawn = np.array([uniform(seed, member, text) for member in range(members) for text in hashes])
     bounds = exp(-1) * np.cumsum(1 / np.array([1, 1, 2, 6, 24, 120, 720, 5040, 40320]))
-    return np.searchsorted(bounds, uniform, side="right").reshape(members, len(hashes)).astype(float)
-
-
-def _uniform(*parts: object) -> float:
-    """Return a number in [0, 1) that follows from these parts."""
-    digest = hashlib.blake2b("|".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") / 2**64
+    return np.searchsorted(bounds, drawn, side="right").reshape(members, len(hashes)).astype(float)
 
 
 # -- labels -------------------------------------------------------------------------------------------------------

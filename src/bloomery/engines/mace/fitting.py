@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -25,7 +24,7 @@ from bloomery.engines.programs import find_program, run_program
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.progress import Progress
-from bloomery.seeds import derive_seed
+from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import package_versions, versions
 
 PACKAGES = ("mace-torch", "e3nn", "torch")
@@ -154,13 +153,9 @@ class MemberTraining:
         return network
 
     def _digest(self) -> str:
-        digest = hashlib.blake2b(digest_size=6)
-        for text in (*self.command[1:], self.frames, self.tried):
-            digest.update(text.encode() + b"\0")
-        if self.start is not None:
-            for name, value in sorted(self.start[1].items()):
-                digest.update(name.encode() + value.tobytes())
-        return digest.hexdigest()
+        texts = [text + "\0" for text in (*self.command[1:], self.frames, self.tried)]
+        start = {} if self.start is None else self.start[1]
+        return digest_of(*texts, *(name.encode() + value.tobytes() for name, value in sorted(start.items())), size=6)
 
     def _watch(self, folder: Path) -> Callable[[], None]:
         """Return a function that tells the epochs that mace has written down since it was called last."""
