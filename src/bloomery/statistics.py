@@ -92,6 +92,9 @@ def resampled(n: int, resamples: int, generator: np.random.Generator) -> NDArray
     """How often each of so many blocks is there where as many are drawn with replacement, ``(R, N)``."""
     return generator.multinomial(n, np.full(n, 1.0 / n), size=resamples)
 
+MILLI = 1000.0
+"""Thousandths in one."""
+
 
 class Bootstrap:
     """Resampled sums over blocks; the same resamples serve every statistic.

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import Observation, OfPotential, number
+from bloomery.observables.contract import Observation, OfPotential, ToldNumber, number
 from bloomery.plugins import Settings
 from bloomery.potentials.calibration import calibrate
 from bloomery.potentials.contract import Potential
@@ -67,7 +67,7 @@ class Calibration(OfPotential):
         role = configurations.info.get("role", np.full(len(configurations), "probe"))
         fitted = configurations[np.flatnonzero(role == "calibration")]
         judged = configurations[np.flatnonzero(role != "calibration")]
-        summary: dict[str, Any] = {"n_calibration": len(fitted), "n_frames": len(judged)}
+        summary: dict[str, object] = {"n_calibration": len(fitted), "n_frames": len(judged)}
         if not len(fitted) or not len(judged):
             return Observation(summary)
         for frames in (fitted, judged):
@@ -81,14 +81,14 @@ class Calibration(OfPotential):
             quantity = _Quantity.of(name, prediction, judged)
             if factor is None or not len(quantity.errors):
                 continue
-            summary[name] = {"factor": number(factor, "1")} | self._judge(quantity, factor, bootstrap, found)
+            summary[name] = {"factor": number(factor, "1"), **self._judge(quantity, factor, bootstrap, found)}
         return Observation(summary, found, {key: _unit(key) for key in found})
 
     def _judge(
         self, quantity: _Quantity, factor: float, bootstrap: Bootstrap, arrays: dict[str, NDArray[Any]]
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Numbers of one quantity, as it is disagreed upon and as it is calibrated."""
-        result: dict[str, Any] = {"n": len(quantity.errors)}
+        result: dict[str, object] = {"n": len(quantity.errors)}
         grid = np.linspace(0, 1, 101)
         arrays[f"{quantity.name}_level"] = grid
         for state, scale in (("raw", 1.0), ("calibrated", factor)):
@@ -112,7 +112,7 @@ class Calibration(OfPotential):
 
     def _coverage(
         self, quantity: _Quantity, probabilities: NDArray[np.float64], level: float, bootstrap: Bootstrap
-    ) -> dict[str, Any]:
+    ) -> ToldNumber:
         """Share within the bounds of a level, each frame counting once; the interval is over blocks of frames."""
         within = quantity.weights * (probabilities <= level)
         inside = np.bincount(quantity.frames, weights=within, minlength=quantity.n).astype(float)

@@ -17,7 +17,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,24 @@ from bloomery.progress import Progress, no_progress
 from bloomery.statistics import NORMAL_95, Number
 
 
+class ToldNumber(TypedDict):
+    """A measured number as summaries hold it, with the bounds of the 95 % interval where the observable has them.
+
+    With ``at_least`` the value is a bound that the number exceeds with 95 % confidence; it is shown as ``> 2 ps``.
+    ``as_promised`` says of a share whether what was predicted for it is in its interval.
+    """
+
+    value: float
+    unit: str
+    lower: NotRequired[float]
+    upper: NotRequired[float]
+    at_least: NotRequired[bool]
+    as_promised: NotRequired[bool]
+
+
+ToldNumbers = dict[str, ToldNumber]
+
+
 @dataclass(frozen=True)
 class Observation:
     """The result of an observable.
@@ -37,9 +55,7 @@ class Observation:
     Parameters
     ----------
     summary
-        Plain numbers and text, nested: what a history or a report quotes. Each measured number is a dictionary
-        ``{"value", "lower", "upper", "unit"}``, bounds of the 95 % interval where the observable has them. With
-        ``at_least`` the value is a bound that the number exceeds with 95 % confidence; it is shown as ``> 2 ps``.
+        Plain numbers and text, nested: what a history or a report quotes. Each measured number is a `ToldNumber`.
     arrays
         Name to array: what a figure is drawn from. Names hold letters, digits and underscores, see `array_name`.
     units
@@ -153,7 +169,7 @@ def array_name(*parts: str) -> str:
     return "__".join(re.sub(r"[^0-9A-Za-z_]", "_", part) for part in parts)
 
 
-def number(value: float, unit: str, lower: float | None = None, upper: float | None = None) -> dict[str, Any]:
+def number(value: float, unit: str, lower: float | None = None, upper: float | None = None) -> ToldNumber:
     """One measured number as summaries hold it."""
     return Number.of(value, unit, lower, upper).as_dict()
 
@@ -166,7 +182,7 @@ class Quantity:
     unit: str
     error: float | None = None
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> ToldNumber:
         """The number as summaries hold it, with a normal 95 % interval."""
         if self.error is None:
             return number(self.value, self.unit)
@@ -181,3 +197,8 @@ class Quantity:
     def over(self, factor: float, unit: str) -> Quantity:
         """Divide by an exact number."""
         return Quantity(self.value / factor, unit, None if self.error is None else abs(self.error / factor))
+
+
+def told(quantities: Mapping[str, Quantity]) -> ToldNumbers:
+    """Quantities as summaries hold them."""
+    return {name: quantity.summary() for name, quantity in quantities.items()}

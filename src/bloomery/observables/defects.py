@@ -8,7 +8,7 @@ energy.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
@@ -69,7 +69,7 @@ class Defects(FromSinglePoints):
     def measure(self, structure: Configurations, frames: Configurations) -> Measurement:
         """Subtract energies."""
         energies, counts = frames.label("energy")[0], frames.counts
-        quantities: dict[str, Any] = {}
+        quantities: dict[str, Quantity] = {}
         first = 1
         if len(structure.elements) == 1:
             quantities["vacancy"] = Quantity(float(energies[2] - counts[2] / counts[1] * energies[1]), "eV")

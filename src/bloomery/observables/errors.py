@@ -13,7 +13,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import Observation, OfPotential, number
+from bloomery.observables.contract import Observation, OfPotential, ToldNumber, ToldNumbers, number
 from bloomery.observables.points.comparison import Comparison
 from bloomery.observables.points.faults import warnings
 from bloomery.plugins import Settings
@@ -26,6 +26,7 @@ from bloomery.statistics import MILLI, Bootstrap
 
 NAMES = ("name", "batch", "pool", "trajectory", "step", "temperature", "role")
 """Per-frame arrays that tell which frame one is."""
+Group = dict[str, ToldNumber | int]
 
 
 class ErrorsSettings(Settings):
@@ -65,24 +66,25 @@ class Errors(OfPotential):
         prediction = predict_in_chunks(potential, configurations, progress)
         bootstrap = Bootstrap(blocks_of(configurations), resamples=self.settings.resamples, seed=seed)
         comparison = Comparison(configurations, prediction, bootstrap, angle_from=self.settings.angle_from)
-        summary: dict[str, Any] = {
+        stress, elements = comparison.stresses(), comparison.elements()
+        summary = {
             "n_frames": len(configurations),
             "n_atoms": configurations.n_atoms,
             "n_blocks": bootstrap.n_blocks,
             "energy": comparison.energies(),
             "forces": comparison.force_statistics(),
-            "stress": comparison.stresses(),
-            "per_element": comparison.elements(),
+            "stress": stress,
+            "per_element": elements,
             "per_group": self._groups(comparison),
             "reference": comparison.reference_statistics(),
             "worst_frames": worst_frames(comparison, self.settings.worst),
             "disagreement": disagreement(comparison),
+            "warnings": warnings(comparison, stress, elements),
         }
-        summary["warnings"] = warnings(comparison, summary)
         return Observation(summary, arrays(comparison), UNITS)
 
-    def _groups(self, comparison: Comparison) -> dict[str, Any]:
-        result: dict[str, Any] = {}
+    def _groups(self, comparison: Comparison) -> dict[str, dict[str, Group]]:
+        result: dict[str, dict[str, Group]] = {}
         info = comparison.frames.info
         for key in self.settings.groups:
             if key not in info or info[key].ndim > 1:
@@ -132,7 +134,7 @@ def arrays(comparison: Comparison) -> dict[str, NDArray[Any]]:
     return found
 
 
-def worst_frames(comparison: Comparison, n: int) -> list[dict[str, Any]]:
+def worst_frames(comparison: Comparison, n: int) -> list[dict[str, object]]:
     """Frames with the largest force error; with the largest energy error where no frame has forces."""
     frames = comparison.frames
     hashes = frames.hashes()
@@ -142,7 +144,7 @@ def worst_frames(comparison: Comparison, n: int) -> list[dict[str, Any]]:
     largest = np.linalg.norm(comparison.force_error, axis=1)
     result = []
     for frame in order:
-        entry: dict[str, Any] = {
+        entry: dict[str, object] = {
             "frame": int(frame),
             "hash": hashes[frame],
             "force_rmse": None,
@@ -164,7 +166,7 @@ def worst_frames(comparison: Comparison, n: int) -> list[dict[str, Any]]:
     return result
 
 
-def disagreement(comparison: Comparison) -> dict[str, Any]:
+def disagreement(comparison: Comparison) -> ToldNumbers:
     """How well the committee knows where it is wrong: rank correlation over atoms, and over frames."""
     prediction = comparison.prediction
     atoms = prediction.atom_disagreement[comparison.atom_mask]

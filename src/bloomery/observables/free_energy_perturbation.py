@@ -121,7 +121,7 @@ def perturbation(
     *,
     resamples: int,
     seed: int,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """All numbers, per atom where they grow with the system.
 
     Parameters
@@ -138,7 +138,7 @@ def perturbation(
     counts = drawn[:, blocks].astype(float)
     counts = counts[counts.sum(axis=1) > 0]
     factor = MILLI / n_atoms
-    result: dict[str, Any] = {"n_blocks": n_blocks}
+    result: dict[str, object] = {"n_blocks": n_blocks}
     values = {}
     for name, estimate in (("exponential", exponential), ("second_cumulant", cumulants)):
         value = float(estimate(difference, once, temperature)[0])
@@ -148,19 +148,20 @@ def perturbation(
     share = weights(difference, temperature)
     effective = 1 / float((share**2).sum())
     spread = float(difference.std()) / (kB * temperature)
+    apart = abs(values["exponential"] - values["second_cumulant"]) / (kB * temperature)
     result |= {
         "mean_difference": number(factor * float(difference.mean()), "meV/atom"),
         "spread": number(spread, "kT"),
         "effective_frames": number(effective, "1"),
         "largest_weight": number(100 * float(share.max()), "%"),
-        "estimates_differ": number(abs(values["exponential"] - values["second_cumulant"]) / (kB * temperature), "kT"),
+        "estimates_differ": number(apart, "kT"),
     }
-    converged = effective >= FEW and result["estimates_differ"]["value"] < 0.5
+    converged = effective >= FEW and apart < 0.5
     result["converged"] = converged
     if not converged:
         sentence = (
             f"The free energy has not converged: {effective:.1f} of {n} frames carry it, and its two estimates are "
-            f"{result['estimates_differ']['value']:.1f} kT apart. Energies of potential and reference differ by "
+            f"{apart:.1f} kT apart. Energies of potential and reference differ by "
             f"{spread:.1f} kT from frame to frame: take smaller cells, more frames or a better potential."
         )
         result["warnings"] = [sentence]

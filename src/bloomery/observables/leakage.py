@@ -6,7 +6,7 @@ of a frame, which know nothing of rotations, of the order of atoms or of repeats
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,11 +65,15 @@ class Leakage(Observable):
         near = (distances < self.settings.near) & (same < 0)
         order = np.lexsort((np.arange(len(test)), distances, same < 0))
         leaked = [int(frame) for frame in order if same[frame] >= 0 or near[frame]]
-        n = len(test)
-        summary: dict[str, Any] = {
+        n, n_same = len(test), int((same >= 0).sum())
+        sentence = (
+            f"{len(leaked)} of {n} test frames have been trained on, {n_same} of them exactly: errors on "
+            "them say nothing about frames that the potential has not seen."
+        )
+        summary = {
             "n_frames": n,
             "n_training_frames": len(training),
-            "n_same": int((same >= 0).sum()),
+            "n_same": n_same,
             "n_near": int(near.sum()),
             "leaked": number(100 * len(leaked) / n, "%"),
             "smallest_distance": number(float(distances.min()), "1"),
@@ -84,12 +88,8 @@ class Leakage(Observable):
                 }
                 for frame in leaked[: self.settings.named]
             ],
+            "warnings": [sentence] if leaked else [],
         }
-        sentence = (
-            f"{len(leaked)} of {n} test frames have been trained on, {summary['n_same']} of them exactly: errors on "
-            "them say nothing about frames that the potential has not seen."
-        )
-        summary["warnings"] = [sentence] if leaked else []
         arrays = {"distance": distances, "nearest": nearest, "same": same >= 0}
         return Observation(summary, arrays, dict.fromkeys(arrays, "1"))
 

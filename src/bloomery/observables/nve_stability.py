@@ -7,7 +7,7 @@ trajectories that did not fail count for as long as they ran (Epstein and Sobel,
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
 from bloomery.observables.averages.constant_energy import ConstantEnergyRun, ConstantEnergySettings, State
 from bloomery.observables.averages.curves import block_quantity
-from bloomery.observables.contract import Observation, OfPotential, number
+from bloomery.observables.contract import Observation, OfPotential, ToldNumber, number
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
 from bloomery.statistics import MILLI
@@ -95,7 +95,7 @@ class NveStability(OfPotential):
         times = np.arange(energies.shape[1]) * settings.interval * step_ps
         n = len(energies)
         lasted = np.array([failures[which][0] if which in failures else settings.steps for which in range(n)]) * step_ps
-        summary: dict[str, Any] = {
+        summary: dict[str, object] = {
             "n_trajectories": n,
             "n_failed": len(failures),
             "survived": number(100 * (1 - len(failures) / n), "%"),
@@ -128,7 +128,7 @@ class NveStability(OfPotential):
         return Observation(summary, arrays, {"time": "ps", "energy_change": "meV/atom", "alive": "1", "lasted": "ps"})
 
 
-def time_to_failure(total: float, failures: int) -> dict[str, Any]:
+def time_to_failure(total: float, failures: int) -> ToldNumber:
     """Mean time to failure in ps with its 95 % interval, after ``failures`` in a ``total`` time.
 
     Without a failure it is the time that it exceeds with 95 % confidence, and ``at_least`` says so.
@@ -136,7 +136,7 @@ def time_to_failure(total: float, failures: int) -> dict[str, Any]:
     from scipy.stats import chi2  # noqa: PLC0415  half a second to import
 
     if not failures:
-        return {**number(2 * total / chi2.ppf(0.95, 2), "ps"), "at_least": True}
+        return {"value": float(2 * total / chi2.ppf(0.95, 2)), "unit": "ps", "at_least": True}
     # With a fixed total time the lower bound counts one failure more: it could have happened just after the end.
     lower, upper = 2 * total / chi2.ppf(0.975, 2 * failures + 2), 2 * total / chi2.ppf(0.025, 2 * failures)
     return number(total / failures, "ps", lower, upper)

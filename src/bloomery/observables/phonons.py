@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
+from types import ModuleType
 from typing import Annotated, Any, ClassVar
 
 import ase
@@ -115,9 +116,9 @@ class Phonons(FromSinglePoints):
         """A phonopy object with its displacements, which lie on the grid of content hashes."""
         if not structure.pbc.all() or structure.volumes[0] <= 0:
             raise InputError("is not periodic in all directions, so it has no phonon bands.")
-        package = _phonopy()
+        phonopy, phonopy_atoms = _phonopy()
         atoms = structure.to_atoms()[0]
-        cell = package["atoms"].PhonopyAtoms(
+        cell = phonopy_atoms.PhonopyAtoms(
             symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, positions=atoms.positions,
             masses=atoms.get_masses(),
         )  # fmt: skip
@@ -125,7 +126,7 @@ class Phonons(FromSinglePoints):
         with warnings.catch_warnings():
             # The primitive cell that phonopy finds is the one that bands are drawn for.
             warnings.filterwarnings("ignore", message="primitive_matrix defaulted to 'auto'")
-            phonopy = package["phonopy"].Phonopy(cell, np.diag(repeats), symprec=SYMMETRY_TOLERANCE)
+            phonopy = phonopy.Phonopy(cell, np.diag(repeats), symprec=SYMMETRY_TOLERANCE)
         phonopy.generate_displacements(distance=self.settings.displacement)
         dataset = phonopy.dataset
         for entry in dataset["first_atoms"]:
@@ -147,12 +148,10 @@ UNITS = {
 
 
 @cache
-def _phonopy() -> dict[str, Any]:
+def _phonopy() -> tuple[ModuleType, ModuleType]:
+    """Phonopy, and its module of atoms."""
     try:
-        return {
-            "phonopy": importlib.import_module("phonopy"),
-            "atoms": importlib.import_module("phonopy.structure.atoms"),
-        }
+        return importlib.import_module("phonopy"), importlib.import_module("phonopy.structure.atoms")
     except ImportError as error:
         raise InputError(
             "cannot be measured without phonopy; install it: pip install 'aiida-bloomery[phonons]'."

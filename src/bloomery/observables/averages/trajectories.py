@@ -14,7 +14,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import Curve, overlap, score
 from bloomery.observables.averages.experiment import MeasuredCurve
-from bloomery.observables.contract import Observable, Observation, Quantity, array_name, number
+from bloomery.observables.contract import Observable, Observation, Quantity, ToldNumber, array_name, number, told
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress
@@ -102,20 +102,17 @@ class FromTrajectories(Observable):
         if reference is not None:
             frames[REFERENCE] = reference
         found: dict[str, Averages] = {}
-        summary: dict[str, Any] = {}
+        sides: dict[str, dict[str, object]] = {}
         for side, part in frames.items():
             blocks = blocks_in_time(part, self.settings.blocks)
             found[side] = self.measure(part, blocks)
-            summary[side] = {"n_frames": len(part), "n_blocks": int(blocks.max()) + 1}
-            summary[side] |= {name: quantity.summary() for name, quantity in found[side].quantities.items()}
+            sides[side] = {"n_frames": len(part), "n_blocks": int(blocks.max()) + 1, **told(found[side].quantities)}
             if found[side].notes:
-                summary[side]["notes"] = found[side].notes
-        if reference is not None:
-            summary |= self._compare(found[TRAJECTORY], found[REFERENCE], seed)
+                sides[side]["notes"] = found[side].notes
+        compared = {} if reference is None else self._compare(found[TRAJECTORY], found[REFERENCE], seed)
         arrays, units = _arrays(found)
-        if self.settings.experiment:
-            summary["experiment"] = self._experiment(found, arrays, units)
-        return Observation(summary, arrays, units)
+        measured = {"experiment": self._experiment(found, arrays, units)} if self.settings.experiment else {}
+        return Observation({**sides, **compared, **measured}, arrays, units)
 
     def _check(self, frames: Configurations, what: str) -> None:
         if not len(frames):
@@ -129,8 +126,8 @@ class FromTrajectories(Observable):
                 "refer to."
             )
 
-    def _compare(self, test: Averages, reference: Averages, seed: int) -> dict[str, Any]:
-        result: dict[str, Any] = {}
+    def _compare(self, test: Averages, reference: Averages, seed: int) -> dict[str, object]:
+        result: dict[str, object] = {}
         differences = {
             name: quantity.minus(reference.quantities[name]).summary()
             for name, quantity in test.quantities.items()
@@ -141,17 +138,15 @@ class FromTrajectories(Observable):
         shared = [name for name in reference.curves if name in test.curves]
         scores = {name: score(test.curves[name], reference.curves[name], seed) for name in shared}
         if scores:
-            result["score"] = {
-                name: {key: quantity.summary() for key, quantity in part.items()} for name, part in scores.items()
-            }
+            result["score"] = {name: told(part) for name, part in scores.items()}
             result["mean_overlap"] = number(float(np.mean([part["overlap"].value for part in scores.values()])), "%")
         return result
 
     def _experiment(
         self, found: dict[str, Averages], arrays: dict[str, NDArray[Any]], units: dict[str, str]
-    ) -> dict[str, Any]:
+    ) -> dict[str, dict[str, ToldNumber | str]]:
         """Overlap of each side with the measured curves, where both are known."""
-        result: dict[str, Any] = {}
+        result: dict[str, dict[str, ToldNumber | str]] = {}
         for name, settings in self.settings.experiment.items():
             where = f"{self.name}.experiment.{name}"
             if name not in found[TRAJECTORY].curves:

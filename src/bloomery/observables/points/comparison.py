@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -11,7 +10,7 @@ from ase.units import GPa
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import number
+from bloomery.observables.contract import ToldNumber, ToldNumbers, number
 from bloomery.potentials.prediction import Prediction
 from bloomery.statistics import MILLI, Bootstrap
 
@@ -65,7 +64,7 @@ class Comparison:
 
     # -- statistics -----------------------------------------------------------------------------------------------
 
-    def energies(self) -> dict[str, Any]:
+    def energies(self) -> ToldNumbers:
         """Errors of energies per atom."""
         if not self.energy_mask.any():
             return {}
@@ -76,7 +75,7 @@ class Comparison:
             result["relative_rmse"] = number(relative, "1")
         return result
 
-    def force_statistics(self) -> dict[str, Any]:
+    def force_statistics(self) -> ToldNumbers:
         """Errors of force components, magnitudes and angles."""
         if not self.force_mask.any():
             return {}
@@ -96,7 +95,7 @@ class Comparison:
             result["r2"] = self.measure(determination, "1", error, total, force, components)
         return result | self._magnitudes() | self._angles()
 
-    def reference_statistics(self) -> dict[str, Any]:
+    def reference_statistics(self) -> ToldNumbers:
         """How large the reference forces are."""
         if not self.force_mask.any():
             return {}
@@ -104,7 +103,7 @@ class Comparison:
         squares = self.per_frame((self.forces**2).sum(axis=1))
         return {"rms_force": self.measure(rms, "meV/Å", squares, components, factor=MILLI)}
 
-    def stresses(self) -> dict[str, Any]:
+    def stresses(self) -> ToldNumbers:
         """Errors of stress components, and the slope of predicted against reference stress."""
         if not self.stress_mask.any():
             return {}
@@ -113,7 +112,7 @@ class Comparison:
             result["slope"] = self._slope(self.stress_error, self.stress)
         return result
 
-    def elements(self) -> dict[str, Any]:
+    def elements(self) -> dict[str, ToldNumbers]:
         """Force errors of each element, and how its predicted forces scale with those of the reference."""
         result = {}
         for atomic_number in np.unique(self.frames.numbers[self.atom_mask]):
@@ -133,9 +132,9 @@ class Comparison:
             result[chemical_symbols[atomic_number]] = part
         return result
 
-    def group(self, chosen: NDArray[np.bool_]) -> dict[str, Any]:
+    def group(self, chosen: NDArray[np.bool_]) -> dict[str, ToldNumber | int]:
         """Errors of some of the frames; no interval for those in a single block."""
-        result: dict[str, Any] = {"n_frames": int(chosen.sum())}
+        result: dict[str, ToldNumber | int] = {"n_frames": int(chosen.sum())}
         if (chosen & self.energy_mask).any():
             squares = np.where(chosen, self.energy_error**2, 0.0)
             count = (chosen & self.energy_mask).astype(float)
@@ -158,9 +157,7 @@ class Comparison:
         """Sum per-atom values over the atoms of each frame."""
         return np.bincount(self.frames.frame_of_atom, weights=values, minlength=len(self.frames)).astype(float)
 
-    def measure(
-        self, statistic: Callable[..., Sums], unit: str, *per_frame: Sums, factor: float = 1.0
-    ) -> dict[str, Any]:
+    def measure(self, statistic: Callable[..., Sums], unit: str, *per_frame: Sums, factor: float = 1.0) -> ToldNumber:
         """Value of a function of sums over frames, with its interval."""
 
         def scaled(*sums: Sums) -> Sums:
@@ -171,7 +168,7 @@ class Comparison:
 
     def _statistics(
         self, error: NDArray[np.float64], reference: NDArray[np.float64], count: Sums, factor: float, unit: str
-    ) -> dict[str, Any]:
+    ) -> ToldNumbers:
         """RMSE, MAE, maximum and R^2 of values per frame, ``(N,)`` or ``(N, k)``."""
         error, reference = error.reshape(len(error), -1), reference.reshape(len(error), -1)
         squares = (error**2).sum(axis=1)
@@ -188,14 +185,14 @@ class Comparison:
             result["r2"] = self.measure(determination, "1", squares, total, total_squares, count)
         return result
 
-    def _slope(self, error: NDArray[np.float64], reference: NDArray[np.float64]) -> dict[str, Any]:
+    def _slope(self, error: NDArray[np.float64], reference: NDArray[np.float64]) -> ToldNumber:
         """Of predicted against reference values, through zero: 1 for errors that have nothing to do with them."""
         products, squares = (error * reference).sum(axis=1), (reference**2).sum(axis=1)
         if len(products) != len(self.frames):
             products, squares = self.per_frame(products), self.per_frame(squares)
         return self.measure(lambda a, b: 1 + a / b, "1", products, squares)
 
-    def _magnitudes(self) -> dict[str, Any]:
+    def _magnitudes(self) -> ToldNumbers:
         predicted = np.linalg.norm(self.forces + self.force_error, axis=1)
         error = predicted - np.linalg.norm(self.forces, axis=1)
         count = np.where(self.force_mask, self.frames.counts, 0).astype(float)
@@ -204,7 +201,7 @@ class Comparison:
             "magnitude_mae": self.measure(mean, "meV/Å", self.per_frame(np.abs(error)), count, factor=MILLI),
         }
 
-    def _angles(self) -> dict[str, Any]:
+    def _angles(self) -> ToldNumbers:
         """Mean angle between predicted and reference force, where there is a force to speak of."""
         predicted = self.forces + self.force_error
         lengths = np.linalg.norm(self.forces, axis=1), np.linalg.norm(predicted, axis=1)

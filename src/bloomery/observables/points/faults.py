@@ -8,13 +8,13 @@ sign falls where that of the reference rises. And no frame is wrong by many time
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
+from bloomery.observables.contract import ToldNumbers
 from bloomery.observables.points.comparison import Comparison
 
 FAR = 20.0
@@ -33,19 +33,19 @@ NET_REFERENCE = 1e-2
 """The same for labels, which reference methods leave a little of."""
 
 
-def warnings(comparison: Comparison, summary: dict[str, Any]) -> list[str]:
+def warnings(comparison: Comparison, stress: ToldNumbers, elements: Mapping[str, ToldNumbers]) -> list[str]:
     """Sentences about faults that the errors of a potential on labelled frames show.
 
     Parameters
     ----------
-    summary
-        Of the observable `errors`: slopes of stresses and of the forces of each element.
+    stress, elements
+        What the comparison says of stresses, and of the forces of each element: their slopes count.
     """
-    return [*_stress(summary), *_scales(summary), *_net_forces(comparison), *_far_out(comparison)]
+    return [*_stress(stress), *_scales(elements), *_net_forces(comparison), *_far_out(comparison)]
 
 
-def _stress(summary: dict[str, Any]) -> Iterator[str]:
-    slope = summary["stress"].get("slope")
+def _stress(stress: ToldNumbers) -> Iterator[str]:
+    slope = stress.get("slope")
     if not slope:
         return
     if slope["value"] < 0:
@@ -53,15 +53,15 @@ def _stress(summary: dict[str, Any]) -> Iterator[str]:
             "Predicted stresses fall where those of the reference rise: one of them has the wrong sign (tension is "
             "positive here)."
         )
-    elif abs(slope["value"] - 1) > STRESS_SCALED and not slope.get("lower", 0) <= 1 <= slope.get("upper", np.inf):
+    elif abs(slope["value"] - 1) > STRESS_SCALED and not slope.get("lower", 0.0) <= 1 <= slope.get("upper", np.inf):
         yield (
             f"Predicted stresses are {100 * slope['value']:.0f} % of those of the reference throughout: labels of the "
             "wrong sign or unit contradict the energies, and no potential can follow both."
         )
 
 
-def _scales(summary: dict[str, Any]) -> Iterator[str]:
-    for element, part in summary["per_element"].items():
+def _scales(elements: Mapping[str, ToldNumbers]) -> Iterator[str]:
+    for element, part in elements.items():
         slope = part.get("slope")
         if not slope or "lower" not in slope:
             continue

@@ -14,7 +14,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.labels import LABELS
-from bloomery.observables.contract import Observable, Observation, Quantity, array_name
+from bloomery.observables.contract import Observable, Observation, Quantity, ToldNumbers, array_name, told
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.evaluation import labelled_by
@@ -110,22 +110,22 @@ class FromSinglePoints(Observable):
             )
         if self.settings.experiment and len(configurations) != 1:
             raise InputError(f"{self.name}.experiment: belongs to one structure, got {len(configurations)} structures.")
-        summary: dict[str, Any] = {}
+        summary: dict[str, dict[str, object]] = {}
+        obstacles: list[str] = []
         arrays: dict[str, NDArray[Any]] = {}
         units: dict[str, str] = {}
         for key, structure, frames in self._jobs(configurations):
             sides = self._sides(potential, structure, frames, reference, progress)
-            part = self._summary(sides)
-            summary[key] = {"n_atoms": structure.n_atoms, "n_frames": len(frames), **part}
-            for side, (measured, _) in sides.items():
+            summary[key] = {"n_atoms": structure.n_atoms, "n_frames": len(frames), **self._summary(sides)}
+            for side, (measured, obstacle) in sides.items():
                 if measured is None:
+                    obstacles.append(obstacle)
                     continue
                 for name, array in measured.arrays.items():
                     full = array_name(key, side, name)
                     arrays[full], units[full] = array, measured.units[name]
         if not arrays and not any(set(part) & {POTENTIAL, REFERENCE} for part in summary.values()):
-            obstacle = next(text for part in summary.values() for text in part["obstacles"].values())
-            raise InputError(f"{self.name}: {obstacle}")
+            raise InputError(f"{self.name}: {obstacles[0]}")
         return Observation(summary, arrays, units)
 
     def _jobs(self, configurations: Configurations) -> list[tuple[str, Configurations, Configurations]]:
@@ -225,11 +225,11 @@ class FromSinglePoints(Observable):
                 )
         return frames.with_labels(masks=masks, **labels)
 
-    def _summary(self, sides: dict[str, tuple[Measurement | None, str]]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
+    def _summary(self, sides: dict[str, tuple[Measurement | None, str]]) -> dict[str, object]:
+        result: dict[str, object] = {}
         found = {side: measured for side, (measured, _) in sides.items() if measured is not None}
         for side, measured in found.items():
-            result[side] = {name: quantity.summary() for name, quantity in measured.quantities.items()}
+            result[side] = told(measured.quantities)
         obstacles = {side: text for side, (measured, text) in sides.items() if measured is None}
         if obstacles:
             result["obstacles"] = obstacles
@@ -238,10 +238,10 @@ class FromSinglePoints(Observable):
             result |= _differences("difference", potential, reference.quantities)
             comparison = self.compare(potential, reference)
             if comparison:
-                result["comparison"] = {name: quantity.summary() for name, quantity in comparison.items()}
+                result["comparison"] = told(comparison)
         experiment = self._experiment(found)
         if experiment:
-            result["experiment"] = {name: quantity.summary() for name, quantity in experiment.items()}
+            result["experiment"] = told(experiment)
             for side, measured in found.items():
                 result |= _differences(f"{side}_minus_experiment", measured, experiment)
         return result
@@ -256,7 +256,7 @@ class FromSinglePoints(Observable):
         return {name: Quantity(value, units[name]) for name, value in self.settings.experiment.items() if units}
 
 
-def _differences(key: str, measured: Measurement, others: dict[str, Quantity]) -> dict[str, Any]:
+def _differences(key: str, measured: Measurement, others: dict[str, Quantity]) -> dict[str, ToldNumbers]:
     """Absolute differences, and relative ones in % where the other number is not lost in its own rounding."""
     absolute, relative = {}, {}
     scale = max((abs(other.value) for other in others.values()), default=0.0)
