@@ -149,9 +149,16 @@ class OfPotential(Observable):
         progress: Progress = no_progress,
     ) -> Observation:
         """See `Observable.observe`."""
+        nothing = None if len(configurations) else self.of_no_frames()
+        if nothing is not None:
+            return nothing
         if potential is None:
             raise InputError(f"{self.name}: {self.without_potential}")
         return self.judge(potential, configurations, seed, progress)
+
+    def of_no_frames(self) -> Observation | None:
+        """What there is to say of no frames at all; ``None``: they are judged as any are."""
+        return None
 
     @abstractmethod
     def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:

@@ -53,10 +53,12 @@ class Errors(OfPotential):
     settings: ErrorsSettings
     without_potential: ClassVar[str] = "there is no potential whose errors could be measured; give one."
 
+    def of_no_frames(self) -> Observation:
+        """Without frames there are no errors."""
+        return Observation({"n_frames": 0, "n_atoms": 0})
+
     def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:
         """Compare with the labels that the frames have; frames without a label of a kind do not count for it."""
-        if not len(configurations):
-            return Observation({"n_frames": 0, "n_atoms": 0})
         unlabelled = ~(configurations.has("energy") | configurations.has("forces"))
         if unlabelled.any():
             raise InputError(

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import ATOMIC, FileUnits
-from bloomery.frames.input_data import is_input_data, unsaid, write_data
+from bloomery.frames.input_data import is_input_data, read_arrays, unsaid, write_data
 
 METAL = FileUnits(length="Å", energy="eV")
 EVERY_UNITS = [FileUnits(length=length, energy=energy) for length in ("bohr", "Å") for energy in ("Ha", "eV")]
@@ -158,7 +158,7 @@ def test_broken_files_are_refused_in_one_sentence(text: str, words: str, tmp_pat
 def test_a_file_without_frames_and_one_that_is_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("# nothing\n", encoding="utf-8")
     with pytest.raises(InputError, match="holds no frame"):
-        Configurations.read(tmp_path / "empty")
+        read_arrays(tmp_path / "empty")
     (tmp_path / "binary").write_bytes(b"begin\n\xff\xfe")
     with pytest.raises(InputError, match="cannot be read"):
         Configurations.read(tmp_path / "binary")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from bloomery.frames.configurations import Configurations
+from bloomery.selectors.composition import apply_by_share
 from bloomery.selectors.contract import Pool
 from bloomery.selectors.farthest_point import FarthestPoint
 from bloomery.selectors.random import Random
-from bloomery.selectors.shares import apply_by_share
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def test_trajectories_are_those_of_ase(name: str) -> None:
     calculator = ase_springs(atoms)
     frames = Configurations.from_atoms([atoms], info_keys=[])
     make = VelocityVerlet if name == "verlet" else THERMOSTATS[name]
-    dynamics = make(frames, [400.0], [7], timestep=2.0)
+    dynamics = make(Beginning(frames, [400.0], [7], timestep=2.0))
     atoms.set_velocities(dynamics.velocities)
     if len(atoms) > 1:
         atoms.set_constraint(FixCom())
@@ -207,7 +207,9 @@ def test_fixed_atoms_stay_and_the_others_are_as_hot_as_they_should_be() -> None:
 
 def test_state_and_restore_change_nothing() -> None:
     for make in (*THERMOSTATS.values(), VelocityVerlet):
-        dynamics, other = (make(copies(CRYSTAL, 2), [300.0, 600.0], seeds, timestep=1.0) for seeds in ([1, 2], [3, 4]))
+        dynamics, other = (
+            make(Beginning(copies(CRYSTAL, 2), [300.0, 600.0], seeds, timestep=1.0)) for seeds in ([1, 2], [3, 4])
+        )
         run(dynamics, springs, 5)
         other.restore(dynamics.state())
         run(dynamics, springs, 5)
@@ -219,8 +221,8 @@ def test_state_and_restore_change_nothing() -> None:
 
 def test_single_trajectories_are_those_among_others() -> None:
     for make in (*THERMOSTATS.values(), VelocityVerlet):
-        together = make(copies(CRYSTAL, 3), [300.0, 600.0, 900.0], [1, 2, 3], timestep=1.0)
-        alone = make(copies(CRYSTAL, 1), [600.0], [2], timestep=1.0)
+        together = make(Beginning(copies(CRYSTAL, 3), [300.0, 600.0, 900.0], [1, 2, 3], timestep=1.0))
+        alone = make(Beginning(copies(CRYSTAL, 1), [600.0], [2], timestep=1.0))
         run(together, springs, 5)
         together.keep(np.array([False, True, True]))
         run(together, springs, 5)

@@ -15,32 +15,13 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, in_order
 from bloomery.frames.mapped import join, load_arrays, too_large
 from bloomery.frames.roles import Role
-from bloomery.plugins import PluginSpec
-from bloomery.potentials.scale import Scale
+from bloomery.jobs.select.model import Model
 from bloomery.samplers.contract import ORIGIN_KEYS
 from bloomery.samplers.origin import with_origin
 from bloomery.selectors.contract import Pool
 from bloomery.selectors.features.environments import Environments
 
 PROBE_ROLE: Role = "probe"
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Files of the job: pools, data set and control arm's data set by key, and features; and what belongs to them.
-
-    If frames and features of the pools take more than a quarter of ``memory``, in GiB, they stay in files.
-    """
-
-    pools: dict[str, str]
-    data_set: dict[str, str]
-    control_data_set: dict[str, str]
-    features: str | None
-    scale: Scale | None
-    device: str
-    memory: float
-    descriptor: PluginSpec | None
-    chunk_atoms: int
 
 
 @dataclass(frozen=True)
@@ -90,8 +71,11 @@ class Candidates:
         )
 
 
-def gather(job: Sources, folder: Path) -> Candidates:
+def gather(job: Model, folder: Path, *, describe: bool) -> Candidates:
     """Read pools, data set and features.
+
+    If frames and features of the pools take more than a quarter of ``memory``, they stay in files. Atoms are described,
+    where that is asked for, by the descriptor of the job.
 
     Raises
     ------
@@ -119,8 +103,8 @@ def gather(job: Sources, folder: Path) -> Candidates:
     theirs = {key: rows for key, rows in probes.items() if key not in controls}
     theirs |= {key: np.arange(len(batch)) for key, batch in controls.items()}
     ours = {key: np.arange(len(batch)) for key, batch in known.items()}
-    describe = _describe(job, [*pools.values(), *known.values(), *controls.values()])
-    arm, control = _known(known, ours, features, describe), _known(known | controls, theirs, features, describe)
+    atoms = _environments(job, [*pools.values(), *known.values(), *controls.values()]) if describe else None
+    arm, control = _known(known, ours, features, atoms), _known(known | controls, theirs, features, atoms)
     pool = Pool(
         configurations=frames,
         hashes=frames.hashes(),
@@ -145,18 +129,18 @@ def _known(
     batches: dict[str, Configurations],
     rows: dict[str, NDArray[np.int64]],
     features: dict[str, NDArray[np.float64]],
-    describe: Environments | None,
+    environments: Environments | None,
 ) -> Known:
     """What an arm knows: these rows of the batches."""
     frames = [batches[key][chosen].without_labels() for key, chosen in rows.items()]
     hashes = frozenset(content for part in frames for content in part.hashes())
     parts = [features[f"data_{key}"][chosen] for key, chosen in rows.items()] if features else []
     bare = [part.without_info(*part.info) for part in frames]
-    environments = describe and describe.with_known(Configurations.concatenate(bare))
-    return Known(hashes, _stacked(parts), environments)
+    known = environments and environments.with_known(Configurations.concatenate(bare))
+    return Known(hashes, _stacked(parts), known)
 
 
-def _describe(job: Sources, sets: list[Configurations]) -> Environments | None:
+def _environments(job: Model, sets: list[Configurations]) -> Environments | None:
     """Make what describes atoms, for all elements that occur; the data set is empty so far."""
     if job.descriptor is None:
         return None
@@ -184,7 +168,7 @@ def _with_all_origins(frames: Configurations) -> Configurations:
 
 
 def _read_features(
-    job: Sources,
+    job: Model,
     folder: Path,
     pools: dict[str, Configurations],
     known: dict[str, Configurations],
