@@ -7,9 +7,9 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, cast
 
 from pydantic import Field, ValidationError
 
@@ -23,6 +23,8 @@ VERBS = ("sample", "describe", "select", "label", "train", "predict", "observe")
 RESULT_FILE = "result.json"
 PROGRESS_FILE = "progress.json"
 
+Summary_co = TypeVar("Summary_co", bound=Mapping[str, object], covariant=True)
+
 
 class Job(Settings):
     """What every job file holds. Paths in it are relative to the job file's folder."""
@@ -35,11 +37,35 @@ class Job(Settings):
     """Threads of the numerical libraries; by default ``OMP_NUM_THREADS`` or all cores."""
 
 
-class JobModule(Protocol):
+class JobModule(Protocol[Summary_co]):
     """What a module under `bloomery.jobs` offers: its job model, and ``run``, which returns a summary."""
 
-    Model: type[Job]
-    run: Callable[[Any, Path, Progress], dict[str, Any]]
+    @property
+    def Model(self) -> type[Job]:  # noqa: N802
+        """Model of the job file."""
+
+    def run(self, job: Any, folder: Path, progress: Progress, /) -> Summary_co:
+        """Do the work in the job's folder; return plain values for JSON."""
+
+
+class Failure(TypedDict):
+    """Why a job failed: the ``kind`` of a `BloomeryError`, and a sentence."""
+
+    kind: str
+    message: str
+
+
+class Result(TypedDict, total=False):
+    """What the result file says of a job."""
+
+    schema_version: int
+    versions: dict[str, str]
+    verb: str
+    summary: Mapping[str, object]
+    status: Literal["finished", "failed"]
+    error: Failure
+    traceback: str
+    seconds: float
 
 
 def execute(path: str | Path) -> int:
@@ -55,7 +81,7 @@ def execute(path: str | Path) -> int:
     path = Path(path)
     folder = path.resolve().parent
     started = time.time()
-    result: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "versions": versions()}
+    result: Result = {"schema_version": SCHEMA_VERSION, "versions": versions()}
     previous = _read_json(folder / RESULT_FILE)
     if previous is not None and previous.get("status") == "finished":
         return 0
@@ -66,18 +92,22 @@ def execute(path: str | Path) -> int:
         result["summary"] = module.run(job, folder, progress_writer(folder / PROGRESS_FILE))
         result["status"] = "finished"
     except BloomeryError as error:
-        result |= {"status": "failed", "error": {"kind": error.kind, "message": str(error)}}
+        _failed(result, error.kind, str(error))
     except MemoryError as error:
-        result |= {"status": "failed", "error": {"kind": OutOfMemoryError.kind, "message": f"out of memory: {error}"}}
+        _failed(result, OutOfMemoryError.kind, f"out of memory: {error}")
     except Exception as error:  # noqa: BLE001  the job's last resort: the parser must see what happened
         kind = OutOfMemoryError.kind if type(error).__name__ == "OutOfMemoryError" else "crashed"
-        result |= {"status": "failed", "error": {"kind": kind, "message": f"{type(error).__name__}: {error}"}}
+        _failed(result, kind, f"{type(error).__name__}: {error}")
         result["traceback"] = traceback.format_exc()
     result["seconds"] = time.time() - started
     write_json(folder / RESULT_FILE, result)
     if result["status"] == "finished":
         return 0
     return 2 if result["error"]["kind"] == InputError.kind else 1
+
+
+def _failed(result: Result, kind: str, message: str) -> None:
+    result["status"], result["error"] = "failed", {"kind": kind, "message": message}
 
 
 def _read_json(path: Path) -> Any:
@@ -87,7 +117,7 @@ def _read_json(path: Path) -> Any:
         return None
 
 
-def _load(path: Path) -> tuple[Job, JobModule]:
+def _load(path: Path) -> tuple[Job, JobModule[Mapping[str, object]]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -97,7 +127,7 @@ def _load(path: Path) -> tuple[Job, JobModule]:
     verb = content.get("verb") if isinstance(content, dict) else None
     if verb not in VERBS:
         raise InputError(f"{path}: verb is {verb!r}; it must be one of {', '.join(VERBS)}.")
-    module = cast("JobModule", importlib.import_module(f"bloomery.jobs.{verb}"))
+    module = cast("JobModule[Mapping[str, object]]", importlib.import_module(f"bloomery.jobs.{verb}"))
     try:
         return module.Model.model_validate(content), module
     except ValidationError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -33,7 +33,7 @@ class Model(Job):
     folder and are read from there."""
 
 
-def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
+def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
     """Write one array ``(N, F)`` of frame-averaged features for each input."""
     descriptor: Descriptor = job.descriptor.load("descriptors")
     aside = folder if too_large([folder / name for name in job.inputs.values()], job.memory) else None

@@ -33,7 +33,7 @@ class Model(Job):
     """File with the frames to label."""
 
 
-def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
+def run(job: Model, folder: Path, progress: Progress) -> dict[str, int]:
     """Label what the journal does not hold yet; `LABELLED_FILE` and `LEDGER_FILE` follow as frames finish."""
     labeller: Labeller = job.labeller.load("labellers")
     configurations = Configurations.read(folder / job.configurations)

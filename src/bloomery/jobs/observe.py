@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import chdir
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -52,7 +52,7 @@ class Model(Job):
     """Further observables of the same frames; their numbers stand under their names, beside those of the first."""
 
 
-def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
+def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
     """Measure; write `OBSERVATION_FILE` and `ARRAYS_FILE`."""
     parts = read(job.configurations, folder, job.split)
     reference = None

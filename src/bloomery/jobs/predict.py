@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Model(Job):
     """Whether stresses are wanted."""
 
 
-def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
+def run(job: Model, folder: Path, progress: Progress) -> dict[str, float]:
     """Predict in chunks, and write ``counts``, ``energies``, ``forces`` and ``stresses`` of all members.
 
     An engine's own sigmas go beside them as ``energy_sigma`` and ``force_sigma``.

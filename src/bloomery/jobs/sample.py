@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import chdir
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from bloomery import __version__
 from bloomery.errors import InputError
@@ -38,7 +38,15 @@ class Model(Job):
     """File with what the last run of the sampler left, if it goes on from that."""
 
 
-def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
+class Summary(TypedDict):
+    """What a sampler reports: see `SamplerReport`."""
+
+    n_frames: int
+    numbers: dict[str, float]
+    trajectories: list[dict[str, object]]
+
+
+def run(job: Model, folder: Path, progress: Progress) -> Summary:
     """Sample and write `FRAMES_FILE`, and `LEFT_FILE` if a later run goes on; the summary is the sampler's report."""
     sampler: Sampler = job.sampler.load("samplers")
     if sampler.needs_potential and job.potential is None:
@@ -66,7 +74,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
     return {"n_frames": len(frames), "numbers": report.numbers, "trajectories": report.trajectories}
 
 
-def _handed(job: Model, sampler: Sampler, folder: Path) -> tuple[dict[str, Any], str]:
+def _handed(job: Model, sampler: Sampler, folder: Path) -> tuple[dict[str, Configurations], str]:
     """What the sampler takes of its last run, and a hash of that."""
     if job.continued is None:
         return {}, ""

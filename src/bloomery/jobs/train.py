@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Roles:
     early_stopping: Configurations
 
 
-def run(job: Model, folder: Path, progress: Progress) -> dict[str, Any]:
+def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
     """Train on the frames of the role train, stop on those of early_stopping, never touch the others."""
     began = time.perf_counter()
     engine: Engine = job.engine.load("engines")
@@ -119,7 +119,7 @@ def read_roles(folder: Path, batches: list[str], split: list[list[str]] | None =
     return Roles(train[labelled], early)
 
 
-def errors(potential: Potential, frames: Configurations, seed: int, progress: Progress) -> dict[str, Any]:
+def errors(potential: Potential, frames: Configurations, seed: int, progress: Progress) -> dict[str, object]:
     """RMSE of energy, forces and stress on frames that the training has seen, or on some of them if they are many.
 
     Beside the errors on unseen frames they tell whether more frames or a larger model would help.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +12,16 @@ import click
 
 from bloomery.errors import TooManyFailedError
 from bloomery.program.console import (
+    Common,
     Program,
-    common,
-    execute_job,
-    finished_job,
     given,
-    given_scale,
-    is_job,
     option_json,
     option_potential,
     option_scale,
     option_set,
     option_units,
-    progress_bar,
-    shared_fields,
     tell,
+    verb,
 )
 
 
@@ -45,31 +42,29 @@ def cli() -> None:
 @option_potential
 @option_scale
 @option_set
-@common
-def sample(what: str, start: str | None, out: str | None, assignments: tuple[str, ...], **options: Any) -> None:
+@verb
+def sample(what: str, start: str | None, out: str | None, common: Common, **options: Any) -> None:
     """Make new configurations.
 
     Example: bloomery sample md --start si.extxyz --potential pot/ --set temperatures=[300,600] --out pool.extxyz
     """
-    if is_job(what):
-        execute_job("sample", what)
+    from bloomery.frames.configurations import Configurations  # noqa: PLC0415
+    from bloomery.jobs import sample as job  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"))
     fields = {
-        "sampler": {"name": what, "settings": files.parse_assignments(assignments)},
+        "sampler": {"name": what, "settings": files.parse_assignments(options["assignments"])},
         "start": files.absolute(given(start, "--start"), "file"),
-        "scale": given_scale(options),
+        "scale": options["scale"],
         "potential": files.potential(options["potential"]),
     }
-    with finished_job("sample", fields, options) as (folder, summary):
-        from bloomery.frames.configurations import Configurations  # noqa: PLC0415
-
+    with files.finished_job(job, fields, common) as (folder, summary):
         frames = Configurations.load(folder / "frames.npz")
         if not len(frames):
             raise files.no_frames(summary)
         files.write_frames(frames, target)
-        tell(options, summary, *files.told_stops(summary), f"{len(frames)} frames -> {target}")
+        common.tell(summary, *files.told_stops(summary), f"{len(frames)} frames -> {target}")
 
 
 @cli.command()
@@ -78,20 +73,17 @@ def sample(what: str, start: str | None, out: str | None, assignments: tuple[str
 @click.option("--element", "elements", multiple=True, help="Element to tell apart; by default those that occur.")
 @click.option("--out", metavar="FILE", help="Where the features go: .npz, one array (frames, features) per file.")
 @option_set
-@common
+@verb
 def describe(
     what: tuple[str, ...],
     descriptor: str,
     elements: tuple[str, ...],
     out: str | None,
     assignments: tuple[str, ...],
-    **options: Any,
+    common: Common,
 ) -> None:
     """Compute the features of frames, averaged over their atoms."""
-    if is_job(*what):
-        execute_job("describe", what[0])
-    import shutil  # noqa: PLC0415
-
+    from bloomery.jobs import describe as job  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), [".npz"])
@@ -101,9 +93,9 @@ def describe(
         "elements": list(elements),
         "inputs": inputs,
     }
-    with finished_job("describe", fields, options) as (folder, summary):
+    with files.finished_job(job, fields, common) as (folder, summary):
         shutil.copyfile(folder / "features.npz", target)
-        tell(options, summary, f"features of {', '.join(inputs)} -> {target}")
+        common.tell(summary, f"features of {', '.join(inputs)} -> {target}")
 
 
 @cli.command()
@@ -119,45 +111,46 @@ def describe(
 @click.option("--out", metavar="FILE", help="Where the selected frames go: .extxyz or .npz.")
 @option_potential
 @option_scale
-@common
-def select(what: tuple[str, ...], out: str | None, **options: Any) -> None:
+@verb
+def select(what: tuple[str, ...], out: str | None, common: Common, **options: Any) -> None:
     """Choose frames that are worth a label, and draw the probe.
 
     Example: bloomery select --pool pool.extxyz --data data.extxyz -s sanity -s random:frames=12 --out selected.extxyz
     """
-    if is_job(*what):
-        execute_job("select", what[0])
     if what:
         raise click.UsageError(f"{what[0]!r} is not a job file; give candidates with --pool.")
     from bloomery.frames.configurations import Configurations  # noqa: PLC0415
+    from bloomery.jobs import select as job  # noqa: PLC0415
+    from bloomery.plugins import PluginSpec  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"))
     roles = files.parse_assignments(options["roles"])
     if options["no_probe"]:
         roles |= {"probe_share": 0, "min_probe": 0}
-    fields = {
+    candidates: dict[str, Any] = {
         "selectors": [files.parse_selector(text) for text in given(options["selectors"], "--selector")],
-        "roles": roles,
         "pools": files.keyed(given(options["pools"], "--pool")),
         "data_set": files.keyed(options["data"]),
-        "scale": given_scale(options),
-        "max_frames": options["max_frames"],
         "memory": options["memory"],
-        "descriptor": {"name": options["descriptor"]},
+        "descriptor": PluginSpec(name=options["descriptor"]),
+    }
+    fields = {
+        **candidates,
+        "roles": roles,
+        "scale": options["scale"],
+        "max_frames": options["max_frames"],
         "potential": files.potential(options["potential"]),
     }
-    with files.working_folder(options["keep"]) as folder:
-        with progress_bar() as progress:
-            fields["features"] = files.features_for(fields, options["descriptor"], folder, progress)
-            summary = files.run_job("select", fields | shared_fields(options), folder, progress)
+    features = partial(files.features_for, **candidates)
+    with files.finished_job(job, fields, common, features) as (folder, summary):
         frames = Configurations.load(folder / "selected.npz")
         if len(frames):
             files.write_frames(frames, target)
         steps = [f"  {step['selector']}: {step['came_in']} -> {step['left']}" for step in summary["funnel"]]
         roles_told = ", ".join(f"{n} {role}" for role, n in summary["roles"].items() if n)
         told = f"{len(frames)} of {summary['n_pool']} frames -> {target} ({roles_told})"
-        tell(options, summary, *steps, told if len(frames) else "no frame is left; nothing was written")
+        common.tell(summary, *steps, told if len(frames) else "no frame is left; nothing was written")
 
 
 @cli.command()
@@ -165,33 +158,33 @@ def select(what: tuple[str, ...], out: str | None, **options: Any) -> None:
 @click.option("--labeller", default="calculator", show_default=True, help="Which labeller.")
 @click.option("--out", metavar="FILE", help="Where the labelled frames go: .extxyz or .npz.")
 @option_set
-@common
-def label(what: str, labeller: str, out: str | None, assignments: tuple[str, ...], **options: Any) -> None:
+@verb
+def label(what: str, labeller: str, out: str | None, assignments: tuple[str, ...], common: Common) -> None:
     """Give frames their reference energies, forces and stresses.
 
     Example: bloomery label sel.extxyz --set calculator=stillinger_weber --out labelled.extxyz
     """
-    if is_job(what):
-        execute_job("label", what)
     from bloomery.frames.configurations import Configurations  # noqa: PLC0415
+    from bloomery.jobs import label as job  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     settings = files.parse_assignments(assignments)
-    if isinstance(settings.get("library"), str):
-        settings["library"] = files.absolute(settings["library"], "file")
+    library = settings.get("library")
+    if isinstance(library, str):
+        settings["library"] = files.absolute(library, "file")
     fields = {
         "labeller": {"name": labeller, "settings": settings},
         "configurations": files.absolute(what, "file"),
     }
-    with finished_job("label", fields, options) as (folder, summary):
+    with files.finished_job(job, fields, common) as (folder, summary):
         frames = Configurations.load(folder / "labelled.npz")
         ledger = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))["entries"]
         failed = [f"  frame {entry['frame']}: {entry['reason']}" for entry in ledger if entry["outcome"] == "failed"]
         if not len(frames):
             raise TooManyFailedError(f"no frame could be labelled:{failed[0]}.")
         files.write_frames(frames, target)
-        tell(options, summary | {"ledger": ledger}, *failed, f"{len(frames)} labelled frames -> {target}")
+        common.tell({**summary, "ledger": ledger}, *failed, f"{len(frames)} labelled frames -> {target}")
 
 
 @cli.command()
@@ -204,39 +197,35 @@ def label(what: str, labeller: str, out: str | None, assignments: tuple[str, ...
 )  # fmt: skip
 @click.option("--out", metavar="FOLDER", help="Where the potential goes.")
 @option_set
-@common
-def train(what: tuple[str, ...], out: str | None, assignments: tuple[str, ...], **options: Any) -> None:
+@verb
+def train(what: tuple[str, ...], out: str | None, common: Common, **options: Any) -> None:
     """Fit a potential to labelled frames."""
-    if is_job(*what):
-        execute_job("train", what[0])
+    from bloomery.jobs import train as job  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_new_folder(given(out, "--out"))
     paths = [files.absolute(path, "file") for path in what]
-    with files.working_folder(options["keep"]) as folder:
-        fields = {
-            "engine": {"name": options["engine"], "settings": files.parse_assignments(assignments)},
-            "batches": [files.with_roles(paths, folder, options["early_stopping"], options["seed"])],
-            "start_from": files.potential(options["start_from"]),
-        }
-        with progress_bar() as progress:
-            summary = files.run_job("train", fields | shared_fields(options), folder, progress)
+    fields = {
+        "engine": {"name": options["engine"], "settings": files.parse_assignments(options["assignments"])},
+        "start_from": files.potential(options["start_from"]),
+    }
+    roles = partial(files.with_roles, paths=paths, share=options["early_stopping"], seed=common.seed)
+    with files.finished_job(job, fields, common, roles) as (folder, summary):
         files.deliver_folder(folder / "potential", target)
-        tell(options, summary, f"potential -> {target}")
+        common.tell(summary, f"potential -> {target}")
 
 
 @cli.command()
 @click.argument("what", nargs=-1, required=True, metavar="(POTENTIAL FRAMES)|JOB.json")
 @click.option("--out", metavar="FILE", help="Where the frames go, with the committee's mean as their labels.")
 @click.option("--stress/--no-stress", default=True, show_default=True, help="Predict stresses too.")
-@common
-def predict(what: tuple[str, ...], out: str | None, stress: bool, **options: Any) -> None:
+@verb
+def predict(what: tuple[str, ...], out: str | None, stress: bool, common: Common) -> None:
     """Predict energies, forces and stresses, and the disagreement of the committee."""
-    if is_job(*what):
-        execute_job("predict", what[0])
     if len(what) != 2:
         raise click.UsageError("give the folder of a potential and a file with frames.")
     from bloomery.frames.configurations import Configurations  # noqa: PLC0415
+    from bloomery.jobs import predict as job  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
@@ -245,10 +234,10 @@ def predict(what: tuple[str, ...], out: str | None, stress: bool, **options: Any
         "configurations": files.absolute(what[1], "file"),
         "stress": stress,
     }
-    with finished_job("predict", fields, options) as (folder, summary):
+    with files.finished_job(job, fields, common) as (folder, summary):
         frames = files.predicted_frames(Configurations.read(what[1]), folder / "prediction.npz")
         files.write_frames(frames, target)
-        tell(options, summary, f"{len(frames)} frames -> {target}")
+        common.tell(summary, f"{len(frames)} frames -> {target}")
 
 
 @cli.command()
@@ -262,8 +251,8 @@ def predict(what: tuple[str, ...], out: str | None, stress: bool, **options: Any
 @click.option("--arrays", metavar="FILE", help="Write the arrays behind the numbers: .npz.")
 @option_potential
 @option_set
-@common
-def observe(what: tuple[str, ...], assignments: tuple[str, ...], **options: Any) -> None:
+@verb
+def observe(what: tuple[str, ...], assignments: tuple[str, ...], common: Common, **options: Any) -> None:
     """Measure an observable, such as the errors of a potential on labelled frames.
 
     Example: bloomery observe errors --potential pot/ test.extxyz
@@ -271,20 +260,18 @@ def observe(what: tuple[str, ...], assignments: tuple[str, ...], **options: Any)
     What is computed from structures is compared with the reference on the same frames: write them with --wanted, label
     them, and give them as --reference.
     """
-    if is_job(*what):
-        execute_job("observe", what[0])
     if len(what) < 2:
         raise click.UsageError("give the name of an observable and at least one file with frames.")
-    import shutil  # noqa: PLC0415
-
+    from bloomery.jobs import observe as job  # noqa: PLC0415
+    from bloomery.plugins import PluginSpec  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
-    observable = {"name": what[0], "settings": files.parse_assignments(assignments)}
+    observable = PluginSpec(name=what[0], settings=files.parse_assignments(assignments))
     if options["wanted"]:
         place = files.check_output(options["wanted"])
-        wanted = files.wanted_frames(observable, what[1:])
-        files.write_frames(wanted, place)
-        tell(options, {"n_frames": len(wanted)}, f"{len(wanted)} frames to be labelled -> {place}")
+        frames = files.wanted_frames(observable, what[1:])
+        files.write_frames(frames, place)
+        common.tell({"n_frames": len(frames)}, f"{len(frames)} frames to be labelled -> {place}")
         return
     target = files.check_output(options["arrays"], [".npz"]) if options["arrays"] else None
     fields = {
@@ -294,10 +281,10 @@ def observe(what: tuple[str, ...], assignments: tuple[str, ...], **options: Any)
         "reference": [files.absolute(path, "file") for path in options["reference"]],
         "roles": list(options["roles"]) or None,
     }
-    with finished_job("observe", fields, options) as (folder, summary):
+    with files.finished_job(job, fields, common) as (folder, summary):
         if target is not None:
             shutil.copyfile(folder / "observation.npz", target)
-        tell(options, summary, *files.told_numbers(summary))
+        common.tell(summary, *files.told_numbers(summary))
 
 
 @cli.command()
@@ -327,7 +314,7 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
     said = files.told_numbers(dict(done.measurements))
     if frames is None:
         said = ["its physics was not tried in this form: give --test FRAMES, best with labels"]
-    tell({"as_json": as_json}, done.to_dict(), *said, f"{len(done.files)} files -> {folder}")
+    tell(done.to_dict(), *said, f"{len(done.files)} files -> {folder}", as_json=as_json)
 
 
 @cli.command("import")
@@ -349,7 +336,7 @@ def import_(
     if form is None:
         formats = files.told_imports()
         lines = [f"{name}: {about}" for name, about in formats.items()]
-        tell({"as_json": as_json}, formats, *lines)
+        tell(formats, *lines, as_json=as_json)
         return
     engine = files.importing_engine(form)
     place = files.absolute(given(source, "FILES"), "potential")
@@ -360,7 +347,7 @@ def import_(
     done = {"engine": potential.engine, "elements": potential.elements, "members": potential.members, **measured}
     said = potential.details.get("units_read", "")
     about = f"{potential.members} member(s) for {', '.join(potential.elements)}" + (f", read in {said}" if said else "")
-    tell({"as_json": as_json}, done, *files.told_numbers(measured), f"{about} -> {target}")
+    tell(done, *files.told_numbers(measured), f"{about} -> {target}", as_json=as_json)
 
 
 @cli.command()
@@ -387,7 +374,7 @@ def convert(what: tuple[str, ...], out: str | None, units: str | None, as_json: 
     told = ", ".join(f"{count} with {name}" for name, count in labels.items()) or "without labels"
     guessed = [] if said else [f"{path}: does not say its units; read in {ATOMIC}" for path in what if unsaid(path)]
     done = {"frames": len(frames), "labels": labels}
-    tell({"as_json": as_json}, done, *guessed, f"{len(frames)} frames ({told}) -> {target}")
+    tell(done, *guessed, f"{len(frames)} frames ({told}) -> {target}", as_json=as_json)
 
 
 @cli.command()

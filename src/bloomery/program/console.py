@@ -6,8 +6,10 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -80,21 +82,53 @@ _COMMON = (
 )
 
 
+@dataclass(frozen=True)
+class Common:
+    """The options that every verb has."""
+
+    seed: int
+    device: str
+    threads: int | None
+    keep: str | None
+    as_json: bool
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What of them goes into the job."""
+        return {"seed": self.seed, "device": self.device, "threads": self.threads}
+
+    def tell(self, summary: Mapping[str, object], *sentences: str) -> None:
+        """See `tell`."""
+        tell(summary, *sentences, as_json=self.as_json)
+
+
 def option_scale(function: Command) -> Command:
-    """Add what is known of the potential's errors."""
-    for option in reversed(_SCALE):
-        function = option(function)
-    return function
+    """Add what is known of the potential's errors; the command takes it as ``scale``, ``None`` if nothing is."""
+
+    @wraps(function)
+    def command(*words: Any, error: float | None, factor: float | None, **options: Any) -> None:
+        known = {"error": error, "factor": factor}
+        function(*words, scale={key: value for key, value in known.items() if value is not None} or None, **options)
+
+    return _with_options(command, _SCALE)
 
 
-def given_scale(options: dict[str, Any]) -> dict[str, float] | None:
-    """Return what is known of the potential's errors, if anything is."""
-    return {key: options[key] for key in ("error", "factor") if options[key] is not None} or None
+def verb(function: Command) -> Command:
+    """Add the options that every verb has, taken as ``common``; and run a job file where one is given as ``what``."""
+
+    @wraps(function)
+    def command(*, what: str | tuple[str, ...], **options: Any) -> None:
+        words = (what,) if isinstance(what, str) else what
+        if is_job(*words):
+            execute_job(function.__name__, words[0])
+        own = Common(**{field.name: options.pop(field.name) for field in fields(Common)})
+        function(what=what, common=own, **options)
+
+    return _with_options(command, _COMMON)
 
 
-def common(function: Command) -> Command:
-    """Add the options that every verb has."""
-    for option in reversed(_COMMON):
+def _with_options(function: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    for option in reversed(options):
         function = option(function)
     return function
 
@@ -130,11 +164,6 @@ def given(value: Value | None, option: str) -> Value:
     return value
 
 
-def shared_fields(options: dict[str, Any]) -> dict[str, Any]:
-    """Fields that every job has."""
-    return {key: options[key] for key in ("seed", "device", "threads")}
-
-
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """Show progress on standard error if that is a terminal."""
@@ -142,7 +171,14 @@ def progress_bar() -> Iterator[Progress]:
         yield lambda *_: None
         return
     from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+    )  # fmt: skip
 
     columns = (
         TextColumn("{task.description}"),
@@ -152,7 +188,7 @@ def progress_bar() -> Iterator[Progress]:
         TextColumn("{task.fields[numbers]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, TaskID] = {}
 
         def report(stage: str, step: int, total: int, numbers: dict[str, float]) -> None:
             if stage not in tasks:
@@ -163,20 +199,9 @@ def progress_bar() -> Iterator[Progress]:
         yield report
 
 
-@contextmanager
-def finished_job(verb: str, fields: dict[str, Any], options: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Run a job on plain files; give its folder and summary while the folder exists."""
-    from bloomery.program.plain_files import run_job, working_folder  # noqa: PLC0415
-
-    with working_folder(options["keep"]) as folder:
-        with progress_bar() as progress:
-            summary = run_job(verb, fields | shared_fields(options), folder, progress)
-        yield folder, summary
-
-
-def tell(options: dict[str, Any], summary: dict[str, Any], *sentences: str) -> None:
+def tell(summary: Mapping[str, object], *sentences: str, as_json: bool) -> None:
     """Print the summary as JSON, or a few sentences."""
-    if options["as_json"]:
+    if as_json:
         click.echo(json.dumps(summary, indent=1))
         return
     for sentence in sentences:

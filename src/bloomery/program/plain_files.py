@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pydantic
@@ -22,11 +21,14 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.input_data import write_data
 from bloomery.frames.roles import RoleSettings, split_roles
-from bloomery.jobs.base import limit_threads
+from bloomery.jobs import describe, sample
+from bloomery.jobs.base import JobModule, Summary_co, limit_threads
+from bloomery.observables.contract import Observable
 from bloomery.plugins import KINDS, PluginSpec, describe_validation_error, load_plugin, registered
 from bloomery.potentials.acceptance import check_potential
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.prediction import Prediction
+from bloomery.program.console import Common, progress_bar
 from bloomery.progress import Progress
 
 JOB_FILE = "job.json"
@@ -35,7 +37,7 @@ LABELLED_SUFFIXES = (*FRAME_SUFFIXES, ".data")
 """What frames with energies and forces can be written as; n2p2 knows no others."""
 
 
-def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+def parse_assignments(assignments: Sequence[str]) -> dict[str, object]:
     """Read ``key=value`` texts; values are YAML, and dots in a key lead into nested settings.
 
     Raises
@@ -43,7 +45,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     InputError
         If a text has no ``=``, or its value is not YAML.
     """
-    result: dict[str, Any] = {}
+    result: dict[str, object] = {}
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or not key.strip():
@@ -51,23 +53,24 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         *path, last = key.strip().split(".")
         place = result
         for part in path:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
+            below = place.setdefault(part, {})
+            if not isinstance(below, dict):
                 raise InputError(f"{assignment!r} sets a key below {part!r}, which has a value already.")
+            place = below
         place[last] = _yaml(text, assignment)
     return result
 
 
-def parse_selector(text: str) -> dict[str, Any]:
-    """Read ``name`` or ``name:key=value,key=value`` into a plug-in spec."""
+def parse_selector(text: str) -> PluginSpec:
+    """Read ``name`` or ``name:key=value,key=value``."""
     name, _, rest = text.partition(":")
     if not rest:
-        return {"name": name, "settings": {}}
+        return PluginSpec(name=name)
     mapping = re.sub(r"(^|,)\s*([A-Za-z_]\w*)=", r"\1 \2: ", rest)
     settings = _yaml(f"{{{mapping}}}", text)
     if not isinstance(settings, dict) or None in settings.values():
         raise InputError(f"selector {text!r} is not of the form name:key=value,key=value.")
-    return {"name": name, "settings": settings}
+    return PluginSpec(name=name, settings=settings)
 
 
 def absolute(path: str | Path, what: str) -> str:
@@ -105,7 +108,25 @@ def working_folder(keep: str | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def run_job(verb: str, fields: dict[str, Any], folder: Path, progress: Progress) -> dict[str, Any]:
+Prepare = Callable[[Path, Progress], Mapping[str, object]]
+"""Makes files in a job's folder, and gives the fields of the job that name them."""
+
+
+@contextmanager
+def finished_job(
+    module: JobModule[Summary_co], fields: Mapping[str, object], common: Common, prepare: Prepare | None = None
+) -> Iterator[tuple[Path, Summary_co]]:
+    """Run a job on plain files; give its folder and summary while the folder exists."""
+    with working_folder(common.keep) as folder:
+        with progress_bar() as progress:
+            prepared = {} if prepare is None else prepare(folder, progress)
+            summary = run_job(module, {**fields, **prepared, **common.fields}, folder, progress)
+        yield folder, summary
+
+
+def run_job(
+    module: JobModule[Summary_co], fields: Mapping[str, object], folder: Path, progress: Progress
+) -> Summary_co:
     """Write a job file, run the job in this process and return its summary.
 
     Raises
@@ -113,7 +134,7 @@ def run_job(verb: str, fields: dict[str, Any], folder: Path, progress: Progress)
     InputError
         If a field is wrong; or if the folder was kept from another job.
     """
-    module = importlib.import_module(f"bloomery.jobs.{verb}")
+    verb = module.Model.model_fields["verb"].default
     content = {"verb": verb, **{key: value for key, value in fields.items() if value is not None}}
     try:
         job = module.Model.model_validate(content)
@@ -125,8 +146,7 @@ def run_job(verb: str, fields: dict[str, Any], folder: Path, progress: Progress)
         raise InputError(f"{folder}: was kept from another job; give another folder, or remove it.")
     file.write_text(text, encoding="utf-8")
     limit_threads(job.threads)
-    summary: dict[str, Any] = module.run(job, folder, progress)
-    return summary
+    return module.run(job, folder, progress)
 
 
 def write_frames(frames: Configurations, path: Path, units: FileUnits | None = None) -> None:
@@ -139,7 +159,7 @@ def write_frames(frames: Configurations, path: Path, units: FileUnits | None = N
         frames.write_extxyz(path)
 
 
-def wanted_frames(observable: dict[str, Any], paths: Sequence[str]) -> Configurations:
+def wanted_frames(observable: PluginSpec, paths: Sequence[str]) -> Configurations:
     """Return the frames that an observable wants labelled by the reference, for the structures in these files.
 
     Raises
@@ -147,26 +167,21 @@ def wanted_frames(observable: dict[str, Any], paths: Sequence[str]) -> Configura
     InputError
         If it is an observable that wants none.
     """
-    plugin = PluginSpec.model_validate(observable).load("observables")
+    plugin: Observable = observable.load("observables")
     structures = [Configurations.read(absolute(path, "file")) for path in paths]
-    wanted: Configurations | None = plugin.wanted_frames(Configurations.concatenate(structures))
+    wanted = plugin.wanted_frames(Configurations.concatenate(structures))
     if wanted is None:
         raise InputError(f"observable {plugin.name!r} wants no frames to be labelled; leave --wanted out.")
     return wanted
 
 
-def with_roles(paths: Sequence[str], folder: Path, share: float, seed: int) -> str:
+def with_roles(folder: Path, _: Progress, *, paths: Sequence[str], share: float, seed: int) -> dict[str, list[str]]:
     """Join labelled frames for a training; frames that have no role yet get one.
 
     Parameters
     ----------
     share
         Share of the frames to stop on.
-
-    Returns
-    -------
-    str
-        Name of the file in ``folder``.
     """
     parts = [Configurations.read(path) for path in paths]
     if not all("role" in part.info for part in parts):
@@ -176,7 +191,7 @@ def with_roles(paths: Sequence[str], folder: Path, share: float, seed: int) -> s
     else:
         frames = Configurations.concatenate(parts)
     frames.save(folder / "data.npz")
-    return "data.npz"
+    return {"batches": ["data.npz"]}
 
 
 def predicted_frames(frames: Configurations, archive: Path) -> Configurations:
@@ -186,7 +201,7 @@ def predicted_frames(frames: Configurations, archive: Path) -> Configurations:
     """
     with np.load(archive, allow_pickle=False) as arrays:
         prediction = Prediction(**{name: arrays[name] for name in arrays.files})
-    labels: dict[str, Any] = {"energy": prediction.energy, "forces": prediction.force}
+    labels = {"energy": prediction.energy, "forces": prediction.force}
     masks = {}
     if prediction.stress is not None:
         labels["stress"] = prediction.stress
@@ -214,27 +229,35 @@ def keyed(paths: Sequence[str]) -> dict[str, str]:
     return result
 
 
-def features_for(fields: dict[str, Any], descriptor: str, folder: Path, progress: Progress) -> str | None:
-    """Describe pools and data set, if a selector needs it; return the file's name in ``folder``."""
-    if not any(PluginSpec.model_validate(spec).load("selectors").needs_features for spec in fields["selectors"]):
-        return None
-    inputs = {f"pool_{key}": path for key, path in fields["pools"].items()}
-    inputs |= {f"data_{key}": path for key, path in fields["data_set"].items()}
+def features_for(
+    folder: Path,
+    progress: Progress,
+    *,
+    selectors: Sequence[PluginSpec],
+    pools: Mapping[str, str],
+    data_set: Mapping[str, str],
+    descriptor: PluginSpec,
+    memory: float | None,
+) -> dict[str, str]:
+    """Describe pools and data set, if a selector needs it."""
+    if not any(spec.load("selectors").needs_features for spec in selectors):
+        return {}
+    inputs = {f"pool_{key}": path for key, path in pools.items()}
+    inputs |= {f"data_{key}": path for key, path in data_set.items()}
     place = folder / "describe"
     place.mkdir(exist_ok=True)
-    job = {"descriptor": {"name": descriptor}, "inputs": inputs, "memory": fields["memory"]}
-    run_job("describe", job, place, progress)
-    return "describe/features.npz"
+    run_job(describe, {"descriptor": descriptor, "inputs": inputs, "memory": memory}, place, progress)
+    return {"features": "describe/features.npz"}
 
 
-def no_frames(summary: dict[str, Any]) -> BloomeryError:
+def no_frames(summary: sample.Summary) -> BloomeryError:
     """Say why a sampler made no frame."""
     reasons = [trajectory.get("stop_reason", "") for trajectory in summary["trajectories"]]
     reason = next((text for text in reasons if text), "no reason is given")
     return BloomeryError(f"the sampler made no frame ({reason}).")
 
 
-def told_stops(summary: dict[str, Any]) -> list[str]:
+def told_stops(summary: sample.Summary) -> list[str]:
     """Say which trajectories ended before their time, and why."""
     return [
         f"  trajectory {entry['trajectory']} stopped: {entry['stop_reason']}"
@@ -243,7 +266,7 @@ def told_stops(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def told_numbers(summary: dict[str, Any], path: str = "") -> list[str]:
+def told_numbers(summary: Mapping[str, object], path: str = "") -> list[str]:
     """Write every measured number of a summary on a line of its own, with its interval; a lower bound as ``> 2``."""
     lines = []
     for key, value in summary.items():
@@ -303,7 +326,7 @@ def file_units(text: str | None) -> FileUnits | None:
     return None if text is None else FileUnits.parse(text)
 
 
-def measured(potential: Potential, path: str) -> dict[str, Any]:
+def measured(potential: Potential, path: str) -> dict[str, object]:
     """Check the physics of a potential on frames, and its errors if they have labels.
 
     Raises
@@ -329,12 +352,19 @@ def told_formats(potential: Potential) -> str:
     return "\n".join(lines) or "no format"
 
 
-def registered_plugins() -> dict[str, dict[str, Any]]:
+class ToldPlugin(TypedDict):
+    """What the list says of a plug-in: the first line of its documentation, and what each setting means."""
+
+    summary: str
+    settings: dict[str, str]
+
+
+def registered_plugins() -> dict[str, dict[str, ToldPlugin]]:
     """List every kind of plug-in: name, first line of its documentation, and its settings with their meaning.
 
     A plug-in that cannot be loaded is listed with the reason.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, ToldPlugin]] = {}
     for kind in KINDS:
         found[kind] = {}
         for name in registered(kind):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
 
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
@@ -32,7 +31,7 @@ class SamplerReport:
     """What a sampler says about its run, besides the frames: counts and texts that go to the user."""
 
     numbers: dict[str, float] = field(default_factory=dict)
-    trajectories: list[dict[str, Any]] = field(default_factory=list)
+    trajectories: list[dict[str, object]] = field(default_factory=list)
     left: Configurations | None = None
     """Of a sampler that `continues`: where its trajectories stand, for its next run."""
 

@@ -6,7 +6,8 @@ Where several pools have shares in it, each is selected from on its own, one aft
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,15 @@ SHARES_RULE = "shares"
 BEYOND, WITHOUT = "beyond the share of their sampler", "its sampler has no share"
 
 
+class ToldStep(TypedDict):
+    """A step of the funnel as the summary of a selection holds it."""
+
+    selector: str
+    came_in: int
+    left: int
+    reasons: dict[str, int]
+
+
 @dataclass(frozen=True)
 class FunnelStep:
     """What one selector did: how many frames came in, how many are left, and why the others went."""
@@ -31,9 +41,9 @@ class FunnelStep:
     left: int
     reasons: dict[str, int] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, object]:
+    def told(self) -> ToldStep:
         """Return plain values for JSON."""
-        return asdict(self)
+        return {"selector": self.selector, "came_in": self.came_in, "left": self.left, "reasons": self.reasons}
 
 
 @dataclass(frozen=True)

@@ -211,8 +211,8 @@ def test_settings_and_selectors_are_read_as_yaml() -> None:
         "b": {"c": "x", "d": True},
         "e": None,
     }
-    assert parse_selector("sanity") == {"name": "sanity", "settings": {}}
-    assert parse_selector("x:frames=3,bounds=[1,2],mode=far") == {
+    assert parse_selector("sanity").model_dump() == {"name": "sanity", "settings": {}}
+    assert parse_selector("x:frames=3,bounds=[1,2],mode=far").model_dump() == {
         "name": "x",
         "settings": {"frames": 3, "bounds": [1, 2], "mode": "far"},
     }

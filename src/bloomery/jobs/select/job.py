@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from bloomery.selectors.composition import (
     Fates,
     FunnelStep,
     Selection,
+    ToldStep,
     apply_by_share,
     apply_selectors,
     at_most,
@@ -56,6 +57,28 @@ class Cleaned:
         return cls(left, [*clean.funnel, step], clean.fates.after(clean.indices, left, None, reasons))
 
 
+class ToldArm(TypedDict):
+    """What the summary says of one arm."""
+
+    n_selected: int
+    funnel: list[ToldStep]
+    roles: dict[str, int]
+
+
+class ToldControl(ToldArm):
+    """What it says of the control arm."""
+
+    n_wanted: int
+
+
+class Summary(ToldArm):
+    """What the job reports."""
+
+    n_pool: int
+    probe: dict[str, int]
+    control: NotRequired[ToldControl]
+
+
 @dataclass(frozen=True)
 class Arm:
     """What one arm selected, and what became of every candidate."""
@@ -64,16 +87,16 @@ class Arm:
     funnel: list[FunnelStep]
     fates: Fates
 
-    def summary(self) -> dict[str, object]:
+    def told(self) -> ToldArm:
         """Plain values for JSON."""
         return {
             "n_selected": len(self.frames),
-            "funnel": [step.as_dict() for step in self.funnel],
+            "funnel": [step.told() for step in self.funnel],
             "roles": count_roles(self.frames.info["role"].tolist()),
         }
 
 
-def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
+def run(job: Model, folder: Path, progress: Progress) -> Summary:
     """Select and write `SELECTED_FILE`, which may hold no frame; the summary is the funnel."""
     selectors: list[Selector] = [spec.load("selectors") for spec in job.selectors]
     for_control: list[Selector] = [spec.load("selectors") for spec in job.control]
@@ -108,9 +131,12 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
     arm = _arm(job, candidates, cleaned, pool, rest, probe)
     arm.frames.save(folder / SELECTED_FILE)
     progress("select", 3, 3, {"selected": len(arm.frames)})
-    summary = {
+    told = arm.told()
+    summary: Summary = {
         "n_pool": len(candidates.pool),
-        **arm.summary(),
+        "n_selected": told["n_selected"],
+        "funnel": told["funnel"],
+        "roles": told["roles"],
         "probe": {"wanted": n_probe, "drawn": len(probe), "blocks": drawn.n_blocks},
     }
     fates = {"": arm.fates}
@@ -119,7 +145,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
         n_control = n_others if left is None else min(n_others, left - n_others)
         control = _control(job, candidates, probe, for_control, n_control, folder)
         control.frames.save(folder / CONTROL_FILE)
-        summary["control"] = {"n_wanted": n_control, **control.summary()}
+        summary["control"] = {"n_wanted": n_control, **control.told()}
         fates["control_"] = control.fates
     _save_fates(folder / FATES_FILE, candidates, fates)
     return summary
