@@ -16,7 +16,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace, ProcessSpec
 from pydantic import JsonValue, ValidationError
 
-from aiida_bloomery.calculations.job_script import TIMED_OUT_FILE, guard, time_limit
+from aiida_bloomery.calculations.job_script import TIMED_OUT_FILE, cores_of, guard, time_limit
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.errors import BloomeryError
@@ -166,7 +166,7 @@ class BloomeryCalculation(CalcJob):
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the job file."""
         files = JobFiles()
-        cores = self._cores()
+        cores = cores_of(self.node.get_option("resources"))
         job = {
             "schema_version": SCHEMA_VERSION,
             "verb": self.VERB,
@@ -192,14 +192,6 @@ class BloomeryCalculation(CalcJob):
         info.retrieve_list = [RESULT_FILE, OUTPUT_FILE, PROGRESS_FILE, TIMED_OUT_FILE, REFUSED_FOLDER]
         info.retrieve_temporary_list = list(self.RESULT_FILES)
         return info
-
-    def _cores(self) -> int:
-        """Cores that the job has asked for: one process, with this many threads."""
-        resources = self.node.get_option("resources")
-        processes = resources.get("tot_num_mpiprocs") or (
-            resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1)
-        )
-        return int(processes * resources.get("num_cores_per_mpiproc", 1))
 
     def _time_limit(self) -> tuple[str, str]:
         """Lines that end the job after its wall time, where the scheduler does not."""

@@ -5,10 +5,12 @@ They need bash and util-linux (``flock``) where the job runs, and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aiida import orm
 
-CORES_PROPERTY = "bloomery_cores"
-"""Property of a `Computer` without a queue: how many cores all jobs together may use."""
+from aiida_bloomery.setup.machine import CORES_PROPERTY
 
 SLOTS_FOLDER = ".bloomery-slots"
 TIMED_OUT_FILE = "timed_out"
@@ -70,6 +72,19 @@ def guard(computer: orm.Computer, cores: int, done: str | None = None) -> str:
             slots = slots.replace(key, value)
         lines.append(slots)
     return "\n".join(lines)
+
+
+def processes_of(resources: Mapping[str, Any]) -> int:
+    """How many processes scheduler options ask for."""
+    processes = resources.get("tot_num_mpiprocs") or (
+        resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1)
+    )
+    return int(processes)
+
+
+def cores_of(resources: Mapping[str, Any]) -> int:
+    """How many cores they ask for."""
+    return processes_of(resources) * int(resources.get("num_cores_per_mpiproc", 1))
 
 
 def declared_cores(computer: orm.Computer) -> int | None:

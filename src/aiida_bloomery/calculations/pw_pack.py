@@ -13,7 +13,7 @@ from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.calculations.pw import PwCalculation
 
-from aiida_bloomery.calculations.job_script import declared_cores, guard
+from aiida_bloomery.calculations.job_script import cores_of, declared_cores, guard, processes_of
 from aiida_bloomery.data.configurations import ConfigurationsData
 
 FRAME_FOLDER = "frame_{:04d}"
@@ -257,10 +257,7 @@ class PwPackCalculation(CalcJob):
     def _cores(self) -> tuple[int, int, int]:
         """Cores of the job, frames at a time, and threads of each process: never more than the job has cores."""
         resources = self.node.get_option("resources")
-        processes = resources.get("tot_num_mpiprocs") or (
-            resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1)
-        )
-        cores = int(processes) * int(resources.get("num_cores_per_mpiproc", 1))
+        processes, cores = processes_of(resources), cores_of(resources)
         usable = min(cores, declared_cores(self.node.computer) or cores)
         wanted = (DEFAULT_PACK | self.inputs.pack.get_dict())["concurrency"]
         concurrency = max(1, min(wanted, len(self.inputs.frames.get_list()), usable // processes))

@@ -10,13 +10,13 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_bloomery.calculations.job_script import cores_of
 from aiida_bloomery.parsers.observe import UNITS_ATTRIBUTE
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
 from aiida_bloomery.provenance.campaign import Stage
 from aiida_bloomery.report.collect_frames import data_set, pool_disagreements
 from aiida_bloomery.report.facts import FINAL, CampaignFacts, Measured, Node, Outcome
-from aiida_bloomery.workflows.labelling.packing import frame_cores
 from bloomery.campaign.record import Funnel
 
 FINAL_PREFIX = "final_"
@@ -90,7 +90,9 @@ def _core_times(stages: list[Stage]) -> dict[int, dict[str, float]]:
     return _by_stage(
         stages,
         lambda process: sum(
-            _seconds(job) * _cores(job) for job in process.called_descendants if isinstance(job, orm.CalcJobNode)
+            _seconds(job) * cores_of(job.get_option("resources") or {})
+            for job in process.called_descendants
+            if isinstance(job, orm.CalcJobNode)
         ),
     )
 
@@ -114,10 +116,6 @@ def _seconds(job: orm.CalcJobNode) -> float:
         if isinstance(seconds, (int, float)):
             return float(seconds)
     return float((job.mtime - job.ctime).total_seconds())
-
-
-def _cores(job: orm.CalcJobNode) -> int:
-    return frame_cores({"resources": job.get_option("resources") or {}})
 
 
 def _measured(stages: list[Stage]) -> list[Measured]:

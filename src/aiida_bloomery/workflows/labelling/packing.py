@@ -8,7 +8,7 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_bloomery.calculations.job_script import declared_cores
+from aiida_bloomery.calculations.job_script import cores_of, declared_cores
 
 
 def share_out(frames: Sequence[int], costs: Sequence[float], size: int) -> list[list[int]]:
@@ -40,11 +40,7 @@ def share_out(frames: Sequence[int], costs: Sequence[float], size: int) -> list[
 
 def frame_cores(options: Mapping[str, Any]) -> int:
     """Cores that one frame uses."""
-    resources = options.get("resources", {})
-    processes = resources.get("tot_num_mpiprocs") or (
-        resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1)
-    )
-    return int(processes) * int(resources.get("num_cores_per_mpiproc", 1))
+    return cores_of(options.get("resources", {}))
 
 
 def default_concurrency(computer: orm.Computer, options: Mapping[str, Any]) -> int:
