@@ -61,22 +61,6 @@ class Features:
         return cls(values, edges.to(device), vectors.to(device), jacobian)
 
 
-@dataclass(frozen=True)
-class Tensors:
-    """Where tensors are, and how precise their numbers."""
-
-    device: str = "cpu"
-    dtype: str = "float64"
-
-    @property
-    def kind(self) -> torch.dtype:
-        """Torch's type of the numbers."""
-        import torch  # noqa: PLC0415
-
-        found: torch.dtype = getattr(torch, self.dtype)
-        return found
-
-
 class ForceMap(ABC):
     """The linear map from derivatives by the features of some frames to forces and virials, and its transpose."""
 
@@ -140,10 +124,10 @@ class Descriptor(Plugin):
         dtype: str = "float64",
     ) -> EdgeGradients:
         """Derivatives of ``M`` functions of the features by the places of the neighbours."""
-        return self.contracted(configurations, elements, model, Tensors(device, dtype))
+        return self.contracted(configurations, elements, model, device, dtype)
 
     def contracted(
-        self, configurations: Configurations, elements: list[str], model: Model, tensors: Tensors
+        self, configurations: Configurations, elements: list[str], model: Model, device: str, dtype: str
     ) -> EdgeGradients:
         """See `edge_gradients`.
 
@@ -151,10 +135,10 @@ class Descriptor(Plugin):
         """
         import torch  # noqa: PLC0415
 
-        found = self.features(configurations, elements, gradients=True, device=tensors.device)
+        found = self.features(configurations, elements, gradients=True, device=device)
         if found.edges is None or found.vectors is None or found.jacobian is None:
             raise TypeError(f"descriptor {self.name!r} gave no gradients although it was asked for them")
-        kind = tensors.kind
+        kind: torch.dtype = getattr(torch, dtype)
         by_feature = model(found.values.to(kind), slice(0, configurations.n_atoms))
         gradients = torch.einsum("mef,ecf->mec", by_feature[:, found.edges[0]], found.jacobian.to(kind))
         return found.edges, found.vectors.to(kind), gradients

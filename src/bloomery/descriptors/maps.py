@@ -7,7 +7,6 @@ Phys. 18, 13754 (2016), with averages of a power spectrum in the place of their 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,8 @@ from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.frames.configurations import Configurations
 from bloomery.seeds import draw
 
-DESCRIPTOR: dict[str, Any] = {"cutoff": 4.5, "radial": 4, "max_degree": 3, "four_body": 0}
-"""Settings of the power spectrum that maps are drawn with: what an eye can tell apart needs no more."""
+DESCRIPTOR = PowerSpectrum.make(cutoff=4.5, radial=4, max_degree=3, four_body=0)
+"""The power spectrum that maps are drawn with: what an eye can tell apart needs no more."""
 MAX_ATOMS = 200_000
 """A map of more atoms than this is drawn of some of the frames; it takes seconds."""
 
@@ -56,7 +55,7 @@ def map_of(configurations: Configurations, *, max_atoms: int = MAX_ATOMS, seed: 
         lots = np.array([draw(seed, content) for content in configurations.hashes()])
         chosen = np.sort(np.argsort(lots, kind="stable")[:kept])
     part = configurations[chosen].without_labels()
-    features = PowerSpectrum.make(**DESCRIPTOR).averages(part, part.elements) if n else np.zeros((0, 1))
+    features = DESCRIPTOR.averages(part, part.elements) if n else np.zeros((0, 1))
     coordinates, shares = principal_components(features)
     return FrameMap(chosen, coordinates, shares)
 

@@ -17,7 +17,7 @@ from ase.geometry import complete_cell
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bloomery.descriptors.contract import Descriptor, Features, Tensors
+from bloomery.descriptors.contract import Descriptor, Features
 from bloomery.descriptors.species import species_of
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
@@ -136,14 +136,14 @@ class Soap(Descriptor):
         return Features.of(torch.from_numpy(values).to(device), neighbours, slopes, device)
 
     def contracted(
-        self, configurations: Configurations, elements: list[str], model: Model, tensors: Tensors
+        self, configurations: Configurations, elements: list[str], model: Model, device: str, dtype: str
     ) -> EdgeGradients:
         """See `Descriptor.contracted`: the Jacobian of some atoms at a time is contracted and forgotten."""
         import torch  # noqa: PLC0415
 
         species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
-        place, kind = torch.device(tensors.device), tensors.kind
+        place, kind = torch.device(device), getattr(torch, dtype)
         parts = []
         for piece in self._pieces(configurations, neighbours):
             found, slopes = self._compute(piece, elements, gradients=True)
@@ -242,9 +242,9 @@ def _piece(configurations: Configurations, frame: int, atoms: slice, edges: slic
     return Piece(atoms, edges, cluster, partners)
 
 
-def featomic_parameters(settings: SoapSettings) -> dict[str, Any]:
+def featomic_parameters(settings: SoapSettings) -> dict[str, object]:
     """Return the settings in featomic's words."""
-    density: dict[str, Any] = {
+    density: dict[str, object] = {
         "type": "Gaussian",
         "width": settings.width,
         "center_atom_weight": settings.centre_weight,

@@ -20,7 +20,7 @@ from bloomery.plugins import Settings
 from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Seconds
 from bloomery.reference.calculators import CalculatorSpec
-from bloomery.reference.values import reference_values
+from bloomery.reference.values import Values, reference_values
 
 
 class CalculatorLabellerSettings(Settings):
@@ -79,17 +79,15 @@ class CalculatorLabeller(Labeller):
             frame = int(np.argmin(configurations.counts))
             raise InputError(f"calculator: frame {frame} holds no atom, so there is nothing to label.")
 
-    def _values(self, atoms: ase.Atoms, calculator: Any) -> dict[str, Any]:
+    def _values(self, atoms: ase.Atoms, calculator: Any) -> Values:
         atoms.calc = calculator
         with time_limit(self.settings.frame_timeout_s):
             return reference_values(atoms)
 
 
-def _with_values(
-    frame: Configurations, values: dict[str, Any], parent: int
-) -> tuple[Configurations, str] | tuple[None, str]:
+def _with_values(frame: Configurations, values: Values, parent: int) -> tuple[Configurations, str] | tuple[None, str]:
     """Attach labels to one frame; a value that is not finite is a failure, with its reason."""
-    rows: dict[str, Any] = {key: value if key == "forces" else np.asarray(value)[None] for key, value in values.items()}
+    rows = {key: np.asarray(value if key == "forces" else [value]) for key, value in values.items()}
     try:
         return frame.with_labels(masks=None, **rows).with_info(parent=parent), ""
     except ValueError as error:

@@ -7,7 +7,6 @@ other. Dimers in training sets: for instance Deringer and Csanyi, Phys. Rev. B 9
 from __future__ import annotations
 
 from itertools import combinations_with_replacement
-from typing import Any
 
 import ase
 import numpy as np
@@ -17,13 +16,10 @@ from pydantic import Field, model_validator
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
-from bloomery.potentials.contract import Potential
-from bloomery.potentials.scale import Scale
-from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Angstrom
-from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
-from bloomery.samplers.contract import Sampler, SamplerReport
+from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.origin import require_frames, with_origin
+from bloomery.samplers.task import Task, TaskSampler
 
 
 class DimersSettings(Settings):
@@ -45,7 +41,7 @@ class DimersSettings(Settings):
         return self
 
 
-class Dimers(Sampler):
+class Dimers(TaskSampler):
     """Two atoms of every pair of elements, at distances in equal steps.
 
     The selector `sanity` drops those that are closer than its own limit: set `min_relative_distance` there as well.
@@ -55,19 +51,10 @@ class Dimers(Sampler):
     Settings = DimersSettings
     settings: DimersSettings
 
-    def sample(
-        self,
-        start: Configurations,
-        *,
-        potential: Potential | None = None,  # noqa: ARG002
-        seed: int = 0,  # noqa: ARG002
-        scale: Scale | None = None,  # noqa: ARG002
-        progress: Progress = no_progress,
-        checkpoint: Checkpoint = NO_CHECKPOINT,  # noqa: ARG002
-    ) -> tuple[Configurations, SamplerReport]:
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; the distances of one pair are a trajectory, and nothing is drawn by chance."""
-        require_frames(start, self.name)
-        pairs = list(combinations_with_replacement(np.unique(start.numbers).tolist(), 2))
+        require_frames(task.start, self.name)
+        pairs = list(combinations_with_replacement(np.unique(task.start.numbers).tolist(), 2))
         if self.settings.frames < len(pairs):
             raise InputError(
                 f"dimers.frames: {self.settings.frames} are fewer than the {len(pairs)} pairs of elements; take more."
@@ -75,7 +62,7 @@ class Dimers(Sampler):
         frames: list[ase.Atoms] = []
         owner: list[int] = []
         steps: list[int] = []
-        report: list[dict[str, Any]] = []
+        report: list[dict[str, object]] = []
         for index, (first, second) in enumerate(pairs):
             points = len(range(index, self.settings.frames, len(pairs)))
             unit = covalent_radii[first] + covalent_radii[second]
@@ -91,7 +78,7 @@ class Dimers(Sampler):
                     "farthest": float(distances[-1]),
                 }
             )
-        progress("sample", len(frames), len(frames), {"pairs": len(pairs)})
+        task.progress("sample", len(frames), len(frames), {"pairs": len(pairs)})
         made = Configurations.from_atoms(frames, info_keys=[])
         # A distance of its own is a block of its own: the wall belongs to training set and probe alike.
         return (

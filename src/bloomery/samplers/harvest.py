@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import ase
 from numpy.typing import ArrayLike
@@ -26,7 +25,7 @@ class Harvest:
     def __init__(self, checkpoint: Checkpoint) -> None:
         state = checkpoint.load() or {"report": [], "frames": Configurations.empty()}
         self.checkpoint = checkpoint
-        self.report: list[dict[str, Any]] = state["report"]
+        self.report: list[dict[str, object]] = state["report"]
         self._parts: list[Configurations] = [state["frames"]] if len(state["frames"]) else []
 
     @property
@@ -47,13 +46,17 @@ class Harvest:
         self._parts = [Configurations.concatenate(self._parts)]
         return self._parts[0]
 
-    def add(self, atoms: Sequence[ase.Atoms] | Configurations, report: dict[str, Any], **origin: ArrayLike) -> None:
+    def add(self, atoms: Sequence[ase.Atoms] | Configurations, report: dict[str, object], **origin: ArrayLike) -> None:
         """Add a piece: its frames, if any, with their origin (see `with_origin`), and a line of the report."""
         frames = atoms if isinstance(atoms, Configurations) else Configurations.from_atoms(atoms, info_keys=[])
         if len(frames):
             self._parts.append(with_origin(frames, **origin))
         self.report.append(report)
         self.checkpoint.offer(self._state)
+
+    def numbers(self, key: str) -> list[float]:
+        """A number that the report says of each piece."""
+        return [float(value) for entry in self.report if isinstance(value := entry[key], int | float)]
 
     def of_trajectories(self) -> tuple[Configurations, SamplerReport]:
         """Frames and report of a sampler whose pieces are trajectories, which may have been stopped."""

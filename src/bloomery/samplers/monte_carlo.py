@@ -21,7 +21,7 @@ from bloomery.potentials.contract import Potential
 from bloomery.quantities import Angstrom, Kelvin
 from bloomery.samplers.checkpoint import State
 from bloomery.samplers.contract import COMPLETED, SamplerReport
-from bloomery.samplers.origin import with_origin
+from bloomery.samplers.origin import sane_starts, with_origin
 from bloomery.samplers.rattle_strain import Repeats
 from bloomery.samplers.task import Task, TaskSampler
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
@@ -108,7 +108,7 @@ class Chain:
         for name in PLAIN:
             setattr(self, name, state[name])
 
-    def summary(self, index: int) -> dict[str, Any]:
+    def summary(self, index: int) -> dict[str, object]:
         """Numbers and texts for the report."""
         rates = {f"{move}s_accepted": self.accepted[move] / tried for move, tried in self.tried.items() if tried}
         return {
@@ -164,7 +164,7 @@ class MonteCarlo(TaskSampler):
 
     def _chains(self, start: Configurations, seed: int) -> list[Chain]:
         chains = []
-        for index, identity, atoms in self.sane_starts(start, self.settings.limits):
+        for index, identity, atoms in sane_starts(start, self.settings.limits, self.name):
             if self.settings.swaps == 1 and len(set(atoms.numbers.tolist())) < 2:
                 raise InputError(
                     f"{self.name}: starting structure {index} holds one element alone, so there is nothing to swap; "

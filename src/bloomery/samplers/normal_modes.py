@@ -26,7 +26,7 @@ from bloomery.samplers.building.paths import PathSettings, path_between, tangent
 from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.dynamics.forces import CalculatorDriver, CommitteeDriver, Driver
 from bloomery.samplers.harvest import Harvest
-from bloomery.samplers.origin import identities, require_frames
+from bloomery.samplers.origin import identities, require_frames, require_sane
 from bloomery.samplers.rattle_strain import Repeats
 from bloomery.samplers.task import Task, TaskSampler
 from bloomery.seeds import derive_seed
@@ -116,7 +116,7 @@ class NormalModes(TaskSampler):
         numbers = {
             "frames": float(harvest.n_frames),
             "given_up": float(len(sites) * each - harvest.n_frames),
-            "largest_force": max(float(entry["largest_force"]) for entry in harvest.report),
+            "largest_force": max(harvest.numbers("largest_force")),
         }
         return harvest.frames, SamplerReport(numbers, harvest.report)
 
@@ -144,7 +144,7 @@ class NormalModes(TaskSampler):
         """Structures to displace: the starting structures, or points of the paths between them."""
         atoms = [each.repeat(self.settings.supercell) for each in start.without_labels().to_atoms()]
         for index, each in enumerate(atoms):
-            self.require_sane(index, each, self.settings.limits)
+            require_sane(index, each, self.settings.limits, self.name)
         names = identities(start)
         given = self.settings.calculator
         calculator = given.make if given is not None else potential.calculator if potential is not None else None
@@ -167,7 +167,7 @@ class NormalModes(TaskSampler):
                 identity = "|".join([*(names[end] for end in ends), str(place)])
                 yield _Site(image, nearest, place, identity, tangent_at(images, place))
 
-    def _modes(self, site: _Site, driver: Driver | None) -> tuple[Modes, dict[str, Any]]:
+    def _modes(self, site: _Site, driver: Driver | None) -> tuple[Modes, dict[str, object]]:
         """The modes that move, and what the report says of them."""
         n = len(site.atoms)
         if driver is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
+import ase
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import DistanceLimits, insane
 
 
 def with_origin(
@@ -55,3 +58,24 @@ def require_frames(configurations: Configurations, sampler: str) -> None:
         raise InputError(f"{sampler}: there are no starting structures; give at least one.")
     if not configurations.counts.all():
         raise InputError(f"{sampler}: starting structure {int(np.argmin(configurations.counts))} holds no atom.")
+
+
+def sane_starts(start: Configurations, limits: DistanceLimits, sampler: str) -> Iterator[tuple[int, str, ase.Atoms]]:
+    """Number, identity and atoms of each starting structure.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one has atoms that are too close.
+    """
+    require_frames(start, sampler)
+    for index, (identity, atoms) in enumerate(zip(identities(start), start.without_labels().to_atoms(), strict=True)):
+        require_sane(index, atoms, limits, sampler)
+        yield index, identity, atoms
+
+
+def require_sane(index: int, atoms: ase.Atoms, limits: DistanceLimits, sampler: str) -> None:
+    """Raise `InputError` if there is something absurd about a starting structure."""
+    reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, limits)
+    if reason:
+        raise InputError(f"{sampler}: starting structure {index} cannot be used: {reason}.")

@@ -29,6 +29,7 @@ from bloomery.progress import Progress
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
 from bloomery.samplers.contract import COMPLETED, SamplerReport
 from bloomery.samplers.harvest import Harvest
+from bloomery.samplers.origin import sane_starts
 from bloomery.samplers.rattle_strain import Repeats
 from bloomery.samplers.task import Task, TaskSampler
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
@@ -96,7 +97,7 @@ class PathIntegral(TaskSampler):
         driver = require_potential(task.potential, task.start, self.name)
         _ipi()
         limit = self.settings.limit(task.scale)
-        cases = list(product(self.sane_starts(task.start, self.settings.limits), self.settings.temperatures))
+        cases = list(product(sane_starts(task.start, self.settings.limits, self.name), self.settings.temperatures))
         harvest = Harvest(task.checkpoint)
         per_case = self.settings.steps // self.settings.block_steps + 1
         for number, ((index, identity, atoms), temperature) in list(enumerate(cases))[harvest.done :]:
@@ -186,7 +187,7 @@ class _Ring:
         self.energies.append(float(self.simulation.properties("kinetic_cv") + self.simulation.properties("potential")))
         return self._beads([bead.positions for bead in self.simulation.get_structures()])
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         """Temperature, ring polymers, and the mean energy by the centroid-virial estimator in eV, where it is known."""
         energies = np.array(self.energies)
         mean = {"mean_energy": float(energies.mean())} if len(energies) and np.isfinite(energies).all() else {}

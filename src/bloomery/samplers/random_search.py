@@ -116,7 +116,7 @@ class RandomSearch(TaskSampler):
         ends = Counter(entry["stop_reason"] for entry in harvest.report)
         numbers = {
             "frames": float(harvest.n_frames),
-            "drawn": float(sum(entry["drawn"] for entry in harvest.report)),
+            "drawn": float(sum(harvest.numbers("drawn"))),
             "given_up": float(ends[GIVEN_UP]),
             RESTED: float(ends[RESTED]),
         }

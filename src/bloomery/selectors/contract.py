@@ -168,6 +168,10 @@ class Selector(Plugin):
             If the pool lacks what the criterion needs, or features or disagreement are not finite (frame named).
         """
 
-    @abstractmethod
     def at_most(self, n_pool: int) -> int:
-        """Upper bound of how many of ``n_pool`` frames are taken, for the plan of a campaign."""
+        """Upper bound of how many of ``n_pool`` frames are taken, for the plan of a campaign.
+
+        The default: all of them, or as many as a setting ``frames`` says.
+        """
+        wanted: int | None = getattr(self.settings, "frames", None)
+        return n_pool if wanted is None else min(n_pool, wanted)

@@ -46,10 +46,6 @@ class Cur(Selector):
         picks, scores = cur(space.whole(), self.settings.frames, self.settings.rank)
         return space.picked(picks, scores, self.settings.frames, SPANNED)
 
-    def at_most(self, n_pool: int) -> int:
-        """As many as the settings ask for."""
-        return min(n_pool, self.settings.frames)
-
 
 def cur(features: NDArray[np.float64], n_picks: int, rank: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Pick rows of ``features``, ``(P, F)``, until they span all; return them in order, and a score for every row."""

@@ -18,7 +18,7 @@ from bloomery.potentials.scale import Scale
 from bloomery.quantities import ForceInEV
 from bloomery.selectors.contract import Pool
 from bloomery.selectors.measures import Measure
-from bloomery.selectors.window import Window, WindowSettings
+from bloomery.selectors.window import Window, WindowSettings, measured
 
 
 class DisagreementSettings(WindowSettings):
@@ -79,7 +79,7 @@ class Disagreement(Window):
     def values(self, pool: Pool) -> NDArray[np.float64]:
         """Disagreement in eV/Å."""
         if not self.needs_disagreement:
-            return self._measured(pool, Measure("forces", self.settings.over_atoms))
+            return measured(pool, Measure("forces", self.settings.over_atoms), self.name)
         if pool.disagreement is None:
             raise InputError("disagreement: the disagreement of the pool is not known; give a potential.")
         return pool.disagreement

@@ -71,7 +71,3 @@ class Duplicates(Selector):
                 others = np.array(tree.query_ball_point(features[rows[place]], limit), dtype=np.int64)
                 dropped[others[others > place]] = True
         reasons[space.order[rows[dropped]]] = NEAR
-
-    def at_most(self, n_pool: int) -> int:
-        """All of them."""
-        return n_pool

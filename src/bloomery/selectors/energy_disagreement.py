@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.quantities import EnergyPerAtomInEV
-from bloomery.selectors.contract import Pool
 from bloomery.selectors.measures import Measure
-from bloomery.selectors.window import Window, WindowSettings
-
-ENERGY = Measure("energy")
+from bloomery.selectors.window import MeasuredWindow, WindowSettings
 
 
 class EnergyDisagreementSettings(WindowSettings):
@@ -23,22 +18,10 @@ class EnergyDisagreementSettings(WindowSettings):
     """Keep frames with a disagreement of at most this, in eV/atom."""
 
 
-class EnergyDisagreement(Window):
+class EnergyDisagreement(MeasuredWindow):
     """Keep a window of the disagreement of a frame's energy per atom."""
 
     name = "energy_disagreement"
     Settings = EnergyDisagreementSettings
     settings: EnergyDisagreementSettings
-
-    @property
-    def measures(self) -> frozenset[Measure]:
-        """The disagreement of the energy."""
-        return frozenset({ENERGY})
-
-    def values(self, pool: Pool) -> NDArray[np.float64]:
-        """Disagreement in eV/atom."""
-        return self._measured(pool, ENERGY)
-
-    def window(self, pool: Pool) -> tuple[float, float]:  # noqa: ARG002
-        """Bounds in eV/atom."""
-        return self.settings.lower, np.inf if self.settings.upper is None else self.settings.upper
+    measure = Measure("energy")

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.optimize import linprog
 
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import EnergyPerAtomInEV, Kelvin
@@ -24,7 +23,7 @@ from bloomery.seeds import draw
 from bloomery.selectors.contract import Picks, Pool, Selector
 from bloomery.selectors.measures import Measure
 from bloomery.selectors.ranking import ranked, require_finite
-from bloomery.selectors.window import ABOVE
+from bloomery.selectors.window import ABOVE, measured
 
 ENERGY = Measure("predicted_energy")
 
@@ -65,19 +64,14 @@ class EnergyWindow(Selector):
         """
         if not len(pool):
             return Picks.none()
-        if ENERGY not in pool.measures:
-            raise InputError("energy_window: a potential must be asked about the frames of the pool; give one.")
-        require_finite(pool.measures[ENERGY], "a predicted energy", self.name, pool)
-        above = above_hull(pool.configurations, pool.measures[ENERGY])
+        energies = measured(pool, ENERGY, self.name)
+        require_finite(energies, "a predicted energy", self.name, pool)
+        above = above_hull(pool.configurations, energies)
         upper = np.inf if self.settings.upper is None else self.settings.upper
         reasons = np.where(above > upper, ABOVE, "")
         scores = self._scores(above, pool.hashes, np.flatnonzero(above <= upper), seed)
         order = ranked(scores, pool.hashes)
         return Picks.of(order[reasons[order] == ""][: self.settings.frames], scores, reasons)
-
-    def at_most(self, n_pool: int) -> int:
-        """All of them, or as many as the settings allow."""
-        return n_pool if self.settings.frames is None else min(n_pool, self.settings.frames)
 
     def _scores(
         self, above: NDArray[np.float64], hashes: list[str], inside: NDArray[np.int64], seed: int

@@ -5,15 +5,10 @@ Behler, J. Chem. Phys. 134, 074106 (2011), section II D: outside of the ranges o
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.selectors.contract import Pool
 from bloomery.selectors.measures import Measure
-from bloomery.selectors.window import Window, WindowSettings
-
-OUTSIDE = Measure("extrapolation", "max")
+from bloomery.selectors.window import MeasuredWindow, WindowSettings
 
 
 class ExtrapolationSettings(WindowSettings):
@@ -25,22 +20,10 @@ class ExtrapolationSettings(WindowSettings):
     """Keep frames with no atom farther outside than this."""
 
 
-class Extrapolation(Window):
+class Extrapolation(MeasuredWindow):
     """Keep frames on which the potential extrapolates; for engines that know the ranges of their features."""
 
     name = "extrapolation"
     Settings = ExtrapolationSettings
     settings: ExtrapolationSettings
-
-    @property
-    def measures(self) -> frozenset[Measure]:
-        """How far the worst atom is outside."""
-        return frozenset({OUTSIDE})
-
-    def values(self, pool: Pool) -> NDArray[np.float64]:
-        """How far outside, in widths of the range of the feature."""
-        return self._measured(pool, OUTSIDE)
-
-    def window(self, pool: Pool) -> tuple[float, float]:  # noqa: ARG002
-        """Bounds in widths."""
-        return self.settings.lower, np.inf if self.settings.upper is None else self.settings.upper
+    measure = Measure("extrapolation", "max")

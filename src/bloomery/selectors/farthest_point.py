@@ -83,7 +83,3 @@ class FarthestPoint(Selector):
             self.settings.min_distance,
             standardise=self.settings.standardise,
         )
-
-    def at_most(self, n_pool: int) -> int:
-        """As many as the settings ask for."""
-        return min(n_pool, self.settings.frames)

@@ -52,7 +52,3 @@ class Kmeans(Selector):
         scores = np.zeros(len(pool))
         scores[space.order] = sizes[labels] / len(pool)
         return Picks.of(space.order[picks], scores)
-
-    def at_most(self, n_pool: int) -> int:
-        """As many as the settings ask for."""
-        return min(n_pool, self.settings.frames)

@@ -71,7 +71,3 @@ class Leverage(Selector):
         left = np.isfinite(leverages)
         scores[left] = np.maximum(leverages[left], 0.0)
         return np.array(picks, dtype=np.int64), scores
-
-    def at_most(self, n_pool: int) -> int:
-        """As many as the settings ask for."""
-        return min(n_pool, self.settings.frames)

@@ -29,7 +29,3 @@ class Random(Selector):
         """Pick; the score is the number drawn, in [0, 1)."""
         scores = np.array([draw(seed, content) for content in pool.hashes])
         return Picks.of(ranked(scores, pool.hashes)[: self.settings.frames], scores)
-
-    def at_most(self, n_pool: int) -> int:
-        """As many as the settings ask for."""
-        return min(n_pool, self.settings.frames)

@@ -45,10 +45,6 @@ class Sanity(Selector):
         )
         return Picks.of(np.flatnonzero(reasons == ""), np.zeros(len(pool)), reasons)
 
-    def at_most(self, n_pool: int) -> int:
-        """All of them."""
-        return n_pool
-
     def _reason(
         self,
         configurations: Configurations,

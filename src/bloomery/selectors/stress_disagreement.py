@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.quantities import PressureInGPa
-from bloomery.selectors.contract import Pool
 from bloomery.selectors.measures import Measure
-from bloomery.selectors.window import Window, WindowSettings
-
-STRESS = Measure("stress")
+from bloomery.selectors.window import MeasuredWindow, WindowSettings
 
 
 class StressDisagreementSettings(WindowSettings):
@@ -23,22 +18,10 @@ class StressDisagreementSettings(WindowSettings):
     """Keep frames with a disagreement of at most this, in GPa."""
 
 
-class StressDisagreement(Window):
+class StressDisagreement(MeasuredWindow):
     """Keep a window of the disagreement of a frame's stress."""
 
     name = "stress_disagreement"
     Settings = StressDisagreementSettings
     settings: StressDisagreementSettings
-
-    @property
-    def measures(self) -> frozenset[Measure]:
-        """The disagreement of the stress."""
-        return frozenset({STRESS})
-
-    def values(self, pool: Pool) -> NDArray[np.float64]:
-        """Disagreement in GPa."""
-        return self._measured(pool, STRESS)
-
-    def window(self, pool: Pool) -> tuple[float, float]:  # noqa: ARG002
-        """Bounds in GPa."""
-        return self.settings.lower, np.inf if self.settings.upper is None else self.settings.upper
+    measure = Measure("stress")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,14 +70,50 @@ class Window(Selector):
             reasons[left] = TOO_MANY
         return Picks.of(order[: self.settings.frames], values, reasons)
 
-    def at_most(self, n_pool: int) -> int:
-        """All of them, or as many as the settings allow."""
-        return n_pool if self.settings.frames is None else min(n_pool, self.settings.frames)
 
-    def _measured(self, pool: Pool, measure: Measure) -> NDArray[np.float64]:
-        if measure not in pool.measures:
-            raise InputError(f"{self.name}: a potential must be asked about the frames of the pool; give one.")
-        return pool.measures[measure]
+class Bounds(Protocol):
+    """Settings with a lower and an upper bound."""
+
+    @property
+    def lower(self) -> float:
+        """At least this."""
+
+    @property
+    def upper(self) -> float | None:
+        """At most this."""
+
+
+class MeasuredWindow(Window):
+    """Keep frames of which a potential says a number between the ``lower`` and ``upper`` of the settings."""
+
+    measure: ClassVar[Measure]
+
+    @property
+    def measures(self) -> frozenset[Measure]:
+        """The number."""
+        return frozenset({self.measure})
+
+    def values(self, pool: Pool) -> NDArray[np.float64]:
+        """What the potential says, in the unit of the measure."""
+        return measured(pool, self.measure, self.name)
+
+    def window(self, pool: Pool) -> tuple[float, float]:  # noqa: ARG002
+        """Bounds in the same unit."""
+        bounds = cast("Bounds", self.settings)
+        return bounds.lower, np.inf if bounds.upper is None else bounds.upper
+
+
+def measured(pool: Pool, measure: Measure, selector: str) -> NDArray[np.float64]:
+    """What a potential says of the candidates, ``(P,)``.
+
+    Raises
+    ------
+    InputError
+        If it was not asked; the selector is named.
+    """
+    if measure not in pool.measures:
+        raise InputError(f"{selector}: a potential must be asked about the frames of the pool; give one.")
+    return pool.measures[measure]
 
 
 def few_of_each_block(order: NDArray[np.int64], pool: Pool, limit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bloomery.descriptors.acsf.functions import SymmetryFunction
 from bloomery.descriptors.acsf.sets import explicit_settings
 from bloomery.descriptors.acsf.settings import AcsfSettings, functions_of
-from bloomery.descriptors.contract import Descriptor, Features, Tensors
+from bloomery.descriptors.contract import Descriptor, Features
 from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
@@ -80,17 +80,17 @@ class Acsf(Descriptor):
         return Features.of(values, neighbours, jacobian, device)
 
     def contracted(
-        self, configurations: Configurations, elements: list[str], model: Model, tensors: Tensors
+        self, configurations: Configurations, elements: list[str], model: Model, device: str, dtype: str
     ) -> EdgeGradients:
         """See `Descriptor.contracted`: the Jacobian of a few atoms at a time is contracted and forgotten."""
         import torch  # noqa: PLC0415
 
-        tables = self._tables(elements, tensors.device, tensors.dtype)
+        tables = self._tables(elements, device, dtype)
         species = species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
         gradients = tables.edge_gradients(neighbours.pairs, neighbours.vectors, species, model)
-        vectors = torch.from_numpy(neighbours.vectors).to(device=tensors.device, dtype=gradients.dtype)
-        return torch.from_numpy(neighbours.pairs).to(tensors.device), vectors, gradients
+        vectors = torch.from_numpy(neighbours.vectors).to(device=device, dtype=gradients.dtype)
+        return torch.from_numpy(neighbours.pairs).to(device), vectors, gradients
 
     def kernel(self, elements: list[str], device: str, dtype: str) -> AcsfKernel | None:
         """See `Descriptor.kernel`; it is made once, as tables are."""

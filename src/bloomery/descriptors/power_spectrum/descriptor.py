@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bloomery.descriptors.contract import Descriptor, Features, ForceMap, Tensors
+from bloomery.descriptors.contract import Descriptor, Features, ForceMap
 from bloomery.descriptors.power_spectrum.angular_momenta import degree_triples
 from bloomery.descriptors.power_spectrum.settings import DEFAULT_INNER, PowerSpectrumSettings
 from bloomery.descriptors.species import species_of
@@ -82,14 +82,14 @@ class PowerSpectrum(Descriptor):
         return Features.of(values, neighbours, jacobian, device)
 
     def contracted(
-        self, configurations: Configurations, elements: list[str], model: Model, tensors: Tensors
+        self, configurations: Configurations, elements: list[str], model: Model, device: str, dtype: str
     ) -> EdgeGradients:
         """See `Descriptor.contracted`: contracted analytically, without a Jacobian."""
         import torch  # noqa: PLC0415
 
         from bloomery.descriptors.power_spectrum.edge_memory import Edges  # noqa: PLC0415
 
-        expansion = self._expansion(elements, tensors.device, tensors.dtype)
+        expansion = self._expansion(elements, device, dtype)
         species = species_of(configurations, elements)
         if expansion.memory is not None:
             edges = expansion.memory.edges(configurations, species)

@@ -17,7 +17,7 @@ from bloomery.frames.geometry import DistanceLimits
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
 from bloomery.samplers.contract import SamplerReport
-from bloomery.samplers.origin import with_origin
+from bloomery.samplers.origin import sane_starts, with_origin
 from bloomery.samplers.task import Task, TaskSampler
 from bloomery.seeds import derive_seed
 
@@ -119,7 +119,7 @@ class BuildingSampler(TaskSampler):
     def _todo(self, start: Configurations) -> list[tuple[int, str, Recipe]]:
         """Every recipe, with index and identity of its starting structure; a bad structure is found before any work."""
         todo = []
-        for index, identity, atoms in self.sane_starts(start, self.settings.limits):
+        for index, identity, atoms in sane_starts(start, self.settings.limits, self.name):
             try:
                 todo += [(index, identity, recipe) for recipe in self.recipes(atoms)]
             except InputError as error:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
 from bloomery.potentials.contract import Potential
-from bloomery.reference.values import reference_values
+from bloomery.reference.values import Values, reference_values
 from bloomery.samplers.dynamics.spread import Spread, spread_of
 
 
@@ -51,7 +51,7 @@ class Evaluation:
     forces: NDArray[np.float64]
     disagreement: NDArray[np.float64]
     failures: dict[int, str] = field(default_factory=dict)
-    values: dict[int, dict[str, Any]] = field(default_factory=dict)
+    values: dict[int, Values] = field(default_factory=dict)
     stress: NDArray[np.float64] | None = None
     spread: Spread | None = None
 

@@ -13,12 +13,13 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.geometry import DistanceLimits, insane, strain_tensor, strained
+from bloomery.frames.geometry import DistanceLimits, strain_tensor, strained
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
+from bloomery.reference.values import Values
 from bloomery.samplers.checkpoint import State
 from bloomery.samplers.contract import COMPLETED
-from bloomery.samplers.origin import identities, require_frames, with_origin
+from bloomery.samplers.origin import identities, require_frames, require_sane, with_origin
 from bloomery.seeds import derive_seed
 
 Temperature = Annotated[Kelvin, Field(gt=0)]
@@ -125,7 +126,7 @@ class Kept:
     positions: NDArray[np.float64]
     step: int
     disagreement: float
-    values: dict[str, Any] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
     cell: NDArray[np.float64] | None = None
     temperature: float | None = None
 
@@ -197,7 +198,7 @@ class Trajectory:
             setattr(self, name, state[name])
         self.kept = [Kept(**kept) for kept in state["kept"]]
 
-    def summary(self, index: int) -> dict[str, Any]:
+    def summary(self, index: int) -> dict[str, object]:
         """Numbers and texts for the report."""
         return {
             "trajectory": index,
@@ -231,9 +232,7 @@ def trajectories(
     bare = start.without_labels().to_atoms()
     prepared = []
     for index, (atoms, identity) in enumerate(zip(bare, identities(start), strict=True)):
-        reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, settings.limits)
-        if reason:
-            raise InputError(f"{sampler}: starting structure {index} cannot be used: {reason}.")
+        require_sane(index, atoms, settings.limits, sampler)
         objection = settings.objection(atoms)
         if objection:
             raise InputError(f"{sampler}.{objection.format(index)}")
