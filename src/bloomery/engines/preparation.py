@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, bad_label
 from bloomery.frames.energy_reference import check_energy_reference
 from bloomery.potentials.contract import Potential, TrainedOn
-from bloomery.seeds import derive_seed
+from bloomery.seeds import derive_seed, digest_of
 
 Kind = TypeVar("Kind", bound=Potential)
 
@@ -130,9 +129,7 @@ def member_frames(hashes: list[str], members: int, share: float, seed: int) -> N
     count = max(1, round(share * members))
     result = np.zeros((members, len(hashes)), dtype=bool)
     for frame, text in enumerate(hashes):
-        ranks = [
-            hashlib.blake2b(f"{seed}|{member}|{text}".encode(), digest_size=8).digest() for member in range(members)
-        ]
+        ranks = [digest_of(f"{seed}|{member}|{text}", size=8) for member in range(members)]
         result[np.argsort(ranks)[:count], frame] = True
     return result
 

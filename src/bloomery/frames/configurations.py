@@ -21,6 +21,7 @@ from bloomery.frames.input_data import is_input_data, read_arrays
 from bloomery.frames.labels import LABELS, common_info, labels_of
 from bloomery.frames.mapped import join, load_arrays, put, take, take_runs
 from bloomery.frames.reading import EXTXYZ, pieces
+from bloomery.seeds import digest_of
 
 GRID = 1e-6
 """Positions and cells are compared, hashed and stored on a grid of this many Å."""
@@ -197,10 +198,8 @@ class Configurations:
             cells = _on_grid(self.cells[start:end])
             for frame in range(start, end):
                 own = slice(offsets[frame] - offsets[start], offsets[frame + 1] - offsets[start])
-                digest = hashlib.blake2b(digest_size=16)
-                for part in (numbers[own], self.pbc[frame], cells[frame - start], positions[own]):
-                    digest.update(np.ascontiguousarray(part, dtype="<i8").tobytes())
-                result.append(digest.hexdigest())
+                parts = (numbers[own], self.pbc[frame], cells[frame - start], positions[own])
+                result.append(digest_of(*(np.ascontiguousarray(part, dtype="<i8").tobytes() for part in parts)))
         return result
 
     def digest(self) -> str:

@@ -185,7 +185,7 @@ class NormalModes(TaskSampler):
             matrix = (matrix + matrix.T) / 2
         every = normal_modes(site.atoms, matrix, site.tangent)
         modes = every.above(self.settings.lowest_frequency)
-        summary = {
+        summary: dict[str, object] = {
             "start": site.start,
             "point": site.step,
             "modes": len(modes.squares),

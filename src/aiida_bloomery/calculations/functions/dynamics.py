@@ -18,6 +18,7 @@ from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpo
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec, parse_settings
+from bloomery.reference.values import Values
 from bloomery.samplers.contract import COMPLETED
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
 from bloomery.samplers.dynamics.trajectories import DynamicsSettings, Kept, Trajectory, collect, trajectories
@@ -180,7 +181,7 @@ def _read(trajectory: Trajectory, settings: DynamicsSettings, folder: orm.Folder
             trajectory.stop_reason = f"step {step}: the electronic minimisation did not reach self-consistency"
             break
         if settings.keeps(step):
-            values = {"energy": float(steps["energy"][step]), "forces": np.array(steps["forces"][step])}
+            values: Values = {"energy": float(steps["energy"][step]), "forces": np.array(steps["forces"][step])}
             if len(stresses) >= n_steps:
                 values["stress"] = -full_3x3_to_voigt_6_stress(np.array(stresses[step])) * units.GPa
             trajectory.keep(Kept(np.array(steps["positions"][step]), step, -1.0, values))
