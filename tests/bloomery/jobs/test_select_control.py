@@ -103,24 +103,18 @@ def test_probe_of_both_arms_avoids_what_either_has_trained_on(tmp_path: Path, po
 def test_control_knows_its_own_data_set_only(tmp_path: Path, pool: Configurations) -> None:
     """What the campaign labelled may be taken by the control, but no frame of the probe."""
     roles = np.array(["probe", "train"] * 4)
+    fields: dict[str, Any] = {
+        "data_set": {"batch_001": "batch_001.npz"},
+        "control": ["duplicates"],
+        "roles": NO_PROBE,
+        "selectors": ["sanity", "duplicates"],
+    }
     pool[:8].with_info(role=roles).save(tmp_path / "batch_001.npz")
-    _, _, control = select(
-        tmp_path,
-        data_set={"batch_001": "batch_001.npz"},
-        control=["duplicates"],
-        roles=NO_PROBE,
-        selectors=["sanity", "duplicates"],
-    )
+    _, _, control = select(tmp_path, **fields)
     assert control is not None
     assert not set(control.hashes()) & set(pool[:8].hashes())  # each of the eight is in a block of the probe
     pool[:8].with_info(role="train").save(tmp_path / "batch_001.npz")
-    _, selected, control = select(
-        tmp_path,
-        data_set={"batch_001": "batch_001.npz"},
-        control=["duplicates"],
-        roles=NO_PROBE,
-        selectors=["sanity", "duplicates"],
-    )
+    _, selected, control = select(tmp_path, **fields)
     assert control is not None
     assert set(control.hashes()) & set(pool[:8].hashes())
     assert not set(selected.hashes()) & set(pool[:8].hashes())

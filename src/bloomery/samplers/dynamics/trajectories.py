@@ -19,7 +19,7 @@ from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
 from bloomery.reference.values import Values
 from bloomery.samplers.checkpoint import State
 from bloomery.samplers.contract import COMPLETED
-from bloomery.samplers.origin import identities, require_frames, require_sane, with_origin
+from bloomery.samplers.origin import sane_starts, with_origin
 from bloomery.seeds import derive_seed
 
 Temperature = Annotated[Kelvin, Field(gt=0)]
@@ -228,11 +228,8 @@ def trajectories(
     InputError
         If a starting structure is absurd, or the time step too long for its lightest element.
     """
-    require_frames(start, sampler)
-    bare = start.without_labels().to_atoms()
     prepared = []
-    for index, (atoms, identity) in enumerate(zip(bare, identities(start), strict=True)):
-        require_sane(index, atoms, settings.limits, sampler)
+    for index, identity, atoms in sane_starts(start, settings.limits, sampler):
         objection = settings.objection(atoms)
         if objection:
             raise InputError(f"{sampler}.{objection.format(index)}")
