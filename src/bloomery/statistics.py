@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import inf, isfinite
-from typing import Any, Self
+from typing import Any, NotRequired, Self, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,24 @@ MILLI = 1000.0
 """Thousandths in one."""
 NORMAL_95 = 1.959963984540054
 """Half the width of a 95 % interval in standard errors."""
+
+
+class ToldNumber(TypedDict):
+    """A measured number as summaries hold it, with the bounds of the 95 % interval where it has them.
+
+    With ``at_least`` the value is a bound that the number exceeds with 95 % confidence; it is shown as ``> 2 ps``.
+    ``as_promised`` says of a share whether what was predicted for it is in its interval.
+    """
+
+    value: float
+    unit: str
+    lower: NotRequired[float]
+    upper: NotRequired[float]
+    at_least: NotRequired[bool]
+    as_promised: NotRequired[bool]
+
+
+ToldNumbers = dict[str, ToldNumber]
 
 
 class Number(BaseModel):
@@ -83,14 +101,15 @@ class Number(BaseModel):
         """Whether the upper bound is at most this; never without one."""
         return (inf if self.upper is None else self.upper) <= limit
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> ToldNumber:
         """The number as a summary holds it: a bound that is not known has no key."""
-        return self.model_dump(exclude_unset=True)
+        return cast("ToldNumber", self.model_dump(exclude_unset=True))
 
 
 def resampled(n: int, resamples: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """How often each of so many blocks is there where as many are drawn with replacement, ``(R, N)``."""
     return generator.multinomial(n, np.full(n, 1.0 / n), size=resamples)
+
 
 MILLI = 1000.0
 """Thousandths in one."""

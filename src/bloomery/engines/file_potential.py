@@ -185,4 +185,3 @@ def write_usage(potential: Potential, folder: Path, text: str) -> list[Path]:
     )
     (folder / REFERENCE_FILE).write_text(json.dumps(potential.energy_reference), encoding="utf-8")
     return [path, folder / REFERENCE_FILE]
-

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import Observation, OfPotential, ToldNumber, number
+from bloomery.observables.contract import Observation, OfPotential, number
 from bloomery.plugins import Settings
 from bloomery.potentials.calibration import calibrate
 from bloomery.potentials.contract import Potential
@@ -24,7 +24,7 @@ from bloomery.potentials.reliability import (
     rank_correlation,
 )
 from bloomery.progress import Progress, no_progress
-from bloomery.statistics import MILLI, Bootstrap
+from bloomery.statistics import MILLI, Bootstrap, ToldNumber
 
 
 class CalibrationSettings(Settings):

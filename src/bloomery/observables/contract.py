@@ -17,7 +17,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NotRequired, TypedDict
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,25 +27,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress
-from bloomery.statistics import NORMAL_95, Number
-
-
-class ToldNumber(TypedDict):
-    """A measured number as summaries hold it, with the bounds of the 95 % interval where the observable has them.
-
-    With ``at_least`` the value is a bound that the number exceeds with 95 % confidence; it is shown as ``> 2 ps``.
-    ``as_promised`` says of a share whether what was predicted for it is in its interval.
-    """
-
-    value: float
-    unit: str
-    lower: NotRequired[float]
-    upper: NotRequired[float]
-    at_least: NotRequired[bool]
-    as_promised: NotRequired[bool]
-
-
-ToldNumbers = dict[str, ToldNumber]
+from bloomery.statistics import NORMAL_95, Number, ToldNumber, ToldNumbers
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import Observation, OfPotential, ToldNumber, ToldNumbers, number
+from bloomery.observables.contract import Observation, OfPotential, number
 from bloomery.observables.points.comparison import Comparison
 from bloomery.observables.points.faults import warnings
 from bloomery.plugins import Settings
@@ -22,7 +22,7 @@ from bloomery.potentials.evaluation import predict_in_chunks
 from bloomery.potentials.reliability import rank_correlation
 from bloomery.progress import Progress
 from bloomery.quantities import ForceInEV
-from bloomery.statistics import MILLI, Bootstrap
+from bloomery.statistics import MILLI, Bootstrap, ToldNumber, ToldNumbers
 
 NAMES = ("name", "batch", "pool", "trajectory", "step", "temperature", "role")
 """Per-frame arrays that tell which frame one is."""

@@ -18,10 +18,10 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
 from bloomery.observables.averages.constant_energy import ConstantEnergyRun, ConstantEnergySettings, State
 from bloomery.observables.averages.curves import block_quantity
-from bloomery.observables.contract import Observation, OfPotential, ToldNumber, number
+from bloomery.observables.contract import Observation, OfPotential, number
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
-from bloomery.statistics import MILLI
+from bloomery.statistics import MILLI, ToldNumber
 
 
 class NveStabilitySettings(ConstantEnergySettings):

@@ -14,11 +14,12 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import Curve, overlap, score
 from bloomery.observables.averages.experiment import MeasuredCurve
-from bloomery.observables.contract import Observable, Observation, Quantity, ToldNumber, array_name, number, told
+from bloomery.observables.contract import Observable, Observation, Quantity, array_name, number, told
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress
 from bloomery.samplers.md import MolecularDynamics, MolecularDynamicsSettings
+from bloomery.statistics import ToldNumber
 
 TRAJECTORY, REFERENCE = "trajectory", "reference"
 

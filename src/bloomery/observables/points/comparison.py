@@ -10,9 +10,9 @@ from ase.units import GPa
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import ToldNumber, ToldNumbers, number
+from bloomery.observables.contract import number
 from bloomery.potentials.prediction import Prediction
-from bloomery.statistics import MILLI, Bootstrap
+from bloomery.statistics import MILLI, Bootstrap, ToldNumber, ToldNumbers
 
 Sums = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import ToldNumbers
 from bloomery.observables.points.comparison import Comparison
+from bloomery.statistics import ToldNumbers
 
 FAR = 20.0
 """A force error so many times the RMSE of all other frames is a fault, not a fluctuation."""

@@ -14,11 +14,12 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.labels import LABELS
-from bloomery.observables.contract import Observable, Observation, Quantity, ToldNumbers, array_name, told
+from bloomery.observables.contract import Observable, Observation, Quantity, array_name, told
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.evaluation import labelled_by
 from bloomery.progress import Progress, no_progress
+from bloomery.statistics import ToldNumbers
 
 POTENTIAL, REFERENCE = "potential", "reference"
 
