@@ -15,8 +15,8 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src"
 
 BASE = {
-    "bloomery", "devices", "errors", "native", "plugins", "progress", "quantities", "seeds", "statistics", "threads",
-    "versions",
+    "bloomery", "devices", "errors", "native", "papers", "plugins", "progress", "quantities", "seeds", "statistics",
+    "threads", "versions",
 }  # fmt: skip
 """Modules that all others may use. ``native`` is the loader of kernels in C."""
 

@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,8 +17,11 @@ from sphinx.application import Sphinx
 
 from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
 from aiida_bloomery.campaign_file.model import CampaignFile
+from aiida_bloomery.campaign_file.schema import schema_text
 from bloomery.plugins import Kind, PluginSpec, load_plugin, registered
 from bloomery.quantities import Unit
+
+SCHEMA_FILE = "campaign.schema.json"
 
 
 def code_spans(text: str) -> str:
@@ -173,7 +177,14 @@ def _read(_app: Sphinx, _name: str, source: list[str]) -> None:
     source[0] = generate(source[0])
 
 
+def write_schema(app: Sphinx, exception: Exception | None) -> None:
+    """Put the JSON Schema of campaign files beside the pages, where editors find it by its address."""
+    if exception is None and app.builder.format == "html":
+        (Path(app.outdir) / SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Write the reference while pages are read."""
+    """Write the reference while pages are read, and the schema when they are written."""
     app.connect("source-read", _read)
+    app.connect("build-finished", write_schema)
     return {"version": "1", "parallel_read_safe": True}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from bloomery.errors import InputError
+from bloomery.papers import Paper
 
 Kind = Literal["descriptors", "engines", "samplers", "selectors", "labellers", "observables"]
 KINDS: tuple[Kind, ...] = ("descriptors", "engines", "samplers", "selectors", "labellers", "observables")
@@ -109,14 +110,32 @@ def load_plugin(kind: Kind, name: str) -> Any:
         ) from error
 
 
+def find_plugin(kind: Kind, name: str) -> Any | None:
+    """Return a plug-in's class; ``None`` if it is not registered or cannot be loaded here."""
+    try:
+        return load_plugin(kind, name)
+    except InputError:
+        return None
+
+
+def declares(kind: Kind, name: str, variable: str) -> bool:
+    """Tell whether a plug-in sets a class variable of its contract, such as ``cleans``; what is not there does not."""
+    return bool(getattr(find_plugin(kind, name), variable, False))
+
+
 class Plugin:
     """Base of all plug-ins: a name, a settings model, and the settings they were made with.
 
-    Subclasses set ``name`` (equal to their entry point) and ``Settings``, and read ``self.settings``.
+    Subclasses set ``name`` (equal to their entry point) and ``Settings``, and read ``self.settings``. What else the
+    package must know of a plug-in are class variables too, of its own or of its kind; nothing is looked up by name.
     """
 
     name: str
     Settings: type[Settings] = Settings
+    title: ClassVar[str] = ""
+    """What reports call it; of an engine its potentials, in the plural. Left out, it is called by its name."""
+    references: ClassVar[tuple[Paper | str, ...]] = ()
+    """Papers to cite where it was used."""
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = settings if settings is not None else self.Settings()

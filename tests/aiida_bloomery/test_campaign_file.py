@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.cost import plan_campaign
-from aiida_bloomery.campaign_file.schema import describe_plugins, schema, schema_text
+from aiida_bloomery.campaign_file.schema import describe_plugins, schema
 from aiida_bloomery.cli import main
 from bloomery.errors import InputError
 from bloomery.reference.teachers import teacher_for
@@ -329,9 +329,11 @@ def test_without_a_control_arm_there_is_none(folder: Path) -> None:
     assert plan["iteration"]["control"] == plan["control_trainings"] == 0
 
 
-def test_schema_in_the_docs_is_current() -> None:
-    """``aiida-bloomery schema --to docs/campaign.schema.json`` writes it anew."""
-    assert (ROOT / "docs" / "campaign.schema.json").read_text(encoding="utf-8") == schema_text()
+def test_schema_is_printed_and_written(tmp_path: Path) -> None:
+    printed = CliRunner().invoke(main, ["schema"]).output
+    CliRunner().invoke(main, ["schema", "--to", str(tmp_path / "campaign.schema.json")], catch_exceptions=False)
+    assert printed == (tmp_path / "campaign.schema.json").read_text(encoding="utf-8")
+    assert json.loads(printed) == schema()
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
@@ -365,7 +367,9 @@ def test_every_key_is_described() -> None:
 def test_plugins_are_described_with_their_settings() -> None:
     found = describe_plugins("sampler")
     assert list(found) == ["samplers"]
-    rattle = next(plugin for plugin in found["samplers"] if plugin["name"] == "rattle_strain")
-    assert {"name": "frames", "type": "int", "required": False, "default": 20}.items() <= rattle["settings"][0].items()
+    rattle = next(plugin for plugin in found["samplers"] if plugin.name == "rattle_strain")
+    frames = rattle.settings[0]
+    assert (frames.name, frames.type, frames.required, frames.default) == ("frames", "int", False, 20)
+    assert {"name", "summary", "module", "settings"} == set(rattle.as_dict())
     with pytest.raises(InputError, match="there is no kind of plug-in 'cook'"):
         describe_plugins("cook")

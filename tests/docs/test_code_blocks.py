@@ -31,6 +31,20 @@ def test_python_blocks_of_a_page_run_one_after_the_other(python_page, tmp_path, 
         exec(compile(source, str(block.page), "exec"), namespace)
 
 
+def test_functions_in_blocks_are_annotated_and_say_what_they_do(python_page) -> None:
+    """The examples keep the rules that they come with."""
+    for block in python_page.of("python"):
+        for node in ast.walk(ast.parse(block.text)):
+            if isinstance(node, ast.FunctionDef):
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                bare = [
+                    given.arg for given in arguments if given.annotation is None and given.arg not in ("self", "cls")
+                ]
+                assert not bare, f"{block.where}: {node.name} leaves {bare[0]} without a type"
+                assert node.returns is not None, f"{block.where}: {node.name} leaves its result without a type"
+                assert ast.get_docstring(node), f"{block.where}: {node.name} has no docstring"
+
+
 def test_names_in_blocks_that_need_a_campaign_exist(page) -> None:
     """They are parsed, what they import is imported, and attributes of imported modules are looked up."""
     for block in page.of("{code-block} python"):

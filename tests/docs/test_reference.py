@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Literal
 
 import pytest
@@ -67,3 +70,10 @@ def test_blocks_of_a_page_are_written_out_and_others_left_alone() -> None:
     assert "| `seed` |" in text
     assert "\n## `structures`" in text
     assert text.endswith("```{eval-rst}\n.. note::\n```\n")
+
+
+def test_schema_lies_beside_the_pages(tmp_path: Path) -> None:
+    made = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    reference.write_schema(made, None)
+    schema = json.loads((tmp_path / "campaign.schema.json").read_text(encoding="utf-8"))
+    assert "labelling" in schema["properties"]

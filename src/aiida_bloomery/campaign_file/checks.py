@@ -85,7 +85,7 @@ def _frames(campaign: Campaign) -> None:
     for label, frames in campaign.frames.items():
         stage, _, index = label.rpartition("_")
         key: Key = ("bootstrap", "samplers") if stage == "bootstrap" else ("sampling",)
-        key = (*key, int(index), "from_file", "file")
+        key = (*key, int(index), campaign.samplers(stage)[int(index)][1].name, "file")
         _sane(frames, campaign.source, key, str(label))
         unknown = sorted(set(frames.elements) - set(campaign.structures.elements))
         if unknown:

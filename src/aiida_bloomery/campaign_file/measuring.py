@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiida_bloomery.campaign_file.model import REFERENCE_MD, CampaignFile
+from aiida_bloomery.campaign_file.model import CampaignFile
 from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable, with_calculator
 from bloomery.campaign.measuring import (
@@ -22,7 +22,7 @@ from bloomery.campaign.stopping import StopRules
 from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.trajectories import FromTrajectories
-from bloomery.plugins import PluginSpec, load_plugin, registered
+from bloomery.plugins import PluginSpec, declares, load_plugin, registered
 from bloomery.quantities import converted
 from bloomery.samplers.contract import Sampler
 
@@ -181,9 +181,9 @@ def _check_reference_trajectory(campaign: Campaign, settings: ValidationSettings
     spec, source, place = settings.reference_trajectory, campaign.source, (KEY, "reference_trajectory")
     if spec is None:
         return
-    if spec.name != REFERENCE_MD:
+    if not declares("samplers", spec.name, "driven_by_labeller"):
         raise source.error(
-            place, f"{spec.name} makes no trajectory of the reference method; use {REFERENCE_MD}, or a file."
+            place, f"{spec.name} makes no trajectory of the reference method; use reference_md, or a file."
         )
     key = (*place, spec.name)
     dynamics = parse_model(load_plugin("samplers", spec.name).Settings, checkable(campaign, spec).settings, source, key)
@@ -194,11 +194,11 @@ def _check_reference_trajectory(campaign: Campaign, settings: ValidationSettings
             place, "no observable is an average over a trajectory; add one, such as rdf, or remove this."
         )
     for name, observable in averages.items():
-        step = getattr(observable.settings, "timestep_fs", None)
-        if step is not None and step != dynamics.timestep_fs:
+        step, theirs = (getattr(settings, "timestep_fs", None) for settings in (observable.settings, dynamics))
+        if step is not None and theirs is not None and step != theirs:
             raise source.error(
                 key,
-                f"timestep_fs is {dynamics.timestep_fs:g} fs, and {name} reads the steps of the trajectory as "
+                f"timestep_fs is {theirs:g} fs, and {name} reads the steps of the trajectory as "
                 f"{step:g} fs each; give both the same.",
             )
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 from bloomery.campaign.agreement import ObservableTarget
 from bloomery.campaign.plateau import Plateau
 from bloomery.campaign.schedules import SamplerSpec
-from bloomery.plugins import Kind, PluginSpec, Settings, registered
+from bloomery.plugins import Kind, PluginSpec, Settings, declares, registered
 from bloomery.quantities import Unit
 
 Protocol = Literal["fast", "balanced", "stringent"]
@@ -18,10 +18,6 @@ Device = Literal["auto", "cpu", "cuda"]
 
 JOBS = ("sample", "describe", "select", "label", "train", "observe")
 """What `bloomery` jobs do: for each, a code entry may say how it runs."""
-
-
-REFERENCE_MD = "reference_md"
-"""The sampler that runs dynamics by the reference method itself."""
 
 SANE_TARGETS = {
     "energy": (0.01, 1000.0, "meV/atom"),
@@ -274,7 +270,8 @@ class Validation(Settings):
     @field_validator("reference_trajectory", mode="before")
     @classmethod
     def _sampler_alone(cls, value: Any) -> Any:
-        return {value: {}} if value == REFERENCE_MD else value
+        alone = isinstance(value, str) and declares("samplers", value, "driven_by_labeller")
+        return {value: {}} if alone else value
 
     @field_validator("structures", mode="before")
     @classmethod

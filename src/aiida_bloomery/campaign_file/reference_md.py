@@ -1,14 +1,14 @@
-"""The sampler `reference_md` in a campaign file: dynamics by the campaign's own reference method."""
+"""Samplers that the labeller drives, in a campaign file: dynamics by the campaign's own reference method."""
 
 from __future__ import annotations
 
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aiida_bloomery.campaign_file.model import REFERENCE_MD, CampaignFile
+from aiida_bloomery.campaign_file.model import CampaignFile
 from aiida_bloomery.campaign_file.reader import Key
 from bloomery.errors import BloomeryError
-from bloomery.plugins import PluginSpec
+from bloomery.plugins import PluginSpec, declares
 
 if TYPE_CHECKING:
     from aiida_bloomery.campaign_file.resolve import Campaign
@@ -17,10 +17,10 @@ Spec = TypeVar("Spec", bound=PluginSpec)
 
 
 def with_calculator(spec: PluginSpec, file: CampaignFile) -> dict[str, Any]:
-    """Settings of a sampler; `reference_md` has the labeller's calculator, unless it names one."""
+    """Settings of a sampler; one that the labeller drives has the labeller's calculator, unless it names one."""
     settings = dict(spec.settings)
-    if spec.name == REFERENCE_MD and file.labeller == "calculator":
-        settings.setdefault("calculator", file.labeller_settings.get("calculator"))
+    if _is_driven(spec) and _lends_calculator(file):
+        settings.setdefault("calculator", file.labeller_settings["calculator"])
     return settings
 
 
@@ -46,13 +46,23 @@ def check_driver(campaign: Campaign, spec: PluginSpec, key: Key) -> None:
         raise campaign.source.error(
             key, f"the labeller {name} cannot drive dynamics; name a calculator, such as {{calculator: emt}}."
         )
-    from aiida_bloomery.calculations.functions.dynamics import md_settings  # noqa: PLC0415
+    from aiida.plugins import WorkflowFactory  # noqa: PLC0415
 
     try:
-        md_settings({"sampler": {"name": spec.name, "settings": spec.settings}})
+        WorkflowFactory(f"bloomery.reference_md.{name}").check_sampler(spec)
     except BloomeryError as error:
         raise campaign.source.error(key, str(error)) from error
 
 
 def _by_labeller(campaign: Campaign, spec: PluginSpec) -> bool:
-    return spec.name == REFERENCE_MD and campaign.file.labeller != "calculator" and "calculator" not in spec.settings
+    """Whether a program of the labeller's own is to drive."""
+    return _is_driven(spec) and "calculator" not in spec.settings and not _lends_calculator(campaign.file)
+
+
+def _is_driven(spec: PluginSpec) -> bool:
+    return declares("samplers", spec.name, "driven_by_labeller")
+
+
+def _lends_calculator(file: CampaignFile) -> bool:
+    """Whether the labels come from an ASE calculator that the labeller's settings name."""
+    return "calculator" in file.labeller_settings

@@ -14,7 +14,7 @@ from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.errors import BloomeryError, InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.plugins import PluginSpec
+from bloomery.plugins import PluginSpec, declares
 
 STAGES = ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop")
 TARGETS = ("energy", "forces", "relative_forces", "stress")
@@ -31,7 +31,7 @@ class Campaign:
     structures
         Starting structures.
     frames
-        The user's own frames by label, for the sampler `from_file`.
+        The user's own frames by label, for samplers that take them.
     settings
         The inputs of the campaign's workchain that hold settings (see `STAGES`), protocol and file merged; and
         ``control``, if there is a control arm, and ``validation``, if something is measured.
@@ -231,7 +231,7 @@ def _dump(specs: list[PluginSpec] | None) -> list[dict[str, Any]] | None:
 def _samplers(
     file: CampaignFile, source: Source, frames: dict[str, Configurations]
 ) -> dict[str, list[dict[str, Any]] | None]:
-    """Samplers of both stages, as plain values; files of `from_file` are read, and named by a label instead."""
+    """Samplers of both stages, as plain values; files of the user's own frames are read, and named by a label."""
     stages: dict[str, tuple[Key, list[SamplerSpec] | None]] = {
         "bootstrap": (("bootstrap", "samplers"), file.bootstrap.samplers if file.bootstrap else None),
         "sampling": (("sampling",), file.sampling),
@@ -242,9 +242,9 @@ def _samplers(
         for index, spec in enumerate(specs or []):
             settings = with_calculator(spec, file)
             name = settings.get("file")
-            if spec.name == "from_file" and isinstance(name, str):
+            if isinstance(name, str) and declares("samplers", spec.name, "takes_own_frames"):
                 label = f"{stage}_{index}"
-                frames[label] = read_file(name, source, (*key, index, "from_file", "file"))
+                frames[label] = read_file(name, source, (*key, index, spec.name, "file"))
                 del settings["file"]
                 settings["frames"] = label
             beside = spec.model_dump(exclude={"name", "settings"}, exclude_defaults=True)

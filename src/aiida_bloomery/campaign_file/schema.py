@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -12,7 +14,7 @@ from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
 from aiida_bloomery.campaign_file.model import Bootstrap, CampaignFile, Control, OfKind, Validation
 from bloomery.errors import InputError
 from bloomery.frames.roles import RoleSettings
-from bloomery.plugins import KINDS, Kind, PluginSpec, load_plugin, registered
+from bloomery.plugins import KINDS, Kind, PluginSpec, declares, load_plugin, registered
 from bloomery.potentials.acceptance import AcceptanceSettings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -56,8 +58,10 @@ def schema() -> dict[str, Any]:
     for name in ("PluginSpec", "SamplerSpec"):
         found.pop(name, None)
     # In a campaign the labeller drives the dynamics, and no calculator need be named.
-    driven = settings["samplers.reference_md"]["$ref"].rsplit("/", maxsplit=1)[-1]
-    found[driven]["required"] = [key for key in found[driven].get("required", []) if key != "calculator"]
+    for name in registered("samplers"):
+        if declares("samplers", name, "driven_by_labeller"):
+            driven = found[settings[f"samplers.{name}"]["$ref"].rsplit("/", maxsplit=1)[-1]]
+            driven["required"] = [key for key in driven.get("required", []) if key != "calculator"]
     return {"$schema": DIALECT, **root, "$defs": dict(sorted(found.items()))}
 
 
@@ -87,7 +91,33 @@ def plugin_places() -> dict[tuple[str, str], Kind]:
     return places
 
 
-def describe_plugins(kind: str | None = None) -> dict[str, list[dict[str, Any]]]:
+@dataclass(frozen=True)
+class SettingSummary:
+    """A setting of a plug-in: what it is called, and what it is."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    description: str
+
+
+@dataclass(frozen=True)
+class PluginSummary:
+    """A plug-in and its settings; ``problem`` says why it cannot be loaded, if so."""
+
+    name: str
+    summary: str = ""
+    module: str = ""
+    settings: Sequence[SettingSummary] = ()
+    problem: str = ""
+
+    def as_dict(self) -> Mapping[str, object]:
+        """Return plain values for JSON, without what is not known."""
+        return {key: value for key, value in asdict(self).items() if value or key in ("summary", "settings")}
+
+
+def describe_plugins(kind: str | None = None) -> dict[str, list[PluginSummary]]:
     """Name, summary and settings of every registered plug-in, by kind.
 
     Raises
@@ -101,26 +131,22 @@ def describe_plugins(kind: str | None = None) -> dict[str, list[dict[str, Any]]]
     return {known: [_describe(known, name) for name in registered(known)] for known in wanted}
 
 
-def _describe(kind: Kind, name: str) -> dict[str, Any]:
+def _describe(kind: Kind, name: str) -> PluginSummary:
     try:
         plugin = load_plugin(kind, name)
     except InputError as error:
-        return {"name": name, "summary": "", "settings": [], "problem": str(error)}
-    return {
-        "name": name,
-        "summary": (plugin.__doc__ or "").strip().split("\n")[0],
-        "module": plugin.__module__,
-        "settings": [
-            {
-                "name": key,
-                "type": str(field.annotation) if not isinstance(field.annotation, type) else field.annotation.__name__,
-                "required": field.is_required(),
-                "default": None if field.is_required() else field.get_default(call_default_factory=True),
-                "description": " ".join((field.description or "").split()),
-            }
-            for key, field in plugin.Settings.model_fields.items()
-        ],
-    }
+        return PluginSummary(name, problem=str(error))
+    settings = [
+        SettingSummary(
+            name=key,
+            type=str(field.annotation) if not isinstance(field.annotation, type) else field.annotation.__name__,
+            required=field.is_required(),
+            default=None if field.is_required() else field.get_default(call_default_factory=True),
+            description=" ".join((field.description or "").split()),
+        )
+        for key, field in plugin.Settings.model_fields.items()
+    ]
+    return PluginSummary(name, (plugin.__doc__ or "").strip().split("\n")[0], plugin.__module__, settings)
 
 
 def _kind_of(annotation: Any) -> Kind | None:

@@ -18,20 +18,20 @@ def plugins_command(kind: str | None, as_json: bool) -> None:
 
     found = describe_plugins(kind)
     if as_json:
-        print_json(found)
+        print_json({name: [plugin.as_dict() for plugin in plugins] for name, plugins in found.items()})
         return
     from rich.table import Table  # noqa: PLC0415
 
     for name, plugins in found.items():
         console.print(f"\n[bold]{name}[/]")
         for plugin in plugins:
-            console.print(f"  [cyan]{plugin['name']}[/]  {plugin['summary']}")
-            if "problem" in plugin:
-                console.print(f"    [yellow]{plugin['problem']}[/]")
+            console.print(f"  [cyan]{plugin.name}[/]  {plugin.summary}")
+            if plugin.problem:
+                console.print(f"    [yellow]{plugin.problem}[/]")
             table = Table.grid(padding=(0, 2))
-            for setting in plugin["settings"]:
-                default = "required" if setting["required"] else setting["default"]
-                table.add_row("   ", setting["name"], str(default), setting["description"])
+            for setting in plugin.settings:
+                default = "required" if setting.required else setting.default
+                table.add_row("   ", setting.name, str(default), setting.description)
             console.print(table)
 
 

@@ -16,7 +16,7 @@ from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
 from aiida_bloomery.provenance.campaign import Stage
 from aiida_bloomery.report.collect_frames import data_set, pool_disagreements
-from aiida_bloomery.report.facts import FINAL, CampaignFacts, Measured, Node, Outcome
+from aiida_bloomery.report.facts import FINAL, Arrays, CampaignFacts, Measured, Node, Outcome
 from bloomery.campaign.record import Funnel
 
 FINAL_PREFIX = "final_"
@@ -149,7 +149,7 @@ def _of_comparison(stage: Stage) -> Iterator[Measured]:
         )
 
 
-def _validation(stages: list[Stage]) -> tuple[dict[str, Any], dict[str, str]]:
+def _validation(stages: list[Stage]) -> tuple[Arrays, dict[str, str]]:
     """Arrays of the last validation on the probe that there is, and their units."""
     for stage in reversed(stages):
         process = stage.process

@@ -10,23 +10,13 @@ from aiida_bloomery import __version__
 from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.figures.observables import title_of
 from aiida_bloomery.report.formatting import count, interval, percent, with_unit
-from aiida_bloomery.report.references import Reference, references_of
+from aiida_bloomery.report.references import called, references_of
 from aiida_bloomery.report.specs import said, spec_of
 from aiida_bloomery.report.words import label_physics
-
-LABELLERS = {
-    "quantumespresso": "Quantum ESPRESSO",
-    "calculator": "an ASE calculator",
-    "lookup": "a file of labels that existed already",
-}
-ENGINES = {
-    "hdnnp": "high-dimensional neural-network potentials",
-    "gap": "Gaussian approximation potentials",
-    "mace": "MACE potentials",
-    "nequip": "NequIP potentials",
-    "deepmd": "DeePMD potentials",
-    "metatrain": "potentials of metatrain",
-}
+from bloomery.errors import BloomeryError
+from bloomery.papers import Paper
+from bloomery.plugins import PluginSpec
+from bloomery.selectors.contract import Selector
 
 
 @dataclass(frozen=True)
@@ -34,14 +24,14 @@ class Methods:
     """The paragraph, and the papers that its numbers in brackets stand for, in their order."""
 
     text: str
-    references: list[Reference]
+    references: list[Paper]
 
 
 class _Citations:
     """Numbers papers in the order in which they are cited."""
 
     def __init__(self) -> None:
-        self.found: list[Reference] = []
+        self.found: list[Paper] = []
 
     def __call__(self, *used: tuple[str, str]) -> str:
         """Cite what these stand for, as `` [1, 2]``; nothing if there is no paper."""
@@ -107,12 +97,21 @@ def _loop(facts: CampaignFacts, cite: _Citations) -> str:
     if not samplers or not selectors:
         return ""
     described = ""
-    if selection.get("descriptor") and any(spec_of(spec)[0] == "farthest_point" for spec in selection["selectors"]):
+    if selection.get("descriptor") and any(map(_compares, selection["selectors"])):
         described = f" of {_plugins([selection['descriptor']], 'descriptor', cite)}"
     return (
         f"In each iteration the potential of the one before drove the sampling by {samplers}; configurations to label "
         f"were selected by {selectors}{f' in the space{described}' if described else ''}."
     )
+
+
+def _compares(spec: Any) -> bool:
+    """Whether a selector compares frames or atoms by their features."""
+    try:
+        selector: Selector = PluginSpec.model_validate(spec).load("selectors")
+    except BloomeryError:
+        return False
+    return selector.needs_features or selector.needs_environments
 
 
 def _probe(facts: CampaignFacts) -> str:
@@ -135,7 +134,7 @@ def _labels(facts: CampaignFacts, cite: _Citations) -> str:
     used = [("labeller", name), *(("calculator", spec_of(value)[0]) for value in _values(settings, "calculator"))]
     if any(str(value) in {"cold", "marzari-vanderbilt", "mv"} for value in _values(settings, "smearing")):
         used.append(("smearing", "cold"))
-    method = LABELLERS.get(name, f"the labeller {name}")
+    method = called("labeller", name, f"the labeller {name}")
     return f"Reference energies, forces and stresses are those of {method}{cite(*used)}{f' ({text})' if text else ''}."
 
 
@@ -145,7 +144,7 @@ def _training(facts: CampaignFacts, cite: _Citations) -> str:
         return ""
     name, settings = spec_of(engine)
     members = settings.get("members")
-    kind = ENGINES.get(name, f"potentials of the engine {name}")
+    kind = called("engine", name, f"potentials of the engine {name}")
     committee = f"a committee of {members} {kind}" if members else kind
     described = settings.get("descriptor")
     cited = cite(("engine", name), *([("technique", "committee")] if members else []))
@@ -203,7 +202,7 @@ def _plugins(specs: Sequence[Any] | None, kind: str, cite: _Citations) -> str:
     for spec in specs or []:
         name, settings = spec_of(spec)
         text = _said(settings)
-        parts.append(f"{name}{cite((kind, name))}{f' ({text})' if text else ''}")
+        parts.append(f"{called(kind, name, name)}{cite((kind, name))}{f' ({text})' if text else ''}")
     return ", then ".join(parts) if kind == "selector" else _listed(parts)
 
 

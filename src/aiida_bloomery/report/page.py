@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
@@ -15,7 +16,7 @@ from markupsafe import Markup
 from aiida_bloomery import __version__
 from aiida_bloomery.report import tables
 from aiida_bloomery.report.atlas import atlas
-from aiida_bloomery.report.comparing import obstacles, rows_of
+from aiida_bloomery.report.comparing import Row, obstacles, rows_of
 from aiida_bloomery.report.facts import CampaignFacts, Measured
 from aiida_bloomery.report.figures import campaign, potential
 from aiida_bloomery.report.figures.data_map import data_map
@@ -119,28 +120,52 @@ def latest(found: Sequence[Measured]) -> list[Measured]:
     return list({measured.key: measured for measured in found}.values())
 
 
-def _by_section(drawn: Sequence[tuple[str, Figure]]) -> dict[str, list[dict[str, Any]]]:
-    sections: dict[str, list[dict[str, Any]]] = defaultdict(list)
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as the page holds it."""
+
+    title: str
+    caption: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows of an observable: figures, a table, how many of its rows are left out, and its columns."""
+
+    title: str
+    measured: Measured
+    figures: Sequence[Drawn]
+    rows: Sequence[Row]
+    left: int
+    subjects: bool
+    experiment: bool
+    control: bool
+    obstacles: Sequence[str]
+
+
+def _by_section(drawn: Sequence[tuple[str, Figure]]) -> dict[str, list[Drawn]]:
+    sections: dict[str, list[Drawn]] = defaultdict(list)
     for section, figure in drawn:
         svg = Markup(figure.svg())  # noqa: S704  drawn by us
-        sections[section].append({"title": figure.title, "caption": figure.caption, "svg": svg})
+        sections[section].append(Drawn(figure.title, figure.caption, svg))
     return sections
 
 
-def _observable(measured: Measured, found: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def _observable(measured: Measured, found: Mapping[str, Sequence[Drawn]]) -> Shown:
     """What the page shows of an observable; long tables are cut."""
     rows = rows_of(measured)
-    return {
-        "title": title_of(measured),
-        "measured": measured,
-        "figures": found.get(f"observable {measured.key}", []),
-        "rows": rows[:LONGEST_TABLE],
-        "left": max(0, len(rows) - LONGEST_TABLE),
-        "subjects": any(row.subject for row in rows),
-        "experiment": any(row.experiment for row in rows),
-        "control": any(row.control or row.control_difference for row in rows),
-        "obstacles": obstacles(measured),
-    }
+    return Shown(
+        title=title_of(measured),
+        measured=measured,
+        figures=found.get(f"observable {measured.key}", []),
+        rows=rows[:LONGEST_TABLE],
+        left=max(0, len(rows) - LONGEST_TABLE),
+        subjects=any(row.subject for row in rows),
+        experiment=any(row.experiment for row in rows),
+        control=any(row.control or row.control_difference for row in rows),
+        obstacles=obstacles(measured),
+    )
 
 
 def _time(moment: datetime) -> str:

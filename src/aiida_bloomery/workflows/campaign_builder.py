@@ -49,7 +49,7 @@ class FromProtocol(WorkChain):
             differ from the protocol's; mappings are merged, lists replaced. With `control` there is a control arm, with
             `validation` (`{final, each_iteration, reference_trajectory}`) observables are measured.
         frames
-            The user's own frames, for the sampler `from_file`.
+            The user's own frames by label, for samplers that take them.
         validation
             What is measured on: `structures`, `trajectory` (of the reference method), `test_set`; all may be left out.
         options

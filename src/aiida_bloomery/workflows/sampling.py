@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory, WorkflowFactory
@@ -14,6 +12,7 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
+from bloomery.plugins import PluginSpec, declares
 
 SampleCalculation = CalculationFactory("bloomery.sample")
 
@@ -39,7 +38,7 @@ class SamplingWorkChain(SubmitsOnce):
         frames_by_key(
             spec,
             "frames",
-            "The user's own frames by label, for the sampler `from_file` with `{frames: LABEL}`.",
+            "The user's own frames by label, for samplers that take them, as `from_file` does with `{frames: LABEL}`.",
             required=False,
         )
         frames_by_key(
@@ -50,7 +49,7 @@ class SamplingWorkChain(SubmitsOnce):
         )
         spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
         spec.input("scale", valid_type=orm.Dict, required=False, help="`{error, factor}`: what is known of its errors.")
-        spec.input("labeller", valid_type=orm.Str, required=False, help="The labeller that `reference_md` drives.")
+        spec.input("labeller", valid_type=orm.Str, required=False, help="The labeller that drives `reference_md`.")
         spec.input_namespace(
             "labelling", dynamic=True, valid_type=orm.Data, required=False, help="Inputs of that labeller."
         )
@@ -71,7 +70,7 @@ class SamplingWorkChain(SubmitsOnce):
         """Submit one process per sampler."""
         processes = {}
         for key, parameters in self.inputs.samplers.items():
-            sampler = parameters["sampler"]
+            sampler = PluginSpec.model_validate(parameters["sampler"])
             driver = self._driver(sampler)
             if driver is not None:
                 workchain = WorkflowFactory(driver)
@@ -86,8 +85,7 @@ class SamplingWorkChain(SubmitsOnce):
                 )
                 continue
             inputs = job_inputs(self.inputs, "sample", potential="potential" in self.inputs)
-            label = sampler.get("settings", {}).get("frames") if sampler["name"] == "from_file" else None
-            inputs["start"] = self.inputs.frames[label] if label else self.inputs.structures
+            inputs["start"] = self._start(sampler)
             inputs["parameters"] = parameters
             if key in self.inputs.get("continued", {}):
                 inputs["continued"] = self.inputs.continued[key]
@@ -95,13 +93,16 @@ class SamplingWorkChain(SubmitsOnce):
         self.report(f"launched {len(processes)} sampler(s): {', '.join(processes)}")
         return ToContext(**processes)
 
-    def _driver(self, sampler: dict[str, Any]) -> str | None:
-        """The workchain through which the labeller itself drives `reference_md`, unless a calculator is to do it."""
-        if (
-            sampler["name"] != "reference_md"
-            or "calculator" in sampler.get("settings", {})
-            or "labeller" not in self.inputs
-        ):
+    def _start(self, spec: PluginSpec) -> ConfigurationsData:
+        """The structures, or those frames of the user's own that a sampler names."""
+        label = spec.settings.get("frames") if declares("samplers", spec.name, "takes_own_frames") else None
+        frames: ConfigurationsData = self.inputs.frames[label] if label else self.inputs.structures
+        return frames
+
+    def _driver(self, spec: PluginSpec) -> str | None:
+        """The workchain through which the labeller itself drives a sampler, unless a calculator is to do it."""
+        driven = declares("samplers", spec.name, "driven_by_labeller") and "calculator" not in spec.settings
+        if not driven or "labeller" not in self.inputs:
             return None
         name = f"bloomery.reference_md.{self.inputs.labeller.value}"
         return name if name in get_entry_point_names("aiida.workflows") else None

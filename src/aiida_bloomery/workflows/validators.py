@@ -14,7 +14,7 @@ from bloomery.campaign.schedules import SamplerSpec, check_samplers
 from bloomery.campaign.stopping import StopRules
 from bloomery.errors import BloomeryError
 from bloomery.frames.roles import RoleSettings
-from bloomery.plugins import Kind, PluginSpec, parse_settings
+from bloomery.plugins import Kind, PluginSpec, declares, parse_settings
 from bloomery.potentials.acceptance import AcceptanceSettings
 
 ENERGY_REFERENCES = ("fit", "isolated_atoms", "values")
@@ -44,9 +44,9 @@ def _plugins(kind: Kind, values: list[Any], where: str) -> None:
 
 
 def _with_calculator(value: Any) -> Any:
-    """Let a calculator stand in for the labeller that drives the dynamics of `reference_md` itself."""
+    """Let a calculator stand in for the labeller, which may drive a sampler itself."""
     spec = SamplerSpec.model_validate(value)
-    if spec.name != "reference_md":
+    if not declares("samplers", spec.name, "driven_by_labeller"):
         return value
     return spec.model_copy(update={"settings": {"calculator": "emt", **spec.settings}})
 

@@ -22,6 +22,7 @@ from bloomery.descriptors.species import species_of
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.neighbours import Neighbours, find_neighbours
+from bloomery.papers import BARTOK_2013
 from bloomery.plugins import Settings
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Soap(Descriptor):
     """
 
     name = "soap"
+    references = (BARTOK_2013,)
     Settings = SoapSettings
     settings: SoapSettings
 

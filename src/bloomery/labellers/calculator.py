@@ -16,6 +16,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.labellers.contract import Labeller, LedgerEntry, Record, no_record
+from bloomery.papers import ASE
 from bloomery.plugins import Settings
 from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Seconds
@@ -36,6 +37,8 @@ class CalculatorLabeller(Labeller):
     """Energy, forces and, where the calculator has it and the cell is periodic in full, stress."""
 
     name = "calculator"
+    title = "an ASE calculator"
+    references = (ASE,)
     Settings = CalculatorLabellerSettings
     settings: CalculatorLabellerSettings
 

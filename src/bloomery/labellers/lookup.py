@@ -27,6 +27,7 @@ class LookupLabeller(Labeller):
     """Find each frame in a library by its content hash."""
 
     name = "lookup"
+    title = "a file of labels that existed already"
     Settings = LookupLabellerSettings
     settings: LookupLabellerSettings
 

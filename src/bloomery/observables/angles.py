@@ -13,7 +13,8 @@ from bloomery.frames.neighbours import Neighbours
 from bloomery.observables.averages.bonds import BondSettings, bonds
 from bloomery.observables.averages.curves import Curve, block_quantity
 from bloomery.observables.averages.trajectories import Averages, FromTrajectories
-from bloomery.observables.contract import Quantity
+from bloomery.observables.contract import Axes, Quantity
+from bloomery.papers import SCHRAN_2021
 
 
 class AnglesSettings(BondSettings):
@@ -29,6 +30,9 @@ class Angles(FromTrajectories):
     """Angular distribution of each triplet of elements, the atom in its middle second; dihedrals on demand."""
 
     name = "angles"
+    title = "Distribution of angles"
+    references = (SCHRAN_2021,)
+    axes = Axes("angle", "density")
     Settings = AnglesSettings
     settings: AnglesSettings
     periodic = False

@@ -17,7 +17,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,10 @@ class Observation:
     summary
         Plain numbers and text, nested: what a history or a report quotes. Each measured number is a `ToldNumber`.
     arrays
-        Name to array: what a figure is drawn from. Names hold letters, digits and underscores, see `array_name`.
+        Name to array: what a figure is drawn from. Names hold letters, digits and underscores, see `array_name`. Drawn
+        are curves of trajectories, ``CURVE__trajectory`` over ``CURVE__trajectory_x``, and of single points,
+        ``STRUCTURE__potential__CURVE`` over ``STRUCTURE__potential__CURVE_x``; ``reference`` in the place of the side
+        is drawn beside it. ``_error`` and ``_spread`` at the end of a curve's name are its standard error.
     units
         Array name to unit.
     """
@@ -49,9 +52,21 @@ class Observation:
     units: dict[str, str] = field(default_factory=dict)
 
 
+class Axes(NamedTuple):
+    """What the axes of a curve are called, without units, and what the curve is called, if not by its array."""
+
+    x: str = "x"
+    y: str = "value"
+    curve: str = ""
+
+
 class Observable(Plugin):
     """Measure something."""
 
+    axes: ClassVar[Axes] = Axes()
+    """Axes of its curves in figures; units are those of the arrays."""
+    curves: ClassVar[Mapping[str, Axes]] = {}
+    """Axes of single curves that have others, by the name that ends their arrays."""
     labelled: ClassVar[bool] = False
     """It measures labelled frames, such as those of a test set; a campaign does so by itself, and is not asked to."""
     quantities: ClassVar[Mapping[str, str]] = {}

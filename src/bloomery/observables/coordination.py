@@ -9,7 +9,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.bonds import BondSettings, bonds
 from bloomery.observables.averages.curves import Curve, block_quantity
 from bloomery.observables.averages.trajectories import Averages, FromTrajectories, block_weights
-from bloomery.observables.contract import Quantity
+from bloomery.observables.contract import Axes, Quantity
 
 MOST = 24
 
@@ -18,6 +18,8 @@ class Coordination(FromTrajectories):
     """Numbers of neighbours by pair of elements, ``Si-O`` for oxygen around silicon, and their distribution."""
 
     name = "coordination"
+    title = "Coordination numbers"
+    axes = Axes("neighbours", "share of atoms")
     Settings = BondSettings
     settings: BondSettings
     periodic = False

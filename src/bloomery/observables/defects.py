@@ -43,6 +43,7 @@ class Defects(FromSinglePoints):
     """Energies of an unrelaxed vacancy and of unrelaxed surfaces."""
 
     name = "defects"
+    title = "Defects and surfaces"
     Settings = DefectsSettings
     settings: DefectsSettings
     labels: ClassVar[tuple[str, ...]] = ("energy",)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import block_quantity
 from bloomery.observables.averages.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
+from bloomery.observables.contract import Axes
 
 G_PER_CM3 = _amu * 1e3 * 1e24
 """1 u/Å^3 in g/cm^3."""
@@ -19,6 +20,8 @@ class Density(FromTrajectories):
     """Mass density, volume per atom and lengths of the cell."""
 
     name = "density"
+    title = "Density"
+    axes = Axes("time", "density")
     Settings = DrivenSettings
     settings: DrivenSettings
 

@@ -19,7 +19,8 @@ from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import Curve, block_quantity
 from bloomery.observables.averages.motion import FromMotion, Motion, MotionSettings
 from bloomery.observables.averages.trajectories import Averages, block_weights
-from bloomery.observables.contract import Quantity
+from bloomery.observables.contract import Axes, Quantity
+from bloomery.papers import Paper
 from bloomery.quantities import Femtoseconds, Kelvin, Share
 
 WHOLE = "all"
@@ -50,6 +51,9 @@ class Diffusion(FromMotion):
     """Diffusion coefficient of each element, with block error and a note on the size of the cell."""
 
     name = "diffusion"
+    title = "Mean square displacement"
+    references = (Paper("I.-C. Yeh and G. Hummer, J. Phys. Chem. B 108, 15873 (2004)", "10.1021/jp0477147"),)
+    axes = Axes("time", "mean square displacement")
     Settings = DiffusionSettings
     settings: DiffusionSettings
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import Quantity
+from bloomery.observables.contract import Axes, Quantity
 from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
 from bloomery.quantities import Angstrom
 
@@ -36,6 +36,8 @@ class Dimers(FromSinglePoints):
     """Dimer curves of every pair of elements: depth and place of the minimum, and the slope where they begin."""
 
     name = "dimers"
+    title = "Two atoms alone"
+    axes = Axes("distance", "energy")
     Settings = DimersSettings
     settings: DimersSettings
     labels: ClassVar[tuple[str, ...]] = ("energy",)

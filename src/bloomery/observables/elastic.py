@@ -49,6 +49,7 @@ class Elastic(FromSinglePoints):
     """Elastic constants, their averages over directions, and whether the crystal is stable."""
 
     name = "elastic"
+    title = "Elastic constants"
     Settings = ElasticSettings
     settings: ElasticSettings
     labels: ClassVar[tuple[str, ...]] = ("stress", "forces")

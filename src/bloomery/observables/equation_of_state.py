@@ -20,13 +20,14 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import Quantity
+from bloomery.observables.contract import Axes, Quantity
 from bloomery.observables.points.single_points import (
     CannotBeMeasuredError,
     FromSinglePoints,
     Measurement,
     SinglePointSettings,
 )
+from bloomery.papers import Paper
 from bloomery.quantities import Share
 
 FORMS: dict[str, Callable[..., Any]] = {"birch_murnaghan": birchmurnaghan, "vinet": vinet}
@@ -48,6 +49,9 @@ class EquationOfState(FromSinglePoints):
     """Volume, energy, bulk modulus and its pressure derivative from energies at several volumes."""
 
     name = "equation_of_state"
+    title = "Equation of state"
+    references = (Paper("F. Birch, Phys. Rev. 71, 809 (1947)", "10.1103/PhysRev.71.809"),)
+    axes = Axes("volume", "energy above the minimum")
     Settings = EquationOfStateSettings
     settings: EquationOfStateSettings
     labels: ClassVar[tuple[str, ...]] = ("energy",)

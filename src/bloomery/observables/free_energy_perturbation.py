@@ -20,6 +20,7 @@ from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.trajectories import one_temperature
 from bloomery.observables.contract import Observation, OfPotential, number
+from bloomery.papers import Paper
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.evaluation import predict_in_chunks
@@ -44,6 +45,7 @@ class FreeEnergyPerturbation(OfPotential):
     """Free energy difference from the potential to the reference, and whether it has converged."""
 
     name = "free_energy_perturbation"
+    references = (Paper("R. W. Zwanzig, J. Chem. Phys. 22, 1420 (1954)", "10.1063/1.1740409"),)
     labelled: ClassVar[bool] = True
     Settings = FreeEnergyPerturbationSettings
     settings: FreeEnergyPerturbationSettings

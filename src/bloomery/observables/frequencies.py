@@ -32,6 +32,7 @@ class Frequencies(FromSinglePoints):
     """Harmonic frequencies of a molecule; between potential and reference the RMSE over all modes."""
 
     name = "frequencies"
+    title = "Harmonic frequencies"
     Settings = FrequenciesSettings
     settings: FrequenciesSettings
     labels: ClassVar[tuple[str, ...]] = ("forces",)

@@ -23,8 +23,9 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import GRID, Configurations
-from bloomery.observables.contract import Quantity
+from bloomery.observables.contract import Axes, Quantity
 from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
+from bloomery.papers import Paper
 from bloomery.quantities import Angstrom
 
 Repeat = Annotated[int, Field(ge=1)]
@@ -55,6 +56,10 @@ class Phonons(FromSinglePoints):
     """Phonon bands and density of states; between potential and reference the RMSE over all frequencies."""
 
     name = "phonons"
+    title = "Phonons"
+    references = (Paper("A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023)", "10.7566/JPSJ.92.012001"),)
+    axes = Axes("wave vector", "frequency")
+    curves: ClassVar[Mapping[str, Axes]] = {"dos": Axes("frequency", "density of states", "density of states")}
     Settings = PhononSettings
     settings: PhononSettings
     labels: ClassVar[tuple[str, ...]] = ("forces",)

@@ -10,7 +10,7 @@ from pydantic import Field
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import Curve
 from bloomery.observables.averages.trajectories import Averages, FromTrajectories, one_temperature
-from bloomery.observables.contract import Quantity
+from bloomery.observables.contract import Axes, Quantity
 from bloomery.observables.rdf import RdfSettings, pair_distributions
 from bloomery.quantities import Kelvin
 from bloomery.statistics import MILLI
@@ -27,6 +27,8 @@ class Pmf(FromTrajectories):
     """Potential of mean force of each pair of elements, where every block of the trajectory has been."""
 
     name = "pmf"
+    title = "Potential of mean force"
+    axes = Axes("distance", "free energy")
     Settings = PmfSettings
     settings: PmfSettings
 

@@ -15,7 +15,8 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
 from bloomery.observables.averages.curves import Curve
 from bloomery.observables.averages.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
-from bloomery.observables.contract import Quantity
+from bloomery.observables.contract import Axes, Quantity
+from bloomery.papers import SCHRAN_2021
 from bloomery.quantities import Angstrom
 
 CHUNK_ATOMS = 4096
@@ -39,6 +40,9 @@ class Rdf(FromTrajectories):
     """Radial distribution function of each pair of elements, with block errors and the overlap with a reference."""
 
     name = "rdf"
+    title = "Radial distribution function"
+    references = (SCHRAN_2021,)
+    axes = Axes("distance", "g")
     Settings = RdfSettings
     settings: RdfSettings
 

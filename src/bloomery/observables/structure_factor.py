@@ -15,6 +15,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import Curve
 from bloomery.observables.averages.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
+from bloomery.observables.contract import Axes
 
 WHOLE = "all"
 
@@ -34,6 +35,8 @@ class StructureFactor(FromTrajectories):
     """Static structure factor of all atoms and, if there are several, of each pair of elements."""
 
     name = "structure_factor"
+    title = "Structure factor"
+    axes = Axes("wave vector", "S")
     Settings = StructureFactorSettings
     settings: StructureFactorSettings
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import Quantity
+from bloomery.observables.contract import Axes, Quantity
 from bloomery.observables.points.molecules import require_molecule
 from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
 from bloomery.statistics import MILLI
@@ -30,6 +30,8 @@ class Torsions(FromSinglePoints):
     """Rigid torsion scans of a molecule: barrier and lowest angle."""
 
     name = "torsions"
+    title = "Torsion scan"
+    axes = Axes("angle", "energy")
     Settings = TorsionsSettings
     settings: TorsionsSettings
     labels: ClassVar[tuple[str, ...]] = ("energy",)

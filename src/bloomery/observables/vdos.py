@@ -17,7 +17,8 @@ from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import Curve, block_quantity
 from bloomery.observables.averages.motion import FromMotion, Motion, MotionSettings
 from bloomery.observables.averages.trajectories import Averages, block_weights
-from bloomery.observables.contract import Quantity
+from bloomery.observables.contract import Axes, Quantity
+from bloomery.papers import SCHRAN_2021
 from bloomery.quantities import Femtoseconds
 
 WHOLE = "all"
@@ -42,6 +43,9 @@ class Vdos(FromMotion):
     """Vibrational density of states of each element and, weighted by mass, of all atoms; each has an area of 1."""
 
     name = "vdos"
+    title = "Vibrational density of states"
+    references = (SCHRAN_2021,)
+    axes = Axes("frequency", "density of states")
     Settings = VdosSettings
     settings: VdosSettings
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
@@ -39,6 +40,14 @@ class SamplerReport:
 class Sampler(Plugin):
     """Make new configurations."""
 
+    driven_by_labeller: ClassVar[bool] = False
+    """Whether the reference method drives it. Its settings then hold ``calculator``, a `CalculatorSpec`. In a campaign
+    that need not be given: a labeller that has an ASE calculator lends it, and one that drives dynamics with a program
+    of its own takes over, with the other settings."""
+    takes_own_frames: ClassVar[bool] = False
+    """Whether it hands on frames of the user's own. Its settings then hold ``file`` and ``frames``, both text or
+    ``None``. A campaign reads ``file`` when it is submitted, puts a label under ``frames`` in its place, and those
+    frames are what `sample` starts from."""
     needs_potential: bool = False
     """Whether it can do nothing without a potential; may follow from its settings."""
     continues: bool = False

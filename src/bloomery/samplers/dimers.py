@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.papers import Paper
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
 from bloomery.samplers.contract import SamplerReport
@@ -48,6 +49,7 @@ class Dimers(TaskSampler):
     """
 
     name = "dimers"
+    references = (Paper("V. L. Deringer and G. Csányi, Phys. Rev. B 95, 094203 (2017)", "10.1103/PhysRevB.95.094203"),)
     Settings = DimersSettings
     settings: DimersSettings
 

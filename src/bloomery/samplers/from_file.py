@@ -31,6 +31,7 @@ class FromFile(TaskSampler):
     """Hand on frames that exist, with the labels that they have."""
 
     name = "from_file"
+    takes_own_frames = True
     Settings = FromFileSettings
     settings: FromFileSettings
 

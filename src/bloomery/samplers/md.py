@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.papers import LANGEVIN, Paper
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.scale import Scale
@@ -93,6 +94,7 @@ class MolecularDynamics(TaskSampler):
     """Dynamics of several structures at several temperatures, in one job."""
 
     name = "md"
+    references: ClassVar[tuple[Paper | str, ...]] = (LANGEVIN,)
     Settings = MolecularDynamicsSettings
     settings: MolecularDynamicsSettings
     needs_potential = True

@@ -20,6 +20,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.papers import Paper
 from bloomery.plugins import Settings
 from bloomery.quantities import Unit
 from bloomery.samplers.contract import SamplerReport
@@ -95,6 +96,13 @@ class Metadynamics(TaskSampler):
     """Dynamics with a history-dependent bias on collective variables, one trajectory after the other."""
 
     name = "metadynamics"
+    references = (
+        Paper(
+            "A. Barducci, G. Bussi and M. Parrinello, Phys. Rev. Lett. 100, 020603 (2008)",
+            "10.1103/PhysRevLett.100.020603",
+        ),
+        Paper("G. A. Tribello et al., Comput. Phys. Commun. 185, 604 (2014)", "10.1016/j.cpc.2013.09.018"),
+    )
     Settings = MetadynamicsSettings
     settings: MetadynamicsSettings
     needs_potential = True

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
+from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 from bloomery.quantities import Angstrom, Kelvin
 from bloomery.samplers.checkpoint import State
@@ -127,6 +128,7 @@ class MonteCarlo(TaskSampler):
     """Metropolis sampling of the canonical ensemble with the mean of the committee, chains side by side."""
 
     name = "monte_carlo"
+    references = (Paper("N. Metropolis et al., J. Chem. Phys. 21, 1087 (1953)", "10.1063/1.1699114"),)
     Settings = MonteCarloSettings
     settings: MonteCarloSettings
     needs_potential = True

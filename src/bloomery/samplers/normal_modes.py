@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 from bloomery.quantities import Angstrom, Kelvin
 from bloomery.reference.calculators import CalculatorSpec
@@ -84,6 +85,7 @@ class NormalModes(TaskSampler):
     """Harmonic displacements of crystals and molecules; give structures that are at rest."""
 
     name = "normal_modes"
+    references = (Paper("J. S. Smith, O. Isayev and A. E. Roitberg, Chem. Sci. 8, 3192 (2017)", "10.1039/C6SC05720A"),)
     Settings = NormalModesSettings
     settings: NormalModesSettings
 

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
+from bloomery.papers import Paper
 from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.dynamics.continuation import standing, take_up
 from bloomery.samplers.dynamics.running import run_all
@@ -52,6 +53,12 @@ class OnTheFly(MolecularDynamics):
     """Dynamics that goes on from run to run, from where disagreement stopped it."""
 
     name = "on_the_fly"
+    references = (
+        Paper(
+            "Z. Li, J. R. Kermode and A. De Vita, Phys. Rev. Lett. 114, 096405 (2015)", "10.1103/PhysRevLett.114.096405"
+        ),
+        Paper("R. Jinnouchi, F. Karsai and G. Kresse, Phys. Rev. B 100, 014105 (2019)", "10.1103/PhysRevB.100.014105"),
+    )
     Settings = OnTheFlySettings
     settings: OnTheFlySettings
     continues = True

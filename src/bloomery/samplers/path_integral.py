@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, insane
+from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
@@ -85,6 +86,10 @@ class PathIntegral(TaskSampler):
     """Nuclei as quantum particles: ring polymers in the canonical ensemble, in cells that do not change."""
 
     name = "path_integral"
+    references = (
+        Paper("Y. Litman et al., J. Chem. Phys. 161, 062504 (2024)", "10.1063/5.0215869"),
+        Paper("M. Ceriotti et al., J. Chem. Phys. 133, 124104 (2010)", "10.1063/1.3489925"),
+    )
     Settings = PathIntegralSettings
     settings: PathIntegralSettings
     needs_potential = True

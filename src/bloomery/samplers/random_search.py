@@ -25,6 +25,7 @@ from pydantic import Field, field_validator
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
+from bloomery.papers import Paper
 from bloomery.quantities import Angstrom, ForceInEV, Unit
 from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.harvest import Harvest
@@ -88,6 +89,13 @@ class RandomSearch(TaskSampler):
     """Structures drawn at random, with the composition of the starting structures, relaxed if there is a potential."""
 
     name = "random_search"
+    references = (
+        Paper(
+            "C. J. Pickard and R. J. Needs, J. Phys.: Condens. Matter 23, 053201 (2011)",
+            "10.1088/0953-8984/23/5/053201",
+        ),
+        Paper("N. Bernstein et al., npj Comput. Mater. 5, 99 (2019)", "10.1038/s41524-019-0236-6"),
+    )
     Settings = RandomSearchSettings
     settings: RandomSearchSettings
 

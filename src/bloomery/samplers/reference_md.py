@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bloomery.frames.configurations import Configurations
+from bloomery.papers import LANGEVIN
 from bloomery.reference.calculators import CalculatorSpec
 from bloomery.samplers.contract import SamplerReport
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
@@ -23,6 +24,8 @@ class ReferenceMolecularDynamics(TaskSampler):
     """Molecular dynamics with any ASE calculator."""
 
     name = "reference_md"
+    driven_by_labeller = True
+    references = (LANGEVIN,)
     Settings = ReferenceMolecularDynamicsSettings
     settings: ReferenceMolecularDynamicsSettings
 

@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 from bloomery.seeds import derive_seed
 from bloomery.selectors.contract import Pool, Selector
 
-CLEANERS = ("sanity", "duplicates")
-"""Selectors that only drop what is unusable: at the head of a list they run before the probe is drawn."""
-
 LESS_WANTED = "others were wanted more"
 SHARES_RULE = "shares"
 BEYOND, WITHOUT = "beyond the share of their sampler", "its sampler has no share"
@@ -159,10 +156,8 @@ def at_most(selectors: Sequence[Selector], n_pool: int) -> int:
 
 
 def split_cleaners(selectors: Sequence[Selector]) -> tuple[list[Selector], list[Selector]]:
-    """Split a list into the `CLEANERS` at its head, and the rest."""
-    n = 0
-    while n < len(selectors) and selectors[n].name in CLEANERS:
-        n += 1
+    """Split a list into the selectors at its head that clean, and the rest."""
+    n = next((place for place, selector in enumerate(selectors) if not selector.cleans), len(selectors))
     return list(selectors[:n]), list(selectors[n:])
 
 

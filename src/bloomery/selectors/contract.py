@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -137,6 +138,10 @@ class Selector(Plugin):
 
     The properties say what the pool must hold; they may depend on the settings.
     """
+
+    cleans: ClassVar[bool] = False
+    """Whether it only drops what is unusable: at the head of a list it then runs before the probe is drawn, and in a
+    control arm too. It asks the potential nothing: there may be none yet."""
 
     @property
     def needs_features(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bloomery.papers import IMBALZANO_2018, Paper
 from bloomery.plugins import Settings
 from bloomery.selectors.contract import Picks, Pool, Selector
 from bloomery.selectors.features.feature_space import FeatureSpace
@@ -34,6 +35,10 @@ class Cur(Selector):
     """Leverage scores of the pool's frame-averaged features; the data set has no say."""
 
     name = "cur"
+    references = (
+        Paper("M. W. Mahoney and P. Drineas, Proc. Natl. Acad. Sci. 106, 697 (2009)", "10.1073/pnas.0803205106"),
+        IMBALZANO_2018,
+    )
     Settings = CurSettings
     settings: CurSettings
     needs_features = True

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
+from bloomery.papers import SCHRAN_2020
 from bloomery.potentials.scale import Scale
 from bloomery.quantities import ForceInEV
 from bloomery.selectors.contract import Pool
@@ -63,6 +64,7 @@ class Disagreement(Window):
     """Keep a window of the disagreement of a frame's forces."""
 
     name = "disagreement"
+    references = (SCHRAN_2020,)
     Settings = DisagreementSettings
     settings: DisagreementSettings
 

@@ -28,6 +28,7 @@ class Duplicates(Selector):
     """Keep one frame of each content, which is what the content hash sees, and of those that are all but equal."""
 
     name = "duplicates"
+    cleans = True
     Settings = DuplicatesSettings
     settings: DuplicatesSettings
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from bloomery.papers import SCHRAN_2020
 from bloomery.quantities import EnergyPerAtomInEV
 from bloomery.selectors.measures import Measure
 from bloomery.selectors.window import MeasuredWindow, WindowSettings
@@ -22,6 +23,7 @@ class EnergyDisagreement(MeasuredWindow):
     """Keep a window of the disagreement of a frame's energy per atom."""
 
     name = "energy_disagreement"
+    references = (SCHRAN_2020,)
     Settings = EnergyDisagreementSettings
     settings: EnergyDisagreementSettings
     measure = Measure("energy")

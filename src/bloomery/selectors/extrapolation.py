@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from bloomery.papers import BEHLER_2011
 from bloomery.selectors.measures import Measure
 from bloomery.selectors.window import MeasuredWindow, WindowSettings
 
@@ -24,6 +25,7 @@ class Extrapolation(MeasuredWindow):
     """Keep frames on which the potential extrapolates; for engines that know the ranges of their features."""
 
     name = "extrapolation"
+    references = (BEHLER_2011,)
     Settings = ExtrapolationSettings
     settings: ExtrapolationSettings
     measure = Measure("extrapolation", "max")

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from bloomery.errors import InputError
+from bloomery.papers import IMBALZANO_2018
 from bloomery.plugins import Settings
 from bloomery.selectors.contract import Picks, Pool, Selector
 from bloomery.selectors.features.farthest import Farthest, farthest_points
@@ -41,6 +42,7 @@ class FarthestPoint(Selector):
     """Greedy farthest-point sampling relative to the data set."""
 
     name = "farthest_point"
+    references = (IMBALZANO_2018,)
     Settings = FarthestPointSettings
     settings: FarthestPointSettings
 

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 from scipy.cluster.vq import kmeans2
 
+from bloomery.papers import Paper
 from bloomery.plugins import Settings
 from bloomery.selectors.contract import Picks, Pool, Selector
 from bloomery.selectors.features.feature_space import FeatureSpace
@@ -29,6 +30,7 @@ class Kmeans(Selector):
     """Clusters of frame-averaged features; the frame of the largest cluster comes first. The data set has no say."""
 
     name = "kmeans"
+    references = (Paper("S. Lloyd, IEEE Trans. Inf. Theory 28, 129 (1982)", "10.1109/TIT.1982.1056489"),)
     Settings = KmeansSettings
     settings: KmeansSettings
     needs_features = True

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bloomery.papers import Paper
 from bloomery.plugins import Settings
 from bloomery.selectors.contract import Picks, Pool, Selector
 from bloomery.selectors.features.feature_space import FeatureSpace
@@ -34,6 +35,12 @@ class Leverage(Selector):
     """Greedy D-optimality on frame-averaged features: each pick counts as known for the next."""
 
     name = "leverage"
+    references = (
+        Paper(
+            "E. V. Podryabinkin and A. V. Shapeev, Comput. Mater. Sci. 140, 171 (2017)",
+            "10.1016/j.commatsci.2017.08.031",
+        ),
+    )
     Settings = LeverageSettings
     settings: LeverageSettings
     needs_features = True

@@ -32,6 +32,7 @@ class Sanity(Selector):
     """Keep frames that are finite, in a proper cell, without atoms that are too close."""
 
     name = "sanity"
+    cleans = True
     Settings = SanitySettings
     settings: SanitySettings
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from bloomery.papers import Paper
 from bloomery.quantities import EnergyPerAtomInEV
 from bloomery.selectors.measures import Measure
 from bloomery.selectors.window import MeasuredWindow, WindowSettings
@@ -26,6 +27,7 @@ class Variance(MeasuredWindow):
     """Keep a window of the engine's own predictive standard deviation; for engines that have one, as `gap` does."""
 
     name = "variance"
+    references = (Paper("R. Jinnouchi et al., Phys. Rev. B 100, 014105 (2019)", "10.1103/PhysRevB.100.014105"),)
     Settings = VarianceSettings
     settings: VarianceSettings
     measure = Measure("energy_sigma")

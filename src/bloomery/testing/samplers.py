@@ -48,6 +48,9 @@ def check_sampler(
     assert Counter(turned.hashes()) == Counter(frames.hashes()), "the order of the starting structures has a say"
     resumed = resumed_after(sampler, start, 3, potential=potential, scale=scale)
     assert resumed.digest() == frames.digest(), "cut off at its third checkpoint, the run ended at other frames"
+    keys = set(sampler.Settings.model_fields)
+    assert not sampler.driven_by_labeller or "calculator" in keys, "its settings have no calculator for the labeller's"
+    assert not sampler.takes_own_frames or {"file", "frames"} <= keys, "its settings lack `file` or `frames`"
     if sampler.continues:
         _check_continuing(sampler, start, report, potential=potential, scale=scale)
 

@@ -81,6 +81,8 @@ def check_selector(selector: Selector, pool: Pool | None = None) -> None:
     empty = selector.select(pool.take(np.zeros(0, dtype=np.int64)), seed=3)
     assert len(empty.indices) == len(empty.scores) == 0, "an empty pool must give no picks"
     _check_refusals(selector, pool)
+    asks = selector.needs_disagreement or selector.measures
+    assert not (selector.cleans and asks), "it cleans, and asks a potential that need not be there yet"
 
 
 def _check_picks(picks: Picks, selector: Selector, pool: Pool) -> None:

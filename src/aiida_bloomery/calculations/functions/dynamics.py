@@ -23,20 +23,18 @@ from bloomery.samplers.contract import COMPLETED
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
 from bloomery.samplers.dynamics.trajectories import DynamicsSettings, Kept, Trajectory, collect, trajectories
 
-SAMPLER = "reference_md"
 RYDBERG_TIME = 2 * units.AUT
 """Unit of time in pw.x, in ASE's own: twice the atomic unit."""
 
 
-def md_settings(parameters: dict[str, Any]) -> DynamicsSettings:
-    """Return the settings of `reference_md` that pw.x follows; the calculator is pw.x itself.
+def md_settings(spec: PluginSpec) -> DynamicsSettings:
+    """Return the settings of a sampler that pw.x follows; the calculator is pw.x itself.
 
     Raises
     ------
     InputError
         If a setting is wrong.
     """
-    spec = PluginSpec.model_validate(parameters["sampler"])
     settings = {key: value for key, value in spec.settings.items() if key != "calculator"}
     foreign = sorted(set(settings) & (set(EnsembleSettings.model_fields) - set(DynamicsSettings.model_fields)))
     if foreign:
@@ -62,9 +60,10 @@ def md_starts(
     Starting velocities are drawn from the seed and the temperature; the collisions of the thermostat come from pw.x's
     own generator, which it starts in the same way each time.
     """
-    settings = md_settings(parameters.get_dict())
+    spec = PluginSpec.model_validate(parameters["sampler"])
+    settings = md_settings(spec)
     outputs: dict[str, orm.Data] = {}
-    for index, trajectory in enumerate(trajectories(structures.configurations, settings, seed.value, SAMPLER)):
+    for index, trajectory in enumerate(trajectories(structures.configurations, settings, seed.value, spec.name)):
         structure = frame_structure(trajectory.frame.to_atoms()[0])
         namelists = parameters_for(pw_parameters.get_dict(), structure.get_kind_names())
         outputs[f"structure_{index:03d}"] = structure
@@ -130,8 +129,9 @@ def md_frames(
     retrieved
         ``trajectory_*``: the files of each trajectory that ended well.
     """
-    settings = md_settings(parameters.get_dict())
-    prepared = trajectories(structures.configurations, settings, seed.value, SAMPLER)
+    spec = PluginSpec.model_validate(parameters["sampler"])
+    settings = md_settings(spec)
+    prepared = trajectories(structures.configurations, settings, seed.value, spec.name)
     versions = set()
     for index, trajectory in enumerate(prepared):
         folder = retrieved.get(f"trajectory_{index:03d}")

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from aiida_bloomery.campaign_file.labellers.calculator import in_process_inputs
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart, frames_of
+from bloomery.plugins import declares
 
 if TYPE_CHECKING:
     from aiida_bloomery.campaign_file.model import Code
@@ -40,7 +41,7 @@ class Part(LabellerPart):
         known = set(library.snapped().hashes())
         for stage in ("bootstrap", "sampling"):
             for key, spec in campaign.samplers(stage):
-                if spec.name != "from_file":
+                if not declares("samplers", spec.name, "takes_own_frames"):
                     raise campaign.source.error(
                         key, f"{spec.name} makes frames that the library does not hold; sample with from_file."
                     )

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, NullFormatter
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 BLUE, ORANGE, GREEN, GOLD, SKY, PINK, GREY = (
     "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#8a8a8a"
@@ -56,6 +56,8 @@ _STYLE: dict[Any, Any] = {
 
 Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
 """Data of a figure: column name, with its unit in parentheses, to as many values as the other columns have."""
+Series = Mapping[str, ArrayLike]
+"""Some rows of such columns; a number or text holds for all of them."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def _plain(column: Sequence[Any] | NDArray[Any]) -> Iterable[Any]:
     return column.tolist() if isinstance(column, np.ndarray) else column
 
 
-def joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+def joined(parts: Iterable[Series]) -> dict[str, NDArray[Any]]:
     """Stack series into long columns: a text or number holds for all rows of its series."""
     rows = [dict(part) for part in parts]
     names = list(dict.fromkeys(name for part in rows for name in part))

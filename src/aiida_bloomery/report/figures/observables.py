@@ -8,35 +8,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.axes import Axes as Drawing
 from numpy.typing import NDArray
 
 from aiida_bloomery.report.facts import Measured
-from aiida_bloomery.report.figures.drawing import BLUE, GREY, INK, ORANGE, Figure, canvas, grid, joined
-from bloomery.observables.contract import array_name
+from aiida_bloomery.report.figures.drawing import BLUE, GREY, INK, ORANGE, Figure, Series, canvas, grid, joined
+from aiida_bloomery.report.references import called
+from bloomery.observables.contract import Axes, Observable, array_name
+from bloomery.plugins import find_plugin
 
 MOST = 12
 """Figures of one observable, at most."""
 WIDTH_95 = 1.96
 
-WORDS: dict[str, tuple[str, str, str]] = {
-    "rdf": ("Radial distribution function", "distance", "g"),
-    "structure_factor": ("Structure factor", "wave vector", "S"),
-    "angles": ("Distribution of angles", "angle", "density"),
-    "coordination": ("Coordination numbers", "neighbours", "share of atoms"),
-    "pmf": ("Potential of mean force", "distance", "free energy"),
-    "vdos": ("Vibrational density of states", "frequency", "density of states"),
-    "diffusion": ("Mean square displacement", "time", "mean square displacement"),
-    "density": ("Density", "time", "density"),
-    "equation_of_state": ("Equation of state", "volume", "energy above the minimum"),
-    "phonons": ("Phonons", "wave vector", "frequency"),
-    "elastic": ("Elastic constants", "", ""),
-    "defects": ("Defects and surfaces", "", ""),
-    "frequencies": ("Harmonic frequencies", "", ""),
-    "torsions": ("Torsion scan", "angle", "energy"),
-    "dimers": ("Two atoms alone", "distance", "energy"),
-}
-"""Observable to its title and to what the axes of its curves are called."""
 CONTROL = "control"
 """What the control arm's side is called among the arrays."""
 SIDES = (
@@ -53,18 +37,13 @@ _OURS = re.compile(r"__(?:trajectory|potential)(?=_|$)")
 
 def title_of(measured: Measured) -> str:
     """What the page calls an observable."""
-    return WORDS.get(measured.observable, (measured.observable.replace("_", " ").capitalize(), "", ""))[0]
+    return called("observable", measured.observable, measured.observable.replace("_", " ").capitalize())
 
 
 def figures_of(measured: Measured) -> list[Figure]:
-    """All figures that the arrays of an observable give; none for one that has numbers only."""
+    """All figures that the arrays of an observable give, by their names; none for one that has numbers only."""
     measured = _with_control(measured)
-    if measured.observable == "equation_of_state":
-        found = list(_equations_of_state(measured))
-    elif measured.observable == "phonons":
-        found = [*_bands(measured), *_scans(measured)]
-    else:
-        found = [*_curves(measured), *_scans(measured)]
+    found = [*_equations_of_state(measured), *_bands(measured), *_curves(measured), *_scans(measured)]
     return found[:MOST]
 
 
@@ -91,8 +70,8 @@ def _curves(measured: Measured) -> Iterator[Figure]:
     names = dict.fromkeys(
         name.removesuffix("__trajectory") for name in measured.arrays if name.endswith("__trajectory")
     )
-    title, x_name, y_name = _words(measured)
     for name in names:
+        words = _axes(measured, name)
         found = {
             side: (measured.arrays[f"{name}__{side}_x"], measured.arrays[f"{name}__{side}"])
             for side, *_ in SIDES
@@ -103,11 +82,11 @@ def _curves(measured: Measured) -> Iterator[Figure]:
         yield _figure(
             measured,
             name,
-            f"{title}: {name.replace('_', '-')}",
+            f"{title_of(measured)}: {words.curve or name.replace('_', '-')}",
             found,
             errors,
-            _axis(x_name, units[0]),
-            _axis(y_name, units[1]),
+            _axis(words.x, units[0]),
+            _axis(words.y, units[1]),
             _overlap(measured, name),
         )
 
@@ -133,7 +112,6 @@ def _scores(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _scans(measured: Measured) -> Iterator[Figure]:
     """Curves of single points: arrays ``STRUCTURE__SIDE__NAME`` with ``STRUCTURE__SIDE__NAME_x``."""
-    title, x_name, y_name = _words(measured)
     for structure in _structures(measured):
         names = dict.fromkeys(
             name.removesuffix("_x")
@@ -151,17 +129,19 @@ def _scans(measured: Measured) -> Iterator[Figure]:
             if not found:
                 continue
             units = [_unit(measured, structure, f"{name}{end}") for end in ("_x", "")]
-            axes = ("frequency", "density of states") if name == "dos" else (x_name, y_name)
-            what = "density of states" if name == "dos" else name.replace("_", " ")
-            words = _axis(axes[0], units[0]), _axis(axes[1], units[1])
-            yield _figure(measured, f"{structure}-{name}", f"{title} of {structure}: {what}", found, errors, *words)
+            words = _axes(measured, name)
+            title = f"{title_of(measured)} of {structure}: {words.curve or name.replace('_', ' ')}"
+            labels = _axis(words.x, units[0]), _axis(words.y, units[1])
+            yield _figure(measured, f"{structure}-{name}", title, found, errors, *labels)
 
 
 def _equations_of_state(measured: Measured) -> Iterator[Figure]:
-    """Energies and their fit, each method from its own minimum."""
-    title, x_name, y_name = _words(measured)
+    """Energies and their fit, each method from its own minimum: arrays ``STRUCTURE__SIDE__volumes`` and so on."""
+    words = _axes(measured, "energies")
     for structure in _structures(measured):
-        columns = []
+        columns: list[Series] = []
+        if not any("fit_energies" in _of(measured, structure, side) for side, *_ in SIDES):
+            continue
         with canvas(_name(measured, structure)) as drawn:
             axes = drawn.add_subplot()
             for side, label, colour, style in SIDES:
@@ -182,14 +162,14 @@ def _equations_of_state(measured: Measured) -> Iterator[Figure]:
                 columns.append(
                     {"method": label, "volume (Å^3/atom)": arrays["volumes"], "energy (eV/atom)": arrays["energies"]}
                 )
-            axes.set_xlabel(_axis(x_name, "Å³/atom"))
-            axes.set_ylabel(_axis(y_name, "meV/atom"))
+            axes.set_xlabel(_axis(words.x, "Å³/atom"))
+            axes.set_ylabel(_axis(words.y, "meV/atom"))
             axes.legend(loc="best")
             grid(axes, "both")
         if columns:
             yield Figure(
                 name=_name(measured, structure),
-                title=f"{title} of {structure}",
+                title=f"{title_of(measured)} of {structure}",
                 caption="Each method from its own minimum; lines are the fits, bars 1.96 times the committee's spread.",
                 description=f"Energy against volume of {structure}, {_sides(columns)}.",
                 canvas=drawn,
@@ -198,9 +178,11 @@ def _equations_of_state(measured: Measured) -> Iterator[Figure]:
 
 
 def _bands(measured: Measured) -> Iterator[Figure]:
-    """Phonon bands of both methods along the same path."""
+    """Phonon bands of both methods along the same path: arrays ``STRUCTURE__SIDE__bands`` and so on."""
     for structure in _structures(measured):
-        columns: list[dict[str, Any]] = []
+        if not any("bands" in _of(measured, structure, side) for side, *_ in SIDES):
+            continue
+        columns: list[Series] = []
         ticks = None
         with canvas(_name(measured, f"{structure}-bands"), height=3.6) as drawn:
             axes = drawn.add_subplot()
@@ -255,7 +237,7 @@ def _figure(
     y_label: str,
     note: str = "",
 ) -> Figure:
-    columns = []
+    columns: list[Series] = []
     with canvas(_name(measured, name)) as drawn:
         axes = drawn.add_subplot()
         for side, label, colour, style in SIDES:
@@ -264,7 +246,7 @@ def _figure(
             x, y = found[side]
             error = errors.get(side)
             _draw(axes, x, y, error, colour, style, label)
-            rows: dict[str, Any] = {"method": label, x_label: x, y_label: y}
+            rows: Series = {"method": label, x_label: x, y_label: y}
             columns.append(rows if error is None else {**rows, "standard error": error})
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
@@ -281,7 +263,7 @@ def _figure(
 
 
 def _draw(
-    axes: Axes, x: NDArray[Any], y: NDArray[Any], error: NDArray[Any] | None, colour: str, style: str, label: str
+    axes: Drawing, x: NDArray[Any], y: NDArray[Any], error: NDArray[Any] | None, colour: str, style: str, label: str
 ) -> None:
     if style:
         axes.plot(x, y, style, color=colour, linewidth=1.3, label=label)
@@ -292,15 +274,17 @@ def _draw(
         axes.fill_between(x, y - width, y + width, color=colour, alpha=0.22, linewidth=0)
 
 
-def _words(measured: Measured) -> tuple[str, str, str]:
-    return WORDS.get(measured.observable, (title_of(measured), "x", "value"))
+def _axes(measured: Measured, curve: str) -> Axes:
+    """What the observable calls the axes of a curve, where it is installed."""
+    observable: type[Observable] = find_plugin("observables", measured.observable) or Observable
+    return observable.curves.get(curve, observable.axes)
 
 
 def _axis(name: str, unit: str) -> str:
     return name if unit in {"1", ""} else f"{name} ({unit})"
 
 
-def _sides(columns: list[dict[str, Any]]) -> str:
+def _sides(columns: list[Series]) -> str:
     *others, last = dict.fromkeys(str(part["method"]) for part in columns)
     return f"{', '.join(others)} and {last}" if others else last
 

@@ -18,6 +18,7 @@ from aiida_bloomery.report.figures.drawing import (
     MANY,
     ORANGE,
     Figure,
+    Series,
     canvas,
     grid,
     joined,
@@ -129,7 +130,7 @@ def reliability(arrays: Arrays) -> Figure | None:
     ]
     if not shown:
         return None
-    columns = []
+    columns: list[Series] = []
     with canvas("reliability", height=3.6) as drawn:
         axes = drawn.add_subplot()
         axes.plot((0, 100), (0, 100), color=INK, linewidth=0.8)
@@ -173,7 +174,7 @@ def pool_disagreement(pools: Mapping[int, NDArray[np.float64]], threshold: float
     everything = np.concatenate(list(known.values()))
     edges = np.geomspace(everything.min() / 1.02, everything.max() * 1.02, 49)
     middles = np.sqrt(edges[1:] * edges[:-1])
-    columns = []
+    columns: list[Series] = []
     with canvas("pool-disagreement", height=1.3 + 0.5 * len(known)) as drawn:
         axes = drawn.add_subplot()
         for row, (iteration, values) in enumerate(known.items()):

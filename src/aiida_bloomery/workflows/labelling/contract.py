@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec
@@ -11,6 +11,7 @@ from aiida.engine import ExitCode, ProcessSpec
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from bloomery.frames.configurations import Configurations
+from bloomery.papers import Paper
 
 
 def validate_share(node: orm.Float | None, _: Any) -> str | None:
@@ -25,6 +26,11 @@ class LabellingWorkChain(SubmitsOnce):
 
     Subclasses add their own inputs and the outline, and end with `conclude`.
     """
+
+    title: ClassVar[str] = ""
+    """What reports call the method, where no plug-in of `bloomery` that has the same name says so."""
+    references: ClassVar[tuple[Paper | str, ...]] = ()
+    """Papers to cite where it was used."""
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:

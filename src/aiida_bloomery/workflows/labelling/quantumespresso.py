@@ -21,6 +21,7 @@ from aiida_bloomery.workflows.labelling.packing import default_concurrency, pack
 from aiida_bloomery.workflows.labelling.pw_inputs import check_frames, pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_options
 from bloomery.frames.configurations import Configurations
+from bloomery.papers import Paper
 
 MAX_ROUNDS = 3
 
@@ -36,6 +37,12 @@ def validate_inputs(value: Mapping[str, Any], _: PortNamespace) -> str | None:
 
 class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
     """Label frames with pw.x."""
+
+    title = "Quantum ESPRESSO"
+    references = (
+        Paper("P. Giannozzi et al., J. Phys.: Condens. Matter 21, 395502 (2009)", "10.1088/0953-8984/21/39/395502"),
+        Paper("P. Giannozzi et al., J. Phys.: Condens. Matter 29, 465901 (2017)", "10.1088/1361-648X/aa8f79"),
+    )
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:

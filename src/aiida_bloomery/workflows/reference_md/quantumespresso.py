@@ -9,27 +9,16 @@ from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
-from aiida_bloomery.calculations.functions.dynamics import SAMPLER, md_frames, md_settings, md_starts
+from aiida_bloomery.calculations.functions.dynamics import md_frames, md_settings, md_starts
 from aiida_bloomery.calculations.label_cache import fingerprint
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.pw_inputs import check_frames, pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import pw_ports, single_options
-from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.protocols import merge, protocol_inputs
-from bloomery.errors import BloomeryError
+from aiida_bloomery.workflows.reference_md.contract import ReferenceMdWorkChain
+from bloomery.plugins import PluginSpec
 
 DEFAULT_MAX_STEPS = 100
-
-
-def validate_sampler(node: orm.Dict | None, _: Any) -> str | None:
-    """Check the settings of the dynamics."""
-    if node is None:
-        return None
-    try:
-        md_settings(node.get_dict())
-    except (BloomeryError, KeyError, ValueError) as error:
-        return f"parameters: {error}"
-    return None
 
 
 def validate_inputs(value: Any, _: Any) -> str | None:
@@ -41,32 +30,24 @@ def validate_inputs(value: Any, _: Any) -> str | None:
     )
 
 
-class QuantumEspressoReferenceMdWorkChain(SubmitsOnce):
+class QuantumEspressoReferenceMdWorkChain(ReferenceMdWorkChain):
     """Run each starting structure at each temperature with pw.x, and keep frames with their labels."""
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
-        """Declare inputs, outline, outputs and exit codes."""
+        """Declare inputs, outline and exit codes."""
         super().define(spec)
-        spec.input("structures", valid_type=ConfigurationsData, help="Starting structures.")
-        spec.input(
-            "parameters",
-            valid_type=orm.Dict,
-            validator=validate_sampler,
-            help="`{sampler: {name: reference_md, settings}}`.",
-        )
-        spec.input("seed", valid_type=orm.Int, help="Of the starting velocities.")
-        spec.input(
-            "max_failed_share", valid_type=orm.Float, required=False, help="Of the labelling; without a meaning here."
-        )
         pw_ports(spec)
         spec.inputs.validator = validate_inputs
         spec.outline(cls.run_trajectories, cls.results)
-        spec.output("frames", valid_type=ConfigurationsData, required=False, help="Frames with origin and labels.")
-        spec.output("report", valid_type=orm.Dict, required=False, help="What came of each trajectory.")
         spec.exit_code(
             400, "ERROR_NO_FRAMES", message="None of the trajectories gave a frame; the first, <{process}>: {message}"
         )
+
+    @classmethod
+    def check_sampler(cls, spec: PluginSpec) -> None:
+        """See that pw.x can follow these settings."""
+        md_settings(spec)
 
     @classmethod
     def get_builder_from_protocol(
@@ -100,7 +81,7 @@ class QuantumEspressoReferenceMdWorkChain(SubmitsOnce):
         )["pw"]
         builder = cls.get_builder()
         builder.structures = structures
-        builder.parameters = orm.Dict({"sampler": {"name": SAMPLER, "settings": inputs["settings"]}})
+        builder.parameters = orm.Dict({"sampler": {"name": "reference_md", "settings": inputs["settings"]}})
         builder.seed = orm.Int(seed)
         for name, node in pw.items():
             builder.pw[name] = node

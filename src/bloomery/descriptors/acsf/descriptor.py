@@ -15,6 +15,7 @@ from bloomery.descriptors.contract import Descriptor, Features
 from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
+from bloomery.papers import BEHLER_2011
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,7 @@ class Acsf(Descriptor):
     """
 
     name = "acsf"
+    references = (BEHLER_2011,)
     Settings = AcsfSettings
     settings: AcsfSettings
 

@@ -27,6 +27,7 @@ from bloomery.descriptors.power_spectrum.settings import DEFAULT_INNER, PowerSpe
 from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
+from bloomery.papers import BARTOK_2013, Paper
 
 if TYPE_CHECKING:
     from bloomery.descriptors.contract import EdgeGradients, Model
@@ -40,6 +41,10 @@ class PowerSpectrum(Descriptor):
     """Two-, three- and four-body terms, for any number of species, any periodicity and any size of cell."""
 
     name = "power_spectrum"
+    references = (
+        BARTOK_2013,
+        Paper("R. Drautz, Phys. Rev. B 99, 014104 (2019)", "10.1103/PhysRevB.99.014104"),
+    )
     Settings = PowerSpectrumSettings
     settings: PowerSpectrumSettings
 

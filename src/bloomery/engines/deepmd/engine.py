@@ -8,12 +8,15 @@ from pathlib import Path
 from bloomery.engines.committees import FileEngine, Member, Report
 from bloomery.engines.deepmd.settings import DeepmdSettings
 from bloomery.engines.file_potential import FilePotential
+from bloomery.papers import Paper
 
 
 class Deepmd(FileEngine):
     """Deep potentials with the descriptor se_e2_a. The device is TensorFlow's choice, but for ``cpu``."""
 
     name = "deepmd"
+    title = "DeePMD potentials"
+    references = (Paper("J. Zeng et al., J. Chem. Phys. 159, 054801 (2023)", "10.1063/5.0155600"),)
     Settings = DeepmdSettings
     settings: DeepmdSettings
     package = "deepmd-kit"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bloomery.engines.contract import Engine, Training, TrainingData, TrainingHistory
 from bloomery.engines.gap.settings import GapSettings
+from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 
 
@@ -11,6 +12,8 @@ class Gap(Engine):
     """Gaussian approximation potential: two-body and SOAP kernels on sparse points, with predictive variance."""
 
     name = "gap"
+    title = "Gaussian approximation potentials"
+    references = (Paper("A. P. Bartók et al., Phys. Rev. Lett. 104, 136403 (2010)", "10.1103/PhysRevLett.104.136403"),)
     Settings = GapSettings
     settings: GapSettings
     package = "quippy-ase"

@@ -9,6 +9,7 @@ from typing import ClassVar
 from bloomery.engines.contract import Engine, Training, TrainingData, TrainingHistory
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.frames.file_units import FileUnits
+from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 
 
@@ -16,6 +17,10 @@ class Hdnnp(Engine):
     """Committee of per-element neural networks on atom-centred descriptors."""
 
     name = "hdnnp"
+    title = "high-dimensional neural-network potentials"
+    references = (
+        Paper("J. Behler and M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007)", "10.1103/PhysRevLett.98.146401"),
+    )
     Settings = HdnnpSettings
     settings: HdnnpSettings
     on_torch = True

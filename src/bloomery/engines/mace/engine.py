@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bloomery.engines.contract import Engine, Training, TrainingData, TrainingHistory
 from bloomery.engines.mace.settings import MaceSettings
+from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 
 
@@ -13,6 +14,8 @@ class Mace(Engine):
     """Equivariant message-passing networks: trained, continued, or fine-tuned from a foundation model."""
 
     name = "mace"
+    title = "MACE potentials"
+    references = (Paper("I. Batatia et al., Adv. Neural Inf. Process. Syst. 35 (2022)", "10.48550/arXiv.2206.07697"),)
     Settings = MaceSettings
     settings: MaceSettings
     package = "mace-torch"

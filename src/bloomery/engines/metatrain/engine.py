@@ -14,6 +14,7 @@ class Metatrain(FileEngine):
     """SOAP-BPNN and PET of metatrain."""
 
     name = "metatrain"
+    title = "potentials of metatrain"
     Settings = MetatrainSettings
     settings: MetatrainSettings
     package = "metatrain"

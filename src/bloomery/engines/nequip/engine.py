@@ -8,12 +8,15 @@ from pathlib import Path
 from bloomery.engines.committees import FileEngine, Member, Report
 from bloomery.engines.file_potential import FilePotential
 from bloomery.engines.nequip.settings import NequipSettings
+from bloomery.papers import Paper
 
 
 class Nequip(FileEngine):
     """Equivariant message passing."""
 
     name = "nequip"
+    title = "NequIP potentials"
+    references = (Paper("S. Batzner et al., Nat. Commun. 13, 2453 (2022)", "10.1038/s41467-022-29939-5"),)
     Settings = NequipSettings
     settings: NequipSettings
     package = "nequip"

@@ -20,7 +20,6 @@ from bloomery.potentials.contract import load_potential
 from bloomery.progress import Progress, no_progress
 from bloomery.seeds import derive_seed
 from bloomery.selectors.composition import (
-    CLEANERS,
     Fates,
     FunnelStep,
     Selection,
@@ -164,8 +163,8 @@ def _control(
     pool = replace(
         candidates.pool, known_hashes=known.hashes, known_features=known.features, environments=known.environments
     )
-    specs = [spec for spec in job.selectors if spec.name in CLEANERS]
-    clean = apply_selectors([spec.load("selectors") for spec in specs], pool, seed=job.seed)
+    selectors: list[Selector] = [spec.load("selectors") for spec in job.selectors]
+    clean = apply_selectors([selector for selector in selectors if selector.cleans], pool, seed=job.seed)
     drawn = frozenset(pool.hashes[index] for index in probe)
     barred = candidates.probe_blocks | {candidates.blocks[index] for index in probe}
     free = candidates.outside(frozenset(barred), clean.indices)

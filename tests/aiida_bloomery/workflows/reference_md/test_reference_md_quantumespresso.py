@@ -14,6 +14,7 @@ from ase import units
 from aiida_bloomery.calculations.functions.dynamics import RYDBERG_TIME, md_namelists, md_settings, velocities
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.reference_md.quantumespresso import QuantumEspressoReferenceMdWorkChain
+from bloomery.plugins import PluginSpec
 from bloomery.samplers.contract import ORIGIN_KEYS
 from bloomery.samplers.dynamics.trajectories import DynamicsSettings, trajectories
 
@@ -92,7 +93,7 @@ def test_time_step_and_thermostat_are_those_of_the_settings():
 
 
 def test_calculator_of_the_sampler_is_ignored():
-    settings = md_settings({"sampler": {"name": "reference_md", "settings": {"steps": 20, "calculator": "emt"}}})
+    settings = md_settings(PluginSpec(name="reference_md", settings={"steps": 20, "calculator": "emt"}))
     assert settings.steps == 20
 
 
