@@ -214,9 +214,9 @@ def test_the_campaign_file_is_checked(file: Path) -> None:
     assert campaign.samplers("sampling")[0][1].settings == {"calculator": "stillinger_weber"}
     result = CliRunner().invoke(main, ["check", "--file-only", str(file)])
     assert result.exit_code == 0, result.output
-    file.with_name("wrong.yaml").write_text(file.read_text().replace("max_volume: 163.0", "max_volum: 163.0"))
+    file.with_name("wrong.yaml").write_text(file.read_text().replace("max_volume: 163.0", "max_volume: -1.0"))
     result = CliRunner().invoke(main, ["check", "--file-only", str(file.with_name("wrong.yaml"))])
-    assert "compact.max_volum: there is no such key" in result.output
+    assert "compact.max_volume: input should be greater than 0" in result.output
 
 
 def test_the_schema_has_them(package: Path) -> None:
