@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
+from xml.etree import ElementTree as ET
 
 import numpy as np
 from aiida_quantumespresso.calculations.pw import PwCalculation
 from aiida_quantumespresso.parsers.parse_raw.pw import parse_stdout
-from aiida_quantumespresso.parsers.parse_xml import parse as xml_module
 from aiida_quantumespresso.parsers.parse_xml.exceptions import XMLParseError, XMLUnsupportedFormatError
+from aiida_quantumespresso.parsers.parse_xml.parse import get_schema_filepath, parse_step_to_trajectory
 from ase import units
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
+from xmlschema import XMLSchema
 
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from bloomery.frames.configurations import Configurations
@@ -54,6 +56,26 @@ class FrameLabels:
 
 
 @dataclass(frozen=True)
+class PwXml:
+    """What the XML file of a run of pw.x says of its steps.
+
+    Parameters
+    ----------
+    converged
+        Whether the last electronic minimisation reached self-consistency.
+    steps
+        By name a value for each step, as aiida-quantumespresso calls them: ``energy`` (eV), ``forces`` (eV/Å),
+        ``stress`` (GPa, pw.x's sign), ``positions`` (Å), ``scf_iterations``.
+    version
+        Of pw.x.
+    """
+
+    converged: bool
+    steps: Mapping[str, Sequence[Any]]
+    version: str
+
+
+@dataclass(frozen=True)
 class FrameFailure:
     """Why there are no labels: the status that `PwCalculation` gives to such an end, and one sentence."""
 
@@ -78,9 +100,9 @@ def read_frame(xml: str | None, stdout: str | None, n_atoms: int) -> FrameLabels
         return FrameFailure(EXIT_NO_XML, "pw.x left no XML file; read its output.")
     try:
         parsed = read_xml(xml)
-    except (XMLParseError, XMLUnsupportedFormatError, ParseError, KeyError, TypeError, ValueError) as error:
+    except (XMLParseError, XMLUnsupportedFormatError, KeyError, TypeError, ValueError) as error:
         return FrameFailure(EXIT_BAD_XML, f"the XML file of pw.x cannot be read ({error}).")
-    if not parsed.get("convergence_info", {}).get("scf_conv", {}).get("convergence_achieved", False):
+    if not parsed.converged:
         return FrameFailure(EXIT_NOT_CONVERGED, "the electronic minimisation did not reach self-consistency.")
     return _labels(parsed, n_atoms)
 
@@ -110,11 +132,30 @@ def labelled_frames(
     return with_parents(labelled, source, indices)
 
 
-def read_xml(xml: str) -> dict[str, Any]:
-    """Parse an XML file of pw.x with aiida-quantumespresso."""
-    with _schemas_read_once():
-        parsed: dict[str, Any] = xml_module.parse_xml(io.StringIO(xml))[0]
-    return parsed
+def read_xml(xml: str) -> PwXml:
+    """Read the steps in an XML file of pw.x, each as aiida-quantumespresso reads it.
+
+    Its own `parse_xml` compiles the schema anew for every file, which takes thirty times as long as reading a frame.
+    """
+    try:
+        tree = ET.parse(io.StringIO(xml))  # noqa: S314  as the foreign parser does; pw.x wrote it
+    except ET.ParseError as error:
+        raise XMLParseError("error while parsing XML file") from error
+    content, _ = _schema(get_schema_filepath(tree)).to_dict(tree, validation="lax")
+    output = content["output"]
+    steps: dict[str, list[Any]] = defaultdict(list)
+    for step in content.get("step", []):
+        parse_step_to_trajectory(steps, step)
+    # A single point has no step: what it gives is the output itself.
+    if content.get("input", {}).get("control_variables", {}).get("calculation", "scf") == "scf":
+        parse_step_to_trajectory(steps, output, skip_structure=True)
+    converged = output.get("convergence_info", {}).get("scf_conv", {}).get("convergence_achieved", False)
+    return PwXml(bool(converged), steps, str(content["general_info"]["creator"]["@VERSION"]))
+
+
+@cache
+def _schema(path: Path) -> XMLSchema:
+    return XMLSchema(path)
 
 
 def read_stdout(stdout: str) -> tuple[dict[str, Any], Any]:
@@ -123,22 +164,22 @@ def read_stdout(stdout: str) -> tuple[dict[str, Any], Any]:
     return parsed, logs
 
 
-def _labels(parsed: dict[str, Any], n_atoms: int) -> FrameLabels | FrameFailure:
-    trajectory = parsed["trajectory"]
+def _labels(parsed: PwXml, n_atoms: int) -> FrameLabels | FrameFailure:
+    steps = parsed.steps
     for name in ("energy", "forces"):
-        if not trajectory.get(name):
+        if not steps.get(name):
             return FrameFailure(EXIT_NO_LABELS, f"pw.x gave no {name}; set tprnfor and tstress in CONTROL.")
-    energy = float(trajectory["energy"][-1])
-    forces = np.asarray(trajectory["forces"][-1], dtype=float)
+    energy = float(steps["energy"][-1])
+    forces = np.asarray(steps["forces"][-1], dtype=float)
     if forces.shape != (n_atoms, 3):
         return FrameFailure(EXIT_NO_LABELS, f"pw.x gave forces on {len(forces)} atoms instead of {n_atoms}.")
     stress = None
-    if trajectory.get("stress"):
-        stress = -full_3x3_to_voigt_6_stress(np.asarray(trajectory["stress"][-1], dtype=float)) * units.GPa
+    if steps.get("stress"):
+        stress = -full_3x3_to_voigt_6_stress(np.asarray(steps["stress"][-1], dtype=float)) * units.GPa
     for name, value in (("energy", energy), ("forces", forces), ("stress", stress)):
         if value is not None and not np.isfinite(value).all():
             return FrameFailure(EXIT_NO_LABELS, f"the {name} that pw.x gave is not finite.")
-    return FrameLabels(energy, forces, stress, str(parsed["creator_version"]))
+    return FrameLabels(energy, forces, stress, parsed.version)
 
 
 def _failure_in(stdout: str | None) -> FrameFailure | None:
@@ -157,19 +198,3 @@ def _failure_in(stdout: str | None) -> FrameFailure | None:
     labels.sort(key=lambda label: label == "ERROR_OUTPUT_STDOUT_INCOMPLETE")
     code = known[labels[0]]
     return FrameFailure(code.status, code.message[:1].lower() + code.message[1:])
-
-
-@contextmanager
-def _schemas_read_once() -> Iterator[None]:
-    """Keep the XML schema between frames: compiling it takes thirty times as long as reading a frame."""
-    original = xml_module.XMLSchema
-    xml_module.XMLSchema = _schema
-    try:
-        yield
-    finally:
-        xml_module.XMLSchema = original
-
-
-@cache
-def _schema(path: Any, original: Any = xml_module.XMLSchema) -> Any:
-    return original(path)

@@ -169,7 +169,7 @@ def _read(trajectory: Trajectory, settings: DynamicsSettings, folder: orm.Folder
     """Fill a trajectory from the files of its run; return the version of pw.x."""
     text = folder.base.repository.get_object_content(OUTPUT_FILE, "r")
     parsed = read_xml(folder.base.repository.get_object_content(XML_FILE, "r"))
-    steps = parsed["trajectory"]
+    steps = parsed.steps
     # pw.x 6 and 7.0 write the stress of the last step alone to the XML.
     stresses = steps.get("stress", [])
     if len(stresses) < len(steps["forces"]):
@@ -190,4 +190,4 @@ def _read(trajectory: Trajectory, settings: DynamicsSettings, folder: orm.Folder
         trajectory.stop_reason = COMPLETED if ended == settings.steps else f"step {ended}: pw.x ended before its time"
     for reading in re.findall(r"temperature\s+=\s+(\S+) K", text)[: trajectory.done]:
         trajectory.note(float(reading), -1.0)
-    return str(parsed["creator_version"])
+    return parsed.version
