@@ -16,7 +16,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace, ProcessSpec
 from pydantic import JsonValue, ValidationError
 
-from aiida_bloomery.calculations.job_script import TIMED_OUT_FILE, cores_of, guard, time_limit
+from aiida_bloomery.calculations.job_script import ONE_CORE, TIMED_OUT_FILE, cores_of, guard, time_limit
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.errors import BloomeryError
@@ -29,7 +29,6 @@ JOB_FILE = "job.json"
 OUTPUT_FILE = "bloomery.out"
 DEVICES = ("auto", "cpu", "cuda")
 
-_ONE_CORE = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
 _IS_DONE = f"""grep -qs '"status": "finished"' {RESULT_FILE}"""
 
 
@@ -97,7 +96,7 @@ class BloomeryCalculation(CalcJob):
             help="Where torch runs: `auto` (a GPU where there is one), `cpu` or `cuda`.",
         )
         options = spec.inputs["metadata"]["options"]
-        options["resources"].default = lambda: dict(_ONE_CORE)
+        options["resources"].default = lambda: dict(ONE_CORE)
         options["resources"].required = False
         options["withmpi"].default = False
         options["parser_name"].default = f"bloomery.{cls.VERB}"

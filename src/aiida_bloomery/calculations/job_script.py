@@ -12,6 +12,9 @@ from aiida import orm
 
 from aiida_bloomery.setup.machine import CORES_PROPERTY
 
+ONE_CORE = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
+"""Resources of a job with one process."""
+
 SLOTS_FOLDER = ".bloomery-slots"
 TIMED_OUT_FILE = "timed_out"
 

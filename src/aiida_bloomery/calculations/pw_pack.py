@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import ase
@@ -13,8 +14,11 @@ from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.calculations.pw import PwCalculation
 
-from aiida_bloomery.calculations.job_script import cores_of, declared_cores, guard, processes_of
+from aiida_bloomery.calculations.job_script import ONE_CORE, cores_of, declared_cores, guard, processes_of
 from aiida_bloomery.data.configurations import ConfigurationsData
+
+Namelists = Mapping[str, Mapping[str, object]]
+"""Variables of pw.x, by namelist."""
 
 FRAME_FOLDER = "frame_{:04d}"
 INPUT_FILE = "aiida.in"
@@ -23,7 +27,7 @@ XML_FILE = "data-file-schema.xml"
 LOG_FILE = "frames.log"
 PROGRESS_FILE = "progress.json"
 
-DEFAULT_PACK: dict[str, Any] = {"concurrency": 1, "frame_timeout_s": 3600}
+DEFAULT_PACK = {"concurrency": 1, "frame_timeout_s": 3600}
 
 # AiiDA writes the command itself, with mpirun, containers and quoting as code and computer say; these lines make it the
 # body of a function that is called once in every frame's folder. Lines that the user adds through the options
@@ -184,7 +188,7 @@ class PwPackCalculation(CalcJob):
             help="`concurrency`: frames at a time; `frame_timeout_s`: time limit of one frame. A frame gets the cores "
             "of the job divided by the concurrency: ask for them as `num_cores_per_mpiproc`.",
         )
-        spec.input("metadata.options.resources", valid_type=dict, required=False, default=lambda: dict(_ONE_CORE))
+        spec.input("metadata.options.resources", valid_type=dict, required=False, default=lambda: dict(ONE_CORE))
         spec.input("metadata.options.withmpi", valid_type=bool, default=False)
         spec.input("metadata.options.parser_name", valid_type=str, default="bloomery.pw_pack")
         spec.inputs.validator = cls.validate_inputs
@@ -211,7 +215,7 @@ class PwPackCalculation(CalcJob):
         )
 
     @classmethod
-    def validate_inputs(cls, value: dict[str, Any], namespace: PortNamespace) -> str | None:
+    def validate_inputs(cls, value: Mapping[str, Any], namespace: PortNamespace) -> str | None:
         """Check what can be seen before anything runs."""
         if any(name not in value for name in ("configurations", "frames", "pseudos")) or "frames" not in namespace:
             return None
@@ -231,7 +235,6 @@ class PwPackCalculation(CalcJob):
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write an input per frame and the driver."""
         cores, concurrency, threads = self._cores()
-        pack = DEFAULT_PACK | self.inputs.pack.get_dict()
         code_info = CodeInfo()
         code_info.code_uuid = self.inputs.code.uuid
         code_info.cmdline_params = ["-in", INPUT_FILE]
@@ -244,7 +247,7 @@ class PwPackCalculation(CalcJob):
         calc_info.append_text = driver(
             total=len(self.inputs.frames.get_list()),
             concurrency=concurrency,
-            timeout=pack["frame_timeout_s"],
+            timeout=(DEFAULT_PACK | self.inputs.pack.get_dict())["frame_timeout_s"],
             threads=threads,
         )
         calc_info.local_copy_list = self._write_inputs(folder)
@@ -286,13 +289,10 @@ class PwPackCalculation(CalcJob):
         return sorted(copies)
 
 
-_ONE_CORE = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
-
-
 def frame_input(
     atoms: ase.Atoms,
-    parameters: dict[str, Any],
-    pseudos: dict[str, UpfData],
+    parameters: Namelists,
+    pseudos: Mapping[str, UpfData],
     kpoints: orm.KpointsData | None,
     kpoints_rule: orm.Dict | None,
 ) -> tuple[str, list[tuple[str, str, str]]]:
@@ -338,7 +338,7 @@ def frame_kpoints(
     return node
 
 
-def parameters_for(parameters: dict[str, Any], kinds: list[str]) -> dict[str, Any]:
+def parameters_for(parameters: Namelists, kinds: list[str]) -> dict[str, dict[str, object]]:
     """Return the namelists with settings by element cut down to the elements that a frame has."""
     return {
         namelist: {

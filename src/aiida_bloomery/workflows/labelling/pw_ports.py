@@ -8,10 +8,10 @@ from aiida import orm
 from aiida.engine import ProcessSpec
 from aiida_pseudo.data.pseudo.upf import UpfData
 
-from aiida_bloomery.calculations.job_script import guard, time_limit
+from aiida_bloomery.calculations.job_script import ONE_CORE, guard, time_limit
 from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, validate_kpoints_rule, validate_pack
 from aiida_bloomery.workflows.labelling.packing import frame_cores
-from aiida_bloomery.workflows.labelling.pw_inputs import check_parameters
+from aiida_bloomery.workflows.labelling.pw_checks import check_parameters
 
 DEFAULT_SIZE = 50
 A_DAY = 86400
@@ -39,7 +39,7 @@ def pw_ports(spec: ProcessSpec) -> None:
     spec.input(
         "pw.options",
         valid_type=orm.Dict,
-        default=lambda: orm.Dict({"resources": {"num_machines": 1, "num_mpiprocs_per_machine": 1}, "withmpi": False}),
+        default=lambda: orm.Dict({"resources": dict(ONE_CORE), "withmpi": False}),
         help="Scheduler options of one frame: resources, max_wallclock_seconds, queue_name, account, withmpi.",
     )
     spec.input(
@@ -52,7 +52,7 @@ def pw_ports(spec: ProcessSpec) -> None:
     )
 
 
-def single_options(pw: Any) -> dict[str, Any]:
+def single_options(pw: Any) -> dict[str, object]:
     """Options of a calculation of its own, from the inputs `pw`: guarded like a pack, ended when its time is over."""
     options = dict(pw.options.get_dict())
     lines = guard(pw.code.computer, frame_cores(options), done=f"grep -qs 'JOB DONE' {OUTPUT_FILE}")
