@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
@@ -32,7 +33,7 @@ class LabelParser(BloomeryParser):
         self._attach_labelled({})
         self._attach_ledger({})
 
-    def _attach_ledger(self, more: dict[str, Any]) -> None:
+    def _attach_ledger(self, more: Mapping[str, object]) -> None:
         content = json.loads((self.folder / LEDGER_FILE).read_text(encoding="utf-8"))
         entries = [{**entry, "job": self.node.uuid} for entry in content["entries"]]
         self.out("ledger", orm.Dict({**more, "entries": entries}))
