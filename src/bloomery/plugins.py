@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal, Self
@@ -67,20 +68,38 @@ def parse_settings(model: type[Settings], values: dict[str, Any], where: str) ->
         raise InputError(describe_validation_error(error, where, model)) from error
 
 
-def describe_validation_error(error: pydantic.ValidationError, where: str, model: type[BaseModel] | None = None) -> str:
-    """Turn the first problem pydantic found into one sentence; a misspelt key precedes the one it leaves missing."""
+def describe_validation_error(error: pydantic.ValidationError, where: str, model: type[BaseModel]) -> str:
+    """Turn the first problem that pydantic found into one sentence."""
+    loc, message = first_mistake(error, model)
+    return f"{'.'.join(str(part) for part in (where, *loc) if str(part) != '')}: {message}"
+
+
+def first_mistake(error: pydantic.ValidationError, model: type[BaseModel]) -> tuple[tuple[int | str, ...], str]:
+    """Place and description of what pydantic found first; a misspelt key precedes the one that it leaves missing."""
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in (where, *first["loc"]) if str(part) != "")
+    loc = first["loc"]
     if first["type"] == "extra_forbidden":
-        known = (
-            f" (known keys: {', '.join(model.model_fields)})" if model is not None and len(first["loc"]) == 1 else ""
-        )
-        return f"{key}: there is no such key; remove it or correct its spelling{known}."
+        known = list(_model_at(model, loc).model_fields)
+        close = difflib.get_close_matches(str(loc[-1]), known, n=1)
+        choice = f"write {close[0]!r}, or" if close else f"choose one of {', '.join(known)}, or" if known else ""
+        return loc, f"there is no such key; {choice} remove it.".replace("  ", " ")
     if first["type"] == "missing":
-        return f"{key}: is missing; add this key."
+        return loc, "is missing; add this key."
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
-    return f"{key}: {message[:1].lower()}{message[1:]}{got}."
+    return loc, f"{message[:1].lower()}{message[1:]}{got}."
+
+
+def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model that the last key of a place belongs to."""
+    for part in loc[:-1]:
+        field = model.model_fields.get(str(part))
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field is not None else []
+        for candidate in candidates:
+            for item in (candidate, *getattr(candidate, "__args__", ())):
+                if isinstance(item, type) and issubclass(item, BaseModel):
+                    model = item
+    return model
 
 
 @cache

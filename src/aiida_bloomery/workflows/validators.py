@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from aiida import orm
 from aiida.plugins.entry_point import get_entry_point_names
@@ -11,23 +11,39 @@ from aiida.plugins.entry_point import get_entry_point_names
 from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.measuring import ValidationSettings, require_measurable
 from bloomery.campaign.schedules import SamplerSpec, check_samplers
+from bloomery.campaign.stages import (
+    EnergyReferenceSettings,
+    SelectionSettings,
+    StageSettings,
+    TrainingSettings,
+    TrialSettings,
+)
 from bloomery.campaign.stopping import StopRules
 from bloomery.errors import BloomeryError
-from bloomery.frames.roles import RoleSettings
-from bloomery.plugins import Kind, PluginSpec, declares, parse_settings
-from bloomery.potentials.acceptance import AcceptanceSettings
+from bloomery.plugins import Kind, PluginSpec, Settings, declares, parse_settings
 
-ENERGY_REFERENCES = ("fit", "isolated_atoms", "values")
+Model = TypeVar("Model", bound=Settings)
+Validator = Callable[[orm.Dict | None, object], str | None]
 
 
-def _sentence(check: Callable[[dict[str, Any]], None]) -> Callable[[orm.Dict | None, Any], str | None]:
-    """Turn a check that raises into a validator that returns the message."""
+def _validator(model: type[Model], where: str = "", check: Callable[[Model], None] | None = None) -> Validator:
+    """Make a validator: the content of a node fits a model, and what is further to be checked is in order.
 
-    def validator(node: orm.Dict | None, _: Any) -> str | None:
+    Parameters
+    ----------
+    where
+        What precedes the key in a message.
+    check
+        Raises the error of the first thing that is wrong.
+    """
+
+    def validator(node: orm.Dict | None, _: object) -> str | None:
         if node is None:
             return None
         try:
-            check(node.get_dict())
+            settings: Model = parse_settings(model, node.get_dict(), where)
+            if check is not None:
+                check(settings)
         except (BloomeryError, ValueError) as error:
             return str(error)
         return None
@@ -35,95 +51,62 @@ def _sentence(check: Callable[[dict[str, Any]], None]) -> Callable[[orm.Dict | N
     return validator
 
 
-def _plugins(kind: Kind, values: list[Any], where: str) -> None:
-    for value in values:
+def _load(kind: Kind, specs: Sequence[PluginSpec], where: str) -> None:
+    for spec in specs:
         try:
-            PluginSpec.model_validate(value).load(kind)
+            spec.load(kind)
         except BloomeryError as error:
             raise ValueError(f"{where}: {error}") from error
 
 
-def _with_calculator(value: Any) -> Any:
+def _with_calculator(spec: SamplerSpec) -> SamplerSpec:
     """Let a calculator stand in for the labeller, which may drive a sampler itself."""
-    spec = SamplerSpec.model_validate(value)
     if not declares("samplers", spec.name, "driven_by_labeller"):
-        return value
+        return spec
     return spec.model_copy(update={"settings": {"calculator": "emt", **spec.settings}})
 
 
-def _stage(content: dict[str, Any]) -> None:
-    _keys(content, {"samplers"}, {"selectors"})
+def _stage(settings: StageSettings) -> None:
     try:
-        check_samplers([_with_calculator(value) for value in content["samplers"]])
+        check_samplers([_with_calculator(spec) for spec in settings.samplers])
     except BloomeryError as error:
         raise ValueError(f"samplers: {error}") from error
-    _plugins("selectors", content.get("selectors", []), "selectors")
+    _load("selectors", settings.selectors, "selectors")
 
 
-def _selection(content: dict[str, Any]) -> None:
-    _keys(content, {"selectors"}, {"descriptor", "roles"})
-    _plugins("selectors", content["selectors"], "selectors")
-    _plugins("descriptors", [content[key] for key in ("descriptor",) if key in content], "descriptor")
-    parse_settings(RoleSettings, content.get("roles", {}), "roles")
+def _selection(settings: SelectionSettings) -> None:
+    _load("selectors", settings.selectors, "selectors")
+    _load("descriptors", [settings.descriptor] if settings.descriptor is not None else [], "descriptor")
 
 
-def _training(content: dict[str, Any]) -> None:
-    _keys(content, {"engine", "warm_start"}, {"acceptance"})
-    _plugins("engines", [content["engine"]], "engine")
-    parse_settings(AcceptanceSettings, content.get("acceptance", {}), "acceptance")
+def _engine(settings: TrialSettings) -> None:
+    _load("engines", [settings.engine], "engine")
 
 
-def _trial(content: dict[str, Any]) -> None:
-    _keys(content, {"engine"}, {"acceptance", "warm_start"})
-    _plugins("engines", [content["engine"]], "engine")
-    parse_settings(AcceptanceSettings, content.get("acceptance", {}), "acceptance")
-
-
-def _energy_reference(content: dict[str, Any]) -> None:
-    _keys(content, {"method"}, {"values"})
-    if content["method"] not in ENERGY_REFERENCES:
-        raise ValueError(f"method: {content['method']!r} is none of {', '.join(ENERGY_REFERENCES)}.")
-    if content["method"] == "values" and not content.get("values"):
-        raise ValueError("values: is missing; give the energy in eV of each element.")
-
-
-def _stop(content: dict[str, Any]) -> None:
-    parse_settings(StopRules, content, "stop")
-
-
-def _validation(content: dict[str, Any]) -> None:
-    settings: ValidationSettings = parse_settings(ValidationSettings, content, "validation.settings")
+def _validation(settings: ValidationSettings) -> None:
     for spec in [*settings.each_iteration, *settings.final]:
         require_measurable(spec)
 
 
-def _control(content: dict[str, Any]) -> None:
-    settings: ControlSettings = parse_settings(ControlSettings, content, "control")
+def _control(settings: ControlSettings) -> None:
     try:
         specs = settings.selectors([])
     except BloomeryError as error:
         raise ValueError(f"control.arm: {error}") from error
-    _plugins("selectors", list(specs), "control.arm")
+    _load("selectors", specs, "control.arm")
 
 
-def _keys(content: dict[str, Any], needed: set[str], allowed: set[str]) -> None:
-    for key in sorted(needed - set(content)):
-        raise ValueError(f"{key}: is missing; add this key.")
-    for key in sorted(set(content) - needed - allowed):
-        raise ValueError(f"{key}: there is no such key; the keys are {', '.join(sorted(needed | allowed))}.")
+stage = _validator(StageSettings, check=_stage)
+selection = _validator(SelectionSettings, check=_selection)
+training = _validator(TrainingSettings, check=_engine)
+trial = _validator(TrialSettings, check=_engine)
+energy_reference = _validator(EnergyReferenceSettings)
+stop = _validator(StopRules, "stop")
+control = _validator(ControlSettings, "control", _control)
+validation = _validator(ValidationSettings, "validation.settings", _validation)
 
 
-stage = _sentence(_stage)
-selection = _sentence(_selection)
-training = _sentence(_training)
-trial = _sentence(_trial)
-energy_reference = _sentence(_energy_reference)
-stop = _sentence(_stop)
-control = _sentence(_control)
-validation = _sentence(_validation)
-
-
-def labeller(node: orm.Str | None, _: Any) -> str | None:
+def labeller(node: orm.Str | None, _: object) -> str | None:
     """Whether there is such a labelling workchain."""
     prefix = "bloomery.labelling."
     known = [name.removeprefix(prefix) for name in get_entry_point_names("aiida.workflows") if name.startswith(prefix)]
