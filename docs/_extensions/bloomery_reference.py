@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 
-from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
+from aiida_bloomery.campaign_file.labellers import labeller_parts
 from aiida_bloomery.campaign_file.model import CampaignFile
 from aiida_bloomery.campaign_file.schema import schema_text
 from bloomery.plugins import Kind, PluginSpec, load_plugin, registered
@@ -128,7 +128,12 @@ def kind_reference(kind: Kind, level: int) -> str:
 
 def labeller_reference(level: int) -> str:
     """Section per labeller of a campaign file."""
-    return "\n\n".join(model_reference(labeller_part(name), name, level) for name in labeller_names())
+    parts = []
+    for name, part in labeller_parts():
+        parts.append(model_reference(part, name, level))
+        if part.program is not None:
+            parts.append(f"It runs by the entry `{part.program.key}` under `codes`: {part.program.about}")
+    return "\n\n".join(parts)
 
 
 def command_reference(place: str, level: int) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aiida_bloomery.campaign_file.campaign import Campaign
+from aiida_bloomery.campaign_file.checks import check_file
 from aiida_bloomery.campaign_file.reader import read_campaign
-from aiida_bloomery.campaign_file.resolve import Campaign, resolve
+from aiida_bloomery.campaign_file.resolve import resolve
 
 __all__ = ["Campaign", "load_campaign"]
 
@@ -27,8 +29,6 @@ def load_campaign(path: str | Path, *, rehearsal: bool = False) -> tuple[Campaig
     InputError
         For the first mistake: one sentence with file, line, key and remedy.
     """
-    from aiida_bloomery.campaign_file.checks import check_file  # noqa: PLC0415
-
     file, source = read_campaign(path)
     campaign = resolve(file, source, rehearsal=rehearsal)
     return campaign, check_file(campaign)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aiida_bloomery.campaign_file.checks import labeller
+from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of, load_code, verb_options
-from aiida_bloomery.campaign_file.resolve import STAGES, Campaign
+from aiida_bloomery.campaign_file.labellers import labeller
 from bloomery.errors import InputError
 from bloomery.seeds import digest_of
 
@@ -24,26 +25,25 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
     InputError
         If a code or a pseudopotential is missing.
     """
-    from aiida import orm  # noqa: PLC0415
-
     from aiida_bloomery.data.configurations import ConfigurationsData  # noqa: PLC0415
     from aiida_bloomery.workflows.campaign import ReinforcementWorkChain  # noqa: PLC0415
 
-    codes: dict[str, Any] = {}
-
+    @cache
     def load(key: str) -> Any:
-        if key not in codes:
-            codes[key] = load_code(campaign, key)
-        return codes[key]
+        return load_code(campaign, key)
 
-    labelling = labelling_inputs(campaign, load)
-    builder = ReinforcementWorkChain.get_builder_from_protocol(
-        load("bloomery"),
+    codes = {"bloomery": load("bloomery")}
+    engine = engine_key(campaign)
+    if engine is not None:
+        codes["engine"] = load(engine)
+    if campaign.file.codes.train is not None:
+        codes["train"] = load("train")
+    builder = ReinforcementWorkChain.get_builder_from_settings(
+        codes,
         ConfigurationsData(campaign.structures),
         campaign.file.labeller,
-        labelling,
-        campaign.file.protocol,
-        {stage: campaign.settings[stage] for stage in STAGES},
+        labelling_inputs(campaign, load),
+        campaign.settings,
         frames={
             label: ConfigurationsData(frames.without_info(*frames.info)) for label, frames in campaign.frames.items()
         },
@@ -52,32 +52,21 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
         device=campaign.file.device,
         seed=campaign.file.seed,
     )
-    # Mappings are merged with the protocol's, and the settings are complete already: only they count.
-    for stage in STAGES:
-        builder[stage] = orm.Dict(campaign.settings[stage])
-    if "control" in campaign.settings:
-        builder.control = orm.Dict(campaign.settings["control"])
-    if "validation" in campaign.settings:
-        builder.validation["settings"] = orm.Dict(campaign.settings["validation"])
-    engine = engine_key(campaign)
-    if engine is not None:
-        builder.codes["engine"] = load(engine)
-    if campaign.file.codes.train is not None:
-        builder.codes["train"] = load("train")
     builder.metadata.label = campaign.file.name
     builder.metadata.description = describe(campaign)
     return builder
 
 
-def labelling_inputs(campaign: Campaign, load: Callable[[str], Any]) -> dict[str, Any]:
+def labelling_inputs(campaign: Campaign, load: Callable[[str], Any]) -> Mapping[str, object]:
     """Inputs of the labelling workchain; what it refuses is said with its place in the file."""
     part = labeller(campaign)
+    key = part.code_key()
     try:
-        return part.inputs(campaign, load(part.code_key), entry_of(campaign, part.code_key))
+        return part.inputs(campaign, load(key), entry_of(campaign, key))
     except InputError as error:
         if str(error).startswith(str(campaign.source.path)):
             raise
-        raise campaign.source.error(("labelling", campaign.file.labeller), str(error)) from error
+        raise campaign.source.error(campaign.labeller_key(), str(error)) from error
 
 
 def describe(campaign: Campaign) -> str:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from ase.neighborlist import neighbor_list
 
+from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of
 from aiida_bloomery.campaign_file.cost import NO_LIMIT, plan_stage, sampler_bounds, selectors
-from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
-from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
+from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.measuring import check_validation, validation_notes
-from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
+from aiida_bloomery.campaign_file.reader import parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable
-from aiida_bloomery.campaign_file.resolve import Campaign
 from bloomery.campaign.schedules import SamplerSpec, shares_of
+from bloomery.campaign.stopping import StopRules
 from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
-from bloomery.plugins import Kind, PluginSpec, load_plugin, registered
+from bloomery.frames.roles import RoleSettings
+from bloomery.plugins import Kind, Plugin, PluginSpec, load_plugin
+from bloomery.potentials.acceptance import AcceptanceSettings
 
 CLOSEST = 0.5
 """Å. Atoms that are closer are a mistake in the file."""
@@ -45,8 +45,8 @@ def check_file(campaign: Campaign) -> list[str]:
         _structures,
         _frames,
         _duplicate_files,
-        _plugins,
         _settings,
+        _plugins,
         _labeller,
         _energy_reference,
         _pools,
@@ -58,27 +58,12 @@ def check_file(campaign: Campaign) -> list[str]:
     return list(_notes(campaign))
 
 
-def labeller(campaign: Campaign) -> LabellerPart:
-    """The labeller's part of the file, checked against its model."""
-    name = campaign.file.labeller
-    try:
-        part = labeller_part(name)
-    except LookupError as error:
-        raise campaign.source.error(
-            ("labelling", name), f"there is no such labeller; choose one of {', '.join(labeller_names())}."
-        ) from error
-    return parse_model(part, campaign.file.labeller_settings, campaign.source, ("labelling", name))
-
-
 # -- structures -------------------------------------------------------------------------------------------------------
 
 
 def _structures(campaign: Campaign) -> None:
-    for index, entry in enumerate(campaign.file.structures):
-        key = ("structures", index)
-        from aiida_bloomery.campaign_file.resolve import read_structures  # noqa: PLC0415
-
-        _sane(read_structures(entry, campaign.source, key), campaign.source, key, entry.file)
+    for index, (entry, frames) in enumerate(zip(campaign.file.structures, campaign.starts, strict=True)):
+        _sane(frames, campaign.source, ("structures", index), entry.file)
 
 
 def _frames(campaign: Campaign) -> None:
@@ -142,13 +127,9 @@ def _plugins(campaign: Campaign) -> None:
         for key, selector in campaign.selectors(stage):
             _plugin(campaign, "selectors", selector, key)
     _control(campaign)
-    _plugin(
-        campaign,
-        "descriptors",
-        PluginSpec.model_validate(campaign.settings["selection"]["descriptor"]),
-        ("descriptor",),
-    )
-    _plugin(campaign, "engines", PluginSpec.model_validate(campaign.settings["training"]["engine"]), ("training",))
+    if campaign.selection.descriptor is not None:
+        _plugin(campaign, "descriptors", campaign.selection.descriptor, ("descriptor",))
+    _plugin(campaign, "engines", campaign.training.engine, ("training",))
     for key, spec in campaign.samplers("bootstrap"):
         if spec.schedule:
             raise campaign.source.error(
@@ -188,33 +169,26 @@ def _shares(campaign: Campaign, stage: str) -> None:
 def _control(campaign: Campaign) -> None:
     given = campaign.file.control
     for index, spec in enumerate(given.arm or [] if given else []):
-        if spec.name not in registered("selectors"):
-            known = ", ".join(registered("selectors"))
-            raise campaign.source.error(
-                campaign.control_key(index), f"selector {spec.name!r} is not registered; choose one of {known}."
-            )
+        _load(campaign, "selectors", spec, campaign.control_key(index))
     for key, spec in campaign.control_selectors():
         _plugin(campaign, "selectors", spec, key)
 
 
 def _plugin(campaign: Campaign, kind: Kind, spec: PluginSpec, key: Key) -> None:
-    if spec.name not in registered(kind):
-        raise campaign.source.error(
-            key,
-            f"{kind.removesuffix('s')} {spec.name!r} is not registered; choose one of {', '.join(registered(kind))}.",
-        )
-    plugin = load_plugin(kind, spec.name)
+    plugin = _load(campaign, kind, spec, key)
     parse_model(plugin.Settings, spec.settings, campaign.source, (*key, spec.name))
 
 
-def _settings(campaign: Campaign) -> None:
-    from bloomery.frames.roles import RoleSettings  # noqa: PLC0415
-    from bloomery.potentials.acceptance import AcceptanceSettings  # noqa: PLC0415
+def _load(campaign: Campaign, kind: Kind, spec: PluginSpec, key: Key) -> type[Plugin]:
+    try:
+        return load_plugin(kind, spec.name)
+    except BloomeryError as error:
+        raise campaign.source.error(key, str(error)) from error
 
+
+def _settings(campaign: Campaign) -> None:
     parse_model(RoleSettings, campaign.file.roles, campaign.source, ("roles",))
     parse_model(AcceptanceSettings, campaign.file.acceptance, campaign.source, ("acceptance",))
-    from bloomery.campaign.stopping import StopRules  # noqa: PLC0415
-
     parse_model(StopRules, campaign.settings["stop"], campaign.source, ("stop",))
 
 
@@ -252,12 +226,10 @@ def _pools(campaign: Campaign) -> None:
 
 
 def _budget(campaign: Campaign) -> None:
-    stop = campaign.settings["stop"]
-    limit = stop.get("max_labels")
+    limit = campaign.stop.max_labels
     if limit is None:
         return
-    unlimited = replace(campaign, settings=campaign.settings | {"stop": {**stop, "max_labels": None}})
-    wanted = plan_stage(unlimited, "bootstrap").labels
+    wanted = plan_stage(campaign, "bootstrap", limit=None).labels
     if limit < wanted:
         raise campaign.source.error(
             ("stop", "labels"),
@@ -284,20 +256,17 @@ def _elsewhere(campaign: Campaign) -> bool:
     return all(entry.code is not None and not entry.code.endswith("@localhost") for entry in entries)
 
 
-def _notes(campaign: Campaign) -> Any:
-    stop = campaign.settings["stop"]
-    targets = stop.get("targets") or {}
-    goals = [*targets.values(), stop.get("observables"), stop.get("plateau")]
-    if not any(goals):
+def _notes(campaign: Campaign) -> Iterator[str]:
+    stop = campaign.stop
+    targets = stop.targets.given
+    if not (targets or stop.observables or stop.plateau):
         yield "stop: there is no target, so the campaign ends when its labels or iterations are spent."
-    needed = stop.get("min_probe_frames", 10)
-    bootstrap, loop = plan_stage(campaign, "bootstrap"), plan_stage(campaign, "sampling")
-    probe = bootstrap.probe + int(stop["max_iterations"]) * loop.probe
-    if campaign.file.control is not None and not int(stop["max_iterations"]):
+    needed = stop.min_probe_frames
+    bootstrap, loop = (plan_stage(campaign, stage, stop.max_labels) for stage in ("bootstrap", "sampling"))
+    probe = bootstrap.probe + stop.max_iterations * loop.probe
+    if campaign.file.control is not None and not stop.max_iterations:
         yield "control: the control arm begins after the bootstrap, and there is no iteration; it does nothing."
     if targets and probe < needed:
         yield f"stop: targets wait for {needed} probe frames; the campaign draws {probe} at most, so none is reached."
+    yield from labeller(campaign).notes(campaign)
     yield from validation_notes(campaign)
-
-
-Check = Callable[[Campaign], None]

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
+from aiida_bloomery.campaign_file.campaign import Campaign, Key
 from aiida_bloomery.campaign_file.measuring import ValidationPlan, plan_validation
-from aiida_bloomery.campaign_file.reader import Key
 from aiida_bloomery.campaign_file.reference_md import checkable
-from aiida_bloomery.campaign_file.resolve import Campaign
-from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.schedules import SamplerSpec
-from bloomery.frames.roles import RoleSettings
 from bloomery.samplers.contract import Sampler
 from bloomery.selectors.contract import Selector
 
@@ -68,33 +64,34 @@ class Plan:
         """Trainings that a control arm adds: its own in each iteration, and those of both arms from other seeds."""
         return self.iterations + 2 * self.control_trainings - 1 if self.control_trainings and self.iterations else 0
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return plain values."""
         return asdict(self) | {"labels": self.labels, "md_steps": self.md_steps, "trainings": self.trainings}
 
 
 def plan_campaign(campaign: Campaign) -> Plan:
     """Add up what the campaign's plug-ins say of themselves."""
-    stop = campaign.settings["stop"]
     reference = campaign.settings["energy_reference"]["method"]
     return Plan(
-        bootstrap=plan_stage(campaign, "bootstrap"),
-        iteration=plan_stage(campaign, "sampling"),
-        iterations=int(stop["max_iterations"]),
+        bootstrap=plan_stage(campaign, "bootstrap", campaign.stop.max_labels),
+        iteration=plan_stage(campaign, "sampling", campaign.stop.max_labels),
+        iterations=campaign.stop.max_iterations,
         isolated_atoms=len(campaign.structures.elements) if reference == "isolated_atoms" else 0,
-        max_labels=stop.get("max_labels"),
-        warm_start=bool(campaign.settings["training"].get("warm_start")),
-        control_trainings=(
-            ControlSettings.model_validate(campaign.settings["control"]).trainings
-            if "control" in campaign.settings
-            else 0
-        ),
+        max_labels=campaign.stop.max_labels,
+        warm_start=campaign.training.warm_start,
+        control_trainings=campaign.control.trainings if campaign.control is not None else 0,
         validation=plan_validation(campaign),
     )
 
 
-def plan_stage(campaign: Campaign, stage: str) -> StagePlan:
-    """Upper bounds for the bootstrap, or for one turn of the loop."""
+def plan_stage(campaign: Campaign, stage: str, limit: int | None) -> StagePlan:
+    """Upper bounds for the bootstrap, or for one turn of the loop.
+
+    Parameters
+    ----------
+    limit
+        How many labels there may be.
+    """
     pool = steps = 0
     for _, spec in campaign.samplers(stage):
         bounds = sampler_bounds(campaign, spec)
@@ -103,17 +100,12 @@ def plan_stage(campaign: Campaign, stage: str) -> StagePlan:
     wanted = pool
     for _, selector in selectors(campaign, stage):
         wanted = selector.at_most(wanted)
-    roles = RoleSettings.model_validate(campaign.settings["selection"].get("roles", {}))
-    limit = campaign.settings["stop"].get("max_labels")
-    probe = roles.n_probe(wanted, pool, limit)
+    probe = campaign.selection.roles.n_probe(wanted, pool, limit)
     selected = min(wanted, pool - probe, (limit or NO_LIMIT) - probe)
-    control = min(selected, (limit or NO_LIMIT) - probe - selected) if _has_control(campaign, stage) else 0
+    # The bootstrap is shared by both arms.
+    controlled = campaign.control is not None and stage != "bootstrap"
+    control = min(selected, (limit or NO_LIMIT) - probe - selected) if controlled else 0
     return StagePlan(pool, steps, max(selected, 0), probe, max(control, 0))
-
-
-def _has_control(campaign: Campaign, stage: str) -> bool:
-    """Whether a control arm takes part: the bootstrap is shared."""
-    return "control" in campaign.settings and stage != "bootstrap"
 
 
 def sampler_bounds(campaign: Campaign, spec: SamplerSpec) -> dict[str, int]:

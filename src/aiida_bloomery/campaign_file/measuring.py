@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.model import CampaignFile
-from aiida_bloomery.campaign_file.reader import Key, Source, parse_model
+from aiida_bloomery.campaign_file.reader import parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable, with_calculator
 from bloomery.campaign.measuring import (
     EACH,
     FINAL,
-    ValidationSettings,
     require_measurable,
     unique,
     wanted_by,
     with_curves_inlined,
 )
-from bloomery.campaign.stopping import StopRules
 from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.trajectories import FromTrajectories
 from bloomery.plugins import PluginSpec, declares, load_plugin, registered
 from bloomery.quantities import converted
 from bloomery.samplers.contract import Sampler
-
-if TYPE_CHECKING:
-    from aiida_bloomery.campaign_file.resolve import Campaign
 
 KEY = "validation"
 
@@ -49,7 +45,7 @@ class ValidationPlan:
     md_steps: int = 0
 
 
-def validation_settings(file: CampaignFile, source: Source) -> dict[str, Any]:
+def validation_settings(file: CampaignFile, source: Source) -> dict[str, object]:
     """The settings of the workchain's input; measured curves are read from the files that are named.
 
     Raises
@@ -59,18 +55,19 @@ def validation_settings(file: CampaignFile, source: Source) -> dict[str, Any]:
     """
     if file.validation is None:
         return {}
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for when in (FINAL, EACH):
-        found[when] = []
+        specs = []
         for index, spec in enumerate(getattr(file.validation, when)):
             key = observable_key(source, when, index)
             if spec.name not in registered("observables"):
                 known = ", ".join(registered("observables"))
                 raise source.error(key, f"observable {spec.name!r} is not registered; choose one of {known}.")
             try:
-                found[when].append(with_curves_inlined(_beside(spec, source)).model_dump())
+                specs.append(with_curves_inlined(_beside(spec, source)).model_dump())
             except (BloomeryError, ValueError) as error:
                 raise source.error((*key, spec.name, "experiment"), _sentence(error)) from error
+        found[when] = specs
     reference = file.validation.reference_trajectory
     if isinstance(reference, PluginSpec):
         found["reference_trajectory"] = {"name": reference.name, "settings": with_calculator(reference, file)}
@@ -91,14 +88,13 @@ def check_validation(campaign: Campaign) -> None:
         For the first mistake.
     """
     source = campaign.source
-    settings = ValidationSettings.model_validate(campaign.settings.get(KEY, {}))
     for when in (FINAL, EACH):
-        for index, spec in enumerate(getattr(settings, when)):
+        for index, spec in enumerate(getattr(campaign.measured, when)):
             key = (*observable_key(source, when, index), spec.name)
             parse_model(load_plugin("observables", spec.name).Settings, spec.settings, source, key)
             try:
                 require_measurable(spec)
-                wanted_by(validated_structures(campaign), {spec.name: spec})
+                wanted_by(campaign.measured_structures, {spec.name: spec})
             except BloomeryError as error:
                 raise source.error(key[:-1], str(error)) from error
     for name, frames in campaign.validation.items():
@@ -110,39 +106,29 @@ def check_validation(campaign: Campaign) -> None:
                 "structure with it, or remove these frames.",
             )
     _check_test_set(campaign)
-    _check_reference_trajectory(campaign, settings)
-    _check_stop(campaign, settings)
-
-
-def validated_structures(campaign: Campaign) -> Configurations:
-    """Structures that observables are measured on."""
-    return campaign.validation.get("structures", campaign.structures)
+    _check_reference_trajectory(campaign)
+    _check_stop(campaign)
 
 
 def plan_validation(campaign: Campaign) -> ValidationPlan:
     """Count the single points; labels that exist already are among them."""
-    settings = ValidationSettings.model_validate(campaign.settings.get(KEY, {}))
-    wanted = wanted_by(validated_structures(campaign), settings.observables(FINAL))
+    wanted = _wanted(campaign)
     labels = len(unique(list(wanted.values()))) if wanted else 0
     steps = 0
-    if settings.reference_trajectory is not None:
-        sampler: Sampler = checkable(campaign, settings.reference_trajectory).load("samplers")
-        steps = sampler.plan(len(validated_structures(campaign)))["md_steps"]
+    if campaign.measured.reference_trajectory is not None:
+        sampler: Sampler = checkable(campaign, campaign.measured.reference_trajectory).load("samplers")
+        steps = sampler.plan(len(campaign.measured_structures))["md_steps"]
     return ValidationPlan({key: len(frames) for key, frames in wanted.items()}, labels, steps)
 
 
 def wanted_of(campaign: Campaign) -> Configurations | None:
     """All frames that the reference method will be asked about; ``None`` if there are none."""
-    settings = ValidationSettings.model_validate(campaign.settings.get(KEY, {}))
-    wanted = wanted_by(validated_structures(campaign), settings.observables(FINAL))
+    wanted = _wanted(campaign)
     return unique(list(wanted.values())) if wanted else None
 
 
-def validation_notes(campaign: Campaign) -> Iterator[str]:
-    """What is allowed, and perhaps not meant."""
-    if campaign.file.labeller == "lookup" and plan_validation(campaign).labels:
-        yield "validation: frames that observables ask for have no label unless the library holds the very same ones."
-    yield from _other_conditions(campaign)
+def _wanted(campaign: Campaign) -> dict[str, Configurations]:
+    return wanted_by(campaign.measured_structures, campaign.measured.observables(FINAL))
 
 
 # The names in the workchain's input, and in the file.
@@ -176,9 +162,9 @@ def _check_test_set(campaign: Campaign) -> None:
         )
 
 
-def _check_reference_trajectory(campaign: Campaign, settings: ValidationSettings) -> None:
+def _check_reference_trajectory(campaign: Campaign) -> None:
     """A trajectory that the campaign is to run must be one of the reference, and something must be compared with it."""
-    spec, source, place = settings.reference_trajectory, campaign.source, (KEY, "reference_trajectory")
+    spec, source, place = campaign.measured.reference_trajectory, campaign.source, (KEY, "reference_trajectory")
     if spec is None:
         return
     if not declares("samplers", spec.name, "driven_by_labeller"):
@@ -188,7 +174,7 @@ def _check_reference_trajectory(campaign: Campaign, settings: ValidationSettings
     key = (*place, spec.name)
     dynamics = parse_model(load_plugin("samplers", spec.name).Settings, checkable(campaign, spec).settings, source, key)
     check_driver(campaign, spec, key)
-    averages = _averages(settings)
+    averages = _averages(campaign)
     if not averages:
         raise source.error(
             place, "no observable is an average over a trajectory; add one, such as rdf, or remove this."
@@ -203,19 +189,18 @@ def _check_reference_trajectory(campaign: Campaign, settings: ValidationSettings
             )
 
 
-def _averages(settings: ValidationSettings) -> dict[str, FromTrajectories]:
+def _averages(campaign: Campaign) -> dict[str, FromTrajectories]:
     """Observables that are averages over trajectories, by key."""
-    loaded = {key: spec.load("observables") for key, spec in settings.observables(FINAL).items()}
+    loaded = {key: spec.load("observables") for key, spec in campaign.measured.observables(FINAL).items()}
     return {key: observable for key, observable in loaded.items() if isinstance(observable, FromTrajectories)}
 
 
-def _other_conditions(campaign: Campaign) -> Iterator[str]:
+def validation_notes(campaign: Campaign) -> Iterator[str]:
     """Averages of the potential that are not those of the reference: at another temperature, in another cell."""
-    settings = ValidationSettings.model_validate(campaign.settings.get(KEY, {}))
-    if settings.reference_trajectory is None:
+    if campaign.measured.reference_trajectory is None:
         return
-    theirs = _conditions(checkable(campaign, settings.reference_trajectory).load("samplers").settings)
-    for name, observable in _averages(settings).items():
+    theirs = _conditions(checkable(campaign, campaign.measured.reference_trajectory).load("samplers").settings)
+    for name, observable in _averages(campaign).items():
         settings_of: Any = observable.settings
         ours = _conditions(settings_of.dynamics)
         if ours != theirs:
@@ -229,10 +214,9 @@ def _conditions(dynamics: Any) -> str:
     return f"at {', '.join(f'{value:g}' for value in temperatures)} K in a {cells} supercell"
 
 
-def _check_stop(campaign: Campaign, settings: ValidationSettings) -> None:
-    rules = StopRules.model_validate(campaign.settings["stop"])
-    measured = settings.observables(EACH)
-    for name, target in rules.observables.items():
+def _check_stop(campaign: Campaign) -> None:
+    measured = campaign.measured.observables(EACH)
+    for name, target in campaign.stop.observables.items():
         where = ("stop", "observables", name)
         key, _, quantity = name.partition(".")
         if key not in measured:

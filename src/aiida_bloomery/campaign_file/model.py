@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 from bloomery.campaign.agreement import ObservableTarget
 from bloomery.campaign.plateau import Plateau
 from bloomery.campaign.schedules import SamplerSpec
-from bloomery.plugins import Kind, PluginSpec, Settings, declares, registered
+from bloomery.plugins import Kind, PluginSpec, Settings, declares
 from bloomery.quantities import Unit
 
 Protocol = Literal["fast", "balanced", "stringent"]
@@ -179,7 +179,8 @@ class Code(Settings):
 class Codes(Settings):
     """How the programs run, by program and, for the program `bloomery`, by what its job does.
 
-    The name of an engine, such as `mace`, is a key too: its program runs every job that trains or loads a potential.
+    The name of an engine, such as `mace`, is a key too: its program runs every job that trains or loads a potential. So
+    is the program of a labeller, such as `pw`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -194,23 +195,15 @@ class Codes(Settings):
     select: Code | None = None
     """Selection jobs."""
     label: Code | None = None
-    """Labelling jobs of the labellers `calculator` and `lookup`."""
+    """Jobs of labellers that run in `bloomery`, such as `calculator` and `lookup`."""
     train: Code | None = None
     """Training jobs; may name another code, such as one on a GPU machine."""
     observe: Code | None = None
     """Validation jobs."""
-    pw: Code = Code()
-    """Quantum ESPRESSO's pw.x."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _known_programs(cls, value: Any) -> Any:
-        unknown = [key for key in value if key not in cls.model_fields] if isinstance(value, dict) else []
-        for key in unknown:
-            if key not in registered("engines"):
-                known = ", ".join([*cls.model_fields, *registered("engines")])
-                raise ValueError(f"there is no program {key!r}; the keys are {known}")
-        return value
+    def entry(self, key: str) -> Code | None:
+        """What stands under a key."""
+        return self.__dict__.get(key) or self.__pydantic_extra__.get(key)
 
 
 class EnergyReference(Settings):
@@ -302,15 +295,15 @@ class CampaignFile(Settings):
     """Selectors of the loop, applied in turn."""
     descriptor: Descriptor | None = None
     """What selectors measure distances in."""
-    roles: dict[str, Any] = Field(default={})
+    roles: dict[str, object] = Field(default={})
     """Shares of the frames' roles: probe, train, early stopping, calibration."""
-    labelling: dict[str, Any] = Field(min_length=1, max_length=1)
-    """The labeller and its settings: one of ``quantumespresso``, ``calculator``, ``lookup``."""
+    labelling: dict[str, dict[str, object] | None] = Field(min_length=1, max_length=1)
+    """The labeller and its settings: ``quantumespresso``, ``calculator``, ``lookup``, or another that is installed."""
     training: Engine | None = None
     """The engine and its settings."""
     warm_start: bool | None = None
     """Whether a training starts from the weights of the one before; what is delivered is trained from scratch."""
-    acceptance: dict[str, Any] = Field(default={})
+    acceptance: dict[str, object] = Field(default={})
     """Bounds of the physics check that a potential passes before it may drive anything."""
     energy_reference: EnergyReference | None = None
     """Energies of single atoms: ``fit``, ``isolated_atoms``, or values by element."""
@@ -343,6 +336,6 @@ class CampaignFile(Settings):
         return next(iter(self.labelling))
 
     @property
-    def labeller_settings(self) -> dict[str, Any]:
+    def labeller_settings(self) -> dict[str, object]:
         """Settings of the labeller, as they stand in the file."""
-        return dict(self.labelling[self.labeller] or {})
+        return self.labelling[self.labeller] or {}

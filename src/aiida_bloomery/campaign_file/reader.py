@@ -2,62 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Hashable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from aiida_bloomery.campaign_file.campaign import Key, Source
 from aiida_bloomery.campaign_file.model import CampaignFile
 from bloomery.errors import InputError
-from bloomery.plugins import describe_validation_error
+from bloomery.plugins import first_mistake
 
-Key = tuple[Hashable, ...]
 Model = TypeVar("Model", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file as it was read.
-
-    Parameters
-    ----------
-    path
-        The file.
-    content
-        Plain values.
-    lines
-        Line number of every key, by its path in the content.
-    """
-
-    path: Path
-    content: dict[str, Any]
-    lines: dict[Key, int]
-
-    @property
-    def folder(self) -> Path:
-        """What paths in the file are relative to."""
-        return self.path.resolve().parent
-
-    def error(self, key: Key | str, message: str) -> InputError:
-        """Make the error for a key: file, line and dotted key come first."""
-        parts: Key = tuple(key.split(".")) if isinstance(key, str) else key
-        line = self.line_of(parts)
-        dotted = ".".join(str(part) for part in parts)
-        where = f"{self.path}, line {line}" if line else str(self.path)
-        return InputError(f"{where}: {dotted}: {message}" if dotted else f"{where}: {message}")
-
-    def line_of(self, key: Key) -> int | None:
-        """Line of a key, or of the nearest key above it that stands in the file."""
-        key = tuple(int(part) if isinstance(part, str) and part.isdigit() else part for part in key)
-        while key:
-            if key in self.lines:
-                return self.lines[key]
-            key = key[:-1]
-        return None
 
 
 def read_yaml(path: Path) -> Source:
@@ -123,15 +80,8 @@ def parse_model(model: type[Model], values: Any, source: Source, where: Key) -> 
 
 def describe(error: ValidationError, source: Source, where: Key, model: type[BaseModel]) -> InputError:
     """Turn what pydantic found first into an error that names file, line and key."""
-    first = error.errors()[0]
-    loc = _plain_location(first["loc"], source, where)
-    if first["type"] == "extra_forbidden":
-        known = list(_model_at(model, loc).model_fields)
-        close = difflib.get_close_matches(str(loc[-1]), known, n=1)
-        remedy = f"write {close[0]!r}" if close else f"choose one of {', '.join(known)}"
-        return source.error((*where, *loc), f"there is no such key; {remedy}, or remove it.")
-    _, _, message = describe_validation_error(error, "", model).partition(": ")
-    return source.error((*where, *loc), message)
+    loc, message = first_mistake(error, model)
+    return source.error((*where, *_plain_location(loc, source, where)), message)
 
 
 def _plain_location(loc: Key, source: Source, where: Key) -> Key:
@@ -156,18 +106,6 @@ def _child(node: Any, part: Hashable) -> Any:
     if isinstance(node, list) and isinstance(part, int) and part < len(node):
         return node[part]
     return None
-
-
-def _model_at(model: type[BaseModel], loc: Key) -> type[BaseModel]:
-    """The model that the last key of a place belongs to."""
-    for part in loc[:-1]:
-        field = model.model_fields.get(str(part))
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field is not None else []
-        for candidate in candidates:
-            for item in (candidate, *getattr(candidate, "__args__", ())):
-                if isinstance(item, type) and issubclass(item, BaseModel):
-                    model = item
-    return model
 
 
 def _walk(node: yaml.Node | None, key: Key, lines: dict[Key, int], path: Path) -> None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
+from aiida_bloomery.campaign_file.campaign import Campaign, Key
 from aiida_bloomery.campaign_file.model import CampaignFile
-from aiida_bloomery.campaign_file.reader import Key
 from bloomery.errors import BloomeryError
 from bloomery.plugins import PluginSpec, declares
-
-if TYPE_CHECKING:
-    from aiida_bloomery.campaign_file.resolve import Campaign
 
 Spec = TypeVar("Spec", bound=PluginSpec)
 
 
-def with_calculator(spec: PluginSpec, file: CampaignFile) -> dict[str, Any]:
+def with_calculator(spec: PluginSpec, file: CampaignFile) -> dict[str, object]:
     """Settings of a sampler; one that the labeller drives has the labeller's calculator, unless it names one."""
-    settings = dict(spec.settings)
+    settings: dict[str, object] = dict(spec.settings)
     if _is_driven(spec) and _lends_calculator(file):
         settings.setdefault("calculator", file.labeller_settings["calculator"])
     return settings

@@ -2,78 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
+from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
+from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts
 from aiida_bloomery.campaign_file.measuring import validation_settings
-from aiida_bloomery.campaign_file.model import CampaignFile, Structures
-from aiida_bloomery.campaign_file.reader import Key, Source
+from aiida_bloomery.campaign_file.model import CampaignFile, Codes, Structures
 from aiida_bloomery.campaign_file.reference_md import with_calculator
-from bloomery.campaign.control import ControlSettings
+from aiida_bloomery.workflows.protocols import protocol_inputs
 from bloomery.campaign.schedules import SamplerSpec
-from bloomery.errors import BloomeryError, InputError
+from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations
-from bloomery.plugins import PluginSpec, declares
+from bloomery.plugins import PluginSpec, declares, registered
+from bloomery.reference.teachers import teacher_for
 
-STAGES = ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop")
 TARGETS = ("energy", "forces", "relative_forces", "stress")
 
-
-@dataclass(frozen=True)
-class Campaign:
-    """A campaign file with all it refers to.
-
-    Parameters
-    ----------
-    file, source
-        The file, as checked and as read.
-    structures
-        Starting structures.
-    frames
-        The user's own frames by label, for samplers that take them.
-    settings
-        The inputs of the campaign's workchain that hold settings (see `STAGES`), protocol and file merged; and
-        ``control``, if there is a control arm, and ``validation``, if something is measured.
-    validation
-        What is measured on, by the name of the workchain's input: ``structures``, ``trajectory``, ``test_set``.
-    """
-
-    file: CampaignFile
-    source: Source
-    structures: Configurations
-    frames: dict[str, Configurations]
-    settings: dict[str, Any]
-    validation: dict[str, Configurations] = field(default_factory=dict)
-
-    def samplers(self, stage: str) -> list[tuple[Key, SamplerSpec]]:
-        """Samplers of ``bootstrap`` or ``sampling``, with the key that each stands under in the file."""
-        specs = [SamplerSpec.model_validate(value) for value in self.settings[stage]["samplers"]]
-        key: Key = ("bootstrap", "samplers") if stage == "bootstrap" else ("sampling",)
-        return [((*key, index), spec) for index, spec in enumerate(specs)]
-
-    def selectors(self, stage: str) -> list[tuple[Key, PluginSpec]]:
-        """Selectors of ``bootstrap`` or ``sampling``, likewise."""
-        own = self.settings["bootstrap"].get("selectors") if stage == "bootstrap" else None
-        key: Key = ("bootstrap", "selection") if own else ("selection",)
-        values = own or self.settings["selection"]["selectors"]
-        return [((*key, index), PluginSpec.model_validate(value)) for index, value in enumerate(values)]
-
-    def control_selectors(self) -> list[tuple[Key, PluginSpec]]:
-        """Selectors of the control arm, likewise; none without one."""
-        if "control" not in self.settings:
-            return []
-        specs = ControlSettings.model_validate(self.settings["control"]).selectors(self._loop_selectors())
-        return [(self.control_key(index), spec) for index, spec in enumerate(specs)]
-
-    def control_key(self, index: int) -> Key:
-        """The key that a selector of the control arm stands under: a single one need not be in a list."""
-        given = self.source.content.get("control")
-        in_list = isinstance(given, dict) and isinstance(given.get("arm"), list)
-        return ("control", "arm", index) if in_list else ("control", "arm")
-
-    def _loop_selectors(self) -> list[PluginSpec]:
-        return [spec for _, spec in self.selectors("sampling")]
+Values = dict[str, object]
+"""Plain values by key, as they go into a node."""
 
 
 def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> Campaign:
@@ -89,16 +35,28 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
     InputError
         If a file is missing or cannot be read, or no teacher covers the elements.
     """
-    parts = [read_structures(entry, source, ("structures", index)) for index, entry in enumerate(file.structures)]
-    structures = Configurations.concatenate(parts)
+    _check_programs(file, source)
+    starts = [read_structures(entry, source, ("structures", index)) for index, entry in enumerate(file.structures)]
     if rehearsal:
-        labelling = {"calculator": {"calculator": _teacher(structures, source)}}
+        labelling = {"calculator": {"calculator": _teacher(starts, source)}}
         file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": labelling})
     frames: dict[str, Configurations] = {}
     settings = settings_of(file, _samplers(file, source, frames))
     if file.validation is not None:
         settings["validation"] = validation_settings(file, source)
-    return Campaign(file, source, structures, frames, settings, _validation(file, source))
+    return Campaign(file, source, starts, frames, settings, _validation(file, source))
+
+
+def _check_programs(file: CampaignFile, source: Source) -> None:
+    """See that every key under ``codes`` is a job of `bloomery`, an engine, or the program of a labeller."""
+    unknown = [key for key in file.codes.model_extra or {} if key not in registered("engines")]
+    if not unknown:
+        return
+    programs = [part.program.key for _, part in labeller_parts() if part.program is not None]
+    for key in unknown:
+        if key not in programs:
+            known = ", ".join([*Codes.model_fields, *programs, *registered("engines")])
+            raise source.error(("codes",), f"there is no program {key!r}; the keys are {known}.")
 
 
 def _validation(file: CampaignFile, source: Source) -> dict[str, Configurations]:
@@ -115,13 +73,13 @@ def _validation(file: CampaignFile, source: Source) -> dict[str, Configurations]
     for name, file_name in (("trajectory", given.reference_trajectory), ("test_set", given.test_set)):
         if isinstance(file_name, str):
             place = "reference_trajectory" if name == "trajectory" else name
-            found[name] = read_file(file_name, source, ("validation", place))
+            found[name] = source.read_frames(file_name, ("validation", place))
     return found
 
 
 def read_structures(entry: Structures, source: Source, key: Key) -> Configurations:
     """Read starting structures from one file."""
-    found = read_file(entry.file, source, key)
+    found = source.read_frames(entry.file, key)
     numbers = [int(part) if part else None for part in entry.index.split(":")]
     try:
         chosen = found[numbers[0]] if len(numbers) == 1 and numbers[0] is not None else found[slice(*numbers)]
@@ -137,20 +95,9 @@ def read_structures(entry: Structures, source: Source, key: Key) -> Configuratio
     return Configurations.from_atoms([atoms.repeat(entry.supercell) for atoms in chosen.to_atoms()], info_keys=())
 
 
-def read_file(name: str, source: Source, key: Key) -> Configurations:
-    """Read frames from a file that the campaign file names."""
-    path = source.folder / Path(name).expanduser()
-    try:
-        return Configurations.read(path)
-    except InputError as error:
-        raise source.error(key, str(error)) from error
-
-
-def settings_of(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
+def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None]) -> dict[str, Mapping[str, object]]:
     """Settings of all stages: the protocol's, with what the file says instead."""
-    from aiida_bloomery.workflows.protocols import protocol_inputs  # noqa: PLC0415
-
-    settings: dict[str, Any] = protocol_inputs("campaign", file.protocol, _overrides(file, samplers))
+    settings = protocol_inputs("campaign", file.protocol, _overrides(file, samplers))
     rules, bounds = settings["stop"], file.stop.iterations
     if bounds is not None and bounds.min is None and bounds.max is not None:
         rules["min_iterations"] = min(rules.get("min_iterations", 0), bounds.max)
@@ -165,7 +112,7 @@ def settings_of(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _overrides(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
+def _overrides(file: CampaignFile, samplers: Mapping[str, list[Values] | None]) -> dict[str, Values]:
     bootstrap = {
         "samplers": samplers["bootstrap"],
         "selectors": _dump(file.bootstrap.selection) if file.bootstrap else None,
@@ -189,7 +136,7 @@ def _overrides(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
         "min_probe_frames": file.stop.probe_frames,
         "plateau": _plateau(file),
     }
-    stages: dict[str, dict[str, Any]] = {
+    stages: dict[str, Mapping[str, object]] = {
         "bootstrap": bootstrap,
         "sampling": {"samplers": samplers["sampling"]},
         "selection": selection,
@@ -203,19 +150,17 @@ def _overrides(file: CampaignFile, samplers: dict[str, Any]) -> dict[str, Any]:
     return {stage: values for stage, values in given.items() if values}
 
 
-def _plateau(file: CampaignFile) -> dict[str, Any] | None:
+def _plateau(file: CampaignFile) -> Values | None:
     """The limits of a plateau; cores of a label are those of the labeller's program, unless it is said."""
-    from aiida_bloomery.campaign_file.labellers import labeller_part  # noqa: PLC0415
-
     rules = file.stop.plateau
     if rules is None:
         return None
-    given = rules.model_dump(exclude_unset=True)
+    given: Values = rules.model_dump(exclude_unset=True)
     if rules.per_core_hour is None or "cores" in given:
         return given
     try:
-        entry = getattr(file.codes, labeller_part(file.labeller).code_key, None) or file.codes.bloomery
-    except LookupError:  # said by the checks, with its place
+        entry = labeller_entry(file, labeller_part(file.labeller))
+    except (LookupError, BloomeryError):  # said by the checks, with its place
         return given
     return {**given, "cores": entry.cores}
 
@@ -224,27 +169,25 @@ def _targets(file: CampaignFile) -> dict[str, float]:
     return {name: value for name in TARGETS if (value := getattr(file.stop, name)) is not None}
 
 
-def _dump(specs: list[PluginSpec] | None) -> list[dict[str, Any]] | None:
+def _dump(specs: list[PluginSpec] | None) -> list[Values] | None:
     return None if specs is None else [spec.model_dump() for spec in specs]
 
 
-def _samplers(
-    file: CampaignFile, source: Source, frames: dict[str, Configurations]
-) -> dict[str, list[dict[str, Any]] | None]:
+def _samplers(file: CampaignFile, source: Source, frames: dict[str, Configurations]) -> dict[str, list[Values] | None]:
     """Samplers of both stages, as plain values; files of the user's own frames are read, and named by a label."""
     stages: dict[str, tuple[Key, list[SamplerSpec] | None]] = {
         "bootstrap": (("bootstrap", "samplers"), file.bootstrap.samplers if file.bootstrap else None),
         "sampling": (("sampling",), file.sampling),
     }
-    result: dict[str, list[dict[str, Any]] | None] = {}
+    result: dict[str, list[Values] | None] = {}
     for stage, (key, specs) in stages.items():
-        taken = []
+        taken: list[Values] = []
         for index, spec in enumerate(specs or []):
             settings = with_calculator(spec, file)
             name = settings.get("file")
             if isinstance(name, str) and declares("samplers", spec.name, "takes_own_frames"):
                 label = f"{stage}_{index}"
-                frames[label] = read_file(name, source, (*key, index, spec.name, "file"))
+                frames[label] = source.read_frames(name, (*key, index, spec.name, "file"))
                 del settings["file"]
                 settings["frames"] = label
             beside = spec.model_dump(exclude={"name", "settings"}, exclude_defaults=True)
@@ -253,10 +196,8 @@ def _samplers(
     return result
 
 
-def _teacher(structures: Configurations, source: Source) -> dict[str, Any]:
-    from bloomery.reference.teachers import teacher_for  # noqa: PLC0415
-
+def _teacher(starts: list[Configurations], source: Source) -> Values:
     try:
-        return teacher_for(structures.elements).model_dump()
+        return teacher_for(Configurations.concatenate(starts).elements).model_dump()
     except BloomeryError as error:
         raise source.error(("structures",), f"this campaign cannot be rehearsed: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from aiida_bloomery.campaign_file.labellers import labeller_names, labeller_part
+from aiida_bloomery.campaign_file.labellers import labeller_parts
 from aiida_bloomery.campaign_file.model import Bootstrap, CampaignFile, Control, OfKind, Validation
 from bloomery.errors import InputError
 from bloomery.frames.roles import RoleSettings
@@ -27,7 +27,8 @@ def schema() -> dict[str, Any]:
     models: dict[str, type[BaseModel]] = {"roles": RoleSettings, "acceptance": AcceptanceSettings}
     for kind in sorted(set(places.values())):
         models |= {f"{kind}.{name}": load_plugin(kind, name).Settings for name in registered(kind)}
-    models |= {f"labellers.{name}": labeller_part(name) for name in labeller_names()}
+    parts = dict(labeller_parts())
+    models |= {f"labellers.{name}": part for name, part in parts.items()}
     every: list[type[BaseModel]] = [CampaignFile, *models.values()]
     wanted: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in every]
     references, definitions = models_json_schema(wanted, ref_template=REFERENCE, schema_generator=GenerateJsonSchema)
@@ -48,8 +49,9 @@ def schema() -> dict[str, Any]:
         owner["structures"] = _files(owner["structures"])
     _one_of_several(found["Control"]["properties"]["arm"])
     entry = {"anyOf": [{"$ref": REFERENCE.format(model="Code")}, {"type": "null"}], "default": None}
-    for name in registered("engines"):
-        about = f"Jobs that train or load a potential of the engine `{name}`."
+    programs = {part.program.key: part.program.about for part in parts.values() if part.program is not None}
+    engines = {name: f"Jobs that train or load a potential of the engine `{name}`." for name in registered("engines")}
+    for name, about in {**programs, **engines}.items():
         found["Codes"]["properties"][name] = {**entry, "description": about}
     found["Codes"]["additionalProperties"] = False
     observables = {"Validation": {"type": "array", "items": validation["final"]["items"]}}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiida_bloomery.campaign_file.codes import DEFAULT_LABELS
+from aiida_bloomery.campaign_file.codes import DEFAULT_CODE
 from bloomery.campaign.learning_curves import LearningCurve
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
@@ -105,7 +105,7 @@ def _local_codes(engine: str) -> dict[str, orm.Data]:
 
     from bloomery.engines.installation import needs_environment  # noqa: PLC0415
 
-    labels = {"code": DEFAULT_LABELS["bloomery"]}
+    labels = {"code": DEFAULT_CODE}
     if needs_environment(engine):
         labels["engine_code"] = f"{engine}@localhost"
     codes = {}

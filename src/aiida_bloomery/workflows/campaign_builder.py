@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
@@ -12,7 +13,7 @@ from aiida_bloomery.workflows.protocols import protocol_inputs
 
 
 class FromProtocol(WorkChain):
-    """A campaign that can be made from a protocol."""
+    """A campaign that can be made from a protocol, or from settings that are complete."""
 
     @classmethod
     def get_builder_from_protocol(
@@ -20,16 +21,12 @@ class FromProtocol(WorkChain):
         code: orm.AbstractCode,
         structures: ConfigurationsData,
         labeller: str,
-        labelling: dict[str, Any] | ProcessBuilder,
+        labelling: Mapping[str, Any] | ProcessBuilder,
         protocol: str | None = None,
-        overrides: dict[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
         *,
-        frames: dict[str, ConfigurationsData] | None = None,
-        validation: dict[str, ConfigurationsData] | None = None,
-        options: dict[str, Any] | None = None,
         engine_code: orm.AbstractCode | None = None,
-        device: str = "auto",
-        seed: int = 1,
+        **more: Any,
     ) -> ProcessBuilder:
         """Return a builder with the inputs of a protocol.
 
@@ -37,41 +34,71 @@ class FromProtocol(WorkChain):
         ----------
         code
             The `bloomery` program.
-        structures
-            Starting structures.
-        labeller, labelling
-            Name of a labelling workchain, and its inputs, or the builder that its own ``get_builder_from_protocol``
-            gives.
         protocol
             ``fast``, ``balanced`` (the default) or ``stringent``.
         overrides
             Values of the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop` that
             differ from the protocol's; mappings are merged, lists replaced. With `control` there is a control arm, with
             `validation` (`{final, each_iteration, reference_trajectory}`) observables are measured.
+        engine_code
+            The `bloomery` program of the engine's own environment, for an engine that needs one.
+        structures, labeller, labelling, more
+            As for `get_builder_from_settings`: ``frames``, ``validation``, ``options``, ``device``, ``seed``.
+        """
+        codes = {"bloomery": code} | ({"engine": engine_code} if engine_code is not None else {})
+        settings = protocol_inputs("campaign", protocol, overrides)
+        return cls.get_builder_from_settings(codes, structures, labeller, labelling, settings, **more)
+
+    @classmethod
+    def get_builder_from_settings(
+        cls,
+        codes: Mapping[str, orm.AbstractCode],
+        structures: ConfigurationsData,
+        labeller: str,
+        labelling: Mapping[str, Any] | ProcessBuilder,
+        settings: Mapping[str, Mapping[str, object]],
+        *,
+        frames: Mapping[str, ConfigurationsData] | None = None,
+        validation: Mapping[str, ConfigurationsData] | None = None,
+        options: Mapping[str, Any] | None = None,
+        device: str = "auto",
+        seed: int = 1,
+    ) -> ProcessBuilder:
+        """Return a builder with complete settings: no protocol adds anything.
+
+        Parameters
+        ----------
+        codes
+            As the input of that name.
+        structures
+            Starting structures.
+        labeller, labelling
+            Name of a labelling workchain, and its inputs, or the builder that its own ``get_builder_from_protocol``
+            gives.
+        settings
+            By name the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop`, and
+            `control` and `validation` if they are wanted.
         frames
             The user's own frames by label, for samplers that take them.
         validation
             What is measured on: `structures`, `trajectory` (of the reference method), `test_set`; all may be left out.
         options
             Scheduler options by verb.
-        engine_code
-            The `bloomery` program of the engine's own environment, for an engine that needs one.
         """
-        inputs = protocol_inputs("campaign", protocol, overrides)
         builder = cls.get_builder()
-        builder.codes = {"bloomery": code} | ({"engine": engine_code} if engine_code is not None else {})
+        builder.codes = dict(codes)
         builder.structures = structures
         builder.labeller = orm.Str(labeller)
         given = labelling._inputs(prune=True) if isinstance(labelling, ProcessBuilder) else labelling  # noqa: SLF001
         builder.labelling = {name: value for name, value in given.items() if name != "metadata"}
         for name in ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop"):
-            builder[name] = orm.Dict(inputs[name])
-        if "control" in inputs:
-            builder.control = orm.Dict(inputs["control"])
-        if "validation" in inputs or validation:
-            builder.validation = {"settings": orm.Dict(inputs.get("validation", {})), **(validation or {})}
+            builder[name] = orm.Dict(settings[name])
+        if "control" in settings:
+            builder.control = orm.Dict(settings["control"])
+        if "validation" in settings or validation:
+            builder.validation = {"settings": orm.Dict(settings.get("validation", {})), **(validation or {})}
         if frames:
-            builder.frames = frames
+            builder.frames = dict(frames)
         if options:
             builder.options = orm.Dict(options)
         builder.device = orm.Str(device)

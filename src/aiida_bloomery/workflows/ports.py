@@ -55,7 +55,7 @@ def stage_inputs(inputs: Any, seed: orm.Int) -> dict[str, Any]:
     return result
 
 
-def options_for(inputs: Any, verb: str, *, engine: bool = False) -> dict[str, Any]:
+def options_for(inputs: Any, verb: str, *, engine: bool = False) -> dict[str, object]:
     """Scheduler options of one verb."""
     given = inputs.options.get_dict() if "options" in inputs else {}
     usual = given.get("default", {})

@@ -1,35 +1,71 @@
-"""What a campaign file may say of each labeller: one file per labeller, named like it."""
+"""What a campaign file may say of each labeller: one file per labeller, registered as those of other packages are."""
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import cast
 
+from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
+from aiida_bloomery.campaign_file.model import CampaignFile, Code
+from aiida_bloomery.campaign_file.reader import parse_model
+from bloomery.errors import InputError
 
-PREFIX = "bloomery.labelling."
+GROUP = "bloomery.campaign_labellers"
+"""Entry points of the labellers' parts of a campaign file, by the name of the labeller."""
 
 
 def labeller_names() -> list[str]:
-    """Names of the registered labelling workchains."""
-    points = entry_points(group="aiida.workflows")
-    return sorted(point.name.removeprefix(PREFIX) for point in points if point.name.startswith(PREFIX))
+    """Names of the labellers that campaign files know."""
+    return sorted(entry_points(group=GROUP).names)
 
 
 def labeller_part(name: str) -> type[LabellerPart]:
-    """Return what describes a labeller's part of the file: ours from its module here, others from their workchain.
+    """Return what describes a labeller's part of the file.
 
     Raises
     ------
     LookupError
         If there is no such labeller.
+    InputError
+        If something that it needs is missing.
     """
-    module = f"{__name__}.{name}"
     if name not in labeller_names():
         raise LookupError(name)
-    if name.isidentifier() and importlib.util.find_spec(module) is not None:
-        return cast("type[LabellerPart]", importlib.import_module(module).Part)
-    from aiida.plugins import WorkflowFactory  # noqa: PLC0415
+    try:
+        return cast("type[LabellerPart]", entry_points(group=GROUP)[name].load())
+    except ImportError as error:
+        raise InputError(f"labeller {name!r} cannot be loaded: {error}; install what it needs.") from error
 
-    return cast("type[LabellerPart]", WorkflowFactory(f"{PREFIX}{name}").CampaignPart)
+
+def labeller_parts() -> Iterator[tuple[str, type[LabellerPart]]]:
+    """All parts that can be loaded, with their names."""
+    for name in labeller_names():
+        try:
+            yield name, labeller_part(name)
+        except InputError:
+            continue
+
+
+def labeller(campaign: Campaign) -> LabellerPart:
+    """The labeller's part of a campaign's file, checked against its model.
+
+    Raises
+    ------
+    InputError
+        For the first mistake.
+    """
+    name, source, key = campaign.file.labeller, campaign.source, campaign.labeller_key()
+    try:
+        part = labeller_part(name)
+    except LookupError as error:
+        raise source.error(key, f"there is no such labeller; choose one of {', '.join(labeller_names())}.") from error
+    except InputError as error:
+        raise source.error(key, str(error)) from error
+    return parse_model(part, campaign.file.labeller_settings, source, key)
+
+
+def labeller_entry(file: CampaignFile, part: type[LabellerPart]) -> Code:
+    """How the labels of a campaign run: a program of its own by its entry, jobs of `bloomery` like others of its."""
+    return file.codes.entry(part.code_key()) or (file.codes.bloomery if part.program is None else Code())

@@ -2,35 +2,86 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from bloomery.frames.configurations import Configurations
+from aiida_bloomery.campaign_file.campaign import Campaign
+from aiida_bloomery.campaign_file.model import Code
+from aiida_bloomery.campaign_file.options import job_options
 from bloomery.plugins import Settings
 from bloomery.quantities import Share
 
-if TYPE_CHECKING:
-    from aiida_bloomery.campaign_file.model import Code
-    from aiida_bloomery.campaign_file.resolve import Campaign
+
+@dataclass(frozen=True)
+class Program:
+    """A program that a labeller runs besides `bloomery`.
+
+    Parameters
+    ----------
+    key
+        Its entry under ``codes``. By default its code is ``KEY@localhost``.
+    about
+        What it is, for the reference of campaign files.
+    arguments
+        Arguments with which a shell starts it to hear its version.
+    banner
+        How it says its version, which is the first group.
+    """
+
+    key: str
+    about: str
+    arguments: str = "--version 2>&1"
+    banner: re.Pattern[str] = re.compile(r"(\d+(?:\.\w+)+)")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found out about one thing: a sentence, and whether it is a mistake, a warning or fine."""
+
+    what: str
+    detail: str
+    level: str = "fine"
 
 
 class LabellerPart(Settings):
-    """Settings of a labeller in a campaign file.
+    """Settings of a labeller in a campaign file, ``labelling: {NAME: {...}}``.
 
-    A labelling workchain of another package has a subclass of this as its attribute ``CampaignPart``.
+    A subclass is registered in the group `bloomery.campaign_labellers` under the name of the labeller; the workchain of
+    that name, `bloomery.labelling.NAME`, gets its `inputs`. Its module is imported to check a file, without a profile:
+    what it needs of AiiDA it imports where it is used.
     """
 
-    code_key: ClassVar[str]
-    """The entry under ``codes`` that the labeller runs with."""
+    program: ClassVar[Program | None] = None
+    """The program that labels; by default labels come from jobs of `bloomery`."""
 
     max_failed_share: Share | None = None
     """The campaign fails when more than this share of a batch cannot be labelled."""
 
+    @classmethod
+    def code_key(cls) -> str:
+        """The entry under ``codes`` that labels run by."""
+        return cls.program.key if cls.program is not None else "label"
+
     def check(self, campaign: Campaign) -> None:
-        """Raise the error of the first frame or setting that this labeller cannot take; nothing runs yet."""
+        """Raise the error of the first frame or setting that this labeller cannot take; nothing runs yet.
+
+        ``campaign.source.error(campaign.labeller_key("setting"), "what is wrong; what to do.")`` makes an error that
+        names file, line and key.
+        """
+
+    def notes(self, campaign: Campaign) -> Iterator[str]:  # noqa: ARG002
+        """Yield what is allowed, and perhaps not meant."""
+        return iter(())
+
+    def findings(self, campaign: Campaign) -> Iterator[Finding]:  # noqa: ARG002
+        """Yield what the profile says of the settings; raise the error of what it lacks. A profile is loaded."""
+        return iter(())
 
     @abstractmethod
-    def inputs(self, campaign: Campaign, code: Any, entry: Code) -> dict[str, Any]:
+    def inputs(self, campaign: Campaign, code: Any, entry: Code) -> Mapping[str, object]:
         """Inputs of the labelling workchain, without configurations. A profile is loaded.
 
         Parameters
@@ -42,6 +93,24 @@ class LabellerPart(Settings):
         """
 
 
-def frames_of(campaign: Campaign) -> list[tuple[str, Configurations]]:
-    """Everything that may be labelled or sampled from, with the name of where it comes from."""
-    return [("structures", campaign.structures), *campaign.frames.items()]
+class InProcessPart(LabellerPart):
+    """Settings of a labeller that runs in one process of `bloomery`, by a subclass of `InProcessLabellingWorkChain`."""
+
+    def labeller_settings(self) -> dict[str, object]:
+        """Settings of the plug-in among `bloomery.labellers`; by default all keys of the file that it shares."""
+        return self.model_dump(exclude=set(LabellerPart.model_fields), exclude_none=True)
+
+    def inputs(self, campaign: Campaign, code: Any, entry: Code) -> Mapping[str, object]:
+        """Inputs of the workchain."""
+        from aiida.plugins import WorkflowFactory  # noqa: PLC0415
+
+        overrides = {} if self.max_failed_share is None else {"max_failed_share": self.max_failed_share}
+        workchain: Any = WorkflowFactory(f"bloomery.labelling.{campaign.file.labeller}")
+        builder = workchain.get_builder_from_settings(
+            code,
+            self.labeller_settings(),
+            protocol=campaign.file.protocol,
+            overrides=overrides,
+            options=job_options(entry, code),
+        )
+        return {port: builder[port] for port in ("code", "parameters", "max_failed_share", "options")}

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
-from aiida_bloomery.campaign_file.labellers.calculator import in_process_inputs
-from aiida_bloomery.campaign_file.labellers.contract import LabellerPart, frames_of
+from aiida_bloomery.campaign_file.campaign import Campaign
+from aiida_bloomery.campaign_file.labellers.contract import InProcessPart
+from aiida_bloomery.campaign_file.model import Code
+from bloomery.campaign.measuring import FINAL, wanted_by
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import declares
 
-if TYPE_CHECKING:
-    from aiida_bloomery.campaign_file.model import Code
-    from aiida_bloomery.campaign_file.resolve import Campaign
 
-KEY = ("labelling", "lookup", "library")
-
-
-class Part(LabellerPart):
+class Part(InProcessPart):
     """Labels taken from a file with labelled frames: a campaign without any calculation."""
-
-    code_key: ClassVar[str] = "label"
 
     library: str
     """File with labelled frames, relative to the campaign file."""
@@ -29,35 +25,47 @@ class Part(LabellerPart):
 
     def check(self, campaign: Campaign) -> None:
         """See that the library has labels, and that the pools are frames of it."""
-        from aiida_bloomery.campaign_file.resolve import read_file  # noqa: PLC0415
-
-        library = read_file(self.library, campaign.source, KEY)
+        key = campaign.labeller_key("library")
+        library = self._frames(campaign)
         for label in self.require:
             if not library.has(label).any():
                 raise campaign.source.error(
-                    KEY,
+                    key,
                     f"{self.library}: no frame has the label {label!r}; give a file with it, or drop it from require.",
                 )
         known = set(library.snapped().hashes())
         for stage in ("bootstrap", "sampling"):
-            for key, spec in campaign.samplers(stage):
+            for place, spec in campaign.samplers(stage):
                 if not declares("samplers", spec.name, "takes_own_frames"):
                     raise campaign.source.error(
-                        key, f"{spec.name} makes frames that the library does not hold; sample with from_file."
+                        place, f"{spec.name} makes frames that the library does not hold; sample with from_file."
                     )
-        for name, frames in frames_of(campaign)[1:]:
+        for name, frames in campaign.frames.items():
             missing = [index for index, value in enumerate(frames.snapped().hashes()) if value not in known]
             if missing:
                 raise campaign.source.error(
-                    KEY,
+                    key,
                     f"{self.library}: does not hold frame {missing[0]} of {name} ({len(missing)} are missing in all).",
                 )
 
-    def inputs(self, campaign: Campaign, code: Any, entry: Code) -> dict[str, Any]:
+    def notes(self, campaign: Campaign) -> Iterator[str]:
+        """Frames that are made on the way are in no library."""
+        if wanted_by(campaign.measured_structures, campaign.measured.observables(FINAL)):
+            yield (
+                "validation: frames that observables ask for have no label unless the library holds the very same ones."
+            )
+
+    def labeller_settings(self) -> dict[str, object]:
+        """Settings of the labeller; the library is an input."""
+        return {"require": list(self.require)}
+
+    def inputs(self, campaign: Campaign, code: Any, entry: Code) -> Mapping[str, object]:
         """Inputs of the workchain."""
-        from aiida_bloomery.campaign_file.resolve import read_file  # noqa: PLC0415
         from aiida_bloomery.data.configurations import ConfigurationsData  # noqa: PLC0415
 
-        inputs = in_process_inputs("lookup", {"require": list(self.require)}, self, campaign, code, entry)
-        library = read_file(self.library, campaign.source, KEY)
-        return inputs | {"library": ConfigurationsData(library.without_info(*library.info))}
+        library = self._frames(campaign)
+        node = ConfigurationsData(library.without_info(*library.info))
+        return {**super().inputs(campaign, code, entry), "library": node}
+
+    def _frames(self, campaign: Campaign) -> Configurations:
+        return campaign.source.read_frames(self.library, campaign.labeller_key("library"))

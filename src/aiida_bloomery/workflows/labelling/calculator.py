@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from aiida import orm
 from aiida.engine import ProcessBuilder
 
-from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.in_process import InProcessLabellingWorkChain
 
 
@@ -18,14 +18,7 @@ class CalculatorLabellingWorkChain(InProcessLabellingWorkChain):
 
     @classmethod
     def get_builder_from_protocol(
-        cls,
-        code: orm.AbstractCode,
-        calculator: str | dict[str, Any],
-        configurations: ConfigurationsData | None = None,
-        protocol: str | None = None,
-        overrides: dict[str, Any] | None = None,
-        *,
-        options: dict[str, Any] | None = None,
+        cls, code: orm.AbstractCode, calculator: str | Mapping[str, object], *more: Any, **named: Any
     ) -> ProcessBuilder:
         """Return a builder with the inputs of a protocol.
 
@@ -35,7 +28,8 @@ class CalculatorLabellingWorkChain(InProcessLabellingWorkChain):
             The program `bloomery`.
         calculator
             Name of the ASE calculator, or its name and arguments.
-        configurations
-            The frames; a campaign leaves them out.
+        more, named
+            As `get_builder_from_settings` has after the settings: ``configurations``, ``protocol``, ``overrides``, and
+            by name ``options``.
         """
-        return cls.builder_from_settings(code, {"calculator": calculator}, configurations, protocol, overrides, options)
+        return cls.get_builder_from_settings(code, {"calculator": calculator}, *more, **named)

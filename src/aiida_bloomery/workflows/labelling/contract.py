@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec
 
+from aiida_bloomery.calculations.functions.labels import collect_labels
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from bloomery.frames.configurations import Configurations
@@ -24,7 +25,8 @@ def validate_share(node: orm.Float | None, _: Any) -> str | None:
 class LabellingWorkChain(SubmitsOnce):
     """Give every frame its reference values, or an entry in the ledger that says why it has none.
 
-    Subclasses add their own inputs and the outline, and end with `conclude`.
+    Subclasses add their own inputs and the outline, and end with `conclude`; those that keep in the context ``nodes``,
+    what their jobs gave, and ``processes``, which job had which frames, with `collect`.
     """
 
     title: ClassVar[str] = ""
@@ -77,6 +79,16 @@ class LabellingWorkChain(SubmitsOnce):
             Inputs of this workchain, as far as they are known.
         """
         return None
+
+    def collect(self) -> ExitCode | None:
+        """Bring everything together, in the order of the frames."""
+        outputs = collect_labels(
+            self.inputs.configurations,
+            orm.Dict(self.ctx.processes),
+            **self.ctx.nodes,
+            metadata={"call_link_label": "collect_labels"},
+        )
+        return self.conclude(outputs["ledger"], outputs.get("labelled"))
 
     def conclude(self, ledger: orm.Dict, labelled: ConfigurationsData | None) -> ExitCode | None:
         """Attach the outputs, and say whether too many frames failed."""

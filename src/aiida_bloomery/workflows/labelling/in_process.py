@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
+from aiida.engine import ProcessBuilder, ProcessSpec, ToContext, while_
 
 from aiida_bloomery.calculations.functions.frames import take_frames
-from aiida_bloomery.calculations.functions.labels import collect_labels
 from aiida_bloomery.calculations.label import LabelCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.contract import LabellingWorkChain
@@ -25,6 +26,8 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
     """
 
     LABELLER: ClassVar[str]
+    PROTOCOL: ClassVar[str | Path] = "labelling.in_process"
+    """Name or file of the protocols."""
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -52,22 +55,39 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
         return None if message is None else str(message)
 
     @classmethod
-    def builder_from_settings(
+    def get_builder_from_settings(
         cls,
         code: orm.AbstractCode,
-        settings: dict[str, Any],
-        configurations: ConfigurationsData | None,
-        protocol: str | None,
-        overrides: dict[str, Any] | None,
-        options: dict[str, Any] | None,
+        settings: Mapping[str, object],
+        configurations: ConfigurationsData | None = None,
+        protocol: str | None = None,
+        overrides: Mapping[str, object] | None = None,
+        *,
+        options: Mapping[str, object] | None = None,
     ) -> ProcessBuilder:
-        """Return a builder with a labeller's settings and what the protocol says of the rest."""
-        inputs = protocol_inputs(f"labelling.{cls.LABELLER}", protocol, overrides)
+        """Return a builder with a labeller's settings and what the protocol says of the rest.
+
+        Parameters
+        ----------
+        code
+            The program `bloomery`.
+        settings
+            Of the labeller.
+        configurations
+            The frames; a campaign leaves them out.
+        protocol
+            ``fast``, ``balanced`` (the default) or ``stringent``.
+        overrides
+            Values of the protocol file that differ.
+        options
+            Scheduler options.
+        """
+        inputs = protocol_inputs(cls.PROTOCOL, protocol, overrides)
         builder = cls.get_builder()
         if configurations is not None:
             builder.configurations = configurations
         builder.code = code
-        builder.parameters = orm.Dict({"labeller": {"name": cls.LABELLER, "settings": settings}})
+        builder.parameters = orm.Dict({"labeller": {"name": cls.LABELLER, "settings": dict(settings)}})
         builder.max_failed_share = orm.Float(inputs["max_failed_share"])
         builder.options = orm.Dict(merge(inputs["options"], options or {}))
         return builder
@@ -90,7 +110,7 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
             configurations = take_frames(
                 configurations, orm.List(self.ctx.pending), metadata={"call_link_label": f"frames_{self.ctx.round:02d}"}
             )
-        inputs: dict[str, Any] = {"library": self.inputs.library} if "library" in self.inputs else {}
+        library = {"library": self.inputs.library} if "library" in self.inputs else {}
         options = self.inputs.options.get_dict() if "options" in self.inputs else {}
         process = self.submit(
             LabelCalculation,
@@ -98,7 +118,7 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
             parameters=self.inputs.parameters,
             configurations=configurations,
             metadata={"options": options, "call_link_label": f"label_{self.ctx.round:02d}"},
-            **inputs,
+            **library,
         )
         self.ctx.processes["packs"].append([process.uuid, self.ctx.pending])
         self.report(f"submitted {len(self.ctx.pending)} frames in one job")
@@ -120,13 +140,3 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
         done = {entry["hash"] for entry in process.outputs.ledger["entries"]}
         hashes = self.inputs.configurations.hashes
         self.ctx.pending = [frame for frame in self.ctx.pending if hashes[frame] not in done]
-
-    def collect(self) -> ExitCode | None:
-        """Bring everything together, in the order of the frames."""
-        outputs = collect_labels(
-            self.inputs.configurations,
-            orm.Dict(self.ctx.processes),
-            **self.ctx.nodes,
-            metadata={"call_link_label": "collect_labels"},
-        )
-        return self.conclude(outputs["ledger"], outputs.get("labelled"))

@@ -31,14 +31,7 @@ class LookupLabellingWorkChain(InProcessLabellingWorkChain):
 
     @classmethod
     def get_builder_from_protocol(
-        cls,
-        code: orm.AbstractCode,
-        library: ConfigurationsData,
-        configurations: ConfigurationsData | None = None,
-        protocol: str | None = None,
-        overrides: dict[str, Any] | None = None,
-        *,
-        options: dict[str, Any] | None = None,
+        cls, code: orm.AbstractCode, library: ConfigurationsData, *more: Any, **named: Any
     ) -> ProcessBuilder:
         """Return a builder with the inputs of a protocol.
 
@@ -48,9 +41,10 @@ class LookupLabellingWorkChain(InProcessLabellingWorkChain):
             The program `bloomery`.
         library
             Labelled frames.
-        configurations
-            The frames to look up; a campaign leaves them out.
+        more, named
+            As `get_builder_from_settings` has after the settings: ``configurations``, ``protocol``, ``overrides``, and
+            by name ``options``.
         """
-        builder = cls.builder_from_settings(code, {}, configurations, protocol, overrides, options)
+        builder = cls.get_builder_from_settings(code, {}, *more, **named)
         builder.library = library
         return builder

@@ -1,26 +1,19 @@
-"""Inputs of pw.x from a protocol, and what can be seen to be wrong with them before anything runs."""
+"""Inputs of pw.x from a protocol, as nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from aiida import orm
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_pseudo.groups.family import PseudoPotentialFamily
 from aiida_pseudo.groups.mixins import RecommendedCutoffMixin
 
 from aiida_bloomery.workflows.labelling.packing import default_concurrency
+from aiida_bloomery.workflows.labelling.pw_checks import check_parameters
 from aiida_bloomery.workflows.protocols import merge, protocol_inputs
 from bloomery.errors import InputError
-from bloomery.frames.configurations import Configurations
-
-BLOCKED = {
-    "CONTROL": ("pseudo_dir", "outdir", "prefix"),
-    "SYSTEM": ("celldm", "nat", "ntyp", "a", "b", "c", "cosab", "cosac", "cosbc"),
-}
-"""Keys of the namelists that are written for the user."""
 
 
 def pw_inputs(
@@ -130,45 +123,3 @@ def _family(label: str | None) -> PseudoPotentialFamily:
     if label is None:
         raise InputError("pseudos: no pseudopotential family is installed; run `aiida-bloomery setup`.")
     raise InputError(f"pseudos: there is no family {label!r}; see `aiida-pseudo list` for those that are installed.")
-
-
-def check_parameters(parameters: Mapping[str, Any]) -> str | None:
-    """Return one sentence about the first thing wrong with the namelists."""
-    for namelist, content in parameters.items():
-        if not isinstance(content, Mapping) or namelist != namelist.upper():
-            return f"parameters.{namelist}: must be the name of a namelist in capitals, with its keys below it."
-        for key in content:
-            if key in BLOCKED.get(namelist, ()) or key.startswith("celldm"):
-                return f"parameters.{namelist}.{key}: is set for you; remove it."
-    if "ecutwfc" not in parameters.get("SYSTEM", {}):
-        return "parameters.SYSTEM.ecutwfc: is missing; give the cutoff in Ry, or choose a family that recommends one."
-    calculation = parameters.get("CONTROL", {}).get("calculation", "scf")
-    if calculation != "scf":
-        return f"parameters.CONTROL.calculation: a label is an `scf` calculation, got {calculation!r}."
-    if not parameters.get("CONTROL", {}).get("tprnfor", False):
-        return "parameters.CONTROL.tprnfor: must be true, or there will be no forces."
-    return None
-
-
-def check_frames(
-    configurations: Configurations, pseudos: set[str], parameters: Mapping[str, Any], *, isolated_atoms: bool = False
-) -> str | None:
-    """Return one sentence about the first frame that pw.x cannot take with these settings."""
-    missing = [element for element in configurations.elements if element not in pseudos]
-    if missing:
-        return f"pseudos.{missing[0]}: is missing; add a pseudopotential for this element."
-    empty = np.flatnonzero(configurations.counts == 0)
-    if len(empty):
-        return f"configurations: frame {empty[0]} holds no atom; remove it."
-    flat = np.flatnonzero(configurations.volumes < 1e-3)
-    if len(flat):
-        return f"configurations: frame {flat[0]} has no cell, or one without volume; pw.x needs a cell."
-    if isolated_atoms or "assume_isolated" in parameters.get("SYSTEM", {}):
-        return None
-    open_ = np.flatnonzero(~configurations.pbc.all(axis=1))
-    if len(open_):
-        return (
-            f"configurations: frame {open_[0]} is not periodic along all three cell vectors, as pw.x takes it to be; "
-            "set its pbc, or `assume_isolated` in SYSTEM."
-        )
-    return None

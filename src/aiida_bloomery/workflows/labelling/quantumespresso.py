@@ -7,18 +7,19 @@ from typing import Any
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, PortNamespace, ProcessBuilder, ProcessSpec, ToContext, append_, if_, while_
+from aiida.engine import PortNamespace, ProcessBuilder, ProcessSpec, ToContext, append_, if_, while_
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
-from aiida_bloomery.calculations.functions.labels import collect_labels, labels_from_cache
+from aiida_bloomery.calculations.functions.labels import labels_from_cache
 from aiida_bloomery.calculations.functions.pw import frame_inputs, isolated_atom_settings, parse_pw_frame
 from aiida_bloomery.calculations.label_cache import find_labels, fingerprint
 from aiida_bloomery.calculations.pw_pack import PwPackCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.contract import LabellingWorkChain
 from aiida_bloomery.workflows.labelling.packing import default_concurrency, pack_options, share_out
-from aiida_bloomery.workflows.labelling.pw_inputs import check_frames, pw_inputs
+from aiida_bloomery.workflows.labelling.pw_checks import check_frames
+from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_options
 from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
@@ -64,12 +65,12 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         code: orm.AbstractCode,
         configurations: ConfigurationsData | None = None,
         protocol: str | None = None,
-        overrides: dict[str, Any] | None = None,
+        overrides: Mapping[str, object] | None = None,
         *,
         elements: list[str] | None = None,
         pseudos: str | Mapping[str, UpfData] | None = None,
-        kpoints: Mapping[str, Any] | None = None,
-        options: dict[str, Any] | None = None,
+        kpoints: Mapping[str, object] | None = None,
+        options: Mapping[str, object] | None = None,
     ) -> ProcessBuilder:
         """Return a builder with the inputs of a protocol.
 
@@ -249,19 +250,9 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
             if node.is_finished_ok:
                 self.ctx.nodes[f"labelled_frame_{frame:04d}"] = labelled
 
-    def collect(self) -> ExitCode | None:
-        """Bring everything together, in the order of the frames."""
-        outputs = collect_labels(
-            self.inputs.configurations,
-            orm.Dict(self.ctx.processes),
-            **self.ctx.nodes,
-            metadata={"call_link_label": "collect_labels"},
-        )
-        return self.conclude(outputs["ledger"], outputs.get("labelled"))
-
     @property
-    def _options(self) -> dict[str, Any]:
-        return dict(self.inputs.pw.options.get_dict())
+    def _options(self) -> Mapping[str, Any]:
+        return self.inputs.pw.options.get_dict()
 
     def _pseudos(self, frames: list[int]) -> dict[str, UpfData]:
         elements = self.inputs.configurations.configurations[frames].elements

@@ -9,38 +9,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from importlib.resources import files
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 import yaml
 
 
-def load_protocol(name: str) -> dict[str, Any]:
+class ProtocolFile(TypedDict):
+    """Content of a protocol file."""
+
+    default_inputs: dict[str, object]
+    default_protocol: str
+    protocols: dict[str, dict[str, object]]
+
+
+def load_protocol(name: str | Path) -> ProtocolFile:
     """Read a protocol file.
 
     Parameters
     ----------
     name
-        Entry point without ``bloomery.``, for example ``labelling.quantumespresso``.
+        One of ours by its place here, for example ``labelling.quantumespresso``, or the file of another package.
     """
-    path = files(__name__).joinpath(*name.split(".")[:-1], f"{name.rsplit('.', maxsplit=1)[-1]}.yaml")
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path = files(__name__).joinpath(*f"{name.replace('.', '/')}.yaml".split("/")) if isinstance(name, str) else name
+    content: ProtocolFile = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content
 
 
-def protocols(name: str) -> dict[str, str]:
+def protocols(name: str | Path) -> dict[str, str]:
     """Names and descriptions of a file's protocols."""
-    return {key: value["description"] for key, value in load_protocol(name)["protocols"].items()}
+    return {key: str(value["description"]) for key, value in load_protocol(name)["protocols"].items()}
 
 
 def protocol_inputs(
-    name: str, protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+    name: str | Path, protocol: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the inputs of a protocol, as plain values.
 
     Parameters
     ----------
     name
-        Entry point without ``bloomery.``, for example ``labelling.quantumespresso``.
+        One of ours by its place here, for example ``labelling.quantumespresso``, or the file of another package.
     protocol
         Its name; by default the file's own choice.
     overrides

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
@@ -12,7 +13,8 @@ from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 from aiida_bloomery.calculations.functions.dynamics import md_frames, md_settings, md_starts
 from aiida_bloomery.calculations.label_cache import fingerprint
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.workflows.labelling.pw_inputs import check_frames, pw_inputs
+from aiida_bloomery.workflows.labelling.pw_checks import check_frames
+from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import pw_ports, single_options
 from aiida_bloomery.workflows.protocols import merge, protocol_inputs
 from aiida_bloomery.workflows.reference_md.contract import ReferenceMdWorkChain
@@ -55,11 +57,11 @@ class QuantumEspressoReferenceMdWorkChain(ReferenceMdWorkChain):
         code: orm.AbstractCode,
         structures: ConfigurationsData,
         protocol: str | None = None,
-        overrides: dict[str, Any] | None = None,
+        overrides: Mapping[str, object] | None = None,
         *,
         pseudos: str | dict[str, UpfData] | None = None,
-        kpoints: dict[str, Any] | None = None,
-        options: dict[str, Any] | None = None,
+        kpoints: Mapping[str, object] | None = None,
+        options: Mapping[str, object] | None = None,
         seed: int = 1,
     ) -> ProcessBuilder:
         """Return a builder with the inputs of a protocol.

@@ -14,9 +14,8 @@ from aiida_pseudo.groups.family.pseudo import PseudoPotentialFamily
 from ase.build import bulk
 
 from aiida_bloomery.calculations.label_cache import fingerprint
+from aiida_bloomery.workflows.labelling.pw_checks import check_frames, check_parameters
 from aiida_bloomery.workflows.labelling.pw_inputs import (
-    check_frames,
-    check_parameters,
     kpoints_input,
     pw_inputs,
     resolve_pseudos,
@@ -126,9 +125,9 @@ def test_kpoints_by_mesh_or_by_distance(profile):
         ({"SYSTEM": {}}, "ecutwfc: is missing"),
         ({"CONTROL": {"tprnfor": False}}, "tprnfor: must be true"),
         ({"CONTROL": {"tprnfor": True, "calculation": "relax"}}, "calculation: a label is an `scf`"),
-        ({"CONTROL": {"tprnfor": True, "prefix": "x"}}, "CONTROL.prefix: is set for you"),
-        ({"SYSTEM": {"ecutwfc": 30, "celldm(1)": 10}}, r"celldm\(1\): is set for you"),
-        ({"SYSTEM": {"ecutwfc": 30, "nat": 3}}, "SYSTEM.nat: is set for you"),
+        ({"CONTROL": {"tprnfor": True, "prefix": "x"}}, "CONTROL.prefix is set by the labeller itself"),
+        ({"SYSTEM": {"ecutwfc": 30, "celldm(1)": 10}}, r"celldm\(1\) is set by the labeller itself"),
+        ({"SYSTEM": {"ecutwfc": 30, "nat": 3}}, "SYSTEM.nat is set by the labeller itself"),
         ({"electrons": {"conv_thr": 1e-8}}, "electrons: must be the name of a namelist in capitals"),
         ({"ELECTRONS": 3}, "ELECTRONS: must be the name of a namelist"),
     ],

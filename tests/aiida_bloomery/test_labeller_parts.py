@@ -1,0 +1,172 @@
+"""A labeller's part of a campaign file: ours and those of other packages take the same road."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.io import write
+from pydantic import Field
+
+from aiida_bloomery.campaign_file import labellers, load_campaign
+from aiida_bloomery.campaign_file.campaign import Campaign
+from aiida_bloomery.campaign_file.codes import entry_of
+from aiida_bloomery.campaign_file.labellers import labeller, labeller_names, labeller_part
+from aiida_bloomery.campaign_file.labellers.contract import InProcessPart, LabellerPart, Program
+from aiida_bloomery.campaign_file.model import Code
+from aiida_bloomery.campaign_file.schema import schema
+from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
+
+START = "name: toy\nstructures: [si8.extxyz]\n"
+
+
+class WienPart(LabellerPart):
+    """Labels from a code that no one here knows."""
+
+    program: ClassVar[Program | None] = Program("wien", "A code from Vienna.", "-v", re.compile(r"version (\S+)"))
+
+    rkmax: float = Field(default=7.0, gt=0)
+    """Product of the smallest radius and the largest wavevector."""
+
+    def check(self, campaign: Campaign) -> None:
+        """Refuse small basis sets."""
+        if self.rkmax < 3:
+            raise campaign.source.error(campaign.labeller_key("rkmax"), f"{self.rkmax} is too small; give 3 at least.")
+
+    def inputs(self, campaign: Campaign, code: Any, entry: Code) -> Mapping[str, object]:
+        """Inputs of a workchain."""
+        return {"code": code, "cores": entry.cores, "rkmax": self.rkmax}
+
+
+class SpringsPart(InProcessPart):
+    """Labels of a toy in one process."""
+
+    stiffness: float = 1.0
+    """In eV/Å^2."""
+    colour: str | None = None
+    """Of the springs."""
+
+
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two labellers of another package, and one that lacks a module."""
+    module = ModuleType("another_package")
+    module.WienPart, module.SpringsPart = WienPart, SpringsPart  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "another_package", module)
+    group = labellers.GROUP
+    found = [
+        *entry_points(group=group),
+        EntryPoint("wien", "another_package:WienPart", group),
+        EntryPoint("springs", "another_package:SpringsPart", group),
+        EntryPoint("broken", "no_such_package:Part", group),
+    ]
+    monkeypatch.setattr(labellers, "entry_points", lambda group: EntryPoints(found))
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Any:
+    """Write a campaign file and load it."""
+    write(tmp_path / "si8.extxyz", bulk("Si", cubic=True), format="extxyz")
+
+    def make(text: str) -> Campaign:
+        (tmp_path / "campaign.yaml").write_text(START + text)
+        return load_campaign(tmp_path / "campaign.yaml")[0]
+
+    return make
+
+
+def test_ours_are_registered_like_those_of_others() -> None:
+    assert labeller_names() == ["calculator", "lookup", "quantumespresso"]
+    assert {labeller_part(name).code_key() for name in labeller_names()} == {"label", "pw"}
+
+
+def test_labeller_of_another_package_has_its_section_and_its_program(others: None, load: Any) -> None:
+    campaign = load("labelling: {wien: {rkmax: 8}}\ncodes: {wien: {cores: 4}, bloomery: {cores: 2}}\n")
+    part = labeller(campaign)
+    assert part == WienPart(rkmax=8)
+    assert entry_of(campaign, "wien").cores == 4
+    assert part.inputs(campaign, "code", entry_of(campaign, "wien")) == {"code": "code", "cores": 4, "rkmax": 8}
+    # Without an entry the program runs as it usually does, and not as `bloomery` does.
+    assert entry_of(load("labelling: wien\ncodes: {bloomery: {cores: 2}}\n"), "wien") == Code()
+
+
+def test_labeller_in_one_process_hands_its_keys_on(others: None, load: Any) -> None:
+    campaign = load("labelling: {springs: {stiffness: 2, max_failed_share: 10 %}}\ncodes: {bloomery: {cores: 2}}\n")
+    part = labeller(campaign)
+    assert isinstance(part, SpringsPart)
+    assert part.labeller_settings() == {"stiffness": 2.0}
+    assert part.max_failed_share == pytest.approx(0.1)
+    assert entry_of(campaign, part.code_key()).cores == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("labelling: {wien: {rkmax: 1}}", "line 3: labelling.wien.rkmax: 1.0 is too small; give 3 at least."),
+        (
+            "labelling: {wien: {rkmin: 8}}",
+            "line 3: labelling.wien.rkmin: there is no such key; write 'rkmax', or remove it.",
+        ),
+        ("labelling: {wien: {rkmax: -1}}", "line 3: labelling.wien.rkmax: input should be greater than 0, got -1."),
+        ("labelling: broken", "line 3: labelling.broken: labeller 'broken' cannot be loaded: No module named"),
+        ("labelling: vasp", "there is no such labeller; choose one of broken, calculator, lookup, quantumespresso"),
+        ("labelling: {calculator: {calculator: emt}}\ncodes: {vasp: {}}", "line 4: codes: there is no program 'vasp'"),
+    ],
+)
+def test_mistake_in_it_names_file_line_and_key(others: None, load: Any, text: str, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        load(text)
+    assert message in str(raised.value)
+
+
+def test_programs_of_labellers_that_are_not_used_may_stand_in_the_file(others: None, load: Any) -> None:
+    text = "labelling: {calculator: {calculator: stillinger_weber}}\ncodes: {pw: {cores: 2}, wien: there}\n"
+    codes = load(text).file.codes
+    assert (codes.entry("pw").cores, codes.entry("wien").code) == (2, "there")
+
+
+def test_schema_knows_them(others: None) -> None:
+    found = schema()
+    choices = found["properties"]["labelling"]["anyOf"]
+    assert choices[0]["enum"] == ["calculator", "lookup", "quantumespresso", "springs", "wien"]
+    assert found["$defs"]["Codes"]["properties"]["wien"]["description"] == "A code from Vienna."
+
+
+def test_frame_that_is_not_periodic_is_taken_if_pw_is_told_to_isolate_it(load: Any, tmp_path: Path) -> None:
+    slab = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[8, 8, 20], pbc=[True, True, False])
+    write(tmp_path / "slab.extxyz", slab, format="extxyz")
+    text = "structures: [slab.extxyz]\nlabelling: {quantumespresso: {parameters: {SYSTEM: {%s}}}}\n"
+    (tmp_path / "slab.yaml").write_text("name: slab\n" + text % "assume_isolated: 2D")
+    assert load_campaign(tmp_path / "slab.yaml")[0].structures.counts.tolist() == [2]
+    (tmp_path / "slab.yaml").write_text("name: slab\n" + text % "nspin: 2")
+    with pytest.raises(InputError, match="frame 0 is not periodic along all three vectors"):
+        load_campaign(tmp_path / "slab.yaml")
+
+
+@pytest.mark.parametrize("name", ["SYSTEM: {ibrav: 2}", "SYSTEM: {celldm(1): 10}", "control: {calculation: relax}"])
+def test_variable_that_is_set_for_the_user_is_refused(load: Any, name: str) -> None:
+    with pytest.raises(InputError, match="is set by the labeller itself; remove it"):
+        load(f"labelling: {{quantumespresso: {{parameters: {{{name}}}}}}}\n")
+
+
+def test_every_file_is_read_once(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    original = Configurations.read
+
+    def reading(path: Path, *more: Any, **named: Any) -> Configurations:
+        read.append(Path(path).name)
+        return original(path, *more, **named)
+
+    monkeypatch.setattr(Configurations, "read", reading)
+    text = "labelling: {calculator: {calculator: stillinger_weber}}\n"
+    load(f"{text}validation: {{final: [elastic], structures: si8.extxyz}}\n")
+    assert read == ["si8.extxyz"]
