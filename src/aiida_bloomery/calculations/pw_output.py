@@ -138,7 +138,7 @@ def read_xml(xml: str) -> PwXml:
     Its own `parse_xml` compiles the schema anew for every file, which takes thirty times as long as reading a frame.
     """
     try:
-        tree = ET.parse(io.StringIO(xml))  # noqa: S314  as the foreign parser does; pw.x wrote it
+        tree: Any = ET.parse(io.StringIO(xml))  # noqa: S314  as the foreign parser does; pw.x wrote it
     except ET.ParseError as error:
         raise XMLParseError("error while parsing XML file") from error
     content, _ = _schema(get_schema_filepath(tree)).to_dict(tree, validation="lax")
@@ -154,7 +154,7 @@ def read_xml(xml: str) -> PwXml:
 
 
 @cache
-def _schema(path: Path) -> XMLSchema:
+def _schema(path: Path) -> Any:
     return XMLSchema(path)
 
 

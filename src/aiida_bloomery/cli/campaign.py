@@ -21,7 +21,7 @@ from aiida_bloomery.cli.options import (
 if TYPE_CHECKING:
     from aiida_bloomery.campaign_file import Campaign
     from aiida_bloomery.campaign_file.cost import Plan
-    from aiida_bloomery.campaign_file.profile_checks import Finding
+    from aiida_bloomery.campaign_file.labellers.contract import Finding
 
 FAILED = 1
 MARKS = {"fine": "[green]ok[/]", "warning": "[yellow]??[/]"}
@@ -143,7 +143,8 @@ def _prepare(file: Path, rehearse: bool, profile: str | None) -> tuple[Any, Camp
 
 def _environment(campaign: Campaign, profile: str | None) -> list[Finding]:
     from aiida_bloomery import services  # noqa: PLC0415
-    from aiida_bloomery.campaign_file.profile_checks import Finding, check_environment  # noqa: PLC0415
+    from aiida_bloomery.campaign_file.labellers.contract import Finding  # noqa: PLC0415
+    from aiida_bloomery.campaign_file.profile_checks import check_environment  # noqa: PLC0415
 
     home = loaded(profile)
     found = services.inspect(home)
