@@ -18,6 +18,13 @@ from bloomery.plugins import Kind, PluginSpec
 LIBRARY_FILE = "library.npz"
 
 
+def validate_library(node: ConfigurationsData | None, _: object) -> str | None:
+    """Check that there is something to look up."""
+    if node is None or any(node.base.attributes.get("labels").values()):
+        return None
+    return "library: holds no labels; give labelled frames."
+
+
 class LabelCalculation(BloomeryCalculation):
     """Label many configurations in one job, with an ASE calculator or from a library of labelled frames."""
 
@@ -35,7 +42,11 @@ class LabelCalculation(BloomeryCalculation):
             "configurations", valid_type=ConfigurationsData, serializer=orm.to_aiida_type, help="Frames to label."
         )
         spec.input(
-            "library", valid_type=ConfigurationsData, required=False, help="Labelled frames, for the labeller `lookup`."
+            "library",
+            valid_type=ConfigurationsData,
+            required=False,
+            validator=validate_library,
+            help="Labelled frames, for the labeller `lookup`.",
         )
         spec.output(
             "labelled",
@@ -47,12 +58,9 @@ class LabelCalculation(BloomeryCalculation):
 
     @classmethod
     def check_inputs(cls, inputs: AttributeDict) -> str | None:
-        """There must be frames, and a library that is given must have labels."""
+        """There must be frames."""
         if not inputs["configurations"].n_frames:
             return "configurations: holds no frame, so there is nothing to label."
-        library = inputs.get("library")
-        if library is not None and not any(library.base.attributes.get("labels").values()):
-            return "library: holds no labels; give labelled frames."
         return None
 
     def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002

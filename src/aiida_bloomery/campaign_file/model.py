@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 from bloomery.campaign.agreement import ObservableTarget
 from bloomery.campaign.plateau import Plateau
 from bloomery.campaign.schedules import SamplerSpec
+from bloomery.campaign.stages import EnergyReference
 from bloomery.plugins import Kind, PluginSpec, Settings, declares
 from bloomery.quantities import Unit
 
@@ -204,24 +205,6 @@ class Codes(Settings):
     def entry(self, key: str) -> Code | None:
         """What stands under a key."""
         return self.__dict__.get(key) or self.__pydantic_extra__.get(key)
-
-
-class EnergyReference(Settings):
-    """Where the energies of single atoms come from, which every potential subtracts before it is fitted."""
-
-    method: Literal["fit", "isolated_atoms", "values"]
-    """``fit``: least squares of the compositions; ``isolated_atoms``: labelled; ``values``: given."""
-    values: dict[str, Annotated[float, Unit("eV")]] = Field(default={})
-    """Energy of one atom by element, in eV."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_forms(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"method": value}
-        if isinstance(value, dict) and not {"method", "values"} & set(value):
-            return {"method": "values", "values": value}
-        return value
 
 
 class Control(Settings):

@@ -38,9 +38,9 @@ def schema() -> dict[str, Any]:
     settings = {name: references[model, "validation"] for name, model in models.items()}
     for (model, key), kind in places.items():
         owner = properties if model == "CampaignFile" else found[model]["properties"]
-        model_name = "SamplerSpec" if kind == "samplers" else "PluginSpec"
-        beside = _beside(found[model_name]["properties"])
-        owner[key] = _with_plugins(owner[key], model_name, _choice(settings, kind, beside))
+        for spec in ("SamplerSpec", "PluginSpec"):
+            beside = _beside(found[spec]["properties"])
+            owner[key] = _with_plugins(owner[key], spec, _choice(settings, kind, beside))
     for key in ("roles", "acceptance"):
         properties[key] = {**settings[key], "description": properties[key]["description"]}
     properties["labelling"] = {**_choice(settings, "labellers"), "description": properties["labelling"]["description"]}

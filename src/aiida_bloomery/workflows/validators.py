@@ -12,7 +12,7 @@ from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.measuring import ValidationSettings, require_measurable
 from bloomery.campaign.schedules import SamplerSpec, check_samplers
 from bloomery.campaign.stages import (
-    EnergyReferenceSettings,
+    EnergyReference,
     SelectionSettings,
     StageSettings,
     TrainingSettings,
@@ -83,6 +83,11 @@ def _engine(settings: TrialSettings) -> None:
     _load("engines", [settings.engine], "engine")
 
 
+def _energy_reference(settings: EnergyReference) -> None:
+    if settings.method == "values" and not settings.values:
+        raise ValueError("values: is missing; give the energy in eV of each element.")
+
+
 def _validation(settings: ValidationSettings) -> None:
     for spec in [*settings.each_iteration, *settings.final]:
         require_measurable(spec)
@@ -100,7 +105,7 @@ stage = _validator(StageSettings, check=_stage)
 selection = _validator(SelectionSettings, check=_selection)
 training = _validator(TrainingSettings, check=_engine)
 trial = _validator(TrialSettings, check=_engine)
-energy_reference = _validator(EnergyReferenceSettings)
+energy_reference = _validator(EnergyReference, check=_energy_reference)
 stop = _validator(StopRules, "stop")
 control = _validator(ControlSettings, "control", _control)
 validation = _validator(ValidationSettings, "validation.settings", _validation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,7 @@ from bloomery.campaign.schedules import SamplerSpec
 from bloomery.frames.roles import RoleSettings
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.potentials.acceptance import AcceptanceSettings
+from bloomery.quantities import Unit
 
 
 class StageSettings(Settings):
@@ -49,16 +50,19 @@ class TrainingSettings(TrialSettings):
     warm_start: bool
 
 
-class EnergyReferenceSettings(Settings):
-    """Where the energies of single atoms come from."""
+class EnergyReference(Settings):
+    """Where the energies of single atoms come from, which every potential subtracts before it is fitted."""
 
     method: Literal["fit", "isolated_atoms", "values"]
-    """Least squares of the compositions, labels of single atoms, or what is given."""
-    values: dict[str, float] = Field(default={})
+    """``fit``: least squares of the compositions; ``isolated_atoms``: labelled; ``values``: given."""
+    values: dict[str, Annotated[float, Unit("eV")]] = Field(default={})
     """Energy of one atom by element, in eV."""
 
-    @model_validator(mode="after")
-    def _values_are_given(self) -> Self:
-        if self.method == "values" and not self.values:
-            raise ValueError("values: is missing; give the energy in eV of each element")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"method": value}
+        if isinstance(value, dict) and not {"method", "values"} & set(value):
+            return {"method": "values", "values": value}
+        return value

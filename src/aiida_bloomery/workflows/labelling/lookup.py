@@ -7,15 +7,9 @@ from typing import Any, ClassVar
 from aiida import orm
 from aiida.engine import ProcessBuilder, ProcessSpec
 
+from aiida_bloomery.calculations.label import validate_library
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.in_process import InProcessLabellingWorkChain
-
-
-def validate_library(node: ConfigurationsData | None, _: Any) -> str | None:
-    """Check that there is something to look up."""
-    if node is None or any(node.base.attributes.get("labels").values()):
-        return None
-    return "library: holds no labels; give labelled frames."
 
 
 class LookupLabellingWorkChain(InProcessLabellingWorkChain):
