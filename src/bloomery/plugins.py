@@ -81,8 +81,8 @@ def first_mistake(error: pydantic.ValidationError, model: type[BaseModel]) -> tu
     if first["type"] == "extra_forbidden":
         known = list(_model_at(model, loc).model_fields)
         close = difflib.get_close_matches(str(loc[-1]), known, n=1)
-        choice = f"write {close[0]!r}, or" if close else f"choose one of {', '.join(known)}, or" if known else ""
-        return loc, f"there is no such key; {choice} remove it.".replace("  ", " ")
+        choice = f"write {close[0]!r}, or " if close else f"choose one of {', '.join(known)}, or " if known else ""
+        return loc, f"there is no such key; {choice}remove it."
     if first["type"] == "missing":
         return loc, "is missing; add this key."
     message = first["msg"].removeprefix("Value error, ").rstrip(".")

@@ -51,6 +51,12 @@ def fingerprint(
     return digest_of(json.dumps(_as_floats(content), sort_keys=True))
 
 
+def mark(node: ConfigurationsData, fingerprint_: str, version: str) -> None:
+    """Say in a node with labels which settings and which pw.x they are from."""
+    node.base.attributes.set(FINGERPRINT_ATTRIBUTE, fingerprint_)
+    node.base.attributes.set(VERSION_ATTRIBUTE, f"pw.x {version}")
+
+
 def find_labels(fingerprint_: str, hashes: list[str]) -> dict[str, ConfigurationsData]:
     """Nodes that hold labels of these frames with these settings.
 

@@ -9,7 +9,7 @@ from aiida import orm
 from aiida.engine import ExitCode
 from aiida.parsers import Parser
 
-from aiida_bloomery.calculations.label_cache import FINGERPRINT_ATTRIBUTE, VERSION_ATTRIBUTE, fingerprint
+from aiida_bloomery.calculations.label_cache import fingerprint, mark
 from aiida_bloomery.calculations.pw_output import (
     EXIT_INCOMPLETE,
     EXIT_OUT_OF_TIME,
@@ -135,17 +135,9 @@ class PwPackParser(Parser):
             )
         )
         inputs = self.node.inputs
-        node.base.attributes.set(
-            FINGERPRINT_ATTRIBUTE,
-            fingerprint(
-                inputs.code,
-                dict(inputs.pseudos),
-                inputs.parameters,
-                inputs.kpoints if "kpoints" in inputs else None,
-                inputs.kpoints_rule if "kpoints_rule" in inputs else None,
-            ),
-        )
-        node.base.attributes.set(VERSION_ATTRIBUTE, f"pw.x {', '.join(versions)}")
+        kpoints = {name: inputs[name] for name in ("kpoints", "kpoints_rule") if name in inputs}
+        settings = fingerprint(inputs.code, dict(inputs.pseudos), inputs.parameters, **kpoints)
+        mark(node, settings, ", ".join(versions))
         return node
 
     def _conclude(self, outcomes: list[str], *, never_ran: bool) -> ExitCode | None:

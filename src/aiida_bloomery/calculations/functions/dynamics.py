@@ -12,7 +12,7 @@ from ase import units
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
-from aiida_bloomery.calculations.label_cache import FINGERPRINT_ATTRIBUTE, VERSION_ATTRIBUTE
+from aiida_bloomery.calculations.label_cache import mark
 from aiida_bloomery.calculations.pw_output import read_stdout, read_xml
 from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpoints, frame_structure, parameters_for
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
@@ -159,8 +159,7 @@ def md_frames(
         node = ConfigurationsData(
             with_parents(frames.with_info(label_uuid=jobs, label_folder=""), structures, frames.info["start"])
         )
-        node.base.attributes.set(FINGERPRINT_ATTRIBUTE, fingerprint.value)
-        node.base.attributes.set(VERSION_ATTRIBUTE, f"pw.x {', '.join(sorted(versions))}")
+        mark(node, fingerprint.value, ", ".join(sorted(versions)))
         outputs["frames"] = node
     return outputs
 

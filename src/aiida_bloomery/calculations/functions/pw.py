@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
-from aiida_bloomery.calculations.label_cache import FINGERPRINT_ATTRIBUTE, VERSION_ATTRIBUTE
+from aiida_bloomery.calculations.label_cache import mark
 from aiida_bloomery.calculations.pw_output import FrameFailure, labelled_frames, read_frame
 from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpoints, frame_structure, parameters_for
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -78,6 +78,5 @@ def parse_pw_frame(
             configurations, {frame.value: result}, {frame.value: str(retrieved.creator.uuid)}, {frame.value: ""}
         )
     )
-    labelled.base.attributes.set(FINGERPRINT_ATTRIBUTE, fingerprint.value)
-    labelled.base.attributes.set(VERSION_ATTRIBUTE, f"pw.x {result.version}")
+    mark(labelled, fingerprint.value, result.version)
     return labelled
