@@ -134,7 +134,7 @@ def data(tmp_path: Path, make_silicon: Callable[..., Any]) -> Path:
 
 @pytest.fixture
 def local_code(bloomery_code: orm.InstalledCode, monkeypatch: pytest.MonkeyPatch) -> orm.InstalledCode:
-    monkeypatch.setitem(source_of.__globals__["DEFAULT_LABELS"], "bloomery", bloomery_code.full_label)
+    monkeypatch.setitem(source_of.__globals__, "DEFAULT_CODE", bloomery_code.full_label)
     return bloomery_code
 
 
