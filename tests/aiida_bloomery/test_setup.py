@@ -95,6 +95,7 @@ def test_users_own_profiles_are_not_touched(made: tuple[Path, dict[str, Any]]) -
     assert not (folder / "user" / ".aiida").exists()
 
 
+@pytest.mark.slow
 def test_database_writes_ahead(made: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = made
     (database,) = (folder / "own" / ".aiida" / "repository").glob("*/database.sqlite")
@@ -140,6 +141,7 @@ def test_commands_without_a_set_up_say_so(tmp_path: Path) -> None:
     assert not (tmp_path / "own").exists()
 
 
+@pytest.mark.slow
 def test_profile_that_does_not_exist_is_refused(made: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = made
     done = call(folder, "status", "--profile", "nobody")

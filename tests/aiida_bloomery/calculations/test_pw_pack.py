@@ -90,11 +90,16 @@ def session_of(process) -> list[int]:
 
 def kill_session(process) -> None:
     """Kill all of them; one may have started another while they were counted."""
-    while pids := session_of(process):
+
+    def none_left() -> bool:
+        pids = session_of(process)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        process.wait(PATIENCE)
+        process.poll()
+        return not pids
+
+    wait_until(none_left, "the end of a session")
 
 
 def test_every_frame_runs_once_and_leaves_what_is_parsed(pack):

@@ -21,6 +21,7 @@ def test_every_figure_has_a_name_of_its_own_and_words(example: SimpleNamespace) 
     assert all(figure.title and figure.description and figure.columns for figure in drawn)
 
 
+@pytest.mark.slow
 def test_figures_are_written_as_png_svg_and_csv(example: SimpleNamespace, tmp_path) -> None:
     drawn = [figure for _, figure in draw(example.campaign())][:2]
     write_figures(drawn, tmp_path / "new")

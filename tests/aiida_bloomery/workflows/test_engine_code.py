@@ -35,7 +35,7 @@ def codes_of(node: orm.WorkChainNode) -> dict[str, str]:
     }
 
 
-def test_codes_and_options_follow_what_the_job_does():
+def test_codes_and_options_follow_what_the_job_does(profile):
     options = SimpleNamespace(get_dict=lambda: {"default": {"a": 1}, "engine": {"b": 2}, "sample": {"c": 3}})
     inputs = {"codes": orm.Dict({}), "options": options}
     codes = type("Codes", (dict,), {"__getattr__": dict.__getitem__})

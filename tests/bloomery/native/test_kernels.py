@@ -161,6 +161,7 @@ def test_any_size(radial: int, max_degree: int, four_body: int, hidden: list[int
         compare(potential, odd_frames(ELEMENTS, seed=4), patch)
 
 
+@pytest.mark.slow
 @needs_compiler
 @settings(max_examples=15, deadline=None)
 @given(
@@ -248,6 +249,7 @@ def test_atoms_without_neighbours(descriptor: Descriptor | None, monkeypatch: py
     compare(make_potential(descriptor=descriptor), lonely, monkeypatch)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_compiled_once_and_kept_where_nobody_else_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native.sys, "prefix", str(tmp_path / "prefix"))

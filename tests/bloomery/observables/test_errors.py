@@ -157,6 +157,7 @@ def test_a_sound_potential_raises_no_warning() -> None:
     assert warned(lambda found: found) == []
 
 
+@pytest.mark.slow
 def test_planted_faults_are_caught() -> None:
     def one_force(found: Prediction) -> Prediction:
         forces = found.forces.copy()

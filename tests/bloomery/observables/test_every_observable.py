@@ -58,7 +58,13 @@ CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] =
 NEEDS = {"phonons": "phonopy"}
 
 
-@pytest.mark.parametrize("name", registered("observables"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in {"nve_stability", "phonons"}))
+        for name in registered("observables")
+    ],
+)
 def test_every_observable_conforms(name: str) -> None:
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])

@@ -75,6 +75,7 @@ def test_a_force_without_an_energy_does_known_work() -> None:
     assert fails.arrays["energy_change"].shape == (3, 9)  # nothing is computed once all have failed
 
 
+@pytest.mark.slow
 def test_one_trajectory_that_fails_leaves_the_others(silicon_teacher: CalculatorTeacher) -> None:
     class Holed(TeacherCommittee):
         calls = 0

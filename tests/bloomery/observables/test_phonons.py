@@ -16,6 +16,7 @@ phonopy = pytest.importorskip("phonopy")
 SILICON = Configurations.from_atoms([bulk("Si", a=5.43095)])
 
 
+@pytest.mark.slow
 def test_silicon_is_what_phonopy_gives_by_hand(silicon_teacher: CalculatorTeacher) -> None:
     from phonopy.structure.atoms import PhonopyAtoms  # noqa: PLC0415
 

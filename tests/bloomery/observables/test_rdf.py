@@ -65,6 +65,7 @@ def test_shells_of_a_crystal_hold_their_atoms() -> None:
     assert observation.summary["trajectory"]["Cu-Cu:peak_position"]["value"] == pytest.approx(a / np.sqrt(2), abs=0.01)
 
 
+@pytest.mark.slow
 def test_pairs_agree_with_ase() -> None:
     atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True) * (3, 3, 3)
     frames = []

@@ -36,8 +36,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "reference_md": {"calculator": "stillinger_weber", "steps": 10, "interval": 3, "strains": [0, 0.02]},
 }
 
-SLOW = {"monte_carlo", "normal_modes", "path_integral", "supercells"}
-"""Those whose checks take more than a second."""
+SLOW = {"batched_md", "monte_carlo", "normal_modes", "on_the_fly", "path_integral", "supercells"}
+"""Those whose checks take about a second and more."""
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ class Springs(TeacherCommittee):
         return Prediction(configurations.counts, np.zeros((1, len(configurations))), -self.stiffness * away[None], None)
 
 
+@pytest.mark.slow
 def test_the_ensemble_is_the_canonical_one() -> None:
     start = Configurations.from_atoms([bulk("Si", cubic=True)] * 60)
     potential = Springs()
@@ -119,6 +120,7 @@ def test_disagreement_stops_a_trajectory_only_after_patience(primitive: Configur
     assert report.numbers["stopped"] == 1
 
 
+@pytest.mark.slow
 def test_a_limit_relative_to_the_scale(primitive: Configurations) -> None:
     settings: dict[str, Any] = {"steps": 6, "interval": 3, "max_relative_disagreement": 3, "patience": 1}
     settings["max_disagreement"] = None
@@ -199,6 +201,7 @@ def test_one_failing_trajectory_does_not_lose_the_others(silicon: Configurations
     np.testing.assert_allclose(frames[[0, 1, 3, 4]].positions, whole.positions, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_atoms", [1, 20, 1000])
 def test_trajectories_side_by_side_are_those_one_by_one(
     silicon: Configurations, primitive: Configurations, batch_atoms: int, monkeypatch: pytest.MonkeyPatch

@@ -96,6 +96,7 @@ def test_a_chain_stops_where_the_committee_disagrees(silicon: Configurations, co
     assert frames.info["step"].max() < 200
 
 
+@pytest.mark.slow
 def test_no_move_brings_atoms_too_close(silicon: Configurations, committee: TeacherCommittee) -> None:
     settings = {"temperatures": [20000], "steps": 30, "interval": 5, "displacement": 0.3, "max_disagreement": None}
     frames, _ = MonteCarlo.make(**settings, min_distance=2.0).sample(silicon, potential=committee)

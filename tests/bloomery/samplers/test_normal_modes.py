@@ -151,6 +151,7 @@ def test_along_a_path_only_across_it(crystal: Configurations) -> None:
     assert sorted(again.hashes()) == sorted(frames.hashes())
 
 
+@pytest.mark.slow
 def test_a_band_goes_downhill() -> None:
     """Exchange of places in a chain of EMT atoms: the band's highest image is below that of the straight path."""
     slab = bulk("Cu", cubic=True)

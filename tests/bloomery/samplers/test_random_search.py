@@ -11,6 +11,7 @@ from bloomery.testing.potentials import TeacherCommittee
 pytest.importorskip("pyxtal")
 
 
+@pytest.mark.slow
 def test_composition_density_and_distances_are_as_asked_for() -> None:
     start = Configurations.from_atoms([bulk("SiC", "zincblende", a=4.36)])
     settings = {"structures": 4, "formula_units": [2, 4], "volumes": [1.0, 1.1]}

@@ -9,6 +9,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.samplers.supercells import Supercells
 
 
+@pytest.mark.slow
 def test_every_shape_is_made_at_every_strain(primitive: Configurations) -> None:
     sampler = Supercells.make(repeats=[(1, 1, 1), (2, 1, 3)], sizes=[4], strains=[-0.02, 0.01])
     frames, report = sampler.sample(primitive)

@@ -73,6 +73,7 @@ def test_unusual_settings_keep_the_contract(values: dict[str, float]) -> None:
     check_descriptor(PowerSpectrum.make(**values), ["C", "Si"], seed=3)
 
 
+@pytest.mark.slow
 def test_more_atoms_than_a_chunk_holds() -> None:
     """Atoms are worked on in chunks; what lies in which chunk must not matter."""
     frames = odd_frames(["Si", "C"])

@@ -25,6 +25,7 @@ DESCRIPTORS = {
     "soap": {"cutoff": 4.0, "radial": 3, "max_degree": 2},
 }
 NEEDS = {"soap": "featomic"}
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "soap")) for name in sorted(DESCRIPTORS)]
 
 
 @cache
@@ -45,9 +46,7 @@ def potential(name: str) -> Potential:
     return Hdnnp.make(members=2, hidden=[6, 5], steps=20, descriptor=descriptor).train(data, device="cpu")[0]
 
 
-@pytest.fixture(
-    params=[pytest.param(name, marks=[pytest.mark.slow] * (name == "soap")) for name in sorted(DESCRIPTORS)]
-)
+@pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
     if request.param in NEEDS:
         pytest.importorskip(NEEDS[request.param])
@@ -64,7 +63,7 @@ def test_limits_are_kept(name: str) -> None:
     check_limits(potential(name), Configurations.concatenate(crowd))
 
 
-@pytest.mark.parametrize("descriptor", sorted(DESCRIPTORS))
+@pytest.mark.parametrize("descriptor", NAMES)
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_forces_are_slopes_of_the_energy_whatever_the_frame(descriptor: str, seed: int) -> None:

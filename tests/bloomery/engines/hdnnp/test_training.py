@@ -56,6 +56,7 @@ def test_silicon_is_learnt_from_few_frames(silicon: Configurations) -> None:
     assert history.columns["train_loss"][-1] < 0.02 * history.columns["train_loss"][0]
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_where_it_was(
     data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +261,7 @@ def test_a_start_with_other_elements_is_refused(data: TrainingData) -> None:
         Hdnnp.make(**SMALL).train(mixed, device="cpu", start_from=start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["energy", "forces", "stress"])
 def test_one_kind_of_label_is_enough(data: TrainingData, name: str) -> None:
     values = {name: data.train.labels[name]}
@@ -269,6 +271,7 @@ def test_one_kind_of_label_is_enough(data: TrainingData, name: str) -> None:
     assert history.columns["train_loss"][-1] < 0.5 * history.columns["train_loss"][0]
 
 
+@pytest.mark.slow
 def test_two_elements_are_learnt_together(data: TrainingData) -> None:
     numbers = np.where(np.arange(data.train.n_atoms) % 4 == 0, 6, 14)
     mixed = replace(data, train=replace(data.train, numbers=numbers), energy_reference={"Si": -4.0, "C": -4.0})
