@@ -50,14 +50,10 @@ CHAINED = re.compile("aiida_bloomery/(calculations|provenance|cli/test_selection
 """Files of which tests need the fixture ``chain``: a worker takes half a minute to make it."""
 
 
-# Before xdist's own hook, which gives what has this mark to one worker.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a profile, keep the tests of a file on one worker, and begin with the files that take longest."""
+    """Mark what needs a profile, and begin with the files that take longest: all tests of a file are one worker's."""
     place = {name: number for number, name in enumerate(LONGEST)}
     for item in items:
         if "profile" in getattr(item, "fixturenames", ()):
             item.add_marker("profile")
-        path = item.path.as_posix()
-        item.add_marker(pytest.mark.xdist_group("chain" if CHAINED.search(path) else path))
     items.sort(key=lambda item: -1 if CHAINED.search(item.path.as_posix()) else place.get(item.path.name, len(place)))
