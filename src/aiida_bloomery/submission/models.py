@@ -158,18 +158,25 @@ def selection_builder(kind: str, source: Source, settings: Mapping[str, object],
     from aiida.plugins import WorkflowFactory  # noqa: PLC0415
 
     builder = WorkflowFactory(f"bloomery.{kind}").get_builder()
-    builder.batches = source.batches
-    builder.parameters = orm.Dict(dict(source.training))
-    builder.settings = orm.Dict(dict(settings))
-    builder.seed = orm.Int(seed)
-    for port, node in source.execution.items():
-        builder[port] = node
+    words = kind.replace("_", "-")
+    inputs = {
+        "batches": source.batches,
+        "parameters": orm.Dict(dict(source.training)),
+        "settings": orm.Dict(dict(settings)),
+        "seed": orm.Int(seed),
+        **source.execution,
+    }
     if source.energy_reference is not None:
-        builder.energy_reference = orm.Dict({"values": source.energy_reference})
+        inputs["energy_reference"] = orm.Dict({"values": source.energy_reference})
+    try:
+        for port, value in inputs.items():
+            builder[port] = value
+    except ValueError as error:  # what a port's validator says
+        raise InputError(f"{words}: {str(error).removeprefix('invalid attribute value ')}") from error
     builder.metadata.label = label
     refused = builder.process_class.spec().inputs.validate(builder._inputs(prune=True))  # noqa: SLF001
     if refused is not None:
-        raise InputError(f"{kind.replace('_', '-')}: {refused.message}")
+        raise InputError(f"{words}: {refused.message}")
     return builder
 
 

@@ -172,3 +172,6 @@ def test_what_the_workchain_refuses_is_one_sentence(data: Path, local_code: orm.
     source = source_of([str(data)])
     with pytest.raises(InputError, match=r"^cross-validation: .*4 frames of 4 group"):
         selection_builder("cross_validation", source, {"folds": 5}, seed=1)
+    misspelt = source_of([str(data)], None, {"member": 3})
+    with pytest.raises(InputError, match=r"^cross-validation: .*hdnnp\.member: there is no such key"):
+        selection_builder("cross_validation", misspelt, {"folds": 2}, seed=1)
