@@ -90,7 +90,7 @@ class Campaign:
     starts
         Starting structures, by entry of the file.
     frames
-        The user's own frames by label, for the sampler `from_file`.
+        The user's own frames by label, for samplers that take them.
     settings
         Inputs of the campaign's workchain that hold settings, by name, protocol and file merged: ``bootstrap``,
         ``sampling``, ``selection``, ``training``, ``energy_reference`` and ``stop``; ``control``, if there is a control

@@ -126,6 +126,68 @@ class Stretching(Observable):
             {"Si8__potential__stretch": "eV", "Si8__potential__stretch_x": "1"},
         )
 '''
+LABELLER = '''
+"""The labeller: what labels, and what a campaign file says of it. No AiiDA is needed to check a file."""
+
+from aiida_bloomery.campaign_file.labellers.contract import InProcessPart
+from bloomery.labellers.calculator import CalculatorLabeller
+from bloomery.labellers.contract import Labeller, no_record
+from bloomery.plugins import Settings
+from bloomery.progress import no_progress
+from bloomery.reference.calculators import CalculatorSpec
+
+
+class BorrowedSettings(Settings):
+    """Settings of the labeller `borrowed`."""
+
+    calculator: CalculatorSpec
+    """The calculator."""
+
+
+class Borrowed(Labeller):
+    """Labels of a calculator that is borrowed."""
+
+    name = "borrowed"
+    title = "a borrowed calculator"
+    Settings = BorrowedSettings
+
+    def check(self, configurations):
+        """Take anything."""
+
+    def label(self, configurations, *, progress=no_progress, record=no_record):
+        """Label."""
+        labeller = CalculatorLabeller.make(calculator=self.settings.calculator)
+        return labeller.label(configurations, progress=progress, record=record)
+
+
+class BorrowedPart(InProcessPart):
+    """Labels of a calculator that is borrowed."""
+
+    calculator: CalculatorSpec
+    """Its name."""
+    owner: str
+    """Whom it is from."""
+
+    def check(self, campaign):
+        """See that someone owns it."""
+        if not self.owner:
+            raise campaign.source.error(campaign.labeller_key("owner"), "is empty; say whom the calculator is from.")
+
+    def labeller_settings(self):
+        """Settings of the labeller."""
+        return {"calculator": self.calculator.model_dump()}
+'''
+WORKCHAIN = '''
+"""The workchain of the labeller."""
+
+from aiida_bloomery.workflows.labelling.in_process import InProcessLabellingWorkChain
+
+
+class BorrowedLabellingWorkChain(InProcessLabellingWorkChain):
+    """Label frames with a calculator that is borrowed."""
+
+    LABELLER = "borrowed"
+'''
 ENTRY_POINTS = """
 [bloomery.selectors]
 compact = another_package:Compact
@@ -133,6 +195,12 @@ compact = another_package:Compact
 breathing = another_package:Breathing
 [bloomery.observables]
 stretching = another_package:Stretching
+[bloomery.labellers]
+borrowed = another_package.labeller:Borrowed
+[bloomery.campaign_labellers]
+borrowed = another_package.labeller:BorrowedPart
+[aiida.workflows]
+bloomery.labelling.borrowed = another_package.workchain:BorrowedLabellingWorkChain
 """
 LOOSE = 163.0
 """Between volumes that the bootstrap draws: the cell of silicon has 160.2 Å^3."""
@@ -147,7 +215,7 @@ CAMPAIGN = {
     "bootstrap": {"samplers": SAMPLERS, "selection": SELECTORS},
     "sampling": SAMPLERS,
     "selection": SELECTORS,
-    "labelling": {"calculator": {"calculator": "stillinger_weber"}},
+    "labelling": {"borrowed": {"calculator": "stillinger_weber", "owner": "Frank"}},
     "training": {"hdnnp": {"members": 2, "steps": 50, "hidden": [8], "dtype": "float64"}},
     "roles": {"min_probe": 4, "early_stopping_share": 0, "calibration_share": 0},
     "validation": ["stretching"],
@@ -166,7 +234,9 @@ def forget() -> None:
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A package with plug-ins, installed into a folder of its own."""
     folder = tmp_path_factory.mktemp("site")
-    (folder / "another_package.py").write_text(MODULE)
+    (folder / "another_package").mkdir()
+    for name, text in (("__init__", MODULE), ("labeller", LABELLER), ("workchain", WORKCHAIN)):
+        (folder / "another_package" / f"{name}.py").write_text(text)
     metadata = folder / "another_package-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: another-package\nVersion: 1.0\n")
@@ -175,7 +245,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     forget()
     yield folder
     sys.path.remove(str(folder))
-    sys.modules.pop("another_package", None)
+    for name in [name for name in sys.modules if name.split(".")[0] == "another_package"]:
+        del sys.modules[name]
     forget()
 
 
@@ -219,12 +290,16 @@ def test_the_campaign_file_is_checked(file: Path) -> None:
     file.with_name("wrong.yaml").write_text(file.read_text().replace(f'"max_volume": {LOOSE}', '"max_volume": -1.0'))
     result = CliRunner().invoke(main, ["check", "--file-only", str(file.with_name("wrong.yaml"))])
     assert "compact.max_volume: input should be greater than 0" in result.output
+    file.with_name("wrong.yaml").write_text(file.read_text().replace("Frank", ""))
+    result = CliRunner().invoke(main, ["check", "--file-only", str(file.with_name("wrong.yaml"))])
+    assert "labelling.borrowed.owner: is empty; say whom the calculator is from." in result.output
 
 
 def test_the_schema_has_them(package: Path) -> None:
     definitions = schema()["$defs"]
     assert definitions["CompactSettings"]["required"] == ["max_volume"]
     assert definitions["BreathingSettings"]["required"] == []  # in a campaign the labeller drives
+    assert definitions["BorrowedPart"]["required"] == ["calculator", "owner"]
 
 
 def test_a_selector_cleans_before_the_probe_is_drawn(campaign: orm.WorkChainNode) -> None:
@@ -245,9 +320,16 @@ def test_the_labeller_drives_a_sampler(campaign: orm.WorkChainNode) -> None:
     assert frames.labels["energy"].tolist() == pytest.approx(known.labels["energy"].tolist())
 
 
-def test_an_observable_is_in_the_report(campaign: orm.WorkChainNode) -> None:
+def test_the_labeller_labels(campaign: orm.WorkChainNode) -> None:
+    (label,) = [stage.process for stage in stages(campaign) if stage.name == "label"]
+    assert label.process_label == "BorrowedLabellingWorkChain"
+    assert {entry["outcome"] for entry in label.outputs.ledger["entries"]} == {"labelled"}
+
+
+def test_labeller_and_observable_are_in_the_report(campaign: orm.WorkChainNode) -> None:
     facts = collect(campaign)
     text = methods(facts)
+    assert "are those of a borrowed calculator" in text.text
     assert "stretching of a crystal" in text.text
     assert "A. Author, J. Tests 1, 2 (2026)" in [paper.text for paper in text.references]
     page = render(facts)

@@ -51,7 +51,8 @@ class LabellerPart(Settings):
 
     A subclass is registered in the group `bloomery.campaign_labellers` under the name of the labeller; the workchain of
     that name, `bloomery.labelling.NAME`, gets its `inputs`. Its module is imported to check a file, without a profile:
-    what it needs of AiiDA it imports where it is used.
+    what it needs of AiiDA it imports where it is used. A setting called ``calculator`` names an ASE calculator that the
+    labels are from: samplers that the labeller drives (`Sampler.driven_by_labeller`) run with it.
     """
 
     program: ClassVar[Program | None] = None
