@@ -131,6 +131,7 @@ def test_good_file_passes_and_prints_its_plan(folder: Path) -> None:
     assert plan["labels"] == 15 + 3 * 8
 
 
+@pytest.mark.slow
 def test_shares_and_schedules_are_shown_and_count_in_the_plan(folder: Path) -> None:
     sampler = "{md: {temperatures: [300], steps: 100, interval: 10}, share: 70 %, schedule: ["
     sampler += "{iteration: 2, settings: {steps: 500}}, {below: {relative_forces: 20 %}, settings: {interval: 20}}]}"
@@ -329,6 +330,7 @@ def test_without_a_control_arm_there_is_none(folder: Path) -> None:
     assert plan["iteration"]["control"] == plan["control_trainings"] == 0
 
 
+@pytest.mark.slow
 def test_schema_is_printed_and_written(tmp_path: Path) -> None:
     printed = CliRunner().invoke(main, ["schema"]).output
     CliRunner().invoke(main, ["schema", "--to", str(tmp_path / "campaign.schema.json")], catch_exceptions=False)

@@ -124,6 +124,7 @@ def test_missing_pw_is_said_with_a_remedy(tmp_path: Path) -> None:
         assert remedy in pw["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "sentence"), [("maze", "maze"), ("hdnnp", "it needs no set-up")])
 def test_engine_that_cannot_be_set_up_is_refused_before_anything_is_made(
     tmp_path: Path, engine: str, sentence: str

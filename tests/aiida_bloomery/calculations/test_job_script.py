@@ -13,6 +13,8 @@ from tests.waiting import PATIENCE, wait_until
 
 from aiida_bloomery.calculations.job_script import SLOTS_FOLDER, guard, time_limit
 
+pytestmark = pytest.mark.slow
+
 
 class StubComputer:
     """What `guard` asks of a computer."""

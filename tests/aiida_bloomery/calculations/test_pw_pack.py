@@ -33,6 +33,8 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.parsers.pw_pack import read_log
 from bloomery.frames.configurations import Configurations
 
+pytestmark = pytest.mark.slow
+
 # What pw.x leaves behind, as far as the driver looks at it.
 LEAVES_RESULT = """\
 mkdir -p out/aiida.save

@@ -253,6 +253,7 @@ def test_code_of_a_program_that_nobody_knows_is_refused(check: Callable[..., Any
     assert "there is no program 'mcae'; the keys are bloomery, sample" in " ".join(result.output.split())
 
 
+@pytest.mark.slow
 def test_files_meaning_the_same_have_the_same_mark(file: Callable[..., Path]) -> None:
     def mark(*changes: tuple[str, str]) -> str:
         return digest_mark(load_campaign(file(*changes))[0])

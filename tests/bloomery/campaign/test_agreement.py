@@ -76,6 +76,7 @@ def test_all_structures_must_agree_and_what_is_not_known_does_not() -> None:
     ]
 
 
+@pytest.mark.slow
 @given(st.floats(-1, 1), st.floats(1e-3, 2), st.floats(1e-3, 2))
 def test_a_wider_limit_never_undoes_a_target(value: float, small: float, more: float) -> None:
     if holds("a", f"{small} Å", measured(value)):

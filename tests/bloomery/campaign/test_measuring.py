@@ -75,6 +75,7 @@ def test_measured_curves_travel_with_the_settings(tmp_path: Any) -> None:
     assert with_curves_inlined(numbers) == numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["equation_of_state", "elastic", "phonons"])
 def test_numbers_are_those_that_are_declared(name: str) -> None:
     if name == "phonons":

@@ -42,6 +42,7 @@ def labelled_frames(draw: st.DrawFn) -> Configurations:
     )
 
 
+@pytest.mark.slow
 @given(labelled_frames(), st.sampled_from(EVERY_UNITS))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read(tmp_path: Path, frames: Configurations, units: FileUnits) -> None:

@@ -115,6 +115,7 @@ def test_kernels_predict_what_torch_predicts(dtype: str, elements: list[str], mo
     compare(potential, Configurations.empty(), monkeypatch)
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("width", [16, 32, 64])
@@ -312,6 +313,7 @@ def test_force_map_and_its_transpose(dtype: str, precise: float, monkeypatch: py
     torch.testing.assert_close(there, back, atol=precise * float(there.abs().max()), rtol=0)
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("threads", [1, 2])
 def test_training_needs_no_jacobian(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ def same(first: Any, second: Any) -> bool:
     return type(first) is type(second) and first == second
 
 
+@pytest.mark.slow
 @given(STATES)
 @hypothesis_settings(deadline=None, max_examples=30)
 def test_what_comes_back_is_what_was_saved(tmp_path_factory: pytest.TempPathFactory, state: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ def test_every_shape_is_made_at_every_strain(primitive: Configurations) -> None:
     np.testing.assert_allclose(frames.volumes / frames.counts, cell * np.array([0.98, 1.01] * 3) ** 3, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_four_primitive_cells_of_diamond_make_the_cube(primitive: Configurations) -> None:
     """The conventional cell of silicon is a cube of four primitive ones."""
     frames, _ = Supercells.make(repeats=[], sizes=[4]).sample(primitive)

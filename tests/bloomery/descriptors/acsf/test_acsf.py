@@ -36,6 +36,7 @@ MIXED: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CUTOFFS)
 @pytest.mark.parametrize(
     "rules",

@@ -207,6 +207,7 @@ def test_definitions_are_read_from_files(definition: dict[str, Any], tmp_path: P
         engine(str(tmp_path / "absent.yaml"))
 
 
+@pytest.mark.slow
 def test_a_potential_carries_its_definition(definition: dict[str, Any], data: TrainingData, tmp_path: Path) -> None:
     potential, _ = engine(definition).train(data, device="cpu")
     potential.save(tmp_path)

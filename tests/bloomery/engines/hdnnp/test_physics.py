@@ -63,6 +63,7 @@ def test_limits_are_kept(name: str) -> None:
     check_limits(potential(name), Configurations.concatenate(crowd))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("descriptor", NAMES)
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10_000))

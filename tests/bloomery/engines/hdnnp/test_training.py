@@ -46,6 +46,7 @@ def train(data: TrainingData, folder: Path | None = None, **settings: Any) -> Hd
     return potential
 
 
+@pytest.mark.slow
 def test_silicon_is_learnt_from_few_frames(silicon: Configurations) -> None:
     """Thirteen frames of eight atoms; the teacher's forces on frames of the same kind are met within a tenth."""
     data = TrainingData(silicon[:13], Configurations.empty(), fit_energy_reference(silicon[:13]))
