@@ -38,6 +38,10 @@ ORDER = (
 )  # fmt: skip
 """Rooms of the orchestration, each of which may use those before it, and all of the science."""
 
+each_package = pytest.mark.parametrize(
+    ("package", "floors"), [("bloomery", FLOORS), ("aiida_bloomery", tuple({name} for name in ORDER))]
+)
+
 Module = str
 
 
@@ -111,13 +115,13 @@ def circles() -> list[list[Module]]:
     return [circle for circle in result if len(circle) > 1]
 
 
-@pytest.mark.parametrize(("package", "floors"), [("bloomery", FLOORS), ("aiida_bloomery", tuple({r} for r in ORDER))])
+@each_package
 def test_every_room_has_its_floor(package: str, floors: tuple[set[str], ...]) -> None:
     rooms = {room(module) for module in modules() if module.split(".")[0] == package}
     assert rooms == set().union(*floors)
 
 
-@pytest.mark.parametrize(("package", "floors"), [("bloomery", FLOORS), ("aiida_bloomery", tuple({r} for r in ORDER))])
+@each_package
 def test_no_import_goes_upwards(package: str, floors: tuple[set[str], ...]) -> None:
     assert list(upwards(package, floors)) == []
 
