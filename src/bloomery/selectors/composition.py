@@ -5,6 +5,7 @@ Where several pools have shares in it, each is selected from on its own, one aft
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
@@ -40,26 +41,20 @@ class FunnelStep:
 
     def told(self) -> ToldStep:
         """Return plain values for JSON."""
-        return {"selector": self.selector, "came_in": self.came_in, "left": self.left, "reasons": self.reasons}
+        return ToldStep(**vars(self))
 
 
 @dataclass(frozen=True)
 class Fates:
-    """What became of every frame of a pool.
-
-    Parameters
-    ----------
-    steps
-        Index in the funnel of the step that dropped the frame; the number of steps for those that passed all, ``(P,)``.
-    scores
-        By the last selector that saw the frame, ``(P,)``.
-    reasons
-        Why it was dropped; empty for those that passed all, ``(P,)``.
-    """
+    """What became of every frame of a pool."""
 
     steps: NDArray[np.int64]
+    """Index in the funnel of the step that dropped the frame; the number of steps for those that passed all,
+    ``(P,)``."""
     scores: NDArray[np.float64]
+    """By the last selector that saw the frame, ``(P,)``."""
     reasons: NDArray[np.str_]
+    """Why it was dropped; empty for those that passed all, ``(P,)``."""
 
     @classmethod
     def fresh(cls, n: int) -> Fates:
@@ -70,8 +65,8 @@ class Fates:
         """Return the fates after a later selection from the frames ``indices``, which have passed all steps so far."""
         steps, scores, reasons = self.steps.copy(), self.scores.copy(), self.reasons.copy()
         steps[indices] += later.steps
-        seen = indices[(later.steps > 0) | (later.reasons != "")]
-        scores[seen] = later.scores[(later.steps > 0) | (later.reasons != "")]
+        seen = (later.steps > 0) | (later.reasons != "")
+        scores[indices[seen]] = later.scores[seen]
         reasons[indices] = later.reasons
         return Fates(steps, scores, reasons)
 
@@ -84,61 +79,40 @@ class Fates:
     ) -> Fates:
         """Return the fates after one more step, which saw the frames ``indices`` and left ``left``."""
         passed = np.isin(indices, left)
-        return self.then(
-            indices,
-            Fates(
-                passed.astype(np.int64),
-                self.scores[indices] if scores is None else scores,
-                np.where(passed, "", np.where(np.asarray(reasons) == "", LESS_WANTED, reasons)).astype("<U64"),
-            ),
-        )
+        scores = self.scores[indices] if scores is None else scores
+        told = np.where(passed, "", np.where(np.asarray(reasons) == "", LESS_WANTED, reasons)).astype("<U64")
+        return self.then(indices, Fates(passed.astype(np.int64), scores, told))
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is left after all selectors.
-
-    Parameters
-    ----------
-    indices
-        Of the pool's frames, in the order of preference of the last selector, ``(Q,)``.
-    scores
-        By the last selector, ``(Q,)``.
-    rule
-        Name of the last selector; empty if there was none.
-    funnel
-        One entry per selector.
-    fates
-        Of every frame of the pool.
-    """
+    """What is left after all selectors."""
 
     indices: NDArray[np.int64]
+    """Of the pool's frames, in the order of preference of the last selector, ``(Q,)``."""
     scores: NDArray[np.float64]
+    """By the last selector, ``(Q,)``."""
     rule: str
+    """Name of the last selector; empty if there was none."""
     funnel: list[FunnelStep]
+    """One entry per selector."""
     fates: Fates
+    """Of every frame of the pool."""
 
     def cut(self, limit: int, selector: str, reason: str) -> Selection:
         """Keep the most wanted frames, and say so in the funnel; nothing changes if there are no more than that."""
         if len(self.indices) <= limit:
             return self
-        step = FunnelStep(selector, len(self.indices), limit, {reason: len(self.indices) - limit})
         left = self.indices[:limit]
-        return replace(
-            self,
-            indices=left,
-            scores=self.scores[:limit],
-            funnel=[*self.funnel, step],
-            fates=self.fates.after(self.indices, left, None, reason),
-        )
+        funnel = [*self.funnel, FunnelStep(selector, len(self.indices), limit, {reason: len(self.indices) - limit})]
+        fates = self.fates.after(self.indices, left, None, reason)
+        return replace(self, indices=left, scores=self.scores[:limit], funnel=funnel, fates=fates)
 
 
 def apply_selectors(selectors: Sequence[Selector], pool: Pool, *, seed: int = 0) -> Selection:
     """Apply selectors in turn."""
-    indices = np.arange(len(pool))
-    scores = np.zeros(len(pool))
-    fates = Fates.fresh(len(pool))
-    funnel = []
+    indices, scores = np.arange(len(pool)), np.zeros(len(pool))
+    fates, funnel = Fates.fresh(len(pool)), []
     for place, selector in enumerate(selectors):
         picks = selector.select(pool.take(indices), seed=derive_seed(seed, "selector", place, selector.name))
         left = indices[picks.indices]
@@ -166,24 +140,17 @@ def apply_by_share(
 ) -> Selection:
     """Apply selectors to each pool, and take of each its share of as many frames as they would take of all.
 
-    What is taken from one pool is known when the next is selected from, so that no surprise is taken twice. A pool with
-    too few frames that are worth it leaves its places to the others. The order of preference takes turns by share, so
-    that its beginning has the shares as well.
-
-    Parameters
-    ----------
-    keys
-        Of the pool that each candidate comes from, ``(P,)``.
-    shares
-        Of each pool by its key, summing up to one; pools without one have none.
+    ``keys`` name the pool that each candidate comes from, ``(P,)``; ``shares`` are by these keys and sum up to one, and
+    a pool without one has none. What is taken from one pool is known when the next is selected from, so that no
+    surprise is taken twice. A pool with too few frames that are worth it leaves its places to the others. The order of
+    preference takes turns by share, so that its beginning has the shares as well.
     """
     total = at_most(selectors, len(pool))
     quotas = dict(zip(shares, _rounded(list(shares.values()), total), strict=True))
     picks: dict[str, NDArray[np.int64]] = {}
-    scores = np.zeros(len(pool))
-    funnels, known = [], pool
-    fates = Fates.fresh(len(pool))
+    scores, fates = np.zeros(len(pool)), Fates.fresh(len(pool))
     fates.reasons[:] = WITHOUT
+    funnels, known = [], pool
     for key in shares:
         members = np.flatnonzero(keys == key)
         found = apply_selectors(selectors, known.take(members), seed=seed)
@@ -195,10 +162,8 @@ def apply_by_share(
     taken = _in_turn(picks, quotas, total)
     wanted = np.concatenate(list(picks.values()))
     reasons = {BEYOND: len(wanted) - len(taken)} if len(wanted) > len(taken) else {}
-    step = FunnelStep(SHARES_RULE, len(wanted), len(taken), reasons)
-    rule = selectors[-1].name if selectors else ""
-    fates = fates.after(wanted, taken, None, BEYOND)
-    return Selection(taken, scores[taken], rule, [*_together(funnels), step], fates)
+    funnel = [*_together(funnels), FunnelStep(SHARES_RULE, len(wanted), len(taken), reasons)]
+    return Selection(taken, scores[taken], found.rule, funnel, fates.after(wanted, taken, None, BEYOND))
 
 
 def _rounded(shares: list[float], total: int) -> list[int]:
@@ -212,38 +177,34 @@ def _rounded(shares: list[float], total: int) -> list[int]:
 
 def _with_known(pool: Pool, taken: NDArray[np.int64]) -> Pool:
     """Return the pool as it looks once these frames are in the data set."""
-    features = pool.known_features
-    if pool.features is not None:
-        parts = [part for part in (pool.known_features, pool.features[taken]) if part is not None]
-        features = np.concatenate(parts)
+    parts = [pool.known_features, None if pool.features is None else pool.features[taken]]
+    there = [part for part in parts if part is not None]
     return replace(
         pool,
         known_hashes=pool.known_hashes | {pool.hashes[index] for index in taken},
         environments=pool.environments and pool.environments.with_known(pool.configurations[taken]),
-        known_features=features,
+        known_features=np.concatenate(there) if there else None,
     )
 
 
 def _in_turn(picks: Mapping[str, NDArray[np.int64]], quotas: Mapping[str, int], total: int) -> NDArray[np.int64]:
     """Frames within their quotas first, pools taking turns by how much of its quota each has; then what fills up."""
-    within: list[tuple[float, int]] = []
-    beyond: list[tuple[float, int]] = []
-    for key, found in picks.items():
-        for place, index in enumerate(found.tolist()):
-            queue = within if place < quotas[key] else beyond
-            queue.append(((place + 0.5) / max(quotas[key], 0.5), index))
-    order = [*sorted(within, key=lambda entry: entry[0]), *sorted(beyond, key=lambda entry: entry[0])]
-    return np.array([index for _, index in order[:total]], dtype=np.int64)
+    queue = [
+        (place >= quotas[key], (place + 0.5) / max(quotas[key], 0.5), index)
+        for key, found in picks.items()
+        for place, index in enumerate(found.tolist())
+    ]
+    order = sorted(queue, key=lambda entry: entry[:2])
+    return np.array([index for *_, index in order[:total]], dtype=np.int64)
 
 
 def _together(funnels: Sequence[Sequence[FunnelStep]]) -> list[FunnelStep]:
     """Add up the accounts of several pools, step by step."""
     steps = []
     for parts in zip(*funnels, strict=True):
-        reasons: dict[str, int] = {}
+        reasons: Counter[str] = Counter()
         for part in parts:
-            for reason, count in part.reasons.items():
-                reasons[reason] = reasons.get(reason, 0) + count
+            reasons.update(part.reasons)
         came_in, left = sum(part.came_in for part in parts), sum(part.left for part in parts)
-        steps.append(FunnelStep(parts[0].selector, came_in, left, reasons))
+        steps.append(FunnelStep(parts[0].selector, came_in, left, dict(reasons)))
     return steps

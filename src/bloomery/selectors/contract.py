@@ -21,48 +21,32 @@ from bloomery.selectors.measures import Measure
 
 @dataclass(frozen=True)
 class Pool:
-    """Candidates, and what is known of them.
-
-    Parameters
-    ----------
-    configurations
-        The candidates, ``P`` frames.
-    hashes
-        Their content hashes, ``P``.
-    known_hashes
-        Content hashes of all frames that the data set holds already.
-    features
-        Frame-averaged features of the candidates, ``(P, F)``, or ``None``.
-    known_features
-        The same of the frames of the data set, ``(K, F)``, or ``None``.
-    disagreement
-        Largest force disagreement among the atoms of each candidate in eV/Å, ``(P,)``, or ``None``.
-    scale
-        What is known of the potential's errors, or ``None``.
-    blocks
-        Name of the block of correlated frames that each candidate is from, ``P``; ``None``: all are independent.
-    measures
-        What the potential says of each candidate, ``(P,)``, as far as selectors ask for it (`Selector.measures`).
-    device
-        Where large computations may run: ``cpu``, ``cuda`` or ``auto``.
-    environments
-        Features of single atoms of any frame, or ``None``.
-    memory
-        GiB that a selector may take for arrays of its own; ``None``: as much as it likes.
-    """
+    """Candidates, and what is known of them."""
 
     configurations: Configurations
+    """The candidates, ``P`` frames."""
     hashes: list[str]
+    """Their content hashes, ``P``."""
     known_hashes: frozenset[str]
+    """Content hashes of all frames that the data set holds already."""
     features: NDArray[np.floating] | None = None
+    """Frame-averaged features of the candidates, ``(P, F)``, or ``None``."""
     known_features: NDArray[np.floating] | None = None
+    """The same of the frames of the data set, ``(K, F)``, or ``None``."""
     disagreement: NDArray[np.float64] | None = None
+    """Largest force disagreement among the atoms of each candidate in eV/Å, ``(P,)``, or ``None``."""
     scale: Scale | None = None
+    """What is known of the potential's errors, or ``None``."""
     blocks: list[str] | None = None
+    """Name of the block of correlated frames that each candidate is from, ``P``; ``None``: all are independent."""
     measures: Mapping[Measure, NDArray[np.float64]] = field(default_factory=dict)
+    """What the potential says of each candidate, ``(P,)``, as far as selectors ask for it (`Selector.measures`)."""
     device: str = "cpu"
+    """Where large computations may run: ``cpu``, ``cuda`` or ``auto``."""
     environments: Environments | None = None
+    """Features of single atoms of any frame, or ``None``."""
     memory: float | None = None
+    """GiB that a selector may take for arrays of its own; ``None``: as much as it likes."""
 
     def __len__(self) -> int:
         return len(self.configurations)
@@ -84,22 +68,15 @@ class Pool:
 
 @dataclass(frozen=True)
 class Picks:
-    """What a selector took, and what it thinks of every frame of its pool.
-
-    Parameters
-    ----------
-    indices
-        Of the pool's frames, in order of preference, ``(Q,)``.
-    scores
-        Of every frame of the pool, ``(P,)``; larger means more wanted.
-    reasons
-        Why a frame was left, short text to count, ``(P,)``; empty for the picks, and for frames that were not refused
-        but merely less wanted than the picks.
-    """
+    """What a selector took, and what it thinks of every frame of its pool."""
 
     indices: NDArray[np.int64]
+    """Of the pool's frames, in order of preference, ``(Q,)``."""
     scores: NDArray[np.float64]
+    """Of every frame of the pool, ``(P,)``; larger means more wanted."""
     reasons: NDArray[np.str_]
+    """Why a frame was left, short text to count, ``(P,)``; empty for the picks, and for frames that were not refused
+    but merely less wanted than the picks."""
 
     @classmethod
     def of(cls, indices: ArrayLike, scores: ArrayLike, reasons: ArrayLike | None = None) -> Picks:

@@ -78,10 +78,7 @@ class FarthestPoint(Selector):
     def _by_atom(self, pool: Pool) -> Farthest:
         if pool.environments is None:
             raise InputError(f"{self.name}: compares atoms, and no descriptor of these is given; give one.")
+        settings = self.settings
         return farthest_environments(
-            pool,
-            pool.environments,
-            self.settings.frames,
-            self.settings.min_distance,
-            standardise=self.settings.standardise,
+            pool, pool.environments, settings.frames, settings.min_distance, standardise=settings.standardise
         )

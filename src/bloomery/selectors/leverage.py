@@ -50,8 +50,7 @@ class Leverage(Selector):
         if not len(pool):
             return Picks.none()
         space = FeatureSpace.of(pool, self.name)
-        features, known = space.whole(), space.scaled_known()
-        picks, leverages = self._greedy(features, known)
+        picks, leverages = self._greedy(space.whole(), space.scaled_known())
         return space.picked(picks, leverages, self.settings.frames, INTERPOLATES)
 
     def _greedy(

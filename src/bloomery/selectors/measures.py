@@ -19,35 +19,18 @@ Quantity = Literal["forces", "energy", "stress", "energy_sigma", "extrapolation"
 
 
 class Measure(NamedTuple):
-    """One number for each frame.
-
-    Parameters
-    ----------
-    quantity
-        ``forces``: disagreement of the atoms' forces in eV/Å; ``energy``: of the energy in eV/atom; ``stress``: root
-        mean square over the components of the stress' in GPa; ``energy_sigma``: the engine's own predictive standard
-        deviation of the energy in eV/atom; ``extrapolation``: how far atoms are outside of the ranges of
-        the potential's features, in widths of these; ``predicted_energy`` in eV/atom.
-    over_atoms
-        Of quantities that atoms have: their ``max``, ``mean`` or ``rms``, or the quantile of this level.
-    """
+    """One number for each frame."""
 
     quantity: Quantity
+    """``forces``: disagreement of the atoms' forces in eV/Å; ``energy``: of the energy in eV/atom; ``stress``: root
+    mean square over the components of the stress' in GPa; ``energy_sigma``: the engine's own predictive standard
+    deviation of the energy in eV/atom; ``extrapolation``: how far atoms are outside of the ranges of the potential's
+    features, in widths of these; ``predicted_energy`` in eV/atom."""
     over_atoms: Literal["max", "mean", "rms"] | float = "max"
-
-    @property
-    def needs_stress(self) -> bool:
-        """Whether the potential must predict stresses."""
-        return self.quantity == "stress"
+    """Of quantities that atoms have: their ``max``, ``mean`` or ``rms``, or the quantile of this level."""
 
     def of(self, prediction: Prediction) -> NDArray[np.float64]:
-        """Measure predicted frames, ``(N,)``.
-
-        Raises
-        ------
-        InputError
-            If the potential does not tell.
-        """
+        """Measure predicted frames, ``(N,)``; raise `InputError` if the potential does not tell."""
         counts = np.maximum(prediction.counts, 1)
         if self.quantity == "predicted_energy":
             return prediction.energy / counts
@@ -81,12 +64,7 @@ class Measure(NamedTuple):
 
 
 def measure(
-    potential: Potential,
-    frames: Configurations,
-    measures: frozenset[Measure],
-    *,
-    chunk_atoms: int,
-    progress: Progress,
+    potential: Potential, frames: Configurations, measures: frozenset[Measure], *, chunk_atoms: int, progress: Progress
 ) -> dict[Measure, NDArray[np.float64]]:
     """Measure frames, ``(N,)`` each; the potential sees about ``chunk_atoms`` atoms at a time, one frame at least.
 
@@ -98,7 +76,7 @@ def measure(
     sentence = potential.unknown_element(frames)
     if sentence:
         raise InputError(f"select: {sentence}")
-    stress = any(wanted.needs_stress for wanted in measures)
+    stress = any(wanted.quantity == "stress" for wanted in measures)
     found: dict[Measure, list[NDArray[np.float64]]] = {wanted: [np.zeros(0)] for wanted in measures}
     for start, end in chunks(frames.counts, chunk_atoms):
         prediction = potential.predict(frames[start:end], stress=stress)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
@@ -40,39 +39,25 @@ class Sanity(Selector):
         """Pick every sane frame, in the order of the pool; all score the same."""
         limits = DistanceLimits(self.settings.min_distance, self.settings.min_relative_distance)
         offsets = pool.configurations.offsets
-        reasons = np.array(
-            [self._reason(pool.configurations, frame, offsets, limits) for frame in range(len(pool))],
-            dtype=np.str_,
-        )
+        atoms = map(slice, offsets[:-1], offsets[1:])
+        found = [self._reason(pool.configurations, frame, own, limits) for frame, own in enumerate(atoms)]
+        reasons = np.array(found, dtype=np.str_)
         return Picks.of(np.flatnonzero(reasons == ""), np.zeros(len(pool)), reasons)
 
-    def _reason(
-        self,
-        configurations: Configurations,
-        frame: int,
-        offsets: NDArray[np.int64],
-        limits: DistanceLimits,
-    ) -> str:
+    def _reason(self, frames: Configurations, frame: int, atoms: slice, limits: DistanceLimits) -> str:
         """Short text to count, of the first thing that is wrong."""
-        settings = self.settings
-        atoms = slice(offsets[frame], offsets[frame + 1])
-        reason = insane(
-            configurations.numbers[atoms],
-            configurations.positions[atoms],
-            configurations.cells[frame],
-            configurations.pbc[frame],
-            limits,
-        )
+        settings, cell, pbc = self.settings, frames.cells[frame], frames.pbc[frame]
+        reason = insane(frames.numbers[atoms], frames.positions[atoms], cell, pbc, limits)
         if reason:
             return "atoms too close" if reason.startswith("atoms") else reason
-        if configurations.pbc[frame].all():
-            volume = abs(float(np.linalg.det(configurations.cells[frame]))) / configurations.counts[frame]
+        if pbc.all():
+            volume = abs(float(np.linalg.det(cell))) / frames.counts[frame]
             if settings.min_volume_per_atom is not None and volume < settings.min_volume_per_atom:
                 return "volume too small"
             if settings.max_volume_per_atom is not None and volume > settings.max_volume_per_atom:
                 return "volume too large"
-        if settings.max_force is not None and "forces" in configurations.labels:
-            forces = configurations.labels["forces"][atoms]  # zero where the frame has none
+        if settings.max_force is not None and "forces" in frames.labels:
+            forces = frames.labels["forces"][atoms]  # zero where the frame has none
             if np.linalg.norm(forces, axis=1).max(initial=0.0) > settings.max_force:
                 return "force too large"
         return ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, Protocol, cast
+from collections import Counter
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,18 +72,6 @@ class Window(Selector):
         return Picks.of(order[: self.settings.frames], values, reasons)
 
 
-class Bounds(Protocol):
-    """Settings with a lower and an upper bound."""
-
-    @property
-    def lower(self) -> float:
-        """At least this."""
-
-    @property
-    def upper(self) -> float | None:
-        """At most this."""
-
-
 class MeasuredWindow(Window):
     """Keep frames of which a potential says a number between the ``lower`` and ``upper`` of the settings."""
 
@@ -99,18 +88,12 @@ class MeasuredWindow(Window):
 
     def window(self, pool: Pool) -> tuple[float, float]:  # noqa: ARG002
         """Bounds in the same unit."""
-        bounds = cast("Bounds", self.settings)
-        return bounds.lower, np.inf if bounds.upper is None else bounds.upper
+        lower, upper = (getattr(self.settings, bound) for bound in ("lower", "upper"))
+        return lower, np.inf if upper is None else upper
 
 
 def measured(pool: Pool, measure: Measure, selector: str) -> NDArray[np.float64]:
-    """What a potential says of the candidates, ``(P,)``.
-
-    Raises
-    ------
-    InputError
-        If it was not asked; the selector is named.
-    """
+    """What a potential says of the candidates, ``(P,)``; raise `InputError` if it was not asked, the selector named."""
     if measure not in pool.measures:
         raise InputError(f"{selector}: a potential must be asked about the frames of the pool; give one.")
     return pool.measures[measure]
@@ -119,10 +102,9 @@ def measured(pool: Pool, measure: Measure, selector: str) -> NDArray[np.float64]
 def few_of_each_block(order: NDArray[np.int64], pool: Pool, limit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Keep at most ``limit`` frames of each block, the first in this order; return what is kept, and what is not."""
     blocks = pool.hashes if pool.blocks is None else pool.blocks
-    taken: dict[str, int] = {}
+    taken: Counter[str] = Counter()
     kept = np.zeros(len(order), dtype=bool)
     for place, frame in enumerate(order.tolist()):
-        block = blocks[frame]
-        kept[place] = taken.get(block, 0) < limit
-        taken[block] = taken.get(block, 0) + 1
+        kept[place] = taken[blocks[frame]] < limit
+        taken[blocks[frame]] += 1
     return order[kept], order[~kept]

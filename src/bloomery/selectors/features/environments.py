@@ -14,21 +14,14 @@ from bloomery.frames.configurations import Configurations
 
 @dataclass(frozen=True)
 class Environments:
-    """What describes atomic environments, and the frames of the data set.
-
-    Parameters
-    ----------
-    describe
-        Gives the features of every atom of some frames, ``(A, F)``.
-    known
-        The frames of the data set.
-    chunk_atoms
-        Atoms that are described at a time, one frame at least.
-    """
+    """What describes atomic environments, and the frames of the data set."""
 
     describe: Callable[[Configurations], NDArray[np.float64]]
+    """Gives the features of every atom of some frames, ``(A, F)``."""
     known: Configurations
+    """The frames of the data set."""
     chunk_atoms: int = 4096
+    """Atoms that are described at a time, one frame at least."""
 
     def with_known(self, frames: Configurations) -> Environments:
         """Return the same with further frames in the data set."""

@@ -26,23 +26,16 @@ CANDIDATES = 1024
 
 @dataclass(frozen=True)
 class Farthest:
-    """Picks in their order, and distances.
-
-    Parameters
-    ----------
-    picks
-        Rows of the features in the order of the space, ``(Q,)``.
-    distances
-        Of each pick to the nearest point that was there or taken before, at that moment; of the first pick without a
-        data set to the mean, ``(Q,)``.
-    nearest
-        Distance of every row to the nearest pick or known point at the end; an upper bound within 0.1 % of the
-        features' norms for rows that never came near to being picked, ``(P,)``.
-    """
+    """Picks in their order, and distances."""
 
     picks: NDArray[np.int64]
+    """Rows of the features in the order of the space, ``(Q,)``."""
     distances: NDArray[np.float64]
+    """Of each pick to the nearest point that was there or taken before, at that moment; of the first pick without a
+    data set to the mean, ``(Q,)``."""
     nearest: NDArray[np.float64]
+    """Distance of every row to the nearest pick or known point at the end; an upper bound within 0.1 % of the features'
+    norms for rows that never came near to being picked, ``(P,)``."""
 
 
 def farthest_points(

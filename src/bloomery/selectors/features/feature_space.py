@@ -18,30 +18,20 @@ COPIES = 3
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """Features, not scaled yet, with what they are to be multiplied by.
-
-    Parameters
-    ----------
-    features
-        Of the pool, ``(P, F)``.
-    known
-        Of the data set, ``(K, F)``, in an order that follows from their values.
-    order
-        The pool's frames by content hash, so that sums and ties do not depend on their order, ``(P,)``.
-    factor
-        What each feature is multiplied by, ``(F,)``.
-    selector
-        Whose space it is.
-    memory
-        GiB that `whole` may lead to; ``None``: as many as it takes.
-    """
+    """Features, not scaled yet, with what they are to be multiplied by."""
 
     features: NDArray[np.floating]
+    """Of the pool, ``(P, F)``."""
     known: NDArray[np.floating]
+    """Of the data set, ``(K, F)``, in an order that follows from their values."""
     order: NDArray[np.int64]
+    """The pool's frames by content hash, so that sums and ties do not depend on their order, ``(P,)``."""
     factor: NDArray[np.float64]
+    """What each feature is multiplied by, ``(F,)``."""
     selector: str = ""
+    """Whose space it is."""
     memory: float | None = None
+    """GiB that `whole` may lead to; ``None``: as many as it takes."""
 
     @classmethod
     def of(cls, pool: Pool, selector: str, *, standardise: bool = True) -> FeatureSpace:
