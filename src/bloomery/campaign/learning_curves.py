@@ -31,34 +31,23 @@ MOST_FRAMES = 1e9
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """An error that falls as a power of the number of frames, fitted to points in logarithms.
-
-    Parameters
-    ----------
-    exponent
-        ``b`` in ``error = a n^-b``: how fast the error falls; negative where it rises.
-    centre
-        Mean of the logarithms of the errors, and value of the line at ``mean_log``.
-    mean_log, spread
-        Mean of ``log n`` over the points, and the sum of its squared deviations from it.
-    scatter
-        Standard deviation of the points from the line, in ``log error``.
-    n_points
-        Number of points.
-    flattens
-        Whether the points bend away from the line towards a constant error, at a level of 95 %.
-    unit
-        Unit of the error.
-    """
+    """An error that falls as a power of the number of frames, fitted to points in logarithms."""
 
     exponent: float
+    """``b`` in ``error = a n^-b``: how fast the error falls; negative where it rises."""
     centre: float
+    """Mean of the logarithms of the errors, and value of the line at ``mean_log``."""
     mean_log: float
     spread: float
+    """Mean of ``log n`` over the points, and the sum of its squared deviations from it."""
     scatter: float
+    """Standard deviation of the points from the line, in ``log error``."""
     n_points: int
+    """Number of points."""
     flattens: bool
+    """Whether the points bend away from the line towards a constant error, at a level of 95 %."""
     unit: str
+    """Unit of the error."""
 
     @property
     def exponent_width(self) -> float:

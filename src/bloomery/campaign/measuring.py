@@ -129,24 +129,16 @@ def unique(parts: Sequence[Configurations]) -> Configurations:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one potential.
-
-    Parameters
-    ----------
-    specs
-        What was to be measured, by key.
-    observables
-        Summaries, by key; those that failed are not there.
-    entries
-        The ledger's entries of frames that the reference was asked about.
-    test_set
-        Errors on the independent set, and under ``leakage`` which of its frames have been trained on.
-    """
+    """What was measured of one potential."""
 
     specs: Mapping[str, PluginSpec] = field(default_factory=dict)
+    """What was to be measured, by key."""
     observables: Mapping[str, Summary] = field(default_factory=dict)
+    """Summaries, by key; those that failed are not there."""
     entries: Sequence[LabelOutcome] = ()
+    """The ledger's entries of frames that the reference was asked about."""
     test_set: Mapping[str, Summary] = field(default_factory=dict)
+    """Errors on the independent set, and under ``leakage`` which of its frames have been trained on."""
 
     @property
     def beyond(self) -> Beyond:

@@ -34,32 +34,22 @@ class SelectionSettings(Settings):
 
 @dataclass(frozen=True)
 class IterationPlan:
-    """Settings of the stages of one iteration, as plain values.
-
-    Parameters
-    ----------
-    seed
-        Of every random choice in this iteration.
-    samplers
-        Key of the pool to ``{"sampler": {"name", "settings"}}``.
-    descriptor
-        ``{"descriptor": {"name", "settings"}}``.
-    selection
-        ``{"selectors": [...], "roles": {...}, "max_frames": int | None}``, with a control arm its selectors under
-        ``control``, and where samplers have shares these by key of the pool under ``shares``.
-    observables
-        What is measured on newly labelled frames (``probe``, ``selected``), on the whole probe (``probe``), and on it
-        by both arms (``arms``).
-    scale
-        What is known of the present potential's errors; ``None`` before the first validation.
-    """
+    """Settings of the stages of one iteration, as plain values."""
 
     seed: int
+    """Of every random choice in this iteration."""
     samplers: dict[str, dict[str, object]]
+    """Key of the pool to ``{"sampler": {"name", "settings"}}``."""
     descriptor: dict[str, object]
+    """``{"descriptor": {"name", "settings"}}``."""
     selection: dict[str, object]
+    """``{"selectors": [...], "roles": {...}, "max_frames": int | None}``, with a control arm its selectors under
+    ``control``, and where samplers have shares these by key of the pool under ``shares``."""
     observables: dict[str, dict[str, object]]
+    """What is measured on newly labelled frames (``probe``, ``selected``), on the whole probe (``probe``), and on it by
+    both arms (``arms``)."""
     scale: Scale | None
+    """What is known of the present potential's errors; ``None`` before the first validation."""
 
 
 def plan(

@@ -46,25 +46,17 @@ class Plateau(Settings):
 
 @dataclass(frozen=True)
 class NextBatch:
-    """What one more batch costs and gains, if it is as the latest ones were.
-
-    Parameters
-    ----------
-    labels
-        Labels that it spends, those of the probe and failed ones among them.
-    hours
-        Hours that these take; zero where they come from a cache.
-    law, gain
-        The learning curve, and what it promises of the batch: a number in the unit of the error.
-    error
-        What the learning curve says now.
-    """
+    """What one more batch costs and gains, if it is as the latest ones were."""
 
     labels: float
+    """Labels that it spends, those of the probe and failed ones among them."""
     hours: float
+    """Hours that these take; zero where they come from a cache."""
     law: PowerLaw
     gain: Number
+    """The learning curve, and what it promises of the batch: a number in the unit of the error."""
     error: Number
+    """What the learning curve says now."""
 
 
 def next_batch(record: Record, iterations: int) -> NextBatch | None:

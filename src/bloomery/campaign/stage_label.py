@@ -11,18 +11,12 @@ _PATTERN = re.compile(r"(?:bootstrap|iteration_(\d+))_(\w+)")
 
 @dataclass(frozen=True)
 class StageLabel:
-    """What a label says.
-
-    Parameters
-    ----------
-    iteration
-        Number of the iteration; 0 for the bootstrap, ``None`` for what belongs to none.
-    stage
-        ``sample``, ``select``, ``label``, ``train``, ...; the whole label for what belongs to no iteration.
-    """
+    """What a label says."""
 
     iteration: int | None
+    """Number of the iteration; 0 for the bootstrap, ``None`` for what belongs to none."""
     stage: str
+    """``sample``, ``select``, ``label``, ``train``, ...; the whole label for what belongs to no iteration."""
 
     @classmethod
     def parse(cls, text: str) -> Self:

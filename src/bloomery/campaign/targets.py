@@ -16,25 +16,17 @@ Compared = Literal["forces", "energy"]
 
 @dataclass(frozen=True)
 class Target:
-    """An error that can be a target.
-
-    Parameters
-    ----------
-    quantity, statistic
-        Where it stands in a summary of errors.
-    unit
-        Of the error; ``1`` for a share of the root mean square force.
-    words
-        What texts call it.
-    short
-        The same where there is little room.
-    """
+    """An error that can be a target."""
 
     quantity: Quantity
     statistic: Literal["rmse", "relative_rmse"]
+    """Where it stands in a summary of errors."""
     unit: str
+    """Of the error; ``1`` for a share of the root mean square force."""
     words: str
+    """What texts call it."""
     short: str
+    """The same where there is little room."""
 
     @property
     def is_share(self) -> bool:

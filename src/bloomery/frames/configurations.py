@@ -35,36 +35,25 @@ class Configurations:
     """``N`` frames with ``A`` atoms in all, stored one after the other.
 
     Immutable by convention: every method returns a new object, and arrays may be shared between objects.
-
-    Parameters
-    ----------
-    counts
-        Number of atoms of each frame, ``(N,)``.
-    numbers
-        Atomic numbers, ``(A,)``.
-    positions
-        Cartesian positions in Å, ``(A, 3)``.
-    cells
-        Cell vectors as rows in Å, ``(N, 3, 3)``; zero for a frame without a cell.
-    pbc
-        Periodicity along each cell vector, ``(N, 3)``.
-    labels
-        Label name (see `LABELS`) to values, ``(N, *shape)`` or ``(A, *shape)``; zero where a frame has none.
-    masks
-        Label name to ``(N,)``: which frames have that label. Absence is said here, never by a NaN.
-    info
-        Name to one value per frame, ``(N, ...)``: numbers, booleans or text. Origin, role and score of a frame are
-        kept here.
     """
 
     counts: NDArray[np.int64]
+    """Number of atoms of each frame, ``(N,)``."""
     numbers: NDArray[np.int64]
+    """Atomic numbers, ``(A,)``."""
     positions: NDArray[np.float64]
+    """Cartesian positions in Å, ``(A, 3)``."""
     cells: NDArray[np.float64]
+    """Cell vectors as rows in Å, ``(N, 3, 3)``; zero for a frame without a cell."""
     pbc: NDArray[np.bool_]
+    """Periodicity along each cell vector, ``(N, 3)``."""
     labels: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Label name (see `LABELS`) to values, ``(N, *shape)`` or ``(A, *shape)``; zero where a frame has none."""
     masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Label name to ``(N,)``: which frames have that label. Absence is said here, never by a NaN."""
     info: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Name to one value per frame, ``(N, ...)``: numbers, booleans or text. Origin, role and score of a frame are kept
+    here."""
 
     # -- making ---------------------------------------------------------------------------------------------------
 

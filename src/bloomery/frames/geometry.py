@@ -17,18 +17,12 @@ DEGENERATE = 1e-3
 
 @dataclass(frozen=True)
 class DistanceLimits:
-    """The shortest distances that are still sane.
-
-    Parameters
-    ----------
-    absolute
-        For every pair, in Å.
-    relative
-        As a multiple of the sum of both covalent radii (Cordero et al., Dalton Trans. 2832 (2008), as ASE has them).
-    """
+    """The shortest distances that are still sane."""
 
     absolute: float = 0.0
+    """For every pair, in Å."""
     relative: float = 0.0
+    """As a multiple of the sum of both covalent radii (Cordero et al., Dalton Trans. 2832 (2008), as ASE has them)."""
 
     def of_pairs(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
         """Limit in Å for pairs of atomic numbers, ``(P,)``."""

@@ -19,17 +19,12 @@ class Neighbours:
     """All pairs of atoms within a cutoff, each seen from both ends; sorted by centre.
 
     The arrays lie in memory as torch wants them: ``torch.from_numpy`` shares them.
-
-    Parameters
-    ----------
-    pairs
-        Centre and neighbour as atom indices over all frames, int64 ``(2, E)``. An atom may neighbour its own images.
-    vectors
-        From centre to neighbour in Å, ``(E, 3)``, periodic images included.
     """
 
     pairs: NDArray[np.int64]
+    """Centre and neighbour as atom indices over all frames, int64 ``(2, E)``. An atom may neighbour its own images."""
     vectors: NDArray[np.float64]
+    """From centre to neighbour in Å, ``(E, 3)``, periodic images included."""
 
     def __len__(self) -> int:
         return len(self.vectors)
