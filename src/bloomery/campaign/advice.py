@@ -26,14 +26,7 @@ def next_step(record: Record, rules: StopRules) -> str:
     """Say in one sentence or two what would be the most useful next step.
 
     In turn: a probe that is large enough to judge, a model that can express what it was shown, the labels that the
-    learning curve asks for, wider sampling; nothing where the targets are reached.
-
-    Parameters
-    ----------
-    record
-        Of a campaign that runs or has ended.
-    rules
-        Its stop rules.
+    learning curve asks for, wider sampling; nothing where the targets are reached. The campaign runs or has ended.
     """
     validation = record.delivered
     if record.latest is None or validation is None:
@@ -70,11 +63,6 @@ class _Missed:
         """What the error is called."""
         return TARGETS[self.quantity].words
 
-    @property
-    def distance(self) -> float:
-        """How many times too large the error is."""
-        return self.now.value / self.wanted
-
 
 def _missed(validation: Validation, rules: StopRules) -> list[_Missed]:
     """Targets that are not reached and have a learning curve, the farthest first."""
@@ -83,14 +71,13 @@ def _missed(validation: Validation, rules: StopRules) -> list[_Missed]:
         target, error = TARGETS[name], validation.error(name)
         if error is None or target.quantity == "stress" or error.bounds[1] <= limit:
             continue
-        own = validation.error(target.quantity)
-        if own is None:
+        if (own := validation.error(target.quantity)) is None:
             continue
         # The interval keeps its relative width, and a relative error its ratio to the absolute one.
         wanted = own.value * limit / error.bounds[1]
         told = f"{100 * limit:.3g} % {target.measure}" if target.is_share else f"{limit:.3g} {target.unit}"
         missed.append(_Missed(target.quantity, own, wanted, told))
-    return sorted(missed, key=lambda one: -one.distance)
+    return sorted(missed, key=lambda one: -one.now.value / one.wanted)
 
 
 def _underfit(record: Record, validation: Validation) -> str:

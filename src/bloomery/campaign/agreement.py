@@ -53,14 +53,8 @@ class ObservableTarget(Settings):
 def reached(targets: Mapping[str, ObservableTarget], observables: Mapping[str, Summary]) -> bool:
     """Whether all targets are reached, of every structure and curve that was measured.
 
-    What counts is the end of the 95 % interval that is farther from zero, where a difference has one.
-
-    Parameters
-    ----------
-    targets
-        By observable and quantity, ``equation_of_state.a``.
-    observables
-        Summaries by observable, as the record holds them.
+    Targets are by observable and quantity, ``equation_of_state.a``, summaries by observable. What counts is the end of
+    the 95 % interval that is farther from zero, where a difference has one.
     """
     for key, target in targets.items():
         numbers = list(differences(key, target, observables))

@@ -107,22 +107,17 @@ class FrameErrors:
 def compare(
     selection: Sequence[Arrays], control: Sequence[Arrays], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Comparison:
-    """Compare two arms on the same frames.
+    """Compare two arms on the same frames, by the arrays of each of their trainings.
 
-    Parameters
-    ----------
-    selection, control
-        Arrays of the observable `errors`, one entry for each training of the arm.
-    seed, resamples
-        Of the bootstrap over blocks.
+    Seed and resamples are those of the bootstrap over blocks.
 
     Returns
     -------
     Comparison
-        For forces and energy, where they are known: the RMSE of each arm (geometric
-        mean over its trainings), the ``gain`` (the share of the control's RMSE that the selection saves; negative
-        where the control is better) with its interval, ``gain_blocks`` with the interval of the probe alone, and for
-        several trainings the standard deviation of the RMSE over them.
+        For forces and energy, where they are known: the RMSE of each arm (geometric mean over its trainings), the
+        ``gain`` (the share of the control's RMSE that the selection saves; negative where the control is better) with
+        its interval, ``gain_blocks`` with the interval of the probe alone, and for several trainings the standard
+        deviation of the RMSE over them.
 
     Raises
     ------
@@ -132,31 +127,26 @@ def compare(
     if not selection or not control:
         raise InputError("control: an arm has no potential that was measured; nothing can be compared.")
     first = selection[0]
-    for other in (*selection, *control):
-        for name in ("frame_block", "energy_reference", "forces_reference"):
-            if not np.array_equal(first[name], other[name]):
-                raise InputError("control: the arms were measured on other frames; measure both on the same probe.")
+    same = ("frame_block", "energy_reference", "forces_reference")
+    if not all(np.array_equal(first[name], other[name]) for other in (*selection, *control) for name in same):
+        raise InputError("control: the arms were measured on other frames; measure both on the same probe.")
     bootstrap = Bootstrap(np.asarray(first["frame_block"], dtype=np.int64), resamples=resamples, seed=seed)
     compared = {}
     for quantity in COMPARED:
         arms = [[FrameErrors.of(arrays, quantity) for arrays in arm] for arm in (selection, control)]
         if all(errors.rmse > 0 for arm in arms for errors in arm):
-            compared[quantity] = _compare(arms[0], arms[1], bootstrap, TARGETS[quantity].unit)
-    return Comparison(
-        n_frames=len(first["frame_block"]),
-        n_blocks=bootstrap.n_blocks,
-        trainings=[len(selection), len(control)],
-        **compared,
-    )
+            compared[quantity] = _compare(arms, bootstrap, TARGETS[quantity].unit)
+    trainings = [len(selection), len(control)]
+    return Comparison(n_frames=len(first["frame_block"]), n_blocks=bootstrap.n_blocks, trainings=trainings, **compared)
 
 
-def _compare(selection: list[FrameErrors], control: list[FrameErrors], bootstrap: Bootstrap, unit: str) -> ArmErrors:
-    logs = [np.log([errors.rmse for errors in arm]) for arm in (selection, control)]
+def _compare(arms: list[list[FrameErrors]], bootstrap: Bootstrap, unit: str) -> ArmErrors:
+    logs = [np.log([errors.rmse for errors in arm]) for arm in arms]
     ratio = float(logs[0].mean() - logs[1].mean())
     probe = []
     if bootstrap.n_blocks >= MIN_BLOCKS:
-        arms = [np.mean([errors.log_rmse(bootstrap) for errors in arm], axis=0) for arm in (selection, control)]
-        ratios = arms[0] - arms[1]
+        ours, theirs = (np.mean([errors.log_rmse(bootstrap) for errors in arm], axis=0) for arm in arms)
+        ratios = ours - theirs
         ratios = ratios[np.isfinite(ratios)]
         # A bootstrap over n blocks falls short by (n - 1) / n.
         dof = bootstrap.n_blocks - 1
@@ -233,16 +223,9 @@ def labels_saved(selection: Curve, control: Curve, found: str) -> LabelsSaved:
 def judge(
     settings: ControlSettings, comparison: Comparison | None, selection: Curve, control: Curve, reason: str = ""
 ) -> ControlVerdict:
-    """Say what came of the control arm.
+    """Say what came of the control arm, by what `compare` says of the final potentials, or the reason why it cannot.
 
-    Parameters
-    ----------
-    comparison
-        What `compare` says of the final potentials; none if there are none.
-    selection, control
-        Learning curves of both arms on the same frames; the first point is the bootstrap, which they share.
-    reason
-        Why there is no comparison.
+    The learning curves of both arms are on the same frames; their first point is the bootstrap, which they share.
     """
     found = outcome(comparison)
     saved = labels_saved(selection, control, found)
@@ -294,12 +277,8 @@ def _sentence(arm: str, comparison: Comparison | None, found: str, saved: Labels
 def learning_curve(labels: Sequence[int], measured: Mapping[int, Arrays]) -> list[tuple[float, float]]:
     """Number of labels and force RMSE (energy RMSE where there are no forces) of the potentials of an arm.
 
-    Parameters
-    ----------
-    labels
-        How many labels there were to learn from, by iteration.
-    measured
-        Iteration to the arrays of its potential, all on the same frames.
+    ``labels`` counts by iteration what there was to learn from; ``measured`` has the arrays of its potential, all on
+    the same frames.
     """
     curve = []
     for iteration, arrays in sorted(measured.items()):

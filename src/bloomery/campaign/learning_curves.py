@@ -38,8 +38,9 @@ class PowerLaw:
     centre: float
     """Mean of the logarithms of the errors, and value of the line at ``mean_log``."""
     mean_log: float
+    """Mean of ``log n`` over the points."""
     spread: float
-    """Mean of ``log n`` over the points, and the sum of its squared deviations from it."""
+    """Sum of the squared deviations of ``log n`` from its mean."""
     scatter: float
     """Standard deviation of the points from the line, in ``log error``."""
     n_points: int
@@ -76,13 +77,9 @@ class PowerLaw:
         return Number.of(value, self.unit, low, high)
 
     def frames_for(self, target: float) -> Number | None:
-        """How many frames the error will take to fall to a target.
+        """How many frames the error will take to fall to a target, without bounds where the upper may lie anywhere.
 
-        Returns
-        -------
-        Number or None
-            Without bounds where the upper one may lie anywhere. ``None`` where the error does not fall, or
-            falls too slowly for any number of frames.
+        ``None`` where the error does not fall, or falls too slowly for any number of frames.
         """
         if self.exponent <= 0:
             return None
@@ -100,8 +97,8 @@ class PowerLaw:
 
     def summary(self) -> LawSummary:
         """The exponent with its interval, and what the fit rests on."""
-        bounds = self.exponent - self.exponent_width, self.exponent + self.exponent_width
-        exponent = Number.of(self.exponent, "1", *bounds)
+        width = self.exponent_width
+        exponent = Number.of(self.exponent, "1", self.exponent - width, self.exponent + width)
         return LawSummary.model_validate({**asdict(self), "exponent": exponent, "falls": self.falls})
 
     @property
@@ -117,12 +114,9 @@ class PowerLaw:
 
 
 def fit_power_law(frames: ArrayLike, errors: ArrayLike, unit: str = "meV/Å") -> PowerLaw:
-    """Fit a power law to errors against numbers of training frames.
+    """Fit a power law to errors against numbers of training frames, ``(N,)`` both, one entry per potential.
 
-    Parameters
-    ----------
-    frames, errors
-        One entry per potential, ``(N,)``; several may have learned from equally many frames.
+    Several potentials may have learned from equally many frames.
 
     Raises
     ------
@@ -145,13 +139,12 @@ def fit_power_law(frames: ArrayLike, errors: ArrayLike, unit: str = "meV/Å") ->
     spread = float((away**2).sum())
     exponent = -float((away * level).sum()) / spread
     left = level - level.mean() + exponent * away
-    scatter = float(np.sqrt((left**2).sum() / (len(n) - 2)))
     return PowerLaw(
         exponent=exponent,
         centre=float(level.mean()),
         mean_log=float(np.log(n).mean()),
         spread=spread,
-        scatter=scatter,
+        scatter=float(np.sqrt((left**2).sum() / (len(n) - 2))),
         n_points=len(n),
         flattens=_bends_up(away, left),
         unit=unit,
@@ -175,17 +168,11 @@ def _bends_up(away: NDArray[np.float64], left: NDArray[np.float64]) -> bool:
 def history_curve(record: Record, quantity: Compared = "forces") -> list[tuple[int, float]]:
     """Learning curve of a campaign: labels to learn from and RMSE on the probe, of each iteration that has both.
 
-    Parameters
-    ----------
-    quantity
-        ``forces`` (meV/Å) or ``energy`` (meV/atom).
+    The RMSE of ``forces`` is in meV/Å, that of the ``energy`` in meV/atom.
     """
-    points = []
-    for n, entry in zip(record.learned_from(), record.iterations, strict=True):
-        error = entry.error(quantity)
-        if n and error and error.value > 0:
-            points.append((n, error.value))
-    return points
+    errors = (entry.error(quantity) for entry in record.iterations)
+    points = zip(record.learned_from(), errors, strict=True)
+    return [(n, error.value) for n, error in points if n and error and error.value > 0]
 
 
 def fit_history(record: Record, quantity: Compared = "forces", latest: int | None = None) -> PowerLaw | None:
@@ -239,10 +226,7 @@ class LearningCurve(Part):
 def learning_curve(points: Sequence[CurvePoint], targets: Mapping[Compared, float]) -> LearningCurve:
     """Fit what potentials that learned from subsets of several sizes were measured to be wrong by.
 
-    Parameters
-    ----------
-    targets
-        By ``forces`` and ``energy``, in meV/Å and meV/atom.
+    Targets are by ``forces`` and ``energy``, in meV/Å and meV/atom.
     """
     fits = {}
     for quantity in COMPARED:
@@ -257,6 +241,5 @@ def _fit(errors: Sequence[tuple[int, float]], unit: str, target: float | None) -
         law = fit_power_law([n for n, _ in errors], [error for _, error in errors], unit=unit)
     except InputError as error:
         return CurveFit(reason=str(error))
-    if target is None:
-        return CurveFit(law=law.summary())
-    return CurveFit(law=law.summary(), target=target, frames_for=law.frames_for(target))
+    aim = {} if target is None else {"target": target, "frames_for": law.frames_for(target)}
+    return CurveFit.model_validate({"law": law.summary(), **aim})

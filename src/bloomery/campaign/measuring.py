@@ -53,10 +53,7 @@ class ValidationSettings(Settings):
 def with_dynamics(spec: PluginSpec) -> PluginSpec:
     """Let an observable of trajectories make one with the potential, unless its settings say how.
 
-    Raises
-    ------
-    InputError
-        If there is no such observable.
+    If there is no such observable, that is an `InputError`.
     """
     plugin = load_plugin("observables", spec.name)
     if "dynamics" not in plugin.Settings.model_fields or "dynamics" in spec.settings:
@@ -65,13 +62,7 @@ def with_dynamics(spec: PluginSpec) -> PluginSpec:
 
 
 def with_curves_inlined(spec: PluginSpec) -> PluginSpec:
-    """Read the files of measured curves, for jobs that run where the files are not.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read.
-    """
+    """Read the files of measured curves, for jobs that run where the files are not; `InputError` if one cannot be."""
     given = spec.settings.get("experiment")
     if not isinstance(given, Mapping) or not any(isinstance(curve, Mapping) for curve in given.values()):
         return spec
@@ -109,12 +100,8 @@ def wanted_by(structures: Configurations, specs: Mapping[str, PluginSpec]) -> di
     InputError
         If a structure does not serve an observable.
     """
-    found = {}
-    for key, spec in sorted(specs.items()):
-        wanted = spec.load("observables").wanted_frames(structures)
-        if wanted is not None:
-            found[key] = unique([wanted])
-    return found
+    wanted = {key: spec.load("observables").wanted_frames(structures) for key, spec in sorted(specs.items())}
+    return {key: unique([frames]) for key, frames in wanted.items() if frames is not None}
 
 
 def unique(parts: Sequence[Configurations]) -> Configurations:
@@ -145,12 +132,10 @@ class Measured:
         """The part of a record: nothing where nothing was to be measured."""
         part: dict[str, object] = {}
         if self.specs:
+            known = [key for key in self.specs if key in self.observables]
             part["observables"] = dict(self.observables)
             part["observables_missing"] = sorted(set(self.specs) - set(self.observables))
-            part["quoted"] = [
-                row for key, spec in self.specs.items() if key in self.observables
-                for row in rows(key, spec, self.observables[key])
-            ]  # fmt: skip
+            part["quoted"] = [row for key in known for row in rows(key, self.specs[key], self.observables[key])]
             part["validation_labels"] = Labels.of(self.entries)
         if self.test_set:
             leakage = {"leakage": self.test_set["leakage"]} if "leakage" in self.test_set else {}
@@ -190,21 +175,18 @@ def beside(selection: Measured, control: Measured) -> list[ArmsRow]:
     theirs = {row.place: row.difference for row in control.beyond.quoted}
     found = []
     for row in selection.beyond.quoted:
-        other = theirs.get(row.place)
-        if row.difference is not None and other is not None:
+        both = {"selection": row.difference, "control": theirs.get(row.place)}
+        if None not in both.values():
             of = {"observable": row.observable, "of": row.of, "quantity": row.quantity}
             reference = {} if row.reference is None else {"reference": row.reference}
-            found.append(ArmsRow.model_validate({**of, **reference, "selection": row.difference, "control": other}))
+            found.append(ArmsRow.model_validate({**of, **reference, **both}))
     return found
 
 
 def closer(row: ArmsRow) -> Arm | Literal[""]:
     """Which arm's potential is closer to the reference.
 
-    Returns
-    -------
-    str
-        ``selection`` or ``control``; empty where the 95 % intervals of their distances overlap, or both are equal.
+    Empty where the 95 % intervals of their distances overlap, or both are equal.
     """
     perfect = 100.0 if row.quantity == OVERLAP else 0.0
     near, far = sorted(ARMS, key=lambda arm: abs(row.of_arm(arm).value - perfect))

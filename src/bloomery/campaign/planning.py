@@ -8,20 +8,14 @@ from pydantic import Field
 
 from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.record import Record
-from bloomery.campaign.schedules import SamplerSpec, shares_of
+from bloomery.campaign.schedules import shares_of
+from bloomery.campaign.stages import StageSettings
 from bloomery.campaign.stopping import StopRules
 from bloomery.frames.roles import TRAINED_ROLES
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.potentials.scale import Scale
 from bloomery.seeds import derive_seed
 from bloomery.statistics import MILLI
-
-
-class StageSettings(Settings):
-    """How frames are sampled, and selected if not as in the whole campaign."""
-
-    samplers: list[SamplerSpec]
-    selectors: list[PluginSpec] = Field(default=[])
 
 
 class SelectionSettings(Settings):

@@ -53,8 +53,9 @@ class NextBatch:
     hours: float
     """Hours that these take; zero where they come from a cache."""
     law: PowerLaw
+    """The learning curve."""
     gain: Number
-    """The learning curve, and what it promises of the batch: a number in the unit of the error."""
+    """What the learning curve promises of the batch, in the unit of the error."""
     error: Number
     """What the learning curve says now."""
 
@@ -67,15 +68,9 @@ def next_batch(record: Record, iterations: int) -> NextBatch | None:
     if law is None or not labels:
         return None
     counts = [0, *record.learned_from()]
-    window = counts[-len(latest) - 1 :]
-    learned = (window[-1] - window[0]) / len(latest)
-    return NextBatch(
-        labels=labels,
-        hours=sum(batch.seconds for batch in latest) / len(latest) / 3600,
-        law=law,
-        gain=law.gain(counts[-1], learned),
-        error=law.error(counts[-1]),
-    )
+    before, now = counts[-len(latest) - 1], counts[-1]
+    hours = sum(batch.seconds for batch in latest) / len(latest) / 3600
+    return NextBatch(labels, hours, law, law.gain(now, (now - before) / len(latest)), law.error(now))
 
 
 def plateau_reached(record: Record, rules: Plateau) -> str:

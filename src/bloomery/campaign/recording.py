@@ -36,17 +36,9 @@ def arm_iteration(
 ) -> ArmIteration:
     """Return what an arm did in an iteration.
 
-    Parameters
-    ----------
-    entries
-        The ledger's, of frames that only this arm wanted or that the campaign had asked for first.
-    roles
-        Role of each labelled frame.
-    validation, training
-        Of the new potential.
-    measured
-        Observables of the new potential beside the reference, and its errors on an independent set. Labels that this
-        takes are counted apart.
+    The ledger's ``entries`` are those of frames that only this arm wanted or that the campaign had asked for first,
+    ``roles`` those of its labelled frames. ``validation``, ``training`` and ``measured`` (observables beside the
+    reference, and errors on an independent set) are of the new potential; labels that the last takes are counted apart.
     """
     return ArmIteration.model_validate(
         {
@@ -82,9 +74,8 @@ def with_iteration(
     }
     if control is not None:
         labels = {**control.counts.as_dict(), "shared": control.n_selected - control.counts.spent}
-        entry["control"] = ControlIteration.model_validate(
-            {**control.as_dict(), "labels": labels, "comparison": comparison}
-        )
+        arm = {**control.as_dict(), "labels": labels, "comparison": comparison}
+        entry["control"] = ControlIteration.model_validate(arm)
     return Record(iterations=[*record.iterations, Iteration.model_validate(entry)])
 
 

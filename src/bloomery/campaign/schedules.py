@@ -72,9 +72,8 @@ class SamplerSpec(PluginSpec):
         names = [key for key in value if key not in cls.model_fields]
         if len(names) != 1 or len(value) == 1:
             return value
-        (name,) = names
-        rest = {key: item for key, item in value.items() if key != name}
-        return {"name": name, "settings": value[name] or {}, **rest}
+        rest = {key: item for key, item in value.items() if key != names[0]}
+        return {"name": names[0], "settings": value[names[0]] or {}, **rest}
 
     @property
     def words(self) -> str:
@@ -104,10 +103,7 @@ class SamplerSpec(PluginSpec):
 def check_samplers(values: list[Any]) -> list[SamplerSpec]:
     """Check samplers with all settings that their schedules lead to, and that their shares add up.
 
-    Raises
-    ------
-    InputError
-        For the first mistake.
+    The first mistake is an `InputError`.
     """
     specs = [SamplerSpec.model_validate(value) for value in values]
     for spec in specs:
@@ -130,10 +126,9 @@ def shares_of(specs: list[SamplerSpec]) -> list[float] | None:
         If they do not add up.
     """
     given = [spec.share for spec in specs]
-    if not any(given):
+    total, free = sum(share or 0.0 for share in given), given.count(None)
+    if free == len(given):
         return None
-    total = sum(share or 0.0 for share in given)
-    free = given.count(None)
     if total > 1 + 1e-9 or (free and total > 1 - 1e-9):
         others = " and leave nothing to the others" if free else ""
         raise InputError(f"the shares add up to {total:.0%}{others}; lower them.")

@@ -57,15 +57,11 @@ def decide(record: Record, rules: StopRules) -> Decision:
     if validation and rules.observables:
         errors = "; ".join([errors, *described(rules.observables, iterations[-1].observables)])
     if _targets_hold(iterations, rules):
-        return _end(
-            "targets", f"the targets are reached in {rules.consecutive} iteration(s) running: {errors}.", success=True
-        )
+        reason = f"the targets are reached in {rules.consecutive} iteration(s) running: {errors}."
+        return _end("targets", reason, success=True)
     ended = _nothing_left(record, rules) or _budget_spent(record, rules) or _plateau(record, rules)
-    if ended is not None:
-        return ended
-    return Decision(
-        done=False, rule="", reason=f"goes on: {errors}." if validation else "no error is known yet.", success=False
-    )
+    reason = f"goes on: {errors}." if validation else "no error is known yet."
+    return ended or Decision(done=False, rule="", reason=reason, success=False)
 
 
 def _end(rule: str, reason: str, *, success: bool) -> Decision:
@@ -124,10 +120,8 @@ def _reached(validation: Validation, rules: StopRules) -> bool:
 def _errors(validation: Validation, rules: StopRules) -> str:
     parts = []
     for target in rules.targets.given or ("energy", "forces"):
-        error = validation.error(target)
-        if error is None:
-            continue
-        said = error.in_percent
-        bound = "" if said.upper is None else f" (at most {said.upper:.3g})"
-        parts.append(f"{target.replace('_', ' ')} RMSE {said.value:.3g}{bound} {said.unit}")
+        if (error := validation.error(target)) is not None:
+            said = error.in_percent
+            bound = "" if said.upper is None else f" (at most {said.upper:.3g})"
+            parts.append(f"{target.replace('_', ' ')} RMSE {said.value:.3g}{bound} {said.unit}")
     return ", ".join(parts) + f" on {validation.n_frames} probe frames"

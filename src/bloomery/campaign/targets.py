@@ -19,8 +19,9 @@ class Target:
     """An error that can be a target."""
 
     quantity: Quantity
-    statistic: Literal["rmse", "relative_rmse"]
     """Where it stands in a summary of errors."""
+    statistic: Literal["rmse", "relative_rmse"]
+    """Where it stands there."""
     unit: str
     """Of the error; ``1`` for a share of the root mean square force."""
     words: str

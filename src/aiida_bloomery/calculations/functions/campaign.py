@@ -23,7 +23,7 @@ from bloomery.campaign.measuring import (
     observable_jobs,
     sampler_jobs,
 )
-from bloomery.campaign.planning import SelectionSettings, StageSettings, plan
+from bloomery.campaign.planning import SelectionSettings, plan
 from bloomery.campaign.record import (
     ArmIteration,
     Assessment,
@@ -36,6 +36,7 @@ from bloomery.campaign.record import (
     Training,
 )
 from bloomery.campaign.recording import arm_iteration, with_iteration
+from bloomery.campaign.stages import StageSettings
 from bloomery.campaign.validation import Validation
 from bloomery.seeds import derive_seed
 
