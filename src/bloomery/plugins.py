@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -14,7 +14,7 @@ from bloomery.errors import InputError
 from bloomery.papers import Paper
 
 Kind = Literal["descriptors", "engines", "samplers", "selectors", "labellers", "observables"]
-KINDS: tuple[Kind, ...] = ("descriptors", "engines", "samplers", "selectors", "labellers", "observables")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Settings(BaseModel):
@@ -93,10 +93,9 @@ def first_mistake(error: pydantic.ValidationError, model: type[BaseModel]) -> tu
 def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
     """The model that the last key of a place belongs to."""
     for part in loc[:-1]:
-        field = model.model_fields.get(str(part))
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field is not None else []
-        for candidate in candidates:
-            for item in (candidate, *getattr(candidate, "__args__", ())):
+        annotation = getattr(model.model_fields.get(str(part)), "annotation", None)
+        for candidate in (annotation, *get_args(annotation)):
+            for item in (candidate, *get_args(candidate)):
                 if isinstance(item, type) and issubclass(item, BaseModel):
                     model = item
     return model
@@ -116,17 +115,13 @@ def load_plugin(kind: Kind, name: str) -> Any:
     InputError
         If nothing of that name is registered, or a package that it needs is missing.
     """
-    known = registered(kind)
+    known, called = registered(kind), f"{kind.removesuffix('s')} {name!r}"
     if name not in known:
-        raise InputError(
-            f"{kind.removesuffix('s')} {name!r} is not registered; choose one of {', '.join(known) or 'none'}."
-        )
+        raise InputError(f"{called} is not registered; choose one of {', '.join(known) or 'none'}.")
     try:
         return known[name].load()
     except ImportError as error:
-        raise InputError(
-            f"{kind.removesuffix('s')} {name!r} cannot be loaded: {error}; install what it needs."
-        ) from error
+        raise InputError(f"{called} cannot be loaded: {error}; install what it needs.") from error
 
 
 def find_plugin(kind: Kind, name: str) -> Any | None:
@@ -157,7 +152,7 @@ class Plugin:
     """Papers to cite where it was used."""
 
     def __init__(self, settings: Any = None) -> None:
-        self.settings = settings if settings is not None else self.Settings()
+        self.settings = self.Settings() if settings is None else settings
 
     @classmethod
     def make(cls, **settings: Any) -> Self:

@@ -42,16 +42,7 @@ DIMENSIONS: dict[str, dict[str, float]] = {
     },
     "length": _LENGTHS,
     "inverse length": {f"1/{name}": 1 / factor for name, factor in _LENGTHS.items()},
-    "time": {
-        "fs": 1e-15,
-        "ps": 1e-12,
-        "ns": 1e-9,
-        "ms": 1e-3,
-        "s": 1.0,
-        "min": 60.0,
-        "h": 3600.0,
-        "d": 86400.0,
-    },
+    "time": {"fs": 1e-15, "ps": 1e-12, "ns": 1e-9, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0},
     "temperature": {"K": 1.0},
     "memory": {"kB": 1.0, "MB": 1024.0, "GB": 1024.0**2, "TB": 1024.0**3},
     "share": {"1": 1.0, "%": 0.01},
@@ -81,36 +72,27 @@ class Unit:
         ValueError
             If the text's unit is unknown, or measures something else.
         """
+        kind, known = _with_article(self.dimension), DIMENSIONS[self.dimension]
         if isinstance(value, bool):
-            raise ValueError(f"should be {self._article} {self.dimension} in {self.name}, not a yes or no")  # noqa: TRY004
+            raise ValueError(f"should be {kind} in {self.name}, not a yes or no")  # noqa: TRY004
         if not isinstance(value, str):
             return value
         if self.dimension == "time" and (clock := _CLOCK.fullmatch(value)):
             hours, minutes, seconds = map(int, clock.groups())
-            return (3600 * hours + 60 * minutes + seconds) / DIMENSIONS["time"][self.name]
+            return (3600 * hours + 60 * minutes + seconds) / known[self.name]
         match = _QUANTITY.fullmatch(value)
         if match is None:
-            raise ValueError(f"should be {self._article} {self.dimension}, such as '1 {self.name}'")
+            raise ValueError(f"should be {kind}, such as '1 {self.name}'")
         number, name = match.groups()
         if not name:
             return float(number)
-        known = DIMENSIONS[self.dimension]
         if name not in known:
-            other = next((dimension for dimension, names in DIMENSIONS.items() if name in names), None)
-            wrong = f"{name!r} measures {_article(other)} {other}" if other else f"the unit {name!r} is not known"
-            raise ValueError(
-                f"should be {self._article} {self.dimension} in {self.name} (or {', '.join(self._others())}), "
-                f"but {wrong}"
-            )
+            others = ", ".join([other for other in known if other != self.name][:3])
+            measured = next((dimension for dimension, names in DIMENSIONS.items() if name in names), None)
+            wrong = f"{name!r} measures {_with_article(measured)}" if measured else f"the unit {name!r} is not known"
+            raise ValueError(f"should be {kind} in {self.name} (or {others}), but {wrong}")
         factor = known[name] / known[self.name]
         return float(f"{float(number) * factor:.12g}")
-
-    @property
-    def _article(self) -> str:
-        return _article(self.dimension)
-
-    def _others(self) -> list[str]:
-        return [name for name in DIMENSIONS[self.dimension] if name != self.name][:3]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.convert, handler(source))
@@ -120,13 +102,7 @@ class Unit:
 
 
 def split_quantity(text: str) -> tuple[float, str]:
-    """Number and unit of a text such as ``0.5 %``; the unit may be empty.
-
-    Raises
-    ------
-    ValueError
-        If it does not begin with a number.
-    """
+    """Number and unit, which may be empty, of a text such as ``0.5 %``; `ValueError` if it begins with no number."""
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no number with a unit")
@@ -141,12 +117,11 @@ def converted(value: float, unit: str, to: str) -> float | None:
     return None if known is None else value * known[unit] / known[to]
 
 
-def _article(word: str | None) -> str:
-    return "an" if word and word[0] in "aeiou" else "a"
+def _with_article(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
 Femtoseconds = Annotated[float, Unit("fs")]
-Picoseconds = Annotated[float, Unit("ps")]
 Seconds = Annotated[float, Unit("s")]
 Kelvin = Annotated[float, Unit("K")]
 Angstrom = Annotated[float, Unit("Å")]

@@ -8,8 +8,7 @@ import hashlib
 def derive_seed(seed: int, *parts: object) -> int:
     """Return a seed below 2^31 that follows from another and from what it is for.
 
-    Seeds derived for different purposes are as good as independent, and none depends on the order in which they are
-    asked for.
+    Seeds for different purposes are as good as independent, and none depends on the order in which they are asked for.
     """
     return _number(_joined(seed, *parts), 4) >> 1
 
@@ -25,16 +24,9 @@ def uniform(*parts: object) -> float:
 
 
 def digest_of(*parts: str | bytes, size: int = 16, end: bytes = b"") -> str:
-    """Return the hash of some content in hexadecimal digits.
+    """Return the hash of some content, of ``size`` bytes, in hexadecimal digits.
 
-    Parameters
-    ----------
-    parts
-        One after the other.
-    size
-        Of the hash in bytes.
-    end
-        What stands behind each part, so that two parts are not taken for one.
+    The parts go in one after the other, and ``end`` behind each of them, so that two parts are not taken for one.
     """
     digest = hashlib.blake2b(digest_size=size)
     for part in parts:

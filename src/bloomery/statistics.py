@@ -111,20 +111,8 @@ def resampled(n: int, resamples: int, generator: np.random.Generator) -> NDArray
     return generator.multinomial(n, np.full(n, 1.0 / n), size=resamples)
 
 
-MILLI = 1000.0
-"""Thousandths in one."""
-
-
 class Bootstrap:
-    """Resampled sums over blocks; the same resamples serve every statistic.
-
-    Parameters
-    ----------
-    blocks
-        Block of each frame, ``(N,)``.
-    resamples
-        How many to draw, ``R``.
-    """
+    """``R`` resampled sums over the blocks of frames, ``(N,)``; the same resamples serve every statistic."""
 
     def __init__(self, blocks: NDArray[np.int64], *, resamples: int = 1000, seed: int = 0) -> None:
         self.blocks = blocks
@@ -142,12 +130,7 @@ class Bootstrap:
     ) -> tuple[float | None, float | None]:
         """Interval of a function of sums over frames; no bounds where there are fewer than two blocks.
 
-        Parameters
-        ----------
-        statistic
-            Takes as many arrays of sums, ``(R,)``, as ``per_frame`` are given, and returns its value for each.
-        per_frame
-            What is summed, ``(N,)`` each.
+        ``statistic`` takes the sums, ``(R,)``, of what is given ``per_frame``, ``(N,)`` each, and returns its values.
         """
         if self.weights is None:
             return None, None

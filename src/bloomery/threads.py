@@ -12,14 +12,9 @@ Result = TypeVar("Result")
 
 
 def share_out(work: Callable[[int, int], Result], n: int, threads: int, *, grain: int = 1) -> list[Result]:
-    """Give each of so many threads its share of ``n`` things, as first and last plus one.
+    """Give each of so many threads its share of ``n`` things, as first and last plus one; a ``grain`` stays together.
 
     Where one thread is enough, the work is done in that of the caller; where there is nothing, it is asked for once.
-
-    Parameters
-    ----------
-    grain
-        Things that stay together.
     """
     n_grains = -(-max(n, 1) // grain)
     shares = np.array_split(np.arange(n_grains), max(1, min(threads, n_grains)))

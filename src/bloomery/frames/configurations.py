@@ -23,6 +23,9 @@ from bloomery.frames.mapped import join, load_arrays, put, take, take_runs
 from bloomery.frames.reading import EXTXYZ, pieces
 from bloomery.seeds import digest_of
 
+ARRAYS: dict[str, Any] = {"counts": np.int64, "numbers": np.int64, "positions": float, "cells": float, "pbc": bool}
+"""Arrays that all frames have, and the kind of their values."""
+
 GRID = 1e-6
 """Positions and cells are compared, hashed and stored on a grid of this many Å."""
 
@@ -77,14 +80,10 @@ class Configurations:
             if not mask.any():
                 continue
             masks[name] = mask
-            rows = [
-                np.asarray(present[name], dtype=float).reshape(
-                    (len(frame), *kind.shape) if kind.per == "atom" else kind.shape
-                )
-                if name in present
-                else np.zeros((len(frame), *kind.shape) if kind.per == "atom" else kind.shape)
-                for frame, present in zip(atoms, found, strict=True)
-            ]
+            rows = []
+            for n, present in zip(counts.tolist(), found, strict=True):
+                shape = (n, *kind.shape) if kind.per == "atom" else kind.shape
+                rows.append(np.asarray(present.get(name, np.zeros(shape)), dtype=float).reshape(shape))
             labels[name] = np.concatenate(rows) if kind.per == "atom" else np.array(rows)
         return cls(
             counts=counts,
@@ -108,21 +107,12 @@ class Configurations:
         parts = [part for part in parts if len(part)]
         if len(parts) < 2:
             return parts[0] if parts else cls.empty()
-        labels: dict[str, NDArray[np.float64]] = {}
-        masks: dict[str, NDArray[np.bool_]] = {}
-        for name in LABELS:
-            if any(name in part.labels for part in parts):
-                labels[name] = join([part.label(name)[0] for part in parts])
-                masks[name] = join([part.label(name)[1] for part in parts])
+        labelled = [name for name in LABELS if any(name in part.labels for part in parts)]
         shared = [key for key in parts[0].info if all(key in part.info for part in parts)]
         return cls(
-            counts=join([part.counts for part in parts]),
-            numbers=join([part.numbers for part in parts]),
-            positions=join([part.positions for part in parts]),
-            cells=join([part.cells for part in parts]),
-            pbc=join([part.pbc for part in parts]),
-            labels=labels,
-            masks=masks,
+            **{name: join([getattr(part, name) for part in parts]) for name in ARRAYS},
+            labels={name: join([part.label(name)[0] for part in parts]) for name in labelled},
+            masks={name: join([part.label(name)[1] for part in parts]) for name in labelled},
             info={key: join([part.info[key] for part in parts]) for key in shared},
         )
 
@@ -166,11 +156,18 @@ class Configurations:
         KeyError
             If ``name`` is not in `LABELS`.
         """
-        kind = LABELS[name]
+        shape = self._shape(name)
         if name in self.labels:
             return self.labels[name], self.masks[name]
-        rows = self.n_atoms if kind.per == "atom" else len(self)
-        return np.zeros((rows, *kind.shape)), np.zeros(len(self), dtype=bool)
+        return np.zeros(shape), np.zeros(len(self), dtype=bool)
+
+    def frames_of(self, name: str) -> NDArray[np.int64]:
+        """The frame that each row of a label's values belongs to."""
+        return self.frame_of_atom if LABELS[name].per == "atom" else np.arange(len(self))
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the values of a label."""
+        return (self.n_atoms if LABELS[name].per == "atom" else len(self), *LABELS[name].shape)
 
     def has(self, name: str) -> NDArray[np.bool_]:
         """Which frames carry the label, ``(N,)``."""
@@ -206,11 +203,9 @@ class Configurations:
 
     def __getitem__(self, key: int | slice | Sequence[int] | NDArray[Any]) -> Configurations:
         """Take frames by index, slice, list of indices or boolean mask; the result is always `Configurations`."""
-        frames = np.atleast_1d(
-            np.arange(len(self))[np.asarray(key) if isinstance(key, list | tuple) and len(key) else key]
-        )
-        if isinstance(key, list | tuple) and not len(key):
-            frames = np.zeros(0, dtype=np.int64)
+        if isinstance(key, list | tuple):
+            key = np.asarray(key) if len(key) else slice(0)
+        frames = np.atleast_1d(np.arange(len(self))[key])
         starts, counts = self.offsets[frames], self.counts[frames]
         return Configurations(
             counts=counts,
@@ -241,8 +236,7 @@ class Configurations:
         info = dict(self.info)
         for key, value in arrays.items():
             array = np.asarray(value)
-            if array.ndim == 0:
-                array = np.repeat(array, len(self))
+            array = np.repeat(array, len(self)) if array.ndim == 0 else array
             if len(array) != len(self):
                 raise ValueError(f"info {key!r} has {len(array)} values for {len(self)} frames")
             info[key] = array
@@ -262,19 +256,16 @@ class Configurations:
         """
         labels, all_masks = dict(self.labels), dict(self.masks)
         for name, value in values.items():
-            kind = LABELS[name]
-            shape = (self.n_atoms if kind.per == "atom" else len(self), *kind.shape)
-            array = np.asarray(value, dtype=float)
+            array, shape = np.asarray(value, dtype=float), self._shape(name)
             if array.shape != shape:
                 raise ValueError(f"label {name!r} has shape {array.shape}, expected {shape}")
             mask = np.asarray((masks or {}).get(name, np.ones(len(self))), dtype=bool)
-            present = mask[self.frame_of_atom] if kind.per == "atom" else mask
-            bad = present & ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
-            if bad.any():
-                row = int(np.flatnonzero(bad)[0])
-                frame = int(self.frame_of_atom[row]) if kind.per == "atom" else row
-                raise ValueError(f"frame {frame} has a label {name} that is not finite")
-            labels[name] = np.where(present.reshape(-1, *[1] * len(kind.shape)), array, 0.0)
+            frames = self.frames_of(name)
+            present = mask[frames]
+            bad = frames[present & _not_finite(array)]
+            if len(bad):
+                raise ValueError(f"frame {bad[0]} has a label {name} that is not finite")
+            labels[name] = np.where(present.reshape(-1, *[1] * (len(shape) - 1)), array, 0.0)
             all_masks[name] = mask
         return replace(self, labels=labels, masks=all_masks)
 
@@ -284,11 +275,8 @@ class Configurations:
 
     def snapped(self) -> Configurations:
         """Return the frames with positions and cells moved onto the grid, where hashes are stable for good."""
-        return replace(
-            self,
-            positions=np.rint(self.positions / GRID) * GRID + 0.0,
-            cells=np.rint(self.cells / GRID) * GRID + 0.0,
-        )
+        positions, cells = (np.rint(values / GRID) * GRID + 0.0 for values in (self.positions, self.cells))
+        return replace(self, positions=positions, cells=cells)
 
     def in_files(self, folder: Path) -> Configurations:
         """Return the frames with large arrays in files in ``folder`` (`bloomery.frames.mapped`)."""
@@ -314,8 +302,7 @@ class Configurations:
                 if self.masks[name][frame]
             }
             if "energy" in present:
-                present["energy"] = float(present["energy"])
-                present["free_energy"] = present["energy"]
+                present["energy"] = present["free_energy"] = float(present["energy"])
             if present:
                 atoms.calc = SinglePointCalculator(atoms, **present)
             result.append(atoms)
@@ -329,9 +316,7 @@ class Configurations:
         for frame in frames:
             if frame.calc is not None:
                 frame.calc.results.pop("free_energy", None)
-            frame.info = {
-                key: value for key, value in frame.info.items() if not (isinstance(value, str) and value == "")
-            }
+            frame.info = {key: value for key, value in frame.info.items() if not isinstance(value, str) or value}
         write(path, frames, format="extxyz")
 
     @classmethod
@@ -378,13 +363,7 @@ class Configurations:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as flat, named arrays (``label:energy``, ``mask:energy``, ``info:step``, ...)."""
-        arrays: dict[str, NDArray[Any]] = {
-            "counts": self.counts,
-            "numbers": self.numbers,
-            "positions": self.positions,
-            "cells": self.cells,
-            "pbc": self.pbc,
-        }
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in ARRAYS}
         for name in sorted(self.labels):
             arrays[f"label:{name}"] = self.labels[name]
             arrays[f"mask:{name}"] = self.masks[name]
@@ -401,11 +380,7 @@ class Configurations:
             return {name: np.asanyarray(array, dtype=kind) for name, array in found.items()}
 
         return cls(
-            counts=np.asanyarray(arrays["counts"], dtype=np.int64),
-            numbers=np.asanyarray(arrays["numbers"], dtype=np.int64),
-            positions=np.asanyarray(arrays["positions"], dtype=float),
-            cells=np.asanyarray(arrays["cells"], dtype=float),
-            pbc=np.asanyarray(arrays["pbc"], dtype=bool),
+            **{name: np.asanyarray(arrays[name], dtype=kind) for name, kind in ARRAYS.items()},
             labels=group("label:"),
             masks=group("mask:", bool),
             info=group("info:"),
@@ -417,12 +392,7 @@ class Configurations:
 
     @classmethod
     def load(cls, path: str | Path | IO[bytes], folder: Path | None = None) -> Configurations:
-        """Read what `save` wrote; pickled content is refused.
-
-        Parameters
-        ----------
-        folder
-            See `read`.
+        """Read what `save` wrote, with large arrays in ``folder`` as by `read`; pickled content is refused.
 
         Raises
         ------
@@ -465,12 +435,16 @@ def symbols_to_numbers(symbols: Iterable[str]) -> list[int]:
 def bad_label(configurations: Configurations) -> tuple[int, str] | None:
     """Return the first frame with a label that is not finite, and which label; ``None`` if all are."""
     for name, values in configurations.labels.items():
-        frames = configurations.frame_of_atom if LABELS[name].per == "atom" else np.arange(len(configurations))
-        odd = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
-        wrong = frames[odd & configurations.masks[name][frames]]
+        frames = configurations.frames_of(name)
+        wrong = frames[_not_finite(values) & configurations.masks[name][frames]]
         if len(wrong):
             return int(wrong[0]), name
     return None
+
+
+def _not_finite(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows hold a value that is not finite."""
+    return ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
 
 
 def _agreeing(parts: list[Configurations]) -> list[Configurations]:

@@ -35,13 +35,7 @@ def fit_energy_reference(configurations: Configurations, elements: list[str] | N
 
 
 def check_energy_reference(reference: dict[str, float], elements: list[str]) -> dict[str, float]:
-    """Return the values of these elements.
-
-    Raises
-    ------
-    InputError
-        If an element has no value, or one that is not finite.
-    """
+    """Return the values of these elements; `InputError` if one has none, or one that is not finite."""
     missing = [element for element in elements if element not in reference]
     if missing:
         raise InputError(

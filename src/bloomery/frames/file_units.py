@@ -23,13 +23,7 @@ class FileUnits(Settings):
 
     @classmethod
     def parse(cls, text: str) -> FileUnits:
-        """Read a text such as ``Å,eV``.
-
-        Raises
-        ------
-        InputError
-            If it names other units.
-        """
+        """Read a text such as ``Å,eV``; `InputError` if it names other units."""
         length, _, energy = (part.strip().lower() for part in text.partition(","))
         if length not in LENGTHS or energy not in ENERGIES:
             raise InputError(

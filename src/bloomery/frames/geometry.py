@@ -58,11 +58,12 @@ class DistanceLimits:
             "ijd", positions=positions, cell=complete_cell(cell), pbc=pbc, cutoff=cutoff + skin
         )
         margins = distances - self.of_pairs(numbers[first], numbers[second])
-        worst = int(np.argmin(margins)) if len(margins) else -1
-        if worst < 0 or margins[worst] >= 0:
-            return min(skin, float(margins.min(initial=skin))), ""
+        least = float(margins.min(initial=skin))
+        if least >= 0:
+            return least, ""
+        worst = int(np.argmin(margins))
         i, j = sorted((int(first[worst]), int(second[worst])))
-        return float(margins[worst]), (
+        return least, (
             f"atoms {i} ({chemical_symbols[numbers[i]]}) and {j} ({chemical_symbols[numbers[j]]}) are "
             f"{distances[worst]:.2f} Å apart, less than {distances[worst] - margins[worst]:.2f} Å"
         )

@@ -68,10 +68,9 @@ def read_arrays(path: str | Path, units: FileUnits | None = None) -> dict[str, N
     said = {frame.units for frame in frames} - {None}
     if units is None and len(said) > 1:
         raise InputError(f"{path}: the comments of its frames say different units ({', '.join(map(str, said))}).")
-    chosen = units or next(iter(said), None) or ATOMIC
     if units is None and not said:
         _check_distances(path, frames)
-    return _joined(frames, chosen)
+    return _joined(frames, units or next(iter(said), None) or ATOMIC)
 
 
 def write_data(path: str | Path, frames: Sequence[ase.Atoms], units: FileUnits = ATOMIC) -> None:
@@ -105,13 +104,7 @@ def write_data(path: str | Path, frames: Sequence[ase.Atoms], units: FileUnits =
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read a text file's lines.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
+    """Read a text file's lines; `InputError` if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -134,13 +127,7 @@ class _Frame:
     units: FileUnits | None = None
 
     def add(self, words: list[str]) -> None:
-        """Take in a line.
-
-        Raises
-        ------
-        ValueError
-            If it is not understood.
-        """
+        """Take in a line; `ValueError` if it is not understood."""
         keyword, *rest = words
         if keyword == "atom":
             if len(rest) < 9:
@@ -222,10 +209,8 @@ def _check_distances(path: Path, frames: list[_Frame]) -> None:
     """Refuse what would be read in bohr and would be sane in Å."""
     chosen = np.unique(np.linspace(0, len(frames) - 1, LOOKED_AT).astype(int))
     nearest = []
-    for frame in (frames[index] for index in chosen):
+    for frame in (frames[index] for index in chosen if frames[index].numbers):
         radii = covalent_radii[frame.numbers]
-        if not frame.numbers:
-            continue
         first, second, distances = neighbour_list(
             "ijd",
             positions=np.array(frame.rows)[:, :3] * ATOMIC.in_angstrom,

@@ -38,15 +38,10 @@ def labels_of(frame: ase.Atoms) -> dict[str, ArrayLike]:
     found: dict[str, ArrayLike] = {}
     results = dict(frame.calc.results) if frame.calc is not None else {}
     for name in LABELS:
-        if name in results:
-            found[name] = results[name]
-            continue
-        for prefix in _LABEL_PREFIXES:
-            if f"{prefix}{name}" in frame.info:
-                found[name] = frame.info[f"{prefix}{name}"]
-            elif f"{prefix}{name}" in frame.arrays:
-                found[name] = frame.arrays[f"{prefix}{name}"]
-            if name in found:
+        foreign = ((place, f"{prefix}{name}") for prefix in _LABEL_PREFIXES for place in (frame.info, frame.arrays))
+        for place, key in ((results, name), *foreign):
+            if key in place:
+                found[name] = place[key]
                 break
     if "energy" not in found and "free_energy" in results:
         found["energy"] = results["free_energy"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from ase.geometry import complete_cell
@@ -31,14 +30,9 @@ class Neighbours:
 
 
 def find_neighbours(configurations: Configurations, cutoff: float, *, threads: int = 1) -> Neighbours:
-    """Find all neighbours closer than ``cutoff`` (Å), for any periodicity and any size of cell.
+    """Find all neighbours closer than ``cutoff`` (Å), for any periodicity and any size of cell, by so many threads.
 
     Frames that are periodic along some directions only may have zero vectors along the others.
-
-    Parameters
-    ----------
-    threads
-        Share out the frames among as many.
     """
     parts = share_out(partial(_find, configurations, cutoff), len(configurations), threads)
     found = [frame for part in parts for frame in part]
@@ -61,15 +55,8 @@ def _find(
     for frame in range(first, last):
         positions = configurations.positions[offsets[frame] : offsets[frame + 1]]
         if len(positions):
-            pairs, vectors = _search(search, positions, configurations.cells[frame], configurations.pbc[frame])
-            found.append((pairs + offsets[frame], vectors))
+            cell, pbc = configurations.cells[frame], configurations.pbc[frame]
+            cell = cell if pbc.all() else complete_cell(cell)
+            pairs, vectors = search.compute(positions, cell, pbc, quantities="PD")
+            found.append((pairs.astype(np.int64) + offsets[frame], vectors))
     return found
-
-
-def _search(
-    search: Any, positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    if not pbc.all():
-        cell = complete_cell(cell)
-    pairs, vectors = search.compute(positions, cell, pbc, quantities="PD")
-    return pairs.astype(np.int64), vectors

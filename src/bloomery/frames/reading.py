@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import ase
@@ -26,11 +26,10 @@ def pieces(path: Path) -> Iterator[list[ase.Atoms]]:
     InputError
         If the file cannot be read, or a number in it is not finite; the frame is named.
     """
-    first = 0
+    frames = count()
     for piece in _pieces(path):
-        for index, frame in enumerate(piece, start=first):
-            _check(frame, index, path)
-        first += len(piece)
+        for frame in piece:
+            _check(frame, next(frames), path)
         yield piece
 
 

@@ -6,6 +6,7 @@ honest. Everything is ranked by hashes of content and seed, so that the same see
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -45,16 +46,10 @@ class RoleSettings(Settings):
         return self
 
     def n_probe(self, n_wanted: int, n_pool: int, max_frames: int | None = None) -> int:
-        """Size of the probe for a batch.
+        """Size of the probe for a batch of ``n_wanted`` frames at most that selectors take, the probe not counted.
 
-        Parameters
-        ----------
-        n_wanted
-            How many frames the selectors would take at most, the probe not counted.
-        n_pool
-            How many there are; half of them at most go to the probe.
-        max_frames
-            How many may be labelled in all, the probe among them.
+        Of the ``n_pool`` frames that there are half go to the probe at most; ``max_frames`` may be labelled in all, the
+        probe among them.
         """
         if self.probe_share == 0 and self.min_probe == 0:
             return 0
@@ -86,14 +81,9 @@ def draw_probe(
     """Draw frames at random; with each its whole block leaves the pool, and every frame of equal content.
 
     One frame is taken of each block, and half of the blocks at most: if these are too few, further frames of the same
-    blocks follow. A pool of a single block gives no probe, since nothing independent would be left to train on.
-
-    Parameters
-    ----------
-    hashes, blocks
-        Content hash and block name of each frame of the pool.
-    barred
-        Names of blocks that must not be drawn, because frames of theirs have been trained on.
+    blocks follow. A pool of a single block gives no probe, since nothing independent would be left to train on. Content
+    hashes and block names are those of each frame; ``barred`` are the blocks that must not be drawn, because frames of
+    theirs have been trained on.
     """
     order = sorted(range(len(hashes)), key=lambda frame: (draw(seed, hashes[frame]), hashes[frame], blocks[frame]))
     free = [frame for frame in order if blocks[frame] not in barred]
@@ -111,12 +101,10 @@ def draw_probe(
             break
         if blocks[frame] in drawn_blocks:
             taken.setdefault(hashes[frame], frame)
-    remaining = [
-        frame for frame in range(len(hashes)) if blocks[frame] not in drawn_blocks and hashes[frame] not in taken
-    ]
-    return ProbeDraw(
-        np.array(list(taken.values()), dtype=np.int64), np.array(remaining, dtype=np.int64), len(drawn_blocks)
-    )
+    places = enumerate(zip(hashes, blocks, strict=True))
+    left = [frame for frame, (content, block) in places if block not in drawn_blocks and content not in taken]
+    probe, remaining = (np.array(frames, dtype=np.int64) for frames in (list(taken.values()), left))
+    return ProbeDraw(probe, remaining, len(drawn_blocks))
 
 
 def split_roles(blocks: Sequence[str], settings: RoleSettings, *, seed: int) -> list[Role]:
@@ -125,11 +113,8 @@ def split_roles(blocks: Sequence[str], settings: RoleSettings, *, seed: int) -> 
     Blocks are ranked by a hash of seed and name, and the shares cut from that ranking. A block that would take more
     than twice the share, or a third of the frames, is passed over, and half of the frames are always trained on.
     """
-    sizes: dict[str, int] = {}
-    for block in blocks:
-        sizes[block] = sizes.get(block, 0) + 1
+    sizes, n = Counter(blocks), len(blocks)
     ranked = sorted(sizes, key=lambda block: (draw(seed, block), block))
-    n = len(blocks)
     roles: dict[str, Role] = dict.fromkeys(ranked, "train")
     shares: tuple[tuple[Role, float, int], ...] = (
         ("early_stopping", settings.early_stopping_share, 5),
@@ -150,15 +135,7 @@ def split_roles(blocks: Sequence[str], settings: RoleSettings, *, seed: int) -> 
 def assigned(frames: Configurations, roles: Sequence[str] | None, where: str) -> Configurations:
     """Return frames with other roles than they came with; as they are, if none are given.
 
-    Parameters
-    ----------
-    where
-        What the frames are called in a message.
-
-    Raises
-    ------
-    InputError
-        If there are not as many roles as frames.
+    If there are not as many roles as frames, that is an `InputError`, in which the frames are called ``where``.
     """
     if roles is None:
         return frames

@@ -35,15 +35,10 @@ class CrossValidation(Part):
 
 
 def pooled(folds: Mapping[str, Arrays], *, seed: int = 0) -> CrossValidation:
-    """Errors over the frames of all folds together, and of each fold.
+    """Errors over the frames of all folds together, and of each fold, from arrays of the observable `errors` by fold.
 
     The 95 % interval of the whole is a bootstrap over trajectory blocks, as everywhere; it leaves out that folds share
     most of what they learned from. The spread over folds is their standard deviation.
-
-    Parameters
-    ----------
-    folds
-        By the fold's name, arrays of the observable `errors`.
     """
     names = sorted(folds)
     blocks, first = [], 0
@@ -56,9 +51,7 @@ def pooled(folds: Mapping[str, Arrays], *, seed: int = 0) -> CrossValidation:
     for quantity in COMPARED:
         unit = TARGETS[quantity].unit
         parts = [FrameErrors.of(folds[name], quantity) for name in names]
-        whole = [
-            np.concatenate(values) for values in zip(*((part.squares, part.counts) for part in parts), strict=True)
-        ]
+        whole = [np.concatenate([getattr(part, name) for part in parts] or [[]]) for name in ("squares", "counts")]
         if bootstrap is None or not whole[1].sum():
             continue
         bounds = bootstrap.interval(lambda squares, counts: MILLI * np.sqrt(squares / counts), *whole)

@@ -7,6 +7,7 @@ of what models are chosen by, or the probe would have a say in the choice that i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.errors import InputError
-from bloomery.frames.blocks import blocks_of
+from bloomery.frames.blocks import blocks_of, smallest_of_each
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import RoleSettings, split_roles
 from bloomery.plugins import Settings
@@ -83,15 +84,8 @@ def joined(batches: Sequence[Configurations]) -> Configurations:
 def groups_of(frames: Configurations, key: str | None = None) -> NDArray[np.int64]:
     """Number the groups of frames that must not be torn apart, ``(N,)``.
 
-    Parameters
-    ----------
-    key
-        Per-frame value that names a frame's group; by default its trajectory block, where frames tell one.
-
-    Raises
-    ------
-    InputError
-        If the frames have no such value.
+    The per-frame value ``key`` names a frame's group, by default its trajectory block, where frames tell one; if there
+    is no such value, that is an `InputError`.
     """
     if key is None:
         groups = blocks_of(frames)
@@ -117,10 +111,7 @@ def _joined(groups: NDArray[np.int64], hashes: Sequence[str]) -> NDArray[np.int6
 
 def _names(frames: Configurations, groups: NDArray[np.int64]) -> list[str]:
     """Name of the group of each frame: its smallest content hash."""
-    hashes = frames.hashes()
-    first: dict[int, str] = {}
-    for group, content in zip(groups.tolist(), hashes, strict=True):
-        first[group] = min(content, first.get(group, content))
+    first = smallest_of_each(groups.tolist(), frames.hashes())
     return [first[group] for group in groups.tolist()]
 
 
@@ -128,17 +119,10 @@ def assign_folds(frames: Configurations, folds: int, *, seed: int, key: str | No
     """Number of the fold that each frame belongs to, ``(N,)``: whole groups, and folds of nearly equal size.
 
     The largest groups are given away first, each to the fold that has the fewest frames; equals in an order that
-    follows from the seed.
-
-    Raises
-    ------
-    InputError
-        If there are fewer groups than folds.
+    follows from the seed. Fewer groups than folds are an `InputError`.
     """
     names = _names(frames, groups_of(frames, key))
-    sizes: dict[str, int] = {}
-    for name in names:
-        sizes[name] = sizes.get(name, 0) + 1
+    sizes = Counter(names)
     if len(sizes) < folds:
         raise InputError(
             f"folds: {len(frames)} frames of {len(sizes)} group(s) cannot be shared by {folds} folds; ask for fewer."
@@ -154,17 +138,22 @@ def assign_folds(frames: Configurations, folds: int, *, seed: int, key: str | No
 
 def learners(frames: Configurations) -> NDArray[np.int64]:
     """Frames that models may be chosen by: labelled, and not of the probe; their indices."""
+    return _labelled(frames)[0]
+
+
+def _labelled(frames: Configurations) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of labelled frames: those that are not of the probe, and those that are."""
     role = frames.info.get("role", np.full(len(frames), "train"))
-    return np.flatnonzero((frames.has("energy") | frames.has("forces")) & (role != "probe"))
+    labelled = frames.has("energy") | frames.has("forces")
+    return np.flatnonzero(labelled & (role != "probe")), np.flatnonzero(labelled & (role == "probe"))
 
 
 def fold_splits(frames: Configurations, settings: FoldSettings, *, seed: int) -> list[Split]:
     """Roles of all frames in each fold's training: those of the fold are judged on, the others learned from."""
     chosen = learners(frames)
     fold = assign_folds(frames[chosen], settings.folds, seed=seed, key=settings.groups)
-    return [
-        _split(frames, chosen[fold != index], chosen[fold == index], settings, seed) for index in range(settings.folds)
-    ]
+    folds = range(settings.folds)
+    return [_split(frames, chosen[fold != index], chosen[fold == index], settings, seed) for index in folds]
 
 
 def default_sizes(most: int) -> list[int]:
@@ -179,16 +168,10 @@ def subset_splits(frames: Configurations, settings: SubsetSettings, *, seed: int
     """Random subsets of several sizes to learn from, all judged on the same frames.
 
     These are the frames of the probe where there are any, and else a fold as large as `test_share` says. Subsets are
-    drawn group by group, independently of each other; the last group is cut where it would be too many.
-
-    Raises
-    ------
-    InputError
-        If a size is more than there are, or fewer than two.
+    drawn group by group, independently of each other; the last group is cut where it would be too many. A size of more
+    than there are, or of fewer than two, is an `InputError`.
     """
-    role = frames.info.get("role", np.full(len(frames), "train"))
-    labelled = frames.has("energy") | frames.has("forces")
-    pool, judged = learners(frames), np.flatnonzero(labelled & (role == "probe"))
+    pool, judged = _labelled(frames)
     if not len(judged):
         folds = max(2, round(1 / settings.test_share))
         fold = assign_folds(frames[pool], folds, seed=seed, key=settings.groups)

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from itertools import product
+from itertools import islice, product
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -136,13 +136,7 @@ class SearchResult(Part):
 
 
 def with_settings(engine: PluginSpec, values: Mapping[str, object]) -> PluginSpec:
-    """Return an engine with other settings; dots in a key lead into nested ones.
-
-    Raises
-    ------
-    InputError
-        If a key leads into a setting that has none.
-    """
+    """Return an engine with other settings; dots in a key lead into nested ones, or it is an `InputError`."""
     settings = deepcopy(engine.settings)
     for key, value in values.items():
         *path, last = key.split(".")
@@ -156,16 +150,9 @@ def with_settings(engine: PluginSpec, values: Mapping[str, object]) -> PluginSpe
 
 
 def check_space(engine: PluginSpec, settings: SearchSettings) -> None:
-    """See that the engine takes every value, each beside the first ones of the others.
-
-    Raises
-    ------
-    InputError
-        For the first that it does not take.
-    """
-    options = {
-        key: values if isinstance(values, list) else list(values.bounds) for key, values in settings.space.items()
-    }
+    """See that the engine takes every value, each beside the first ones of the others; `InputError` for the first."""
+    space = settings.space.items()
+    options = {key: values if isinstance(values, list) else list(values.bounds) for key, values in space}
     first = {key: values[0] for key, values in options.items()}
     for key, values in options.items():
         for value in values:
@@ -175,17 +162,11 @@ def check_space(engine: PluginSpec, settings: SearchSettings) -> None:
 
 
 def ask(settings: SearchSettings, told: Sequence[Trial], *, seed: int) -> list[dict[str, object]]:
-    """Say which combinations to try next; none where the search is over.
-
-    Parameters
-    ----------
-    told
-        What was tried so far.
-    """
+    """Say which combinations to try next, after those that were tried so far; none where the search is over."""
     if settings.method == "grid":
-        keys = list(settings.space)
         combinations = product(*(values for values in settings.space.values() if isinstance(values, list)))
-        return [dict(zip(keys, values, strict=True)) for values in combinations][len(told) :][: settings.at_a_time]
+        wanted = islice(combinations, len(told), len(told) + settings.at_a_time)
+        return [dict(zip(settings.space, values, strict=True)) for values in wanted]
     return _suggestions(settings, told, seed)
 
 
@@ -195,15 +176,10 @@ def _suggestions(settings: SearchSettings, told: Sequence[Trial], seed: int) -> 
     study = optuna.create_study(direction="minimize", sampler=sampler)
     distributions = {key: _distribution(optuna, values) for key, values in settings.space.items()}
     for entry in told:
-        failed = entry.error is None
-        state = optuna.trial.TrialState.FAIL if failed else optuna.trial.TrialState.COMPLETE
+        state = optuna.trial.TrialState.FAIL if entry.error is None else optuna.trial.TrialState.COMPLETE
+        params = {key: _to_optuna(value, settings.space[key]) for key, value in entry.values.items()}
         study.add_trial(
-            optuna.trial.create_trial(
-                state=state,
-                params={key: _to_optuna(value, settings.space[key]) for key, value in entry.values.items()},
-                distributions=distributions,
-                value=entry.error,
-            )
+            optuna.trial.create_trial(state=state, params=params, distributions=distributions, value=entry.error)
         )
     seen = {_text(entry.values) for entry in told}
     found: list[dict[str, object]] = []

@@ -170,13 +170,9 @@ def label(what: str, labeller: str, out: str | None, assignments: tuple[str, ...
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     settings = files.parse_assignments(assignments)
-    library = settings.get("library")
-    if isinstance(library, str):
+    if isinstance(library := settings.get("library"), str):
         settings["library"] = files.absolute(library, "file")
-    fields = {
-        "labeller": {"name": labeller, "settings": settings},
-        "configurations": files.absolute(what, "file"),
-    }
+    fields = {"labeller": {"name": labeller, "settings": settings}, "configurations": files.absolute(what, "file")}
     with files.finished_job(job, fields, common) as (folder, summary):
         frames = Configurations.load(folder / "labelled.npz")
         ledger = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))["entries"]
@@ -211,7 +207,7 @@ def train(what: tuple[str, ...], out: str | None, common: Common, **options: Any
     }
     roles = partial(files.with_roles, paths=paths, share=options["early_stopping"], seed=common.seed)
     with files.finished_job(job, fields, common, roles) as (folder, summary):
-        files.deliver_folder(folder / "potential", target)
+        shutil.copytree(folder / "potential", target, dirs_exist_ok=True)
         common.tell(summary, f"potential -> {target}")
 
 
@@ -335,8 +331,7 @@ def import_(
 
     if form is None:
         formats = files.told_imports()
-        lines = [f"{name}: {about}" for name, about in formats.items()]
-        tell(formats, *lines, as_json=as_json)
+        tell(formats, *(f"{name}: {about}" for name, about in formats.items()), as_json=as_json)
         return
     engine = files.importing_engine(form)
     place = files.absolute(given(source, "FILES"), "potential")
@@ -360,15 +355,13 @@ def convert(what: tuple[str, ...], out: str | None, units: str | None, as_json: 
 
     Example: bloomery convert input.data --units Å,eV --out data.extxyz
     """
-    from bloomery.frames.configurations import Configurations  # noqa: PLC0415
     from bloomery.frames.file_units import ATOMIC  # noqa: PLC0415
     from bloomery.frames.input_data import unsaid  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     said = files.file_units(units)
-    parts = [Configurations.read(files.absolute(path, "file"), units=said) for path in what]
-    frames = Configurations.concatenate(parts)
+    frames = files.read_all(what, said)
     files.write_frames(frames, target, said)
     labels = {name: int(frames.has(name).sum()) for name in frames.labels}
     told = ", ".join(f"{count} with {name}" for name, count in labels.items()) or "without labels"

@@ -170,25 +170,13 @@ def progress_bar() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield lambda *_: None
         return
+    from rich import progress as parts  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeRemainingColumn,
-    )  # fmt: skip
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[numbers]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
+    texts = parts.TextColumn("{task.description}"), parts.TextColumn("{task.fields[numbers]}")
+    columns = (texts[0], parts.BarColumn(), parts.MofNCompleteColumn(), parts.TimeRemainingColumn(), texts[1])
+    with parts.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, parts.TaskID] = {}
 
         def report(stage: str, step: int, total: int, numbers: dict[str, float]) -> None:
             if stage not in tasks:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -74,13 +73,7 @@ def parse_selector(text: str) -> PluginSpec:
 
 
 def absolute(path: str | Path, what: str) -> str:
-    """Return the absolute path of a file or folder of the user.
-
-    Raises
-    ------
-    InputError
-        If there is nothing at that path.
-    """
+    """Return the absolute path of a file or folder of the user; `InputError` if there is nothing."""
     if not Path(path).exists():
         raise InputError(f"{path}: there is no such {what}; check the path.")
     return str(Path(path).resolve())
@@ -162,27 +155,17 @@ def write_frames(frames: Configurations, path: Path, units: FileUnits | None = N
 def wanted_frames(observable: PluginSpec, paths: Sequence[str]) -> Configurations:
     """Return the frames that an observable wants labelled by the reference, for the structures in these files.
 
-    Raises
-    ------
-    InputError
-        If it is an observable that wants none.
+    If it wants none of any, that is an `InputError`.
     """
     plugin: Observable = observable.load("observables")
-    structures = [Configurations.read(absolute(path, "file")) for path in paths]
-    wanted = plugin.wanted_frames(Configurations.concatenate(structures))
+    wanted = plugin.wanted_frames(read_all(paths))
     if wanted is None:
         raise InputError(f"observable {plugin.name!r} wants no frames to be labelled; leave --wanted out.")
     return wanted
 
 
 def with_roles(folder: Path, _: Progress, *, paths: Sequence[str], share: float, seed: int) -> dict[str, list[str]]:
-    """Join labelled frames for a training; frames that have no role yet get one.
-
-    Parameters
-    ----------
-    share
-        Share of the frames to stop on.
-    """
+    """Join labelled frames for a training; frames that have no role yet get one, so that ``share`` of them stop it."""
     parts = [Configurations.read(path) for path in paths]
     if not all("role" in part.info for part in parts):
         settings = RoleSettings(early_stopping_share=share, calibration_share=0.0)
@@ -202,15 +185,10 @@ def predicted_frames(frames: Configurations, archive: Path) -> Configurations:
     with np.load(archive, allow_pickle=False) as arrays:
         prediction = Prediction(**{name: arrays[name] for name in arrays.files})
     labels = {"energy": prediction.energy, "forces": prediction.force}
-    masks = {}
     if prediction.stress is not None:
         labels["stress"] = prediction.stress
-        masks["stress"] = frames.pbc.all(axis=1)
-    return (
-        frames.without_labels()
-        .with_labels(masks=masks, **labels)
-        .with_info(disagreement=prediction.disagreement, energy_disagreement=prediction.energy_disagreement)
-    )
+    labelled = frames.without_labels().with_labels(masks={"stress": frames.pbc.all(axis=1)}, **labels)
+    return labelled.with_info(disagreement=prediction.disagreement, energy_disagreement=prediction.energy_disagreement)
 
 
 def potential(path: str | None) -> str | None:
@@ -242,8 +220,8 @@ def features_for(
     """Describe pools and data set, if a selector needs it."""
     if not any(spec.load("selectors").needs_features for spec in selectors):
         return {}
-    inputs = {f"pool_{key}": path for key, path in pools.items()}
-    inputs |= {f"data_{key}": path for key, path in data_set.items()}
+    sources = {"pool": pools, "data": data_set}
+    inputs = {f"{kind}_{key}": path for kind, paths in sources.items() for key, path in paths.items()}
     place = folder / "describe"
     place.mkdir(exist_ok=True)
     run_job(describe, {"descriptor": descriptor, "inputs": inputs, "memory": memory}, place, progress)
@@ -252,9 +230,8 @@ def features_for(
 
 def no_frames(summary: sample.Summary) -> BloomeryError:
     """Say why a sampler made no frame."""
-    reasons = [trajectory.get("stop_reason", "") for trajectory in summary["trajectories"]]
-    reason = next((text for text in reasons if text), "no reason is given")
-    return BloomeryError(f"the sampler made no frame ({reason}).")
+    reasons = (trajectory.get("stop_reason", "") for trajectory in summary["trajectories"])
+    return BloomeryError(f"the sampler made no frame ({next(filter(None, reasons), 'no reason is given')}).")
 
 
 def told_stops(summary: sample.Summary) -> list[str]:
@@ -299,13 +276,7 @@ def told_imports() -> dict[str, str]:
 
 
 def importing_engine(format: str) -> type[Engine]:  # noqa: A002
-    """Return the engine that reads a format.
-
-    Raises
-    ------
-    InputError
-        If none does.
-    """
+    """Return the engine that reads a format; `InputError` if none does."""
     for engine in importing_engines():
         if format in engine.imports:
             return engine
@@ -335,8 +306,7 @@ def measured(potential: Potential, path: str) -> dict[str, object]:
         If it does not obey the physics.
     """
     frames = Configurations.read(path)
-    report = check_potential(potential, frames)
-    report.raise_if_refused()
+    check_potential(potential, frames).raise_if_refused()
     labelled = frames[frames.has("energy") | frames.has("forces")]
     observed = load_plugin("observables", "errors").make().observe(potential, labelled).summary if labelled else {}
     errors = {key: observed[key] for key in ("energy", "forces", "stress") if observed.get(key)}
@@ -381,9 +351,9 @@ def registered_plugins() -> dict[str, dict[str, ToldPlugin]]:
     return found
 
 
-def deliver_folder(source: Path, target: Path) -> None:
-    """Copy a folder of results to where the user wants it."""
-    shutil.copytree(source, target, dirs_exist_ok=True)
+def read_all(paths: Sequence[str], units: FileUnits | None = None) -> Configurations:
+    """Read the frames of all files, one after the other."""
+    return Configurations.concatenate([Configurations.read(absolute(path, "file"), units=units) for path in paths])
 
 
 def _yaml(text: str, where: str) -> Any:
