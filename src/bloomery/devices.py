@@ -8,10 +8,7 @@ from bloomery.errors import InputError
 def choose_device(device: str) -> str:
     """Turn ``auto`` into ``cuda`` where there is a GPU, else ``cpu``.
 
-    Raises
-    ------
-    InputError
-        If a GPU is asked for and there is none, or the name is not known.
+    It is an `InputError` if a GPU is asked for and there is none, or the name is not known.
     """
     import torch  # noqa: PLC0415
 

@@ -95,10 +95,7 @@ def independent_jobs() -> dict[str, dict[str, object]]:
 def wanted_by(structures: Configurations, specs: Mapping[str, PluginSpec]) -> dict[str, Configurations]:
     """Frames whose labels by the reference method each of the observables can make use of, each frame once.
 
-    Raises
-    ------
-    InputError
-        If a structure does not serve an observable.
+    It is an `InputError` if a structure does not serve an observable.
     """
     wanted = {key: spec.load("observables").wanted_frames(structures) for key, spec in sorted(specs.items())}
     return {key: unique([frames]) for key, frames in wanted.items() if frames is not None}
@@ -203,10 +200,7 @@ def _distance(number: Number, perfect: float) -> tuple[float, float]:
 def require_measurable(spec: PluginSpec) -> None:
     """See that an observable is one that can be measured of structures.
 
-    Raises
-    ------
-    InputError
-        If there is no such observable, a setting is wrong, or it measures labelled frames.
+    It is an `InputError` if there is no such observable, a setting is wrong, or it measures labelled frames.
     """
     observable: Observable = with_dynamics(spec).load("observables")
     if observable.labelled:

@@ -118,13 +118,7 @@ def check_samplers(values: list[Any]) -> list[SamplerSpec]:
 
 
 def shares_of(specs: list[SamplerSpec]) -> list[float] | None:
-    """Share of each sampler in what is selected, summing up to one; ``None`` if none is given.
-
-    Raises
-    ------
-    InputError
-        If they do not add up.
-    """
+    """Share of each sampler in what is selected, summing up to one, or an `InputError`; ``None`` if none is given."""
     given = [spec.share for spec in specs]
     total, free = sum(share or 0.0 for share in given), given.count(None)
     if free == len(given):

@@ -64,11 +64,8 @@ class Configurations:
     def from_atoms(cls, frames: Iterable[ase.Atoms], info_keys: Sequence[str] | None = None) -> Configurations:
         """Collect ASE atoms, with the labels of their calculators or of ``REF_energy``-like keys.
 
-        Parameters
-        ----------
-        info_keys
-            The keys of ``Atoms.info`` to keep as per-frame arrays. ``None`` keeps every plain scalar that all frames
-            share.
+        Of ``Atoms.info`` these keys are kept as per-frame arrays; ``None`` keeps every plain scalar that all frames
+        share.
         """
         atoms = list(frames)
         found = [labels_of(frame) for frame in atoms]
@@ -417,13 +414,7 @@ def in_order(symbols: Iterable[str]) -> list[str]:
 
 
 def symbols_to_numbers(symbols: Iterable[str]) -> list[int]:
-    """Translate chemical symbols.
-
-    Raises
-    ------
-    InputError
-        If a symbol is not an element.
-    """
+    """Translate chemical symbols; `InputError` if one is not an element."""
     numbers = []
     for symbol in symbols:
         if symbol not in atomic_numbers or symbol == "X":
@@ -449,9 +440,6 @@ def _not_finite(values: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _agreeing(parts: list[Configurations]) -> list[Configurations]:
     """Leave out what is a number in some frames and text in others, as within one piece."""
-    odd = [
-        key
-        for key in parts[0].info
-        if len({part.info[key].dtype.kind == "U" for part in parts if key in part.info}) > 1
-    ]
+    kinds = {key: {part.info[key].dtype.kind == "U" for part in parts if key in part.info} for key in parts[0].info}
+    odd = [key for key, texts in kinds.items() if len(texts) > 1]
     return [part.without_info(*odd) for part in parts] if odd else parts

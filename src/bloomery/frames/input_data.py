@@ -48,12 +48,8 @@ def read_arrays(path: str | Path, units: FileUnits | None = None) -> dict[str, N
     """Read all frames, with their energies and forces as labels, into arrays by the names of `Configurations`.
 
     Forces cannot be left out of the format: a file of frames that nobody has labelled has zeros, which are read as
-    such. A frame without ``energy`` has no such label.
-
-    Parameters
-    ----------
-    units
-        By default those that the comments of the frames say, else bohr and Ha.
+    such. A frame without ``energy`` has no such label. Units are by default those that the comments of the frames say,
+    else bohr and Ha.
 
     Raises
     ------
@@ -76,10 +72,7 @@ def read_arrays(path: str | Path, units: FileUnits | None = None) -> dict[str, N
 def write_data(path: str | Path, frames: Sequence[ase.Atoms], units: FileUnits = ATOMIC) -> None:
     """Write labelled frames. Stresses, roles and the like have no place in the format and are left out.
 
-    Raises
-    ------
-    InputError
-        If a frame has no energy, no forces, or is periodic along some directions only; the frame is named.
+    A frame without energy or forces, or periodic along some directions only, is an `InputError`, which names it.
     """
     length, energy = units.in_angstrom, units.in_ev
     lines: list[str] = []

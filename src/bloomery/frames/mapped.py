@@ -92,23 +92,15 @@ def put(array: NDArray[Any], folder: Path) -> NDArray[Any]:
 
 
 def load_arrays(path: str | Path | IO[bytes], folder: Path | None = None) -> dict[str, NDArray[Any]]:
-    """Read an archive of numpy; pickled content is refused.
+    """Read an archive of numpy, with large arrays in files in ``folder``, else in memory; pickled content is refused.
 
-    Parameters
-    ----------
-    folder
-        Keep large arrays in files in this folder; by default all are in memory.
-
-    Raises
-    ------
-    OSError, ValueError, BadZipFile
-        If it is no such archive.
+    What is no such archive is an `OSError`, a `ValueError` or a `BadZipFile`.
     """
     if folder is None:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
+    found = {}
     with ZipFile(path) as archive:
-        found = {}
         for member in archive.infolist():
             with archive.open(member) as content:
                 found[member.filename.removesuffix(".npy")] = _unpacked(content, member.file_size, folder)

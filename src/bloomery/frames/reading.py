@@ -19,13 +19,7 @@ PIECE = 1000
 
 
 def pieces(path: Path) -> Iterator[list[ase.Atoms]]:
-    """Read so many frames at a time.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or a number in it is not finite; the frame is named.
-    """
+    """Read so many frames at a time; `InputError` if the file cannot be read, or a number of a frame is not finite."""
     frames = count()
     for piece in _pieces(path):
         for frame in piece:

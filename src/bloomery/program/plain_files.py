@@ -39,10 +39,7 @@ LABELLED_SUFFIXES = (*FRAME_SUFFIXES, ".data")
 def parse_assignments(assignments: Sequence[str]) -> dict[str, object]:
     """Read ``key=value`` texts; values are YAML, and dots in a key lead into nested settings.
 
-    Raises
-    ------
-    InputError
-        If a text has no ``=``, or its value is not YAML.
+    It is an `InputError` if a text has no ``=``, or its value is not YAML.
     """
     result: dict[str, object] = {}
     for assignment in assignments:
@@ -122,10 +119,7 @@ def run_job(
 ) -> Summary_co:
     """Write a job file, run the job in this process and return its summary.
 
-    Raises
-    ------
-    InputError
-        If a field is wrong; or if the folder was kept from another job.
+    It is an `InputError` if a field is wrong, or if the folder was kept from another job.
     """
     verb = module.Model.model_fields["verb"].default
     content = {"verb": verb, **{key: value for key, value in fields.items() if value is not None}}
@@ -298,13 +292,7 @@ def file_units(text: str | None) -> FileUnits | None:
 
 
 def measured(potential: Potential, path: str) -> dict[str, object]:
-    """Check the physics of a potential on frames, and its errors if they have labels.
-
-    Raises
-    ------
-    RefusedPotentialError
-        If it does not obey the physics.
-    """
+    """Check the physics of a potential on frames (else `RefusedPotentialError`), and its errors if they have labels."""
     frames = Configurations.read(path)
     check_potential(potential, frames).raise_if_refused()
     labelled = frames[frames.has("energy") | frames.has("forces")]

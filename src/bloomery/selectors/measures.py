@@ -68,13 +68,9 @@ def measure(
 ) -> dict[Measure, NDArray[np.float64]]:
     """Measure frames, ``(N,)`` each; the potential sees about ``chunk_atoms`` atoms at a time, one frame at least.
 
-    Raises
-    ------
-    InputError
-        If the potential does not know an element, or does not tell what is asked for.
+    It is an `InputError` if the potential does not know an element, or does not tell what is asked for.
     """
-    sentence = potential.unknown_element(frames)
-    if sentence:
+    if sentence := potential.unknown_element(frames):
         raise InputError(f"select: {sentence}")
     stress = any(wanted.quantity == "stress" for wanted in measures)
     found: dict[Measure, list[NDArray[np.float64]]] = {wanted: [np.zeros(0)] for wanted in measures}

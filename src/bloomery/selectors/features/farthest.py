@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bloomery.frames.mapped import allocate_like
 from bloomery.selectors.features.feature_space import FeatureSpace
-from bloomery.selectors.ranking import BLOCK
+from bloomery.selectors.ranking import BLOCK, blocks
 
 CANDIDATES = 1024
 """Points among which the next picks are looked for."""
@@ -48,14 +48,8 @@ def farthest_points(
 ) -> Farthest:
     """Pick points, each farthest from the known ones and from those picked before; ties go to the lower row.
 
-    Parameters
-    ----------
-    min_distance
-        Points at this distance or nearer are not taken.
-    candidates
-        With as many as there are points it is the plain algorithm.
-    device
-        Where the bounds are lowered: ``cpu``, ``cuda`` or ``auto``.
+    Points at ``min_distance`` or nearer are not taken. With as many ``candidates`` as there are points it is the plain
+    algorithm. Bounds are lowered on the ``device``: ``cpu``, ``cuda`` or ``auto``.
     """
     search = _Search(space, candidates, device)
     while len(search.picks) < min(n_picks, search.n):
@@ -134,14 +128,13 @@ class _Search:
 
     def _mean(self) -> NDArray[np.float64]:
         total = np.zeros(self.space.features.shape[1])
-        for start in range(0, self.n, BLOCK):
-            total += self.space.scaled(slice(start, start + BLOCK)).sum(axis=0)
+        for rows in blocks(self.n):
+            total += self.space.scaled(rows).sum(axis=0)
         return total / max(1, self.n)
 
     def _pick_first(self, mean: NDArray[np.float64]) -> None:
         """Take the point farthest from the mean."""
-        parts = [squared(self.space.scaled(slice(start, start + BLOCK)), mean) for start in range(0, self.n, BLOCK)]
-        score = np.concatenate(parts)
+        score = np.concatenate([squared(self.space.scaled(rows), mean) for rows in blocks(self.n)])
         first = int(np.argmax(score))
         self.picks.append(first)
         self.distances.append(float(np.sqrt(score[first])))
@@ -160,8 +153,7 @@ class _Shadow:
         points = allocate_like(space.features, (n, size + 1), np.float32)
         points[:, size] = 1.0
         self.squares = np.empty(n)
-        for start in range(0, n, BLOCK):
-            rows = slice(start, start + BLOCK)
+        for rows in blocks(n):
             centred = space.scaled(rows) - mean
             points[rows, :size] = centred
             self.squares[rows] = np.einsum("pf,pf->p", centred, centred)
@@ -186,8 +178,8 @@ class _Shadow:
             parts = [(block @ other).amin(dim=1) for block in self.points.split(BLOCK)]
             return np.asarray(self.torch.cat(parts).cpu().numpy(), dtype=float)
         least = np.empty(len(self.points))
-        for start in range(0, len(least), BLOCK):
-            (self.points[start : start + BLOCK] @ columns).min(axis=1, out=least[start : start + BLOCK])
+        for rows in blocks(len(least)):
+            (self.points[rows] @ columns).min(axis=1, out=least[rows])
         return least
 
 
@@ -214,13 +206,10 @@ def nearest_squared(points: NDArray[np.float64], centres: NDArray[np.float64]) -
         rough = own[:, None] + theirs - 2 * points @ some.T
         slack = rounding * (np.sqrt(own) + np.sqrt(theirs.max())) ** 2
         near = rough <= np.minimum(rough.min(axis=1), found + slack)[:, None] + 2 * slack[:, None]
-        for rows, columns in _batches(*np.nonzero(near)):
-            np.minimum.at(found, rows, squared(points[rows], some[columns]))
+        rows, columns = np.nonzero(near)
+        for few in blocks(len(rows)):
+            np.minimum.at(found, rows[few], squared(points[rows[few]], some[columns[few]]))
     return found
-
-
-def _batches(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    return [(rows[start : start + BLOCK], columns[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)]
 
 
 def _torch(device: str) -> Any:

@@ -28,27 +28,12 @@ CANDIDATES = 32
 def farthest_environments(
     pool: Pool, environments: Environments, n_picks: int, min_distance: float = 0.0, *, standardise: bool = True
 ) -> Farthest:
-    """Pick frames; ties go to the lower content hash.
+    """Pick frames, in the order of the pool; ties go to the lower content hash.
 
     Without a data set the frame with the environment that is farthest from the mean of all comes first. Distances are
-    Euclidean ones between features, over the root of their number.
-
-    Parameters
-    ----------
-    min_distance
-        Frames at this distance or nearer are not taken.
-    standardise
-        Divide each feature by its standard deviation over all environments of pool and data set.
-
-    Returns
-    -------
-    Farthest
-        Indices and distances are in the order of the pool.
-
-    Raises
-    ------
-    InputError
-        If a feature is not finite; the frame is named.
+    Euclidean ones between features, over the root of their number, where each feature may be divided by its standard
+    deviation over all environments of pool and data set; frames at ``min_distance`` or nearer are not taken. A feature
+    that is not finite is an `InputError`, which names the frame.
     """
     search = _Search(pool, environments, standardise=standardise)
     while len(search.picks) < min(n_picks, len(pool)):
@@ -170,11 +155,10 @@ def _scale(
 
 def _require_finite(rows: NDArray[np.int64], values: NDArray[np.float64], pool: Pool, frames: Configurations) -> None:
     bad = ~np.isfinite(values).all(axis=1)
-    if not bad.any():
-        return
-    row = int(np.repeat(rows, frames.counts[rows])[np.argmax(bad)])
-    where = f"of the pool ({pool.hashes[row]})" if frames is pool.configurations else "of the data set"
-    raise InputError(
-        f"farthest_point: frame {row} {where} has a feature of an atom that is not finite; put sanity before this "
-        "selector, or check the frame."
-    )
+    if bad.any():
+        row = int(np.repeat(rows, frames.counts[rows])[np.argmax(bad)])
+        where = f"of the pool ({pool.hashes[row]})" if frames is pool.configurations else "of the data set"
+        raise InputError(
+            f"farthest_point: frame {row} {where} has a feature of an atom that is not finite; put sanity before this "
+            "selector, or check the frame."
+        )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bloomery.errors import InputError
 from bloomery.selectors.contract import Picks, Pool
-from bloomery.selectors.ranking import BLOCK, require_finite
+from bloomery.selectors.ranking import blocks, require_finite
 
 COPIES = 3
 """Arrays as large as the scaled features that a selector which needs them all at once makes, about."""
@@ -37,12 +37,8 @@ class FeatureSpace:
     def of(cls, pool: Pool, selector: str, *, standardise: bool = True) -> FeatureSpace:
         """Check the features of a pool and find their scale: a distance of one is a typical one.
 
-        Features that hardly vary are left out.
-
-        Raises
-        ------
-        InputError
-            If there are none, if they are not finite, or if pool and data set do not have the same.
+        Features that hardly vary are left out. It is an `InputError` if there are none, if they are not finite, or if
+        pool and data set do not have the same.
         """
         if pool.features is None:
             raise InputError(f"{selector}: the features of the pool are not known; run describe first.")
@@ -64,10 +60,7 @@ class FeatureSpace:
     def whole(self) -> NDArray[np.float64]:
         """Scaled features of all of the pool's frames at once, in the order `order`.
 
-        Raises
-        ------
-        InputError
-            If they, and what is made of them, take more memory than there may be.
+        It is an `InputError` if they, and what is made of them, take more memory than there may be.
         """
         needed = COPIES * self.features.size * 8 / 2**30
         if self.memory is not None and needed > self.memory:
@@ -82,16 +75,9 @@ class FeatureSpace:
         return self.features[self.order[rows]] * self.factor
 
     def picked(self, picks: NDArray[np.int64], scores: NDArray[np.float64], wanted: int, otherwise: str) -> Picks:
-        """Turn picks in the order `order` into those of the pool.
+        """Turn picks, and scores of all frames, ``(P,)``, in the order `order` into those of the pool.
 
-        Parameters
-        ----------
-        picks
-            What was picked, in its order.
-        scores
-            Of all frames, ``(P,)``.
-        wanted
-            How many there should be; if there are fewer, the others were not picked because of ``otherwise``.
+        If there are fewer than ``wanted``, the others were not picked because of ``otherwise``.
         """
         in_pool = np.zeros(len(self.order))
         in_pool[self.order] = scores
@@ -114,8 +100,7 @@ def _inverse_deviation(
     n = len(features) + len(known)
 
     def parts() -> Iterator[NDArray[np.floating]]:
-        for start in range(0, len(order), BLOCK):
-            yield features[order[start : start + BLOCK]]
+        yield from (features[order[rows]] for rows in blocks(len(order)))
         yield known
 
     square, largest, mean = (np.zeros(features.shape[1]) for _ in range(3))
