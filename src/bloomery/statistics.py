@@ -39,10 +39,7 @@ ToldNumbers = dict[str, ToldNumber]
 
 
 class Number(BaseModel):
-    """A measured number: its value, its unit, and where it has them the bounds of its 95 % interval.
-
-    With ``at_least`` the value is a bound that the number exceeds with 95 % confidence.
-    """
+    """A measured number: what a `ToldNumber` says, read."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

@@ -56,11 +56,8 @@ def reached(targets: Mapping[str, ObservableTarget], observables: Mapping[str, S
     Targets are by observable and quantity, ``equation_of_state.a``, summaries by observable. What counts is the end of
     the 95 % interval that is farther from zero, where a difference has one.
     """
-    for key, target in targets.items():
-        numbers = list(differences(key, target, observables))
-        if not numbers or not all(_near(target, number) for number in numbers):
-            return False
-    return True
+    found = [(target, list(differences(key, target, observables))) for key, target in targets.items()]
+    return all(numbers and all(_near(target, number) for number in numbers) for target, numbers in found)
 
 
 def described(targets: Mapping[str, ObservableTarget], observables: Mapping[str, Summary]) -> list[str]:

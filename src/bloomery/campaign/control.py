@@ -287,9 +287,6 @@ def learning_curve(labels: Sequence[int], measured: Mapping[int, Arrays]) -> lis
     return [point for point in curve if min(point) > 0]
 
 
-# -- seeds ------------------------------------------------------------------------------------------------------------
-
-
 def training_seeds(seed: int, settings: ControlSettings) -> list[int]:
     """Seeds of the final trainings: the first is that of the delivered potential."""
     return [seed, *(derive_seed(seed, "training", index) for index in range(1, settings.trainings))]

@@ -62,13 +62,11 @@ def common_info(atoms: Sequence[ase.Atoms], keys: Sequence[str] | None) -> dict[
     if not atoms:
         return {}
     names = keys if keys is not None else [key for key in atoms[0].info if not key.startswith(_LABEL_PREFIXES)]
-    info = {}
-    for key in names:
-        values = [frame.info.get(key) for frame in atoms]
-        if all(isinstance(value, bool | np.bool_) for value in values):
-            info[key] = np.array(values, dtype=bool)
-        elif all(isinstance(value, int | float | np.number) for value in values) or all(
-            isinstance(value, str) for value in values
-        ):
-            info[key] = np.array(values)
-    return info
+    found = {key: [frame.info.get(key) for frame in atoms] for key in names}
+    return {key: np.array(values) for key, values in found.items() if _alike(values)}
+
+
+def _alike(values: Sequence[object]) -> bool:
+    """Whether all are yes or no, all numbers, or all text."""
+    kinds = (bool | np.bool_, int | float | np.number, str)
+    return any(all(isinstance(value, kind) for value in values) for kind in kinds)

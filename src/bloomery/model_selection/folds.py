@@ -194,12 +194,8 @@ def subset_splits(frames: Configurations, settings: SubsetSettings, *, seed: int
 def _split(
     frames: Configurations, learned: NDArray[np.int64], judged: NDArray[np.int64], settings: Splitting, seed: int
 ) -> Split:
-    roles: list[str] = [UNUSED] * len(frames)
-    part = frames[learned]
+    part, roles = frames[learned], np.full(len(frames), UNUSED, dtype=object)
     shares = RoleSettings(early_stopping_share=settings.early_stopping, calibration_share=0)
-    own = split_roles(_names(part, groups_of(part, settings.groups)), shares, seed=seed)
-    for index, role in zip(learned, own, strict=True):
-        roles[index] = role
-    for index in judged:
-        roles[index] = "probe"
-    return roles
+    roles[learned] = split_roles(_names(part, groups_of(part, settings.groups)), shares, seed=seed)
+    roles[judged] = "probe"
+    return roles.tolist()

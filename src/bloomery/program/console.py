@@ -119,7 +119,7 @@ def verb(function: Command) -> Command:
     @wraps(function)
     def command(*, what: str | tuple[str, ...], **options: Any) -> None:
         words = (what,) if isinstance(what, str) else what
-        if is_job(*words):
+        if len(words) == 1 and words[0].endswith(".json"):
             execute_job(function.__name__, words[0])
         own = Common(**{field.name: options.pop(field.name) for field in fields(Common)})
         function(what=what, common=own, **options)
@@ -131,11 +131,6 @@ def _with_options(function: Command, options: Sequence[Callable[[Command], Comma
     for option in reversed(options):
         function = option(function)
     return function
-
-
-def is_job(*arguments: str) -> bool:
-    """Tell whether the command's arguments are one job file."""
-    return len(arguments) == 1 and arguments[0].endswith(".json")
 
 
 def execute_job(verb: str, path: str) -> NoReturn:

@@ -25,5 +25,4 @@ class EnergyDisagreement(MeasuredWindow):
     name = "energy_disagreement"
     references = (SCHRAN_2020,)
     Settings = EnergyDisagreementSettings
-    settings: EnergyDisagreementSettings
     measure = Measure("energy")

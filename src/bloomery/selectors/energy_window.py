@@ -17,6 +17,7 @@ from pydantic import Field
 from scipy.optimize import linprog
 
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import composition
 from bloomery.plugins import Settings
 from bloomery.quantities import EnergyPerAtomInEV, Kelvin
 from bloomery.seeds import draw
@@ -97,10 +98,7 @@ def above_hull(frames: Configurations, energies: NDArray[np.float64]) -> NDArray
 
     The hull at a composition is the lowest energy of any mixture of frames that has it.
     """
-    numbers = np.unique(frames.numbers)
-    shares = np.zeros((len(frames), len(numbers)))
-    np.add.at(shares, (frames.frame_of_atom, np.searchsorted(numbers, frames.numbers)), 1.0)
-    shares /= np.maximum(frames.counts, 1)[:, None]
+    shares = composition(frames, frames.elements) / np.maximum(frames.counts, 1)[:, None]
     compositions, which = np.unique(shares.round(9), axis=0, return_inverse=True)
     which = which.ravel()
     lowest = np.full(len(compositions), np.inf)

@@ -27,5 +27,4 @@ class Extrapolation(MeasuredWindow):
     name = "extrapolation"
     references = (BEHLER_2011,)
     Settings = ExtrapolationSettings
-    settings: ExtrapolationSettings
     measure = Measure("extrapolation", "max")

@@ -25,5 +25,4 @@ class StressDisagreement(MeasuredWindow):
     name = "stress_disagreement"
     references = (SCHRAN_2020,)
     Settings = StressDisagreementSettings
-    settings: StressDisagreementSettings
     measure = Measure("stress")

@@ -29,5 +29,4 @@ class Variance(MeasuredWindow):
     name = "variance"
     references = (Paper("R. Jinnouchi et al., Phys. Rev. B 100, 014105 (2019)", "10.1103/PhysRevB.100.014105"),)
     Settings = VarianceSettings
-    settings: VarianceSettings
     measure = Measure("energy_sigma")

@@ -28,7 +28,7 @@ CANDIDATES = 32
 def farthest_environments(
     pool: Pool, environments: Environments, n_picks: int, min_distance: float = 0.0, *, standardise: bool = True
 ) -> Farthest:
-    """Pick frames, in the order of the pool; ties go to the lower content hash.
+    """Pick frames, by their places in the pool; ties go to the lower content hash.
 
     Without a data set the frame with the environment that is farthest from the mean of all comes first. Distances are
     Euclidean ones between features, over the root of their number, where each feature may be divided by its standard
