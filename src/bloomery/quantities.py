@@ -14,16 +14,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-_ENERGIES = {
-    "eV": 1.0,
-    "meV": 1e-3,
-    "Ry": units.Ry,
-    "mRy": 1e-3 * units.Ry,
-    "Ha": units.Ha,
-    "Hartree": units.Ha,
-    "kJ/mol": units.kJ / units.mol,
-    "kcal/mol": units.kcal / units.mol,
-}
+_ENERGIES = {"eV": 1.0, "meV": 1e-3, "Ry": units.Ry, "mRy": 1e-3 * units.Ry, "Ha": units.Ha, "Hartree": units.Ha}
+_ENERGIES |= {"kJ/mol": units.kJ / units.mol, "kcal/mol": units.kcal / units.mol}
 _LENGTHS = {"Å": 1.0, "A": 1.0, "Ang": 1.0, "Angstrom": 1.0, "nm": 10.0, "bohr": units.Bohr, "Bohr": units.Bohr}
 
 DIMENSIONS: dict[str, dict[str, float]] = {
@@ -32,14 +24,8 @@ DIMENSIONS: dict[str, dict[str, float]] = {
     "force": {
         f"{energy}/{length}": factor / by for energy, factor in _ENERGIES.items() for length, by in _LENGTHS.items()
     },
-    "pressure": {
-        "GPa": 1.0,
-        "MPa": 1e-3,
-        "Pa": 1e-9,
-        "bar": 1e-4,
-        "kbar": 0.1,
-        **{f"eV/{name}{cube}": 1 / units.GPa for name in ("Å", "A") for cube in ("^3", "³")},
-    },
+    "pressure": {"GPa": 1.0, "MPa": 1e-3, "Pa": 1e-9, "bar": 1e-4, "kbar": 0.1}
+    | {f"eV/{length}{cube}": 1 / units.GPa for length in ("Å", "A") for cube in ("^3", "³")},
     "length": _LENGTHS,
     "inverse length": {f"1/{name}": 1 / factor for name, factor in _LENGTHS.items()},
     "time": {"fs": 1e-15, "ps": 1e-12, "ns": 1e-9, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0},

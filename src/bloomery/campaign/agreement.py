@@ -39,12 +39,6 @@ class ObservableTarget(Settings):
             raise ValueError(f"should be a number with its unit, such as '0.01 Å' or '0.5 %', or {AGREE!r}") from error
         return {"limit": limit, "unit": unit}
 
-    def limit_in(self, unit: str) -> float | None:
-        """The limit in another unit; ``None`` if that measures something else."""
-        if self.limit is None:
-            return None
-        return self.limit if not self.unit else converted(self.limit, self.unit, unit)
-
     def __str__(self) -> str:
         """As in a campaign file."""
         return AGREE if self.limit is None else f"{self.limit:g} {self.unit}".strip()
@@ -101,5 +95,5 @@ def parts_of(summary: Summary) -> list[Summary]:
 def _near(target: ObservableTarget, number: Number) -> bool:
     if target.limit is None:
         return number.interval is not None and number.interval[0] <= 0 <= number.interval[1]
-    limit = target.limit_in(number.unit)
+    limit = converted(target.limit, target.unit or number.unit, number.unit)
     return limit is not None and number.farthest <= limit

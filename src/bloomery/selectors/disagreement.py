@@ -43,11 +43,6 @@ class DisagreementSettings(WindowSettings):
     max_expected_error: ForceInEV | None = Field(default=None, gt=0)
     """Keep frames that are expected to be wrong by at most this, in eV/Å."""
 
-    @property
-    def expects(self) -> bool:
-        """Whether a bound is in units of the expected error."""
-        return self.expected_error is not None or self.max_expected_error is not None
-
     @model_validator(mode="after")
     def _window(self) -> Self:
         for lower, upper in (
@@ -88,8 +83,9 @@ class Disagreement(Window):
 
     def remark(self, pool: Pool) -> str:
         """Say if an expected error is none yet."""
+        expects = self.settings.expected_error is not None or self.settings.max_expected_error is not None
         calibrated = pool.scale is not None and pool.scale.is_calibrated
-        return "" if calibrated or not self.settings.expects else ", not calibrated yet"
+        return ", not calibrated yet" if expects and not calibrated else ""
 
     def window(self, pool: Pool) -> tuple[float, float]:
         """Bounds in eV/Å."""
