@@ -137,13 +137,12 @@ def _more_labels(record: Record, law: PowerLaw, target: _Missed) -> tuple[float,
 
 def _no_fall(record: Record, law: PowerLaw, target: _Missed) -> str:
     """The error does not fall beyond doubt: the pools are exhausted, or it is too early to tell."""
-    latest = record.iterations[-1]
-    if not latest.n_selected or _unsurprising(latest):
-        why = (
-            "no frame of the last pool was worth a label"
-            if not latest.n_selected
-            else "the frames that were selected last were no harder for the potential than any others"
-        )
+    latest, why = record.iterations[-1], ""
+    if not latest.n_selected:
+        why = "no frame of the last pool was worth a label"
+    elif _unsurprising(latest):
+        why = "the frames that were selected last were no harder for the potential than any others"
+    if why:
         return (
             f"Sample more widely (higher temperatures, strains, other structures, longer runs): {why}, and the "
             f"{target.words} of {target.now.value:.3g} {target.now.unit} does not fall any more."

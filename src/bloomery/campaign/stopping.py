@@ -72,8 +72,10 @@ def _targets_hold(iterations: Sequence[Iteration], rules: StopRules) -> bool:
     if not (rules.targets.given or rules.observables) or len(iterations) - 1 < rules.min_iterations:
         return False
     latest = [(entry.validation, entry.observables) for entry in iterations if entry.validation][-rules.consecutive :]
+    enough = rules.min_probe_frames if rules.targets.given else 0
     return len(latest) == rules.consecutive and all(
-        _reached(validation, rules) and reached(rules.observables, observables) for validation, observables in latest
+        errors.n_frames >= enough and errors.is_below(rules.targets) and reached(rules.observables, observables)
+        for errors, observables in latest
     )
 
 
@@ -109,12 +111,6 @@ def _plateau(record: Record, rules: StopRules) -> Decision | None:
 
 def _spent(record: Record, rules: StopRules) -> bool:
     return rules.max_labels is not None and record.spent >= rules.max_labels
-
-
-def _reached(validation: Validation, rules: StopRules) -> bool:
-    if rules.targets.given and validation.n_frames < rules.min_probe_frames:
-        return False
-    return validation.is_below(rules.targets)
 
 
 def _errors(validation: Validation, rules: StopRules) -> str:

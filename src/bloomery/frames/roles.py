@@ -71,12 +71,7 @@ class ProbeDraw:
 
 
 def draw_probe(
-    hashes: Sequence[str],
-    blocks: Sequence[str],
-    n_probe: int,
-    *,
-    seed: int,
-    barred: frozenset[str] = frozenset(),
+    hashes: Sequence[str], blocks: Sequence[str], n_probe: int, *, seed: int, barred: frozenset[str] = frozenset()
 ) -> ProbeDraw:
     """Draw frames at random; with each its whole block leaves the pool, and every frame of equal content.
 

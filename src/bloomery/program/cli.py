@@ -74,14 +74,7 @@ def sample(what: str, start: str | None, out: str | None, common: Common, **opti
 @click.option("--out", metavar="FILE", help="Where the features go: .npz, one array (frames, features) per file.")
 @option_set
 @verb
-def describe(
-    what: tuple[str, ...],
-    descriptor: str,
-    elements: tuple[str, ...],
-    out: str | None,
-    assignments: tuple[str, ...],
-    common: Common,
-) -> None:
+def describe(what: tuple[str, ...], elements: tuple[str, ...], out: str | None, common: Common, **options: Any) -> None:
     """Compute the features of frames, averaged over their atoms."""
     from bloomery.jobs import describe as job  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
@@ -89,7 +82,7 @@ def describe(
     target = files.check_output(given(out, "--out"), [".npz"])
     inputs = {Path(path).stem: files.absolute(path, "file") for path in what}
     fields = {
-        "descriptor": {"name": descriptor, "settings": files.parse_assignments(assignments)},
+        "descriptor": {"name": options["descriptor"], "settings": files.parse_assignments(options["assignments"])},
         "elements": list(elements),
         "inputs": inputs,
     }

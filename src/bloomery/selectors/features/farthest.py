@@ -39,12 +39,7 @@ class Farthest:
 
 
 def farthest_points(
-    space: FeatureSpace,
-    n_picks: int,
-    min_distance: float = 0.0,
-    *,
-    candidates: int = CANDIDATES,
-    device: str = "cpu",
+    space: FeatureSpace, n_picks: int, min_distance: float = 0.0, *, candidates: int = CANDIDATES, device: str = "cpu"
 ) -> Farthest:
     """Pick points, each farthest from the known ones and from those picked before; ties go to the lower row.
 
