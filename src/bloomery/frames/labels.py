@@ -68,5 +68,5 @@ def common_info(atoms: Sequence[ase.Atoms], keys: Sequence[str] | None) -> dict[
 
 def _alike(values: Sequence[object]) -> bool:
     """Whether all are yes or no, all numbers, or all text."""
-    kinds = (bool | np.bool_, int | float | np.number, str)
+    kinds: tuple[Any, ...] = (bool | np.bool_, int | float | np.number, str)
     return any(all(isinstance(value, kind) for value in values) for kind in kinds)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypedDict
+from dataclasses import asdict, dataclass, field, replace
+from typing import TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class FunnelStep:
 
     def told(self) -> ToldStep:
         """Return plain values for JSON."""
-        return ToldStep(**vars(self))
+        return cast("ToldStep", asdict(self))
 
 
 @dataclass(frozen=True)
