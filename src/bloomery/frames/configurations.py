@@ -327,13 +327,8 @@ class Configurations:
         """Read frames from any file that ASE knows (extxyz, POSCAR, CIF, ...), from our own ``.npz``, or n2p2's data.
 
         A file whose first word is ``begin`` is n2p2's or RuNNer's ``input.data``: see `frames.input_data.read_arrays`.
-
-        Parameters
-        ----------
-        units
-            Of files that do not say them, which are those of n2p2; by default bohr and Ha.
-        folder
-            Keep large arrays in files in this folder (`bloomery.frames.mapped`); by default all are in memory.
+        Such files may not say their units; by default these are bohr and Ha. Large arrays are kept in files in the
+        ``folder`` (`bloomery.frames.mapped`), if one is given.
 
         Raises
         ------
@@ -435,7 +430,7 @@ def bad_label(configurations: Configurations) -> tuple[int, str] | None:
 
 def _not_finite(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which rows hold a value that is not finite."""
-    return ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    return np.asarray(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
 
 
 def _agreeing(parts: list[Configurations]) -> list[Configurations]:

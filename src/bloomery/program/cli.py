@@ -213,7 +213,6 @@ def predict(what: tuple[str, ...], out: str | None, stress: bool, common: Common
     """Predict energies, forces and stresses, and the disagreement of the committee."""
     if len(what) != 2:
         raise click.UsageError("give the folder of a potential and a file with frames.")
-    from bloomery.frames.configurations import Configurations  # noqa: PLC0415
     from bloomery.jobs import predict as job  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
@@ -224,7 +223,7 @@ def predict(what: tuple[str, ...], out: str | None, stress: bool, common: Common
         "stress": stress,
     }
     with files.finished_job(job, fields, common) as (folder, summary):
-        frames = files.predicted_frames(Configurations.read(what[1]), folder / "prediction.npz")
+        frames = files.predicted_frames(files.read_all(what[1:]), folder / "prediction.npz")
         files.write_frames(frames, target)
         common.tell(summary, f"{len(frames)} frames -> {target}")
 
@@ -290,7 +289,6 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
     Example: bloomery export pot/ --format gap --to deployed/ --test test.extxyz
     """
     from bloomery.engines.exporting import export_potential  # noqa: PLC0415
-    from bloomery.frames.configurations import Configurations  # noqa: PLC0415
     from bloomery.potentials.contract import load_potential  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
@@ -298,7 +296,7 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
     if form is None:
         click.echo(json.dumps(loaded.formats, indent=1) if as_json else files.told_formats(loaded))
         return
-    frames = None if test is None else Configurations.read(files.absolute(test, "file"))
+    frames = None if test is None else files.read_all([test])
     done = export_potential(loaded, form, Path(given(folder, "--to")), frames)
     said = files.told_numbers(dict(done.measurements))
     if frames is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ import pydantic
 import yaml
 
 from bloomery.engines.contract import Engine
+from bloomery.engines.preparation import working_folder
 from bloomery.errors import BloomeryError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import ATOMIC, FileUnits
@@ -86,18 +86,6 @@ def check_output(path: str | Path, suffixes: Sequence[str] = FRAME_SUFFIXES) -> 
     return path
 
 
-@contextmanager
-def working_folder(keep: str | None) -> Iterator[Path]:
-    """Give a folder for the job's files: one that is kept, and taken up again, or a temporary one."""
-    if keep is not None:
-        folder = Path(keep).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="bloomery-") as name:
-        yield Path(name)
-
-
 Prepare = Callable[[Path, Progress], Mapping[str, object]]
 """Makes files in a job's folder, and gives the fields of the job that name them."""
 
@@ -106,8 +94,11 @@ Prepare = Callable[[Path, Progress], Mapping[str, object]]
 def finished_job(
     module: JobModule[Summary_co], fields: Mapping[str, object], common: Common, prepare: Prepare | None = None
 ) -> Iterator[tuple[Path, Summary_co]]:
-    """Run a job on plain files; give its folder and summary while the folder exists."""
-    with working_folder(common.keep) as folder:
+    """Run a job on plain files; give its folder and summary while the folder exists.
+
+    A folder that is kept may hold what the same command began, and the job takes that up.
+    """
+    with working_folder(None if common.keep is None else Path(common.keep)) as folder:
         with progress_bar() as progress:
             prepared = {} if prepare is None else prepare(folder, progress)
             summary = run_job(module, {**fields, **prepared, **common.fields}, folder, progress)
