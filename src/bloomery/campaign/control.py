@@ -86,10 +86,8 @@ class FrameErrors:
         if quantity == "forces":
             counts = np.asarray(arrays["frame_force_components"], dtype=float)
             return cls(np.asarray(arrays["frame_force_rmse"], dtype=float) ** 2 * counts, counts)
-        return cls(
-            np.asarray(arrays["frame_energy_error"], dtype=float) ** 2,
-            np.asarray(arrays["frame_energy_known"], dtype=float),
-        )
+        errors, known = (np.asarray(arrays[f"frame_energy_{name}"], dtype=float) for name in ("error", "known"))
+        return cls(errors**2, known)
 
     @property
     def rmse(self) -> float:
@@ -148,8 +146,7 @@ def _compare(arms: list[list[FrameErrors]], bootstrap: Bootstrap, unit: str) -> 
         ours, theirs = (np.mean([errors.log_rmse(bootstrap) for errors in arm], axis=0) for arm in arms)
         ratios = ours - theirs
         ratios = ratios[np.isfinite(ratios)]
-        # A bootstrap over n blocks falls short by (n - 1) / n.
-        dof = bootstrap.n_blocks - 1
+        dof = bootstrap.n_blocks - 1  # a bootstrap over n blocks falls short by (n - 1) / n
         probe = [(float(ratios.var()) * (dof + 1) / dof, dof)] if len(ratios) else []
     training = [(float(values.var(ddof=1)) / len(values), len(values) - 1) for values in logs if len(values) > 1]
     spreads = {
@@ -252,25 +249,20 @@ def _sentence(arm: str, comparison: Comparison | None, found: str, saved: Labels
             f"Whether the selection helped cannot be told: its {what} is {both} with as many labels, "
             f"{share}, but the probe has {comparison.n_blocks} blocks only, too few for an interval."
         )
-    trainings = min(comparison.trainings)
-    basis = f"{comparison.n_blocks} blocks of the probe, " + (
-        f"{trainings} trainings of each arm" if trainings > 1 else "one training of each arm, whose chance is not in it"
-    )
+    many = "one training of each arm, whose chance is not in it"
+    if (n := min(comparison.trainings)) > 1:
+        many = f"{n} trainings of each arm"
     lower, upper = gain.interval
-    bounds = f"95 % interval of the difference {-100 * upper:+.2g} to {-100 * lower:+.2g} %; {basis}"
-    numbers = f"its {what} is {both}, {share} ({bounds})"
+    bounds = f"95 % interval of the difference {-100 * upper:+.2g} to {-100 * lower:+.2g} %"
+    numbers = f"its {what} is {both}, {share} ({bounds}; {comparison.n_blocks} blocks of the probe, {many})"
     if found == UNDECIDED:
         return f"Whether the selection helped cannot be told: with as many labels {numbers}."
-    opening, winner, loser = (
-        ("The selection helped", "it", arm)
-        if found == HELPED
-        else (f"The selection did not help, {arm} was better", arm, "the selection")
-    )
-    end = (
-        f"the labels saved cannot be told: {saved.reason}"
-        if saved.labels is None
-        else f"{winner} reaches the final error of {loser} with {saved.needed} labels instead of {saved.of}"
-    )
+    opening, winner, loser = "The selection helped", "it", arm
+    if found == HURT:
+        opening, winner, loser = f"The selection did not help, {arm} was better", arm, "the selection"
+    end = f"{winner} reaches the final error of {loser} with {saved.needed} labels instead of {saved.of}"
+    if saved.labels is None:
+        end = f"the labels saved cannot be told: {saved.reason}"
     return f"{opening}: with as many labels {numbers}; {end}."
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -23,7 +23,7 @@ from bloomery.frames.roles import RoleSettings, split_roles
 from bloomery.jobs import describe, sample
 from bloomery.jobs.base import JobModule, Summary_co, limit_threads
 from bloomery.observables.contract import Observable
-from bloomery.plugins import KINDS, PluginSpec, describe_validation_error, load_plugin, registered
+from bloomery.plugins import KINDS, Kind, PluginSpec, describe_validation_error, find_plugin, load_plugin, registered
 from bloomery.potentials.acceptance import check_potential
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.prediction import Prediction
@@ -270,11 +270,8 @@ def importing_engine(format: str) -> type[Engine]:  # noqa: A002
 
 def importing_engines() -> Iterator[type[Engine]]:
     """Give the engines that import anything; one that cannot be loaded imports nothing."""
-    for name in registered("engines"):
-        with suppress(InputError):
-            engine: type[Engine] = load_plugin("engines", name)
-            if engine.imports:
-                yield engine
+    engines = (find_plugin("engines", name) for name in registered("engines"))
+    return (engine for engine in engines if engine is not None and engine.imports)
 
 
 def file_units(text: str | None) -> FileUnits | None:
@@ -313,21 +310,17 @@ def registered_plugins() -> dict[str, dict[str, ToldPlugin]]:
 
     A plug-in that cannot be loaded is listed with the reason.
     """
-    found: dict[str, dict[str, ToldPlugin]] = {}
-    for kind in KINDS:
-        found[kind] = {}
-        for name in registered(kind):
-            try:
-                plugin = load_plugin(kind, name)
-            except InputError as error:
-                found[kind][name] = {"summary": str(error), "settings": {}}
-                continue
-            fields = plugin.Settings.model_fields.items()
-            found[kind][name] = {
-                "summary": (plugin.__doc__ or "").strip().splitlines()[0],
-                "settings": {key: " ".join((field.description or "").split()) for key, field in fields},
-            }
-    return found
+    return {kind: {name: _told_plugin(kind, name) for name in registered(kind)} for kind in KINDS}
+
+
+def _told_plugin(kind: Kind, name: str) -> ToldPlugin:
+    try:
+        plugin = load_plugin(kind, name)
+    except InputError as error:
+        return {"summary": str(error), "settings": {}}
+    fields = plugin.Settings.model_fields.items()
+    settings = {key: " ".join((field.description or "").split()) for key, field in fields}
+    return {"summary": (plugin.__doc__ or "").strip().splitlines()[0], "settings": settings}
 
 
 def read_all(paths: Sequence[str], units: FileUnits | None = None) -> Configurations:
