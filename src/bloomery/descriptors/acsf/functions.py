@@ -28,14 +28,7 @@ from bloomery.plugins import Settings
 
 Kind = Literal["radial", "narrow", "wide", "weighted_radial", "weighted_narrow"]
 CutoffFunction = Literal[
-    "cosine",
-    "tanh",
-    "tanh_normalised",
-    "exponential",
-    "polynomial_1",
-    "polynomial_2",
-    "polynomial_3",
-    "polynomial_4",
+    "cosine", "tanh", "tanh_normalised", "exponential", "polynomial_1", "polynomial_2", "polynomial_3", "polynomial_4"
 ]
 N_NEIGHBOURS: dict[Kind, int] = {"radial": 1, "narrow": 2, "wide": 2, "weighted_radial": 0, "weighted_narrow": 0}
 ANGULAR: tuple[Kind, ...] = ("narrow", "wide", "weighted_narrow")

@@ -28,12 +28,7 @@ KINDS = ("cosine", "tanh", "tanh_normalised", "exponential", "polynomial")
 
 
 class _Gaussians(ctypes.Structure):
-    _fields_ = (
-        ("count", Integer),
-        ("eta", ctypes.c_void_p),
-        ("shift", ctypes.c_void_p),
-        ("cutoffs", ctypes.c_void_p),
-    )
+    _fields_ = (("count", Integer), ("eta", ctypes.c_void_p), ("shift", ctypes.c_void_p), ("cutoffs", ctypes.c_void_p))
 
 
 class _Radial(ctypes.Structure):

@@ -41,10 +41,7 @@ class PowerSpectrum(Descriptor):
     """Two-, three- and four-body terms, for any number of species, any periodicity and any size of cell."""
 
     name = "power_spectrum"
-    references = (
-        BARTOK_2013,
-        Paper("R. Drautz, Phys. Rev. B 99, 014104 (2019)", "10.1103/PhysRevB.99.014104"),
-    )
+    references = (BARTOK_2013, Paper("R. Drautz, Phys. Rev. B 99, 014104 (2019)", "10.1103/PhysRevB.99.014104"))
     Settings = PowerSpectrumSettings
     settings: PowerSpectrumSettings
 

@@ -125,10 +125,7 @@ class Expansion:
         return torch.cat(values), torch.cat(jacobians) if jacobian else None
 
     def edge_gradients(
-        self,
-        layouts: list[Layout],
-        vectors: torch.Tensor,
-        model: Callable[[torch.Tensor, slice], torch.Tensor],
+        self, layouts: list[Layout], vectors: torch.Tensor, model: Callable[[torch.Tensor, slice], torch.Tensor]
     ) -> torch.Tensor:
         """Derivatives of ``M`` functions of the features by the edge vectors, ``(M, E, 3)``."""
         result = []

@@ -97,11 +97,7 @@ class BlockBuilder:
             response = jacobian_response(self.descriptor, found, scale, frames, len(part), self.dtype)
         else:
             response = MappedResponse(force_map, scale.to(self.dtype))
-        labels = {
-            "energy": self.energies[chosen],
-            "forces": part.label("forces")[0],
-            "stress": part.label("stress")[0],
-        }
+        labels = {"energy": self.energies[chosen], "forces": part.label("forces")[0], "stress": part.label("stress")[0]}
         periodic = part.pbc.all(axis=1) & (part.volumes > 0)
         atoms = np.concatenate([np.arange(*self.configurations.offsets[frame : frame + 2]) for frame in chosen])
         importance = {

@@ -286,12 +286,7 @@ def _split(frames: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
 
 
 def _start_parameters(
-    settings: HdnnpSettings,
-    start: HdnnpPotential | None,
-    scaling: Scaling,
-    n_species: int,
-    n_features: int,
-    seed: int,
+    settings: HdnnpSettings, start: HdnnpPotential | None, scaling: Scaling, n_species: int, n_features: int, seed: int
 ) -> Parameters:
     if start is None:
         seeds = [derive_seed(seed, "weights", member) for member in range(settings.members)]

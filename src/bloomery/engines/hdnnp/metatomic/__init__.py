@@ -5,11 +5,6 @@ in these modules but `export` is therefore written once more and plainer than wh
 only, for torch to differentiate. A test holds both against each other.
 """
 
-from bloomery.engines.hdnnp.metatomic.export import (
-    MODEL_FILE,
-    model_calculator,
-    what_is_in_the_way,
-    write_model,
-)
+from bloomery.engines.hdnnp.metatomic.export import MODEL_FILE, model_calculator, what_is_in_the_way, write_model
 
 __all__ = ["MODEL_FILE", "model_calculator", "what_is_in_the_way", "write_model"]
