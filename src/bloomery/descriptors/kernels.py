@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import Neighbours, find_neighbours
-from bloomery.native.arrays import Integer, Workspace, pointer
+from bloomery.native.arrays import Integer, Place, Workspace, pointer
 from bloomery.threads import share_out
 
 CHUNK_ATOMS = 48
@@ -23,15 +23,15 @@ CHUNK_ATOMS = 48
 class AtomTables(ctypes.Structure):
     """`Atoms` of atoms.h."""
 
-    _fields_ = tuple((name, ctypes.c_void_p) for name in ("starts", "neighbours", "vectors", "species", "frames"))
+    _fields_ = tuple((name, Place) for name in ("starts", "neighbours", "vectors", "species", "frames"))
 
     @classmethod
     def of(
         cls, neighbours: Neighbours, species: NDArray[np.int64], frames: NDArray[np.int64] | None = None
     ) -> AtomTables:
         """Return the addresses of these arrays, and keep them alive."""
-        starts = _starts(neighbours, len(species))
-        arrays = (starts, neighbours.pairs[1], neighbours.vectors, species)
+        counts = np.bincount(neighbours.pairs[0], minlength=len(species))
+        arrays = (np.concatenate([[0], np.cumsum(counts)]), neighbours.pairs[1], neighbours.vectors, species)
         atoms = cls(*map(pointer, arrays), None if frames is None else pointer(frames))
         atoms.kept = (*arrays, frames)
         return atoms
@@ -64,11 +64,9 @@ class ForceKernel:
     def __init__(self, library: ctypes.CDLL, settings: ctypes.Structure, size: int, dtype: str) -> None:
         self.size, self._library, self._settings, self._dtype = size, library, settings, dtype
         self._workspace = Workspace()
-        place = ctypes.c_void_p
-        library.work_bytes.argtypes = [place, place, Integer, Integer, Integer]
-        library.work_bytes.restype = Integer
-        library.features.argtypes = [place, place, Integer, Integer, place, place]
-        library.forces.argtypes = [place, place, *[Integer] * 3, *[place] * 3, Integer, *[place] * 3]
+        library.work_bytes.argtypes, library.work_bytes.restype = [Place, Place, *[Integer] * 3], Integer
+        library.features.argtypes = [Place, Place, Integer, Integer, Place, Place]
+        library.forces.argtypes = [Place, Place, *[Integer] * 3, *[Place] * 3, Integer, *[Place] * 3]
 
     def features(self, neighbours: Neighbours, species: NDArray[np.int64]) -> NDArray[np.floating]:
         """Features of every atom, ``(A, F)``."""
@@ -121,9 +119,9 @@ class ForceKernel:
 
         def work(first: int, last: int) -> Results:
             if compiled is not None:
-                found = Results.zeros(len(species), n_frames, compiled.members, self._dtype)
+                found = Results.zeros(len(species), n_frames, compiled.kernel.members, self._dtype)
                 context = compiled.context()
-                self._forces(atoms, first, last, found, compiled.address, ctypes.addressof(context))
+                self._forces(atoms, first, last, found, compiled.kernel.address, ctypes.addressof(context))
                 return found
             results: Results | None = None
             with torch.inference_mode():
@@ -158,16 +156,16 @@ class ForceKernel:
 
         return added_up(share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS))
 
-    def _space(self, atoms: AtomTables, first: int, last: int, members: int) -> tuple[int, int]:
-        """Addresses of the settings, and of memory to work with."""
-        settings = ctypes.addressof(self._settings)
-        size = self._library.work_bytes(settings, ctypes.addressof(atoms), first, last, members)
-        return settings, pointer(self._workspace.take("work", (size,), "uint8"))
+    def _run(self, name: str, atoms: AtomTables, first: int, last: int, *arguments: int | None, members: int) -> None:
+        """Call a function of the library for some atoms; its last argument is memory to work with."""
+        settings, place = ctypes.addressof(self._settings), ctypes.addressof(atoms)
+        size = self._library.work_bytes(settings, place, first, last, members)
+        space = self._workspace.take("work", (size,), "uint8")
+        getattr(self._library, name)(settings, place, first, last, *arguments, pointer(space))
 
     def _features(self, atoms: AtomTables, first: int, last: int) -> NDArray[np.floating]:
         values = np.empty((last - first, self.size), dtype=self._dtype)
-        settings, space = self._space(atoms, first, last, 1)
-        self._library.features(settings, ctypes.addressof(atoms), first, last, pointer(values), space)
+        self._run("features", atoms, first, last, pointer(values), members=1)
         return values
 
     def _forces(
@@ -184,21 +182,10 @@ class ForceKernel:
     ) -> None:
         """Add what some atoms give; the derivatives begin with those of the atom at ``offset``."""
         members = results.forces.shape[2]
-        settings, space = self._space(atoms, first, last, members)
-        self._library.forces(
-            settings,
-            ctypes.addressof(atoms),
-            first,
-            last,
-            members,
-            model,
-            context,
-            None if given is None else pointer(given) - offset * self.size * given.itemsize,
-            0 if given is None else given.shape[1] * self.size,
-            pointer(results.forces),
-            pointer(results.virials) if len(results.virials) else None,
-            space,
-        )
+        begin = None if given is None else pointer(given) - offset * self.size * given.itemsize
+        stride = 0 if given is None else given.shape[1] * self.size
+        places = (pointer(results.forces), pointer(results.virials) if len(results.virials) else None)
+        self._run("forces", atoms, first, last, members, model, context, begin, stride, *places, members=members)
 
 
 def added_up(parts: list[Results]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
@@ -208,10 +195,3 @@ def added_up(parts: list[Results]) -> tuple[NDArray[np.floating], NDArray[np.flo
         forces += part.forces
         virials += part.virials
     return forces, 0.5 * (virials + virials.swapaxes(1, 2))
-
-
-def _starts(neighbours: Neighbours, n_atoms: int) -> NDArray[np.int64]:
-    """Return where the pairs of each centre begin, ``(A + 1,)``."""
-    starts = np.zeros(n_atoms + 1, dtype=np.int64)
-    np.cumsum(np.bincount(neighbours.pairs[0], minlength=n_atoms), out=starts[1:])
-    return starts

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 ALIGNMENT = 64
 """No vector of a kernel is longer."""
-Integer = ctypes.c_int64
-"""What kernels count with."""
+Integer, Real, Place = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
+"""What kernels count with, the numbers that they are given, and addresses."""
 
 
 def pointer(array: NDArray[Any]) -> int:

@@ -16,7 +16,7 @@ from bloomery.descriptors.acsf.settings import AcsfSettings
 from bloomery.descriptors.kernels import CHUNK_ATOMS, AtomTables, ForceKernel
 from bloomery.frames.neighbours import Neighbours
 from bloomery.native import load_kernel
-from bloomery.native.arrays import Integer, Kept, padded, pointer
+from bloomery.native.arrays import Integer, Kept, Place, Real, padded, pointer
 from bloomery.threads import share_out
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ KINDS = ("cosine", "tanh", "tanh_normalised", "exponential", "polynomial")
 
 
 class _Gaussians(ctypes.Structure):
-    _fields_ = (("count", Integer), ("eta", ctypes.c_void_p), ("shift", ctypes.c_void_p), ("cutoffs", ctypes.c_void_p))
+    _fields_ = (("count", Integer), ("eta", Place), ("shift", Place), ("cutoffs", Place))
 
 
 class _Radial(ctypes.Structure):
@@ -37,42 +37,23 @@ class _Radial(ctypes.Structure):
 
 class _Angular(ctypes.Structure):
     _fields_ = (
-        ("first", Integer),
-        ("second", Integer),
-        ("narrow", Integer),
-        ("gaussians", _Gaussians),
-        ("zetas", Integer),
-        ("lambdas", Integer),
-        ("zeta", ctypes.c_void_p),
-        ("lambda", ctypes.c_void_p),
-        ("place", Integer),
-    )
+        ("first", Integer), ("second", Integer), ("narrow", Integer), ("gaussians", _Gaussians), ("zetas", Integer),
+        ("lambdas", Integer), ("zeta", Place), ("lambda", Place), ("place", Integer),
+    )  # fmt: skip
 
 
 class _Centre(ctypes.Structure):
     _fields_ = (
-        ("n_radial", Integer),
-        ("n_angular", Integer),
-        ("radial", ctypes.c_void_p),
-        ("angular", ctypes.c_void_p),
-        ("terms", Integer),
-        ("columns", ctypes.c_void_p),
-        ("weights", ctypes.c_void_p),
-    )
+        ("n_radial", Integer), ("n_angular", Integer), ("radial", Place), ("angular", Place), ("terms", Integer),
+        ("columns", Place), ("weights", Place),
+    )  # fmt: skip
 
 
 class _Settings(ctypes.Structure):
     _fields_ = (
-        ("species", Integer),
-        ("features", Integer),
-        ("cutoff", ctypes.c_double),
-        ("kind", Integer),
-        ("inner", ctypes.c_double),
-        ("order", Integer),
-        ("coefficients", ctypes.c_void_p),
-        ("factor", ctypes.c_double),
-        ("centres", ctypes.c_void_p),
-    )
+        ("species", Integer), ("features", Integer), ("cutoff", Real), ("kind", Integer), ("inner", Real),
+        ("order", Integer), ("coefficients", Place), ("factor", Real), ("centres", Place),
+    )  # fmt: skip
 
 
 class AcsfKernel(ForceKernel):
@@ -91,8 +72,7 @@ class AcsfKernel(ForceKernel):
             terms, factor = polynomial_terms(int(order)), polynomial_factor(int(order))
         elif settings.cutoff_function == "tanh_normalised":
             factor = TANH_NORM
-        place = ctypes.c_void_p
-        library.jacobian.argtypes = [place, place, Integer, Integer, place, place, place]
+        library.jacobian.argtypes = [Place, Place, Integer, Integer, *[Place] * 3]
         filled = _Settings(
             len(centres),
             tables.size,
@@ -121,9 +101,7 @@ class AcsfKernel(ForceKernel):
         result = np.empty((len(neighbours.vectors), 3, self.size), dtype=self._dtype)
 
         def work(first: int, last: int) -> None:
-            settings, space = self._space(atoms, first, last, 1)
-            places = (pointer(values[first:]), pointer(result))
-            self._library.jacobian(settings, ctypes.addressof(atoms), first, last, *places, space)
+            self._run("jacobian", atoms, first, last, pointer(values[first:]), pointer(result), members=1)
 
         share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS)
         return values, result

@@ -16,7 +16,7 @@ from bloomery.descriptors.power_spectrum.angular_momenta import couplings
 from bloomery.descriptors.power_spectrum.settings import PowerSpectrumSettings
 from bloomery.frames.neighbours import Neighbours
 from bloomery.native import load_kernel
-from bloomery.native.arrays import Integer, Kept, pointer
+from bloomery.native.arrays import Integer, Kept, Place, Real, pointer
 from bloomery.threads import share_out
 
 SOURCE = Path(__file__).with_suffix(".c")
@@ -25,14 +25,9 @@ MOST_SPECIES = 128
 
 class _Settings(ctypes.Structure):
     _fields_ = (
-        ("species", Integer),
-        ("cutoff", ctypes.c_double),
-        ("inner", ctypes.c_double),
-        ("width", ctypes.c_double),
-        ("triples", ctypes.c_void_p),
-        ("gaunt", ctypes.c_void_p),
+        ("species", Integer), ("cutoff", Real), ("inner", Real), ("width", Real), ("triples", Place), ("gaunt", Place),
         ("couplings", Integer),
-    )
+    )  # fmt: skip
 
 
 class PowerSpectrumKernel(ForceKernel):
@@ -80,8 +75,7 @@ class PowerSpectrumKernel(ForceKernel):
             return None
         library.initialise.argtypes = []
         library.initialise()
-        place = ctypes.c_void_p
-        library.changes.argtypes = [place, place, *[Integer] * 3, *[place] * 4]
+        library.changes.argtypes = [Place, Place, *[Integer] * 3, *[Place] * 4]
         return cls(library, settings, n_species, dtype)
 
     def changes(
@@ -98,9 +92,8 @@ class PowerSpectrumKernel(ForceKernel):
         result = np.empty((len(species), self.size, members), dtype=self._dtype)
 
         def work(first: int, last: int) -> None:
-            settings, space = self._space(atoms, first, last, members)
             places = (pointer(moves), pointer(strains), pointer(result))
-            self._library.changes(settings, ctypes.addressof(atoms), first, last, members, *places, space)
+            self._run("changes", atoms, first, last, members, *places, members=members)
 
         share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS)
         return result

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.engines.hdnnp.model import SWITCH, Form, Parameters, Ranges, Scaling, isolation_switch, networks
+from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, hidden_layers, isolation_switch, networks
 
 if TYPE_CHECKING:
     from bloomery.engines.hdnnp.kernel import CommitteeKernel, CompiledCommittee
@@ -49,7 +49,7 @@ class Evaluator:
         """Fold the scaling of inputs and outputs into the first and last layers."""
         inverse = torch.from_numpy(1 / scaling.scale)[None, :, :, None]
         folded = {name: value.clone() for name, value in parameters.items()}
-        last = sum(name.startswith("weight") for name in folded) - 1
+        last = hidden_layers(folded)
         folded["weight_0"] *= inverse
         if "skip" in folded:
             folded["skip"] *= inverse * scaling.energy
@@ -60,15 +60,12 @@ class Evaluator:
         def place(table: NDArray[np.float64]) -> torch.Tensor:
             return torch.from_numpy(table).to(device=device, dtype=getattr(torch, dtype))
 
-        middles, inverse_halves = (None, None) if ranges is None else map(place, _middles(ranges))
+        bounds = (None, None) if ranges is None else map(place, _middles(ranges))
         evaluator = cls(
             {name: value.to(device=device, dtype=getattr(torch, dtype)).contiguous() for name, value in folded.items()},
-            place(scaling.mean),
-            place(scaling.isolated),
-            place(scaling.magnitude),
+            *map(place, (scaling.mean, scaling.isolated, scaling.magnitude)),
             form,
-            middles,
-            inverse_halves,
+            *bounds,
             kernel=None,
         )
         return replace(evaluator, kernel=evaluator._make_kernel(last, dtype)) if device.type == "cpu" else evaluator
@@ -107,7 +104,7 @@ class Evaluator:
             )
             for species in range(len(self.mean))
         ]
-        return CommitteeKernel.make(elements, self.form.layers(last), SWITCH, dtype)
+        return CommitteeKernel.make(elements, self.form.layers(last), dtype)
 
 
 class Evaluation:

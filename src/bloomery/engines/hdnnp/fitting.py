@@ -17,7 +17,7 @@ from bloomery.engines.contract import Training, TrainingData, TrainingHistory
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.checkpoint import State
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
-from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, initial_parameters
+from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, hidden_layers, initial_parameters
 from bloomery.engines.hdnnp.network_potential import descriptor_spec, load_descriptor
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.settings import HdnnpSettings
@@ -297,7 +297,7 @@ def _start_parameters(
 def rescaled(parameters: Parameters, old: Scaling, new: Scaling) -> Parameters:
     """Turn parameters for old scales of inputs and outputs into those of the same function for new scales."""
     result = {name: value.clone() for name, value in parameters.items()}
-    last = sum(name.startswith("weight") for name in result) - 1
+    last = hidden_layers(result)
     ratio = torch.from_numpy(new.scale / old.scale)[None, :, :, None]
     shift = torch.from_numpy((new.mean - old.mean) / old.scale)[None, :, None, :]
     result["bias_0"] += shift @ result["weight_0"]

@@ -5,61 +5,38 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomery.engines.hdnnp.model import SWITCH
 from bloomery.native import load_kernel
-from bloomery.native.arrays import Integer, Kept, Workspace, padded, pointer
+from bloomery.native.arrays import Integer, Kept, Place, Real, Workspace, padded, pointer
 
 SOURCE = Path(__file__).with_suffix(".c")
 ACTIVATIONS = (
-    "silu",
-    "tanh",
-    "logistic",
-    "reverse_logistic",
-    "softplus",
-    "relu",
-    "gaussian",
-    "cosine",
-    "exponential",
-    "square",
+    "silu", "tanh", "logistic", "reverse_logistic", "softplus", "relu", "gaussian", "cosine", "exponential", "square",
     "identity",
-)
+)  # fmt: skip
 """Names in the order in which the kernel counts them."""
 MOST_LAYERS = 8
 
 
 class _Networks(ctypes.Structure):
     _fields_ = (
-        ("members", Integer),
-        ("features", Integer),
-        ("layers", Integer),
-        ("widths", Integer * (MOST_LAYERS + 1)),
-        ("activations", Integer * MOST_LAYERS),
-        ("weights", ctypes.c_void_p),
-        ("stride", Integer),
-        ("mean", ctypes.c_void_p),
-        ("isolated", ctypes.c_void_p),
-        ("inverse_magnitude", ctypes.c_void_p),
-        ("middle", ctypes.c_void_p),
-        ("inverse_half", ctypes.c_void_p),
-        ("isolation", ctypes.c_double),
-    )
+        ("members", Integer), ("features", Integer), ("layers", Integer), ("widths", Integer * (MOST_LAYERS + 1)),
+        ("activations", Integer * MOST_LAYERS), ("weights", Place), ("stride", Integer), ("mean", Place),
+        ("isolated", Place), ("inverse_magnitude", Place), ("middle", Place), ("inverse_half", Place),
+        ("isolation", Real),
+    )  # fmt: skip
 
 
 class _Committee(ctypes.Structure):
     _fields_ = (
-        ("elements", ctypes.c_void_p),
-        ("n_elements", Integer),
-        ("n_atoms", Integer),
-        ("species", ctypes.c_void_p),
-        ("energies", ctypes.c_void_p),
-        ("outermost", ctypes.c_void_p),
-        ("distances", ctypes.c_void_p),
-        ("rows", ctypes.c_void_p),
-        ("work", ctypes.c_void_p),
-    )
+        ("elements", Place), ("n_elements", Integer), ("n_atoms", Integer), ("species", Place), ("energies", Place),
+        ("outermost", Place), ("distances", Place), ("rows", Place), ("work", Place),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,77 +67,52 @@ class Tables:
 
 
 class CommitteeKernel:
-    """Networks of all elements in one precision.
+    """Networks of all elements in one precision, with the names of the activations of each hidden layer.
 
     Use `make`, which knows whether there can be one.
-
-    Parameters
-    ----------
-    activations
-        Of each hidden layer, by name.
-    isolation
-        The constant of the isolation switch.
     """
 
-    def __init__(
-        self, library: ctypes.CDLL, elements: list[Tables], activations: tuple[str, ...], isolation: float, dtype: str
-    ) -> None:
+    def __init__(self, library: ctypes.CDLL, elements: list[Tables], activations: tuple[str, ...], dtype: str) -> None:
         self._library, self._dtype = library, dtype
         self._lanes, self._panel = int(library.vector_lanes()), int(library.panel_width())
         self._kept = Kept()
-        packed = [self._pack(tables, activations, isolation) for tables in elements]
+        packed = [self._pack(tables, activations) for tables in elements]
         self._networks = (_Networks * len(packed))(*packed)
         self._work = max(int(library.committee_work(ctypes.addressof(networks))) for networks in self._networks)
         self.members = len(elements[0].weights[0])
         self._workspace = Workspace()
 
     @classmethod
-    def make(
-        cls, elements: list[Tables], activations: tuple[str, ...], isolation: float, dtype: str
-    ) -> CommitteeKernel | None:
+    def make(cls, elements: list[Tables], activations: tuple[str, ...], dtype: str) -> CommitteeKernel | None:
         """Return the kernel, or ``None`` where there is none: see `load_kernel`."""
         library = load_kernel(SOURCE, dtype) if len(activations) <= MOST_LAYERS else None
         if library is None:
             return None
         library.panel_width.argtypes, library.panel_width.restype = [], Integer
-        library.committee_work.argtypes = [ctypes.c_void_p]
-        library.committee_work.restype = Integer
-        library.evaluate.argtypes = [ctypes.c_void_p, Integer, Integer, ctypes.c_void_p, ctypes.c_void_p]
-        return cls(library, elements, activations, isolation, dtype)
+        library.committee_work.argtypes, library.committee_work.restype = [Place], Integer
+        library.evaluate.argtypes = [Place, Integer, Integer, Place, Place]
+        return cls(library, elements, activations, dtype)
 
     @property
     def address(self) -> int:
         """Of the function `evaluate` of kernel.c."""
-        return ctypes.cast(self._library.evaluate, ctypes.c_void_p).value or 0
+        return ctypes.cast(self._library.evaluate, Place).value or 0
 
-    def context(
-        self,
-        species: NDArray[np.int64],
-        energies: NDArray[np.floating],
-        outermost: NDArray[np.int64],
-        distances: NDArray[np.float64],
-    ) -> ctypes.Structure:
-        """Return the first argument of that function, for one thread; see `CompiledCommittee`."""
-        return _Committee(
-            ctypes.addressof(self._networks),
-            len(self._networks),
-            len(species),
-            pointer(species),
-            pointer(energies),
-            pointer(outermost),
-            pointer(distances),
-            pointer(self._workspace.take("rows", (len(species),), "int64")),
-            pointer(self._workspace.take("work", (self._work,), self._dtype)),
-        )
+    def context(self, species: NDArray[np.int64], *results: NDArray[Any]) -> ctypes.Structure:
+        """Return the first argument of that function, for one thread; arrays as in `CompiledCommittee`."""
+        rows = self._workspace.take("rows", (len(species),), "int64")
+        arrays = (species, *results, rows, self._workspace.take("work", (self._work,), self._dtype))
+        networks = self._networks
+        return _Committee(ctypes.addressof(networks), len(networks), len(species), *map(pointer, arrays))
 
     def evaluate(self, context: ctypes.Structure, values: NDArray[np.floating], first: int) -> NDArray[np.floating]:
         """See `CompiledCommittee`."""
         derivatives = np.empty((self.members, *values.shape), dtype=self._dtype)
-        place = ctypes.addressof(context)
-        self._library.evaluate(place, first, len(values), pointer(values), pointer(derivatives))
+        places = (pointer(values), pointer(derivatives))
+        self._library.evaluate(ctypes.addressof(context), first, len(values), *places)
         return derivatives
 
-    def _pack(self, tables: Tables, activations: tuple[str, ...], isolation: float) -> _Networks:
+    def _pack(self, tables: Tables, activations: tuple[str, ...]) -> _Networks:
         """Lay out weights as the kernel reads them; see kernel.c."""
         members, features, _ = tables.weights[0].shape
         sizes = [weight.shape[1] for weight in tables.weights]
@@ -176,6 +128,7 @@ class CommitteeKernel:
         skip = np.zeros((members, features)) if tables.skip is None else tables.skip
         parts += [self._rows(tables.weights[-1][:, :, 0], widths[-1]), last_bias, self._rows(skip, widths[0])]
         weights = np.concatenate([part.reshape(members, -1) for part in parts], axis=1)
+        rows = (tables.mean, tables.isolated, tables.inverse_magnitude, tables.middle, tables.inverse_half)
         return _Networks(
             members,
             features,
@@ -184,12 +137,8 @@ class CommitteeKernel:
             (Integer * MOST_LAYERS)(*(ACTIVATIONS.index(name) for name in activations)),
             self._keep(weights),
             weights.shape[1],
-            self._keep(tables.mean),
-            self._keep(tables.isolated),
-            self._keep(tables.inverse_magnitude),
-            self._keep(tables.middle),
-            self._keep(tables.inverse_half),
-            isolation,
+            *map(self._keep, rows),
+            SWITCH,
         )
 
     def _panels(self, matrices: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -229,18 +178,8 @@ class CompiledCommittee:
     outermost: NDArray[np.int64]
     distances: NDArray[np.float64]
 
-    @property
-    def members(self) -> int:
-        """Size of the committee."""
-        return self.kernel.members
-
-    @property
-    def address(self) -> int:
-        """Of the function that evaluates some atoms."""
-        return self.kernel.address
-
     def context(self) -> ctypes.Structure:
-        """Return its first argument for this thread."""
+        """Return the first argument of the function that evaluates some atoms, for this thread."""
         return self.kernel.context(self.species, self.energies, self.outermost, self.distances)
 
     def __call__(self, values: NDArray[np.floating], first: int) -> NDArray[np.floating]:

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 Parameters = dict[str, torch.Tensor]
+Activation = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+Slope = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 SWITCH = 0.05
 """How small the squared relative features must be for an atom to count as isolated (see `isolation_switch`)."""
@@ -84,63 +86,28 @@ def _silu(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return value, sigmoid + value * (1 - sigmoid)
 
 
-def _tanh(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    value = torch.tanh(x)
-    return value, 1 - value * value
+def _pair(value_of: Callable[[torch.Tensor], torch.Tensor], slope_of: Slope) -> Activation:
+    """Put a function and its derivative, which may be told by the value, into one."""
+
+    def both(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        value = value_of(x)
+        return value, slope_of(x, value)
+
+    return both
 
 
-def _logistic(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    value = torch.sigmoid(x)
-    return value, value * (1 - value)
-
-
-def _reverse_logistic(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    value = torch.sigmoid(-x)
-    return value, value * (value - 1)
-
-
-def _softplus(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.nn.functional.softplus(x), torch.sigmoid(x)
-
-
-def _relu(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.relu(x), (x > 0).to(x.dtype)
-
-
-def _gaussian(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    value = torch.exp(-0.5 * x * x)
-    return value, -x * value
-
-
-def _cosine(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.cos(x), -torch.sin(x)
-
-
-def _exponential(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    value = torch.exp(-x)
-    return value, -value
-
-
-def _square(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return x * x, 2 * x
-
-
-def _identity(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return x, torch.ones_like(x)
-
-
-ACTIVATIONS: dict[str, Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] = {
+ACTIVATIONS: dict[str, Activation] = {
     "silu": _silu,
-    "tanh": _tanh,
-    "logistic": _logistic,
-    "reverse_logistic": _reverse_logistic,
-    "softplus": _softplus,
-    "relu": _relu,
-    "gaussian": _gaussian,
-    "cosine": _cosine,
-    "exponential": _exponential,
-    "square": _square,
-    "identity": _identity,
+    "tanh": _pair(torch.tanh, lambda _, value: 1 - value * value),
+    "logistic": _pair(torch.sigmoid, lambda _, value: value * (1 - value)),
+    "reverse_logistic": _pair(lambda x: torch.sigmoid(-x), lambda _, value: value * (value - 1)),
+    "softplus": _pair(torch.nn.functional.softplus, lambda x, _: torch.sigmoid(x)),
+    "relu": _pair(torch.relu, lambda x, _: (x > 0).to(x.dtype)),
+    "gaussian": _pair(lambda x: torch.exp(-0.5 * x * x), lambda x, value: -x * value),
+    "cosine": _pair(torch.cos, lambda x, _: -torch.sin(x)),
+    "exponential": _pair(lambda x: torch.exp(-x), lambda _, value: -value),
+    "square": _pair(lambda x: x * x, lambda x, _: 2 * x),
+    "identity": _pair(lambda x: x, lambda x, _: torch.ones_like(x)),
 }
 """Value and derivative of each activation function; all but ``silu`` are n2p2's."""
 
@@ -170,6 +137,11 @@ def initial_parameters(
     return {name: torch.stack(parts) for name, parts in result.items()}
 
 
+def hidden_layers(parameters: Parameters) -> int:
+    """Number of hidden layers; the output layer is numbered so."""
+    return sum(name.startswith("weight") for name in parameters) - 1
+
+
 def networks(
     parameters: Parameters, species: int, inputs: torch.Tensor, form: Form = DEFAULT_FORM
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -185,13 +157,12 @@ def networks(
     outputs, gradients
         ``(M, n)`` and ``(M, n, F)``.
     """
-    layers = sum(name.startswith("weight") for name in parameters)
-    weights = [parameters[f"weight_{layer}"][:, species] for layer in range(layers)]
-    biases = [parameters[f"bias_{layer}"][:, species] for layer in range(layers)]
+    hidden = hidden_layers(parameters)
+    weights = [parameters[f"weight_{layer}"][:, species] for layer in range(hidden + 1)]
+    biases = [parameters[f"bias_{layer}"][:, species] for layer in range(hidden + 1)]
     x = inputs.expand(len(weights[0]), *inputs.shape)
-    slopes = []
-    value = x
-    for weight, bias, activation in zip(weights[:-1], biases[:-1], form.layers(layers - 1), strict=True):
+    slopes, value = [], x
+    for weight, bias, activation in zip(weights[:-1], biases[:-1], form.layers(hidden), strict=True):
         value, slope = ACTIVATIONS[activation](torch.baddbmm(bias, value, weight))
         slopes.append(slope)
     output = torch.baddbmm(biases[-1], value, weights[-1])

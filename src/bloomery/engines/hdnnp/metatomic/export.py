@@ -14,6 +14,7 @@ from ase.calculators.calculator import Calculator
 from bloomery.descriptors.acsf.descriptor import Acsf
 from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.descriptors.soap import Soap
+from bloomery.engines.hdnnp.model import hidden_layers
 from bloomery.engines.hdnnp.network_potential import NetworkPotential
 from bloomery.frames.configurations import symbols_to_numbers
 
@@ -122,13 +123,10 @@ def _module(potential: NetworkPotential) -> torch.nn.Module:
     from bloomery.engines.hdnnp.metatomic.networks import Committee  # noqa: PLC0415
 
     folded = potential.folded()
-    layers = sum(name.startswith("weight") for name in folded.parameters) - 1
     committee = Committee(
         {name: value.cpu() for name, value in folded.parameters.items()},
-        folded.mean.cpu(),
-        folded.isolated.cpu(),
-        folded.magnitude.cpu(),
-        potential.form.layers(layers),
+        *(table.cpu() for table in (folded.mean, folded.isolated, folded.magnitude)),
+        potential.form.layers(hidden_layers(folded.parameters)),
         potential.form.switch,
     )
     atoms = Atoms(committee, potential.elements, potential.energy_reference)

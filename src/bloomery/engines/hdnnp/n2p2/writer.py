@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bloomery.descriptors.acsf.descriptor import Acsf
-from bloomery.engines.hdnnp.model import Ranges
+from bloomery.engines.hdnnp.model import Ranges, hidden_layers
 from bloomery.engines.hdnnp.n2p2.functions import CUTOFF_NUMBERS, Line
 from bloomery.engines.hdnnp.n2p2.reader import ACTIVATIONS, INPUT_FILE, SCALING_FILE, weights_file
 from bloomery.engines.hdnnp.n2p2.tables import Layer, scaling_text, weights_text
@@ -49,7 +49,7 @@ def write_potential(potential: NetworkPotential, folder: str | Path, units: File
 
 def what_is_in_the_way(potential: NetworkPotential) -> str:
     """Say why n2p2 cannot express a potential, with all settings to change; empty if it can."""
-    strange = [name for name in potential.form.layers(_layers(potential)) if name not in LETTERS]
+    strange = [name for name in potential.form.layers(hidden_layers(potential.parameters)) if name not in LETTERS]
     found: dict[str, str] = {}
     if not isinstance(potential.descriptor, Acsf):
         found["the descriptor acsf"] = f"its descriptor is {potential.descriptor.name!r}"
@@ -69,10 +69,6 @@ def what_is_in_the_way(potential: NetworkPotential) -> str:
 def _listed(parts: Iterable[str]) -> str:
     *most, last = parts
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def _layers(potential: NetworkPotential) -> int:
-    return sum(name.startswith("weight") for name in potential.parameters) - 1
 
 
 class _Writer:
@@ -110,7 +106,8 @@ class _Writer:
         """Return the text of ``input.nn``."""
         potential, settings = self.potential, self.settings
         elements = [potential.elements[species] for species in self.order]
-        hidden = [potential.parameters[f"weight_{layer}"].shape[-1] for layer in range(_layers(potential))]
+        n_hidden = hidden_layers(potential.parameters)
+        hidden = [potential.parameters[f"weight_{layer}"].shape[-1] for layer in range(n_hidden)]
         letters = [LETTERS[name] for name in potential.form.layers(len(hidden))]
         inner = f" {settings.inner_cutoff!r}" if settings.inner_cutoff else ""
         lines = [
@@ -137,7 +134,7 @@ class _Writer:
         """
         scaling, columns = self.potential.scaling, self.columns[place]
         values = {name: table[member, species].numpy() for name, table in self.potential.parameters.items()}
-        count = _layers(self.potential) + 1
+        count = hidden_layers(self.potential.parameters) + 1
         layers = [(values[f"weight_{i}"].copy(), values[f"bias_{i}"][0].copy()) for i in range(count)]
         minimum, maximum, mean, _ = self.statistics[place].T
         scale = scaling.scale[species, columns]
