@@ -78,7 +78,7 @@ class Acsf(Descriptor):
             values, jacobian = map(torch.from_numpy, kernel.jacobian(neighbours, species))
         else:
             tables = self._tables(elements, device, "float64")
-            values, jacobian = tables.features(neighbours.pairs, neighbours.vectors, species, jacobian=gradients)
+            values, jacobian = tables.features(neighbours, species, jacobian=gradients)
         return Features.of(values, neighbours, jacobian, device)
 
     def contracted(
@@ -90,7 +90,7 @@ class Acsf(Descriptor):
         tables = self._tables(elements, device, dtype)
         species = species_of(configurations, elements)
         neighbours = find_neighbours(configurations, self.settings.cutoff)
-        gradients = tables.edge_gradients(neighbours.pairs, neighbours.vectors, species, model)
+        gradients = tables.edge_gradients(neighbours, species, model)
         vectors = torch.from_numpy(neighbours.vectors).to(device=device, dtype=gradients.dtype)
         return torch.from_numpy(neighbours.pairs).to(device), vectors, gradients
 

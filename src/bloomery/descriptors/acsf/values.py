@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from bloomery.descriptors.acsf.cutoffs import cutoff_values
 from bloomery.descriptors.acsf.functions import CutoffFunction, SymmetryFunction
 from bloomery.descriptors.acsf.settings import AcsfSettings
+from bloomery.descriptors.layouts import Layout, lay_out
+from bloomery.frames.neighbours import Neighbours
 
 PAIRS = 16_384
 """Pairs of neighbours that are worked on at a time: few enough to stay in cache."""
@@ -63,9 +65,9 @@ class RadialGroup:
     """Radial functions of one centre and one species of neighbours, and which features they are."""
 
     species: int
+    weight: float
     gaussians: Gaussians
     columns: torch.Tensor
-    weight: float
 
 
 @dataclass(frozen=True)
@@ -74,28 +76,30 @@ class AngularGroup:
 
     Parameters
     ----------
+    weight
+        Factor of every term.
     lambdas, zetas
         The ``H`` angular factors are all combinations of these.
     picks
         Which of the ``G H`` products are functions, ``(n,)``.
     columns
         Which features they are, ``(n,)``.
-    weight
-        Factor of every term.
-    counts
-        Whether the values are summed here; of the two orders of unequal species only one counts.
     """
 
     first: int
     second: int
     narrow: bool
+    weight: float
     gaussians: Gaussians
     lambdas: torch.Tensor
     zetas: tuple[float, ...]
     picks: torch.Tensor
     columns: torch.Tensor
-    weight: float
-    counts: bool
+
+    @property
+    def counts(self) -> bool:
+        """Whether the values are summed here; of the two orders of unequal species only one counts."""
+        return self.first <= self.second
 
     def angular(self, cosines: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``2^(1-zeta) (1 + lambda cos)^zeta`` and its derivative by the cosine, ``(..., H)``: by zeta, then lambda."""
@@ -104,31 +108,6 @@ class AngularGroup:
         values = torch.cat([power * base for power in powers], dim=-1)
         slopes = [power * (zeta * self.lambdas) for zeta, power in zip(self.zetas, powers, strict=True)]
         return values, torch.cat(slopes, dim=-1)
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some centres and their neighbours.
-
-    Parameters
-    ----------
-    atoms
-        Which of all atoms these are.
-    species
-        Of the centres, ``(a,)``.
-    vectors
-        From centre to neighbour in Å by neighbour species, padded, ``(a, S, K, 3)``.
-    counts
-        Number of neighbours by species, ``(a, S)``.
-    slots
-        Place of each edge in the flattened table, ``(E,)``.
-    """
-
-    atoms: slice
-    species: NDArray[np.int64]
-    vectors: torch.Tensor
-    counts: NDArray[np.int64]
-    slots: torch.Tensor
 
 
 class SymmetryFunctions:
@@ -147,35 +126,31 @@ class SymmetryFunctions:
     # -- what callers use -----------------------------------------------------------------------------------------
 
     def features(
-        self, pairs: NDArray[np.int64], vectors: NDArray[np.float64], species: NDArray[np.int64], *, jacobian: bool
+        self, neighbours: Neighbours, species: NDArray[np.int64], *, jacobian: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Features ``(A, F)`` and, if asked for, their Jacobian ``(E, 3, F)``."""
         values = [torch.zeros((0, self.size), dtype=self.dtype, device=self.device)]
         jacobians = [torch.zeros((0, 3, self.size), dtype=self.dtype, device=self.device)]
-        for chunk in self._chunks(pairs, vectors, species):
-            found, by_neighbour = self._chunk(chunk, jacobian=jacobian)
+        for layout, found, by_neighbour in self._chunks(neighbours, species, jacobian=jacobian):
             values.append(found)
             if by_neighbour is not None:
-                jacobians.append(by_neighbour.flatten(0, 2).index_select(0, chunk.slots))
+                jacobians.append(by_neighbour.flatten(0, 2).index_select(0, layout.slots))
         return torch.cat(values), torch.cat(jacobians) if jacobian else None
 
     def edge_gradients(
         self,
-        pairs: NDArray[np.int64],
-        vectors: NDArray[np.float64],
+        neighbours: Neighbours,
         species: NDArray[np.int64],
         model: Callable[[torch.Tensor, slice], torch.Tensor],
     ) -> torch.Tensor:
         """Derivatives of ``M`` functions of the features by the edge vectors, ``(M, E, 3)``."""
         result = []
-        for chunk in self._chunks(pairs, vectors, species):
-            values, by_neighbour = self._chunk(chunk, jacobian=True)
-            by_feature = model(values, chunk.atoms)
-            if by_neighbour is None:
-                continue
-            n_atoms = len(values)
-            contracted = torch.bmm(by_neighbour.reshape(n_atoms, -1, self.size), by_feature.permute(1, 2, 0))
-            result.append(contracted.reshape(-1, 3, len(by_feature)).index_select(0, chunk.slots))
+        for layout, values, by_neighbour in self._chunks(neighbours, species, jacobian=True):
+            by_feature = model(values, layout.atoms)
+            if by_neighbour is not None:
+                flat = by_neighbour.reshape(len(values), -1, self.size)
+                contracted = torch.bmm(flat, by_feature.permute(1, 2, 0)).reshape(-1, 3, len(by_feature))
+                result.append(contracted.index_select(0, layout.slots))
         if not result:
             nothing = torch.zeros((0, self.size), dtype=self.dtype, device=self.device)
             return nothing.new_zeros((len(model(nothing, slice(0, 0))), 0, 3))
@@ -188,11 +163,8 @@ class SymmetryFunctions:
         table = torch.tensor(triples, dtype=torch.float64).reshape(-1, 3)
         cutoffs, which = torch.unique(table[:, 2], return_inverse=True)
         eta, shift, cutoffs = (part.to(self.device, self.dtype) for part in (table[:, 0], table[:, 1], cutoffs))
-        one = len(cutoffs) == 1
-        return Gaussians(
-            eta, shift, cutoffs, None if one else which.to(self.device),
-            self.settings.cutoff_function, self.settings.inner_cutoff,
-        )  # fmt: skip
+        several = which.to(self.device) if len(cutoffs) > 1 else None
+        return Gaussians(eta, shift, cutoffs, several, self.settings.cutoff_function, self.settings.inner_cutoff)
 
     def _gaussian_of(self, function: SymmetryFunction) -> tuple[float, float, float]:
         return function.eta, function.shift, function.cutoff or self.settings.cutoff
@@ -209,9 +181,9 @@ class SymmetryFunctions:
                 for species, element in enumerate(self.elements):
                     groups.setdefault((species, float(atomic_numbers[element])), []).append(column)
         result = []
-        for (species, weight), columns in groups.items():
+        for key, columns in groups.items():
             gaussians = self._gaussians([self._gaussian_of(functions[column]) for column in columns])
-            result.append(RadialGroup(species, gaussians, self._index(columns), weight))
+            result.append(RadialGroup(*key, gaussians, self._index(columns)))
         return result
 
     def _angular_groups(self, functions: tuple[SymmetryFunction, ...]) -> list[AngularGroup]:
@@ -227,7 +199,7 @@ class SymmetryFunctions:
                 for pair in {(first, second), (second, first)}:
                     groups.setdefault((*pair, function.kind == "narrow", 1.0), []).append(column)
         result = []
-        for (first, second, narrow, weight), columns in groups.items():
+        for key, columns in groups.items():
             chosen = [functions[column] for column in columns]
             gaussians = list(dict.fromkeys(self._gaussian_of(function) for function in chosen))
             lambdas = list(dict.fromkeys(function.lambda_ for function in chosen))
@@ -237,77 +209,51 @@ class SymmetryFunctions:
                 + lambdas.index(function.lambda_)
                 for function in chosen
             ]
-            result.append(
-                AngularGroup(
-                    first=first,
-                    second=second,
-                    narrow=narrow,
-                    gaussians=self._gaussians(gaussians),
-                    lambdas=torch.tensor(lambdas, dtype=self.dtype, device=self.device),
-                    zetas=tuple(zetas),
-                    picks=self._index(picks),
-                    columns=self._index(columns),
-                    weight=weight,
-                    counts=first <= second,
-                )
-            )
+            signs = torch.tensor(lambdas, dtype=self.dtype, device=self.device)
+            places = (self._index(picks), self._index(columns))
+            result.append(AngularGroup(*key, self._gaussians(gaussians), signs, tuple(zetas), *places))
         return result
 
     # -- layout ---------------------------------------------------------------------------------------------------
 
     def _chunks(
-        self, pairs: NDArray[np.int64], vectors: NDArray[np.float64], species: NDArray[np.int64]
-    ) -> Iterator[Chunk]:
-        n_atoms, n_species = len(species), len(self.elements)
-        rows = pairs[0] * n_species + species[pairs[1]]
-        counts = np.bincount(rows, minlength=n_atoms * n_species).reshape(n_atoms, n_species)
-        most = int(counts.max(initial=1))
-        size = int(np.clip(PAIRS // most**2, 1, CHUNK_ATOMS))
-        starts = np.arange(0, n_atoms, size)
-        bounds = np.searchsorted(pairs[0], np.append(starts, n_atoms))
-        for start, begin, end in zip(starts.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            atoms, edges = slice(start, min(start + size, n_atoms)), slice(begin, end)
-            here = rows[edges] - start * n_species
-            flat = counts[atoms].ravel()
-            width = max(int(flat.max(initial=0)), 1)
-            begins = np.cumsum(flat) - flat
-            order = np.argsort(here, kind="stable") if n_species > 1 else np.arange(len(here))
-            slots = np.empty(len(here), dtype=np.int64)
-            slots[order] = here[order] * width + np.arange(len(here)) - begins[here[order]]
-            padded = np.zeros((len(flat) * width, 3))
-            padded[:, 0] = self.settings.cutoff
-            padded[slots] = vectors[edges]
-            table = torch.from_numpy(padded).to(device=self.device, dtype=self.dtype)
-            yield Chunk(
-                atoms,
-                species[atoms],
-                table.reshape(-1, n_species, width, 3),
-                counts[atoms],
-                torch.from_numpy(slots).to(self.device),
-            )
+        self, neighbours: Neighbours, species: NDArray[np.int64], *, jacobian: bool
+    ) -> Iterator[tuple[Layout, torch.Tensor, torch.Tensor | None]]:
+        """Features ``(a, F)`` of some centres and derivatives by the neighbours' places, ``(a, S, K, 3, F)``."""
+        n_species = len(self.elements)
+        rows = neighbours.pairs[0] * n_species + species[neighbours.pairs[1]]
+        counts = np.bincount(rows, minlength=len(species) * n_species).reshape(-1, n_species)
+        size = int(np.clip(PAIRS // int(counts.max(initial=1)) ** 2, 1, CHUNK_ATOMS))
+        placed = torch.from_numpy(neighbours.vectors).to(device=self.device, dtype=self.dtype)
+        for layout in lay_out(neighbours, species, n_species=n_species, size=size, device=self.device):
+            vectors = layout.table(placed, self.settings.cutoff).unflatten(0, (-1, n_species))
+            values = vectors.new_zeros((len(vectors), self.size))
+            slopes = vectors.new_zeros((*vectors.shape, self.size)) if jacobian else None
+            self._fill(vectors, species[layout.atoms], counts[layout.atoms], values, slopes)
+            yield layout, values, slopes
 
-    def _chunk(self, chunk: Chunk, *, jacobian: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Features ``(a, F)`` and derivatives by the neighbours' places, ``(a, S, K, 3, F)``."""
-        n_atoms, n_species, width = chunk.vectors.shape[:3]
-        values = chunk.vectors.new_zeros((n_atoms, self.size))
-        by_neighbour = chunk.vectors.new_zeros((n_atoms, n_species, width, 3, self.size)) if jacobian else None
-        for centre in range(n_species):
-            rows = np.flatnonzero(chunk.species == centre)
+    def _fill(
+        self,
+        vectors: torch.Tensor,
+        species: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        values: torch.Tensor,
+        slopes: torch.Tensor | None,
+    ) -> None:
+        """Fill in the features of centres with these species and numbers of neighbours, and their derivatives."""
+        for centre in range(len(self.elements)):
+            rows = np.flatnonzero(species == centre)
             if not len(rows):
                 continue
-            widths = chunk.counts[rows].max(axis=0)
-            whole = len(rows) == n_atoms
-            index = torch.from_numpy(rows).to(self.device)
-            table = chunk.vectors if whole else chunk.vectors[index]
-            found = values if whole else values[index]
-            slopes = None if by_neighbour is None else by_neighbour if whole else by_neighbour[index]
-            vectors = [table[:, species, : int(widths[species])] for species in range(n_species)]
-            self._centre(centre, vectors, found, slopes)
+            whole, index = len(rows) == len(species), torch.from_numpy(rows).to(self.device)
+            table, found = (vectors, values) if whole else (vectors[index], values[index])
+            by_neighbour = slopes if slopes is None or whole else slopes[index]
+            by_species = [table[:, kind, : int(width)] for kind, width in enumerate(counts[rows].max(axis=0))]
+            self._centre(centre, by_species, found, by_neighbour)
             if not whole:
                 values[index] = found
-                if by_neighbour is not None and slopes is not None:
-                    by_neighbour[index] = slopes
-        return values, by_neighbour
+                if slopes is not None and by_neighbour is not None:
+                    slopes[index] = by_neighbour
 
     # -- values and derivatives -----------------------------------------------------------------------------------
 

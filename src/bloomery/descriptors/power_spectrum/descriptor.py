@@ -80,7 +80,7 @@ class PowerSpectrum(Descriptor):
         if kernel is not None:
             return Features(torch.from_numpy(kernel.features(neighbours, species)))
         expansion = self._expansion(elements, device, "float64")
-        values, jacobian = expansion.features(neighbours.pairs, neighbours.vectors, species, jacobian=gradients)
+        values, jacobian = expansion.features(neighbours, species, jacobian=gradients)
         return Features.of(values, neighbours, jacobian, device)
 
     def contracted(
@@ -98,7 +98,7 @@ class PowerSpectrum(Descriptor):
         else:
             found = find_neighbours(configurations, self.settings.cutoff)
             vectors = torch.from_numpy(found.vectors).to(expansion.dtype)
-            edges = Edges(torch.from_numpy(found.pairs), vectors, expansion.layouts(found.pairs, species))
+            edges = Edges(torch.from_numpy(found.pairs), vectors, expansion.layouts(found, species))
         return edges.pairs, edges.vectors, expansion.edge_gradients(edges.layouts, edges.vectors, model)
 
     def force_map(

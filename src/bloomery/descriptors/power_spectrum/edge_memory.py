@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.descriptors.power_spectrum.layouts import Layout
+from bloomery.descriptors.layouts import Layout
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.neighbours import find_neighbours
+from bloomery.frames.neighbours import Neighbours, find_neighbours
 
 SKIN = 0.5
 """In Å."""
@@ -28,8 +28,8 @@ class LaysOut(Protocol):
     device: torch.device
     dtype: torch.dtype
 
-    def layouts(self, pairs: NDArray[np.int64], species: NDArray[np.int64]) -> list[Layout]:
-        """Lay out pairs ``(2, E)``, sorted by centre."""
+    def layouts(self, neighbours: Neighbours, species: NDArray[np.int64]) -> list[Layout]:
+        """Lay out the neighbours of some centres after the other."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,9 @@ class Search:
     def holds(self, frames: Configurations, species: NDArray[np.int64]) -> bool:
         """Tell whether no pair is missing in other frames."""
         here = self.frames
-        same = all(
-            np.array_equal(one, other)
-            for one, other in (
-                (here.counts, frames.counts),
-                (here.pbc, frames.pbc),
-                (here.cells, frames.cells),
-                (self.species, species),
-            )
-        )
+        ours = (here.counts, here.pbc, here.cells, self.species)
+        theirs = (frames.counts, frames.pbc, frames.cells, species)
+        same = all(map(np.array_equal, ours, theirs))
         # Not `>=`: what is not a number has moved.
         return same and bool(((frames.positions - here.positions) ** 2).sum(axis=1).max(initial=0) < (SKIN / 2) ** 2)
 
@@ -113,4 +107,4 @@ class EdgeMemory:
         first, second = found.pairs
         offsets = found.vectors - (frames.positions[second] - frames.positions[first])
         pairs, placed = (torch.from_numpy(array).to(expansion.device) for array in (found.pairs, offsets))
-        return Search(frames, species, pairs, placed, expansion.layouts(found.pairs, species))
+        return Search(frames, species, pairs, placed, expansion.layouts(found, species))

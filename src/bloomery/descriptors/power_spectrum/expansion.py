@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bloomery.descriptors.layouts import Layout, lay_out
 from bloomery.descriptors.power_spectrum.angular_momenta import couplings
 from bloomery.descriptors.power_spectrum.edge_memory import EdgeMemory
 from bloomery.descriptors.power_spectrum.harmonics import harmonic_table, monomial_jets
-from bloomery.descriptors.power_spectrum.layouts import Layout, lay_out
 from bloomery.descriptors.power_spectrum.settings import PowerSpectrumSettings
+from bloomery.frames.neighbours import Neighbours
 
 CHUNK_ATOMS = 64
 """Centres that are worked on at a time: few enough to stay in cache, many enough to keep the overhead small."""
@@ -51,6 +52,11 @@ class Basis:
     moments: torch.Tensor
 
 
+def _orders(degree: int) -> slice:
+    """Where the harmonics of a degree are among all, sorted by degree and order."""
+    return slice(degree**2, (degree + 1) ** 2)
+
+
 class Expansion:
     """Power spectrum with given settings for ``S`` species on one device.
 
@@ -65,15 +71,13 @@ class Expansion:
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.channels, self.degrees = n_species * settings.radial, settings.max_degree + 1
         self.width = (settings.cutoff - settings.first_centre) / settings.radial
-        self.centres = torch.tensor(settings.first_centre + self.width * np.arange(settings.radial)).to(
-            device=self.device, dtype=self.dtype
-        )
+        centres = settings.first_centre + self.width * np.arange(settings.radial)
+        self.centres = torch.tensor(centres).to(device=self.device, dtype=self.dtype)
         self.table = harmonic_table(settings.max_degree).to(self.device, self.dtype)
         self.orders = self.table.exponents.sum(dim=0).to(self.dtype)
         self.first, self.second = torch.triu_indices(self.channels, self.channels, device=self.device)
-        weights = torch.full((len(self.first), 1), 2.0**0.5, device=self.device, dtype=self.dtype)
-        weights[self.first == self.second] = 1.0
-        self.weights = weights
+        self.weights = torch.full((len(self.first), 1), 2.0**0.5, device=self.device, dtype=self.dtype)
+        self.weights[self.first == self.second] = 1.0
         self.n_pairs = len(self.first) * self.degrees
         # Sums over m as a matrix product, ``(H, L + 1)``.
         degree_of = torch.repeat_interleave(torch.arange(self.degrees), 2 * torch.arange(self.degrees) + 1)
@@ -85,13 +89,9 @@ class Expansion:
         both = 1.0 + torch.eye(self.channels, device=self.device).flatten()
         self.square_weights = both.to(self.dtype) * self.weights[self.square, 0]
         self.triples = [
-            (
-                [slice(degree**2, (degree + 1) ** 2) for degree in triple],
-                torch.from_numpy(gaunt).to(device=self.device, dtype=self.dtype),
-            )
+            ([_orders(degree) for degree in triple], torch.from_numpy(gaunt).to(device=self.device, dtype=self.dtype))
             for triple, gaunt in couplings(settings.four_body_degree)
         ]
-
         self.memory = None if self.device.type == "cpu" else EdgeMemory(self)
 
     @property
@@ -101,27 +101,27 @@ class Expansion:
 
     # -- what callers use -----------------------------------------------------------------------------------------
 
-    def layouts(self, pairs: NDArray[np.int64], species: NDArray[np.int64], *, jacobian: bool = False) -> list[Layout]:
-        """Lay out the neighbours of some centres after the other; ``pairs`` are sorted by centre, ``(2, E)``."""
+    def layouts(self, neighbours: Neighbours, species: NDArray[np.int64], *, jacobian: bool = False) -> list[Layout]:
+        """Lay out the neighbours of some centres after the other."""
         size = CHUNK_ATOMS if self.device.type == "cpu" else DEVICE_CHUNK_ATOMS
         if jacobian:
             size = JACOBIAN_CHUNK_ATOMS
-        return lay_out(pairs, species, n_species=self.n_species, size=size, device=self.device)
+        return lay_out(neighbours, species, n_species=self.n_species, size=size, device=self.device)
 
     def features(
-        self, pairs: NDArray[np.int64], vectors: NDArray[np.float64], species: NDArray[np.int64], *, jacobian: bool
+        self, neighbours: Neighbours, species: NDArray[np.int64], *, jacobian: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Features ``(A, F)`` and, if asked for, their Jacobian ``(E, 3, F)``."""
         values = [torch.zeros((0, self.size), dtype=self.dtype, device=self.device)]
         jacobians = [torch.zeros((0, 3, self.size), dtype=self.dtype, device=self.device)]
-        placed = torch.from_numpy(vectors).to(device=self.device, dtype=self.dtype)
-        for layout in self.layouts(pairs, species, jacobian=jacobian):
+        placed = torch.from_numpy(neighbours.vectors).to(device=self.device, dtype=self.dtype)
+        for layout in self.layouts(neighbours, species, jacobian=jacobian):
             basis = self._basis(layout, placed)
             four_body = self._four_body(basis.moments)
             values.append(self._values(basis.moments, four_body[0]))
             if jacobian:
-                neighbours = species[pairs[1, layout.edges]]
-                jacobians.append(self._jacobian(basis, four_body[1], layout.slots, neighbours))
+                others = species[neighbours.pairs[1, layout.edges]]
+                jacobians.append(self._jacobian(basis, four_body[1], layout.slots, others))
         return torch.cat(values), torch.cat(jacobians) if jacobian else None
 
     def edge_gradients(
@@ -143,15 +143,11 @@ class Expansion:
     # -- forward --------------------------------------------------------------------------------------------------
 
     def _basis(self, layout: Layout, vectors: torch.Tensor) -> Basis:
-        rows, width = layout.shape
-        padded = vectors.new_zeros((rows * width, 3))
-        padded[:, 0] = self.cutoff
-        padded[layout.slots] = vectors[layout.edges]
-        table = padded.reshape(rows, width, 3)
+        table = layout.table(vectors, self.cutoff)
         distances = torch.linalg.vector_norm(table, dim=-1, keepdim=True)
         units = table / distances
         radial, slopes = self._radial(distances)
-        jets = monomial_jets(units.reshape(-1, 3), self.table).unflatten(0, (rows, width))
+        jets = monomial_jets(units.reshape(-1, 3), self.table).unflatten(0, layout.shape)
         sums = torch.bmm(radial.transpose(1, 2), jets[:, :, 0]) @ self.table.matrix
         return Basis(distances, units, radial, slopes, jets, sums.reshape(-1, self.channels, sums.shape[-1]))
 
@@ -172,10 +168,10 @@ class Expansion:
 
     def _four_body(self, moments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Four-body terms ``(a, S n, T)`` and their derivatives by the moments, ``(a, S n, T, H)``."""
-        values, slopes = [], []
         if not self.triples:
             none = moments[:, :, None][:, :, :0]
             return none[..., 0], none
+        values, slopes = [], []
         for (first, second, third), gaunt in self.triples:
             a, b, c = moments[..., first], moments[..., second], moments[..., third]
             n1, n2, n3 = gaunt.shape
@@ -201,9 +197,7 @@ class Expansion:
         pairs = pairs.unflatten(2, (len(self.first), self.degrees)).permute(1, 3, 0, 2)
         square = pairs.index_select(3, self.square) * self.square_weights
         square = square.reshape(n_atoms, self.degrees, members * self.channels, self.channels)
-        parts = [
-            torch.bmm(square[:, degree], moments[..., degree**2 : (degree + 1) ** 2]) for degree in range(self.degrees)
-        ]
+        parts = [torch.bmm(square[:, degree], moments[..., _orders(degree)]) for degree in range(self.degrees)]
         parts[0] += by_feature[..., : self.channels].transpose(0, 1).reshape(n_atoms, -1, 1)
         result = torch.cat(parts, dim=2).unflatten(1, (members, self.channels))
         if self.triples:
@@ -240,7 +234,7 @@ class Expansion:
         edge = torch.arange(n_edges, device=self.device)[:, None]
         pairs = []
         for degree in range(self.degrees):
-            part = slice(degree**2, (degree + 1) ** 2)
+            part = _orders(degree)
             left = full[..., part].reshape(rows, width * 3 * n, -1)
             product = torch.bmm(left, moments[..., part].transpose(1, 2)).reshape(rows * width, 3, n, self.channels)
             square = full.new_zeros((n_edges, self.channels, 3, self.channels))

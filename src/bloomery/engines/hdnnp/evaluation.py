@@ -60,14 +60,10 @@ class Evaluator:
         def place(table: NDArray[np.float64]) -> torch.Tensor:
             return torch.from_numpy(table).to(device=device, dtype=getattr(torch, dtype))
 
-        bounds = (None, None) if ranges is None else map(place, _middles(ranges))
-        evaluator = cls(
-            {name: value.to(device=device, dtype=getattr(torch, dtype)).contiguous() for name, value in folded.items()},
-            *map(place, (scaling.mean, scaling.isolated, scaling.magnitude)),
-            form,
-            *bounds,
-            kernel=None,
-        )
+        weights = {name: value.to(device, getattr(torch, dtype)).contiguous() for name, value in folded.items()}
+        mean, isolated, magnitude = map(place, (scaling.mean, scaling.isolated, scaling.magnitude))
+        middles, inverse_halves = (None, None) if ranges is None else map(place, _middles(ranges))
+        evaluator = cls(weights, mean, isolated, magnitude, form, middles, inverse_halves, kernel=None)
         return replace(evaluator, kernel=evaluator._make_kernel(last, dtype)) if device.type == "cpu" else evaluator
 
     def on(self, species: NDArray[np.int64]) -> Evaluation:

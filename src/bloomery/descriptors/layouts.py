@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bloomery.frames.neighbours import Neighbours
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -28,12 +30,19 @@ class Layout:
     shape: tuple[int, int]
     slots: torch.Tensor
 
+    def table(self, vectors: torch.Tensor, cutoff: float) -> torch.Tensor:
+        """Place vectors of all edges, ``(E, 3)``, in ``(rows, K, 3)``, padded with neighbours on the cutoff."""
+        padded = vectors.new_zeros((self.shape[0] * self.shape[1], 3))
+        padded[:, 0] = cutoff
+        padded[self.slots] = vectors[self.edges]
+        return padded.reshape(*self.shape, 3)
+
 
 def lay_out(
-    pairs: NDArray[np.int64], species: NDArray[np.int64], *, n_species: int, size: int, device: torch.device
+    neighbours: Neighbours, species: NDArray[np.int64], *, n_species: int, size: int, device: torch.device
 ) -> list[Layout]:
-    """Lay out the neighbours of ``size`` centres after the other; ``pairs`` are sorted by centre, ``(2, E)``."""
-    n_atoms = len(species)
+    """Lay out the neighbours of ``size`` centres after the other."""
+    pairs, n_atoms = neighbours.pairs, len(species)
     starts = np.arange(0, n_atoms, size)
     bounds = np.searchsorted(pairs[0], np.append(starts, n_atoms))
     layouts = []
