@@ -52,6 +52,12 @@ class Features:
     vectors: torch.Tensor | None = None
     jacobian: torch.Tensor | None = None
 
+    def gradients(self, descriptor: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Edges, vectors and Jacobian, which the descriptor of this name was asked for."""
+        if self.edges is None or self.vectors is None or self.jacobian is None:
+            raise TypeError(f"descriptor {descriptor!r} gave no gradients although it was asked for them")
+        return self.edges, self.vectors, self.jacobian
+
     @classmethod
     def of(cls, values: torch.Tensor, neighbours: Neighbours, jacobian: torch.Tensor | None, device: str) -> Features:
         """Put features together with the neighbours that they were computed from."""
@@ -136,12 +142,9 @@ class Descriptor(Plugin):
         import torch  # noqa: PLC0415
 
         found = self.features(configurations, elements, gradients=True, device=device)
-        if found.edges is None or found.vectors is None or found.jacobian is None:
-            raise TypeError(f"descriptor {self.name!r} gave no gradients although it was asked for them")
-        kind: torch.dtype = getattr(torch, dtype)
+        (edges, vectors, jacobian), kind = found.gradients(self.name), getattr(torch, dtype)
         by_feature = model(found.values.to(kind), slice(0, configurations.n_atoms))
-        gradients = torch.einsum("mef,ecf->mec", by_feature[:, found.edges[0]], found.jacobian.to(kind))
-        return found.edges, found.vectors.to(kind), gradients
+        return edges, vectors.to(kind), torch.einsum("mef,ecf->mec", by_feature[:, edges[0]], jacobian.to(kind))
 
     def forces(
         self,

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from bloomery.descriptors.contract import Descriptor, ForceMap
+from bloomery.descriptors.species import species_of
 from bloomery.engines.hdnnp.model import DEFAULT_FORM, Form, Scaling, isolation_switch
 from bloomery.engines.hdnnp.response import MappedResponse, Response, jacobian_response, jacobian_width
 from bloomery.engines.hdnnp.weights import Importance
-from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
 
 
@@ -80,8 +81,7 @@ class BlockBuilder:
     def build(self, chosen: NDArray[np.int64]) -> Block:
         """Make the block of these frames."""
         part = self.configurations[chosen]
-        place = {number: index for index, number in enumerate(symbols_to_numbers(self.elements))}
-        species = np.array([place[int(number)] for number in part.numbers], dtype=np.int64)
+        species = species_of(part, self.elements)
         device, frames = str(self.device), torch.from_numpy(part.frame_of_atom).to(self.device)
         force_map = self.force_map(part)
         found = self.descriptor.features(part, self.elements, gradients=force_map is None, device=device)

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from ase import Atoms
 from numpy.typing import NDArray
 
 from bloomery.descriptors.contract import Descriptor
@@ -18,7 +19,7 @@ from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.checkpoint import State
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, hidden_layers, initial_parameters
-from bloomery.engines.hdnnp.network_potential import descriptor_spec, load_descriptor
+from bloomery.engines.hdnnp.network_potential import descriptor_spec
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, Trainer
@@ -47,7 +48,7 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     old = frozenset() if start is None else start.seen
     train, n_replayed = _new_first(usable.train, old, settings)
     form = Form((settings.activation,), settings.isolation_switch)
-    descriptor = load_descriptor(settings.descriptor).fitted(train, elements) if start is None else start.descriptor
+    descriptor = settings.descriptor.load("descriptors").fitted(train, elements) if start is None else start.descriptor
     scaling, ranges = _scaling(settings, train, elements, descriptor, data.energy_reference, str(place))
     if start is not None:
         scaling, ranges = _no_narrower(scaling, ranges, start)
@@ -67,8 +68,15 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     )
     progress("prepare", 0, 1, {})
     blocks, kept = _blocks(builder, settings, len(train), n_replayed, seed)
-    parameters = _start_parameters(settings, start, scaling, len(elements), descriptor.size(elements), seed)
+    if start is None:
+        seeds = [derive_seed(seed, "weights", member) for member in range(settings.members)]
+        size = descriptor.size(elements)
+        parameters = initial_parameters(len(elements), size, settings.hidden, seeds, skip=settings.skip)
+    else:
+        parameters = rescaled(start.parameters, start.scaling, scaling)
     packing = Packing.of(parameters)
+    packed = packing.pack(parameters)
+    asked, reference = settings.model_dump_json(), str(sorted(data.energy_reference.items()))
     loss = LossFunction(
         settings.loss,
         _spreads(train, builder.energies[: len(train)]),
@@ -84,11 +92,11 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
         packing=packing,
         seed=seed,
         checkpoint=None if training.folder is None else training.folder / CHECKPOINT_FILE,
-        digest=_digest(settings, train, early, data.energy_reference, seed, packing.pack(parameters)),
+        digest=digest_of(asked, train.digest(), early.digest(), str(seed), reference, packed.numpy().tobytes()),
         progress=progress,
     )
     prepared = time.perf_counter() - began
-    state = trainer.fit(packing.pack(parameters).to(device=place, dtype=builder.dtype), blocks)
+    state = trainer.fit(packed.to(device=place, dtype=builder.dtype), blocks)
     best = {name: value.detach().double().cpu().contiguous() for name, value in packing.unpack(state.best).items()}
     potential = HdnnpPotential(
         parameters=best,
@@ -142,7 +150,7 @@ def _told(settings: HdnnpSettings, elements: list[str], start: HdnnpPotential) -
 
 def _asked(spec: PluginSpec) -> tuple[str, Settings]:
     """Return what was asked for of a descriptor, whatever was made of it from data."""
-    return spec.name, load_descriptor(spec).settings
+    return spec.name, spec.load("descriptors").settings
 
 
 def _new_first(train: Configurations, known: Collection[str], settings: HdnnpSettings) -> tuple[Configurations, int]:
@@ -186,14 +194,7 @@ def _scaling(
     device: str,
 ) -> tuple[Scaling, Ranges]:
     """Learn all scales from the training frames, and what values their features have."""
-    numbers = np.array(symbols_to_numbers(elements))
-    lonely = Configurations(
-        counts=np.ones(len(elements), dtype=np.int64),
-        numbers=numbers,
-        positions=np.zeros((len(elements), 3)),
-        cells=np.zeros((len(elements), 3, 3)),
-        pbc=np.zeros((len(elements), 3), dtype=bool),
-    )
+    lonely = Configurations.from_atoms([Atoms(element) for element in elements])
     isolated = descriptor.features(lonely, elements, device=device).values.cpu().numpy()
     values = np.concatenate(
         [descriptor.features(train[i : i + 64], elements, device=device).values.cpu().numpy()
@@ -201,14 +202,11 @@ def _scaling(
     )  # fmt: skip
     mean, scale, magnitude = np.zeros_like(isolated), np.ones_like(isolated), np.ones_like(isolated)
     ranges = Ranges(*[np.zeros_like(isolated) for _ in range(4)])
-    for species, number in enumerate(numbers):
+    for species, number in enumerate(symbols_to_numbers(elements)):
         rows = values[train.numbers == number]
         mean[species] = rows.mean(axis=0)
         ranges.minimum[species], ranges.maximum[species] = rows.min(axis=0), rows.max(axis=0)
-        ranges.mean[species], ranges.deviation[species] = (
-            rows.mean(axis=0),
-            rows.std(axis=0, ddof=min(1, len(rows) - 1)),
-        )
+        ranges.mean[species], ranges.deviation[species] = mean[species], rows.std(axis=0, ddof=min(1, len(rows) - 1))
         usual = np.sqrt(((rows - isolated[species]) ** 2).mean(axis=0))
         magnitude[species] = np.where(usual > 1e-8, usual, 1.0)
         # A feature that hardly varies in the training frames must not be blown up outside them.
@@ -285,15 +283,6 @@ def _split(frames: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     return [frames[i : i + size] for i in range(0, len(frames), size)]
 
 
-def _start_parameters(
-    settings: HdnnpSettings, start: HdnnpPotential | None, scaling: Scaling, n_species: int, n_features: int, seed: int
-) -> Parameters:
-    if start is None:
-        seeds = [derive_seed(seed, "weights", member) for member in range(settings.members)]
-        return initial_parameters(n_species, n_features, settings.hidden, seeds, skip=settings.skip)
-    return rescaled(start.parameters, start.scaling, scaling)
-
-
 def rescaled(parameters: Parameters, old: Scaling, new: Scaling) -> Parameters:
     """Turn parameters for old scales of inputs and outputs into those of the same function for new scales."""
     result = {name: value.clone() for name, value in parameters.items()}
@@ -310,19 +299,6 @@ def rescaled(parameters: Parameters, old: Scaling, new: Scaling) -> Parameters:
         result[name] *= unit
     result[f"bias_{last}"] += torch.from_numpy((old.offset - new.offset) / new.energy)[None, :, None, None]
     return result
-
-
-def _digest(
-    settings: HdnnpSettings,
-    train: Configurations,
-    early: Configurations,
-    reference: dict[str, float],
-    seed: int,
-    start: torch.Tensor,
-) -> str:
-    energies = str(sorted(reference.items()))
-    weights = start.numpy().tobytes()
-    return digest_of(settings.model_dump_json(), train.digest(), early.digest(), str(seed), energies, weights)
 
 
 def _summary(

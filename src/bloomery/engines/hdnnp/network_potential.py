@@ -76,7 +76,8 @@ class NetworkPotential(Potential):
     ) -> None:
         self.parameters, self.scaling, self.ranges = parameters, scaling, ranges
         self.form, self.seen = form or Form(), frozenset(seen)
-        self.descriptor_spec, self.descriptor = descriptor, load_descriptor(descriptor)
+        self.descriptor_spec = descriptor
+        self.descriptor: Descriptor = descriptor.load("descriptors")
         self.elements, self.energy_reference = elements, energy_reference
         self.members = parameters["weight_0"].shape[0]
         self.dtype, self.device = dtype, torch.device(device)
@@ -101,14 +102,13 @@ class NetworkPotential(Potential):
             owner = part.frame_of_atom
             totals = np.array([np.bincount(owner, energies, len(part)) for energies in per_atom])
         prediction = Prediction(
-            part.counts,
-            totals,
-            forces.permute(2, 0, 1).double().cpu().numpy(),
-            None if virials is None else _stresses(part, virials.permute(3, 0, 1, 2).double().cpu().numpy()),
+            part.counts, totals, forces.permute(2, 0, 1).double().cpu().numpy(), _stresses(part, virials)
         )
         if self.ranges is None:
             return prediction
-        excess = _outside(evaluation.distances.cpu().numpy())
+        distances = evaluation.distances.cpu().numpy()
+        # From half widths to widths; an atom of the training frames itself may be a rounding error outside.
+        excess = np.where(distances > 1 + 1e-6, 0.5 * (distances - 1), 0.0)
         features = np.where(excess > 0, evaluation.outermost.cpu().numpy(), -1)
         return replace(prediction, extrapolation=excess, extrapolating_feature=features)
 
@@ -131,20 +131,8 @@ class NetworkPotential(Potential):
 
     def changed(self, **changes: Any) -> Self:
         """Return the potential with some of what it is made of (`Parts`) changed."""
-        own = Parts(
-            parameters=self.parameters,
-            scaling=self.scaling,
-            form=self.form,
-            ranges=self.ranges,
-            seen=self.seen,
-            descriptor=self.descriptor_spec,
-            elements=self.elements,
-            energy_reference=self.energy_reference,
-            dtype=self.dtype,
-            device=str(self.device),
-            versions=self.versions,
-            details=self.details,
-        )
+        own = {name: getattr(self, name) for name in Parts.__annotations__}
+        own |= {"descriptor": self.descriptor_spec, "device": str(self.device)}
         return type(self)(**cast("Parts", own | changes))
 
     # -- files ----------------------------------------------------------------------------------------------------
@@ -181,17 +169,13 @@ class NetworkPotential(Potential):
         )
 
 
-def _outside(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn distances from the middles in half widths into distances from the ranges in widths."""
-    # An atom of the training frames itself may be a rounding error outside.
-    return np.where(distances > 1 + 1e-6, 0.5 * (distances - 1), 0.0)
-
-
-def _stresses(part: Configurations, virials: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Stresses ``(M, n, 6)`` from virials ``(M, n, 3, 3)``; zero where a frame is not periodic throughout."""
+def _stresses(part: Configurations, virials: torch.Tensor | None) -> NDArray[np.float64] | None:
+    """Stresses ``(M, n, 6)`` from virials ``(n, 3, 3, M)``; zero where a frame is not periodic throughout."""
+    if virials is None:
+        return None
     full = part.pbc.all(axis=1) & (part.volumes > 0)
     volumes = np.where(full, part.volumes, np.inf)
-    return voigt(virials) / volumes[:, None]
+    return voigt(virials.permute(3, 0, 1, 2).double().cpu().numpy()) / volumes[:, None]
 
 
 def _named(arrays: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
@@ -202,9 +186,3 @@ def descriptor_spec(descriptor: Descriptor) -> PluginSpec:
     """Name a descriptor with the settings that are not its defaults."""
     settings = descriptor.settings.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return PluginSpec(name=descriptor.name, settings=settings)
-
-
-def load_descriptor(spec: PluginSpec) -> Descriptor:
-    """Make the descriptor of a spec."""
-    descriptor: Descriptor = spec.load("descriptors")
-    return descriptor

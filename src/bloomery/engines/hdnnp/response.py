@@ -91,6 +91,13 @@ class _Mapped(torch.autograd.Function):
         return ctx.force_map.transposed(*slopes), None
 
 
+def jacobian_width(edges: NDArray[np.int64], n_atoms: int) -> int:
+    """Most atoms that the inputs of one atom depend on, itself included."""
+    selves = np.arange(n_atoms) * (n_atoms + 1)
+    unique = np.unique(np.concatenate([edges[0] * n_atoms + edges[1], selves]))
+    return int(np.bincount(unique // max(n_atoms, 1), minlength=1).max())
+
+
 def jacobian_response(
     descriptor: Descriptor,
     found: Features,
@@ -99,39 +106,13 @@ def jacobian_response(
     n_frames: int,
     dtype: torch.dtype,
 ) -> JacobianResponse:
-    """Make the table from features with their gradients and what they are divided by, ``(A, F)``."""
-    if found.edges is None or found.vectors is None or found.jacobian is None:
-        raise TypeError(f"descriptor {descriptor.name!r} gave no gradients although it was asked for them")
-    edges = found.edges.cpu().numpy()
-    jacobian, targets = merge_jacobian(edges, found.vectors, found.jacobian, scale, len(found.values), dtype)
-    return JacobianResponse(jacobian, targets.to(jacobian.device), frames, n_frames)
+    """Make the table from features with their gradients and what they are divided by, ``(A, F)``.
 
-
-def jacobian_width(edges: NDArray[np.int64], n_atoms: int) -> int:
-    """Most atoms that the inputs of one atom depend on, itself included."""
-    selves = np.arange(n_atoms) * (n_atoms + 1)
-    unique = np.unique(np.concatenate([edges[0] * n_atoms + edges[1], selves]))
-    return int(np.bincount(unique // max(n_atoms, 1), minlength=1).max())
-
-
-def merge_jacobian(
-    edges: NDArray[np.int64],
-    vectors: torch.Tensor,
-    jacobian: torch.Tensor,
-    scale: torch.Tensor,
-    n_atoms: int,
-    dtype: torch.dtype = torch.float64,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Add up edges that join the same atoms, and their part in the strain derivative.
-
-    Large arrays are made few times: most of the time goes into memory that is touched for the first time.
-
-    Returns
-    -------
-    jacobian, targets
-        As in `JacobianResponse`, with the features divided by ``scale``, and in the precision asked for.
+    Edges that join the same atoms are added up, and their part in the strain derivative. Large arrays are made few
+    times: most of the time goes into memory that is touched for the first time.
     """
-    centres, neighbours = edges
+    edges, vectors, jacobian = found.gradients(descriptor.name)
+    (centres, neighbours), n_atoms = edges.cpu().numpy(), len(found.values)
     selves = np.arange(n_atoms)
     # Every atom depends on itself, whether or not it has neighbours.
     keys, inverse = np.unique(
@@ -159,4 +140,4 @@ def merge_jacobian(
         if a != b:
             strain = strain.addcmul_(along[:, b, None], scaled[:, a]).mul_(0.5)
         flat[:, place] = scaled.new_zeros((n_atoms, n_features)).index_add_(0, centre, strain)
-    return flat, torch.from_numpy(targets)
+    return JacobianResponse(flat, torch.from_numpy(targets).to(device), frames, n_frames)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -131,13 +131,6 @@ class HdnnpSettings(Settings):
     """Precision of the gradient steps: float32 is nearly twice as fast and ends at the same errors."""
     memory: float = Field(default=4.0, gt=0)
     """Memory for descriptor Jacobians in GiB; where they need more they are computed again at every step."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_lists(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("hidden"), list):
-            return {**values, "hidden": tuple(values["hidden"])}
-        return values
 
     @model_validator(mode="after")
     def _values_go_together(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, cos, pi
 from pathlib import Path
@@ -131,14 +131,6 @@ class Blocks:
             seen[fresh:] = fresh + drawn[: self.per_epoch - fresh]
         return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(seen)
 
-    def get(self, index: int) -> Block:
-        """Return one block of training frames."""
-        return _made(self.train[index])
-
-    def all_early_stopping(self) -> Iterator[Block]:
-        """Return the blocks of early-stopping frames one after the other."""
-        return map(_made, self.early_stopping)
-
 
 def _made(block: Block | Callable[[], Block]) -> Block:
     return block if isinstance(block, Block) else block()
@@ -182,8 +174,7 @@ class Trainer:
                     save_checkpoint(self.checkpoint, self.digest, state)
                     saved = time.perf_counter()
         if not blocks.early_stopping:
-            state.best = state.average.clone()
-            state.best_step = state.step
+            state.best, state.best_step = state.average.clone(), state.step
         if self.checkpoint is not None:
             save_checkpoint(self.checkpoint, self.digest, state)
         return state
@@ -195,7 +186,7 @@ class Trainer:
     def _step(self, state: State, blocks: Blocks, decays: torch.Tensor) -> torch.Tensor:
         """One step of Adam (Kingma and Ba, arXiv:1412.6980) and of the running average; the members' losses."""
         epoch, index = divmod(state.step, blocks.per_epoch)
-        block = blocks.get(int(blocks.order(self.seed, epoch)[index]))
+        block = _made(blocks.train[int(blocks.order(self.seed, epoch)[index])])
         weights = state.weights.requires_grad_(True)
         losses = self.loss(self.packing.unpack(weights), block, energy_weight=self.schedule.energy_weight(state.step))
         (gradient,) = torch.autograd.grad(losses.sum(), weights)
@@ -243,7 +234,7 @@ class Trainer:
         total, frames = torch.zeros_like(weights[:, 0]), 0
         with torch.no_grad():
             parameters = self.packing.unpack(weights)
-            for block in blocks.all_early_stopping():
+            for block in map(_made, blocks.early_stopping):
                 every = torch.ones_like(block.weights)
                 total += self.loss(parameters, block, every, energy_weight=weight) * len(block.counts)
                 frames += len(block.counts)
