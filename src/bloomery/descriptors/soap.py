@@ -128,14 +128,13 @@ class Soap(Descriptor):
         neighbours = find_neighbours(configurations, self.settings.cutoff)
         size = self.size(elements)
         values = np.zeros((configurations.n_atoms, size))
-        jacobian = np.zeros((len(neighbours), 3, size)) if gradients else None
+        jacobian = np.zeros((len(neighbours) if gradients else 0, 3, size))
         for piece in self._pieces(configurations, neighbours):
-            found, by_place = self._compute(piece, elements, gradients=gradients)
-            values[piece.atoms] = found
-            if jacobian is not None and by_place is not None:
-                jacobian[piece.edges] = by_place
-        slopes = None if jacobian is None else torch.from_numpy(jacobian).to(device)
-        return Features.of(torch.from_numpy(values).to(device), neighbours, slopes, device)
+            values[piece.atoms], slopes = self._compute(piece, elements, gradients=gradients)
+            if gradients:
+                jacobian[piece.edges] = slopes
+        by_place = torch.from_numpy(jacobian).to(device) if gradients else None
+        return Features.of(torch.from_numpy(values).to(device), neighbours, by_place, device)
 
     def contracted(
         self, configurations: Configurations, elements: list[str], model: Model, device: str, dtype: str
@@ -149,8 +148,6 @@ class Soap(Descriptor):
         parts = []
         for piece in self._pieces(configurations, neighbours):
             found, slopes = self._compute(piece, elements, gradients=True)
-            if slopes is None:
-                raise TypeError("featomic gave no gradients although it was asked for them")
             by_feature = model(torch.from_numpy(found).to(place, kind), piece.atoms)
             jacobian = torch.from_numpy(slopes).to(place, kind)
             centres = torch.from_numpy(piece.partners[0]).to(place)
@@ -185,36 +182,30 @@ class Soap(Descriptor):
 
     def _compute(
         self, piece: Piece, elements: list[str], *, gradients: bool
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Features ``(a, F)`` of a piece's atoms and their Jacobian ``(E, 3, F)``."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Features ``(a, F)`` of a piece's atoms and their Jacobian ``(E, 3, F)``, of no edge unless asked for."""
         calculator = self._calculator()
         from metatensor import Labels  # noqa: PLC0415
 
         n_atoms, n_cluster = piece.atoms.stop - piece.atoms.start, len(piece.cluster)
         values = np.zeros((n_atoms, self.size(elements)))
-        jacobian = np.zeros((piece.partners.shape[1], 3, values.shape[1])) if gradients else None
+        jacobian = np.zeros((piece.partners.shape[1] if gradients else 0, 3, values.shape[1]))
         keys = piece.partners[0] * n_cluster + piece.partners[1]
         order = np.argsort(keys)
+        wanted = ["positions"] if gradients else []
         chosen = Labels(["atom"], np.arange(n_atoms, dtype=np.int32)[:, None])
-        found = calculator.compute(
-            [piece.cluster],
-            gradients=["positions"] if gradients else [],
-            selected_samples=chosen,
-            use_native_system=True,
-        )
+        found = calculator.compute([piece.cluster], gradients=wanted, selected_samples=chosen, use_native_system=True)
         columns = columns_of(self.settings, symbols_to_numbers(elements))
         for key, block in found.items():
             picks, places, factors = columns[int(key["neighbor_1_type"]), int(key["neighbor_2_type"])]
             centres = np.asarray(block.samples.column("atom"))
             values[centres[:, None], places] = np.asarray(block.values)[:, picks] * factors
-            if jacobian is None or not len(keys):
+            if not len(jacobian):
                 continue
             slopes = block.gradient("positions")
-            pairs = centres[np.asarray(slopes.samples.column("sample"))] * n_cluster + np.asarray(
-                slopes.samples.column("atom")
-            )
-            rank = np.minimum(np.searchsorted(keys[order], pairs), len(keys) - 1)
-            edges = order[rank]
+            samples, atoms = (np.asarray(slopes.samples.column(name)) for name in ("sample", "atom"))
+            pairs = centres[samples] * n_cluster + atoms
+            edges = order[np.minimum(np.searchsorted(keys[order], pairs), len(keys) - 1)]
             # What is left out are derivatives by the centre's own place, which follow from the others.
             ours = keys[edges] == pairs
             taken = np.asarray(slopes.values)[ours][..., picks] * factors
@@ -231,9 +222,8 @@ def _piece(configurations: Configurations, frame: int, atoms: slice, edges: slic
     shifts = np.rint(np.linalg.solve(cell.T, apart.T).T).astype(np.int64)
     inside = (others >= atoms.start) & (others < atoms.stop) & ~shifts.any(axis=1)
     n_atoms = atoms.stop - atoms.start
-    ghosts, which = np.unique(
-        np.concatenate([others[~inside, None], shifts[~inside]], axis=1), axis=0, return_inverse=True
-    )
+    images = np.concatenate([others[~inside, None], shifts[~inside]], axis=1)
+    ghosts, which = np.unique(images, axis=0, return_inverse=True)
     partners = np.stack([centres - atoms.start, others - atoms.start])
     partners[1, ~inside] = n_atoms + which.ravel()
     places = positions[ghosts[:, 0]] + ghosts[:, 1:] @ cell
@@ -246,21 +236,13 @@ def _piece(configurations: Configurations, frame: int, atoms: slice, edges: slic
 
 def featomic_parameters(settings: SoapSettings) -> dict[str, object]:
     """Return the settings in featomic's words."""
-    density: dict[str, object] = {
-        "type": "Gaussian",
-        "width": settings.width,
-        "center_atom_weight": settings.centre_weight,
-    }
-    if settings.scaling is not None:
-        density["scaling"] = {"type": "Willatt2018", **settings.scaling.model_dump()}
+    scaling = {} if settings.scaling is None else {"scaling": {"type": "Willatt2018", **settings.scaling.model_dump()}}
+    radial = {"type": "Gto", "max_radial": settings.radial - 1}
     return {
         "cutoff": {"radius": settings.cutoff, "smoothing": {"type": "ShiftedCosine", "width": settings.smoothing}},
-        "density": density,
-        "basis": {
-            "type": "TensorProduct",
-            "max_angular": settings.max_degree,
-            "radial": {"type": "Gto", "max_radial": settings.radial - 1},
-        },
+        "density": {"type": "Gaussian", "width": settings.width, "center_atom_weight": settings.centre_weight}
+        | scaling,
+        "basis": {"type": "TensorProduct", "max_angular": settings.max_degree, "radial": radial},
     }
 
 

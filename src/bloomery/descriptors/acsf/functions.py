@@ -15,7 +15,8 @@ are n2p2's types 2, 9, 3, 12 and 13.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import combinations_with_replacement, product
 from typing import Literal, Self
 
@@ -139,35 +140,32 @@ def make_set(
         What the data say; pairs of elements that are not in it are taken to come as close as 1 Å.
     """
     symbols = [symbol for _, symbol in sorted(zip(symbols_to_numbers(elements), elements, strict=True))]
+    radial: Kind = "weighted_radial" if rules.weighted else "radial"
+    angular: Kind | None = "weighted_narrow" if rules.weighted and rules.angular else rules.angular
 
-    def inner(*pairs: tuple[str, str]) -> float:
-        if rules.inner is not None:
+    def groups(centre: str, count: int) -> Iterator[tuple[tuple[str, ...], float]]:
+        """Elements of so many neighbours, and where their functions begin."""
+        every: Iterable[tuple[str, ...]] = [()] if rules.weighted else combinations_with_replacement(symbols, count)
+        for group in every:
             found = rules.inner
-        else:
-            found = min((nearest or {}).get(frozenset(pair), DEFAULT_INNER) for pair in pairs)
-        return float(np.clip(found, 0.2, 0.5 * cutoff))
+            if found is None:
+                pairs = [frozenset((centre, symbol)) for symbol in group or symbols]
+                found = min((nearest or {}).get(pair, DEFAULT_INNER) for pair in pairs)
+            yield group, float(np.clip(found, 0.2, 0.5 * cutoff))
 
     result: list[SymmetryFunction] = []
     for centre in symbols:
-        groups: list[tuple[str, ...]] = [()] if rules.weighted else [(symbol,) for symbol in symbols]
-        kind: Kind = "weighted_radial" if rules.weighted else "radial"
-        for group in groups:
-            start = inner(*[(centre, symbol) for symbol in group or symbols])
-            for eta, shift in _gaussians(start, cutoff, rules.radial, shifted=True):
-                result.append(SymmetryFunction(kind=kind, centre=centre, neighbours=group, eta=eta, shift=shift))
-        if rules.angular is None:
+        for group, start in groups(centre, 1):
+            make = partial(SymmetryFunction, kind=radial, centre=centre, neighbours=group)
+            gaussians = _gaussians(start, cutoff, rules.radial, shifted=True)
+            result += [make(eta=eta, shift=shift) for eta, shift in gaussians]
+        if angular is None:
             continue
-        pairs = [()] if rules.weighted else list(combinations_with_replacement(symbols, 2))
-        kind = "weighted_narrow" if rules.weighted else rules.angular
-        for group in pairs:
-            start = inner(*[(centre, symbol) for symbol in group or symbols])
+        for group, start in groups(centre, 2):
+            make = partial(SymmetryFunction, kind=angular, centre=centre, neighbours=group)
             gaussians = _gaussians(start, cutoff, rules.angular_radial, shifted=rules.shifted)
-            for (eta, shift), zeta, sign in product(gaussians, rules.zetas, (1.0, -1.0)):
-                result.append(
-                    SymmetryFunction(
-                        kind=kind, centre=centre, neighbours=group, eta=eta, shift=shift, lambda_=sign, zeta=zeta
-                    )
-                )
+            shapes = product(gaussians, rules.zetas, (1.0, -1.0))
+            result += [make(eta=eta, shift=shift, zeta=zeta, lambda_=sign) for (eta, shift), zeta, sign in shapes]
     return tuple(result)
 
 

@@ -58,13 +58,8 @@ class PowerSpectrum(Descriptor):
         """Put the first Gaussian just inside the shortest distance of the frames, unless its place was given."""
         if self.settings.inner is not None:
             return self
-        shortest = min(
-            (
-                float(np.linalg.norm(find_neighbours(frame, self.settings.cutoff).vectors, axis=1).min(initial=inf))
-                for frame in configurations
-            ),
-            default=inf,
-        )
+        found = (find_neighbours(frame, self.settings.cutoff).vectors for frame in configurations)
+        shortest = min((float(np.linalg.norm(vectors, axis=1).min(initial=inf)) for vectors in found), default=inf)
         inner = DEFAULT_INNER if shortest == inf else round(INNER_SHARE * shortest, 2)
         return PowerSpectrum(self.settings.model_copy(update={"inner": inner}))
 
