@@ -31,6 +31,7 @@ Kind = Literal["radial", "narrow", "wide", "weighted_radial", "weighted_narrow"]
 CutoffFunction = Literal[
     "cosine", "tanh", "tanh_normalised", "exponential", "polynomial_1", "polynomial_2", "polynomial_3", "polynomial_4"
 ]
+"""In the order of n2p2's types, which count from one."""
 N_NEIGHBOURS: dict[Kind, int] = {"radial": 1, "narrow": 2, "wide": 2, "weighted_radial": 0, "weighted_narrow": 0}
 ANGULAR: tuple[Kind, ...] = ("narrow", "wide", "weighted_narrow")
 

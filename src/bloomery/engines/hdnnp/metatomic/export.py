@@ -14,6 +14,9 @@ from ase.calculators.calculator import Calculator
 from bloomery.descriptors.acsf.descriptor import Acsf
 from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.descriptors.soap import Soap
+from bloomery.engines.hdnnp.metatomic.networks import Committee
+from bloomery.engines.hdnnp.metatomic.power_spectrum import ScriptedPowerSpectrum
+from bloomery.engines.hdnnp.metatomic.symmetry_functions import ScriptedSymmetryFunctions
 from bloomery.engines.hdnnp.model import hidden_layers
 from bloomery.engines.hdnnp.network_potential import NetworkPotential
 from bloomery.frames.configurations import symbols_to_numbers
@@ -75,13 +78,13 @@ def _has_featomic_torch() -> bool:
 def write_model(potential: NetworkPotential, folder: Path) -> list[Path]:
     """Write the model and how to run it; return their paths."""
     soap = isinstance(potential.descriptor, Soap)
-    extensions = str(folder / EXTENSIONS_FOLDER) if soap else None
+    extensions = folder / EXTENSIONS_FOLDER
     model = make_model(potential)
     with _these_extensions("featomic" if soap else None):
-        model.save(folder / MODEL_FILE, collect_extensions=extensions)
+        model.save(folder / MODEL_FILE, collect_extensions=str(extensions) if soap else None)
     usage = folder / "README.txt"
     usage.write_text(_usage(potential, soap), encoding="utf-8")
-    collected = [path for path in sorted((folder / EXTENSIONS_FOLDER).rglob("*")) if path.is_file()] if soap else []
+    collected = [path for path in sorted(extensions.rglob("*")) if path.is_file()] if soap else []
     return [folder / MODEL_FILE, *collected, usage]
 
 
@@ -120,7 +123,6 @@ def make_model(potential: NetworkPotential) -> Any:
 
 def _module(potential: NetworkPotential) -> torch.nn.Module:
     from bloomery.engines.hdnnp.metatomic.model import Atoms, ModelOfSystems, ModelOfVectors  # noqa: PLC0415
-    from bloomery.engines.hdnnp.metatomic.networks import Committee  # noqa: PLC0415
 
     folded = potential.folded()
     committee = Committee(
@@ -136,13 +138,9 @@ def _module(potential: NetworkPotential) -> torch.nn.Module:
 
         return ModelOfSystems(atoms, ScriptedSoap(descriptor, potential.elements))
     if isinstance(descriptor, Acsf):
-        from bloomery.engines.hdnnp.metatomic.symmetry_functions import ScriptedSymmetryFunctions  # noqa: PLC0415
-
         functions = ScriptedSymmetryFunctions(descriptor, potential.elements, potential.dtype)
         return ModelOfVectors(atoms, functions, potential.cutoff)
     if isinstance(descriptor, PowerSpectrum):
-        from bloomery.engines.hdnnp.metatomic.power_spectrum import ScriptedPowerSpectrum  # noqa: PLC0415
-
         spectrum = ScriptedPowerSpectrum(descriptor, potential.elements, potential.dtype)
         return ModelOfVectors(atoms, spectrum, potential.cutoff)
     raise TypeError("what_is_in_the_way says so")

@@ -1,7 +1,7 @@
 """What simulation programs call: systems in, energies of the committee out, in TorchScript."""
 
 from collections.abc import Mapping
-from typing import Dict, List, Optional  # noqa: UP035  metatomic wants these
+from typing import Dict, List, Optional  # noqa: UP035
 
 import torch
 from ase.data import atomic_numbers
@@ -9,6 +9,12 @@ from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic.torch import ModelOutput, NeighborListOptions, System
 
 from bloomery.engines.hdnnp.metatomic.networks import Committee
+
+# metatomic wants these, and no built-in types.
+Systems = List[System]  # noqa: UP006
+Outputs = Dict[str, ModelOutput]  # noqa: UP006
+Selection = Optional[Labels]  # noqa: UP045
+Maps = Dict[str, TensorMap]  # noqa: UP006
 
 
 class Atoms(torch.nn.Module):
@@ -36,14 +42,14 @@ class Atoms(torch.nn.Module):
         values = [reference[element] for element in elements]
         self.register_buffer("reference", torch.tensor(values, dtype=torch.float64))
 
-    def species(self, systems: List[System]) -> torch.Tensor:  # noqa: UP006
+    def species(self, systems: Systems) -> torch.Tensor:
         """Position of each atom's element in ``elements``, ``(A,)``."""
         types: list[torch.Tensor] = []
         for system in systems:
             types.append(system.types)  # noqa: PERF401  TorchScript
         return self.places.index_select(0, torch.cat(types).long())
 
-    def chosen(self, systems: List[System], selected: Optional[Labels]) -> torch.Tensor:  # noqa: UP006, UP045
+    def chosen(self, systems: Systems, selected: Selection) -> torch.Tensor:
         """System and atom of those whose energies are asked for, int32 ``(a, 2)``."""
         device = systems[0].positions.device
         if selected is not None:
@@ -55,14 +61,19 @@ class Atoms(torch.nn.Module):
             rows.append(torch.stack([torch.full_like(atoms, index), atoms], dim=1))
         return torch.cat(rows)
 
+    def centres(self, systems: Systems, chosen: torch.Tensor) -> torch.Tensor:
+        """Place among the atoms of all systems of those chosen, ``(a,)``."""
+        starts: list[int] = []
+        start = 0
+        for system in systems:
+            starts.append(start)
+            start += len(system)
+        offsets = torch.tensor(starts, device=chosen.device, dtype=torch.long)
+        return offsets.index_select(0, chosen[:, 0].long()) + chosen[:, 1].long()
+
     def outputs(
-        self,
-        features: torch.Tensor,
-        species: torch.Tensor,
-        chosen: torch.Tensor,
-        systems: List[System],  # noqa: UP006
-        outputs: Dict[str, ModelOutput],  # noqa: UP006
-    ) -> Dict[str, TensorMap]:  # noqa: UP006
+        self, features: torch.Tensor, species: torch.Tensor, chosen: torch.Tensor, systems: Systems, outputs: Outputs
+    ) -> Maps:
         """Everything that is asked for, from the features ``(a, F)`` of the chosen atoms."""
         kind = systems[0].positions.dtype
         atomic = self.committee(features, species).to(kind)
@@ -73,7 +84,7 @@ class Atoms(torch.nn.Module):
         total = torch.zeros((len(systems), self.members), dtype=kind, device=atomic.device)
         total = total.index_add(0, chosen[:, 0].long(), atomic)
         indices = torch.arange(len(systems), device=atomic.device, dtype=torch.int32).unsqueeze(1)
-        result: Dict[str, TensorMap] = {}  # noqa: UP006
+        result: Maps = {}
         for name, output in outputs.items():
             if output.sample_kind == "atom":
                 values, samples = atomic, Labels(["system", "atom"], chosen)
@@ -90,12 +101,8 @@ class Atoms(torch.nn.Module):
             else:
                 count = self.members
             properties = torch.arange(count, device=atomic.device, dtype=torch.int32).unsqueeze(1)
-            block = TensorBlock(
-                values=values,
-                samples=samples,
-                components=torch.jit.annotate(list[Labels], []),
-                properties=Labels(["energy"], properties),
-            )
+            components = torch.jit.annotate(list[Labels], [])
+            block = TensorBlock(values, samples, components, Labels(["energy"], properties))
             nothing = torch.zeros((1, 1), dtype=torch.int32, device=atomic.device)
             result[name] = TensorMap(Labels(["_"], nothing), [block])
         return result
@@ -112,30 +119,22 @@ class ModelOfVectors(torch.nn.Module):
         """Say which neighbours the program must find."""
         return [NeighborListOptions(cutoff=self.cutoff, full_list=True, strict=True, requestor="bloomery")]
 
-    def forward(
-        self,
-        systems: List[System],  # noqa: UP006
-        outputs: Dict[str, ModelOutput],  # noqa: UP006
-        selected_atoms: Optional[Labels],  # noqa: UP045
-    ) -> Dict[str, TensorMap]:  # noqa: UP006
+    def forward(self, systems: Systems, outputs: Outputs, selected_atoms: Selection) -> Maps:
         """Evaluate; see metatomic's ``ModelInterface``."""
-        nothing: Dict[str, TensorMap] = {}  # noqa: UP006
+        nothing: Maps = {}
         if len(systems) == 0 or len(outputs) == 0:
             return nothing
         species, chosen = self.atoms.species(systems), self.atoms.chosen(systems, selected_atoms)
         options = self.requested_neighbor_lists()[0]
         pairs: list[torch.Tensor] = []
         vectors: list[torch.Tensor] = []
-        starts: list[int] = []
         start = 0
         for system in systems:
             block = system.get_neighbor_list(options)
             pairs.append(block.samples.values[:, :2].long() + start)
             vectors.append(block.values.squeeze(-1))
-            starts.append(start)
             start += len(system)
-        offsets = torch.tensor(starts, device=species.device, dtype=torch.long)
-        centres = offsets.index_select(0, chosen[:, 0].long()) + chosen[:, 1].long()
+        centres = self.atoms.centres(systems, chosen)
         rows = torch.full((start,), -1, device=species.device, dtype=torch.long)
         rows[centres] = torch.arange(len(centres), device=species.device)
         joined = torch.cat(pairs)
@@ -158,23 +157,12 @@ class ModelOfSystems(torch.nn.Module):
         super().__init__()
         self.atoms, self.descriptor = atoms, descriptor
 
-    def forward(
-        self,
-        systems: List[System],  # noqa: UP006
-        outputs: Dict[str, ModelOutput],  # noqa: UP006
-        selected_atoms: Optional[Labels],  # noqa: UP045
-    ) -> Dict[str, TensorMap]:  # noqa: UP006
+    def forward(self, systems: Systems, outputs: Outputs, selected_atoms: Selection) -> Maps:
         """Evaluate; see metatomic's ``ModelInterface``."""
-        nothing: Dict[str, TensorMap] = {}  # noqa: UP006
+        nothing: Maps = {}
         if len(systems) == 0 or len(outputs) == 0:
             return nothing
         species, chosen = self.atoms.species(systems), self.atoms.chosen(systems, selected_atoms)
-        starts: list[int] = []
-        start = 0
-        for system in systems:
-            starts.append(start)
-            start += len(system)
-        offsets = torch.tensor(starts, device=species.device, dtype=torch.long)
-        own = species.index_select(0, offsets.index_select(0, chosen[:, 0].long()) + chosen[:, 1].long())
+        own = species.index_select(0, self.atoms.centres(systems, chosen))
         features = self.descriptor(systems, chosen).to(self.atoms.committee.mean.dtype)
         return self.atoms.outputs(features, own, chosen, systems, outputs)

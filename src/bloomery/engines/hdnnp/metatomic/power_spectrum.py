@@ -31,13 +31,12 @@ class ScriptedPowerSpectrum(torch.nn.Module):
         self.register_buffer("lookup", tables.table.lookup.reshape(3, 4, -1)[:, 0].contiguous())
         self.register_buffer("pairs", tables.first * tables.channels + tables.second)
         self.register_buffer("weights", tables.weights)
-        self.triples = [[part.start for part in parts] for parts, _ in tables.triples]
-        shapes = [list(gaunt.shape) for _, gaunt in tables.triples]
-        self.shapes = shapes or [[0, 0, 0]]
-        self.n_triples = len(shapes)
+        self.n_triples = len(tables.triples)
+        # TorchScript knows no type of an empty list.
+        self.triples = [[part.start for part in parts] for parts, _ in tables.triples] or [[0, 0, 0]]
+        self.shapes = [list(gaunt.shape) for _, gaunt in tables.triples] or [[0, 0, 0]]
         flat = [gaunt.flatten() for _, gaunt in tables.triples]
-        self.register_buffer("couplings", torch.cat(flat) if flat else tables.centres[:0].clone())
-        self.triples = self.triples or [[0, 0, 0]]
+        self.register_buffer("couplings", torch.cat([tables.centres[:0], *flat]))
 
     def forward(
         self, vectors: torch.Tensor, centres: torch.Tensor, others: torch.Tensor, species: torch.Tensor
@@ -89,11 +88,8 @@ class ScriptedPowerSpectrum(torch.nn.Module):
             first, second, third = self.triples[index][0], self.triples[index][1], self.triples[index][2]
             gaunt = self.couplings[start : start + n1 * n2 * n3].reshape(n1, n2 * n3)
             start += n1 * n2 * n3
-            a, b, c = (
-                moments[:, :, first : first + n1],
-                moments[:, :, second : second + n2],
-                moments[:, :, third : third + n3],
-            )
+            a, b = moments[:, :, first : first + n1], moments[:, :, second : second + n2]
+            c = moments[:, :, third : third + n3]
             bc = (a @ gaunt).reshape(a.shape[0], a.shape[1], n2, n3)
             by_c = (b.unsqueeze(2) @ bc).squeeze(2)
             values.append((by_c * c).sum(dim=-1))

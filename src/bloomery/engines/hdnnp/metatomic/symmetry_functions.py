@@ -127,17 +127,10 @@ class ScriptedSymmetryFunctions(torch.nn.Module):
         super().__init__()
         tables = SymmetryFunctions(descriptor.settings, descriptor.functions(elements), "cpu", dtype)
         self.cutoff, self.n_species, self.size = float(descriptor.settings.cutoff), len(elements), tables.size
-        self.radial = torch.nn.ModuleList(
-            [ScriptedRadial(group, centre) for centre, groups in enumerate(tables.radial) for group in groups]
-        )
-        self.angular = torch.nn.ModuleList(
-            [
-                ScriptedAngular(group, centre)
-                for centre, groups in enumerate(tables.angular)
-                for group in groups
-                if group.counts
-            ]
-        )
+        radial = [ScriptedRadial(group, centre) for centre, groups in enumerate(tables.radial) for group in groups]
+        angular = [(group, centre) for centre, groups in enumerate(tables.angular) for group in groups if group.counts]
+        self.radial = torch.nn.ModuleList(radial)
+        self.angular = torch.nn.ModuleList([ScriptedAngular(group, centre) for group, centre in angular])
 
     def forward(
         self, vectors: torch.Tensor, centres: torch.Tensor, others: torch.Tensor, species: torch.Tensor
@@ -151,9 +144,7 @@ class ScriptedSymmetryFunctions(torch.nn.Module):
         rows = [torch.nonzero(species == one).squeeze(1) for one in range(self.n_species)]
         tables = [table.index_select(0, chosen) for chosen in rows]
         lengths = [distances.index_select(0, chosen) for chosen in rows]
-        parts = [
-            torch.zeros((chosen.shape[0], self.size), dtype=vectors.dtype, device=vectors.device) for chosen in rows
-        ]
+        parts = [values.index_select(0, chosen) for chosen in rows]
         for radial in self.radial:
             radial(parts, lengths)
         for angular in self.angular:

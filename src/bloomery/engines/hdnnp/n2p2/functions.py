@@ -7,28 +7,19 @@ The types are listed in n2p2's documentation, "Symmetry function types"; RuNNer'
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
+from typing import get_args
 
 from ase.data import atomic_numbers
 
 from bloomery.descriptors.acsf.functions import N_NEIGHBOURS, CutoffFunction, Kind, SymmetryFunction
 from bloomery.engines.hdnnp.n2p2.keywords import Entry, Keywords
-from bloomery.errors import InputError
 from bloomery.frames.file_units import FileUnits
 
 TYPES: dict[int, Kind] = {2: "radial", 3: "narrow", 9: "wide", 12: "weighted_radial", 13: "weighted_narrow"}
 NUMBERS = {kind: number for number, kind in TYPES.items()}
-CUTOFF_TYPES: dict[int, CutoffFunction] = {
-    1: "cosine",
-    2: "tanh",
-    3: "tanh_normalised",
-    4: "exponential",
-    5: "polynomial_1",
-    6: "polynomial_2",
-    7: "polynomial_3",
-    8: "polynomial_4",
-}
+CUTOFF_TYPES: dict[int, CutoffFunction] = dict(enumerate(get_args(CutoffFunction), start=1))
 CUTOFF_NUMBERS = {name: number for number, name in CUTOFF_TYPES.items()}
 
 
@@ -62,33 +53,19 @@ class Line:
     def function(self, units: FileUnits, largest: float) -> SymmetryFunction:
         """Return the same in Å, with the cutoff left out where it is the largest."""
         length = units.in_angstrom
+        cutoff = None if self.cutoff == largest else self.cutoff * length
         angular = {"lambda": self.lambda_, "zeta": self.zeta} if self.zeta else {}
-        return SymmetryFunction.model_validate(
-            {
-                "kind": self.kind,
-                "centre": self.centre,
-                "neighbours": self.neighbours,
-                "eta": self.eta / length**2,
-                "shift": self.shift * length,
-                "cutoff": None if self.cutoff == largest else self.cutoff * length,
-                **angular,
-            }
-        )
+        given = {"kind": self.kind, "centre": self.centre, "neighbours": self.neighbours, "cutoff": cutoff, **angular}
+        return SymmetryFunction.model_validate(given | {"eta": self.eta / length**2, "shift": self.shift * length})
 
     @classmethod
     def of(cls, function: SymmetryFunction, cutoff: float, units: FileUnits) -> Line:
         """Turn a function in Å into a line; ``cutoff`` in Å is that of functions that name none."""
         length = units.in_angstrom
-        return cls(
-            centre=function.centre,
-            kind=function.kind,
-            neighbours=tuple(sorted(function.neighbours, key=lambda element: atomic_numbers[element])),
-            eta=function.eta * length**2,
-            shift=function.shift / length,
-            cutoff=(function.cutoff or cutoff) / length,
-            lambda_=function.lambda_ if function.angular else 0.0,
-            zeta=function.zeta if function.angular else 0.0,
-        )
+        neighbours = tuple(sorted(function.neighbours, key=lambda element: atomic_numbers[element]))
+        sizes = (function.eta * length**2, function.shift / length, (function.cutoff or cutoff) / length)
+        angular = (function.lambda_, function.zeta) if function.angular else ()
+        return cls(function.centre, function.kind, neighbours, *sizes, *angular)
 
     def text(self) -> str:
         """Return the line."""
@@ -116,21 +93,18 @@ def read_functions(keywords: Keywords, elements: Sequence[str]) -> list[Line]:
     for entry in keywords.entries:
         if entry.keyword == "symfunction_short":
             found.append(_line(keywords, entry, entry.arguments))
-        elif entry.keyword == "element_symfunction_short":
-            found += [_line(keywords, entry, words) for words in _expanded(keywords, entry, entry.arguments, elements)]
-        elif entry.keyword == "global_symfunction_short":
-            for centre in elements:
-                words = (centre, *entry.arguments)
-                found += [_line(keywords, entry, full) for full in _expanded(keywords, entry, words, elements)]
+        elif entry.keyword in ("element_symfunction_short", "global_symfunction_short"):
+            own = entry.keyword.startswith("element")
+            short = [entry.arguments] if own else [(centre, *entry.arguments) for centre in elements]
+            every = (full for words in short for full in _expanded(keywords, entry, words, elements))
+            found += [_line(keywords, entry, full) for full in every]
     if not found:
-        raise InputError(f"{keywords.path}: holds no symmetry function (symfunction_short).")
+        raise keywords.error("holds no symmetry function (symfunction_short).")
     for line in found:
-        strange = {line.centre, *line.neighbours} - {*elements}
+        strange = ", ".join(sorted({line.centre, *line.neighbours} - {*elements}))
         if strange:
-            raise InputError(
-                f"{keywords.path}: a symmetry function names {', '.join(sorted(strange))}, which the keyword elements "
-                "does not; correct one of them."
-            )
+            message = f"a symmetry function names {strange}, which the keyword elements does not; correct one of them."
+            raise keywords.error(message)
     return sorted(set(found), key=lambda line: line.order)
 
 
@@ -139,10 +113,9 @@ def _kind(keywords: Keywords, entry: Entry, words: Sequence[str]) -> Kind:
         return TYPES[int(words[1])]
     except (IndexError, ValueError, KeyError):
         known = ", ".join(str(number) for number in TYPES)
-        raise InputError(
-            f"{keywords.where(entry)}: symmetry functions of type {words[1] if len(words) > 1 else '?'} cannot be "
-            f"read; the types {known} can."
-        ) from None
+        given = words[1] if len(words) > 1 else "?"
+        message = f"symmetry functions of type {given} cannot be read; the types {known} can."
+        raise keywords.error(message, entry) from None
 
 
 def _expanded(
@@ -158,14 +131,11 @@ def _line(keywords: Keywords, entry: Entry, words: Sequence[str]) -> Line:
     kind = _kind(keywords, entry, words)
     count = N_NEIGHBOURS[kind]
     neighbours = tuple(sorted(words[2 : 2 + count], key=lambda element: atomic_numbers.get(element, 0)))
-    shifted = Entry(entry.line, entry.keyword, tuple(words))
-    numbers = keywords.numbers(shifted, 2 + count)
+    numbers = keywords.numbers(replace(entry, arguments=tuple(words)), 2 + count)
     expected = {"radial": (3,), "weighted_radial": (3,), "weighted_narrow": (5,)}.get(kind, (4, 5))
     if len(numbers) not in expected:
-        raise InputError(
-            f"{keywords.where(entry)}: a symmetry function of type {NUMBERS[kind]} needs {expected[0]} numbers behind "
-            f"its elements, and has {len(numbers)}."
-        )
+        needed = f"needs {expected[0]} numbers behind its elements, and has {len(numbers)}."
+        raise keywords.error(f"a symmetry function of type {NUMBERS[kind]} {needed}", entry)
     if kind in ("radial", "weighted_radial"):
         eta, shift, cutoff = numbers
         return Line(words[0], kind, neighbours, eta, shift, cutoff)

@@ -34,11 +34,8 @@ class Keywords:
         InputError
             If it cannot be read.
         """
-        entries = []
-        for number, line in enumerate(read_lines(path), start=1):
-            words = line.split("#", 1)[0].split()
-            if words:
-                entries.append(Entry(number, words[0], tuple(words[1:])))
+        lines = (line.split("#", 1)[0].split() for line in read_lines(path))
+        entries = (Entry(number, words[0], tuple(words[1:])) for number, words in enumerate(lines, start=1) if words)
         return cls(path, tuple(entries))
 
     def all(self, keyword: str) -> list[Entry]:
@@ -59,7 +56,7 @@ class Keywords:
         """
         found = self.all(keyword)
         if len(found) != 1:
-            raise InputError(f"{self.path}: needs the keyword {keyword} once, and has it {len(found)} times.")
+            raise self.error(f"needs the keyword {keyword} once, and has it {len(found)} times.")
         return found[0].arguments
 
     def number(self, keyword: str, default: float) -> float:
@@ -78,11 +75,11 @@ class Keywords:
         try:
             found = [float(word.replace("D", "E").replace("d", "e")) for word in entry.arguments[start:]]
         except ValueError as error:
-            raise InputError(f"{self.where(entry)}: {error}.") from error
+            raise self.error(f"{error}.", entry) from error
         if not found:
-            raise InputError(f"{self.where(entry)}: {entry.keyword} needs a number behind it.")
+            raise self.error(f"{entry.keyword} needs a number behind it.", entry)
         return found
 
-    def where(self, entry: Entry) -> str:
-        """Name a line."""
-        return f"{self.path}, line {entry.line}"
+    def error(self, message: str, entry: Entry | None = None) -> InputError:
+        """Say what is wrong with the file, or with a line of it."""
+        return InputError(f"{self.path}{'' if entry is None else f', line {entry.line}'}: {message}")

@@ -26,17 +26,12 @@ from bloomery.versions import versions
 INPUT_FILE = "input.nn"
 SCALING_FILE = "scaling.data"
 ACTIVATIONS = {
-    "t": "tanh",
-    "s": "logistic",
-    "S": "reverse_logistic",
-    "p": "softplus",
-    "r": "relu",
-    "g": "gaussian",
-    "c": "cosine",
-    "e": "exponential",
-    "h": "square",
-    "l": "identity",
-}
+    "t": "tanh", "s": "logistic", "S": "reverse_logistic", "p": "softplus", "r": "relu", "g": "gaussian", "c": "cosine",
+    "e": "exponential", "h": "square", "l": "identity",
+}  # fmt: skip
+
+COMMON = ("elements", "lines", "form", "hidden", "settings")
+"""What the files of all members of one committee share."""
 
 
 def weights_file(element: str) -> str:
@@ -46,30 +41,22 @@ def weights_file(element: str) -> str:
 
 def read_parts(folder: Path, units: FileUnits | None, device: str) -> Parts:
     """Read what a potential is made of; see `bloomery.engines.hdnnp.potential.read_potential`."""
-    if (folder / INPUT_FILE).is_file():
-        members = [folder]
-    elif folder.is_dir():
-        members = sorted(path for path in folder.iterdir() if (path / INPUT_FILE).is_file())
-    else:
-        members = []
+    inputs = [folder / INPUT_FILE] if (folder / INPUT_FILE).is_file() else sorted(folder.glob(f"*/{INPUT_FILE}"))
+    members = [path.parent for path in inputs if path.is_file()]
     if not members:
         raise InputError(f"{folder}: holds no {INPUT_FILE}, nor do its folders; give the folder of an n2p2 potential.")
     chosen = units or _said_units(members[0] / INPUT_FILE) or ATOMIC
     files = [_Files.read(member, chosen) for member in members]
     first = files[0]
     for other in files[1:]:
-        if (other.elements, other.lines, other.form, other.hidden) != (
-            first.elements, first.lines, first.form, first.hidden
-        ) or other.settings != first.settings:  # fmt: skip
+        if any(getattr(other, name) != getattr(first, name) for name in COMMON):
             raise InputError(
                 f"{other.folder}: its {INPUT_FILE} describes another descriptor or network than that of "
                 f"{first.folder}; members of one committee share both."
             )
+    weights = [file.parameters(first) for file in files]
     return Parts(
-        parameters={
-            name: torch.from_numpy(np.stack([file.parameters(first)[name] for file in files]))
-            for name in first.parameters(first)
-        },
+        parameters={name: torch.from_numpy(np.stack([own[name] for own in weights])) for name in weights[0]},
         scaling=first.scaling(),
         ranges=first.ranges(),
         form=first.form,
@@ -119,7 +106,7 @@ class _Files:
         lines = [[line for line in every if line.centre == element] for element in elements]
         lonely = [element for element, own in zip(elements, lines, strict=True) if not own]
         if lonely:
-            raise InputError(f"{keywords.path}: {', '.join(lonely)} has no symmetry function.")
+            raise keywords.error(f"{', '.join(lonely)} has no symmetry function.")
         statistics = read_scaling(folder / SCALING_FILE, [len(own) for own in lines])
         centre, width = _scales(keywords, statistics)
         widths, activations = _network(keywords, elements)
@@ -201,17 +188,12 @@ class _Files:
 
 def _refuse(keywords: Keywords) -> None:
     """Refuse what changes the energy and is not known here."""
-    kinds = [word for entry in keywords.all("nnp_type") for word in entry.arguments]
-    kinds += [word for entry in keywords.all("nnp_gen") for word in entry.arguments]
-    if any(kind not in ("1", "2", "2G", "2G-HDNNP") for kind in kinds):
-        raise InputError(
-            f"{keywords.path}: is a potential of type {' '.join(kinds)}; only short-ranged ones can be read."
-        )
+    kinds = [word for name in ("nnp_type", "nnp_gen") for entry in keywords.all(name) for word in entry.arguments]
+    if not {*kinds} <= {"1", "2", "2G", "2G-HDNNP"}:
+        raise keywords.error(f"is a potential of type {' '.join(kinds)}; only short-ranged ones can be read.")
     for keyword in ("use_electrostatics", "electrostatic_type", "use_vdw", "remove_vdw_energies"):
         if keywords.has(keyword):
-            raise InputError(
-                f"{keywords.path}: uses {keyword}, an energy beyond the short-ranged networks, which cannot be read."
-            )
+            raise keywords.error(f"uses {keyword}, an energy beyond the short-ranged networks, which cannot be read.")
 
 
 def _elements(keywords: Keywords) -> list[str]:
@@ -219,7 +201,7 @@ def _elements(keywords: Keywords) -> list[str]:
     words = keywords.words("elements")
     strange = [word for word in words if word not in atomic_numbers]
     if strange or not words:
-        raise InputError(f"{keywords.path}: the keyword elements names {' '.join(strange) or 'none'}, not an element.")
+        raise keywords.error(f"the keyword elements names {' '.join(strange) or 'none'}, not an element.")
     return sorted(words, key=lambda element: atomic_numbers[element])
 
 
@@ -229,9 +211,9 @@ def _descriptor(keywords: Keywords, lines: list[Line], units: FileUnits) -> Acsf
         kind, inner = CUTOFF_TYPES[int(words[0])], float(words[1]) if len(words) > 1 else 0.0
     except (IndexError, ValueError, KeyError):
         known = ", ".join(str(number) for number in CUTOFF_TYPES)
-        raise InputError(
-            f"{keywords.path}: cutoff_type {' '.join(words)} cannot be read; the types {known} can (0, the hard one, "
-            "has jumps in energy and force)."
+        raise keywords.error(
+            f"cutoff_type {' '.join(words)} cannot be read; the types {known} can (0, the hard one, has jumps in "
+            "energy and force)."
         ) from None
     largest = max(line.cutoff for line in lines)
     return AcsfSettings(
@@ -261,9 +243,9 @@ def _scales(
         else:
             width, centre = ones, mean if centred else 0 * ones
         if not (np.isfinite(centre).all() and np.isfinite(width).all() and (width != 0).all()):
-            raise InputError(
-                f"{keywords.path}: a symmetry function does not vary in {SCALING_FILE}, or has no sigma there, so it "
-                "cannot be scaled; remove it, or scale another way."
+            raise keywords.error(
+                f"a symmetry function does not vary in {SCALING_FILE}, or has no sigma there, so it cannot be scaled; "
+                "remove it, or scale another way."
             )
         centres.append(centre)
         widths.append(width)
@@ -280,19 +262,19 @@ def _network(keywords: Keywords, elements: list[str]) -> tuple[list[list[int]], 
             nodes.append([int(word) for word in own])
             activations.append([ACTIVATIONS[letter] for letter in letters])
         except (ValueError, KeyError) as error:
-            raise InputError(
-                f"{keywords.path}: the network of {element} has nodes {' '.join(own)} and activation functions "
-                f"{' '.join(letters)}, of which {error} is not known."
+            raise keywords.error(
+                f"the network of {element} has nodes {' '.join(own)} and activation functions {' '.join(letters)}, of "
+                f"which {error} is not known."
             ) from error
         if len(letters) != len(own) + 1 or not own:
-            raise InputError(
-                f"{keywords.path}: the network of {element} has {len(own)} hidden layers and {len(letters)} activation "
-                "functions; give one for each hidden layer and one for the output."
+            raise keywords.error(
+                f"the network of {element} has {len(own)} hidden layers and {len(letters)} activation functions; give "
+                "one for each hidden layer and one for the output."
             )
         if activations[-1][-1] != "identity":
-            raise InputError(f"{keywords.path}: the output of {element} is not linear (l), which cannot be read.")
+            raise keywords.error(f"the output of {element} is not linear (l), which cannot be read.")
     if any(own != activations[0] for own in activations):
-        raise InputError(f"{keywords.path}: elements with different activation functions or layers cannot be read.")
+        raise keywords.error("elements with different activation functions or layers cannot be read.")
     return nodes, tuple(activations[0][:-1])
 
 
@@ -309,7 +291,7 @@ def _normalisation(keywords: Keywords) -> tuple[float, float]:
     names = ("mean_energy", "conv_energy", "conv_length")
     present = [name for name in names if keywords.has(name)]
     if present and len(present) < len(names):
-        raise InputError(f"{keywords.path}: has {', '.join(present)} only; {', '.join(names)} belong together.")
+        raise keywords.error(f"has {', '.join(present)} only; {', '.join(names)} belong together.")
     # Lengths are converted in the functions' parameters as well, so that values and forces do not see it.
     return keywords.number("mean_energy", 0.0), keywords.number("conv_energy", 1.0)
 
