@@ -29,11 +29,11 @@ class AtomTables(ctypes.Structure):
     def of(
         cls, neighbours: Neighbours, species: NDArray[np.int64], frames: NDArray[np.int64] | None = None
     ) -> AtomTables:
-        """Return the addresses of these arrays, and keep them alive."""
+        """Return the addresses of these arrays, and keep them alive; ``frames`` is the frame of each atom, ``(A,)``."""
         counts = np.bincount(neighbours.pairs[0], minlength=len(species))
         arrays = (np.concatenate([[0], np.cumsum(counts)]), neighbours.pairs[1], neighbours.vectors, species)
         atoms = cls(*map(pointer, arrays), None if frames is None else pointer(frames))
-        atoms.kept = (*arrays, frames)
+        atoms.kept, atoms.count = (*arrays, frames), len(species)
         return atoms
 
 
@@ -80,48 +80,21 @@ class ForceKernel:
         *,
         virials: bool,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return what `Descriptor.forces` returns."""
+        """Return what `Descriptor.forces` returns.
+
+        Atoms are shared out among as many threads as torch may use, and the model is called by all of them; what it has
+        in C, as ``model.compiled``, is called in its place.
+        """
         species, frames = species_of(configurations, elements), configurations.frame_of_atom
         neighbours = find_neighbours(configurations, self._settings.cutoff, threads=torch.get_num_threads())
-        wanted = len(configurations) if virials else 0
-        forces, found = self.forces(neighbours, species, frames, model, n_frames=wanted)
-        return torch.from_numpy(forces), torch.from_numpy(found) if virials else None
-
-    def forces(
-        self,
-        neighbours: Neighbours,
-        species: NDArray[np.int64],
-        frames: NDArray[np.int64],
-        model: Callable[[torch.Tensor, slice], torch.Tensor],
-        *,
-        n_frames: int = 0,
-    ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-        """Minus the derivatives of ``M`` functions of the features by all positions, and their virials.
-
-        Atoms are shared out among as many threads as torch may use; sums are in the same order every time.
-
-        Parameters
-        ----------
-        frames
-            Frame of each atom, ``(A,)``.
-        model
-            As in `Descriptor.edge_gradients`; with several threads it is called by all of them. What it has in C, as
-            ``model.compiled``, is called in its place.
-        n_frames
-            For so many frames virials are wanted.
-
-        Returns
-        -------
-        forces, virials
-            ``(A, 3, M)`` and, symmetric, ``(n_frames, 3, 3, M)``.
-        """
         atoms, compiled = AtomTables.of(neighbours, species, frames), getattr(model, "compiled", None)
+        n_frames = len(configurations) if virials else 0
 
         def work(first: int, last: int) -> Results:
             if compiled is not None:
                 found = Results.zeros(len(species), n_frames, compiled.kernel.members, self._dtype)
                 context = compiled.context()
-                self._forces(atoms, first, last, found, compiled.kernel.address, ctypes.addressof(context))
+                self._forces(atoms, first, last, found, compiled.kernel.address, ctypes.addressof(context), None, 0)
                 return found
             results: Results | None = None
             with torch.inference_mode():
@@ -131,30 +104,36 @@ class ForceKernel:
                     by_feature = given.contiguous().numpy()
                     if results is None:
                         results = Results.zeros(len(species), n_frames, len(by_feature), self._dtype)
-                    self._forces(atoms, begin, end, results, given=by_feature, offset=begin)
+                    self._forces(atoms, begin, end, results, *self._derivatives(by_feature, begin))
             if results is None:
                 raise AssertionError("a thread without work")
             return results
 
-        return added_up(share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS))
+        forces, found = self._added_up(work, atoms)
+        return torch.from_numpy(forces), torch.from_numpy(found) if virials else None
 
     def mapped(
-        self,
-        neighbours: Neighbours,
-        species: NDArray[np.int64],
-        frames: NDArray[np.int64],
-        by_feature: NDArray[np.floating],
-        n_frames: int,
+        self, atoms: AtomTables, by_feature: NDArray[np.floating], n_frames: int
     ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-        """The same from derivatives that are known already, ``(M, A, F)``."""
-        atoms = AtomTables.of(neighbours, species, frames)
+        """Forces ``(A, 3, M)`` and virials ``(n_frames, 3, 3, M)`` from derivatives that are known, ``(M, A, F)``."""
 
         def work(first: int, last: int) -> Results:
-            results = Results.zeros(len(species), n_frames, len(by_feature), self._dtype)
-            self._forces(atoms, first, last, results, given=by_feature)
+            results = Results.zeros(atoms.count, n_frames, len(by_feature), self._dtype)
+            self._forces(atoms, first, last, results, *self._derivatives(by_feature, 0))
             return results
 
-        return added_up(share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS))
+        return self._added_up(work, atoms)
+
+    def _added_up(
+        self, work: Callable[[int, int], Results], atoms: AtomTables
+    ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+        """Sums over threads, in the same order every time; virials are made symmetric."""
+        parts = share_out(work, atoms.count, torch.get_num_threads(), grain=CHUNK_ATOMS)
+        forces, virials = parts[0].forces, parts[0].virials
+        for part in parts[1:]:
+            forces += part.forces
+            virials += part.virials
+        return forces, 0.5 * (virials + virials.swapaxes(1, 2))
 
     def _run(self, name: str, atoms: AtomTables, first: int, last: int, *arguments: int | None, members: int) -> None:
         """Call a function of the library for some atoms; its last argument is memory to work with."""
@@ -168,30 +147,12 @@ class ForceKernel:
         self._run("features", atoms, first, last, pointer(values), members=1)
         return values
 
-    def _forces(
-        self,
-        atoms: AtomTables,
-        first: int,
-        last: int,
-        results: Results,
-        model: int | None = None,
-        context: int | None = None,
-        *,
-        given: NDArray[np.floating] | None = None,
-        offset: int = 0,
-    ) -> None:
-        """Add what some atoms give; the derivatives begin with those of the atom at ``offset``."""
+    def _derivatives(self, given: NDArray[np.floating], first: int) -> tuple[None, None, int, int]:
+        """Where `_forces` finds derivatives ``(M, a, F)`` that begin with those of an atom."""
+        return None, None, pointer(given) - first * self.size * given.itemsize, given.shape[1] * self.size
+
+    def _forces(self, atoms: AtomTables, first: int, last: int, results: Results, *source: int | None) -> None:
+        """Add what some atoms give; the source are a function and its context, or derivatives and their stride."""
         members = results.forces.shape[2]
-        begin = None if given is None else pointer(given) - offset * self.size * given.itemsize
-        stride = 0 if given is None else given.shape[1] * self.size
         places = (pointer(results.forces), pointer(results.virials) if len(results.virials) else None)
-        self._run("forces", atoms, first, last, members, model, context, begin, stride, *places, members=members)
-
-
-def added_up(parts: list[Results]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-    """Sums over threads; virials are made symmetric."""
-    forces, virials = parts[0].forces, parts[0].virials
-    for part in parts[1:]:
-        forces += part.forces
-        virials += part.virials
-    return forces, 0.5 * (virials + virials.swapaxes(1, 2))
+        self._run("forces", atoms, first, last, members, *source, *places, members=members)

@@ -24,15 +24,9 @@ from bloomery.seeds import digest_of
 
 HEADERS = Path(__file__).parent
 FLAGS = (
-    "-O3",
-    "-march=native",
-    "-std=gnu11",
-    "-ffp-contract=fast",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-shared",
+    "-O3", "-march=native", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-shared",
     "-fPIC",
-)
+)  # fmt: skip
 WIDE_FLAG = "-mprefer-vector-width=512"
 COMPILERS = ("cc", "gcc", "clang")
 PATIENCE = 120.0
@@ -54,7 +48,8 @@ def load_kernel(source: Path, dtype: str, defines: tuple[tuple[str, int], ...] =
     """
     if os.environ.get("BLOOMERY_NATIVE", "1") == "0" or platform.system() != "Linux":
         return None
-    compiler = next((found for name in _compilers() if (found := shutil.which(name))), None)
+    asked = os.environ.get("CC", "").split()[:1]
+    compiler = next((found for name in (*asked, *COMPILERS) if (found := shutil.which(name))), None)
     if compiler is None:
         return None
     real = ("-DREAL=float", "-DUSE_FLOAT") if dtype == "float32" else ("-DREAL=double",)
@@ -77,11 +72,6 @@ def _opened(library: Path) -> ctypes.CDLL:
     opened = ctypes.CDLL(str(library))
     opened.vector_lanes.argtypes, opened.vector_lanes.restype = [], ctypes.c_int64
     return opened
-
-
-def _compilers() -> tuple[str, ...]:
-    asked = os.environ.get("CC", "").split()
-    return (*asked[:1], *COMPILERS)
 
 
 def _fingerprint(source: Path, compiler: str, flags: list[str]) -> str:

@@ -72,18 +72,10 @@ class AcsfKernel(ForceKernel):
             terms, factor = polynomial_terms(int(order)), polynomial_factor(int(order))
         elif settings.cutoff_function == "tanh_normalised":
             factor = TANH_NORM
+        number = KINDS.index(kind if kind == "polynomial" else settings.cutoff_function)
         library.jacobian.argtypes = [Place, Place, Integer, Integer, *[Place] * 3]
-        filled = _Settings(
-            len(centres),
-            tables.size,
-            settings.cutoff,
-            KINDS.index(kind if kind == "polynomial" else settings.cutoff_function),
-            settings.inner_cutoff,
-            len(terms) - 1,
-            self._kept.array(terms),
-            factor,
-            self._kept.structures(_Centre, centres),
-        )
+        cutoff = (settings.cutoff, number, settings.inner_cutoff, len(terms) - 1, self._kept.array(terms), factor)
+        filled = _Settings(len(centres), tables.size, *cutoff, self._kept.structures(_Centre, centres))
         super().__init__(library, filled, tables.size, dtype)
 
     @classmethod
@@ -119,15 +111,12 @@ class AcsfKernel(ForceKernel):
             weights.extend([0.0] * padded(count, self._lanes))
             return begin
 
-        def assign(term: int, column: int, weight: float) -> None:
-            columns[term], weights[term] = column, weight
-
         radial_tables = []
         for group in radial:
             begin = place(len(group.columns))
             radial_tables.append(_Radial(group.species, self._gaussians(group.gaussians), begin))
             for n, column in enumerate(group.columns.tolist()):
-                assign(begin + n, column, group.weight)
+                columns[begin + n], weights[begin + n] = column, group.weight
         angular_tables = []
         for pairs in angular:
             if not pairs.counts:
@@ -135,30 +124,17 @@ class AcsfKernel(ForceKernel):
             factors, count = len(pairs.zetas) * len(pairs.lambdas), len(pairs.gaussians.eta)
             row = padded(factors, self._lanes)
             begin = place(count * row)
-            angular_tables.append(
-                _Angular(
-                    pairs.first,
-                    pairs.second,
-                    pairs.narrow,
-                    self._gaussians(pairs.gaussians),
-                    len(pairs.zetas),
-                    len(pairs.lambdas),
-                    self._kept.array(pairs.zetas),
-                    self._kept.array(pairs.lambdas.tolist()),
-                    begin,
-                )
-            )
+            sizes = (len(pairs.zetas), len(pairs.lambdas))
+            shapes = (self._kept.array(pairs.zetas), self._kept.array(pairs.lambdas.tolist()))
+            gaussians = self._gaussians(pairs.gaussians)
+            angular_tables.append(_Angular(pairs.first, pairs.second, pairs.narrow, gaussians, *sizes, *shapes, begin))
             for pick, column in zip(pairs.picks.tolist(), pairs.columns.tolist(), strict=True):
-                assign(begin + pick // factors * row + pick % factors, column, pairs.weight)
-        return _Centre(
-            len(radial_tables),
-            len(angular_tables),
-            self._kept.structures(_Radial, radial_tables),
-            self._kept.structures(_Angular, angular_tables),
-            len(columns),
-            self._kept.array(columns, "int64"),
-            self._kept.array(weights),
-        )
+                term = begin + pick // factors * row + pick % factors
+                columns[term], weights[term] = column, pairs.weight
+        radial_place = self._kept.structures(_Radial, radial_tables)
+        angular_place = self._kept.structures(_Angular, angular_tables)
+        terms = (len(columns), self._kept.array(columns, "int64"), self._kept.array(weights))
+        return _Centre(len(radial_tables), len(angular_tables), radial_place, angular_place, *terms)
 
     def _gaussians(self, gaussians: Gaussians) -> _Gaussians:
         cutoffs = gaussians.cutoffs.double()

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bloomery.descriptors.contract import Descriptor, Features, ForceMap
-from bloomery.descriptors.power_spectrum.angular_momenta import degree_triples
 from bloomery.descriptors.power_spectrum.settings import DEFAULT_INNER, PowerSpectrumSettings
 from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
@@ -46,13 +45,8 @@ class PowerSpectrum(Descriptor):
     settings: PowerSpectrumSettings
 
     def size(self, elements: list[str]) -> int:
-        """Number of features per atom.
-
-        ``C (1 + (l + 1) (C + 1) / 2 + T)`` with ``C`` channels, species times Gaussians, and ``T`` triples of degrees.
-        """
-        channels = len(elements) * self.settings.radial
-        triples = len(degree_triples(self.settings.four_body_degree))
-        return channels * (1 + triples) + (self.settings.max_degree + 1) * channels * (channels + 1) // 2
+        """Number of features per atom, ``F``."""
+        return self.settings.size(len(elements))
 
     def fitted(self, configurations: Configurations, elements: list[str]) -> PowerSpectrum:  # noqa: ARG002
         """Put the first Gaussian just inside the shortest distance of the frames, unless its place was given."""
@@ -103,11 +97,11 @@ class PowerSpectrum(Descriptor):
         kernel = self.kernel(elements, device, dtype)
         if kernel is None:
             return None
-        from bloomery.descriptors.power_spectrum.kernel import PowerSpectrumMap  # noqa: PLC0415
+        from bloomery.descriptors.power_spectrum.kernel import AtomTables, PowerSpectrumMap  # noqa: PLC0415
 
         neighbours = find_neighbours(configurations, self.settings.cutoff)
         species, frames = species_of(configurations, elements), configurations.frame_of_atom
-        return PowerSpectrumMap(kernel, neighbours, species, frames, len(configurations))
+        return PowerSpectrumMap(kernel, AtomTables.of(neighbours, species, frames), len(configurations))
 
     def kernel(self, elements: list[str], device: str, dtype: str) -> PowerSpectrumKernel | None:
         """See `Descriptor.kernel`."""

@@ -62,6 +62,8 @@ class Expansion:
 
     Attributes
     ----------
+    size
+        Number of features, ``F``.
     memory
         Of edges, on an accelerator.
     """
@@ -92,12 +94,8 @@ class Expansion:
             ([_orders(degree) for degree in triple], torch.from_numpy(gaunt).to(device=self.device, dtype=self.dtype))
             for triple, gaunt in couplings(settings.four_body_degree)
         ]
+        self.size = settings.size(n_species)
         self.memory = None if self.device.type == "cpu" else EdgeMemory(self)
-
-    @property
-    def size(self) -> int:
-        """Number of features, ``F``."""
-        return self.channels * (1 + len(self.triples)) + self.n_pairs
 
     # -- what callers use -----------------------------------------------------------------------------------------
 

@@ -42,13 +42,8 @@ class HarmonicTable:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> HarmonicTable:
         """Return the table on a device, in a precision."""
-        return HarmonicTable(
-            self.degree,
-            self.exponents.to(device),
-            self.matrix.to(device=device, dtype=dtype),
-            self.lookup.to(device),
-            self.factors.to(device=device, dtype=dtype),
-        )
+        matrix, factors = (table.to(device=device, dtype=dtype) for table in (self.matrix, self.factors))
+        return HarmonicTable(self.degree, self.exponents.to(device), matrix, self.lookup.to(device), factors)
 
 
 def solid_harmonic(degree: int, order: int) -> Polynomial:

@@ -14,7 +14,6 @@ from bloomery.descriptors.contract import ForceMap
 from bloomery.descriptors.kernels import CHUNK_ATOMS, AtomTables, ForceKernel
 from bloomery.descriptors.power_spectrum.angular_momenta import couplings
 from bloomery.descriptors.power_spectrum.settings import PowerSpectrumSettings
-from bloomery.frames.neighbours import Neighbours
 from bloomery.native import load_kernel
 from bloomery.native.arrays import Integer, Kept, Place, Real, pointer
 from bloomery.threads import share_out
@@ -37,7 +36,6 @@ class PowerSpectrumKernel(ForceKernel):
     """
 
     def __init__(self, library: ctypes.CDLL, settings: PowerSpectrumSettings, n_species: int, dtype: str) -> None:
-        channels, degrees = n_species * settings.radial, settings.max_degree + 1
         found = couplings(settings.four_body_degree)
         entries: dict[tuple[int, ...], float] = {}
         for triple, (of, gaunt) in enumerate(found):
@@ -47,17 +45,10 @@ class PowerSpectrumKernel(ForceKernel):
                 entries[triple, *places] = entries.get((triple, *places), 0.0) + float(value)
         entries = {places: value for places, value in entries.items() if value}
         self._kept = Kept()
-        filled = _Settings(
-            n_species,
-            settings.cutoff,
-            settings.first_centre,
-            (settings.cutoff - settings.first_centre) / settings.radial,
-            self._kept.array(list(entries), "int32"),
-            self._kept.array(list(entries.values())),
-            len(entries),
-        )
-        size = channels * (1 + len(found)) + degrees * channels * (channels + 1) // 2
-        super().__init__(library, filled, size, dtype)
+        width = (settings.cutoff - settings.first_centre) / settings.radial
+        gaunt = (self._kept.array(list(entries), "int32"), self._kept.array(list(entries.values())), len(entries))
+        filled = _Settings(n_species, settings.cutoff, settings.first_centre, width, *gaunt)
+        super().__init__(library, filled, settings.size(n_species), dtype)
 
     @classmethod
     def make(cls, settings: PowerSpectrumSettings, n_species: int, dtype: str) -> PowerSpectrumKernel | None:
@@ -79,23 +70,18 @@ class PowerSpectrumKernel(ForceKernel):
         return cls(library, settings, n_species, dtype)
 
     def changes(
-        self,
-        neighbours: Neighbours,
-        species: NDArray[np.int64],
-        frames: NDArray[np.int64],
-        moves: NDArray[np.floating],
-        strains: NDArray[np.floating],
+        self, atoms: AtomTables, moves: NDArray[np.floating], strains: NDArray[np.floating]
     ) -> NDArray[np.floating]:
-        """Apply the transpose of `forces`: from ``(A, 3, M)`` and ``(n_frames, 3, 3, M)`` to ``(A, F, M)``."""
-        atoms, members = AtomTables.of(neighbours, species, frames), moves.shape[2]
+        """Apply the transpose of `mapped`: from ``(A, 3, M)`` and ``(n_frames, 3, 3, M)`` to ``(A, F, M)``."""
         moves, strains = (np.ascontiguousarray(given, dtype=self._dtype) for given in (moves, strains))
-        result = np.empty((len(species), self.size, members), dtype=self._dtype)
+        members = moves.shape[2]
+        result = np.empty((atoms.count, self.size, members), dtype=self._dtype)
 
         def work(first: int, last: int) -> None:
             places = (pointer(moves), pointer(strains), pointer(result))
             self._run("changes", atoms, first, last, members, *places, members=members)
 
-        share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS)
+        share_out(work, atoms.count, torch.get_num_threads(), grain=CHUNK_ATOMS)
         return result
 
 
@@ -104,19 +90,15 @@ class PowerSpectrumMap(ForceMap):
     """See `ForceMap`: harmonics are computed anew each time, which costs less than reading a Jacobian does."""
 
     kernel: PowerSpectrumKernel
-    neighbours: Neighbours
-    species: NDArray[np.int64]
-    frames: NDArray[np.int64]
+    atoms: AtomTables
     n_frames: int
 
     def forces(self, by_feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `ForceMap.forces`."""
-        given = by_feature.contiguous().numpy()
-        forces, virials = self.kernel.mapped(self.neighbours, self.species, self.frames, given, self.n_frames)
+        forces, virials = self.kernel.mapped(self.atoms, by_feature.contiguous().numpy(), self.n_frames)
         return torch.from_numpy(forces), torch.from_numpy(virials).to(by_feature.dtype)
 
     def transposed(self, forces: torch.Tensor, virials: torch.Tensor) -> torch.Tensor:
         """See `ForceMap.transposed`."""
         strains = (0.5 * (virials + virials.transpose(1, 2))).numpy()
-        changes = self.kernel.changes(self.neighbours, self.species, self.frames, forces.numpy(), strains)
-        return torch.from_numpy(changes).permute(2, 0, 1)
+        return torch.from_numpy(self.kernel.changes(self.atoms, forces.numpy(), strains)).permute(2, 0, 1)

@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from bloomery.descriptors.power_spectrum.angular_momenta import degree_triples
 from bloomery.plugins import Settings
 
 DEFAULT_INNER = 1.0
@@ -43,3 +44,11 @@ class PowerSpectrumSettings(Settings):
     def first_centre(self) -> float:
         """Centre of the first Gaussian in Å, where no data say better."""
         return DEFAULT_INNER if self.inner is None else self.inner
+
+    def size(self, n_species: int) -> int:
+        """Number of features per atom.
+
+        ``C (1 + (l + 1) (C + 1) / 2 + T)`` with ``C`` channels, species times Gaussians, and ``T`` triples of degrees.
+        """
+        channels, triples = n_species * self.radial, len(degree_triples(self.four_body_degree))
+        return channels * (1 + triples) + (self.max_degree + 1) * channels * (channels + 1) // 2

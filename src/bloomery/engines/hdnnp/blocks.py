@@ -94,7 +94,7 @@ class BlockBuilder:
             switch, by_relative = torch.ones_like(switch), torch.zeros_like(by_relative)
         response: Response
         if force_map is None:
-            response = jacobian_response(self.descriptor, found, scale, frames, len(part), self.dtype)
+            response = jacobian_response(found, self.descriptor.name, scale, frames, len(part), self.dtype)
         else:
             response = MappedResponse(force_map, scale.to(self.dtype))
         labels = {"energy": self.energies[chosen], "forces": part.label("forces")[0], "stress": part.label("stress")[0]}

@@ -80,27 +80,13 @@ class Evaluator:
         return energies * switch.T, gradients
 
     def _make_kernel(self, last: int, dtype: str) -> CommitteeKernel | None:
-        from bloomery.engines.hdnnp.kernel import CommitteeKernel, Tables  # noqa: PLC0415
+        from bloomery.engines.hdnnp.kernel import CommitteeKernel  # noqa: PLC0415
 
-        arrays = {name: value.numpy() for name, value in self.parameters.items()}
-
-        def row(table: torch.Tensor | None, species: int, *, wanted: bool = True) -> NDArray[np.floating] | None:
-            return None if table is None or not wanted else table[species].numpy()
-
-        elements = [
-            Tables(
-                [arrays[f"weight_{layer}"][:, species] for layer in range(last + 1)],
-                [arrays[f"bias_{layer}"][:, species, 0] for layer in range(last + 1)],
-                arrays["skip"][:, species, :, 0] if "skip" in arrays else None,
-                self.mean[species].numpy(),
-                row(self.isolated, species, wanted=self.form.switch),
-                row(1 / self.magnitude, species, wanted=self.form.switch),
-                row(self.middles, species),
-                row(self.inverse_halves, species),
-            )
-            for species in range(len(self.mean))
-        ]
-        return CommitteeKernel.make(elements, self.form.layers(last), dtype)
+        parameters = {name: value.numpy() for name, value in self.parameters.items()}
+        isolation = (self.isolated, 1 / self.magnitude) if self.form.switch else (None, None)
+        tables = (self.mean, *isolation, self.middles, self.inverse_halves)
+        rows = [None if table is None else table.numpy() for table in tables]
+        return CommitteeKernel.make(parameters, rows, self.form.layers(last), dtype)
 
 
 class Evaluation:

@@ -14,6 +14,8 @@ from bloomery.engines.hdnnp.model import SWITCH
 from bloomery.native import load_kernel
 from bloomery.native.arrays import Integer, Kept, Place, Real, Workspace, padded, pointer
 
+Array = NDArray[np.floating]
+Arrays, Rows = dict[str, Array], list[Array | None]
 SOURCE = Path(__file__).with_suffix(".c")
 ACTIVATIONS = (
     "silu", "tanh", "logistic", "reverse_logistic", "softplus", "relu", "gaussian", "cosine", "exponential", "square",
@@ -39,51 +41,37 @@ class _Committee(ctypes.Structure):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Tables:
-    """Plain numbers of one element's networks: features in, eV out.
+class CommitteeKernel:
+    """Networks of all elements in one precision, plain numbers: features in, eV out.
+
+    Use `make`, which knows whether there can be one.
 
     Parameters
     ----------
-    weights, biases
-        Of each layer: ``(M, in, out)`` and ``(M, out)``.
-    skip
-        ``(M, F)``, or ``None``.
-    mean, isolated, inverse_magnitude
-        ``(F,)``: what is subtracted from the features, and those of the isolated atom with the reciprocals of how far
-        features usually are from them; the latter two are ``None`` where there is no isolation switch.
-    middle, inverse_half
-        Of the ranges, ``(F,)``; ``None`` where they are not known.
+    parameters
+        As in `Evaluator`, with scales folded in.
+    rows
+        Of each element, ``(S, F)``: what is subtracted from the features; the features of the isolated atom, and the
+        reciprocals of how far features usually are from them, ``None`` where there is no isolation switch; middles of
+        the ranges and reciprocals of their half widths, ``None`` where they are not known.
+    activations
+        Of each hidden layer, by name.
     """
 
-    weights: list[NDArray[np.floating]]
-    biases: list[NDArray[np.floating]]
-    skip: NDArray[np.floating] | None
-    mean: NDArray[np.floating]
-    isolated: NDArray[np.floating] | None
-    inverse_magnitude: NDArray[np.floating] | None
-    middle: NDArray[np.floating] | None
-    inverse_half: NDArray[np.floating] | None
-
-
-class CommitteeKernel:
-    """Networks of all elements in one precision, with the names of the activations of each hidden layer.
-
-    Use `make`, which knows whether there can be one.
-    """
-
-    def __init__(self, library: ctypes.CDLL, elements: list[Tables], activations: tuple[str, ...], dtype: str) -> None:
+    def __init__(
+        self, library: ctypes.CDLL, parameters: Arrays, rows: Rows, activations: tuple[str, ...], dtype: str
+    ) -> None:
         self._library, self._dtype = library, dtype
         self._lanes, self._panel = int(library.vector_lanes()), int(library.panel_width())
         self._kept = Kept()
-        packed = [self._pack(tables, activations) for tables in elements]
-        self._networks = (_Networks * len(packed))(*packed)
+        self.members, n_species = parameters["weight_0"].shape[:2]
+        packed = [self._pack(parameters, rows, activations, species) for species in range(n_species)]
+        self._networks = (_Networks * n_species)(*packed)
         self._work = max(int(library.committee_work(ctypes.addressof(networks))) for networks in self._networks)
-        self.members = len(elements[0].weights[0])
         self._workspace = Workspace()
 
     @classmethod
-    def make(cls, elements: list[Tables], activations: tuple[str, ...], dtype: str) -> CommitteeKernel | None:
+    def make(cls, parameters: Arrays, rows: Rows, activations: tuple[str, ...], dtype: str) -> CommitteeKernel | None:
         """Return the kernel, or ``None`` where there is none: see `load_kernel`."""
         library = load_kernel(SOURCE, dtype) if len(activations) <= MOST_LAYERS else None
         if library is None:
@@ -91,7 +79,7 @@ class CommitteeKernel:
         library.panel_width.argtypes, library.panel_width.restype = [], Integer
         library.committee_work.argtypes, library.committee_work.restype = [Place], Integer
         library.evaluate.argtypes = [Place, Integer, Integer, Place, Place]
-        return cls(library, elements, activations, dtype)
+        return cls(library, parameters, rows, activations, dtype)
 
     @property
     def address(self) -> int:
@@ -105,57 +93,51 @@ class CommitteeKernel:
         networks = self._networks
         return _Committee(ctypes.addressof(networks), len(networks), len(species), *map(pointer, arrays))
 
-    def evaluate(self, context: ctypes.Structure, values: NDArray[np.floating], first: int) -> NDArray[np.floating]:
+    def evaluate(self, context: ctypes.Structure, values: Array, first: int) -> Array:
         """See `CompiledCommittee`."""
         derivatives = np.empty((self.members, *values.shape), dtype=self._dtype)
         places = (pointer(values), pointer(derivatives))
         self._library.evaluate(ctypes.addressof(context), first, len(values), *places)
         return derivatives
 
-    def _pack(self, tables: Tables, activations: tuple[str, ...]) -> _Networks:
-        """Lay out weights as the kernel reads them; see kernel.c."""
-        members, features, _ = tables.weights[0].shape
-        sizes = [weight.shape[1] for weight in tables.weights]
-        widths = [padded(size, self._lanes) for size in sizes]
-        parts: list[NDArray[np.floating]] = []
-        for layer, (weight, bias) in enumerate(zip(tables.weights[:-1], tables.biases[:-1], strict=True)):
-            forward = np.zeros((members, widths[layer], widths[layer + 1]), dtype=self._dtype)
+    def _pack(self, parameters: Arrays, rows: Rows, activations: tuple[str, ...], species: int) -> _Networks:
+        """Lay out one element's weights as the kernel reads them; see kernel.c."""
+        hidden, own = len(activations), {name: values[:, species] for name, values in parameters.items()}
+        layers = [(own[f"weight_{layer}"], own[f"bias_{layer}"][:, 0]) for layer in range(hidden + 1)]
+        widths = [padded(weight.shape[1], self._lanes) for weight, _ in layers]
+        features, parts = layers[0][0].shape[1], []
+        for layer, (weight, bias) in enumerate(layers[:-1]):
+            forward = np.zeros((self.members, widths[layer], widths[layer + 1]), dtype=self._dtype)
             forward[:, : weight.shape[1], : weight.shape[2]] = weight
             backward = forward.transpose(0, 2, 1)
             parts += [self._panels(forward), self._rows(bias, widths[layer + 1]), self._panels(backward)]
-        last_bias = np.zeros((members, self._lanes), dtype=self._dtype)
-        last_bias[:, 0] = tables.biases[-1][:, 0]
-        skip = np.zeros((members, features)) if tables.skip is None else tables.skip
-        parts += [self._rows(tables.weights[-1][:, :, 0], widths[-1]), last_bias, self._rows(skip, widths[0])]
-        weights = np.concatenate([part.reshape(members, -1) for part in parts], axis=1)
-        rows = (tables.mean, tables.isolated, tables.inverse_magnitude, tables.middle, tables.inverse_half)
+        weight, bias = layers[-1]
+        skip = own["skip"][..., 0] if "skip" in own else np.zeros((self.members, features))
+        parts += [self._rows(weight[:, :, 0], widths[-1]), self._rows(bias, self._lanes), self._rows(skip, widths[0])]
+        weights = np.concatenate([part.reshape(self.members, -1) for part in parts], axis=1)
         return _Networks(
-            members,
+            self.members,
             features,
-            len(activations),
+            hidden,
             (Integer * (MOST_LAYERS + 1))(*widths),
             (Integer * MOST_LAYERS)(*(ACTIVATIONS.index(name) for name in activations)),
-            self._keep(weights),
+            self._kept.array(weights, self._dtype),
             weights.shape[1],
-            *map(self._keep, rows),
+            *(None if row is None else self._kept.array(row[species], self._dtype) for row in rows),
             SWITCH,
         )
 
-    def _panels(self, matrices: NDArray[np.floating]) -> NDArray[np.floating]:
+    def _panels(self, matrices: Array) -> Array:
         """Columns that are read together, one after the other, ``(M, in x out)``; the last ones vector by vector."""
         whole = matrices.shape[2] // self._panel * self._panel
         bounds = [*range(0, whole, self._panel), *range(whole, matrices.shape[2], self._lanes)]
         parts = np.split(matrices, bounds[1:], axis=2)
         return np.concatenate([part.reshape(len(matrices), -1) for part in parts], axis=1)
 
-    def _rows(self, values: NDArray[np.floating], width: int) -> NDArray[np.floating]:
+    def _rows(self, values: Array, width: int) -> Array:
         result = np.zeros((len(values), width), dtype=self._dtype)
         result[:, : values.shape[1]] = values
         return result
-
-    def _keep(self, values: NDArray[np.floating] | None) -> int | None:
-        """Address of a copy, in the kernel's precision."""
-        return None if values is None else self._kept.array(values, self._dtype)
 
 
 @dataclass(frozen=True)
@@ -174,7 +156,7 @@ class CompiledCommittee:
 
     kernel: CommitteeKernel
     species: NDArray[np.int64]
-    energies: NDArray[np.floating]
+    energies: Array
     outermost: NDArray[np.int64]
     distances: NDArray[np.float64]
 
@@ -182,6 +164,6 @@ class CompiledCommittee:
         """Return the first argument of the function that evaluates some atoms, for this thread."""
         return self.kernel.context(self.species, self.energies, self.outermost, self.distances)
 
-    def __call__(self, values: NDArray[np.floating], first: int) -> NDArray[np.floating]:
+    def __call__(self, values: Array, first: int) -> Array:
         """Derivatives ``(M, n, F)`` of the atoms from ``first`` on by their features ``(n, F)``."""
         return self.kernel.evaluate(self.context(), values, first)

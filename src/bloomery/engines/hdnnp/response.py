@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.descriptors.contract import Descriptor, Features, ForceMap
+from bloomery.descriptors.contract import Features, ForceMap
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -99,19 +99,14 @@ def jacobian_width(edges: NDArray[np.int64], n_atoms: int) -> int:
 
 
 def jacobian_response(
-    descriptor: Descriptor,
-    found: Features,
-    scale: torch.Tensor,
-    frames: torch.Tensor,
-    n_frames: int,
-    dtype: torch.dtype,
+    found: Features, name: str, scale: torch.Tensor, frames: torch.Tensor, n_frames: int, dtype: torch.dtype
 ) -> JacobianResponse:
-    """Make the table from features with their gradients and what they are divided by, ``(A, F)``.
+    """Make the table from features of the descriptor of this name and what they are divided by, ``(A, F)``.
 
     Edges that join the same atoms are added up, and their part in the strain derivative. Large arrays are made few
     times: most of the time goes into memory that is touched for the first time.
     """
-    edges, vectors, jacobian = found.gradients(descriptor.name)
+    edges, vectors, jacobian = found.gradients(name)
     (centres, neighbours), n_atoms = edges.cpu().numpy(), len(found.values)
     selves = np.arange(n_atoms)
     # Every atom depends on itself, whether or not it has neighbours.

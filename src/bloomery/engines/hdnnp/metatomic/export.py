@@ -17,7 +17,6 @@ from bloomery.descriptors.soap import Soap
 from bloomery.engines.hdnnp.metatomic.networks import Committee
 from bloomery.engines.hdnnp.metatomic.power_spectrum import ScriptedPowerSpectrum
 from bloomery.engines.hdnnp.metatomic.symmetry_functions import ScriptedSymmetryFunctions
-from bloomery.engines.hdnnp.model import hidden_layers
 from bloomery.engines.hdnnp.network_potential import NetworkPotential
 from bloomery.frames.configurations import symbols_to_numbers
 
@@ -124,14 +123,7 @@ def make_model(potential: NetworkPotential) -> Any:
 def _module(potential: NetworkPotential) -> torch.nn.Module:
     from bloomery.engines.hdnnp.metatomic.model import Atoms, ModelOfSystems, ModelOfVectors  # noqa: PLC0415
 
-    folded = potential.folded()
-    committee = Committee(
-        {name: value.cpu() for name, value in folded.parameters.items()},
-        *(table.cpu() for table in (folded.mean, folded.isolated, folded.magnitude)),
-        potential.form.layers(hidden_layers(folded.parameters)),
-        potential.form.switch,
-    )
-    atoms = Atoms(committee, potential.elements, potential.energy_reference)
+    atoms = Atoms(Committee(potential.folded()), potential.elements, potential.energy_reference)
     descriptor = potential.descriptor
     if isinstance(descriptor, Soap):
         from bloomery.engines.hdnnp.metatomic.soap import ScriptedSoap  # noqa: PLC0415

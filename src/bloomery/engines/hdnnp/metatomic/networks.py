@@ -1,10 +1,9 @@
 """The networks of all members and elements, in TorchScript."""
 
-from collections.abc import Mapping
-
 import torch
 
-from bloomery.engines.hdnnp.model import SWITCH
+from bloomery.engines.hdnnp.evaluation import Evaluator
+from bloomery.engines.hdnnp.model import SWITCH, hidden_layers
 
 
 class Layer(torch.nn.Module):
@@ -61,46 +60,27 @@ def activate(x: torch.Tensor, name: str) -> torch.Tensor:
 
 
 class Committee(torch.nn.Module):
-    """Networks with all scales folded in: features go in, eV come out.
-
-    Parameters
-    ----------
-    parameters
-        Name to ``(M, S, ...)``, for inputs from which ``mean`` is subtracted.
-    mean, isolated, magnitude
-        Of the features of each element, ``(S, F)``: see `bloomery.engines.hdnnp.model.Scaling`.
-    activations
-        Of all hidden layers.
-    switch
-        Whether energies are switched off for isolated atoms.
-    """
+    """Networks with all scales folded in: features go in, eV come out."""
 
     skip: torch.Tensor
     mean: torch.Tensor
     isolated: torch.Tensor
     magnitude: torch.Tensor
 
-    def __init__(
-        self,
-        parameters: Mapping[str, torch.Tensor],
-        mean: torch.Tensor,
-        isolated: torch.Tensor,
-        magnitude: torch.Tensor,
-        activations: tuple[str, ...],
-        switch: bool,
-    ) -> None:
+    def __init__(self, folded: Evaluator) -> None:
         super().__init__()
+        parameters = {name: value.cpu() for name, value in folded.parameters.items()}
         self.members, self.n_species = parameters["weight_0"].shape[:2]
-        names = [*activations, "identity"]
+        names = [*folded.form.layers(hidden_layers(parameters)), "identity"]
         self.layers = torch.nn.ModuleList(
             [Layer(parameters[f"weight_{i}"], parameters[f"bias_{i}"], name) for i, name in enumerate(names)]
         )
-        self.has_skip, self.switch, self.width = "skip" in parameters, switch, SWITCH
-        straight = parameters.get("skip", mean.new_zeros((self.members, self.n_species, mean.shape[1], 1)))
-        self.register_buffer("skip", straight.transpose(0, 1).contiguous())
-        self.register_buffer("mean", mean)
-        self.register_buffer("isolated", isolated)
-        self.register_buffer("magnitude", magnitude)
+        self.has_skip, self.switch, self.width = "skip" in parameters, folded.form.switch, SWITCH
+        self.register_buffer("mean", folded.mean.cpu())
+        self.register_buffer("isolated", folded.isolated.cpu())
+        self.register_buffer("magnitude", folded.magnitude.cpu())
+        none = self.mean.new_zeros((self.members, self.n_species, self.mean.shape[1], 1))
+        self.register_buffer("skip", parameters.get("skip", none).transpose(0, 1).contiguous())
 
     def forward(self, features: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
         """Atomic energies ``(a, M)`` in eV of atoms with features ``(a, F)`` and species ``(a,)``."""

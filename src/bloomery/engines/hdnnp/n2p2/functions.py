@@ -39,16 +39,9 @@ class Line:
     @property
     def order(self) -> tuple[object, ...]:
         """What n2p2 sorts by: centre, type, cutoff, eta, shift, zeta, lambda, neighbours."""
-        return (
-            atomic_numbers[self.centre],
-            NUMBERS[self.kind],
-            self.cutoff,
-            self.eta,
-            self.shift,
-            self.zeta,
-            self.lambda_,
-            tuple(atomic_numbers[element] for element in self.neighbours),
-        )
+        neighbours = tuple(atomic_numbers[element] for element in self.neighbours)
+        start = (atomic_numbers[self.centre], NUMBERS[self.kind], self.cutoff, self.eta, self.shift)
+        return (*start, self.zeta, self.lambda_, neighbours)
 
     def function(self, units: FileUnits, largest: float) -> SymmetryFunction:
         """Return the same in Å, with the cutoff left out where it is the largest."""
