@@ -106,13 +106,8 @@ class Descriptor(Plugin):
     def fitted(self, configurations: Configurations, elements: list[str]) -> Self:  # noqa: ARG002
         """Return the descriptor with all that it takes from data made explicit in its settings.
 
-        A potential keeps these settings, so that features depend on nothing else. Most descriptors take nothing from
-        data: the default returns the descriptor itself.
-
-        Parameters
-        ----------
-        configurations
-            The training frames.
+        Data are the training frames. A potential keeps these settings, so that features depend on nothing else. Most
+        descriptors take nothing from data: the default returns the descriptor itself.
         """
         return self
 
@@ -158,13 +153,8 @@ class Descriptor(Plugin):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Forces of ``M`` functions of the features, and the virials of those frames that are periodic throughout.
 
-        By the descriptor's `kernel` where it has one; else `edge_gradients` are added up.
-
-        Returns
-        -------
-        forces, virials
-            ``(A, 3, M)`` in units of the functions per Å; and, if asked for, the symmetric derivatives by the strain,
-            ``(N, 3, 3, M)``.
+        Forces are ``(A, 3, M)`` in units of the functions per Å; virials, if asked for, the symmetric derivatives by
+        the strain, ``(N, 3, 3, M)``. By the descriptor's `kernel` where it has one; else `edge_gradients` are added up.
         """
         import torch  # noqa: PLC0415
 

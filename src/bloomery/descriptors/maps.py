@@ -61,14 +61,9 @@ def map_of(configurations: Configurations, *, max_atoms: int = MAX_ATOMS, seed: 
 
 
 def principal_components(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the first two principal components, ``(N, 2)``, and the shares of variance that they carry, ``(2,)``.
+    """Return two principal components ``(N, 2)`` of features ``(N, F)``, and their shares of the variance, ``(2,)``.
 
     The largest weight of each component is positive, so that a map does not turn over from one run to the next.
-
-    Parameters
-    ----------
-    features
-        ``(N, F)``.
     """
     coordinates, shares = np.zeros((len(features), 2)), np.zeros(2)
     if len(features) < 2:

@@ -158,8 +158,6 @@ class Soap(Descriptor):
         vectors = torch.from_numpy(neighbours.vectors).to(place, kind)
         return torch.from_numpy(neighbours.pairs).to(place), vectors, torch.cat(parts, dim=1)
 
-    # -- featomic -------------------------------------------------------------------------------------------------
-
     def _calculator(self) -> Any:
         if self._made is None:
             try:

@@ -39,12 +39,8 @@ _logger = logging.getLogger(__name__)
 def load_kernel(source: Path, dtype: str, defines: tuple[tuple[str, int], ...] = ()) -> ctypes.CDLL | None:
     """Compile a kernel, ``kernel.c`` in a folder named like it, for a precision and some sizes, and load it.
 
-    What was compiled before is not compiled again.
-
-    Returns
-    -------
-    CDLL or None
-        ``None`` where there is no compiler, where it fails, or where the user wants none.
+    What was compiled before is not compiled again. There is none where there is no compiler, where it fails, or where
+    the user wants none.
     """
     if os.environ.get("BLOOMERY_NATIVE", "1") == "0" or platform.system() != "Linux":
         return None

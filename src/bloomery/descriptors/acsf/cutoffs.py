@@ -20,14 +20,9 @@ TANH_NORM = tanh(1.0) ** -3
 def cutoff_values(
     name: CutoffFunction, distances: torch.Tensor, cutoffs: torch.Tensor, inner: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values and derivatives by the distance, exactly zero from the cutoff on.
+    """Values and derivatives by the distance, exactly zero from the cutoff on; shapes broadcast, in one unit of length.
 
-    Parameters
-    ----------
-    distances, cutoffs
-        Of shapes that broadcast, in one unit.
-    inner
-        Share of the cutoff up to which the function is one; without meaning for the two ``tanh``.
+    Up to the share ``inner`` of the cutoff the function is one; it has no meaning for the two ``tanh``.
     """
     if name in ("tanh", "tanh_normalised"):
         value, slope = _tanh((1 - distances / cutoffs).clamp(min=0))

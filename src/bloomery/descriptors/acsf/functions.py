@@ -131,14 +131,9 @@ DEFAULT_INNER = 1.0
 def make_set(
     rules: SetRules, cutoff: float, elements: Sequence[str], nearest: Nearest | None = None
 ) -> tuple[SymmetryFunction, ...]:
-    """Make a set of functions by the rules, for every element as centre.
+    """Make a set of functions by the rules, for every element as centre, with a cutoff in Å.
 
-    Parameters
-    ----------
-    cutoff
-        In Å.
-    nearest
-        What the data say; pairs of elements that are not in it are taken to come as close as 1 Å.
+    Pairs of elements of whose nearest distance nothing is known are taken to come as close as 1 Å.
     """
     symbols = [symbol for _, symbol in sorted(zip(symbols_to_numbers(elements), elements, strict=True))]
     radial: Kind = "weighted_radial" if rules.weighted else "radial"

@@ -98,8 +98,6 @@ class AcsfKernel(ForceKernel):
         share_out(work, len(species), torch.get_num_threads(), grain=CHUNK_ATOMS)
         return values, result
 
-    # -- tables ---------------------------------------------------------------------------------------------------
-
     def _centre(self, radial: Sequence[RadialGroup], angular: Sequence[AngularGroup]) -> _Centre:
         columns: list[int] = []
         weights: list[float] = []

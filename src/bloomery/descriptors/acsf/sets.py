@@ -31,10 +31,7 @@ def explicit_settings(
 ) -> AcsfSettings:
     """Return settings that name every function, made and reduced with the help of these frames.
 
-    Parameters
-    ----------
-    describe
-        Makes the descriptor whose features decide a reduction.
+    A reduction is decided by the features of the descriptor that ``describe`` makes.
 
     Raises
     ------

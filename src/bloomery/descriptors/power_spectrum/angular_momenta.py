@@ -20,22 +20,18 @@ def degree_triples(max_degree: int) -> list[tuple[int, int, int]]:
 
 @cache
 def couplings(max_degree: int) -> list[tuple[tuple[int, int, int], NDArray[np.float64]]]:
-    """Couplings of real harmonics to an invariant, for each of `degree_triples`.
+    """Couplings of real harmonics to an invariant, for each of `degree_triples`: degrees, and ``G[m1, m2, m3]``.
 
-    Returns
-    -------
-    list
-        Degrees, and ``G[m1, m2, m3]``: the integral of the three harmonics over the sphere, scaled to unit Frobenius
-        norm. Integrals are exact: Gauss-Legendre by equidistant angles.
+    That is the integral of the three harmonics over the sphere, scaled to unit Frobenius norm. Integrals are exact:
+    Gauss-Legendre by equidistant angles.
     """
     from bloomery.descriptors.power_spectrum.harmonics import solid_harmonic  # noqa: PLC0415  it imports torch
 
     cosines, weights = np.polynomial.legendre.leggauss(2 * max_degree + 2)
     angles = np.arange(4 * max_degree + 4) * (2 * np.pi / (4 * max_degree + 4))
     sines = np.sqrt(1 - cosines**2)
-    points = np.stack(
-        [np.outer(sines, np.cos(angles)), np.outer(sines, np.sin(angles)), np.outer(cosines, np.ones_like(angles))]
-    ).reshape(3, -1)
+    planes = (np.outer(sines, np.cos(angles)), np.outer(sines, np.sin(angles)), np.outer(cosines, np.ones_like(angles)))
+    points = np.stack(planes).reshape(3, -1)
     weight = np.repeat(weights, len(angles))
     tables = {
         degree: np.array(

@@ -97,7 +97,8 @@ class PowerSpectrum(Descriptor):
         kernel = self.kernel(elements, device, dtype)
         if kernel is None:
             return None
-        from bloomery.descriptors.power_spectrum.kernel import AtomTables, PowerSpectrumMap  # noqa: PLC0415
+        from bloomery.descriptors.kernels import AtomTables  # noqa: PLC0415
+        from bloomery.descriptors.power_spectrum.kernel import PowerSpectrumMap  # noqa: PLC0415
 
         neighbours = find_neighbours(configurations, self.settings.cutoff)
         species, frames = species_of(configurations, elements), configurations.frame_of_atom

@@ -42,8 +42,6 @@ class Edges:
         Centre and neighbour, ``(2, E)``, sorted by centre.
     vectors
         From centre to neighbour in Å, ``(E, 3)``.
-    layouts
-        How the expansion lays them out.
     """
 
     pairs: torch.Tensor

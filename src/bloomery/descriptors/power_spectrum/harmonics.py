@@ -96,18 +96,9 @@ def harmonic_table(max_degree: int) -> HarmonicTable:
 
 
 def monomial_jets(units: torch.Tensor, table: HarmonicTable) -> torch.Tensor:
-    """Monomials of unit vectors and their derivatives by the three components.
+    """Monomials of unit vectors ``(E, 3)`` and their derivatives by x, y and z, ``(E, 4, K)``.
 
-    Parameters
-    ----------
-    units
-        Unit vectors, ``(E, 3)``.
-
-    Returns
-    -------
-    Tensor
-        ``(E, 4, K)``: values, then derivatives by x, y and z. The gradient is the polynomial's own; its part along the
-        vector is for the caller to remove.
+    The gradient is the polynomial's own; its part along the vector is for the caller to remove.
     """
     powers = [torch.ones_like(units)]
     for _ in range(table.degree):

@@ -46,8 +46,8 @@ class PowerSpectrumKernel(ForceKernel):
         entries = {places: value for places, value in entries.items() if value}
         self._kept = Kept()
         width = (settings.cutoff - settings.first_centre) / settings.radial
-        gaunt = (self._kept.array(list(entries), "int32"), self._kept.array(list(entries.values())), len(entries))
-        filled = _Settings(n_species, settings.cutoff, settings.first_centre, width, *gaunt)
+        terms = (self._kept.array(list(entries), "int32"), self._kept.array(list(entries.values())), len(entries))
+        filled = _Settings(n_species, settings.cutoff, settings.first_centre, width, *terms)
         super().__init__(library, filled, settings.size(n_species), dtype)
 
     @classmethod

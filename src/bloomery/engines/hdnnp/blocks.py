@@ -63,8 +63,6 @@ class BlockBuilder:
         Energy labels less the reference energies in eV, ``(N,)``.
     weights
         How much each member of the committee sees of each frame, ``(M, N)``.
-    importance
-        How much each label counts.
     """
 
     configurations: Configurations

@@ -40,14 +40,10 @@ class State:
 
 def save_checkpoint(path: Path, digest: str, state: State) -> None:
     """Write the state in one step, so that a kill leaves the old checkpoint or the new one."""
-    arrays: dict[str, np.ndarray] = {}
-    plain = {}
-    for entry in fields(state):
-        value = getattr(state, entry.name)
-        if isinstance(value, torch.Tensor):
-            arrays[entry.name] = value.detach().cpu().numpy()
-        else:
-            plain[entry.name] = value
+    values = vars(state)
+    tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    plain = {name: value for name, value in values.items() if name not in tensors}
     arrays["plain"] = np.array(json.dumps({"digest": digest, **plain}))
     path.parent.mkdir(parents=True, exist_ok=True)
     with in_one_step(path) as temporary, temporary.open("wb") as file:

@@ -77,13 +77,8 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     packing = Packing.of(parameters)
     packed = packing.pack(parameters)
     asked, reference = settings.model_dump_json(), str(sorted(data.energy_reference.items()))
-    loss = LossFunction(
-        settings.loss,
-        _spreads(train, builder.energies[: len(train)]),
-        torch.from_numpy(scaling.offset).to(device=place, dtype=builder.dtype),
-        scaling.energy,
-        form,
-    )
+    offset = torch.from_numpy(scaling.offset).to(device=place, dtype=builder.dtype)
+    loss = LossFunction(settings.loss, _spreads(train, builder.energies[: len(train)]), offset, scaling.energy, form)
     trainer = Trainer(
         settings=settings,
         schedule=Schedule.of(settings, len(train), blocks.per_epoch, warm=start is not None),

@@ -15,7 +15,8 @@ from bloomery.native import load_kernel
 from bloomery.native.arrays import Integer, Kept, Place, Real, Workspace, padded, pointer
 
 Array = NDArray[np.floating]
-Arrays, Rows = dict[str, Array], list[Array | None]
+Arrays = dict[str, Array]
+Rows = list[Array | None]
 SOURCE = Path(__file__).with_suffix(".c")
 ACTIVATIONS = (
     "silu", "tanh", "logistic", "reverse_logistic", "softplus", "relu", "gaussian", "cosine", "exponential", "square",

@@ -30,8 +30,6 @@ class LossFunction:
         Energy of an average atom of each element in eV, ``(S,)``.
     unit
         Unit of the networks' outputs in eV.
-    form
-        What the networks are.
     """
 
     weights: LossWeights
@@ -50,14 +48,9 @@ class LossFunction:
     def __call__(
         self, parameters: Parameters, block: Block, weights: torch.Tensor | None = None, *, energy_weight: float = 1.0
     ) -> torch.Tensor:
-        """Mean over the frames of each member's loss, ``(M,)``.
+        """Mean over the frames of each member's loss, ``(M,)``, with the energy's weight times a factor.
 
-        Parameters
-        ----------
-        weights
-            Of each frame for each member, ``(M, N)``; the block's own by default.
-        energy_weight
-            Factor of the weight of the energy.
+        Weights are of each frame for each member, ``(M, N)``; the block's own by default.
         """
         weights = block.weights if weights is None else weights
         energy, forces, stress = self.predict(parameters, block)

@@ -117,10 +117,7 @@ def initial_parameters(
 ) -> Parameters:
     """Draw weights for inputs of unit variance; each member from its own seed. Arrays are ``(M, S, ...)``.
 
-    Parameters
-    ----------
-    skip
-        Whether there is a linear path from inputs to output beside the hidden layers.
+    With ``skip`` there is a linear path from inputs to output beside the hidden layers.
     """
     widths = [n_features, *hidden, 1]
     result: dict[str, list[torch.Tensor]] = {}
@@ -145,18 +142,7 @@ def hidden_layers(parameters: Parameters) -> int:
 def networks(
     parameters: Parameters, species: int, inputs: torch.Tensor, form: Form = DEFAULT_FORM
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs of one element's networks and their gradients by the inputs.
-
-    Parameters
-    ----------
-    inputs
-        Scaled features, ``(n, F)``.
-
-    Returns
-    -------
-    outputs, gradients
-        ``(M, n)`` and ``(M, n, F)``.
-    """
+    """Outputs ``(M, n)`` of one element's networks at scaled features ``(n, F)``, and gradients ``(M, n, F)``."""
     hidden = hidden_layers(parameters)
     weights = [parameters[f"weight_{layer}"][:, species] for layer in range(hidden + 1)]
     biases = [parameters[f"bias_{layer}"][:, species] for layer in range(hidden + 1)]
@@ -177,20 +163,11 @@ def networks(
 
 
 def isolation_switch(relative: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Factor that takes an atom's energy to its reference as its last neighbour leaves, and its gradient.
+    """Factor ``(n, 1)`` that takes an atom's energy to its reference as its last neighbour leaves, and its gradient.
 
     ``h = 1 - exp(-q / SWITCH)`` with ``q`` the mean square of the features relative to their usual magnitude, counted
-    from those of the isolated atom: exactly zero without neighbours, one to rounding in condensed matter.
-
-    Parameters
-    ----------
-    relative
-        ``(features - isolated) / magnitude``, ``(n, F)``.
-
-    Returns
-    -------
-    switch, gradients
-        ``(n, 1)``, and ``(n, F)`` by ``relative``.
+    from those of the isolated atom: exactly zero without neighbours, one to rounding in condensed matter. The gradient
+    is by ``relative``, which is ``(features - isolated) / magnitude``, ``(n, F)``.
     """
     mean_square = (relative * relative).mean(dim=1, keepdim=True)
     rest = torch.exp(-mean_square / SWITCH)

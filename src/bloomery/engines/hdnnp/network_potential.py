@@ -86,8 +86,6 @@ class NetworkPotential(Potential):
         self.chunk_atoms = CHUNK_ATOMS if self.device.type == "cpu" else DEVICE_CHUNK_ATOMS
         self._evaluator = Evaluator.make(parameters, scaling, self.form, ranges, self.device, dtype)
 
-    # -- evaluation -----------------------------------------------------------------------------------------------
-
     @torch.inference_mode()
     def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
         """Energies, forces and stresses of all members; see `Potential.evaluate`."""
@@ -134,8 +132,6 @@ class NetworkPotential(Potential):
         own = {name: getattr(self, name) for name in Parts.__annotations__}
         own |= {"descriptor": self.descriptor_spec, "device": str(self.device)}
         return type(self)(**cast("Parts", own | changes))
-
-    # -- files ----------------------------------------------------------------------------------------------------
 
     def write_files(self, folder: Path) -> Mapping[str, object]:
         """Write weights, scales and ranges; return what the networks are."""

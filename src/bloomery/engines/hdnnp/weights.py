@@ -31,9 +31,6 @@ class Importance:
     stress: NDArray[np.float64]
 
 
-# -- members ------------------------------------------------------------------------------------------------------
-
-
 def member_weights(
     hashes: list[str], members: int, share: float, seed: int, resampling: Resampling = "subsample"
 ) -> NDArray[np.float64]:
@@ -69,9 +66,6 @@ def _poisson(hashes: list[str], members: int, seed: int) -> NDArray[np.float64]:
     drawn = np.array([uniform(seed, member, text) for member in range(members) for text in hashes])
     bounds = exp(-1) * np.cumsum(1 / np.array([1, 1, 2, 6, 24, 120, 720, 5040, 40320]))
     return np.searchsorted(bounds, drawn, side="right").reshape(members, len(hashes)).astype(float)
-
-
-# -- labels -------------------------------------------------------------------------------------------------------
 
 
 def importance(settings: HdnnpSettings, frames: Configurations, n_train: int) -> Importance:

@@ -6,13 +6,7 @@ import torch
 def neighbour_table(
     vectors: torch.Tensor, rows: torch.Tensor, n_rows: int, cutoff: float, least: int = 1
 ) -> torch.Tensor:
-    """Lay out vectors ``(E, 3)`` in rows ``(n_rows, K, 3)``, padded with neighbours on the cutoff, where all ends.
-
-    Parameters
-    ----------
-    rows
-        Which row each vector belongs to, ``(E,)``.
-    """
+    """Lay out vectors ``(E, 3)`` of rows ``(E,)`` as ``(n_rows, K, 3)``, padded with neighbours on the cutoff."""
     counts = torch.bincount(rows, minlength=n_rows)
     width = max(int(counts.max()), least) if n_rows > 0 else least
     order = torch.argsort(rows)

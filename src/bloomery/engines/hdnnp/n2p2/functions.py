@@ -19,6 +19,14 @@ from bloomery.frames.file_units import FileUnits
 
 TYPES: dict[int, Kind] = {2: "radial", 3: "narrow", 9: "wide", 12: "weighted_radial", 13: "weighted_narrow"}
 NUMBERS = {kind: number for number, kind in TYPES.items()}
+COLUMNS: dict[Kind, tuple[str, ...]] = {
+    "radial": ("eta", "shift", "cutoff"),
+    "weighted_radial": ("eta", "shift", "cutoff"),
+    "weighted_narrow": ("eta", "shift", "lambda_", "zeta", "cutoff"),
+    "narrow": ("eta", "lambda_", "zeta", "cutoff", "shift"),
+    "wide": ("eta", "lambda_", "zeta", "cutoff", "shift"),
+}
+"""Numbers behind the elements; a shift that comes last may be left out."""
 CUTOFF_TYPES: dict[int, CutoffFunction] = dict(enumerate(get_args(CutoffFunction), start=1))
 CUTOFF_NUMBERS = {name: number for number, name in CUTOFF_TYPES.items()}
 
@@ -31,8 +39,8 @@ class Line:
     kind: Kind
     neighbours: tuple[str, ...]
     eta: float
-    shift: float
     cutoff: float
+    shift: float = 0.0
     lambda_: float = 0.0
     zeta: float = 0.0
 
@@ -56,22 +64,17 @@ class Line:
         """Turn a function in Å into a line; ``cutoff`` in Å is that of functions that name none."""
         length = units.in_angstrom
         neighbours = tuple(sorted(function.neighbours, key=lambda element: atomic_numbers[element]))
-        sizes = (function.eta * length**2, function.shift / length, (function.cutoff or cutoff) / length)
+        sizes = (function.eta * length**2, (function.cutoff or cutoff) / length, function.shift / length)
         angular = (function.lambda_, function.zeta) if function.angular else ()
         return cls(function.centre, function.kind, neighbours, *sizes, *angular)
 
     def text(self) -> str:
         """Return the line."""
         words = ["symfunction_short", self.centre, str(NUMBERS[self.kind]), *self.neighbours]
-        if self.kind in ("radial", "weighted_radial"):
-            numbers = [self.eta, self.shift, self.cutoff]
-        elif self.kind == "weighted_narrow":
-            numbers = [self.eta, self.shift, self.lambda_, self.zeta, self.cutoff]
-        else:
-            numbers = [self.eta, self.lambda_, self.zeta, self.cutoff]
-            # Older readers know no shift here, and CP2K takes none.
-            numbers += [self.shift] if self.shift else []
-        return " ".join([*words, *(repr(number) for number in numbers)])
+        names = COLUMNS[self.kind]
+        # Older readers know no shift there, and CP2K takes none.
+        kept = names[:-1] if names[-1] == "shift" and not self.shift else names
+        return " ".join([*words, *(repr(getattr(self, name)) for name in kept)])
 
 
 def read_functions(keywords: Keywords, elements: Sequence[str]) -> list[Line]:
@@ -125,15 +128,9 @@ def _line(keywords: Keywords, entry: Entry, words: Sequence[str]) -> Line:
     count = N_NEIGHBOURS[kind]
     neighbours = tuple(sorted(words[2 : 2 + count], key=lambda element: atomic_numbers.get(element, 0)))
     numbers = keywords.numbers(replace(entry, arguments=tuple(words)), 2 + count)
-    expected = {"radial": (3,), "weighted_radial": (3,), "weighted_narrow": (5,)}.get(kind, (4, 5))
-    if len(numbers) not in expected:
-        needed = f"needs {expected[0]} numbers behind its elements, and has {len(numbers)}."
+    names = COLUMNS[kind]
+    least = len(names) - (names[-1] == "shift")
+    if not least <= len(numbers) <= len(names):
+        needed = f"needs {least} numbers behind its elements, and has {len(numbers)}."
         raise keywords.error(f"a symmetry function of type {NUMBERS[kind]} {needed}", entry)
-    if kind in ("radial", "weighted_radial"):
-        eta, shift, cutoff = numbers
-        return Line(words[0], kind, neighbours, eta, shift, cutoff)
-    if kind == "weighted_narrow":
-        eta, shift, sign, zeta, cutoff = numbers
-    else:
-        (eta, sign, zeta, cutoff), shift = numbers[:4], numbers[4] if len(numbers) > 4 else 0.0
-    return Line(words[0], kind, neighbours, eta, shift, cutoff, sign, zeta)
+    return Line(words[0], kind, neighbours, **dict(zip(names, numbers, strict=False)))
