@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     import torch
 
     from bloomery.descriptors.kernels import ForceKernel
+    from bloomery.descriptors.layouts import Model
 
-    Model = Callable[[torch.Tensor, slice], torch.Tensor]
-    """Called as ``model(values, atoms)`` for consecutive slices of the atoms, with their features ``(a, F)``; returns
-    the derivatives of ``M`` functions by these features, ``(M, a, F)``."""
     EdgeGradients = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     """Edges ``(2, E)`` and vectors ``(E, 3)`` as in `Features`, and the derivatives by the vectors, ``(M, E, 3)``."""
 

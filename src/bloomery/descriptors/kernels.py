@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bloomery.descriptors.layouts import Model
 from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import Neighbours, find_neighbours
@@ -37,17 +37,13 @@ class AtomTables(ctypes.Structure):
         return atoms
 
 
-@dataclass(frozen=True)
-class Results:
-    """Forces ``(A, 3, M)`` and virials ``(N, 3, 3, M)``."""
+Results = tuple[NDArray[np.floating], NDArray[np.float64]]
+"""Forces ``(A, 3, M)`` and virials ``(N, 3, 3, M)``."""
 
-    forces: NDArray[np.floating]
-    virials: NDArray[np.float64]
 
-    @classmethod
-    def zeros(cls, n_atoms: int, n_frames: int, members: int, dtype: str) -> Results:
-        """Return zeros to add to."""
-        return cls(np.zeros((n_atoms, 3, members), dtype=dtype), np.zeros((n_frames, 3, 3, members)))
+def _zeros(n_atoms: int, n_frames: int, members: int, dtype: str) -> Results:
+    """Return results to add to."""
+    return np.zeros((n_atoms, 3, members), dtype=dtype), np.zeros((n_frames, 3, 3, members))
 
 
 class ForceKernel:
@@ -73,12 +69,7 @@ class ForceKernel:
         return self._features(AtomTables.of(neighbours, species), 0, len(species))
 
     def forces_of(
-        self,
-        configurations: Configurations,
-        elements: list[str],
-        model: Callable[[torch.Tensor, slice], torch.Tensor],
-        *,
-        virials: bool,
+        self, configurations: Configurations, elements: list[str], model: Model, *, virials: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return what `Descriptor.forces` returns.
 
@@ -92,7 +83,7 @@ class ForceKernel:
 
         def work(first: int, last: int) -> Results:
             if compiled is not None:
-                found = Results.zeros(len(species), n_frames, compiled.kernel.members, self._dtype)
+                found = _zeros(len(species), n_frames, compiled.kernel.members, self._dtype)
                 context = compiled.context()
                 self._forces(atoms, first, last, found, compiled.kernel.address, ctypes.addressof(context), None, 0)
                 return found
@@ -103,7 +94,7 @@ class ForceKernel:
                     given = model(torch.from_numpy(self._features(atoms, begin, end)), slice(begin, end))
                     by_feature = given.contiguous().numpy()
                     if results is None:
-                        results = Results.zeros(len(species), n_frames, len(by_feature), self._dtype)
+                        results = _zeros(len(species), n_frames, len(by_feature), self._dtype)
                     self._forces(atoms, begin, end, results, *self._derivatives(by_feature, begin))
             if results is None:
                 raise AssertionError("a thread without work")
@@ -112,27 +103,22 @@ class ForceKernel:
         forces, found = self._added_up(work, atoms)
         return torch.from_numpy(forces), torch.from_numpy(found) if virials else None
 
-    def mapped(
-        self, atoms: AtomTables, by_feature: NDArray[np.floating], n_frames: int
-    ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-        """Forces ``(A, 3, M)`` and virials ``(n_frames, 3, 3, M)`` from derivatives that are known, ``(M, A, F)``."""
+    def mapped(self, atoms: AtomTables, by_feature: NDArray[np.floating], n_frames: int) -> Results:
+        """Forces and virials, which are symmetric, from derivatives that are known, ``(M, A, F)``."""
 
         def work(first: int, last: int) -> Results:
-            results = Results.zeros(atoms.count, n_frames, len(by_feature), self._dtype)
+            results = _zeros(atoms.count, n_frames, len(by_feature), self._dtype)
             self._forces(atoms, first, last, results, *self._derivatives(by_feature, 0))
             return results
 
         return self._added_up(work, atoms)
 
-    def _added_up(
-        self, work: Callable[[int, int], Results], atoms: AtomTables
-    ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+    def _added_up(self, work: Callable[[int, int], Results], atoms: AtomTables) -> Results:
         """Sums over threads, in the same order every time; virials are made symmetric."""
-        parts = share_out(work, atoms.count, torch.get_num_threads(), grain=CHUNK_ATOMS)
-        forces, virials = parts[0].forces, parts[0].virials
-        for part in parts[1:]:
-            forces += part.forces
-            virials += part.virials
+        (forces, virials), *others = share_out(work, atoms.count, torch.get_num_threads(), grain=CHUNK_ATOMS)
+        for more_forces, more_virials in others:
+            forces += more_forces
+            virials += more_virials
         return forces, 0.5 * (virials + virials.swapaxes(1, 2))
 
     def _run(self, name: str, atoms: AtomTables, first: int, last: int, *arguments: int | None, members: int) -> None:
@@ -153,6 +139,6 @@ class ForceKernel:
 
     def _forces(self, atoms: AtomTables, first: int, last: int, results: Results, *source: int | None) -> None:
         """Add what some atoms give; the source are a function and its context, or derivatives and their stride."""
-        members = results.forces.shape[2]
-        places = (pointer(results.forces), pointer(results.virials) if len(results.virials) else None)
+        (forces, virials), members = results, results[0].shape[2]
+        places = (pointer(forces), pointer(virials) if len(virials) else None)
         self._run("forces", atoms, first, last, members, *source, *places, members=members)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from bloomery.frames.neighbours import Neighbours
+
+Model = Callable[[torch.Tensor, slice], torch.Tensor]
+"""Called as ``model(values, atoms)`` for consecutive slices of the atoms, with their features ``(a, F)``; returns the
+derivatives of ``M`` functions by these features, ``(M, a, F)``."""
 
 
 @dataclass(frozen=True)

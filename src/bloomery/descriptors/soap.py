@@ -26,7 +26,8 @@ from bloomery.papers import BARTOK_2013
 from bloomery.plugins import Settings
 
 if TYPE_CHECKING:
-    from bloomery.descriptors.contract import EdgeGradients, Model
+    from bloomery.descriptors.contract import EdgeGradients
+    from bloomery.descriptors.layouts import Model
 
 CHUNK_ATOMS = 256
 """Centres that are worked on at a time, so that memory stays bounded."""

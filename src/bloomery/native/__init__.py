@@ -49,25 +49,22 @@ def load_kernel(source: Path, dtype: str, defines: tuple[tuple[str, int], ...] =
     if compiler is None:
         return None
     real = ("-DREAL=float", "-DUSE_FLOAT") if dtype == "float32" else ("-DREAL=double",)
-    flags = [*FLAGS, *([WIDE_FLAG] if platform.machine() == "x86_64" else []), *real]
-    flags += [f"-D{name}={value}" for name, value in defines]
+    wide = (WIDE_FLAG,) if platform.machine() == "x86_64" else ()
+    flags = [*FLAGS, *wide, *real, *(f"-D{name}={value}" for name, value in defines)]
     name = f"{source.parent.name}-{_fingerprint(source, compiler, flags)}.so"
     for folder in _folders():
         library = folder / name
         try:
             if not library.is_file():
                 _compile(compiler, flags, source, library)
-            return _opened(library)
+            opened = ctypes.CDLL(str(library))
         except (OSError, subprocess.SubprocessError) as error:
             detail = getattr(error, "stderr", None) or error
             _logger.info("%s: could not be compiled by %s in %s: %s", source, compiler, folder, detail)
+        else:
+            opened.vector_lanes.argtypes, opened.vector_lanes.restype = [], ctypes.c_int64
+            return opened
     return None
-
-
-def _opened(library: Path) -> ctypes.CDLL:
-    opened = ctypes.CDLL(str(library))
-    opened.vector_lanes.argtypes, opened.vector_lanes.restype = [], ctypes.c_int64
-    return opened
 
 
 def _fingerprint(source: Path, compiler: str, flags: list[str]) -> str:

@@ -80,11 +80,6 @@ def _polynomial(order: int) -> Core:
     return core
 
 
-CORES: dict[CutoffFunction, Core] = {
-    "cosine": _cosine,
-    "exponential": _exponential,
-    "polynomial_1": _polynomial(1),
-    "polynomial_2": _polynomial(2),
-    "polynomial_3": _polynomial(3),
-    "polynomial_4": _polynomial(4),
+CORES: dict[str, Core] = {"cosine": _cosine, "exponential": _exponential} | {
+    f"polynomial_{order}": _polynomial(order) for order in (1, 2, 3, 4)
 }

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from bloomery.descriptors.acsf.kernel import AcsfKernel
     from bloomery.descriptors.acsf.values import SymmetryFunctions
-    from bloomery.descriptors.contract import EdgeGradients, Model
+    from bloomery.descriptors.contract import EdgeGradients
+    from bloomery.descriptors.layouts import Model
 
 
 class Acsf(Descriptor):

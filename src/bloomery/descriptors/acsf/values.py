@@ -8,7 +8,7 @@ Jacobian, which for the neighbour ``j`` is a sum over all ``k``, with one produc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bloomery.descriptors.acsf.cutoffs import cutoff_values
 from bloomery.descriptors.acsf.functions import CutoffFunction, SymmetryFunction
 from bloomery.descriptors.acsf.settings import AcsfSettings
-from bloomery.descriptors.layouts import Layout, lay_out
+from bloomery.descriptors.layouts import Layout, Model, lay_out
 from bloomery.frames.neighbours import Neighbours
 
 PAIRS = 16_384
@@ -137,12 +137,7 @@ class SymmetryFunctions:
                 jacobians.append(by_neighbour.flatten(0, 2).index_select(0, layout.slots))
         return torch.cat(values), torch.cat(jacobians) if jacobian else None
 
-    def edge_gradients(
-        self,
-        neighbours: Neighbours,
-        species: NDArray[np.int64],
-        model: Callable[[torch.Tensor, slice], torch.Tensor],
-    ) -> torch.Tensor:
+    def edge_gradients(self, neighbours: Neighbours, species: NDArray[np.int64], model: Model) -> torch.Tensor:
         """Derivatives of ``M`` functions of the features by the edge vectors, ``(M, E, 3)``."""
         result = []
         for layout, values, by_neighbour in self._chunks(neighbours, species, jacobian=True):

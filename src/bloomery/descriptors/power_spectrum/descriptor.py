@@ -29,7 +29,8 @@ from bloomery.frames.neighbours import find_neighbours
 from bloomery.papers import BARTOK_2013, Paper
 
 if TYPE_CHECKING:
-    from bloomery.descriptors.contract import EdgeGradients, Model
+    from bloomery.descriptors.contract import EdgeGradients
+    from bloomery.descriptors.layouts import Model
     from bloomery.descriptors.power_spectrum.expansion import Expansion
     from bloomery.descriptors.power_spectrum.kernel import PowerSpectrumKernel
 

@@ -7,14 +7,13 @@ then batched matrix products.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.descriptors.layouts import Layout, lay_out
+from bloomery.descriptors.layouts import Layout, Model, lay_out
 from bloomery.descriptors.power_spectrum.angular_momenta import couplings
 from bloomery.descriptors.power_spectrum.edge_memory import EdgeMemory
 from bloomery.descriptors.power_spectrum.harmonics import harmonic_table, monomial_jets
@@ -122,9 +121,7 @@ class Expansion:
                 jacobians.append(self._jacobian(basis, four_body[1], layout.slots, others))
         return torch.cat(values), torch.cat(jacobians) if jacobian else None
 
-    def edge_gradients(
-        self, layouts: list[Layout], vectors: torch.Tensor, model: Callable[[torch.Tensor, slice], torch.Tensor]
-    ) -> torch.Tensor:
+    def edge_gradients(self, layouts: list[Layout], vectors: torch.Tensor, model: Model) -> torch.Tensor:
         """Derivatives of ``M`` functions of the features by the edge vectors, ``(M, E, 3)``."""
         result = []
         for layout in layouts:

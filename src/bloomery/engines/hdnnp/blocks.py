@@ -98,11 +98,7 @@ class BlockBuilder:
         labels = {"energy": self.energies[chosen], "forces": part.label("forces")[0], "stress": part.label("stress")[0]}
         periodic = part.pbc.all(axis=1) & (part.volumes > 0)
         atoms = np.concatenate([np.arange(*self.configurations.offsets[frame : frame + 2]) for frame in chosen])
-        importance = {
-            "energy": self.importance.energy[chosen],
-            "forces": self.importance.forces[atoms],
-            "stress": self.importance.stress[chosen],
-        }
+        rows = {"energy": chosen, "forces": atoms, "stress": chosen}
         return Block(
             inputs=inputs.to(self.dtype),
             switch=switch.to(self.dtype),
@@ -113,7 +109,7 @@ class BlockBuilder:
             counts=self._tensor(np.maximum(part.counts, 1)),
             volumes=self._tensor(np.where(periodic, part.volumes, 1.0)),
             labels={name: self._tensor(value) for name, value in labels.items()},
-            importance={name: self._tensor(value) for name, value in importance.items()},
+            importance={name: self._tensor(getattr(self.importance, name)[of]) for name, of in rows.items()},
             weights=self._tensor(self.weights[:, chosen]),
         )
 

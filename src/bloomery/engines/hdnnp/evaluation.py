@@ -66,10 +66,6 @@ class Evaluator:
         evaluator = cls(weights, mean, isolated, magnitude, form, middles, inverse_halves, kernel=None)
         return replace(evaluator, kernel=evaluator._make_kernel(last, dtype)) if device.type == "cpu" else evaluator
 
-    def on(self, species: NDArray[np.int64]) -> Evaluation:
-        """Return the networks of given atoms, ``(A,)``, to be evaluated some at a time."""
-        return Evaluation(self, species)
-
     def element(self, values: torch.Tensor, species: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Energies ``(M, n)`` and derivatives ``(M, n, F)`` of atoms of one element."""
         energies, gradients = networks(self.parameters, species, values - self.mean[species], self.form)
@@ -90,7 +86,7 @@ class Evaluator:
 
 
 class Evaluation:
-    """See `Evaluator.on`.
+    """The networks of given atoms, ``(A,)``, to be evaluated some at a time.
 
     Attributes
     ----------

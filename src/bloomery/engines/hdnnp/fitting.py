@@ -190,11 +190,9 @@ def _scaling(
 ) -> tuple[Scaling, Ranges]:
     """Learn all scales from the training frames, and what values their features have."""
     lonely = Configurations.from_atoms([Atoms(element) for element in elements])
-    isolated = descriptor.features(lonely, elements, device=device).values.cpu().numpy()
-    values = np.concatenate(
-        [descriptor.features(train[i : i + 64], elements, device=device).values.cpu().numpy()
-         for i in range(0, len(train), 64)]
-    )  # fmt: skip
+    parts = [lonely, *(train[i : i + 64] for i in range(0, len(train), 64))]
+    found = [descriptor.features(part, elements, device=device).values.cpu().numpy() for part in parts]
+    isolated, values = found[0], np.concatenate(found[1:])
     mean, scale, magnitude = np.zeros_like(isolated), np.ones_like(isolated), np.ones_like(isolated)
     ranges = Ranges(*[np.zeros_like(isolated) for _ in range(4)])
     for species, number in enumerate(symbols_to_numbers(elements)):
@@ -266,10 +264,8 @@ def _blocks(
     train, replayed = _split(fresh, settings.batch_size), _split(old, settings.batch_size)
     batches = [*train, *replayed, *_split(rest, EARLY_STOPPING_FRAMES)]
     kept = np.cumsum(builder.bytes_of(batches)) < settings.memory * 2**30
-    blocks = [
-        builder.build(batch) if keep else partial(builder.build, batch)
-        for batch, keep in zip(batches, kept, strict=True)
-    ]
+    choices = zip(batches, kept, strict=True)
+    blocks = [builder.build(batch) if keep else partial(builder.build, batch) for batch, keep in choices]
     n_blocks = len(train) + len(replayed)
     return Blocks(blocks[:n_blocks], blocks[n_blocks:], len(replayed), settings.replay), float(kept.mean())
 

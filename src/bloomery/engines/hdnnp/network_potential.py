@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bloomery.descriptors.contract import Descriptor
 from bloomery.descriptors.species import species_of
-from bloomery.engines.hdnnp.evaluation import Evaluator
+from bloomery.engines.hdnnp.evaluation import Evaluation, Evaluator
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec
@@ -89,7 +89,7 @@ class NetworkPotential(Potential):
     @torch.inference_mode()
     def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
         """Energies, forces and stresses of all members; see `Potential.evaluate`."""
-        evaluation = self._evaluator.on(species_of(part, self.elements))
+        evaluation = Evaluation(self._evaluator, species_of(part, self.elements))
         forces, virials = self.descriptor.forces(
             part, self.elements, evaluation, device=str(self.device), dtype=self.dtype, virials=stress
         )

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ase.calculators.calculator import Calculator
 
+from bloomery.engines.hdnnp import metatomic
 from bloomery.engines.hdnnp.network_potential import WEIGHTS_FILE, NetworkPotential
 from bloomery.frames.file_units import FileUnits
 from bloomery.potentials.contract import POTENTIAL_FILE
@@ -27,11 +28,7 @@ class HdnnpPotential(NetworkPotential):
             from bloomery.engines.hdnnp.n2p2.writer import what_is_in_the_way  # noqa: PLC0415
 
             return what_is_in_the_way(self)
-        if format == "metatomic":
-            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
-
-            return metatomic.what_is_in_the_way(self)
-        return ""
+        return metatomic.what_is_in_the_way(self) if format == "metatomic" else ""
 
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
         """Write the files of a format, with a text that says how to use them; ``n2p2`` is a folder per member."""
@@ -40,8 +37,6 @@ class HdnnpPotential(NetworkPotential):
 
             return write_potential(self, folder)
         if format == "metatomic":
-            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
-
             return metatomic.write_model(self, folder)
         self.save(folder)
         usage = folder / "README.txt"
@@ -59,8 +54,6 @@ class HdnnpPotential(NetworkPotential):
         if format == "n2p2":
             return read_potential(folder).calculator()
         if format == "metatomic":
-            from bloomery.engines.hdnnp import metatomic  # noqa: PLC0415
-
             return metatomic.model_calculator(folder)
         return cls.load(folder).calculator()
 

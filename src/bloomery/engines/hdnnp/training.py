@@ -72,10 +72,9 @@ class Schedule:
     @classmethod
     def of(cls, settings: HdnnpSettings, n_frames: int, n_batches: int, *, warm: bool) -> Schedule:
         """Return the schedule of a training from scratch or from an earlier potential."""
-        asked, least, passes = (
-            (settings.warm_steps, WARM_STEPS, WARM_EPOCHS) if warm else (settings.steps, STEPS, EPOCHS)
-        )
-        rate = settings.warm_learning_rate if warm else settings.learning_rate
+        cold = (settings.steps, STEPS, EPOCHS, settings.learning_rate)
+        again = (settings.warm_steps, WARM_STEPS, WARM_EPOCHS, settings.warm_learning_rate)
+        asked, least, passes, rate = again if warm else cold
         steps = max(least, passes * n_batches) if asked is None else asked
         growth = settings.loss.energy_growth
         if growth is None:

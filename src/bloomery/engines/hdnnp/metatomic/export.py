@@ -65,13 +65,10 @@ def what_is_in_the_way(potential: NetworkPotential) -> str:
         return f"its descriptor {name!r} is not written in TorchScript; train with power_spectrum, acsf or soap"
     if importlib.util.find_spec("metatomic") is None:
         return "the package metatomic-torch is not installed; install it with pip install 'aiida-bloomery[metatomic]'"
-    if isinstance(potential.descriptor, Soap) and not _has_featomic_torch():
+    needed = ("featomic", "featomic.torch") if isinstance(potential.descriptor, Soap) else ()
+    if any(importlib.util.find_spec(name) is None for name in needed):
         return "its descriptor 'soap' needs the package featomic-torch; install it with pip install featomic-torch"
     return ""
-
-
-def _has_featomic_torch() -> bool:
-    return all(importlib.util.find_spec(name) is not None for name in ("featomic", "featomic.torch"))
 
 
 def write_model(potential: NetworkPotential, folder: Path) -> list[Path]:

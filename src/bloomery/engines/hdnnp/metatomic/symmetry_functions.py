@@ -85,9 +85,8 @@ class ScriptedAngular(torch.nn.Module):
         self.weight = float(group.weight) * (0.5 if group.first == group.second else 1.0)
         self.gaussians = ScriptedGaussians(group.gaussians)
         self.zetas = [float(zeta) for zeta in group.zetas]
-        self.register_buffer("lambdas", group.lambdas)
-        self.register_buffer("picks", group.picks)
-        self.register_buffer("columns", group.columns)
+        for name in ("lambdas", "picks", "columns"):
+            self.register_buffer(name, getattr(group, name))
 
     def forward(self, features: list[torch.Tensor], vectors: list[torch.Tensor], distances: list[torch.Tensor]) -> None:
         """Add to the features ``(n, F)``, from vectors ``(n, S, K, 3)`` and distances ``(n, S, K)``."""

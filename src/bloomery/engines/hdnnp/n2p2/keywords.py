@@ -9,6 +9,11 @@ from bloomery.errors import InputError
 from bloomery.frames.input_data import read_lines
 
 
+def words_of(path: Path) -> list[list[str]]:
+    """Words of each line of a file, less its comment."""
+    return [line.split("#", 1)[0].split() for line in read_lines(path)]
+
+
 @dataclass(frozen=True)
 class Entry:
     """One line: its number, its keyword and its arguments."""
@@ -34,8 +39,8 @@ class Keywords:
         InputError
             If it cannot be read.
         """
-        lines = (line.split("#", 1)[0].split() for line in read_lines(path))
-        entries = (Entry(number, words[0], tuple(words[1:])) for number, words in enumerate(lines, start=1) if words)
+        lines = enumerate(words_of(path), start=1)
+        entries = (Entry(number, words[0], tuple(words[1:])) for number, words in lines if words)
         return cls(path, tuple(entries))
 
     def all(self, keyword: str) -> list[Entry]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomery.engines.hdnnp.n2p2.keywords import words_of
 from bloomery.errors import InputError
-from bloomery.frames.input_data import read_lines
 
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Weights ``(inputs, outputs)`` and biases ``(outputs,)``."""
@@ -25,8 +25,7 @@ def read_scaling(path: Path, counts: list[int]) -> list[NDArray[np.float64]]:
     InputError
         If the lines are not those of so many functions.
     """
-    rows = [line.split("#", 1)[0].split() for line in read_lines(path)]
-    rows = [row for row in rows if len(row) >= 5]
+    rows = [row for row in words_of(path) if len(row) >= 5]
     if len(rows) != sum(counts):
         raise InputError(
             f"{path}: describes {len(rows)} symmetry functions, and input.nn has {sum(counts)}; give files that belong "
@@ -60,9 +59,8 @@ def read_weights(path: Path, widths: list[int]) -> list[Layer]:
     InputError
         If the file has another number of weights.
     """
-    rows = [line.split("#", 1)[0].split() for line in read_lines(path)]
     try:
-        values = np.array([float(row[0]) for row in rows if row])
+        values = np.array([float(row[0]) for row in words_of(path) if row])
     except ValueError as error:
         raise InputError(f"{path}: holds something that is not a number ({error}).") from error
     wanted = sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))

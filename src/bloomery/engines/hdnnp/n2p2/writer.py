@@ -85,15 +85,13 @@ class _Writer:
         functions = descriptor.functions(potential.elements)
         self.lines: list[list[Line]] = []
         self.columns: list[list[int]] = []
+        self.statistics: list[np.ndarray] = []
         for species in self.order:
             own = [Line.of(f, self.settings.cutoff, units) for f in functions[potential.elements[species]]]
             columns = sorted(range(len(own)), key=lambda column, own=own: own[column].order)  # type: ignore[misc]
             self.columns.append(columns)
             self.lines.append([own[column] for column in columns])
-        self.statistics = [
-            _statistics(potential.ranges, species, columns)
-            for species, columns in zip(self.order, self.columns, strict=True)
-        ]
+            self.statistics.append(_statistics(potential.ranges, species, columns))
 
     def member(self, member: int) -> Iterator[tuple[str, str]]:
         """Names and texts of one member's files."""
