@@ -85,10 +85,7 @@ class Descriptor(Plugin):
     ) -> Features:
         """Features of every atom in float64.
 
-        Parameters
-        ----------
-        elements
-            The species that the features distinguish; the feature count follows from them, not from the frames.
+        The elements are the species that features distinguish; how many there are follows from them, not from frames.
 
         Raises
         ------

@@ -49,6 +49,8 @@ def _zeros(n_atoms: int, n_frames: int, members: int, dtype: str) -> Results:
 class ForceKernel:
     """Features of ``size`` numbers for each atom, and forces, with given settings in one precision.
 
+    Kernels are made by ``make``, which knows whether there can be one.
+
     Parameters
     ----------
     library

@@ -43,10 +43,7 @@ class FrameMap:
 def map_of(configurations: Configurations, *, max_atoms: int = MAX_ATOMS, seed: int = 0) -> FrameMap:
     """Lay out frames by their content.
 
-    Parameters
-    ----------
-    max_atoms
-        Where the frames hold more, so many of them are drawn by content and seed that they hold about as many.
+    Where they hold more than ``max_atoms``, so many of them are drawn by content and seed that they hold about as many.
     """
     n = len(configurations)
     chosen = np.arange(n)

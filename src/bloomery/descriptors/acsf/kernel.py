@@ -57,10 +57,7 @@ class _Settings(ctypes.Structure):
 
 
 class AcsfKernel(ForceKernel):
-    """Given symmetry functions in one precision.
-
-    Use `make`, which knows whether there can be one.
-    """
+    """Given symmetry functions in one precision."""
 
     def __init__(self, library: ctypes.CDLL, settings: AcsfSettings, tables: SymmetryFunctions, dtype: str) -> None:
         self._kept = Kept()

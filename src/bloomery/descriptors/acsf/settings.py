@@ -56,12 +56,6 @@ class AcsfSettings(Settings):
 
 def functions_of(settings: AcsfSettings, elements: list[str]) -> dict[str, tuple[SymmetryFunction, ...]]:
     """Functions of each element, in the order of the features."""
-    every = settings.functions
-    if every is None:
-        every = make_set(settings.rules, settings.cutoff, elements)
-    return {
-        centre: tuple(
-            function for function in every if function.centre == centre and set(function.neighbours) <= {*elements}
-        )
-        for centre in elements
-    }
+    every = make_set(settings.rules, settings.cutoff, elements) if settings.functions is None else settings.functions
+    known = [function for function in every if {*function.neighbours} <= {*elements}]
+    return {centre: tuple(function for function in known if function.centre == centre) for centre in elements}

@@ -209,8 +209,6 @@ class SymmetryFunctions:
             result.append(AngularGroup(*key, self._gaussians(gaussians), signs, tuple(zetas), *places))
         return result
 
-    # -- layout ---------------------------------------------------------------------------------------------------
-
     def _chunks(
         self, neighbours: Neighbours, species: NDArray[np.int64], *, jacobian: bool
     ) -> Iterator[tuple[Layout, torch.Tensor, torch.Tensor | None]]:
@@ -276,10 +274,8 @@ class SymmetryFunctions:
         slopes: torch.Tensor | None,
     ) -> None:
         """Fill in the functions of a group."""
-        if slopes is None and not group.counts:
-            return
         first, second = vectors[group.first], vectors[group.second]
-        if not first.shape[1] or not second.shape[1]:
+        if (slopes is None and not group.counts) or not first.shape[1] or not second.shape[1]:
             return
         pairs = _pairs(group, first, second, distances[group.first], distances[group.second])
         if group.counts:

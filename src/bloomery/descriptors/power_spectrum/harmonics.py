@@ -64,10 +64,7 @@ def solid_harmonic(degree: int, order: int) -> Polynomial:
             key = (a, b, c + power)
             axial[key] = axial.get(key, 0.0) + factor * weight
     # x and y: the real or imaginary part of (x + i y)^m.
-    planar = {}
-    for k in range(m + 1):
-        if k % 2 == (1 if order < 0 else 0):
-            planar[(m - k, k, 0)] = comb(m, k) * (-1.0) ** (k // 2)
+    planar = {(m - k, k, 0): comb(m, k) * (-1.0) ** (k // 2) for k in range(1 if order < 0 else 0, m + 1, 2)}
     return _multiply(axial, planar)
 
 
@@ -75,9 +72,7 @@ def solid_harmonic(degree: int, order: int) -> Polynomial:
 def harmonic_table(max_degree: int) -> HarmonicTable:
     """Build the table for all degrees up to ``L`` in float64."""
     degrees = [max_degree] if max_degree == 0 else [max_degree - 1, max_degree]
-    exponents = [
-        (a, b, d - a - b) for d in degrees for a, b in product(range(d + 1), repeat=2) if a + b <= d
-    ]  # fmt: skip
+    exponents = [(a, b, d - a - b) for d in degrees for a, b in product(range(d + 1), repeat=2) if a + b <= d]
     index = {key: row for row, key in enumerate(exponents)}
     matrix = np.zeros((len(exponents), (max_degree + 1) ** 2))
     for degree in range(max_degree + 1):

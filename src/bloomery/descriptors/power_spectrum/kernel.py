@@ -30,10 +30,7 @@ class _Settings(ctypes.Structure):
 
 
 class PowerSpectrumKernel(ForceKernel):
-    """Features and forces with given settings for ``S`` species in one precision.
-
-    Use `make`, which knows whether there can be one.
-    """
+    """Features and forces with given settings for ``S`` species in one precision."""
 
     def __init__(self, library: ctypes.CDLL, settings: PowerSpectrumSettings, n_species: int, dtype: str) -> None:
         found = couplings(settings.four_body_degree)

@@ -118,9 +118,6 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     return potential, TrainingHistory(state.columns, summary)
 
 
-# -- checks -------------------------------------------------------------------------------------------------------
-
-
 def _count_labels(frames: Configurations) -> int:
     """Number of energies, force components and stress components."""
     per_atom = 3 * int(frames.counts[frames.has("forces")].sum())
@@ -175,9 +172,6 @@ def _member_weights(
             "frames; take fewer members, or another resampling."
         )
     return np.concatenate([seen, np.ones((settings.members, len(early)))], axis=1)
-
-
-# -- scales -------------------------------------------------------------------------------------------------------
 
 
 def _scaling(
@@ -249,9 +243,6 @@ def _spreads(train: Configurations, energies: NDArray[np.float64]) -> Spreads:
     stress, has = train.label("stress")
     tension = float(np.sqrt((stress[has] ** 2).mean())) if has.any() else 0.0
     return Spreads(max(energy, 1e-3), max(force, 1e-2), max(tension, 1e-4))
-
-
-# -- blocks and start ---------------------------------------------------------------------------------------------
 
 
 def _blocks(

@@ -110,9 +110,8 @@ def jacobian_response(
     (centres, neighbours), n_atoms = edges.cpu().numpy(), len(found.values)
     selves = np.arange(n_atoms)
     # Every atom depends on itself, whether or not it has neighbours.
-    keys, inverse = np.unique(
-        np.concatenate([selves * n_atoms + selves, centres * n_atoms + neighbours]), return_inverse=True
-    )
+    pairs = np.concatenate([selves * n_atoms + selves, centres * n_atoms + neighbours])
+    keys, inverse = np.unique(pairs, return_inverse=True)
     owners, others = keys // max(n_atoms, 1), keys % max(n_atoms, 1)
     counts = np.bincount(owners, minlength=n_atoms)
     width = int(counts.max()) if n_atoms else 0

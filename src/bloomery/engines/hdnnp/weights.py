@@ -71,21 +71,15 @@ def _poisson(hashes: list[str], members: int, seed: int) -> NDArray[np.float64]:
 def importance(settings: HdnnpSettings, frames: Configurations, n_train: int) -> Importance:
     """Weigh labels by the group of their frame, and less the hotter they are.
 
-    Parameters
-    ----------
-    n_train
-        So many frames, the first ones, are those that are fitted, and what is usual is learnt from them. Heat leaves
-        the mean weight of each kind of label as it was, so that other settings keep their meaning.
+    The first ``n_train`` frames are those that are fitted, and what is usual is learnt from them. Heat leaves the mean
+    weight of each kind of label as it was, so that other settings keep their meaning.
     """
     factors = [_factors(settings, group) for group in groups_of(frames, settings.group_key)]
     present = {name: frames.has(name) & (frames.counts > 0) for name in ("energy", "forces", "stress")}
     present["stress"] &= frames.pbc.all(axis=1) & (frames.volumes > 0)
-    weights = {
-        name: mask * np.array([getattr(factor, name) for factor in factors], dtype=float)
-        for name, mask in present.items()
-    }
-    energy, stress = weights["energy"], weights["stress"]
-    forces = weights["forces"][frames.frame_of_atom]
+    of_group = {name: np.array([getattr(factor, name) for factor in factors], dtype=float) for name in present}
+    energy, forces, stress = (mask * of_group[name] for name, mask in present.items())
+    forces = forces[frames.frame_of_atom]
     if settings.hot.energy:
         cooling = _cooling(settings.hot.energy, energies_above_lowest(frames, n_train), present["energy"], n_train)
         energy, stress = (_kept_mean(values, values * cooling, n_train) for values in (energy, stress))

@@ -164,11 +164,8 @@ def model_calculator(folder: Path, device: str = "cpu") -> Calculator:
     from metatomic_ase import MetatomicCalculator  # noqa: PLC0415
 
     extensions = folder / EXTENSIONS_FOLDER
-    calculator: Calculator = MetatomicCalculator(
-        str(folder / MODEL_FILE),
-        extensions_directory=str(extensions) if extensions.is_dir() else None,
-        device=device,
-        # The energy of one atom is no observable: members may disagree about it and agree about the sum.
-        uncertainty_threshold=None,
+    directory = str(extensions) if extensions.is_dir() else None
+    # The energy of one atom is no observable: members may disagree about it and agree about the sum.
+    return MetatomicCalculator(
+        str(folder / MODEL_FILE), extensions_directory=directory, device=device, uncertainty_threshold=None
     )
-    return calculator

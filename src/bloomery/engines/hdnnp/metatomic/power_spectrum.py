@@ -41,15 +41,10 @@ class ScriptedPowerSpectrum(torch.nn.Module):
     def forward(
         self, vectors: torch.Tensor, centres: torch.Tensor, others: torch.Tensor, species: torch.Tensor
     ) -> torch.Tensor:
-        """Features ``(a, F)``.
+        """Features ``(a, F)`` of centres with these species, ``(a,)``.
 
-        Parameters
-        ----------
-        vectors, centres, others
-            Of each edge: from centre to neighbour in Å, ``(E, 3)``, the row of the centre in the result, and the
-            species of the neighbour, ``(E,)``.
-        species
-            Of the centres, ``(a,)``.
+        Of each edge are given the vector from centre to neighbour in Å, ``(E, 3)``, the row of the centre in the
+        result, and the species of the neighbour, ``(E,)``.
         """
         n_atoms = species.shape[0]
         table = neighbour_table(vectors, centres * self.n_species + others, n_atoms * self.n_species, self.cutoff)
