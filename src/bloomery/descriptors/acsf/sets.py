@@ -73,10 +73,9 @@ def _reduced(
     """Keep the best functions of each element, in the order in which they were."""
     stride = max(1, -(-configurations.n_atoms // MAX_ATOMS))
     frames = configurations[::stride]
-    values = np.concatenate(
-        [np.zeros((0, descriptor.size(elements)))]
-        + [descriptor.features(frames[i : i + 16], elements).values.numpy() for i in range(0, len(frames), 16)]
-    )
+    parts = (frames[i : i + 16] for i in range(0, len(frames), 16))
+    found = [descriptor.features(part, elements).values.numpy() for part in parts]
+    values = np.concatenate([np.zeros((0, descriptor.size(elements))), *found])
     every = functions_of(settings, elements)
     kept: list[SymmetryFunction] = []
     for element, number in zip(elements, symbols_to_numbers(elements), strict=True):

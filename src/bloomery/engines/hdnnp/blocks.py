@@ -84,10 +84,10 @@ class BlockBuilder:
         force_map = self.force_map(part)
         found = self.descriptor.features(part, self.elements, gradients=force_map is None, device=device)
         of_atom = torch.from_numpy(species).to(self.device)
-        scale = self._table(self.scaling.scale)[of_atom]
-        inputs = (found.values - self._table(self.scaling.mean)[of_atom]) / scale
-        magnitude = self._table(self.scaling.magnitude)[of_atom]
-        switch, by_relative = isolation_switch((found.values - self._table(self.scaling.isolated)[of_atom]) / magnitude)
+        tables = (self.scaling.mean, self.scaling.scale, self.scaling.isolated, self.scaling.magnitude)
+        mean, scale, isolated, magnitude = (torch.from_numpy(table).to(self.device)[of_atom] for table in tables)
+        inputs = (found.values - mean) / scale
+        switch, by_relative = isolation_switch((found.values - isolated) / magnitude)
         if not self.form.switch:
             switch, by_relative = torch.ones_like(switch), torch.zeros_like(by_relative)
         response: Response
@@ -133,9 +133,6 @@ class BlockBuilder:
         atoms = np.array([self.configurations.counts[batch].sum() for batch in batches])
         widest = np.array([widths[batch].max(initial=1) for batch in batches])
         return atoms * (3 * widest + 6) * size
-
-    def _table(self, values: NDArray[np.float64]) -> torch.Tensor:
-        return torch.from_numpy(values).to(self.device)
 
     def _tensor(self, values: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device=self.device, dtype=self.dtype)

@@ -47,7 +47,7 @@ class Evaluator:
         dtype: str,
     ) -> Evaluator:
         """Fold the scaling of inputs and outputs into the first and last layers."""
-        inverse = torch.from_numpy(1 / scaling.scale)[None, :, :, None]
+        inverse, kind = torch.from_numpy(1 / scaling.scale)[None, :, :, None], getattr(torch, dtype)
         folded = {name: value.clone() for name, value in parameters.items()}
         last = hidden_layers(folded)
         folded["weight_0"] *= inverse
@@ -58,9 +58,9 @@ class Evaluator:
         folded[f"bias_{last}"] += torch.from_numpy(scaling.offset)[None, :, None, None]
 
         def place(table: NDArray[np.float64]) -> torch.Tensor:
-            return torch.from_numpy(table).to(device=device, dtype=getattr(torch, dtype))
+            return torch.from_numpy(table).to(device, kind)
 
-        weights = {name: value.to(device, getattr(torch, dtype)).contiguous() for name, value in folded.items()}
+        weights = {name: value.to(device, kind).contiguous() for name, value in folded.items()}
         mean, isolated, magnitude = map(place, (scaling.mean, scaling.isolated, scaling.magnitude))
         middles, inverse_halves = (None, None) if ranges is None else map(place, _middles(ranges))
         evaluator = cls(weights, mean, isolated, magnitude, form, middles, inverse_halves, kernel=None)

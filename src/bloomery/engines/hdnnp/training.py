@@ -53,11 +53,10 @@ class Packing:
 
     def decays(self, like: torch.Tensor) -> torch.Tensor:
         """Return 1 for weights and 0 for biases, ``(1, P)``."""
-        parts = [
-            torch.full((1, int(np.prod(shape))), 0.0 if name.startswith("bias") else 1.0)
-            for name, shape in self.shapes.items()
-        ]
-        return torch.cat(parts, dim=1).to(like)
+        factors = {
+            name: torch.full((1, *shape), float(not name.startswith("bias"))) for name, shape in self.shapes.items()
+        }
+        return self.pack(factors).to(like)
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,8 @@ def make_model(potential: NetworkPotential) -> Any:
     """
     from metatomic.torch import AtomisticModel, ModelCapabilities, ModelMetadata, ModelOutput  # noqa: PLC0415
 
-    outputs = {
-        name: ModelOutput(unit="eV", sample_kind="atom", description=about)
-        for name, about in OUTPUTS.items()
-        if name == "energy" or potential.members > 1
-    }
+    told = OUTPUTS if potential.members > 1 else {"energy": OUTPUTS["energy"]}
+    outputs = {name: ModelOutput(unit="eV", sample_kind="atom", description=about) for name, about in told.items()}
     capabilities = ModelCapabilities(
         outputs=outputs,
         atomic_types=symbols_to_numbers(potential.elements),

@@ -110,12 +110,10 @@ class _Files:
         statistics = read_scaling(folder / SCALING_FILE, [len(own) for own in lines])
         centre, width = _scales(keywords, statistics)
         widths, activations = _network(keywords, elements)
-        layers = []
-        for element, own, nodes in zip(elements, lines, widths, strict=True):
-            found = read_weights(folder / weights_file(element), [len(own), *nodes, 1])
-            if keywords.has("normalize_nodes"):
-                found = [(weights / len(weights), biases / len(weights)) for weights, biases in found]
-            layers.append(found)
+        sizes = [[len(own), *nodes, 1] for own, nodes in zip(lines, widths, strict=True)]
+        layers = [read_weights(folder / weights_file(element), of) for element, of in zip(elements, sizes, strict=True)]
+        if keywords.has("normalize_nodes"):
+            layers = [[(weights / len(weights), bias / len(weights)) for weights, bias in own] for own in layers]
         mean, factor = _normalisation(keywords)
         return cls(
             folder=folder,
@@ -146,15 +144,9 @@ class _Files:
 
     def scaling(self) -> Scaling:
         """Return n2p2's scaling as ours, which divides and does not switch off."""
-        nothing = np.zeros((len(self.elements), self.size))
-        return Scaling(
-            mean=self._table(self.centre, 0.0),
-            scale=self._table(self.width, 1.0),
-            isolated=nothing,
-            magnitude=np.ones_like(nothing),
-            offset=np.full(len(self.elements), self.offset),
-            energy=self.unit,
-        )
+        mean, scale = self._table(self.centre, 0.0), self._table(self.width, 1.0)
+        offset = np.full(len(self.elements), self.offset)
+        return Scaling(mean, scale, np.zeros_like(mean), np.ones_like(mean), offset, self.unit)
 
     def ranges(self) -> Ranges:
         """Return what the file says of the training frames."""
