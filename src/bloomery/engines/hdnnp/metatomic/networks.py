@@ -76,11 +76,10 @@ class Committee(torch.nn.Module):
             [Layer(parameters[f"weight_{i}"], parameters[f"bias_{i}"], name) for i, name in enumerate(names)]
         )
         self.has_skip, self.switch, self.width = "skip" in parameters, folded.form.switch, SWITCH
-        self.register_buffer("mean", folded.mean.cpu())
-        self.register_buffer("isolated", folded.isolated.cpu())
-        self.register_buffer("magnitude", folded.magnitude.cpu())
-        none = self.mean.new_zeros((self.members, self.n_species, self.mean.shape[1], 1))
+        none = torch.zeros_like(parameters["weight_0"][..., :1])
         self.register_buffer("skip", parameters.get("skip", none).transpose(0, 1).contiguous())
+        for name in ("mean", "isolated", "magnitude"):
+            self.register_buffer(name, getattr(folded, name).cpu())
 
     def forward(self, features: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
         """Atomic energies ``(a, M)`` in eV of atoms with features ``(a, F)`` and species ``(a,)``."""

@@ -31,10 +31,10 @@ class ScriptedPowerSpectrum(torch.nn.Module):
         self.register_buffer("lookup", tables.table.lookup.reshape(3, 4, -1)[:, 0].contiguous())
         self.register_buffer("pairs", tables.first * tables.channels + tables.second)
         self.register_buffer("weights", tables.weights)
-        self.n_triples = len(tables.triples)
         # TorchScript knows no type of an empty list.
         self.triples = [[part.start for part in parts] for parts, _ in tables.triples] or [[0, 0, 0]]
         self.shapes = [list(gaunt.shape) for _, gaunt in tables.triples] or [[0, 0, 0]]
+        self.n_triples = len(tables.triples)
         flat = [gaunt.flatten() for _, gaunt in tables.triples]
         self.register_buffer("couplings", torch.cat([tables.centres[:0], *flat]))
 
