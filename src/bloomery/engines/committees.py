@@ -20,14 +20,7 @@ import numpy as np
 
 from bloomery.engines.contract import Engine, Training, TrainingData, TrainingHistory
 from bloomery.engines.file_potential import FilePotential, member_name
-from bloomery.engines.preparation import (
-    Prepared,
-    member_frames,
-    membership_seed,
-    prepare,
-    usable_start,
-    working_folder,
-)
+from bloomery.engines.preparation import Prepared, member_frames, membership_seed, prepare, usable_start, working_folder
 from bloomery.errors import DivergedError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.labels import LABELS

@@ -144,10 +144,7 @@ class AboveReferenceCalculator(Calculator):
         return cls(calculators, json.loads((folder / REFERENCE_FILE).read_text(encoding="utf-8")))
 
     def calculate(
-        self,
-        atoms: Any = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
+        self, atoms: Any = None, properties: list[str] | None = None, system_changes: list[str] = all_changes
     ) -> None:
         """Ask all calculators for what is wanted, and take the mean."""
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]

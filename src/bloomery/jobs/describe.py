@@ -45,7 +45,4 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
         arrays[key] = descriptor.averages(frames, elements)
     np.savez(folder / FEATURES_FILE, allow_pickle=False, **arrays)
     progress("describe", len(job.inputs), len(job.inputs), {})
-    return {
-        "n_features": descriptor.size(elements),
-        "n_frames": {key: len(values) for key, values in arrays.items()},
-    }
+    return {"n_features": descriptor.size(elements), "n_frames": {key: len(values) for key, values in arrays.items()}}

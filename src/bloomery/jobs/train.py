@@ -135,6 +135,5 @@ def errors(potential: Potential, frames: Configurations, seed: int, progress: Pr
 
 def _write_history(folder: Path, history: TrainingHistory, report: AcceptanceReport) -> None:
     write_json(
-        folder / HISTORY_FILE,
-        {"columns": history.columns, "summary": history.summary, "acceptance": report.to_dict()},
+        folder / HISTORY_FILE, {"columns": history.columns, "summary": history.summary, "acceptance": report.to_dict()}
     )

@@ -40,10 +40,7 @@ class CommitteeCalculator(Calculator):
         return [name for name, (before, now) in pairs.items() if not (before == now).all()]
 
     def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
+        self, atoms: Atoms | None = None, properties: list[str] | None = None, system_changes: list[str] = all_changes
     ) -> None:
         """Evaluate all properties at once; only the stress is left out unless asked for."""
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]

@@ -80,11 +80,7 @@ def check_crossing(potential: Potential, frame: Configurations, seed: int = 0) -
 
 
 def check_continuous(
-    potential: Potential,
-    path: Callable[[NDArray[np.float64]], Configurations],
-    first: float,
-    last: float,
-    what: str,
+    potential: Potential, path: Callable[[NDArray[np.float64]], Configurations], first: float, last: float, what: str
 ) -> None:
     """Energies and forces have no jump along a path: five points come to lie on a cubic as they draw together.
 

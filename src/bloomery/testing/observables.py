@@ -14,10 +14,7 @@ from bloomery.potentials.contract import Potential
 
 
 def check_observable(
-    observable: Observable,
-    potential: Potential | None,
-    frames: Configurations,
-    reference: Configurations | None = None,
+    observable: Observable, potential: Potential | None, frames: Configurations, reference: Configurations | None = None
 ) -> None:
     """Check that an observation is plain, has units, is reproducible and leaves its input alone.
 

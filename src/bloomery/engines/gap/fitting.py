@@ -76,11 +76,7 @@ def fit(settings: GapSettings, data: TrainingData, training: Training) -> tuple[
             cutoff=settings.cutoff,
             sigma_unit=unit if calibrating else None,
             versions=versions() | package_versions(PACKAGE),
-            details={
-                "settings": settings.model_dump(mode="json"),
-                "seed": seed,
-                "trained_on": prepared.trained_on,
-            },
+            details={"settings": settings.model_dump(mode="json"), "seed": seed, "trained_on": prepared.trained_on},
         )
     summary = {
         "stopped": "linear fit",
@@ -236,9 +232,9 @@ def farthest_environments(
 ) -> NDArray[np.int64]:
     """Environments of an element, counted through all frames, of which each is farthest from those before it.
 
-    The distance of two power spectra of unit norm is a monotonic function of their kernel. What is there already is
-    not taken again, so that there may be fewer than asked for. Frames without a cell are put in one that is wider than
-    the ``cutoff`` of the whole potential, as for the fit.
+    The distance of two power spectra of unit norm is a monotonic function of their kernel. What is there already is not
+    taken again, so that there may be fewer than asked for. Frames without a cell are put in one that is wider than the
+    ``cutoff`` of the whole potential, as for the fit.
     """
     from quippy.descriptors import Descriptor  # noqa: PLC0415
 

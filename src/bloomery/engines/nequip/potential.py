@@ -10,12 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from ase.calculators.calculator import Calculator
 
-from bloomery.engines.file_potential import (
-    AboveReferenceCalculator,
-    FilePotential,
-    write_members,
-    write_usage,
-)
+from bloomery.engines.file_potential import AboveReferenceCalculator, FilePotential, write_members, write_usage
 from bloomery.engines.nequip.model import MODEL_FILE, PACKAGE_FILE, WEIGHTS_FILE, build, load_weights
 from bloomery.engines.programs import find_program, run_program
 from bloomery.frames.configurations import Configurations

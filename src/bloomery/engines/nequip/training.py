@@ -12,13 +12,7 @@ import numpy as np
 import yaml
 
 from bloomery.engines.committees import Member, Report, validation_frames
-from bloomery.engines.nequip.model import (
-    BUILDER,
-    MODEL_FILE,
-    PACKAGE_FILE,
-    WEIGHTS_FILE,
-    save_checkpoint,
-)
+from bloomery.engines.nequip.model import BUILDER, MODEL_FILE, PACKAGE_FILE, WEIGHTS_FILE, save_checkpoint
 from bloomery.engines.nequip.settings import NequipSettings
 from bloomery.engines.programs import find_program, run_program
 from bloomery.engines.trainer_files import write_masked_extxyz
@@ -55,11 +49,7 @@ def fit_member(settings: NequipSettings, member: Member, report: Report) -> Mapp
     kept = folder / "plain"
     kept.mkdir()
     save_checkpoint(checkpoint, arguments, kept)
-    return {
-        MODEL_FILE: kept / MODEL_FILE,
-        WEIGHTS_FILE: kept / WEIGHTS_FILE,
-        PACKAGE_FILE: folder / PACKAGE_FILE,
-    }
+    return {MODEL_FILE: kept / MODEL_FILE, WEIGHTS_FILE: kept / WEIGHTS_FILE, PACKAGE_FILE: folder / PACKAGE_FILE}
 
 
 def _arguments(settings: NequipSettings, member: Member) -> dict[str, object]:
@@ -135,7 +125,7 @@ def _config(settings: NequipSettings, member: Member, arguments: dict[str, objec
                     "monitor": "val0_epoch/weighted_sum",
                     "dirpath": str(folder),
                     "filename": "best",
-                },
+                }
             ],
         },
         "training_module": {

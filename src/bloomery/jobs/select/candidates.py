@@ -168,11 +168,7 @@ def _with_all_origins(frames: Configurations) -> Configurations:
 
 
 def _read_features(
-    job: Model,
-    folder: Path,
-    pools: dict[str, Configurations],
-    known: dict[str, Configurations],
-    aside: Path | None,
+    job: Model, folder: Path, pools: dict[str, Configurations], known: dict[str, Configurations], aside: Path | None
 ) -> dict[str, NDArray[np.float64]]:
     """Features by the name of their array, ``pool_KEY`` and ``data_KEY``; empty if there is no file."""
     if job.features is None:

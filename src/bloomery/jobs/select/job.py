@@ -151,12 +151,7 @@ def run(job: Model, folder: Path, progress: Progress) -> Summary:
 
 
 def _control(
-    job: Model,
-    candidates: Candidates,
-    probe: NDArray[np.int64],
-    criteria: list[Selector],
-    n_wanted: int,
-    folder: Path,
+    job: Model, candidates: Candidates, probe: NDArray[np.int64], criteria: list[Selector], n_wanted: int, folder: Path
 ) -> Arm:
     """Let the control arm take so many frames from what is left without the probe."""
     known = candidates.control
@@ -205,12 +200,7 @@ def _asked(pool: Pool, selectors: list[Selector], job: Model, folder: Path, prog
 
 
 def _arm(
-    job: Model,
-    candidates: Candidates,
-    cleaned: Cleaned,
-    pool: Pool,
-    rest: Selection,
-    probe: NDArray[np.int64],
+    job: Model, candidates: Candidates, cleaned: Cleaned, pool: Pool, rest: Selection, probe: NDArray[np.int64]
 ) -> Arm:
     """Put the selected frames together, the probe first, with role, rule, score and parent."""
     others = cleaned.left[rest.indices]
