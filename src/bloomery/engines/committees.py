@@ -10,10 +10,10 @@ import json
 import math
 import shutil
 import time
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +24,6 @@ from bloomery.engines.preparation import Prepared, member_frames, membership_see
 from bloomery.errors import DivergedError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.labels import LABELS
-from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential, reference_energies
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed, digest_of
@@ -33,40 +32,31 @@ from bloomery.versions import package_versions, versions
 DONE_FILE = "done.json"
 Report = Callable[[int, int, Mapping[str, float]], None]
 """Called as ``report(epoch, epochs, numbers)``, with the same names of numbers at every call."""
+Rows = list[dict[str, float]]
+"""Numbers by their names, once for each report."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """What one member of a committee is fitted to, and where.
-
-    Parameters
-    ----------
-    train, early_stopping
-        Its frames; energies are above the energy reference.
-    folder
-        An empty folder of its own.
-    start
-        Name to content of the files of the member that it starts from; empty for a training from scratch.
-    """
+    """What one member of a committee is fitted to, and where."""
 
     index: int
     seed: int
     train: Configurations
+    """Its frames; energies are above the energy reference, as of those to stop on."""
     early_stopping: Configurations
     elements: list[str]
     folder: Path
+    """An empty folder of its own."""
     device: str
     start: Mapping[str, bytes] = field(default_factory=dict)
+    """Name to content of the files of the member that it starts from; empty for a training from scratch."""
 
-
-@dataclass(frozen=True)
-class Committee:
-    """Fitted members: name to content of all their files, and one row of numbers for each report."""
-
-    files: dict[str, bytes]
-    columns: dict[str, list[float]]
-    seconds: float
-    membership_seed: int
+    def validation_frames(self) -> Configurations:
+        """Early-stopping frames if they can tell good from bad by all that is fitted, else the training frames."""
+        early, train = self.early_stopping, self.train
+        fit = all(early.has(name).any() for name in LABELS if train.has(name).any())
+        return early if len(early) and fit else train
 
 
 class FileEngine(Engine):
@@ -84,14 +74,9 @@ class FileEngine(Engine):
     kept: ClassVar[tuple[str, ...]] = ("members",)
     """Settings that a potential to start from must have been trained with, beside the elements."""
 
-    @abstractmethod
     def fit_member(self, member: Member, report: Report) -> Mapping[str, Path]:
-        """Fit one member; return the files that make it, by the names under which they are kept."""
-
-    @classmethod
-    @abstractmethod
-    def potential_class(cls) -> type[FilePotential]:
-        """Return the class of its potentials; see `Engine.potential_class`."""
+        """Fit one member by `fitted_by`; return the files that make it, by the names under which they are kept."""
+        return resolve_name(self.fitted_by)(self.settings, member, report)
 
     def check(self) -> None:
         """Raise `InputError` where the settings ask for what is not there."""
@@ -126,47 +111,59 @@ class FileEngine(Engine):
         return usable_start(given, self.potential_class(), told)
 
     def fit(self, data: TrainingData, training: Training) -> tuple[Potential, TrainingHistory]:
-        """Fit all members, each with a seed of its own and to the frames that fall to it; see `Engine.fit`.
-
-        Absent labels are masked.
-        """
-        place, prepared = self.place(training.device), prepare(data)
+        """Fit all members, each with a seed and frames of its own; absent labels are masked."""
+        training = replace(training, device=self.place(training.device))
+        prepared = prepare(data)
         if self.needs_energies and not prepared.train.has("energy").any():
             raise InputError(f"engine {self.name!r} needs energies: no frame of the role train has one; label some.")
         self.check()
         start = self.start(training.start_from, prepared)
-        found = self.versions()
-        digest = _digest(self.settings, data, training.seed, place, start, found)
-        committee = self._members(prepared, replace(training, device=place), start, digest)
+        found, membership = self.versions(), membership_seed(training.seed, start)
+        digest, began = self._digest(data, training, start, found), time.perf_counter()
+        files, rows = self._members(prepared, training, start, membership, digest)
+        seconds = time.perf_counter() - began
+        columns = {name: [row[name] for row in rows] for name in (rows or [{}])[0] if all(name in row for row in rows)}
         potential = self.potential_class()(
-            files=committee.files,
+            files=files,
             elements=prepared.elements,
             energy_reference=prepared.energy_reference,
             members=self.settings.members,
             dtype=self.dtype,
             cutoff=self.reach,
-            device=place,
+            device=training.device,
             versions=found,
             details={
                 "settings": self.settings.model_dump(mode="json"),
-                "membership_seed": committee.membership_seed,
+                "membership_seed": membership,
                 "seed": training.seed,
                 "trained_on": prepared.trained_on,
             },
         )
         potential.cutoff = potential.range() or potential.cutoff
-        return potential, TrainingHistory(committee.columns, self._summary(committee, prepared, place, start))
+        summary = {
+            "members_trained": self.settings.members,
+            "epochs": int(max(columns.get("epoch", [0.0]))),
+            "stopped": "all epochs done",
+            "n_train": len(prepared.train),
+            "n_early_stopping": len(prepared.early_stopping),
+            "warm_start": start is not None,
+            "device": training.device,
+            "seconds_training": seconds,
+            **{name: values[-1] for name, values in columns.items() if name not in {"member", "epoch"}},
+        }
+        return potential, TrainingHistory(columns, summary)
 
-    def _members(self, prepared: Prepared, training: Training, start: FilePotential | None, digest: str) -> Committee:
-        began, seed = time.perf_counter(), training.seed
-        membership = membership_seed(seed, start)
+    def _members(
+        self, prepared: Prepared, training: Training, start: FilePotential | None, membership: int, digest: str
+    ) -> tuple[dict[str, bytes], Rows]:
+        """Fit what was not fitted before to the same; return name to content of all files, and what was reported."""
         train, early = (
             _above_reference(frames, prepared.energy_reference) for frames in (prepared.train, prepared.early_stopping)
         )
         members, share = self.drawn_from()
         seen = member_frames(train.hashes(), members, share, membership)
         files: dict[str, bytes] = {}
-        rows: list[dict[str, float]] = []
+        rows: Rows = []
         with working_folder(training.folder) as place:
             for index in range(members):
                 home = place / f"member_{index}"
@@ -177,7 +174,7 @@ class FileEngine(Engine):
                     work.mkdir(parents=True)
                     member = Member(
                         index=index,
-                        seed=derive_seed(seed, "weights", index),
+                        seed=derive_seed(training.seed, "weights", index),
                         train=train[seen[index]],
                         early_stopping=early,
                         elements=prepared.elements,
@@ -187,13 +184,12 @@ class FileEngine(Engine):
                     )
                     done = self._fit_one(member, members, digest, training.progress)
                 rows += done
-                for path in sorted((home / "kept").iterdir()):
-                    files[member_name(index, path.name)] = path.read_bytes()
-        names = [name for name in (rows[0] if rows else {}) if all(name in row for row in rows)]
-        columns = {name: [row[name] for row in rows] for name in names}
-        return Committee(files, columns, time.perf_counter() - began, membership)
+                files |= {
+                    member_name(index, path.name): path.read_bytes() for path in sorted((home / "kept").iterdir())
+                }
+        return files, rows
 
-    def _fit_one(self, member: Member, members: int, digest: str, progress: Progress) -> list[dict[str, float]]:
+    def _fit_one(self, member: Member, members: int, digest: str, progress: Progress) -> Rows:
         """Fit one member and keep its files; return what was reported.
 
         Raises
@@ -201,7 +197,7 @@ class FileEngine(Engine):
         DivergedError
             If a number that the trainer reports is not finite; member and epoch are named.
         """
-        rows: list[dict[str, float]] = []
+        rows: Rows = []
 
         def report(epoch: int, epochs: int, numbers: Mapping[str, float]) -> None:
             for name, value in numbers.items():
@@ -221,31 +217,24 @@ class FileEngine(Engine):
         (home / DONE_FILE).write_text(json.dumps({"digest": digest, "rows": rows}), encoding="utf-8")
         return rows
 
-    def _summary(
-        self, committee: Committee, prepared: Prepared, place: str, start: FilePotential | None
-    ) -> dict[str, object]:
-        last = {name: values[-1] for name, values in committee.columns.items() if name not in {"member", "epoch"}}
-        return {
-            "members_trained": self.settings.members,
-            "epochs": int(max(committee.columns.get("epoch", [0.0]))),
-            "stopped": "all epochs done",
-            "n_train": len(prepared.train),
-            "n_early_stopping": len(prepared.early_stopping),
-            "warm_start": start is not None,
-            "device": place,
-            "seconds_training": committee.seconds,
-            **last,
-        }
+    def _digest(
+        self, data: TrainingData, training: Training, start: FilePotential | None, found: Mapping[str, str]
+    ) -> str:
+        parts = (self.settings.model_dump_json(), data.train.digest(), data.early_stopping.digest(), str(training.seed),
+                 training.device, str(sorted(data.energy_reference.items())), str(sorted(found.items())))  # fmt: skip
+        files = sorted({} if start is None else start.files.items())
+        return digest_of(
+            *(text + "\0" for text in parts), *(name.encode() + b"\0" + content for name, content in files)
+        )
 
 
-def _read_done(home: Path, digest: str) -> list[dict[str, float]] | None:
+def _read_done(home: Path, digest: str) -> Rows | None:
     """Return the rows of a member that was fitted before to the same, or ``None``."""
     try:
         content = json.loads((home / DONE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    rows: list[dict[str, float]] | None = content["rows"] if content.get("digest") == digest else None
-    return rows
+    return content["rows"] if content.get("digest") == digest else None
 
 
 def _above_reference(frames: Configurations, reference: dict[str, float]) -> Configurations:
@@ -254,24 +243,3 @@ def _above_reference(frames: Configurations, reference: dict[str, float]) -> Con
         return frames
     above = np.where(mask, energies - reference_energies(frames, reference), 0.0)
     return frames.with_labels(energy=above, masks={"energy": mask})
-
-
-def _digest(
-    settings: Settings,
-    data: TrainingData,
-    seed: int,
-    device: str,
-    start: FilePotential | None,
-    found: Mapping[str, str],
-) -> str:
-    parts = (settings.model_dump_json(), data.train.digest(), data.early_stopping.digest(), str(seed), device,
-             str(sorted(data.energy_reference.items())), str(sorted(found.items())))  # fmt: skip
-    files = sorted({} if start is None else start.files.items())
-    return digest_of(*(text + "\0" for text in parts), *(name.encode() + b"\0" + content for name, content in files))
-
-
-def validation_frames(member: Member) -> Configurations:
-    """Return early-stopping frames if they can tell good from bad by all that is fitted, else the training frames."""
-    early, train = member.early_stopping, member.train
-    fit = all(early.has(name).any() for name in LABELS if train.has(name).any())
-    return early if len(early) and fit else train

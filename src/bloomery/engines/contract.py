@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from pkgutil import resolve_name
+from typing import Any, ClassVar
 
 from bloomery.devices import choose_device
 from bloomery.errors import InputError
@@ -22,21 +22,14 @@ __all__ = ["Engine", "Potential", "Training", "TrainingData", "TrainingHistory",
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a potential is fitted to and stopped on.
-
-    Parameters
-    ----------
-    train
-        Frames to fit; also the only ones from which scalers, offsets and the energy reference may be learnt.
-    early_stopping
-        Frames to stop on; may be empty, then training runs its full length.
-    energy_reference
-        Energy per atom of each element in eV that is subtracted before fitting and added after predicting.
-    """
+    """What a potential is fitted to and stopped on."""
 
     train: Configurations
+    """Frames to fit; also the only ones from which scalers, offsets and the energy reference may be learnt."""
     early_stopping: Configurations
+    """Frames to stop on; may be empty, then training runs its full length."""
     energy_reference: dict[str, float]
+    """Energy per atom of each element in eV that is subtracted before fitting and added after predicting."""
 
     @property
     def elements(self) -> list[str]:
@@ -46,47 +39,35 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """How a training went: one entry per report.
-
-    Parameters
-    ----------
-    columns
-        Name to values, all of one length: ``epoch``, ``train_loss``, ``early_stopping_loss``, ...
-    summary
-        Numbers and text about the whole training: epochs, seconds, why it stopped.
-    """
+    """How a training went: one entry per report."""
 
     columns: dict[str, list[float]] = field(default_factory=dict)
+    """Name to values, all of one length: ``epoch``, ``train_loss``, ``early_stopping_loss``, ..."""
     summary: Mapping[str, object] = field(default_factory=dict)
+    """Numbers and text about the whole training: epochs, seconds, why it stopped."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a training is to run, beside the engine's settings and the data.
-
-    Parameters
-    ----------
-    start_from
-        A potential of the same engine whose weights are the starting point (warm start).
-    device
-        Where to compute: see `Engine.place`.
-    folder
-        Where checkpoints may be kept, so that a killed training goes on where it was.
-    """
+    """How a training is to run, beside the engine's settings and the data."""
 
     start_from: Potential | None = None
+    """A potential of the same engine whose weights are the starting point (warm start)."""
     device: str = "auto"
+    """Where to compute: see `Engine.place`."""
     seed: int = 0
     progress: Progress = no_progress
     folder: Path | None = None
+    """Where checkpoints may be kept, so that a killed training goes on where it was."""
 
 
 class Engine(Plugin):
-    """A code that fits potentials. Its class variables say what holds for it.
+    """A code that fits potentials. Its class variables say what holds for it, and where the code is that does it."""
 
-    Subclasses fit (`fit`), and say of which class their potentials are (`potential_class`).
-    """
-
+    fitted_by: ClassVar[str]
+    """``module:function`` that fits: it is given the settings, and what `fit` is given, on the device of `place`."""
+    potentials: ClassVar[str]
+    """``module:class`` of its potentials. Both are imported when they are used, and not before."""
     has_float64: ClassVar[bool] = True
     """Its potentials can be evaluated in float64."""
     resumes: ClassVar[bool] = True
@@ -124,14 +105,14 @@ class Engine(Plugin):
         self.require()
         return self.fit(data, Training(start_from, device, seed, progress, folder))
 
-    @abstractmethod
     def fit(self, data: TrainingData, training: Training) -> tuple[Potential, TrainingHistory]:
-        """Fit a committee; see `train`. The engine's package is there."""
+        """Fit a committee by `fitted_by`; see `train`. The engine's package is there."""
+        return resolve_name(self.fitted_by)(self.settings, data, replace(training, device=self.place(training.device)))
 
     @classmethod
-    @abstractmethod
-    def potential_class(cls) -> type[Potential]:
-        """Return the class of its potentials, which is imported here and not before."""
+    def potential_class(cls) -> type[Any]:
+        """Return the class of its potentials."""
+        return resolve_name(cls.potentials)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Potential:

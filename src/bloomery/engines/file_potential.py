@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
 from bloomery.errors import InputError
-from bloomery.potentials.contract import POTENTIAL_FILE, UNITS, Common, Details, Potential
+from bloomery.potentials.contract import POTENTIAL_FILE, UNITS, Common, Potential
 from bloomery.seeds import digest_of
 
 USAGE_FILE = "README.txt"
@@ -27,14 +28,7 @@ def member_name(index: int, name: str) -> str:
 class FilePotential(Potential):
     """A committee whose members are files of another package, kept in memory until one is evaluated.
 
-    Subclasses evaluate frames; files are done here.
-
-    Parameters
-    ----------
-    files
-        Name to content of the members' files, ``member_0_...``.
-    details
-        What else `POTENTIAL_FILE` says: settings, what it was trained on.
+    Subclasses evaluate frames; files, name to content (``member_0_...``), are done here.
     """
 
     own_entries = ("files",)
@@ -45,33 +39,25 @@ class FilePotential(Potential):
         self,
         *,
         files: Mapping[str, bytes],
-        elements: list[str],
-        energy_reference: dict[str, float],
         members: int,
         dtype: str,
         cutoff: float,
-        device: str = "cpu",
-        versions: dict[str, str] | None = None,
-        details: Details | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        self.files = dict(files)
-        self.elements, self.energy_reference = elements, energy_reference
-        self.members, self.dtype, self.cutoff, self.device = members, dtype, cutoff, device
-        self.versions, self.details = versions or {}, details or {}
-        self._home: tempfile.TemporaryDirectory[str] | None = None
+        super().__init__(**common)
+        self.files, self.members, self.dtype, self.cutoff = dict(files), members, dtype, cutoff
 
     def member_files(self, index: int) -> dict[str, bytes]:
         """Name to content of the files of one member, by the names that its training gave them."""
         prefix = member_name(index, "")
         return {name.removeprefix(prefix): content for name, content in self.files.items() if name.startswith(prefix)}
 
-    @property
+    @cached_property
     def home(self) -> Path:
         """A folder with the members' files, for packages that read them from there; it goes with the potential."""
-        if self._home is None:
-            self._home = tempfile.TemporaryDirectory(prefix="bloomery-")
-            self._write(Path(self._home.name))
-        return Path(self._home.name)
+        self._temporary = tempfile.TemporaryDirectory(prefix="bloomery-")
+        self._write(Path(self._temporary.name))
+        return Path(self._temporary.name)
 
     def range(self) -> float | None:
         """How far an atom feels another in Å, where the files say it."""
@@ -81,17 +67,7 @@ class FilePotential(Potential):
         """Return the same weights evaluated in float64, where they can be."""
         if not self.any_precision or self.dtype == "float64":
             return self if self.any_precision else None
-        return type(self)(
-            files=self.files,
-            elements=self.elements,
-            energy_reference=self.energy_reference,
-            members=self.members,
-            dtype="float64",
-            cutoff=self.cutoff,
-            device=self.device,
-            versions=self.versions,
-            details=self.details,
-        )
+        return type(self)(files=self.files, members=self.members, dtype="float64", cutoff=self.cutoff, **self.common)
 
     # -- files ----------------------------------------------------------------------------------------------------
 

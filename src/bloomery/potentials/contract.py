@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypedDict, cast
+from typing import Any, ClassVar, NotRequired, Self, TypedDict, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -52,18 +52,18 @@ class Details(TypedDict, total=False):
 
 
 class Common(TypedDict):
-    """What `Potential.load` has read of any potential, by the names that constructors take."""
+    """What every potential is made with, by the names that constructors take."""
 
     elements: list[str]
     energy_reference: dict[str, float]
-    device: str
-    versions: dict[str, str]
-    details: Details
+    device: NotRequired[str]
+    versions: NotRequired[dict[str, str]]
+    details: NotRequired[Details]
 
 
-STANDARD = (
-    "engine", "format_version", "elements", "energy_reference", "members", "dtype", "cutoff", "units", "versions",
-)  # fmt: skip
+FIRST = ("engine", "format_version", "elements", "energy_reference", "members", "dtype", "cutoff")
+"""Variables of a potential that `POTENTIAL_FILE` begins with."""
+STANDARD = (*FIRST, "units", "versions")
 """Keys of `POTENTIAL_FILE` that are no details."""
 
 
@@ -77,6 +77,8 @@ class Potential:
     elements: list[str]
     energy_reference: dict[str, float]
     members: int
+    device: Any
+    """Where it is evaluated: the name of a device, or what its engine makes of that."""
     dtype: str
     engine: str
     versions: dict[str, str]
@@ -96,6 +98,29 @@ class Potential:
     """Of the files; later ones than this are not read."""
     own_entries: ClassVar[tuple[str, ...]] = ()
     """Keys of `POTENTIAL_FILE` that are the engine's own."""
+
+    def __init__(
+        self,
+        *,
+        elements: list[str],
+        energy_reference: dict[str, float],
+        device: str = "cpu",
+        versions: dict[str, str] | None = None,
+        details: Details | None = None,
+    ) -> None:
+        self.elements, self.energy_reference, self.device = elements, energy_reference, device
+        self.versions, self.details = versions or {}, details or {}
+
+    @property
+    def common(self) -> Common:
+        """What another potential like this one is made with."""
+        return {
+            "elements": self.elements,
+            "energy_reference": self.energy_reference,
+            "device": str(self.device),
+            "versions": self.versions,
+            "details": self.details,
+        }
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 
@@ -157,13 +182,7 @@ class Potential:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         content = {
-            "engine": self.engine,
-            "format_version": self.format_version,
-            "elements": self.elements,
-            "energy_reference": self.energy_reference,
-            "members": self.members,
-            "dtype": self.dtype,
-            "cutoff": self.cutoff,
+            **{name: getattr(self, name) for name in FIRST},
             **self.write_files(folder),
             "units": UNITS,
             "versions": self.versions,

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import ase
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bloomery.engines.ase_potential import FrameByFramePotential, Values
 from bloomery.engines.preparation import boxed
 from bloomery.errors import InputError
-from bloomery.potentials.contract import Common, Details
+from bloomery.potentials.contract import Common
 from bloomery.potentials.prediction import Prediction
 
 
@@ -73,8 +73,6 @@ class GapPotential(FrameByFramePotential):
     sigma_unit
         What turns the standard deviation of an atom's energy in eV into one of its force in eV/Å, in 1/Å; ``None`` for
         a potential without predictive variance.
-    details
-        What else `POTENTIAL_FILE` says: settings, seed, what it was trained on.
     """
 
     engine = "gap"
@@ -83,21 +81,11 @@ class GapPotential(FrameByFramePotential):
     formats: ClassVar[dict[str, str]] = {"gap": "gap.xml with its sparse points, for QUIP, quippy and LAMMPS"}
 
     def __init__(
-        self,
-        *,
-        fits: list[Fit],
-        elements: list[str],
-        energy_reference: dict[str, float],
-        cutoff: float,
-        sigma_unit: float | None = None,
-        device: str = "cpu",  # noqa: ARG002  QUIP has no choice of devices
-        versions: dict[str, str] | None = None,
-        details: Details | None = None,
+        self, *, fits: list[Fit], cutoff: float, sigma_unit: float | None = None, **common: Unpack[Common]
     ) -> None:
+        super().__init__(**common)
         self.fits, self.members = fits, len(fits)
-        self.elements, self.energy_reference = elements, energy_reference
         self.cutoff, self.sigma_unit = cutoff, sigma_unit if len(fits) == 1 else None
-        self.versions, self.details = versions or {}, details or {}
         self._evaluators: list[Any] = []
 
     # -- evaluation -----------------------------------------------------------------------------------------------

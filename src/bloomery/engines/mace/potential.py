@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 import torch
@@ -20,18 +20,12 @@ from bloomery.engines.mace.networks import (
 )
 from bloomery.engines.programs import find_program, run_program
 from bloomery.frames.configurations import Configurations
-from bloomery.potentials.contract import Common, Details, Potential
+from bloomery.potentials.contract import Common, Potential
 from bloomery.potentials.prediction import Prediction, voigt, zeros
 
 
 class MacePotential(Potential):
-    """A committee of `ScaleShiftMACE` networks.
-
-    Parameters
-    ----------
-    networks
-        Arguments and weights of each member; see `bloomery.engines.mace.networks.to_arrays`.
-    """
+    """A committee of `ScaleShiftMACE` networks: their arguments and weights, as `networks.to_arrays` gives them."""
 
     engine = "mace"
     chunk_atoms = 512
@@ -43,23 +37,11 @@ class MacePotential(Potential):
         "lammps": "TorchScript for `pair_style mace` of LAMMPS",
     }
 
-    def __init__(
-        self,
-        *,
-        networks: list[Network],
-        elements: list[str],
-        energy_reference: dict[str, float],
-        dtype: str = "float32",
-        device: str = "cpu",
-        versions: dict[str, str] | None = None,
-        details: Details | None = None,
-    ) -> None:
+    def __init__(self, *, networks: list[Network], dtype: str = "float32", **common: Unpack[Common]) -> None:
         import_mace()
-        self.networks, self.members = networks, len(networks)
-        self.elements, self.energy_reference = elements, energy_reference
-        self.dtype, self.device = dtype, device
-        self.versions, self.details = versions or {}, details or {}
-        self._models = [from_arrays(config, arrays, device, dtype) for config, arrays in networks]
+        super().__init__(**common)
+        self.networks, self.members, self.dtype = networks, len(networks), dtype
+        self._models = [from_arrays(config, arrays, self.device, dtype) for config, arrays in networks]
         config = networks[0][0]
         self.radius = float(config["r_max"])
         # An atom feels what its neighbours' neighbours do.
@@ -97,16 +79,8 @@ class MacePotential(Potential):
 
     def as_float64(self) -> MacePotential:
         """Return the weights as they are, evaluated in float64."""
-        if self.dtype == "float64":
-            return self
-        return MacePotential(
-            networks=self.networks,
-            elements=self.elements,
-            energy_reference=self.energy_reference,
-            dtype="float64",
-            device=self.device,
-            versions=self.versions,
-            details=self.details,
+        return (
+            self if self.dtype == "float64" else MacePotential(networks=self.networks, dtype="float64", **self.common)
         )
 
     # -- files ----------------------------------------------------------------------------------------------------

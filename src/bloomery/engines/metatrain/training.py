@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from bloomery.engines.committees import Member, Report, validation_frames
+from bloomery.engines.committees import Member, Report
 from bloomery.engines.metatrain.settings import MetatrainSettings
 from bloomery.engines.programs import run_program
 from bloomery.engines.trainer_files import LogReader, merged, write_masked_extxyz
@@ -35,7 +35,7 @@ def fit_member(settings: MetatrainSettings, member: Member, report: Report) -> M
     folder, warm = member.folder, bool(member.start)
     epochs = settings.warm_epochs if warm else settings.epochs
     write_masked_extxyz(member.train, folder / "train.xyz")
-    write_masked_extxyz(validation_frames(member), folder / "validation.xyz")
+    write_masked_extxyz(member.validation_frames(), folder / "validation.xyz")
     options = _options(settings, member, epochs)
     more: list[str] = []
     if warm:
@@ -95,7 +95,7 @@ def _options(settings: MetatrainSettings, member: Member, epochs: int) -> dict[s
 
 def _llpr_options(settings: MetatrainSettings, member: Member, checkpoint: Path) -> dict[str, object]:
     """Covariance of the last layer's features from frames with energies, scale from the early-stopping ones."""
-    frames = {"llpr_train.xyz": member.train, "llpr_validation.xyz": validation_frames(member)}
+    frames = {"llpr_train.xyz": member.train, "llpr_validation.xyz": member.validation_frames()}
     for name, found in frames.items():
         write_masked_extxyz(found[found.has("energy")], member.folder / name)
     targets = _targets([])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from bloomery.engines.committees import Member, Report, validation_frames
+from bloomery.engines.committees import Member, Report
 from bloomery.engines.nequip.model import BUILDER, MODEL_FILE, PACKAGE_FILE, WEIGHTS_FILE, save_checkpoint
 from bloomery.engines.nequip.settings import NequipSettings
 from bloomery.engines.programs import find_program, run_program
@@ -29,7 +29,7 @@ def fit_member(settings: NequipSettings, member: Member, report: Report) -> Mapp
     folder = member.folder
     epochs = settings.warm_epochs if member.start else settings.epochs
     write_masked_extxyz(member.train, folder / "train.xyz")
-    write_masked_extxyz(validation_frames(member), folder / "validation.xyz")
+    write_masked_extxyz(member.validation_frames(), folder / "validation.xyz")
     arguments = _arguments(settings, member)
     if member.start:
         arguments = json.loads(member.start[MODEL_FILE])
