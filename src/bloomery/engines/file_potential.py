@@ -56,8 +56,7 @@ class FilePotential(Potential):
     def home(self) -> Path:
         """A folder with the members' files, for packages that read them from there; it goes with the potential."""
         self._temporary = tempfile.TemporaryDirectory(prefix="bloomery-")
-        self._write(Path(self._temporary.name))
-        return Path(self._temporary.name)
+        return write_contents(self.files, Path(self._temporary.name))
 
     def range(self) -> float | None:
         """How far an atom feels another in Å, where the files say it."""
@@ -73,7 +72,7 @@ class FilePotential(Potential):
 
     def write_files(self, folder: Path) -> Mapping[str, object]:
         """Write the members' files; return what tells them from others."""
-        self._write(folder)
+        write_contents(self.files, folder)
         # Files have always stood behind the units.
         digests = {name: digest_of(content) for name, content in sorted(self.files.items())}
         return {"units": UNITS, "files": digests}
@@ -91,10 +90,6 @@ class FilePotential(Potential):
                     f"{folder / name}: is not the file that belongs to this potential; copy the folder again."
                 )
         return cls(files=files, members=content["members"], dtype=content["dtype"], cutoff=content["cutoff"], **common)
-
-    def _write(self, folder: Path) -> None:
-        for name, content in self.files.items():
-            (folder / name).write_bytes(content)
 
 
 class AboveReferenceCalculator(Calculator):
@@ -134,16 +129,22 @@ class AboveReferenceCalculator(Calculator):
         self.results |= {"energy": energy, "free_energy": energy}
 
 
+def write_contents(files: Mapping[str, bytes], folder: Path) -> Path:
+    """Write files, name to content, into a folder, which is made if missing; return it."""
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
 def write_members(potential: FilePotential, name: str, folder: Path) -> list[Path]:
     """Write one file of each member as ``model_0.pt`` and so on; return their paths."""
-    written = []
-    for index in range(potential.members):
-        content = potential.member_files(index).get(name)
-        if content is not None:
-            path = folder / f"model_{index}{''.join(Path(name).suffixes)}"
-            path.write_bytes(content)
-            written.append(path)
-    return written
+    files = {
+        f"model_{index}{''.join(Path(name).suffixes)}": content
+        for index in range(potential.members)
+        if (content := potential.member_files(index).get(name)) is not None
+    }
+    return [write_contents(files, folder) / file for file in files]
 
 
 def write_usage(potential: Potential, folder: Path, text: str) -> list[Path]:

@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from bloomery.frames.configurations import Configurations
 
 
+def labelled_atoms(frames: Configurations) -> Iterator[tuple[ase.Atoms, dict[str, Any]]]:
+    """Bare atoms of each frame and the labels that it has, by their names; a stress needs periodicity on all sides."""
+    for atoms in frames.without_info(*frames.info).to_atoms():
+        labels = {} if atoms.calc is None else atoms.calc.results
+        atoms.calc = None
+        yield atoms, {name: value for name, value in labels.items() if name != "stress" or atoms.pbc.all()}
+
+
+def extxyz_text(atoms: Sequence[ase.Atoms]) -> str:
+    """Return what ASE writes as extxyz."""
+    with io.StringIO() as stream:
+        ase.io.write(stream, atoms, format="extxyz")
+        return stream.getvalue()
+
+
+def group_names(frames: Configurations, key: str) -> list[str]:
+    """Name of each frame's group: its value of a key, empty without one."""
+    return [str(name) for name in frames.info.get(key, np.full(len(frames), ""))]
+
+
 def write_masked_extxyz(frames: Configurations, path: Path) -> None:
     """Write extxyz with labels as ``energy_target`` and so on; NaN where one is absent, which trainers leave out."""
-    atoms = frames.without_labels().to_atoms()
-    offsets = frames.offsets
-    (energy, has_energy), (forces, has_forces), (stress, has_stress) = map(frames.label, ("energy", "forces", "stress"))
-    for index, frame in enumerate(atoms):
-        rows = slice(offsets[index], offsets[index + 1])
-        full = bool(frame.pbc.all()) and frames.volumes[index] > 0
-        xx, yy, zz, yz, xz, xy = stress[index] if has_stress[index] and full else np.full(6, math.nan)
-        frame.info = {
-            "energy_target": float(energy[index]) if has_energy[index] else math.nan,
-            "stress_target": np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]),
+    written = []
+    for atoms, labels in labelled_atoms(frames):
+        stress = labels.get("stress") if atoms.cell.volume > 0 else None
+        atoms.info = {
+            "energy_target": labels.get("energy", math.nan),
+            "stress_target": voigt_6_to_full_3x3_stress(np.full(6, math.nan) if stress is None else stress),
         }
-        frame.arrays["forces_target"] = forces[rows] if has_forces[index] else np.full((len(frame), 3), math.nan)
-    ase.io.write(path, atoms, format="extxyz")
+        atoms.arrays["forces_target"] = labels.get("forces", np.full((len(atoms), 3), math.nan))
+        written.append(atoms)
+    ase.io.write(path, written, format="extxyz")
 
 
 def merged(ours: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str, object]:

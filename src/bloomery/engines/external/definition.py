@@ -16,7 +16,6 @@ from bloomery.errors import InputError
 from bloomery.plugins import Settings
 from bloomery.quantities import DIMENSIONS
 
-LABEL_NAMES = ("energy", "forces", "stress")
 BUILT_IN = frozenset({"seed", "device", "threads", "elements", "symbols", "n_elements", "n_train", "folder"})
 
 
@@ -266,6 +265,22 @@ class Definition(Settings):
         if train.progress is not None:
             found.append(("train.progress.epochs", train.progress.epochs))
         return found
+
+
+def built_in(
+    seed: int, device: str, threads: str, elements: list[str], n_train: int, folder: Path
+) -> dict[str, object]:
+    """Values of the names that are `BUILT_IN`."""
+    return {
+        "seed": seed,
+        "device": device,
+        "threads": threads,
+        "elements": elements,
+        "symbols": " ".join(elements),
+        "n_elements": len(elements),
+        "n_train": n_train,
+        "folder": str(folder),
+    }
 
 
 def fill(text: str, values: Mapping[str, object]) -> str:

@@ -14,13 +14,13 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bloomery.engines.external.definition import Definition, fill
-from bloomery.engines.external.running import definition_of, run_command, write_frames
-from bloomery.engines.file_potential import FilePotential, write_usage
+from bloomery.engines.external.definition import Command, Definition, PredictionFile, built_in, fill
+from bloomery.engines.external.running import run_command, write_frames
+from bloomery.engines.file_potential import FilePotential, write_contents, write_usage
 from bloomery.engines.preparation import closed_or_open
 from bloomery.errors import BloomeryError, InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.potentials.prediction import Prediction
+from bloomery.potentials.prediction import Prediction, zeros
 from bloomery.reference.calculators import CalculatorSpec
 
 Values = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -35,7 +35,7 @@ class ExternalPotential(FilePotential):
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         try:
-            self.definition: Definition = definition_of(self.details)
+            self.definition = Definition.model_validate(self.details["settings"]["definition"])
         except (ValidationError, KeyError) as error:
             raise InputError(f"the potential carries no usable definition ({error}).") from error
         self.definition.check_package()
@@ -46,14 +46,8 @@ class ExternalPotential(FilePotential):
     @cached_property
     def folders(self) -> list[Path]:
         """A folder for each member, with its files under the names that the program gave them."""
-        result = []
-        for index in range(self.members):
-            folder = self.home / f"files_{index}"
-            folder.mkdir()
-            for name, content in self.member_files(index).items():
-                (folder / name).write_bytes(content)
-            result.append(folder)
-        return result
+        members = range(self.members)
+        return [write_contents(self.member_files(index), self.home / f"files_{index}") for index in members]
 
     @cached_property
     def calculators(self) -> list[Any]:
@@ -61,39 +55,29 @@ class ExternalPotential(FilePotential):
         rule = self.definition.predict
         made = []
         for folder in self.folders:
-            values = self._values(folder)
-            arguments = {
-                name: fill(value, values) if isinstance(value, str) else value for name, value in rule.arguments.items()
-            }
-            made.append(CalculatorSpec(name=str(rule.calculator), arguments=arguments).make())
+            known = self._values(folder)
+            filled = {name: fill(v, known) if isinstance(v, str) else v for name, v in rule.arguments.items()}
+            made.append(CalculatorSpec(name=str(rule.calculator), arguments=filled).make())
         return made
 
     def _values(self, folder: Path) -> dict[str, object]:
-        return {
-            **self.parameters,
-            "seed": 0,
-            "device": self.device,
-            "threads": "1",
-            "elements": self.elements,
-            "symbols": " ".join(self.elements),
-            "n_elements": len(self.elements),
-            "n_train": self.details.get("trained_on", {}).get("frames", 0),
-            "folder": str(folder),
-        }
+        n_train = self.details.get("trained_on", {}).get("frames", 0)
+        return {**self.parameters, **built_in(0, self.device, "1", self.elements, n_train, folder)}
 
     def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
         """Energies, forces and stresses; see `Potential.evaluate`."""
         rule = self.definition.predict
         found = [
-            self._by_program(part, index) if rule.command is not None else self._by_calculator(part, index, stress)
+            self._by_calculator(part, index, stress)
+            if rule.command is None or rule.output is None
+            else self._by_program(part, index, rule.command, rule.output)
             for index in range(self.members)
         ]
         energies, forces, stresses = (np.array([values[place] for values in found]) for place in range(3))
         return Prediction(part.counts, energies, forces, stresses)
 
     def _by_calculator(self, part: Configurations, index: int, stress: bool) -> Values:
-        energies, stresses = np.zeros(len(part)), np.zeros((len(part), 6))
-        forces = np.zeros((part.n_atoms, 3))
+        (energies,), (forces,), (stresses,) = zeros(1, part)
         offsets = part.offsets
         for frame, bare in enumerate(part.without_labels().without_info(*part.info).to_atoms()):
             atoms = closed_or_open(bare, self.cutoff)
@@ -104,35 +88,30 @@ class ExternalPotential(FilePotential):
                 stresses[frame] = atoms.get_stress()
         return energies, forces, stresses
 
-    def _by_program(self, part: Configurations, index: int) -> Values:
-        rule, units = self.definition.predict, self.definition.units
-        if rule.command is None or rule.output is None:
-            raise InputError("definition.predict: has no command; give one, or a calculator.")
+    def _by_program(self, part: Configurations, index: int, command: Command, output: PredictionFile) -> Values:
+        units = self.definition.units
         with tempfile.TemporaryDirectory(prefix="bloomery-") as temporary:
-            folder = Path(temporary)
-            for name, content in self.member_files(index).items():
-                (folder / name).write_bytes(content)
-            write_frames(part, folder / rule.input, units, self.cutoff)
-            run_command(rule.command, folder, self._values(folder))
-            frames = _read(folder / rule.output.file, len(part))
-        energies, stresses = np.zeros(len(part)), np.zeros((len(part), 6))
-        forces = np.zeros((part.n_atoms, 3))
+            folder = write_contents(self.member_files(index), Path(temporary))
+            write_frames(part, folder / self.definition.predict.input, units, self.cutoff)
+            run_command(command, folder, self._values(folder))
+            frames = _read(folder / output.file, len(part))
+        (energies,), (forces,), (stresses,) = zeros(1, part)
         offsets = part.offsets
         for frame, atoms in enumerate(frames):
             known = {**atoms.arrays, **atoms.info, **(atoms.calc.results if atoms.calc is not None else {})}
-            for key in (rule.output.energy, rule.output.forces, rule.output.stress):
+            for key in (output.energy, output.forces, output.stress):
                 if key is not None and key not in known:
                     raise InputError(
-                        f"definition.predict.output: frame {frame} of {rule.output.file} has no {key!r}; it has "
+                        f"definition.predict.output: frame {frame} of {output.file} has no {key!r}; it has "
                         f"{', '.join(sorted(known))}."
                     )
-            energies[frame] = float(known[rule.output.energy]) * units.in_ev
-            force = np.asarray(known[rule.output.forces], dtype=float)
+            energies[frame] = float(known[output.energy]) * units.in_ev
+            force = np.asarray(known[output.forces], dtype=float)
             if force.shape != (int(part.counts[frame]), 3):
                 raise InputError(f"definition.predict.output: frame {frame} has {len(force)} forces of other atoms.")
             forces[offsets[frame] : offsets[frame + 1]] = force * units.in_ev / units.in_angstrom
-            if rule.output.stress is not None:
-                tensor = np.asarray(known[rule.output.stress], dtype=float).ravel()
+            if output.stress is not None:
+                tensor = np.asarray(known[output.stress], dtype=float).ravel()
                 voigt = tensor[[0, 4, 8, 5, 2, 1]] if tensor.size == 9 else tensor
                 stresses[frame] = voigt * units.in_ev / units.in_angstrom**3
         return energies, forces, stresses

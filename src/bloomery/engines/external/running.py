@@ -7,22 +7,24 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ase
 import ase.io
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from bloomery.engines.committees import Member, Report
-from bloomery.engines.external.definition import DataFormat, Definition, ErrorRule, Progress, Units, fill
+from bloomery.engines.external.definition import DataFormat, ErrorRule, Progress, Units, built_in, fill
 from bloomery.engines.external.settings import ExternalSettings
+from bloomery.engines.file_potential import write_contents
 from bloomery.engines.preparation import closed_or_open
 from bloomery.engines.programs import run_program
 from bloomery.engines.trainer_files import LogReader
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.potentials.contract import Details
 
 LOG_FILE = "program.log"
 START_FOLDER = "start"
@@ -38,25 +40,15 @@ def fit_member(settings: ExternalSettings, member: Member, report: Report) -> Ma
     if training.data.validation is not None:
         early = member.early_stopping if len(member.early_stopping) else member.train
         write_data(early, training.data, training.data.validation, folder, definition.units, reach)
-    values = {
-        **settings.parameters,
-        "seed": member.seed,
-        "device": member.device,
-        "threads": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1)),
-        "elements": member.elements,
-        "symbols": " ".join(member.elements),
-        "n_elements": len(member.elements),
-        "n_train": train,
-        "folder": str(folder),
-    }
+    threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    known = built_in(member.seed, member.device, threads, member.elements, train, folder)
+    values = {**settings.parameters, **known}
     for name, text in training.files.items():
         (folder / name).write_text(fill(text, values), encoding="utf-8")
     command = training.command
     if member.start and training.warm_command is not None:
         command = training.warm_command
-        (folder / START_FOLDER).mkdir()
-        for name, content in member.start.items():
-            (folder / START_FOLDER / name).write_bytes(content)
+        write_contents(member.start, folder / START_FOLDER)
     watch = _Watch(training.progress, folder, values, report)
     _run(command, folder, values, training.errors, watch)
     if not watch.told:
@@ -104,17 +96,14 @@ def write_data(frames: Configurations, data: DataFormat, name: str, folder: Path
         return len(frames)
     for bare, row in zip(atoms, rows, strict=True):
         for label, value in row.items():
-            if label == "forces":
-                bare.arrays[keys[label]] = np.asarray(value)
-            else:
-                bare.info[keys[label]] = value
+            (bare.arrays if label == "forces" else bare.info)[keys[label]] = value
     ase.io.write(folder / name, atoms, format="extxyz")
     return len(frames)
 
 
-def _labels(frame: Configurations, keys: Mapping[str, str], units: Units) -> dict[str, object]:
+def _labels(frame: Configurations, keys: Mapping[str, str], units: Units) -> dict[str, Any]:
     """Labels of one frame in the program's units; NaN where absent."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for label in keys:
         values, mask = frame.label("stress" if label == "virial" else label)
         value = values if mask[0] else np.full_like(values, math.nan)
@@ -123,8 +112,7 @@ def _labels(frame: Configurations, keys: Mapping[str, str], units: Units) -> dic
         elif label == "forces":
             found[label] = value / units.in_ev * units.in_angstrom
         else:
-            xx, yy, zz, yz, xz, xy = value[0] / units.in_ev * units.in_angstrom**3
-            tensor = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+            tensor = voigt_6_to_full_3x3_stress(value[0] / units.in_ev * units.in_angstrom**3)
             volume = float(frame.volumes[0]) / units.in_angstrom**3
             found[label] = tensor if label == "stress" else -tensor * volume
     return found
@@ -157,8 +145,10 @@ def write_frames(frames: Configurations, path: Path, units: Units, reach: float)
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-def run_command(command: Sequence[str], folder: Path, values: dict[str, object], log: str = LOG_FILE) -> str:
-    """Run a command of a definition in a folder, and return what it printed.
+def run_command(
+    command: Sequence[str], folder: Path, values: dict[str, object], watch: Callable[[], None] = lambda: None
+) -> None:
+    """Run a command of a definition in a folder; ``watch`` is called as by `run_program`.
 
     Raises
     ------
@@ -166,11 +156,10 @@ def run_command(command: Sequence[str], folder: Path, values: dict[str, object],
         If there is no such program beside this Python or on the search path.
     """
     filled = [fill(text, values) for text in command]
-    return run_program([find_anywhere(filled[0]), *filled[1:]], folder, log=log)
+    run_program([_find_anywhere(filled[0]), *filled[1:]], folder, watch=watch, log=LOG_FILE)
 
 
-def find_anywhere(name: str) -> str:
-    """Return the path of a program: of this Python's environment first, then of the search path."""
+def _find_anywhere(name: str) -> str:
     if name == "python":
         return sys.executable
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
@@ -185,20 +174,18 @@ def find_anywhere(name: str) -> str:
 def _run(
     command: Sequence[str], folder: Path, values: dict[str, object], rules: Sequence[ErrorRule], watch: _Watch
 ) -> None:
-    filled = [fill(text, values) for text in command]
     failed: BloomeryError | None = None
     try:
-        run_program([find_anywhere(filled[0]), *filled[1:]], folder, watch=watch, log=LOG_FILE)
+        run_command(command, folder, values, watch)
     except InputError:
         raise
     except BloomeryError as error:
         failed = error
     log = folder / LOG_FILE
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    if not isinstance(failed, DivergedError):
-        for rule in rules:
-            if re.search(rule.pattern, text, flags=re.MULTILINE):
-                raise KINDS[rule.kind](rule.message) from failed
+    for rule in () if isinstance(failed, DivergedError) else rules:
+        if re.search(rule.pattern, text, flags=re.MULTILINE):
+            raise KINDS[rule.kind](rule.message) from failed
     if failed is not None:
         raise failed
 
@@ -235,8 +222,3 @@ class _Watch:
                 ) from error
             self.told += 1
             self.report(epoch, max(self.epochs, epoch), numbers)
-
-
-def definition_of(details: Details) -> Definition:
-    """Return the definition that a potential carries."""
-    return Definition.model_validate(details["settings"]["definition"])

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
 from pathlib import Path
 
-import ase.io
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 
 from bloomery.engines.contract import Training, TrainingData, TrainingHistory
 from bloomery.engines.gap.potential import Fit, GapPotential
-from bloomery.engines.gap.settings import GapSettings, Sigmas, SoapSettings
+from bloomery.engines.gap.settings import GapSettings, SoapSettings
 from bloomery.engines.preparation import (
     Prepared,
     boxed,
@@ -28,6 +27,7 @@ from bloomery.engines.preparation import (
     working_folder,
 )
 from bloomery.engines.programs import find_program, run_program
+from bloomery.engines.trainer_files import extxyz_text, group_names, labelled_atoms
 from bloomery.errors import BloomeryError, DivergedError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.neighbours import find_neighbours
@@ -258,40 +258,27 @@ def _training_text(settings: GapSettings, frames: Configurations) -> str:
 
     `gap_fit` takes virials with the sign opposite to that of the stress.
     """
-    values = {name: frames.label(name) for name in ("energy", "forces", "stress")}
-    groups = np.asarray(frames.info.get(settings.group_key, np.full(len(frames), ""))).astype(str)
-    sigmas = [settings.groups.get(group, settings.sigma) for group in groups]
-    energy_sigmas = _energy_sigmas(settings, frames, sigmas)
-    offsets = frames.offsets
-    result = []
-    for index, bare in enumerate(frames.without_labels().to_atoms()):
+    sigmas = [settings.groups.get(group, settings.sigma) for group in group_names(frames, settings.group_key)]
+    # Errors of energies are per atom, and wider for frames far above the lowest of their kind.
+    energy_sigmas = np.array([sigma.energy for sigma in sigmas])
+    if settings.energy_share:
+        energy_sigmas = np.maximum(energy_sigmas, settings.energy_share * energies_above_lowest(frames))
+    written = []
+    for sigma, energy_sigma, (bare, labels) in zip(sigmas, energy_sigmas, labelled_atoms(frames), strict=True):
         atoms = boxed(bare, settings.cutoff)
         root = float(np.sqrt(len(atoms)))
-        if values["energy"][1][index]:
-            atoms.info["bloomery_energy"] = float(values["energy"][0][index])
-            atoms.info["energy_sigma"] = energy_sigmas[index] * root
-        if values["forces"][1][index]:
-            forces = values["forces"][0][offsets[index] : offsets[index + 1]]
-            atoms.new_array("bloomery_forces", forces)
-            large = settings.force_share * np.linalg.norm(forces, axis=1)
-            atoms.new_array("force_atom_sigma", np.maximum(sigmas[index].forces, large))
-        if values["stress"][1][index] and bare.pbc.all():
-            xx, yy, zz, yz, xz, xy = -values["stress"][0][index] * bare.cell.volume
-            atoms.info["bloomery_virial"] = np.array([xx, xy, xz, xy, yy, yz, xz, yz, zz])
-            atoms.info["virial_sigma"] = sigmas[index].virial * root
-        result.append(atoms)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / FRAMES_FILE
-        ase.io.write(path, result, format="extxyz")
-        return path.read_text(encoding="utf-8")
-
-
-def _energy_sigmas(settings: GapSettings, frames: Configurations, sigmas: Sequence[Sigmas]) -> NDArray[np.float64]:
-    """Error per atom of each frame's energy in eV, ``(N,)``: wider for frames far above the lowest of their kind."""
-    result = np.array([sigma.energy for sigma in sigmas])
-    if not settings.energy_share:
-        return result
-    return np.maximum(result, settings.energy_share * energies_above_lowest(frames))
+        if "energy" in labels:
+            atoms.info["bloomery_energy"] = labels["energy"]
+            atoms.info["energy_sigma"] = energy_sigma * root
+        if "forces" in labels:
+            atoms.new_array("bloomery_forces", labels["forces"])
+            large = settings.force_share * np.linalg.norm(labels["forces"], axis=1)
+            atoms.new_array("force_atom_sigma", np.maximum(sigma.forces, large))
+        if "stress" in labels:
+            atoms.info["bloomery_virial"] = voigt_6_to_full_3x3_stress(-labels["stress"] * bare.cell.volume).ravel()
+            atoms.info["virial_sigma"] = sigma.virial * root
+        written.append(atoms)
+    return extxyz_text(written)
 
 
 # -- the unit of the variance ---------------------------------------------------------------------------------------

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-import ase.io
 import numpy as np
 
 from bloomery.engines.contract import Training, TrainingData, TrainingHistory
@@ -21,8 +19,10 @@ from bloomery.engines.mace.potential import MacePotential
 from bloomery.engines.mace.settings import MaceSettings
 from bloomery.engines.preparation import Prepared, member_frames, membership_seed, prepare, usable_start, working_folder
 from bloomery.engines.programs import find_program, run_program
+from bloomery.engines.trainer_files import extxyz_text, group_names, labelled_atoms
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.labels import LABELS
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import package_versions, versions
@@ -289,23 +289,14 @@ def _command(
 
 def _frames_text(frames: Configurations, settings: MaceSettings) -> str:
     """Frames as extxyz under the names that the command line gives, with the labels that they have."""
-    values = {name: frames.label(name) for name in ("energy", "forces", "stress")}
-    groups = np.asarray(frames.info.get(settings.group_key, np.full(len(frames), ""))).astype(str)
-    offsets = frames.offsets
-    result = []
-    for index, atoms in enumerate(frames.without_labels().without_info(*frames.info).to_atoms()):
-        atoms.info["config_weight"] = settings.group_weights.get(str(groups[index]), 1.0)
-        if values["energy"][1][index]:
-            atoms.info["REF_energy"] = float(values["energy"][0][index])
-        if values["forces"][1][index]:
-            atoms.new_array("REF_forces", values["forces"][0][offsets[index] : offsets[index + 1]])
-        if values["stress"][1][index] and atoms.pbc.all():
-            atoms.info["REF_stress"] = values["stress"][0][index]
-        result.append(atoms)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / TRAIN_FILE
-        ase.io.write(path, result, format="extxyz")
-        return path.read_text(encoding="utf-8")
+    written = []
+    for group, (atoms, labels) in zip(group_names(frames, settings.group_key), labelled_atoms(frames), strict=True):
+        atoms.info["config_weight"] = settings.group_weights.get(group, 1.0)
+        for name in LABELS:
+            if name in labels:
+                (atoms.arrays if name == "forces" else atoms.info)[f"REF_{name}"] = labels[name]
+        written.append(atoms)
+    return extxyz_text(written)
 
 
 # -- checks ---------------------------------------------------------------------------------------------------------
