@@ -17,20 +17,13 @@ from bloomery.potentials.prediction import Prediction, zeros
 
 @dataclass(frozen=True)
 class Values:
-    """What one member says of one frame of ``n`` atoms.
-
-    Parameters
-    ----------
-    energy, forces, stress
-        In eV, eV/Å ``(n, 3)`` and eV/Å^3 ``(6,)``.
-    local_variance
-        Predictive variance of each atom's energy in eV^2, ``(n,)``, of an engine that has one.
-    """
+    """What one member says of one frame of ``n`` atoms, in eV, eV/Å ``(n, 3)`` and eV/Å^3 ``(6,)``."""
 
     energy: float
     forces: NDArray[np.float64]
     stress: NDArray[np.float64] | None = None
     local_variance: NDArray[np.float64] | None = None
+    """Predictive variance of each atom's energy in eV^2, ``(n,)``, of an engine that has one."""
 
 
 class FrameByFramePotential(Potential):
@@ -71,18 +64,14 @@ class FrameByFramePotential(Potential):
 class CalculatorPotential(FrameByFramePotential):
     """Any ASE calculator as a potential of one member: how an exported form is checked like every potential.
 
-    Parameters
-    ----------
-    like
-        The potential that was exported: its elements, reference, cutoff and precision are taken over.
+    Of ``like``, the potential that was exported, elements, reference, cutoff and precision are taken over.
     """
 
     def __init__(self, calculator: Calculator, like: Potential) -> None:
-        self.ase_calculator = calculator
-        self.elements, self.energy_reference = like.elements, like.energy_reference
-        self.cutoff, self.dtype, self.engine, self.versions = like.cutoff, like.dtype, like.engine, like.versions
+        super().__init__(elements=like.elements, energy_reference=like.energy_reference, versions=like.versions)
+        self.ase_calculator, self.members = calculator, 1
+        self.cutoff, self.dtype, self.engine = like.cutoff, like.dtype, like.engine
         self.learns_rotations = like.learns_rotations
-        self.members = 1
 
     def evaluate_frame(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:  # noqa: ARG002
         """Ask the calculator."""

@@ -42,21 +42,14 @@ print(json.dumps({"module": importlib.util.find_spec(sys.argv[1]) is not None, "
 
 @dataclass(frozen=True)
 class Environment:
-    """A Python environment in which an engine runs.
-
-    Parameters
-    ----------
-    folder
-        Its folder, with ``bin/python`` and ``bin/bloomery``.
-    made
-        Whether something was installed now.
-    versions
-        Of bloomery and of the engine's package.
-    """
+    """A Python environment in which an engine runs."""
 
     folder: Path
+    """With ``bin/python`` and ``bin/bloomery``."""
     made: bool
+    """Whether something was installed now."""
     versions: dict[str, str]
+    """Of bloomery and of the engine's package."""
 
     @property
     def program(self) -> Path:
@@ -96,12 +89,7 @@ def requirements(engine: str) -> Path:
 
 
 def make_environment(engine: str, folder: Path, python: str | None = None) -> Environment:
-    """Make an engine's environment unless it is there and complete.
-
-    Parameters
-    ----------
-    python
-        Interpreter to make it with; by default the one that runs this.
+    """Make an engine's environment, by default with the interpreter that runs this, unless it is there and complete.
 
     Raises
     ------
@@ -149,10 +137,9 @@ def adopt_environment(engine: str, folder: Path) -> Environment:
         raise InputError(
             f"{folder}: has no package {plugin.package}; install it there, or leave --environment out to have one made."
         )
-    made = False
-    if found["versions"].get(DISTRIBUTION) != __version__ or not (folder / "bin" / "bloomery").exists():
+    made = found["versions"].get(DISTRIBUTION) != __version__ or not (folder / "bin" / "bloomery").exists()
+    if made:
         _install(folder, engine, bloomery_source())
-        made = True
     return Environment(folder, made, _ask(engine, folder))
 
 
@@ -209,8 +196,7 @@ def _ask(engine: str, folder: Path) -> dict[str, str]:
     BloomeryError
         If one of them is not there.
     """
-    found = _query(engine, folder)
-    plugin = _plugin(engine)
+    plugin, found = _plugin(engine), _query(engine, folder)
     # An engine without a module of its own runs whatever its environment has.
     wanted = [DISTRIBUTION, plugin.package] if plugin.module else [DISTRIBUTION]
     missing = [name for name in wanted if name not in found["versions"]]
@@ -221,8 +207,7 @@ def _ask(engine: str, folder: Path) -> dict[str, str]:
             f"{folder}: has no {' and no '.join(missing)}; remove the folder, and run `aiida-bloomery setup --engine "
             f"{engine}` again."
         )
-    versions: dict[str, str] = found["versions"]
-    return versions
+    return found["versions"]
 
 
 def _query(engine: str, folder: Path) -> dict[str, Any]:
@@ -230,10 +215,9 @@ def _query(engine: str, folder: Path) -> dict[str, Any]:
     names = [name for name in (DISTRIBUTION, plugin.package) if name]
     done = _run([str(folder / "bin" / "python"), "-c", _ASK, plugin.module or "json", *names])
     try:
-        found: dict[str, Any] = json.loads(done.stdout)
+        return json.loads(done.stdout)
     except ValueError as error:
         raise BloomeryError(f"{folder}: its Python does not run ({_said(done)}).") from error
-    return found
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -26,25 +26,17 @@ Kind = TypeVar("Kind", bound=Potential)
 
 @dataclass(frozen=True)
 class Prepared:
-    """Frames that can be fitted, and what is known of them.
-
-    Parameters
-    ----------
-    train, early_stopping
-        Frames with atoms and at least one label; the latter hold elements of the former only.
-    elements
-        Elements of the training frames.
-    energy_reference
-        Energy of an atom of each of them in eV.
-    digest
-        Of the training frames that were given.
-    """
+    """Frames with atoms and at least one label, which can be fitted, and what is known of them."""
 
     train: Configurations
     early_stopping: Configurations
+    """These hold elements of the training frames only."""
     elements: list[str]
+    """Of the training frames."""
     energy_reference: dict[str, float]
+    """Energy of an atom of each of them in eV."""
     digest: str
+    """Of the training frames that were given."""
 
     @property
     def trained_on(self) -> TrainedOn:
@@ -80,12 +72,10 @@ def prepare(data: TrainingData) -> Prepared:
 def usable_start(
     start: Potential | None, kind: type[Kind], told: Callable[[Kind], Mapping[str, tuple[object, object]]]
 ) -> Kind | None:
-    """Return the potential that a training starts from, if it can.
+    """Return the potential that a training starts from, if it is of the engine's own ``kind``.
 
     Parameters
     ----------
-    kind
-        Class of the engine's own potentials.
     told
         What must be the same, by name: as it is there, and in this training.
 
@@ -138,12 +128,7 @@ def energies_above_lowest(frames: Configurations, n_train: int | None = None) ->
     """Energy per atom in eV above the lowest of the training frames of the same composition, ``(N,)``.
 
     Zero where a frame has no energy, or no training frame has its composition; cells of one compound are of one
-    composition.
-
-    Parameters
-    ----------
-    n_train
-        So many frames, the first ones, are training frames; all by default.
+    composition. The first ``n_train`` frames are training frames, all by default.
     """
     energies, mask = frames.label("energy")
     per_atom = energies / np.maximum(frames.counts, 1)
@@ -159,7 +144,6 @@ def energies_above_lowest(frames: Configurations, n_train: int | None = None) ->
 
 
 def _ratios(numbers: NDArray[np.int64]) -> str:
-    """Composition in lowest terms, so that cells of one compound are of one kind."""
     found, counts = np.unique(numbers, return_counts=True)
     least = int(np.gcd.reduce(counts)) if len(counts) else 1
     return " ".join(f"{chemical_symbols[z]}{n // least}" for z, n in zip(found, counts, strict=True))

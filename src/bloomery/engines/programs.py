@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bloomery.errors import BloomeryError, InputError, OutOfMemoryError
@@ -59,10 +58,22 @@ def run_program(
         If it fails otherwise, with the last lines that it wrote.
     """
     path = folder / log
-    with path.open("w", encoding="utf-8") as output, _running(command, folder, output.fileno(), environment) as process:
-        while process.poll() is None:
-            watch()
-            time.sleep(POLL_SECONDS)
+    with path.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+        )
+        try:
+            while process.poll() is None:
+                watch()
+                time.sleep(POLL_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
     watch()
     text = path.read_text(encoding="utf-8", errors="replace")
     if process.returncode:
@@ -73,24 +84,3 @@ def run_program(
             raise OutOfMemoryError(f"{name} ran out of memory ({said}).")
         raise BloomeryError(f"{name} ended with status {process.returncode}; it said: {said}.")
     return text
-
-
-@contextmanager
-def _running(
-    command: Sequence[str], folder: Path, output: int, environment: dict[str, str] | None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program; it ends with this block."""
-    process = subprocess.Popen(
-        list(command),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, **(environment or {})},
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()

@@ -59,10 +59,8 @@ class Journal:
     """
 
     def __init__(self, folder: Path, configurations: Configurations, interval: float = 2.0) -> None:
-        self.folder = folder
-        self.configurations = configurations
-        self.hashes = configurations.hashes()
-        self.interval = interval
+        self.folder, self.interval = folder, interval
+        self.configurations, self.hashes = configurations, configurations.hashes()
         self.entries: dict[int, LedgerEntry] = {}
         self.labels: dict[int, dict[str, Any]] = {}
         self._file: IO[str] | None = None
@@ -79,16 +77,10 @@ class Journal:
         self.write()
 
     def recorder(self, frames: np.ndarray[Any, np.dtype[np.int64]]) -> Any:
-        """Make the callback of a labeller that was handed these frames."""
+        """Make the callback of a labeller that was handed these frames: it enters one of them."""
+        return lambda labelled, entry: self._add(replace(entry, frame=int(frames[entry.frame])), labelled)
 
-        def record(labelled: Configurations | None, entry: LedgerEntry) -> None:
-            frame = int(frames[entry.frame])
-            self.add(replace(entry, frame=frame), labelled)
-
-        return record
-
-    def add(self, entry: LedgerEntry, labelled: Configurations | None) -> None:
-        """Enter one frame."""
+    def _add(self, entry: LedgerEntry, labelled: Configurations | None) -> None:
         labels = {} if labelled is None else {name: values.tolist() for name, values in labelled.labels.items()}
         self.entries[entry.frame], self.labels[entry.frame] = entry, labels
         if self._file is not None:
@@ -104,18 +96,14 @@ class Journal:
     def write(self) -> None:
         """Write the files that sum the journal up, each in one step."""
         frames = [frame for frame in sorted(self.entries) if self.entries[frame].outcome != "failed"]
-        parts = [
-            self.configurations[[frame]].without_labels().with_labels(**self.labels[frame]).with_info(parent=frame)
-            for frame in frames
-        ]
-        labelled = (
-            Configurations.concatenate(parts) if parts else Configurations.empty().with_info(parent=np.zeros(0, int))
-        )
+        bare = self.configurations.without_labels()
+        parts = [bare[[frame]].with_labels(**self.labels[frame]).with_info(parent=frame) for frame in frames]
+        nothing = Configurations.empty().with_info(parent=np.zeros(0, int))
+        labelled = Configurations.concatenate(parts) if parts else nothing
         with in_one_step(self.folder / LABELLED_FILE) as temporary, temporary.open("wb") as file:
             labelled.save(file)
-        write_json(
-            self.folder / LEDGER_FILE, {"entries": [self.entries[frame].as_dict() for frame in sorted(self.entries)]}
-        )
+        entries = [self.entries[frame].as_dict() for frame in sorted(self.entries)]
+        write_json(self.folder / LEDGER_FILE, {"entries": entries})
 
     def _read(self) -> None:
         """Take up what an earlier start of this job finished; half a line at the end was never finished."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from bloomery.engines.contract import Engine, TrainingData, TrainingHistory
+from bloomery.engines.contract import Engine, TrainingData
+from bloomery.engines.preparation import labelled
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, bad_label
 from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference
@@ -17,7 +17,7 @@ from bloomery.frames.roles import assigned, split_by_file
 from bloomery.jobs.base import Job
 from bloomery.observables.errors import Errors
 from bloomery.plugins import PluginSpec
-from bloomery.potentials.acceptance import AcceptanceReport, AcceptanceSettings, check_potential
+from bloomery.potentials.acceptance import AcceptanceSettings, check_potential
 from bloomery.potentials.contract import Potential, load_potential
 from bloomery.progress import Progress, write_json
 
@@ -25,7 +25,6 @@ POTENTIAL_FOLDER = "potential"
 REFUSED_FOLDER = "refused"
 HISTORY_FILE = "history.json"
 CHECKPOINT_FOLDER = "checkpoint"
-SEEN_ROLES = ("train", "early_stopping")
 MOST_JUDGED = 500
 """On more frames than this the error of what was seen is not measured more sharply: some of them are drawn."""
 
@@ -46,27 +45,19 @@ class Model(Job):
     acceptance: AcceptanceSettings = AcceptanceSettings()
 
 
-@dataclass(frozen=True)
-class Roles:
-    """Frames of the two roles that a training may see."""
-
-    train: Configurations
-    early_stopping: Configurations
-
-
 def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
     """Train on the frames of the role train, stop on those of early_stopping, never touch the others."""
     began = time.perf_counter()
     engine: Engine = job.engine.load("engines")
     roles = read_roles(folder, job.batches, job.split)
-    elements = roles.train.elements
+    train, elements = roles["train"], roles["train"].elements
     if job.energy_reference is None:
-        reference, method = fit_energy_reference(roles.train, elements), "fit"
+        reference, method = fit_energy_reference(train, elements), "fit"
     else:
         reference, method = check_energy_reference(job.energy_reference, elements), "values"
     start = None if job.start_from is None else load_potential(folder / job.start_from, job.device)
     potential, history = engine.train(
-        TrainingData(roles.train, roles.early_stopping, reference),
+        TrainingData(**roles, energy_reference=reference),
         start_from=start,
         device=job.device,
         seed=job.seed,
@@ -74,13 +65,14 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
         folder=folder / CHECKPOINT_FOLDER,
     )
     progress("accept", 0, 1, {})
-    report = check_potential(potential, roles.train, job.acceptance, job.seed)
+    report = check_potential(potential, train, job.acceptance, job.seed)
     potential.save(folder / (POTENTIAL_FOLDER if report.passed else REFUSED_FOLDER))
-    _write_history(folder, history, report)
+    said = {"columns": history.columns, "summary": history.summary, "acceptance": report.to_dict()}
+    write_json(folder / HISTORY_FILE, said)
     report.raise_if_refused()
     return {
         **history.summary,
-        "errors": {name: errors(potential, getattr(roles, name), job.seed, progress) for name in SEEN_ROLES},
+        "errors": {name: errors(potential, frames, job.seed, progress) for name, frames in roles.items()},
         "energy_reference": reference,
         "energy_reference_method": method,
         "acceptance": report.to_dict(),
@@ -89,8 +81,8 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
     }
 
 
-def read_roles(folder: Path, batches: list[str], split: list[list[str]] | None = None) -> Roles:
-    """Read all batches and sort their frames by role.
+def read_roles(folder: Path, batches: list[str], split: list[list[str]] | None = None) -> dict[str, Configurations]:
+    """Read all batches, and return the frames of the two roles that a training may see.
 
     Raises
     ------
@@ -111,12 +103,12 @@ def read_roles(folder: Path, batches: list[str], split: list[list[str]] | None =
         for role, found in parts.items():
             found.append(batch[roles == role])
     train, early = (Configurations.concatenate(found) for found in parts.values())
-    labelled = np.any([np.zeros(len(train), dtype=bool), *train.masks.values()], axis=0)
-    if not labelled.any():
+    known = labelled(train)
+    if not known.any():
         raise InputError(
             f"batches: no frame of the role train in {', '.join(batches)} has a label; label frames before training."
         )
-    return Roles(train[labelled], early)
+    return {"train": train[known], "early_stopping": early}
 
 
 def errors(potential: Potential, frames: Configurations, seed: int, progress: Progress) -> dict[str, object]:
@@ -124,16 +116,10 @@ def errors(potential: Potential, frames: Configurations, seed: int, progress: Pr
 
     Beside the errors on unseen frames they tell whether more frames or a larger model would help.
     """
-    labelled = frames[np.flatnonzero(frames.has("energy") | frames.has("forces"))]
-    chosen = np.random.default_rng(seed).permutation(len(labelled))[:MOST_JUDGED]
-    found = Errors.make(worst=0, groups=[]).observe(potential, labelled[np.sort(chosen)], seed=seed, progress=progress)
+    known = np.flatnonzero(frames.has("energy") | frames.has("forces"))
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(known))[:MOST_JUDGED])
+    found = Errors.make(worst=0, groups=[]).observe(potential, frames[known[chosen]], seed=seed, progress=progress)
     numbers = {name: found.summary.get(name, {}).get("rmse") for name in ("energy", "forces", "stress")}
-    known = {name: number for name, number in numbers.items() if number}
+    measured = {name: number for name, number in numbers.items() if number}
     # A label that no potential can follow shows where it was trained on.
-    return {"n_frames": len(chosen), **known, "warnings": found.summary.get("warnings", [])}
-
-
-def _write_history(folder: Path, history: TrainingHistory, report: AcceptanceReport) -> None:
-    write_json(
-        folder / HISTORY_FILE, {"columns": history.columns, "summary": history.summary, "acceptance": report.to_dict()}
-    )
+    return {"n_frames": len(chosen), **measured, "warnings": found.summary.get("warnings", [])}

@@ -62,6 +62,11 @@ class Check:
         """Whether the error is within the limit; a value that is not a number never is."""
         return bool(self.value <= self.limit)
 
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values; none where the error is not a number."""
+        value = self.value if np.isfinite(self.value) else None
+        return {"value": value, "limit": self.limit, "unit": self.unit, "frame": self.frame, "passed": self.passed}
+
 
 @dataclass(frozen=True)
 class AcceptanceReport:
@@ -76,19 +81,7 @@ class AcceptanceReport:
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values: name to value, limit, unit, frame and outcome."""
-        return {
-            "passed": self.passed,
-            "checks": {
-                check.name: {
-                    "value": check.value if np.isfinite(check.value) else None,
-                    "limit": check.limit,
-                    "unit": check.unit,
-                    "frame": check.frame,
-                    "passed": check.passed,
-                }
-                for check in self.checks
-            },
-        }
+        return {"passed": self.passed, "checks": {check.name: check.to_dict() for check in self.checks}}
 
     def raise_if_refused(self) -> None:
         """Raise if a check failed.
@@ -148,13 +141,118 @@ def _choose(
 
 
 @dataclass(frozen=True)
-class _Scales:
-    """What errors are held against: eV/Å, eV per atom, eV/Å^3; and the step of the finite differences in Å."""
+class _Trial:
+    """A potential on frames that are not empty, what it says of them, and what errors are held against."""
 
-    force: float
-    energy: float
-    stress: float
+    potential: Potential
+    frames: Configurations
+    middle: Prediction
+    random: np.random.Generator
+    limit: float
+    """Of forces in eV/Å, and of energies per atom in eV: 1 Å turns one into the other."""
+    tension: float
+    """Limit of stresses in eV/Å^3."""
+    turning: float
+    """Like ``limit``, under rotation."""
     steps: tuple[float, ...]
+    """Of finite differences in Å."""
+
+    # -- finite differences ---------------------------------------------------------------------------------------
+
+    def slope(self, path: Callable[[float], Configurations], step: float) -> NDArray[np.float64]:
+        """Derivative of the energies of all members along a path of frames at its middle, ``(M, N)``."""
+        points = Configurations.concatenate([path(place * step) for place, _ in STENCIL])
+        energies = self.potential.predict(points, stress=False).energies
+        energies = energies - reference_energies(points, self.potential.energy_reference)
+        parts = energies.reshape(len(energies), len(STENCIL), -1)
+        return np.tensordot(parts, [weight for _, weight in STENCIL], axes=(1, 0)) / step
+
+    def difference(
+        self,
+        path: Callable[[float], Configurations],
+        expected: NDArray[np.float64],
+        scale: NDArray[np.float64],
+        limit: float,
+    ) -> NDArray[np.float64]:
+        """Largest error over members of the expected derivative, divided by ``scale``, ``(N,)``.
+
+        Further steps are tried where one fails: large curvature spoils long steps, and a wrong force fails at all.
+        """
+        best = np.full(len(scale), np.inf)
+        for step in self.steps:
+            errors = np.abs(self.slope(path, step) - expected).max(axis=0) / scale
+            best = np.fmin(best, errors)
+            if (best <= limit).all():
+                break
+        return best
+
+    def differences(self, directions: int) -> Iterator[Check]:
+        """Forces along random directions of all atoms together, and stresses, against differences of the energy."""
+        frames, middle = self.frames, self.middle
+        errors = np.zeros(len(frames))
+        size = np.sqrt(frames.counts)
+        for _ in range(directions):
+            # Each atom moves by about one step.
+            move = self.random.normal(size=frames.positions.shape)
+            move *= (size / np.sqrt(_sums((move**2).sum(axis=1), frames)))[frames.frame_of_atom][:, None]
+            expected = -_sums((middle.forces * move).sum(axis=2), frames)
+            errors = np.maximum(errors, self.difference(partial(_displaced, frames, move), expected, size, self.limit))
+        what = "the force against finite differences of the energy"
+        yield _worst("forces", what, errors, self.limit, "eV/Å", np.arange(len(frames)))
+        full = np.flatnonzero(_full(frames))
+        if middle.stresses is None or not len(full):
+            return
+        part, volumes = frames[full], frames.volumes[full]
+        errors = np.zeros(len(full))
+        for component, (a, b) in enumerate(VOIGT):
+            strain = np.zeros((3, 3))
+            strain[a, b] += 0.5
+            strain[b, a] += 0.5
+            expected = middle.stresses[:, full, component] * volumes
+            found = self.difference(partial(_strained, part, strain), expected, volumes, self.tension)
+            errors = np.maximum(errors, found)
+        what = "the stress against finite differences of the energy"
+        yield _worst("stress", what, errors, self.tension, "eV/Å^3", full)
+
+    # -- symmetries -----------------------------------------------------------------------------------------------
+
+    def symmetries(self) -> Iterator[Check]:
+        """Rotation, translation by any vector and by whole cells, order of the atoms, and twice the frame."""
+        frames, middle = self.frames, self.middle
+        rotation = Rotation.random(rng=self.random).as_matrix()
+        turned = replace(frames, positions=frames.positions @ rotation, cells=frames.cells @ rotation)
+        yield from self.same("rotation", turned, middle.forces @ rotation, self.turning)
+        whole = self.random.integers(-1, 2, size=(frames.n_atoms, 3)) * frames.pbc[frames.frame_of_atom]
+        images = np.einsum("ai,aij->aj", whole, frames.cells[frames.frame_of_atom])
+        moved = replace(frames, positions=frames.positions + self.random.normal(size=3) + images)
+        yield from self.same("translation", moved, middle.forces, self.limit)
+        order = np.argsort(frames.frame_of_atom + self.random.uniform(size=frames.n_atoms), kind="stable")
+        mixed = replace(frames, positions=frames.positions[order], numbers=frames.numbers[order])
+        yield from self.same("permutation", mixed, middle.forces[:, order], self.limit)
+        yield from self.extensivity()
+
+    def same(self, name: str, changed: Configurations, expected: NDArray[np.float64], limit: float) -> Iterator[Check]:
+        """Changed frames have the same energies, and the expected forces."""
+        frames, found = self.frames, self.potential.predict(changed, stress=False)
+        energies = np.abs(found.energies - self.middle.energies).max(axis=0) / frames.counts
+        what = f"the energy per atom under {name}"
+        yield _worst(f"{name}_energy", what, energies, limit, "eV", np.arange(len(frames)))
+        forces = np.abs(found.forces - expected).max(axis=(0, 2))
+        yield _worst(f"{name}_forces", f"the force under {name}", forces, limit, "eV/Å", frames.frame_of_atom)
+
+    def extensivity(self) -> Iterator[Check]:
+        """Twice the frame is twice the energy: a supercell along a periodic direction, else a copy out of reach."""
+        frames, middle = self.frames, self.middle
+        doubled = Configurations.concatenate([_twice(frame, self.potential.cutoff) for frame in frames])
+        found = self.potential.predict(doubled, stress=False)
+        energies = np.abs(found.energies - 2 * middle.energies).max(axis=0) / (2 * frames.counts)
+        what = "the energy per atom of twice the frame"
+        yield _worst("extensivity_energy", what, energies, self.limit, "eV", np.arange(len(frames)))
+        pairs = found.forces.reshape(len(found.forces), -1, 3)
+        copies = np.concatenate([np.tile(np.arange(first, last), 2) for first, last in pairwise(frames.offsets)])
+        forces = np.abs(pairs - middle.forces[:, copies]).max(axis=(0, 2))
+        what = "the force in twice the frame"
+        yield _worst("extensivity_forces", what, forces, self.limit, "eV/Å", frames.frame_of_atom[copies])
 
 
 def _trials(
@@ -166,20 +264,17 @@ def _trials(
     rms = float(np.sqrt((middle.force**2).mean()))
     single = max(1e-3, settings.single_tolerance * rms)
     # The floor is for frames at rest, where forces are nothing but rounding.
-    force = single if double is None else settings.tolerance * max(rms, 1e-2)
+    limit = single if double is None else settings.tolerance * max(rms, 1e-2)
     full = _full(frames)
-    density = float((frames.counts[full] / frames.volumes[full]).max()) if full.any() else 0.0
-    tension = force * density
+    tension = limit * (float((frames.counts[full] / frames.volumes[full]).max()) if full.any() else 0.0)
     if double is not None and middle.stress is not None and full.any():
         tension = max(tension, settings.tolerance * float(np.sqrt((middle.stress[full] ** 2).mean())))
+    turning = max(single, settings.learned_tolerance * rms) if tried.learns_rotations else limit
     # A potential of few frames can be so curved where it has none that only the shortest steps are straight.
     steps = (0.03, 0.01, 0.003) if double is None else (3e-4, 1e-3, 1e-4, 3e-5, 1e-5)
-    # 1 Å turns forces into energies: how far off an atom's energy may be.
-    scales = _Scales(force, force, tension, steps)
-    yield from _differences(tried, frames, middle, scales, settings.directions, random)
-    learned = max(single, settings.learned_tolerance * rms)
-    turning = replace(scales, force=learned, energy=learned) if tried.learns_rotations else scales
-    yield from _symmetries(tried, frames, middle, scales, turning, random)
+    trial = _Trial(tried, frames, middle, random, limit, tension, turning, steps)
+    yield from trial.differences(settings.directions)
+    yield from trial.symmetries()
     if double is not None and double is not potential:
         error = np.abs(potential.predict(frames).forces - middle.forces).max(axis=(0, 2))
         yield _worst("float32", "the force in float32 against float64", error, single, "eV/Å", frames.frame_of_atom)
@@ -199,75 +294,6 @@ def _full(frames: Configurations) -> NDArray[np.bool_]:
     return frames.pbc.all(axis=1) & (frames.volumes > 0)
 
 
-# -- finite differences -------------------------------------------------------------------------------------------
-
-
-def _slope(potential: Potential, path: Callable[[float], Configurations], step: float) -> NDArray[np.float64]:
-    """Derivative of the energies of all members along a path of frames at its middle, ``(M, N)``."""
-    points = Configurations.concatenate([path(place * step) for place, _ in STENCIL])
-    energies = potential.predict(points, stress=False).energies - reference_energies(points, potential.energy_reference)
-    parts = energies.reshape(len(energies), len(STENCIL), -1)
-    return np.tensordot(parts, [weight for _, weight in STENCIL], axes=(1, 0)) / step
-
-
-def _difference(
-    potential: Potential,
-    path: Callable[[float], Configurations],
-    expected: NDArray[np.float64],
-    scale: NDArray[np.float64],
-    limit: float,
-    steps: tuple[float, ...],
-) -> NDArray[np.float64]:
-    """Largest error over members of the expected derivative, divided by ``scale``, ``(N,)``.
-
-    Further steps are tried where the first fails: large curvature spoils long steps, and a wrong force fails at all.
-    """
-    best = np.full(len(scale), np.inf)
-    for step in steps:
-        errors = np.abs(_slope(potential, path, step) - expected).max(axis=0) / scale
-        best = np.fmin(best, errors)
-        if (best <= limit).all():
-            break
-    return best
-
-
-def _differences(
-    potential: Potential,
-    frames: Configurations,
-    middle: Prediction,
-    scales: _Scales,
-    directions: int,
-    random: np.random.Generator,
-) -> Iterator[Check]:
-    """Forces along random directions of all atoms together, and stresses, against differences of the energy."""
-    errors = np.zeros(len(frames))
-    size = np.sqrt(frames.counts)
-    for _ in range(directions):
-        # Each atom moves by about one step.
-        move = random.normal(size=frames.positions.shape)
-        move *= (size / np.sqrt(_sums((move**2).sum(axis=1), frames)))[frames.frame_of_atom][:, None]
-        path = partial(_displaced, frames, move)
-        expected = -_sums((middle.forces * move).sum(axis=2), frames)
-        errors = np.maximum(errors, _difference(potential, path, expected, size, scales.force, scales.steps))
-    what = "the force against finite differences of the energy"
-    yield _worst("forces", what, errors, scales.force, "eV/Å", np.arange(len(frames)))
-    full = np.flatnonzero(_full(frames))
-    if middle.stresses is None or not len(full):
-        return
-    part, volumes = frames[full], frames.volumes[full]
-    errors = np.zeros(len(full))
-    for component, (a, b) in enumerate(VOIGT):
-        strain = np.zeros((3, 3))
-        strain[a, b] += 0.5
-        strain[b, a] += 0.5
-        path = partial(_strained, part, strain)
-        expected = middle.stresses[:, full, component] * volumes
-        found = _difference(potential, path, expected, volumes, scales.stress, scales.steps)
-        errors = np.maximum(errors, found)
-    what = "the stress against finite differences of the energy"
-    yield _worst("stress", what, errors, scales.stress, "eV/Å^3", full)
-
-
 def _sums(values: NDArray[np.float64], frames: Configurations) -> NDArray[np.float64]:
     """Sums over the atoms of each frame, ``(..., A)`` to ``(..., N)``; no frame is empty."""
     return np.add.reduceat(values, frames.offsets[:-1], axis=-1)
@@ -280,68 +306,6 @@ def _displaced(frames: Configurations, move: NDArray[np.float64], step: float) -
 def _strained(frames: Configurations, strain: NDArray[np.float64], step: float) -> Configurations:
     deformation = np.eye(3) + step * strain
     return replace(frames, positions=frames.positions @ deformation, cells=frames.cells @ deformation)
-
-
-# -- symmetries ---------------------------------------------------------------------------------------------------
-
-
-def _symmetries(
-    potential: Potential,
-    frames: Configurations,
-    middle: Prediction,
-    scales: _Scales,
-    turning: _Scales,
-    random: np.random.Generator,
-) -> Iterator[Check]:
-    rotation = Rotation.random(rng=random).as_matrix()
-    turned = replace(frames, positions=frames.positions @ rotation, cells=frames.cells @ rotation)
-    yield from _same("rotation", potential, turned, frames, replace(middle, forces=middle.forces @ rotation), turning)
-    whole = random.integers(-1, 2, size=(frames.n_atoms, 3)) * frames.pbc[frames.frame_of_atom]
-    images = np.einsum("ai,aij->aj", whole, frames.cells[frames.frame_of_atom])
-    moved = replace(frames, positions=frames.positions + random.normal(size=3) + images)
-    yield from _same("translation", potential, moved, frames, middle, scales)
-    order = np.argsort(frames.frame_of_atom + random.uniform(size=frames.n_atoms), kind="stable")
-    mixed = replace(frames, positions=frames.positions[order], numbers=frames.numbers[order])
-    yield from _same("permutation", potential, mixed, frames, replace(middle, forces=middle.forces[:, order]), scales)
-    yield from _extensivity(potential, frames, middle, scales)
-
-
-def _same(
-    name: str,
-    potential: Potential,
-    changed: Configurations,
-    frames: Configurations,
-    expected: Prediction,
-    scales: _Scales,
-) -> Iterator[Check]:
-    found = potential.predict(changed, stress=False)
-    energies = np.abs(found.energies - expected.energies).max(axis=0) / frames.counts
-    yield _worst(
-        f"{name}_energy", f"the energy per atom under {name}", energies, scales.energy, "eV", np.arange(len(frames))
-    )
-    forces = np.abs(found.forces - expected.forces).max(axis=(0, 2))
-    yield _worst(f"{name}_forces", f"the force under {name}", forces, scales.force, "eV/Å", frames.frame_of_atom)
-
-
-def _extensivity(potential: Potential, frames: Configurations, middle: Prediction, scales: _Scales) -> Iterator[Check]:
-    """Twice the frame is twice the energy: a supercell along a periodic direction, else a copy out of reach."""
-    doubled = [_twice(frame, potential.cutoff) for frame in frames]
-    found = potential.predict(Configurations.concatenate(doubled), stress=False)
-    energies = np.abs(found.energies - 2 * middle.energies).max(axis=0) / (2 * frames.counts)
-    yield _worst(
-        "extensivity_energy",
-        "the energy per atom of twice the frame",
-        energies,
-        scales.energy,
-        "eV",
-        np.arange(len(frames)),
-    )
-    pairs = found.forces.reshape(len(found.forces), -1, 3)
-    copies = np.concatenate([np.tile(np.arange(first, last), 2) for first, last in pairwise(frames.offsets)])
-    forces = np.abs(pairs - middle.forces[:, copies]).max(axis=(0, 2))
-    yield _worst(
-        "extensivity_forces", "the force in twice the frame", forces, scales.force, "eV/Å", frames.frame_of_atom[copies]
-    )
 
 
 def _twice(frame: Configurations, cutoff: float) -> Configurations:

@@ -22,15 +22,10 @@ LARGE = 0.9
 
 @dataclass(frozen=True)
 class Calibration:
-    """Factors that turn disagreements into standard errors, and the number of values they come from.
-
-    Parameters
-    ----------
-    energy, force
-        What to multiply the disagreement of energies and forces by; ``None`` where no frame had the label.
-    """
+    """Factors that turn disagreements into standard errors, and the number of values they come from."""
 
     energy: float | None
+    """What to multiply the disagreement of energies by; ``None`` where no frame had the label."""
     force: float | None
     n_energies: int
     n_forces: int

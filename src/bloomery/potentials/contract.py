@@ -132,8 +132,7 @@ class Potential:
         InputError
             If a frame has an element that the potential does not know; the frame is named.
         """
-        unknown = self.unknown_element(configurations)
-        if unknown is not None:
+        if unknown := self.unknown_element(configurations):
             raise InputError(unknown)
         counts = configurations.counts
         frames = np.arange(len(counts)) if self.takes_empty_frames else np.flatnonzero(counts)
@@ -261,15 +260,10 @@ class Potential:
         details = self.details
         told = ("settings", "seed", "trained_on", "measurements")
         return ModelCard(
-            engine=self.engine,
+            **{name: getattr(self, name) for name in FIRST if name != "format_version"},
             format=format,
             about=self.formats.get(format, ""),
             files=sorted(path.name for path in files),
-            elements=self.elements,
-            members=self.members,
-            cutoff=self.cutoff,
-            dtype=self.dtype,
-            energy_reference=self.energy_reference,
             units=CARD_UNITS,
             trained_on=details.get("trained_on", {}),
             settings=details.get("settings", {}),

@@ -15,17 +15,7 @@ UNITS = {"length": "Å", "energy": "eV", "forces": "eV/Å", "stress": "eV/Å^3"}
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What is known of a potential.
-
-    Parameters
-    ----------
-    trained_on, settings, seed
-        As far as they are known: see `bloomery.potentials.contract.Details`.
-    measurements
-        Errors and calibration, where they were measured: see `with_measurements`.
-    more
-        What else the potential says of itself.
-    """
+    """What is known of a potential; see `bloomery.potentials.contract.Details`."""
 
     engine: str
     format: str
@@ -41,8 +31,10 @@ class ModelCard:
     settings: Mapping[str, object]
     seed: int | None
     measurements: Mapping[str, object]
+    """Errors and calibration, where they were measured: see `with_measurements`."""
     versions: Mapping[str, str]
     more: Mapping[str, object]
+    """What else the potential says of itself."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -123,10 +115,8 @@ def _sorted_out(measurements: Mapping[str, object], path: str = "") -> tuple[Nam
         elif "value" in value:
             quantities.append((name, value))
         else:
-            inner = _sorted_out(value, name)
-            plain += inner[0]
-            quantities += inner[1]
-            checks += inner[2]
+            for found, inner in zip((plain, quantities, checks), _sorted_out(value, name), strict=True):
+                found.extend(inner)
     return plain, quantities, checks
 
 

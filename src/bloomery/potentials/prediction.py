@@ -14,38 +14,27 @@ from bloomery.frames.configurations import Configurations
 
 @dataclass(frozen=True)
 class Prediction:
-    """Predictions of ``M`` committee members for ``N`` frames with ``A`` atoms in all.
-
-    Parameters
-    ----------
-    counts
-        Number of atoms of each frame, ``(N,)``.
-    energies
-        Total energies in eV, energy reference included, ``(M, N)``.
-    forces
-        Forces in eV/Å, ``(M, A, 3)``.
-    stresses
-        Stresses in eV/Å^3, ASE's Voigt order and sign, ``(M, N, 6)``; zero for a frame without a full cell. ``None`` if
-        not asked for.
-    energy_sigma, force_sigma
-        The engine's own predictive standard deviation, ``(N,)`` in eV and ``(A,)`` in eV/Å, for engines that have one.
-        Where given they take the place of the spread over members.
-    extrapolation
-        How far the worst feature of each atom is outside of its range in the training frames, in widths of that range,
-        ``(A,)``: zero inside. ``None`` for potentials that know no ranges.
-    extrapolating_feature
-        Which feature that is, ``(A,)``; -1 for an atom whose features are all inside. `Potential.feature_name` names
-        it.
-    """
+    """Predictions of ``M`` committee members for ``N`` frames with ``A`` atoms in all."""
 
     counts: NDArray[np.int64]
+    """Number of atoms of each frame, ``(N,)``."""
     energies: NDArray[np.float64]
+    """Total energies in eV, energy reference included, ``(M, N)``."""
     forces: NDArray[np.float64]
+    """Forces in eV/Å, ``(M, A, 3)``."""
     stresses: NDArray[np.float64] | None = None
+    """Stresses in eV/Å^3, ASE's Voigt order and sign, ``(M, N, 6)``; zero for a frame without a full cell. ``None`` if
+    not asked for."""
     energy_sigma: NDArray[np.float64] | None = None
+    """The engine's own predictive standard deviation in eV, ``(N,)``, which takes the place of the spread over members;
+    ``None`` for engines that have none."""
     force_sigma: NDArray[np.float64] | None = None
+    """The same of forces in eV/Å, ``(A,)``."""
     extrapolation: NDArray[np.float64] | None = None
+    """How far the worst feature of each atom is outside of its range in the training frames, in widths of that range,
+    ``(A,)``: zero inside. ``None`` for potentials that know no ranges."""
     extrapolating_feature: NDArray[np.int64] | None = None
+    """Which feature that is, ``(A,)``; -1 for an atom with all inside. `Potential.feature_name` names it."""
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
@@ -104,9 +93,7 @@ class Prediction:
     @property
     def energy_disagreement(self) -> NDArray[np.float64]:
         """Standard deviation of the total energy over members in eV, ``(N,)``; zero for a single member."""
-        if self.energy_sigma is not None:
-            return self.energy_sigma
-        return _spread(self.energies)
+        return _spread(self.energies) if self.energy_sigma is None else self.energy_sigma
 
     @property
     def atom_disagreement(self) -> NDArray[np.float64]:

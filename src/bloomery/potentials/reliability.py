@@ -16,18 +16,12 @@ from bloomery.potentials.calibration import negligible
 
 @dataclass(frozen=True)
 class Predictive:
-    """Predicted distributions of errors, all centred on zero.
-
-    Parameters
-    ----------
-    scales
-        Widths of the distributions, any shape.
-    freedom
-        Degrees of freedom of Student's distribution; ``None`` for normal distributions.
-    """
+    """Predicted distributions of errors, all centred on zero."""
 
     scales: NDArray[np.float64]
+    """Widths of the distributions, any shape."""
     freedom: float | None
+    """Degrees of freedom of Student's distribution; ``None`` for normal distributions."""
 
     @classmethod
     def of(cls, sigmas: ArrayLike, factor: float = 1.0, members: int | None = None, components: int = 1) -> Predictive:
@@ -118,8 +112,5 @@ def errors_by_sigma(
     """
     sigma, error = np.asarray(sigmas, dtype=float).ravel(), np.asarray(errors, dtype=float).ravel()
     parts = [part for part in np.array_split(np.argsort(sigma, kind="stable"), bins) if len(part)]
-    return (
-        np.array([np.sqrt((sigma[part] ** 2).mean()) for part in parts]),
-        np.array([np.sqrt((error[part] ** 2).mean()) for part in parts]),
-        np.array([len(part) for part in parts], dtype=np.int64),
-    )
+    roots = (np.array([np.sqrt((values[part] ** 2).mean()) for part in parts]) for values in (sigma, error))
+    return (*roots, np.array([len(part) for part in parts], dtype=np.int64))

@@ -10,11 +10,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from bloomery.descriptors.contract import Descriptor, Features
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.testing.frames import odd_frames
-
-STENCIL = ((-2.0, 1 / 12), (-1.0, -8 / 12), (1.0, 8 / 12), (2.0, -1 / 12))
+from bloomery.potentials.acceptance import STENCIL
+from bloomery.testing.frames import odd_frames, open_frames, refusal
 
 
 def check_descriptor(descriptor: Descriptor, elements: Sequence[str] = ("C", "Si"), seed: int = 0) -> None:
@@ -123,11 +121,7 @@ def check_cutoff(descriptor: Descriptor, elements: list[str]) -> None:
 def check_refusals(descriptor: Descriptor, frames: Configurations, elements: list[str]) -> None:
     """An element that was not asked for is refused, and the frame is named."""
     stranger = replace(frames, numbers=np.where(np.arange(frames.n_atoms) == 6, 79, frames.numbers))
-    message = ""
-    try:
-        descriptor.features(stranger, elements)
-    except InputError as error:
-        message = str(error)
+    message = refusal(lambda: descriptor.features(stranger, elements))
     assert "Au" in message, "an element that was not asked for must be refused"
     assert f"frame {stranger.frame_of_atom[6]}" in message, "the message must name the frame"
 
@@ -150,11 +144,4 @@ def _weighted(
 
 
 def _dimer(elements: list[str], distance: float) -> Configurations:
-    frames = odd_frames(elements)[[3]]
-    return Configurations(
-        counts=np.array([2]),
-        numbers=frames.numbers[:2],
-        positions=np.array([[0.0, 0, 0], [distance, 0, 0]]),
-        cells=np.zeros((1, 3, 3)),
-        pbc=np.zeros((1, 3), dtype=bool),
-    )
+    return open_frames([2], odd_frames(elements)[[3]].numbers[:2], [[0.0, 0, 0], [distance, 0, 0]])

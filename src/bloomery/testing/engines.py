@@ -12,13 +12,13 @@ from ase.data import chemical_symbols
 
 from bloomery.engines.ase_potential import CalculatorPotential
 from bloomery.engines.contract import Engine, TrainingData, TrainingHistory
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import registered
 from bloomery.potentials.acceptance import check_potential
 from bloomery.potentials.contract import Potential, load_potential
 from bloomery.potentials.model_card import CARD_FILE, TEXT_FILE
 from bloomery.potentials.prediction import Prediction
+from bloomery.testing.frames import open_frames, refusal
 from bloomery.testing.limits import check_limits
 
 
@@ -109,16 +109,8 @@ def check_potential_contract(engine: Engine, potential: Potential, frames: Confi
     nothing = potential.predict(Configurations.empty())
     assert nothing.energies.shape == (members, 0)
     element = potential.elements[0]
-    number = int(frames.numbers[0])
     assert element in frames.elements
-    lone = Configurations(
-        counts=np.array([1, 0]),
-        numbers=np.array([number]),
-        positions=np.zeros((1, 3)),
-        cells=np.zeros((2, 3, 3)),
-        pbc=np.zeros((2, 3), dtype=bool),
-    )
-    isolated = potential.predict(lone)
+    isolated = potential.predict(_lone_and_empty(frames))
     assert np.isfinite(isolated.energies).all()
     assert not isolated.forces.any(), "an atom without neighbours feels no force"
     assert not isolated.energies[:, 1].any(), "no atoms have no energy"
@@ -148,10 +140,8 @@ def check_files(engine: Engine, potential: Potential, frames: Configurations, fo
     routes = [engine.load, load_potential] if engine.name in registered("engines") else [engine.load]
     for loaded in (load(folder, "cpu") for load in routes):
         assert_same(loaded.predict(frames), expected)
-        assert loaded.elements == potential.elements
-        assert loaded.energy_reference == potential.energy_reference
-        assert loaded.versions == potential.versions
-        assert loaded.members == potential.members
+        for name in ("elements", "energy_reference", "versions", "members"):
+            assert getattr(loaded, name) == getattr(potential, name)
     written = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"}
     engine.load(folder, "cpu").save(folder.with_name("again"))
     assert written == {
@@ -215,20 +205,10 @@ def assert_same(found: Prediction, expected: Prediction) -> None:
 
 def _lone_and_empty(frames: Configurations) -> Configurations:
     """One isolated atom with its energy, and one frame without atoms."""
-    lone = Configurations(
-        counts=np.array([1, 0]),
-        numbers=frames.numbers[:1],
-        positions=np.zeros((1, 3)),
-        cells=np.zeros((2, 3, 3)),
-        pbc=np.zeros((2, 3), dtype=bool),
-    )
+    lone = open_frames([1, 0], frames.numbers[:1], np.zeros(3))
     return lone.with_labels(energy=np.zeros(2), masks={"energy": [True, False]})
 
 
 def _refused(call: Callable[[], object], words: str) -> None:
-    message = ""
-    try:
-        call()
-    except InputError as error:
-        message = str(error)
+    message = refusal(call)
     assert words in message, f"must be refused with a message about {words!r}, got {message!r}"

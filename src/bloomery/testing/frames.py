@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import ase
 import numpy as np
+from numpy.typing import ArrayLike
 
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 
 CLOSEST = 1.2
 """Distance in Å that atoms keep before everything is scaled."""
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """Return the message with which something is refused; empty if it is not."""
+    try:
+        call()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def open_frames(counts: Sequence[int], numbers: ArrayLike, positions: ArrayLike) -> Configurations:
+    """Return frames without a cell, of so many atoms each."""
+    return Configurations(
+        counts=np.array(counts),
+        numbers=np.asarray(numbers),
+        positions=np.reshape(positions, (-1, 3)),
+        cells=np.zeros((len(counts), 3, 3)),
+        pbc=np.zeros((len(counts), 3), dtype=bool),
+    )
 
 
 def odd_frames(elements: Sequence[str], seed: int = 0, closest: float = 1.2) -> Configurations:

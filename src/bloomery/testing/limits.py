@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.potentials.acceptance import AcceptanceSettings, check_potential
 from bloomery.potentials.contract import Potential
-from bloomery.testing.frames import odd_frames
+from bloomery.testing.frames import odd_frames, open_frames
 
 CUBIC = np.array([-1 / 6, 4 / 6, -1.0, 4 / 6, -1 / 6])
 """How far the middle of five points is from the cubic through the four others: any jump among them shows."""
@@ -48,18 +48,10 @@ def check_parting(potential: Potential, first: str, second: str) -> None:
     def dimers(distances: NDArray[np.float64]) -> Configurations:
         positions = np.zeros((len(distances), 2, 3))
         positions[:, 1, 0] = distances
-        return Configurations(
-            counts=np.full(len(distances), 2),
-            numbers=np.tile(numbers, len(distances)),
-            positions=positions.reshape(-1, 3),
-            cells=np.zeros((len(distances), 3, 3)),
-            pbc=np.zeros((len(distances), 3), dtype=bool),
-        )
+        return open_frames([2] * len(distances), np.tile(numbers, len(distances)), positions)
 
     check_continuous(potential, dimers, CLOSEST, potential.cutoff + 0.5, f"{first} and {second} part")
-    alone = potential.predict(
-        replace(dimers(np.zeros(1)), counts=np.ones(2, int), cells=np.zeros((2, 3, 3)), pbc=np.zeros((2, 3), bool))
-    )
+    alone = potential.predict(open_frames([1, 1], numbers, np.zeros((2, 3))))
     apart = potential.predict(dimers(potential.cutoff + np.array([0.1, 100.0])))
     np.testing.assert_allclose(apart.energies, np.tile(alone.energies.sum(axis=1)[:, None], 2), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(apart.forces, 0.0, atol=1e-9)

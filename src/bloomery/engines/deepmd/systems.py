@@ -19,24 +19,16 @@ TENSOR = (0, 5, 4, 5, 1, 3, 4, 3, 2)
 
 @dataclass(frozen=True)
 class Group:
-    """Frames of one list of atoms.
-
-    Parameters
-    ----------
-    frames
-        Which they are, ``(n,)``.
-    types
-        Place of each atom's element in the list of elements, ``(a,)``.
-    coordinates
-        ``(n, 3 a)`` in Å.
-    cells
-        ``(n, 9)`` in Å, or ``None`` for open frames.
-    """
+    """Frames of one list of atoms."""
 
     frames: NDArray[np.int64]
+    """Which they are, ``(n,)``."""
     types: NDArray[np.int64]
+    """Place of each atom's element in the list of elements, ``(a,)``."""
     coordinates: NDArray[np.float64]
+    """``(n, 3 a)`` in Å."""
     cells: NDArray[np.float64] | None
+    """``(n, 9)`` in Å, or ``None`` for open frames."""
 
 
 def groups(frames: Configurations, elements: list[str], cutoff: float) -> Iterator[Group]:

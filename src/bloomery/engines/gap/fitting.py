@@ -48,7 +48,6 @@ SAME = 1e-8
 
 def fit(settings: GapSettings, data: TrainingData, training: Training) -> tuple[GapPotential, TrainingHistory]:
     """Fit all members, one after the other; see `Engine.fit`."""
-    program = find_program("gap", PACKAGE, "gap_fit")
     began, seed, progress = time.perf_counter(), training.seed, training.progress
     prepared = prepare(data)
     seen = member_frames(prepared.train.hashes(), settings.members, settings.share, derive_seed(seed, "members"))
@@ -56,15 +55,13 @@ def fit(settings: GapSettings, data: TrainingData, training: Training) -> tuple[
     calibrating = single and settings.uncertainty.enabled
     columns: dict[str, list[float]] = {"member": [], "frames": [], "seconds": []}
     with working_folder(training.folder) as place:
-        unit, measured_on = 0.0, 0
-        if calibrating:
-            unit, measured_on = _sigma_unit(settings, prepared, program, place, seed, progress)
+        unit, measured_on = _sigma_unit(settings, prepared, place, seed, progress) if calibrating else (None, 0)
         members = []
         for member in range(settings.members):
             started = time.perf_counter()
             frames = prepared.train[np.ones(len(prepared.train), dtype=bool) if single else seen[member]]
             member_seed = derive_seed(seed, "fit", member)
-            members.append(_fit_one(settings, frames, prepared, program, place / f"member_{member:03d}", member_seed))
+            members.append(_fit_one(settings, frames, prepared, place / f"member_{member:03d}", member_seed))
             row = (member, len(frames), time.perf_counter() - started)
             for name, value in zip(columns, row, strict=True):
                 columns[name].append(float(value))
@@ -74,7 +71,7 @@ def fit(settings: GapSettings, data: TrainingData, training: Training) -> tuple[
             elements=prepared.elements,
             energy_reference=prepared.energy_reference,
             cutoff=settings.cutoff,
-            sigma_unit=unit if calibrating else None,
+            sigma_unit=unit,
             versions=versions() | package_versions(PACKAGE),
             details={"settings": settings.model_dump(mode="json"), "seed": seed, "trained_on": prepared.trained_on},
         )
@@ -84,7 +81,7 @@ def fit(settings: GapSettings, data: TrainingData, training: Training) -> tuple[
         "device": "cpu",
         "n_train": len(prepared.train),
         "n_early_stopping": len(prepared.early_stopping),
-        "sigma_unit": unit if calibrating else None,
+        "sigma_unit": unit,
         "sigma_measured_on": measured_on,
         "seconds_training": time.perf_counter() - began,
     }
@@ -94,11 +91,9 @@ def fit(settings: GapSettings, data: TrainingData, training: Training) -> tuple[
 # -- one fit --------------------------------------------------------------------------------------------------------
 
 
-def _fit_one(
-    settings: GapSettings, frames: Configurations, prepared: Prepared, program: str, folder: Path, seed: int
-) -> Path:
+def _fit_one(settings: GapSettings, frames: Configurations, prepared: Prepared, folder: Path, seed: int) -> Path:
     """Run `gap_fit` in a folder, unless it holds the result of just this fit; return the folder."""
-    command = [program, *arguments(settings, frames, prepared, seed)]
+    command = [find_program("gap", PACKAGE, "gap_fit"), *arguments(settings, frames, prepared, seed)]
     text = _training_text(settings, frames)
     digest = digest_of("\0".join([*command[1:], text]), size=8)
     done = folder / DONE_FILE
@@ -285,7 +280,7 @@ def _training_text(settings: GapSettings, frames: Configurations) -> str:
 
 
 def _sigma_unit(
-    settings: GapSettings, prepared: Prepared, program: str, folder: Path, seed: int, progress: Progress
+    settings: GapSettings, prepared: Prepared, folder: Path, seed: int, progress: Progress
 ) -> tuple[float, int]:
     """Return what turns the sigma of an atom's energy in eV into one of its force in eV/Å, and the frames it is from.
 
@@ -296,8 +291,7 @@ def _sigma_unit(
     tried = tried[tried.has("forces")]
     if not len(tried):
         # Nothing to look at that is not fitted: leave frames out of a first fit.
-        order = sorted(range(len(train)), key=lambda i: train.hashes()[i])
-        known = train.has("forces")
+        order, known = np.argsort(train.hashes(), kind="stable").tolist(), train.has("forces")
         left_out = [i for i in order if known[i]][: int(settings.uncertainty.held_out * known.sum())]
         if not left_out or len(left_out) == len(train):
             return 1.0, 0
@@ -307,8 +301,7 @@ def _sigma_unit(
     if not len(tried):
         return 1.0, 0
     progress("variance", 0, 1, {})
-    member_seed = derive_seed(seed, "fit", 0)
-    place = _fit_one(settings, train, prepared, program, folder / "variance", member_seed)
+    place = _fit_one(settings, train, prepared, folder / "variance", derive_seed(seed, "fit", 0))
     probe = GapPotential(
         fits=[Fit.read(place / FITTED_FILE)],
         elements=prepared.elements,

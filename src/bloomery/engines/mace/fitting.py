@@ -6,10 +6,11 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any
 
 import numpy as np
 
@@ -37,24 +38,12 @@ STAGE_TWO_SHARE = 0.25
 LOST_LOSS = re.compile(r"loss=\s*(nan|inf)", re.IGNORECASE)
 
 
-class Entry(TypedDict, total=False):
-    """A line of mace's results."""
-
-    mode: str
-    epoch: int | None
-    loss: float
-    rmse_e_per_atom: float | None
-    rmse_f: float | None
-
-
 def fit(settings: MaceSettings, data: TrainingData, training: Training) -> tuple[MacePotential, TrainingHistory]:
     """Train all members, one after the other; see `Engine.fit`."""
     began, seed, place = time.perf_counter(), training.seed, training.device
     import_mace()
     prepared = prepare(data)
-    start = usable_start(
-        training.start_from, MacePotential, lambda start: {"members": (start.members, settings.members)}
-    )
+    start = usable_start(training.start_from, MacePotential, lambda old: {"members": (old.members, settings.members)})
     unknown = [] if start is None else sorted(set(prepared.elements) - set(start.elements))
     if unknown:
         raise InputError(f"start_from: does not know {', '.join(unknown)}; train from scratch.")
@@ -127,7 +116,7 @@ class MemberTraining:
         digest = self._digest()
         folder = root / f"{self.member:03d}_{digest}"
         model = folder / "model" / f"{NAME}.model"
-        watch = self._watch(folder)
+        watch = partial(self._look, folder, time.perf_counter())
         if (folder / DONE_FILE).is_file():
             watch()
         else:
@@ -157,56 +146,48 @@ class MemberTraining:
         start = {} if self.start is None else self.start[1]
         return digest_of(*texts, *(name.encode() + value.tobytes() for name, value in sorted(start.items())), size=6)
 
-    def _watch(self, folder: Path) -> Callable[[], None]:
-        """Return a function that tells the epochs that mace has written down since it was called last."""
-        began = time.perf_counter()
+    def _look(self, folder: Path, began: float) -> None:
+        """Tell the epochs that mace has written down since this was called last."""
         epochs = self.settings.warm_epochs if self.start is not None else self.settings.epochs
-        total = epochs * self.settings.members
+        for entry in _entries(folder / "results"):
+            epoch = entry["epoch"]
+            if epoch in self._told:
+                continue
+            self._told.add(epoch)
+            numbers = {
+                "member": float(self.member),
+                "epoch": float(epoch + 1),
+                "early_stopping_loss": float(entry["loss"]),
+                "energy_rmse": float(entry.get("rmse_e_per_atom") or 0.0),
+                "force_rmse": float(entry.get("rmse_f") or 0.0),
+                "seconds": time.perf_counter() - began,
+            }
+            if not np.isfinite(list(numbers.values())).all():
+                raise DivergedError(
+                    f"mace: the loss is not finite after {epoch + 1} epochs; lower learning_rate, or look for frames "
+                    "with absurd labels."
+                )
+            for name, value in numbers.items():
+                self.columns[name].append(value)
+            self.progress("train", self.member * epochs + epoch + 1, epochs * self.settings.members, numbers)
 
-        def look() -> None:
-            for file in (folder / "results").glob("*_train.txt"):
-                for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                    entry = _entry(line)
-                    epoch = entry.get("epoch")
-                    if entry.get("mode") != "eval" or epoch is None or epoch in self._told:
-                        continue
-                    self._told.add(epoch)
-                    self._tell(epoch, entry, time.perf_counter() - began, self.member * epochs + epoch + 1, total)
 
-        return look
-
-    def _tell(self, epoch: int, entry: Entry, seconds: float, step: int, total: int) -> None:
-        numbers = {
-            "member": float(self.member),
-            "epoch": float(epoch + 1),
-            "early_stopping_loss": float(entry["loss"]),
-            "energy_rmse": float(entry.get("rmse_e_per_atom") or 0.0),
-            "force_rmse": float(entry.get("rmse_f") or 0.0),
-            "seconds": seconds,
-        }
-        if not np.isfinite(list(numbers.values())).all():
-            raise DivergedError(
-                f"mace: the loss is not finite after {epoch + 1} epochs; lower learning_rate, or look for frames with "
-                "absurd labels."
-            )
-        for name, value in numbers.items():
-            self.columns[name].append(value)
-        self.progress("train", step, total, numbers)
+def _entries(folder: Path) -> Iterator[dict[str, Any]]:
+    """Lines of mace's results that are of an epoch; an unfinished one says nothing yet."""
+    for file in folder.glob("*_train.txt"):
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(found, dict) and found.get("mode") == "eval" and found.get("epoch") is not None:
+                yield found
 
 
 def _last_epoch(folder: Path) -> int:
     """Epoch of the latest checkpoint; 0 if there is none."""
     found = [re.search(r"_epoch-(\d+)", path.name) for path in folder.glob("*.pt")]
     return max((int(match[1]) for match in found if match is not None), default=0)
-
-
-def _entry(line: str) -> Entry:
-    """Read one line of mace's results; an unfinished one says nothing yet."""
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return cast("Entry", found) if isinstance(found, dict) else {}
 
 
 # -- what mace_run_train is given -----------------------------------------------------------------------------------
@@ -265,24 +246,16 @@ def _command(
     first = epochs - max(1, round(STAGE_TWO_SHARE * epochs))
     if settings.stage_two and not gentle and first > 0:
         flags.append("swa")
-        options["start_swa"] = first
-        options["swa_lr"] = settings.learning_rate / 10
-        options["swa_energy_weight"] = 100 * loss.energy
-        options["swa_forces_weight"] = 10 * loss.forces
-        options["swa_stress_weight"] = loss.stress
+        options |= {"start_swa": first, "swa_lr": settings.learning_rate / 10, "swa_energy_weight": 100 * loss.energy}
+        options |= {"swa_forces_weight": 10 * loss.forces, "swa_stress_weight": loss.stress}
     if warm:
         options |= {"foundation_model": START_FILE, "multiheads_finetuning": False}
     elif settings.foundation is not None:
-        options |= {
-            "foundation_model": str(Path(settings.foundation).resolve()),
-            "multiheads_finetuning": settings.replay is not None,
-        }
+        foundation = str(Path(settings.foundation).resolve())
+        options |= {"foundation_model": foundation, "multiheads_finetuning": settings.replay is not None}
         if settings.replay is not None:
-            options |= {
-                "pt_train_file": str(Path(settings.replay).resolve()),
-                "weight_pt_head": settings.replay_weight,
-                "force_mh_ft_lr": True,
-            }
+            options |= {"pt_train_file": str(Path(settings.replay).resolve()), "weight_pt_head": settings.replay_weight}
+            options["force_mh_ft_lr"] = True
     program = find_program("mace", "mace-torch", "mace_run_train")
     return [program, *(f"--{name}={value}" for name, value in options.items()), *(f"--{flag}" for flag in flags)]
 
@@ -297,9 +270,6 @@ def _frames_text(frames: Configurations, settings: MaceSettings) -> str:
                 (atoms.arrays if name == "forces" else atoms.info)[f"REF_{name}"] = labels[name]
         written.append(atoms)
     return extxyz_text(written)
-
-
-# -- checks ---------------------------------------------------------------------------------------------------------
 
 
 def _check_files(settings: MaceSettings) -> None:

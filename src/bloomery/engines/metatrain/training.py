@@ -189,8 +189,6 @@ def _run(options: dict[str, object], folder: Path, more: list[str], watch: Any, 
     )
     try:
         run_program(command, folder, watch=watch)
-    except DivergedError:
-        raise
     except BloomeryError as error:
         if NOT_A_NUMBER in str(error):
             raise diverged from error
