@@ -190,13 +190,7 @@ class FileEngine(Engine):
         return files, rows
 
     def _fit_one(self, member: Member, members: int, digest: str, progress: Progress) -> Rows:
-        """Fit one member and keep its files; return what was reported.
-
-        Raises
-        ------
-        DivergedError
-            If a number that the trainer reports is not finite; member and epoch are named.
-        """
+        """Fit one member and keep its files; return what was reported. What is not finite raises `DivergedError`."""
         rows: Rows = []
 
         def report(epoch: int, epochs: int, numbers: Mapping[str, float]) -> None:

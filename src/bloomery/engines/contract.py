@@ -153,13 +153,7 @@ class Engine(Plugin):
 
     @classmethod
     def require(cls) -> None:
-        """See that the engine's package is there.
-
-        Raises
-        ------
-        InputError
-            One sentence that says how to get it.
-        """
+        """Raise `InputError`, with one sentence that says how to get it, if the engine's package is not there."""
         sentence = cls.missing()
         if sentence is not None:
             raise InputError(sentence)

@@ -39,10 +39,7 @@ def export_potential(
 ) -> Exported:
     """Export a potential, and check what was written on frames, if there are any.
 
-    Parameters
-    ----------
-    frames
-        With labels the errors on them go into the model card, and how far the disagreement can be taken for an error.
+    If these have labels, errors go into the model card, and how far the disagreement can be taken for an error.
 
     Raises
     ------

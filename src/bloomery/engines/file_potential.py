@@ -68,8 +68,6 @@ class FilePotential(Potential):
             return self if self.any_precision else None
         return type(self)(files=self.files, members=self.members, dtype="float64", cutoff=self.cutoff, **self.common)
 
-    # -- files ----------------------------------------------------------------------------------------------------
-
     def write_files(self, folder: Path) -> Mapping[str, object]:
         """Write the members' files; return what tells them from others."""
         write_contents(self.files, folder)
@@ -93,15 +91,7 @@ class FilePotential(Potential):
 
 
 class AboveReferenceCalculator(Calculator):
-    """Mean of the ASE calculators of exported models, with the energy reference that their energies are above.
-
-    Parameters
-    ----------
-    calculators
-        One for each exported model.
-    reference
-        Energy of an atom of each element in eV.
-    """
+    """Mean of the ASE calculators of exported models, with the reference, in eV per atom, that energies are above."""
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012
 

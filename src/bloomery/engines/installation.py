@@ -108,11 +108,12 @@ def make_environment(engine: str, folder: Path, python: str | None = None) -> En
     interpreter = python or sys.executable
     if not (folder / "bin" / "python").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        done = _run([interpreter, "-m", "venv", str(folder)])
+        done = _run(interpreter, "-m", "venv", str(folder))
         if done.returncode:
             raise InputError(f"{interpreter}: cannot make an environment in {folder} ({_said(done)}).")
     # torch first and by its pin: a later resolution would take any build of it.
-    first = [line for line in _lines(file) if line.startswith("torch==")]
+    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
+    first = [line for line in lines if line.startswith("torch==")]
     if first:
         _install(folder, engine, first)
     bounds = ["-c", str(constraints)] if constraints.is_file() else []
@@ -164,11 +165,6 @@ def _plugin(engine: str) -> type[Engine]:
     return plugin
 
 
-def _lines(file: Path) -> list[str]:
-    lines = [line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line]
-
-
 def _stamp(file: Path, constraints: Path, source: list[str]) -> str:
     parts = [file.read_bytes(), constraints.read_bytes() if constraints.is_file() else b"", __version__.encode()]
     if source[0] == "-e":
@@ -178,9 +174,7 @@ def _stamp(file: Path, constraints: Path, source: list[str]) -> str:
 
 
 def _install(folder: Path, engine: str, arguments: list[str]) -> None:
-    done = _run(
-        [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments]
-    )
+    done = _run(folder / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments)
     if done.returncode:
         raise BloomeryError(
             f"engine {engine!r}: pip could not install {' '.join(arguments)} into {folder} ({_said(done)}); mend "
@@ -189,13 +183,7 @@ def _install(folder: Path, engine: str, arguments: list[str]) -> None:
 
 
 def _ask(engine: str, folder: Path) -> dict[str, str]:
-    """Versions of bloomery and the engine's package in an environment.
-
-    Raises
-    ------
-    BloomeryError
-        If one of them is not there.
-    """
+    """Versions of bloomery and the engine's package in an environment; `BloomeryError` if one of them is not there."""
     plugin, found = _plugin(engine), _query(engine, folder)
     # An engine without a module of its own runs whatever its environment has.
     wanted = [DISTRIBUTION, plugin.package] if plugin.module else [DISTRIBUTION]
@@ -213,14 +201,14 @@ def _ask(engine: str, folder: Path) -> dict[str, str]:
 def _query(engine: str, folder: Path) -> dict[str, Any]:
     plugin = _plugin(engine)
     names = [name for name in (DISTRIBUTION, plugin.package) if name]
-    done = _run([str(folder / "bin" / "python"), "-c", _ASK, plugin.module or "json", *names])
+    done = _run(folder / "bin" / "python", "-c", _ASK, plugin.module or "json", *names)
     try:
         return json.loads(done.stdout)
     except ValueError as error:
         raise BloomeryError(f"{folder}: its Python does not run ({_said(done)}).") from error
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     # Packages of this environment must not be taken for those of the other.
     clean = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
     return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=clean)

@@ -19,13 +19,7 @@ OUT_OF_MEMORY = ("out of memory", "MemoryError", "bad_alloc", "Cannot allocate m
 
 
 def find_program(engine: str, package: str, name: str) -> str:
-    """Return the path of a program of this Python's environment, whatever the search path.
-
-    Raises
-    ------
-    InputError
-        If it is not there.
-    """
+    """Return the path of a program of this Python's environment, nowhere else; `InputError` if it is not there."""
     beside = shutil.which(name, path=str(Path(sys.executable).parent))
     if beside is None:
         raise InputError(

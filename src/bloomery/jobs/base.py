@@ -48,13 +48,6 @@ class JobModule(Protocol[Summary_co]):
         """Do the work in the job's folder; return plain values for JSON."""
 
 
-class Failure(TypedDict):
-    """Why a job failed: the ``kind`` of a `BloomeryError`, and a sentence."""
-
-    kind: str
-    message: str
-
-
 class Result(TypedDict, total=False):
     """What the result file says of a job."""
 
@@ -63,7 +56,8 @@ class Result(TypedDict, total=False):
     verb: str
     summary: Mapping[str, object]
     status: Literal["finished", "failed"]
-    error: Failure
+    error: dict[Literal["kind", "message"], str]
+    """Why it failed: the ``kind`` of a `BloomeryError`, and a sentence."""
     traceback: str
     seconds: float
 
@@ -71,12 +65,8 @@ class Result(TypedDict, total=False):
 def execute(path: str | Path) -> int:
     """Run a job file in its folder, write `RESULT_FILE` beside it, and return the exit status.
 
-    A job whose result says that it finished is not run again: schedulers may start the same folder twice.
-
-    Returns
-    -------
-    int
-        0 if the job finished, 2 if its input is bad, 1 if it failed otherwise.
+    That is 0 if the job finished, 2 if its input is bad, 1 if it failed otherwise. A job whose result says that it
+    finished is not run again: schedulers may start the same folder twice.
     """
     path = Path(path)
     folder = path.resolve().parent

@@ -51,8 +51,13 @@ def run(job: Model, folder: Path, progress: Progress) -> Summary:
     sampler: Sampler = job.sampler.load("samplers")
     if sampler.needs_potential and job.potential is None:
         raise InputError(f"sampler {job.sampler.name!r} needs a potential; give one.")
+    if job.continued is not None and not sampler.continues:
+        raise InputError(
+            f"continued: the sampler {job.sampler.name!r} does not go on from an earlier run; leave it out."
+        )
     start = Configurations.read(folder / job.start)
-    handed, taken_up = _handed(job, sampler, folder)
+    handed = {} if job.continued is None else {"continued": Configurations.read(folder / job.continued)}
+    taken_up = "".join(f" {frames.digest()}" for frames in handed.values())
     potential = None if job.potential is None else load_potential(folder / job.potential, job.device)
     checkpoint = Checkpoint(
         folder / CHECKPOINT_FILE, f"{__version__} {job.model_dump_json()} {start.digest()}{taken_up}"
@@ -72,15 +77,3 @@ def run(job: Model, folder: Path, progress: Progress) -> Summary:
         report.left.snapped().save(folder / LEFT_FILE)
     checkpoint.clear()
     return {"n_frames": len(frames), "numbers": report.numbers, "trajectories": report.trajectories}
-
-
-def _handed(job: Model, sampler: Sampler, folder: Path) -> tuple[dict[str, Configurations], str]:
-    """What the sampler takes of its last run, and a hash of that."""
-    if job.continued is None:
-        return {}, ""
-    if not sampler.continues:
-        raise InputError(
-            f"continued: the sampler {job.sampler.name!r} does not go on from an earlier run; leave it out."
-        )
-    continued = Configurations.read(folder / job.continued)
-    return {"continued": continued}, f" {continued.digest()}"

@@ -84,13 +84,7 @@ class AcceptanceReport:
         return {"passed": self.passed, "checks": {check.name: check.to_dict() for check in self.checks}}
 
     def raise_if_refused(self) -> None:
-        """Raise if a check failed.
-
-        Raises
-        ------
-        RefusedPotentialError
-            One sentence about the first failed check.
-        """
+        """Raise `RefusedPotentialError`, with one sentence about the first failed check, if there is one."""
         for check in self.checks:
             if not check.passed:
                 raise RefusedPotentialError(

@@ -220,22 +220,11 @@ class Potential:
 
     @classmethod
     def read_files(cls, folder: Path, content: Mapping[str, Any], common: Common) -> Self:
-        """Make the potential of what `write_files` wrote.
-
-        Parameters
-        ----------
-        content
-            Of `POTENTIAL_FILE`.
-        """
+        """Make the potential of what `write_files` wrote, and of the content of `POTENTIAL_FILE`."""
         raise NotImplementedError(f"{cls.__name__} does not say how it is read")
 
     def export(self, format: str, folder: str | Path) -> list[Path]:  # noqa: A002
-        """Write the potential for deployment, with its model card.
-
-        Returns
-        -------
-        list
-            The files written.
+        """Write the potential for deployment, with its model card; return the files written.
 
         Raises
         ------
@@ -299,13 +288,7 @@ class Potential:
 
 
 def load_potential(folder: str | Path, device: str = "auto") -> Potential:
-    """Read a potential of any engine from its folder.
-
-    Raises
-    ------
-    InputError
-        If the folder holds no potential, or its engine is not installed.
-    """
+    """Read a potential of any engine; `InputError` if the folder holds none, or its engine is not installed."""
     file = Path(folder) / POTENTIAL_FILE
     if not file.is_file():
         raise InputError(

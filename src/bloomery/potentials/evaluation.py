@@ -17,13 +17,7 @@ CHUNK = 64
 
 
 def predict_in_chunks(potential: Potential, configurations: Configurations, progress: Progress) -> Prediction:
-    """Predict all frames, reporting on the way.
-
-    Raises
-    ------
-    DivergedError
-        If a prediction is not finite; the frame is named.
-    """
+    """Predict all frames, reporting on the way; `DivergedError` names a frame whose prediction is not finite."""
     parts = []
     for start in range(0, len(configurations), CHUNK):
         parts.append(potential.predict(configurations[start : start + CHUNK]))

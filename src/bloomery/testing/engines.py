@@ -36,10 +36,7 @@ def check_engine(engine: Engine, data: TrainingData, folder: Path) -> Potential:
     engine
         With settings that make a training take seconds.
     data
-        Frames of the role train with energies, forces and stresses, some of the role early_stopping; best of two
-        elements, so that confusing them shows.
-    folder
-        For the potentials' files.
+        Frames of both roles with energies, forces and stresses; best of two elements, so that confusing them shows.
     """
     potential, history = engine.train(data, seed=1, device="cpu")
     check_history(history)

@@ -12,13 +12,7 @@ from bloomery.labellers.contract import Labeller, LedgerEntry
 
 
 def check_labeller(labeller: Labeller, frames: Configurations) -> None:
-    """Check that every frame is in the ledger, and that labelled frames are the frames that were handed over.
-
-    Parameters
-    ----------
-    frames
-        Frames of which the labeller can label at least one.
-    """
+    """Check that every frame is in the ledger, and that labelled frames, one at least, are those handed over."""
     frames = frames.with_info(mark=np.arange(len(frames)))
     before = frames.digest()
     recorded: list[tuple[Configurations | None, LedgerEntry]] = []

@@ -28,10 +28,7 @@ CLOSEST = 1.8
 def check_limits(potential: Potential, frames: Configurations) -> None:
     """Check a potential where data are scarce; in float64 where it has one, so that rounding hides nothing.
 
-    Parameters
-    ----------
-    frames
-        Some that the potential was fitted to; the first has two atoms at least.
+    The first of the frames, which it was fitted to, has two atoms at least.
     """
     tried = potential.as_float64() or potential
     report = check_potential(tried, odd_frames(tried.elements, closest=CLOSEST), AcceptanceSettings(frames=7))
@@ -76,12 +73,8 @@ def check_continuous(
 ) -> None:
     """Energies and forces have no jump along a path: five points come to lie on a cubic as they draw together.
 
-    Kinks of the forces pass, which many cutoff functions have; intervals with a kink are split until it is small.
-
-    Parameters
-    ----------
-    path
-        Distances in Å along it to one frame each, all of the same atoms.
+    Kinks of the forces pass, which many cutoff functions have; intervals with a kink are split until it is small. A
+    path turns distances in Å along it into one frame each, all of the same atoms.
     """
     edges = np.linspace(first, last, int(np.ceil((last - first) / COARSEST)) + 1)
     lower, length = edges[:-1], edges[1] - edges[0]

@@ -26,12 +26,7 @@ def check_sampler(
 ) -> None:
     """Check that a sampler is reproducible, also when cut off, says where frames come from, and keeps to its plan.
 
-    Parameters
-    ----------
-    start
-        Two starting structures or more, of different content.
-    potential
-        For samplers that need one.
+    It needs two starting structures or more, of different content.
     """
     before = start.digest()
     frames, report = sampler.sample(start, potential=potential, seed=1, scale=scale)

@@ -18,13 +18,7 @@ from bloomery.testing.frames import refusal
 
 
 def some_pool(n: int = 12, *, seed: int = 0, n_known: int = 3, measures: frozenset[Measure] = frozenset()) -> Pool:
-    """Make a pool of silicon pairs of different lengths, with features and disagreement, some of them known.
-
-    Parameters
-    ----------
-    measures
-        What a potential has been asked about the frames.
-    """
+    """Make a pool of silicon pairs of different lengths, with features, disagreement and measures, some known."""
     generator = np.random.default_rng(seed)
     frames = Configurations.from_atoms(
         [
@@ -56,13 +50,7 @@ def _of_atoms(frames: Configurations) -> NDArray[np.float64]:
 
 
 def check_selector(selector: Selector, pool: Pool | None = None) -> None:
-    """Check that picks are valid, reproducible, and the same whatever the order of the pool.
-
-    Parameters
-    ----------
-    pool
-        A pool of which the selector takes something; by default `some_pool`.
-    """
+    """Check that picks are valid, reproducible, and the same in any order of the pool, by default `some_pool`."""
     pool = some_pool(measures=selector.measures) if pool is None else pool
     picks = selector.select(pool, seed=3)
     _check_picks(picks, selector, pool)

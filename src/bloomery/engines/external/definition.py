@@ -236,13 +236,7 @@ class Definition(Settings):
         return self
 
     def check_package(self) -> None:
-        """See that the package that is named can be imported.
-
-        Raises
-        ------
-        InputError
-            If not.
-        """
+        """Raise `InputError` if the package that is named cannot be imported."""
         if self.module and importlib.util.find_spec(self.module) is None:
             package = self.package or self.module
             raise InputError(
@@ -296,13 +290,7 @@ def shipped() -> dict[str, Path]:
 
 
 def read_definition(given: str) -> Any:
-    """Read a shipped definition by its name, or a YAML file by its path.
-
-    Raises
-    ------
-    InputError
-        If there is neither, or the file is not YAML.
-    """
+    """Read a shipped definition by its name, or a YAML file by its path; `InputError` if it is neither."""
     import yaml  # noqa: PLC0415
 
     path = shipped().get(given, Path(given))

@@ -148,18 +148,13 @@ def write_frames(frames: Configurations, path: Path, units: Units, reach: float)
 def run_command(
     command: Sequence[str], folder: Path, values: dict[str, object], watch: Callable[[], None] = lambda: None
 ) -> None:
-    """Run a command of a definition in a folder; ``watch`` is called as by `run_program`.
-
-    Raises
-    ------
-    InputError
-        If there is no such program beside this Python or on the search path.
-    """
+    """Run a command of a definition in a folder; see `run_program`."""
     filled = [fill(text, values) for text in command]
     run_program([_find_anywhere(filled[0]), *filled[1:]], folder, watch=watch, log=LOG_FILE)
 
 
 def _find_anywhere(name: str) -> str:
+    """Return the path of a program beside this Python or on the search path; `InputError` if there is none."""
     if name == "python":
         return sys.executable
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)

@@ -63,13 +63,7 @@ class ExternalSettings(Settings):
 
     @property
     def cutoff(self) -> float:
-        """Range of an atom's environment in Å.
-
-        Raises
-        ------
-        InputError
-            If what the definition says is not a number.
-        """
+        """Range of an atom's environment in Å; `InputError` if what the definition says is not a number."""
         text = fill(self.definition.cutoff, self.parameters)
         try:
             return float(text)

@@ -117,13 +117,7 @@ def _fit_one(settings: GapSettings, frames: Configurations, prepared: Prepared, 
 
 
 def _check_labels(said: str, frames: Configurations) -> None:
-    """See that `gap_fit` found all labels: it passes over what it cannot read without a word.
-
-    Raises
-    ------
-    BloomeryError
-        If it counted others.
-    """
+    """Raise `BloomeryError` if `gap_fit` counted other labels: it passes over what it cannot read without a word."""
     full = frames.pbc.all(axis=1) & (frames.volumes > 0)
     expected = {
         "energies": int(frames.has("energy").sum()),

@@ -32,13 +32,7 @@ class Fit:
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        """Read ``file`` and the files of sparse points beside it.
-
-        Raises
-        ------
-        InputError
-            If there is no such file.
-        """
+        """Read ``file`` and the files of sparse points beside it; `InputError` if there is no such file."""
         if not file.is_file():
             raise InputError(f"{file}: is missing; the potential is not complete.")
         beside = sorted(file.parent.glob(f"{file.name}.sparseX.*"))
@@ -68,11 +62,8 @@ def _renamed(text: str, suffix: str, name: str) -> str:
 class GapPotential(FrameByFramePotential):
     """One GAP with its predictive variance, or a committee of several.
 
-    Parameters
-    ----------
-    sigma_unit
-        What turns the standard deviation of an atom's energy in eV into one of its force in eV/Å, in 1/Å; ``None`` for
-        a potential without predictive variance.
+    ``sigma_unit`` in 1/Å turns the standard deviation of an atom's energy in eV into one of its force in eV/Å; it is
+    ``None`` for a potential without predictive variance.
     """
 
     engine = "gap"
@@ -87,8 +78,6 @@ class GapPotential(FrameByFramePotential):
         self.fits, self.members = fits, len(fits)
         self.cutoff, self.sigma_unit = cutoff, sigma_unit if len(fits) == 1 else None
         self._evaluators: list[Any] = []
-
-    # -- evaluation -----------------------------------------------------------------------------------------------
 
     def evaluate_frame(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:
         """Evaluate by QUIP, which takes every cell for periodic."""
@@ -117,8 +106,6 @@ class GapPotential(FrameByFramePotential):
         frames = np.repeat(np.arange(len(prediction.counts)), prediction.counts)
         energy = np.bincount(frames, local_variances, minlength=len(prediction.counts))
         return replace(prediction, energy_sigma=np.sqrt(energy), force_sigma=self.sigma_unit * np.sqrt(local_variances))
-
-    # -- files ----------------------------------------------------------------------------------------------------
 
     def write_files(self, folder: Path) -> Mapping[str, object]:
         """Write the files of each fit; return the unit of the variance."""

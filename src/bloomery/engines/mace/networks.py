@@ -50,13 +50,7 @@ def to_arrays(model: torch.nn.Module) -> Network:
 
 
 def from_arrays(config: Mapping[str, Any], arrays: Arrays, device: str, dtype: str) -> torch.nn.Module:
-    """Make the network again.
-
-    Raises
-    ------
-    InputError
-        If the arrays are not those of such a network.
-    """
+    """Make the network again; `InputError` if the arrays are not those of such a network."""
     from e3nn import o3  # noqa: PLC0415
     from mace import modules  # noqa: PLC0415
     from mace.modules import blocks  # noqa: PLC0415

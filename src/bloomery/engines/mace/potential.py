@@ -47,8 +47,6 @@ class MacePotential(Potential):
         # An atom feels what its neighbours' neighbours do.
         self.cutoff = self.radius * int(config["num_interactions"])
 
-    # -- evaluation -----------------------------------------------------------------------------------------------
-
     def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
         """Energies, forces and stresses of all members; see `Potential.evaluate`."""
         energies, forces, stresses = zeros(self.members, part)
@@ -82,8 +80,6 @@ class MacePotential(Potential):
         return (
             self if self.dtype == "float64" else MacePotential(networks=self.networks, dtype="float64", **self.common)
         )
-
-    # -- files ----------------------------------------------------------------------------------------------------
 
     def write_files(self, folder: Path) -> Mapping[str, object]:
         """Write the weights of each network; return what makes the networks."""

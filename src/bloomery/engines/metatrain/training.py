@@ -22,7 +22,8 @@ from bloomery.seeds import derive_seed
 MODEL_FILE = "model.pt"
 CHECKPOINT_FILE = "model.ckpt"
 EXTENSIONS_FILE = "extensions.zip"
-CUTOFF_KEYS = {"soap_bpnn": ("soap", "cutoff", "radius"), "pet": ("cutoff",)}
+GRADIENTS = {"forces": "positions", "stress": "strain"}
+"""What metatrain differentiates the energy by for each label."""
 UNITS = {"meV": 1e-3, "meV/A": 1e-3, "eV": 1.0, "eV/A": 1.0, "": 1.0}
 NOT_A_NUMBER = "cannot convert float NaN"
 """How metatrain's own log fails when a loss is not a number."""
@@ -44,13 +45,11 @@ def fit_member(settings: MetatrainSettings, member: Member, report: Report) -> M
         more = ["--restart", str(start)]
     model = _run(options, folder / "fit", more, _Watch(folder / "fit", epochs, report), member.index)
     checkpoint = model.with_name(CHECKPOINT_FILE)
-    rest = folder / "rested.ckpt"
-    _rest(checkpoint, rest)
+    rest = _rest(checkpoint, folder / "rested.ckpt")
     if settings.uncertainty == "llpr":
         options = _llpr_options(settings, member, checkpoint)
         model = _run(options, folder / "llpr", [], lambda: None, member.index)
-    extensions = folder / EXTENSIONS_FILE
-    _pack(model.parent / "extensions", extensions)
+    extensions = _pack(model.parent / "extensions", folder / EXTENSIONS_FILE)
     return {MODEL_FILE: model, CHECKPOINT_FILE: rest, EXTENSIONS_FILE: extensions}
 
 
@@ -59,15 +58,10 @@ def fit_member(settings: MetatrainSettings, member: Member, report: Report) -> M
 
 def _options(settings: MetatrainSettings, member: Member, epochs: int) -> dict[str, object]:
     loss = {"type": "mse", "reduction": "mean"}
-    gradients = {}
-    if _used(settings, member, "forces"):
-        gradients["positions"] = loss | {"weight": settings.loss.forces}
-    if _used(settings, member, "stress"):
-        gradients["strain"] = loss | {"weight": settings.loss.stress}
-    *path, last = CUTOFF_KEYS[settings.architecture]
-    model: dict[str, object] = {last: settings.cutoff}
-    for key in reversed(path):
-        model = {key: model}
+    used = [name for name in GRADIENTS if getattr(settings.loss, name) > 0 and member.train.has(name).any()]
+    gradients = {GRADIENTS[name]: loss | {"weight": getattr(settings.loss, name)} for name in used}
+    reach: object = settings.cutoff
+    model = {"cutoff": reach} if settings.architecture == "pet" else {"soap": {"cutoff": {"radius": reach}}}
     training = {
         "num_epochs": epochs,
         "batch_size": min(settings.batch_size, len(member.train)),
@@ -78,7 +72,7 @@ def _options(settings: MetatrainSettings, member: Member, epochs: int) -> dict[s
         "best_model_metric": "loss",
         "loss": {"energy": loss | {"weight": settings.loss.energy} | ({"gradients": gradients} if gradients else {})},
     }
-    targets = _targets([name for name in ("forces", "stress") if _used(settings, member, name)])
+    targets = _targets(used)
     return {
         **_common(settings, member),
         "architecture": {
@@ -128,12 +122,8 @@ def _set(name: str, targets: dict[str, object], folder: Path) -> dict[str, objec
 
 
 def _targets(used: Sequence[str]) -> dict[str, object]:
-    gradients = {name: {"key": f"{name}_target"} if name in used else False for name in ("forces", "stress")}
+    gradients = {name: {"key": f"{name}_target"} if name in used else False for name in GRADIENTS}
     return {"energy": {"quantity": "energy", "key": "energy_target", "unit": "eV", **gradients}}
-
-
-def _used(settings: MetatrainSettings, member: Member, name: str) -> bool:
-    return bool(getattr(settings.loss, name) > 0 and member.train.has(name).any())
 
 
 # -- its run ------------------------------------------------------------------------------------------------------
@@ -199,7 +189,7 @@ def _run(options: dict[str, object], folder: Path, more: list[str], watch: Any, 
     return model
 
 
-def _rest(checkpoint: Path, rested: Path) -> None:
+def _rest(checkpoint: Path, rested: Path) -> Path:
     """Keep the best weights of a checkpoint and forget its optimiser, so that a later training begins at epoch 0.
 
     The file was written a moment ago by our own `mtt train`, which is why it may be unpickled.
@@ -212,15 +202,17 @@ def _rest(checkpoint: Path, rested: Path) -> None:
     content["model_state_dict"] = content["best_model_state_dict"] or content["model_state_dict"]
     content |= dict.fromkeys(TRAINER_STATE) | {"best_model_state_dict": None}
     torch.save(content, rested)
+    return rested
 
 
-def _pack(folder: Path, path: Path) -> None:
+def _pack(folder: Path, path: Path) -> Path:
     """Put the compiled extensions that the exported model needs into one archive, the same for the same files."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(folder.rglob("*")) if folder.is_dir() else []:
             if file.is_file():
                 name = zipfile.ZipInfo(str(file.relative_to(folder)), date_time=(1980, 1, 1, 0, 0, 0))
                 archive.writestr(name, file.read_bytes(), zipfile.ZIP_DEFLATED)
+    return path
 
 
 def unpack(content: bytes, folder: Path) -> None:
