@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ase
@@ -61,7 +62,22 @@ class FrameByFramePotential(Potential):
         return prediction
 
 
-class CalculatorPotential(FrameByFramePotential):
+class CalculatorsPotential(FrameByFramePotential):
+    """A potential whose members are ASE calculators."""
+
+    calculators: Sequence[Calculator]
+
+    def evaluate_frame(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:
+        """Ask the member's calculator."""
+        atoms.calc = self.calculators[member]
+        return Values(
+            float(atoms.get_potential_energy()),
+            np.asarray(atoms.get_forces(), dtype=float),
+            np.asarray(atoms.get_stress(), dtype=float) if stress else None,
+        )
+
+
+class CalculatorPotential(CalculatorsPotential):
     """Any ASE calculator as a potential of one member: how an exported form is checked like every potential.
 
     Of ``like``, the potential that was exported, elements, reference, cutoff and precision are taken over.
@@ -69,15 +85,6 @@ class CalculatorPotential(FrameByFramePotential):
 
     def __init__(self, calculator: Calculator, like: Potential) -> None:
         super().__init__(elements=like.elements, energy_reference=like.energy_reference, versions=like.versions)
-        self.ase_calculator, self.members = calculator, 1
+        self.calculators, self.members = [calculator], 1
         self.cutoff, self.dtype, self.engine = like.cutoff, like.dtype, like.engine
         self.learns_rotations = like.learns_rotations
-
-    def evaluate_frame(self, member: int, atoms: ase.Atoms, *, stress: bool) -> Values:  # noqa: ARG002
-        """Ask the calculator."""
-        atoms.calc = self.ase_calculator
-        return Values(
-            float(atoms.get_potential_energy()),
-            np.asarray(atoms.get_forces(), dtype=float),
-            np.asarray(atoms.get_stress(), dtype=float) if stress else None,
-        )

@@ -127,12 +127,7 @@ class Engine(Plugin):
 
     @classmethod
     def import_files(cls, format: str, path: Path, units: FileUnits | None = None) -> Potential:  # noqa: A002
-        """Read files of one of `imports`.
-
-        Parameters
-        ----------
-        units
-            Those of the files; by default what the files say, else what is usual.
+        """Read files of one of `imports`, by default in the units that they say, else in what is usual.
 
         Raises
         ------

@@ -161,8 +161,7 @@ def bloomery_source() -> list[str]:
 
 
 def _plugin(engine: str) -> type[Engine]:
-    plugin: type[Engine] = load_plugin("engines", engine)
-    return plugin
+    return load_plugin("engines", engine)
 
 
 def _stamp(file: Path, constraints: Path, source: list[str]) -> str:

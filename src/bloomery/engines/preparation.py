@@ -105,8 +105,7 @@ def membership_seed(seed: int, start: Potential | None) -> int:
 
 def labelled(frames: Configurations) -> NDArray[np.bool_]:
     """Which frames have a label of any kind, ``(N,)``."""
-    found: NDArray[np.bool_] = np.any([np.zeros(len(frames), dtype=bool), *frames.masks.values()], axis=0)
-    return found
+    return np.any([np.zeros(len(frames), dtype=bool), *frames.masks.values()], axis=0)
 
 
 def member_frames(hashes: list[str], members: int, share: float, seed: int) -> NDArray[np.bool_]:

@@ -39,10 +39,7 @@ def run_program(
 ) -> str:
     """Run a program in a folder to its end; its output goes to ``log`` there and is returned.
 
-    Parameters
-    ----------
-    watch
-        Called while the program runs, and once when it has ended; the program is ended when it raises.
+    ``watch`` is called while it runs, and once when it has ended; the program is ended when it raises.
 
     Raises
     ------

@@ -298,8 +298,7 @@ def load_potential(folder: str | Path, device: str = "auto") -> Potential:
         engine = json.loads(file.read_text(encoding="utf-8"))["engine"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: does not say which engine wrote it ({error}).") from error
-    potential: Potential = load_plugin("engines", engine).load(folder, device)
-    return potential
+    return load_plugin("engines", engine).load(folder, device)
 
 
 def reference_energies(configurations: Configurations, reference: dict[str, float]) -> NDArray[np.float64]:

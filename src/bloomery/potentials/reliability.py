@@ -25,15 +25,10 @@ class Predictive:
 
     @classmethod
     def of(cls, sigmas: ArrayLike, factor: float = 1.0, members: int | None = None, components: int = 1) -> Predictive:
-        """Return what disagreements predict, once multiplied by a scale factor.
+        """Return what disagreements or an engine's own standard deviations predict, once multiplied by a scale factor.
 
-        Parameters
-        ----------
-        sigmas
-            Disagreements, or an engine's own standard deviations. They are taken to be more than `negligible`: one of
-            zero would make every error impossible.
-        members, components
-            As in `bloomery.potentials.calibration.scale_factor`.
+        They are taken to be more than `negligible`: one of zero would make every error impossible. ``members`` and
+        ``components`` are as in `bloomery.potentials.calibration.scale_factor`.
         """
         values = np.asarray(sigmas, dtype=float)
         values = np.maximum(values, max(negligible(values), np.finfo(float).tiny))

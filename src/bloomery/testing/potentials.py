@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from bloomery.engines.ase_potential import FrameByFramePotential, Values
+from bloomery.engines.ase_potential import CalculatorsPotential
 from bloomery.frames.configurations import Configurations
 from bloomery.potentials.evaluation import labelled_by
 from bloomery.progress import no_progress
 from bloomery.reference.calculators import CalculatorSpec
 
 
-class Teacher(FrameByFramePotential):
+class Teacher(CalculatorsPotential):
     """A potential that needs no training, one ASE calculator for each member."""
 
     dtype = "float64"
 
     def __init__(self, elements: list[str], calculators: list[Calculator]) -> None:
-        self.elements, self.members = elements, len(calculators)
-        self.energy_reference = dict.fromkeys(elements, 0.0)
-        self.versions = {}
-        self._calculators = calculators
-
-    def evaluate_frame(self, member: int, atoms: Atoms, *, stress: bool) -> Values:
-        """Ask the member's calculator."""
-        atoms.calc = self._calculators[member]
-        return Values(atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress() if stress else None)
+        super().__init__(elements=elements, energy_reference=dict.fromkeys(elements, 0.0))
+        self.calculators, self.members = calculators, len(calculators)
 
     def label(self, configurations: Configurations) -> Configurations:
         """Return the frames with the committee's mean as labels."""
-        mean, _ = labelled_by(self, configurations, no_progress)
-        return mean
+        return labelled_by(self, configurations, no_progress)[0]
 
 
 class TeacherCommittee(Teacher):

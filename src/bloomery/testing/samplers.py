@@ -33,7 +33,7 @@ def check_sampler(
     assert start.digest() == before, "the starting configurations were changed"
     assert len(frames), "no frame was made, so nothing can be checked"
     check_origins(frames, len(start))
-    _check_report(report)
+    json.dumps({"numbers": report.numbers, "trajectories": report.trajectories}, allow_nan=False)
     again, _ = sampler.sample(start, potential=potential, seed=1, scale=scale)
     assert again.digest() == frames.digest(), "the same seed gave other frames"
     assert len(frames) <= sampler.plan(len(start))["frames"], "more frames than planned"
@@ -112,7 +112,3 @@ def check_origins(frames: Configurations, n_start: int) -> None:
     assert len(pairs) == len(set(frames.info["block"].tolist())), "a block belongs to two trajectories"
     assert np.isfinite(frames.positions).all()
     assert np.isfinite(frames.cells).all()
-
-
-def _check_report(report: SamplerReport) -> None:
-    json.dumps({"numbers": report.numbers, "trajectories": report.trajectories}, allow_nan=False)

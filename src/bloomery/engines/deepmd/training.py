@@ -16,6 +16,7 @@ from bloomery.engines.trainer_files import LogReader, merged
 from bloomery.seeds import derive_seed
 
 MODEL_FILE = "model.pb"
+ENDS = ("start", "limit")
 REPORTS = 100
 """A training reports about this many times."""
 
@@ -88,7 +89,7 @@ def _input(settings: DeepmdSettings, member: Member, steps: int, every: int) -> 
     }
     if early:
         training["validation_data"] = _data(early, settings.batch_size)
-    loss = settings.loss
+    pairs = {"e": settings.loss.energy, "f": settings.loss.forces, "v": settings.loss.stress}
     return {
         "model": merged(model, settings.model),
         "learning_rate": {
@@ -99,12 +100,7 @@ def _input(settings: DeepmdSettings, member: Member, steps: int, every: int) -> 
         },
         "loss": {
             "type": "ener",
-            "start_pref_e": loss.energy[0],
-            "limit_pref_e": loss.energy[1],
-            "start_pref_f": loss.forces[0],
-            "limit_pref_f": loss.forces[1],
-            "start_pref_v": loss.stress[0],
-            "limit_pref_v": loss.stress[1],
+            **{f"{end}_pref_{label}": pair[i] for label, pair in pairs.items() for i, end in enumerate(ENDS)},
         },
         "training": merged(training, settings.training),
     }

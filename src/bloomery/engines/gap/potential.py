@@ -42,21 +42,13 @@ class Fit:
 
     def write(self, file: Path) -> list[Path]:
         """Write the files; return their paths. The XML names those beside it by their whole names."""
-        names = {old: f"{file.name}{old}" for old in self.sparse}
-        text = self.xml
-        for suffix, name in names.items():
-            text = _renamed(text, suffix, name)
-        file.write_text(text, encoding="utf-8")
-        written = [file]
+        text, written = self.xml, [file]
         for suffix, content in self.sparse.items():
-            written.append(file.with_name(names[suffix]))
+            written.append(file.with_name(f"{file.name}{suffix}"))
             written[-1].write_bytes(content)
+            text = re.sub(rf'"[^"]*{re.escape(suffix)}"', f'"{written[-1].name}"', text)
+        file.write_text(text, encoding="utf-8")
         return written
-
-
-def _renamed(text: str, suffix: str, name: str) -> str:
-    """Replace the name of a file of sparse points that ends in ``suffix``."""
-    return re.sub(rf'"[^"]*{re.escape(suffix)}"', f'"{name}"', text)
 
 
 class GapPotential(FrameByFramePotential):
@@ -129,11 +121,8 @@ class GapPotential(FrameByFramePotential):
         """Return quippy's calculator of what `write_export` wrote; of a committee, of its mean."""
         from ase.calculators.mixing import AverageCalculator  # noqa: PLC0415
 
-        found: list[Calculator] = [_quippy(path) for path in sorted(folder.glob("gap*.xml"))]
-        if len(found) == 1:
-            return found[0]
-        mean: Any = AverageCalculator(found)
-        return mean
+        found = [_quippy(path) for path in sorted(folder.glob("gap*.xml"))]
+        return found[0] if len(found) == 1 else AverageCalculator(found)
 
 
 def _evaluator(fit: Fit) -> Any:

@@ -98,25 +98,17 @@ class MacePotential(Potential):
 
     def write_export(self, format: str, folder: Path) -> list[Path]:  # noqa: A002
         """Write one file for each member: ``mace_000.model``, or ``mace_000.model-lammps.pt``."""
-        files = self.write_models(folder)
+        files = [folder / f"mace_{member:03d}.model" for member in range(self.members)]
+        for file, network in zip(files, self.networks, strict=True):
+            write_model_file(network, self.dtype, file)
         if format == "mace":
             return files
         program = find_program("mace", "mace-torch", "mace_create_lammps_model")
-        written = []
         for file in files:
             run_program([program, file.name, "--dtype", self.dtype], folder, log="lammps.log")
-            written.append(file.with_name(f"{file.name}-lammps.pt"))
             file.unlink()
         (folder / "lammps.log").unlink()
-        return written
-
-    def write_models(self, folder: Path) -> list[Path]:
-        """Write the members as mace's own ``.model`` files."""
-        files = []
-        for member, network in enumerate(self.networks):
-            files.append(folder / f"mace_{member:03d}.model")
-            write_model_file(network, self.dtype, files[-1])
-        return files
+        return [file.with_name(f"{file.name}-lammps.pt") for file in files]
 
     @classmethod
     def exported_calculator(cls, format: str, folder: Path) -> Calculator:  # noqa: A002

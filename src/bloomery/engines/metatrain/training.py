@@ -160,13 +160,8 @@ class _Watch:
 
 
 def _column(name: str) -> str:
-    return (
-        name.split(" (", maxsplit=1)[0]
-        .replace("validation", "early_stopping")
-        .replace("training", "train")
-        .replace(" ", "_")
-        .lower()
-    )
+    stage = name.split(" (", maxsplit=1)[0].replace("validation", "early_stopping").replace("training", "train")
+    return stage.replace(" ", "_").lower()
 
 
 def _run(options: dict[str, object], folder: Path, more: list[str], watch: Any, index: int) -> Path:

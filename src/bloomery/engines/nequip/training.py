@@ -6,7 +6,6 @@ import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -21,6 +20,7 @@ from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.frames.neighbours import find_neighbours
 
 FIELDS = {"energy": "total_energy", "forces": "forces", "stress": "stress"}
+LIGHTNING, JUDGE = "lightning.pytorch", "val0_epoch/weighted_sum"
 LOG_FILE = Path("log") / "version_0" / "metrics.csv"
 
 
@@ -79,10 +79,10 @@ def _config(settings: NequipSettings, member: Member, arguments: dict[str, objec
     folder, train = member.folder, member.train
     weights = {name: getattr(settings.loss, name) for name in FIELDS}
     used = [name for name in FIELDS if train.has(name).any() and weights[name] > 0]
-    loader = {"_target_": "torch.utils.data.DataLoader", "batch_size": settings.batch_size, "num_workers": 0}
-    model = {"_target_": "nequip.model.NequIPGNNModel", **arguments}
+    loader = _made("torch.utils.data.DataLoader", batch_size=settings.batch_size, num_workers=0)
+    model = _made("nequip.model.NequIPGNNModel", **arguments)
     if member.start:
-        model = {"_target_": BUILDER, "folder": str(folder), **arguments}
+        model = _made(BUILDER, folder=str(folder), **arguments)
     rate = settings.warm_learning_rate if member.start else settings.learning_rate
     return {
         "hydra": {"run": {"dir": "."}, "output_subdir": None, "job": {"chdir": False}},
@@ -95,11 +95,8 @@ def _config(settings: NequipSettings, member: Member, arguments: dict[str, objec
             "key_mapping": {f"{name}_target": FIELDS[name] for name in used},
             "include_keys": [f"{name}_target" for name in used],
             "transforms": [
-                {
-                    "_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper",
-                    "model_type_names": member.elements,
-                },
-                {"_target_": "nequip.data.transforms.NeighborListTransform", "r_max": settings.cutoff},
+                _made("nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper", model_type_names=member.elements),
+                _made("nequip.data.transforms.NeighborListTransform", r_max=settings.cutoff),
             ],
             "train_dataloader": {**loader, "shuffle": True},
             "val_dataloader": loader,
@@ -113,19 +110,9 @@ def _config(settings: NequipSettings, member: Member, arguments: dict[str, objec
             "enable_model_summary": False,
             "log_every_n_steps": 1_000_000,
             "num_sanity_val_steps": 0,
-            "logger": {
-                "_target_": "lightning.pytorch.loggers.CSVLogger",
-                "save_dir": ".",
-                "name": "log",
-                "flush_logs_every_n_steps": 1,
-            },
+            "logger": _made(f"{LIGHTNING}.loggers.CSVLogger", save_dir=".", name="log", flush_logs_every_n_steps=1),
             "callbacks": [
-                {
-                    "_target_": "lightning.pytorch.callbacks.ModelCheckpoint",
-                    "monitor": "val0_epoch/weighted_sum",
-                    "dirpath": str(folder),
-                    "filename": "best",
-                }
+                _made(f"{LIGHTNING}.callbacks.ModelCheckpoint", monitor=JUDGE, dirpath=str(folder), filename="best")
             ],
         },
         "training_module": {
@@ -133,13 +120,9 @@ def _config(settings: NequipSettings, member: Member, arguments: dict[str, objec
             "ema_decay": settings.averaging,
             "loss": _metrics(used, weights, "mse", "MeanSquaredError"),
             "val_metrics": _metrics(used, weights, "rmse", "RootMeanSquaredError"),
-            "optimizer": {"_target_": "torch.optim.Adam", "lr": rate},
+            "optimizer": _made("torch.optim.Adam", lr=rate),
             "lr_scheduler": {
-                "scheduler": {
-                    "_target_": "torch.optim.lr_scheduler.CosineAnnealingLR",
-                    "T_max": epochs,
-                    "eta_min": rate / 100,
-                },
+                "scheduler": _made("torch.optim.lr_scheduler.CosineAnnealingLR", T_max=epochs, eta_min=rate / 100),
                 "interval": "epoch",
                 "frequency": 1,
             },
@@ -151,21 +134,23 @@ def _config(settings: NequipSettings, member: Member, arguments: dict[str, objec
 
 def _metrics(used: list[str], weights: dict[str, float], kind: str, metric: str) -> dict[str, object]:
     """Errors by label, each over what is there; the energy counts per atom."""
-    entries = []
-    for name in used:
-        field: Any = FIELDS[name]
-        if name == "energy":
-            field = {"_target_": "nequip.data.PerAtomModifier", "field": field}
-        entries.append(
-            {
-                "name": f"{name}_{kind}",
-                "field": field,
-                "coeff": weights[name],
-                "metric": {"_target_": f"nequip.train.{metric}"},
-                "ignore_nan": True,
-            }
-        )
-    return {"_target_": "nequip.train.MetricsManager", "metrics": entries}
+    fields = {**FIELDS, "energy": _made("nequip.data.PerAtomModifier", field=FIELDS["energy"])}
+    entries = [
+        {
+            "name": f"{name}_{kind}",
+            "field": fields[name],
+            "coeff": weights[name],
+            "metric": _made(f"nequip.train.{metric}"),
+            "ignore_nan": True,
+        }
+        for name in used
+    ]
+    return _made("nequip.train.MetricsManager", metrics=entries)
+
+
+def _made(what: str, /, **arguments: object) -> dict[str, object]:
+    """What NequIP makes by a name and arguments."""
+    return {"_target_": what, **arguments}
 
 
 class _Watch:
