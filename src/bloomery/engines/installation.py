@@ -68,13 +68,7 @@ def needs_environment(engine: str) -> bool:
 
 
 def requirements(engine: str) -> Path:
-    """Return the file with an engine's requirements.
-
-    Raises
-    ------
-    InputError
-        If the engine needs no environment, or does not say what it needs.
-    """
+    """Return the file with an engine's requirements; `InputError` if it needs none, or does not say what it needs."""
     plugin = _plugin(engine)
     if not plugin.package:
         raise InputError(f"engine {engine!r} runs in bloomery's own environment; it needs no set-up.")

@@ -74,10 +74,7 @@ def usable_start(
 ) -> Kind | None:
     """Return the potential that a training starts from, if it is of the engine's own ``kind``.
 
-    Parameters
-    ----------
-    told
-        What must be the same, by name: as it is there, and in this training.
+    ``told`` says by name what must be the same: as it is there, and in this training.
 
     Raises
     ------

@@ -107,5 +107,5 @@ def errors_by_sigma(
     """
     sigma, error = np.asarray(sigmas, dtype=float).ravel(), np.asarray(errors, dtype=float).ravel()
     parts = [part for part in np.array_split(np.argsort(sigma, kind="stable"), bins) if len(part)]
-    roots = (np.array([np.sqrt((values[part] ** 2).mean()) for part in parts]) for values in (sigma, error))
-    return (*roots, np.array([len(part) for part in parts], dtype=np.int64))
+    roots = [np.array([np.sqrt((values[part] ** 2).mean()) for part in parts]) for values in (sigma, error)]
+    return roots[0], roots[1], np.array([len(part) for part in parts], dtype=np.int64)

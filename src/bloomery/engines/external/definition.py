@@ -290,16 +290,16 @@ def shipped() -> dict[str, Path]:
 
 
 def read_definition(given: str) -> Any:
-    """Read a shipped definition by its name, or a YAML file by its path; `InputError` if it is neither."""
+    """Read a shipped definition by its name, or a YAML file by its path; `ValueError` if it is neither."""
     import yaml  # noqa: PLC0415
 
     path = shipped().get(given, Path(given))
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(
+        raise ValueError(
             f"definition {given!r} is neither shipped ({', '.join(shipped())}) nor a file that can be read; give the "
             "path of a YAML file, or the definition itself."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not YAML ({' '.join(str(error).split())}).") from error
+        raise ValueError(f"{path}: is not YAML ({' '.join(str(error).split())}).") from error

@@ -75,10 +75,8 @@ def write_data(frames: Configurations, data: DataFormat, name: str, folder: Path
         frames.without_info(*frames.info).save(folder / name)
         return len(frames)
     if data.absent == "leave_out":
-        has = np.ones(len(frames), dtype=bool)
-        for label in keys:
-            has &= frames.has("stress" if label == "virial" else label)
-        frames = frames[has]
+        has = [frames.has("stress" if label == "virial" else label) for label in keys]
+        frames = frames[np.all([np.ones(len(frames), dtype=bool), *has], axis=0)]
         if not len(frames):
             raise InputError(
                 f"no frame of the member has all of {', '.join(keys)}, which the definition writes; label frames, or "

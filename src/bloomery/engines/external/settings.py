@@ -39,12 +39,7 @@ class ExternalSettings(Settings):
     @field_validator("definition", mode="before")
     @classmethod
     def _read(cls, given: Any) -> Any:
-        if not isinstance(given, str):
-            return given
-        try:
-            return read_definition(given)
-        except InputError as error:
-            raise ValueError(str(error)) from error
+        return read_definition(given) if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _values_are_parameters(self) -> Self:

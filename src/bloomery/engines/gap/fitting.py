@@ -51,15 +51,14 @@ def fit(settings: GapSettings, data: TrainingData, training: Training) -> tuple[
     began, seed, progress = time.perf_counter(), training.seed, training.progress
     prepared = prepare(data)
     seen = member_frames(prepared.train.hashes(), settings.members, settings.share, derive_seed(seed, "members"))
-    single = settings.members == 1
-    calibrating = single and settings.uncertainty.enabled
+    calibrating = settings.members == 1 and settings.uncertainty.enabled
     columns: dict[str, list[float]] = {"member": [], "frames": [], "seconds": []}
     with working_folder(training.folder) as place:
         unit, measured_on = _sigma_unit(settings, prepared, place, seed, progress) if calibrating else (None, 0)
         members = []
         for member in range(settings.members):
             started = time.perf_counter()
-            frames = prepared.train[np.ones(len(prepared.train), dtype=bool) if single else seen[member]]
+            frames = prepared.train[seen[member]]
             member_seed = derive_seed(seed, "fit", member)
             members.append(_fit_one(settings, frames, prepared, place / f"member_{member:03d}", member_seed))
             row = (member, len(frames), time.perf_counter() - started)

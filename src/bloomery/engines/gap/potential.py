@@ -122,7 +122,8 @@ class GapPotential(FrameByFramePotential):
         from ase.calculators.mixing import AverageCalculator  # noqa: PLC0415
 
         found = [_quippy(path) for path in sorted(folder.glob("gap*.xml"))]
-        return found[0] if len(found) == 1 else AverageCalculator(found)
+        mean: Any = found[0] if len(found) == 1 else AverageCalculator(found)
+        return mean
 
 
 def _evaluator(fit: Fit) -> Any:

@@ -190,9 +190,6 @@ def _last_epoch(folder: Path) -> int:
     return max((int(match[1]) for match in found if match is not None), default=0)
 
 
-# -- what mace_run_train is given -----------------------------------------------------------------------------------
-
-
 def _command(
     settings: MaceSettings, prepared: Prepared, n_frames: int, device: str, seed: int, warm: bool
 ) -> list[str]:

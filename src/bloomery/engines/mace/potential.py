@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
+import ase
 import numpy as np
 import torch
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import Calculator, all_changes
 
 from bloomery.engines.mace.networks import (
     Network,
@@ -22,6 +23,9 @@ from bloomery.engines.programs import find_program, run_program
 from bloomery.frames.configurations import Configurations
 from bloomery.potentials.contract import Common, Potential
 from bloomery.potentials.prediction import Prediction, voigt, zeros
+
+NEEDED = ("positions", "node_attrs", "edge_index", "shifts", "unit_shifts", "cell", "batch", "ptr")
+"""What the form that LAMMPS loads takes of a batch."""
 
 
 class MacePotential(Potential):
@@ -120,10 +124,51 @@ class MacePotential(Potential):
             models = [read_model_file(path) for path in sorted(folder.glob("mace_*.model"))]
             kind = str(next(models[0].parameters()).dtype).removeprefix("torch.")
             return MACECalculator(models=models, device="cpu", default_dtype=kind)
-        from bloomery.engines.mace.lammps import LammpsFormCalculator  # noqa: PLC0415
-
         return LammpsFormCalculator(sorted(folder.glob("mace_*.model-lammps.pt")))
 
 
 def _numpy(tensor: torch.Tensor) -> Any:
     return tensor.detach().double().cpu().numpy()
+
+
+class LammpsFormCalculator(Calculator):
+    """Mean over files of `mace_create_lammps_model`, all atoms local: what LAMMPS loads is checked before it is run."""
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012
+
+    def __init__(self, files: Sequence[Path], **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
+        self.models = [torch.jit.load(str(path), map_location="cpu") for path in files]
+
+    def calculate(
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Evaluate all members."""
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        found = [self._evaluate(model) for model in self.models]
+        energy, forces, virial = (np.mean([values[i] for values in found], axis=0) for i in range(3))
+        present: Any = self.atoms
+        self.results = {"energy": float(energy), "free_energy": float(energy), "forces": forces}
+        if present.pbc.all():
+            self.results["stress"] = voigt(-0.5 * (virial + virial.T) / present.cell.volume)
+
+    def _evaluate(self, model: Any) -> tuple[float, Any, Any]:
+        """Energy, forces ``(n, 3)`` and virial ``(3, 3)`` in eV and eV/Å."""
+        from mace import data  # noqa: PLC0415
+        from mace.tools import AtomicNumberTable, torch_geometric  # noqa: PLC0415
+
+        dtype = next(value.dtype for value in model.parameters() if value.is_floating_point())
+        table = AtomicNumberTable([int(number) for number in model.atomic_numbers])
+        with default_dtype(dtype):
+            item = data.AtomicData.from_config(
+                data.config_from_atoms(self.atoms), z_table=table, cutoff=float(model.r_max)
+            )
+            batch = torch_geometric.Batch.from_data_list([item]).to_dict()
+            inputs = {name: batch[name] for name in NEEDED}
+            inputs["positions"].requires_grad_(True)
+            result = model(inputs, torch.ones(len(item.positions), dtype=dtype), True)
+        energy = float(result["total_energy_local"].detach().sum())
+        return energy, _numpy(result["forces"]), _numpy(result["virials"]).reshape(3, 3)

@@ -53,9 +53,6 @@ def fit_member(settings: MetatrainSettings, member: Member, report: Report) -> M
     return {MODEL_FILE: model, CHECKPOINT_FILE: rest, EXTENSIONS_FILE: extensions}
 
 
-# -- what metatrain reads -----------------------------------------------------------------------------------------
-
-
 def _options(settings: MetatrainSettings, member: Member, epochs: int) -> dict[str, object]:
     loss = {"type": "mse", "reduction": "mean"}
     used = [name for name in GRADIENTS if getattr(settings.loss, name) > 0 and member.train.has(name).any()]
@@ -124,9 +121,6 @@ def _set(name: str, targets: dict[str, object], folder: Path) -> dict[str, objec
 def _targets(used: Sequence[str]) -> dict[str, object]:
     gradients = {name: {"key": f"{name}_target"} if name in used else False for name in GRADIENTS}
     return {"energy": {"quantity": "energy", "key": "energy_target", "unit": "eV", **gradients}}
-
-
-# -- its run ------------------------------------------------------------------------------------------------------
 
 
 class _Watch:

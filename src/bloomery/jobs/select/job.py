@@ -130,8 +130,14 @@ def run(job: Model, folder: Path, progress: Progress) -> Summary:
     arm = _arm(job, candidates, cleaned, pool, rest, probe)
     arm.frames.save(folder / SELECTED_FILE)
     progress("select", 3, 3, {"selected": len(arm.frames)})
-    drawn_told = {"wanted": n_probe, "drawn": len(probe), "blocks": drawn.n_blocks}
-    summary: Summary = {"n_pool": len(candidates.pool), **arm.told(), "probe": drawn_told}
+    told = arm.told()
+    summary: Summary = {
+        "n_pool": len(candidates.pool),
+        "n_selected": told["n_selected"],
+        "funnel": told["funnel"],
+        "roles": told["roles"],
+        "probe": {"wanted": n_probe, "drawn": len(probe), "blocks": drawn.n_blocks},
+    }
     fates = {"": arm.fates}
     if job.control:
         n_others = len(rest.indices)
