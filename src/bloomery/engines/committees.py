@@ -1,7 +1,6 @@
 """Committees of models that a trainer of another package fits, one after the other.
 
-A training that is killed keeps the members that were done; the one under way begins again, so that the result is the
-same.
+A training that is killed keeps the members that were done; the one under way begins again, for the same result.
 """
 
 from __future__ import annotations
@@ -62,8 +61,7 @@ class Member:
 class FileEngine(Engine):
     """An engine whose members are files of another package, each fitted by that package's trainer (`fit_member`).
 
-    Its settings have ``members``, and ``share``, ``cutoff`` and ``dtype`` unless it says so otherwise (`drawn_from`,
-    `reach`, `dtype`).
+    Its settings have ``members``; ``share``, ``cutoff`` and ``dtype`` unless `drawn_from`, `reach` or `dtype` say so.
     """
 
     settings: Any

@@ -108,9 +108,8 @@ def labelled(frames: Configurations) -> NDArray[np.bool_]:
 def member_frames(hashes: list[str], members: int, share: float, seed: int) -> NDArray[np.bool_]:
     """Which member of a committee sees which frame, ``(M, N)``: a share of the members each, by the frame's content.
 
-    The same frame is seen by the same members in every training with this seed, so that a member that starts from an
-    earlier one has not seen, through it, what it should not see. Every frame is seen by one member at least, and a
-    single member sees all.
+    A frame is seen by the same members in every training with this seed: one that starts from an earlier member has not
+    seen, through it, what it should not see. Every frame is seen by one member at least, and a single one sees all.
     """
     count = max(1, round(share * members))
     result = np.zeros((members, len(hashes)), dtype=bool)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import chdir
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, int]:
     configurations = Configurations.read(folder / job.configurations)
     journal = Journal(folder, configurations)
     todo = np.array([frame for frame in range(len(configurations)) if frame not in journal.entries], dtype=np.int64)
-    with chdir(folder), journal:  # files that settings name are relative to the job
+    with chdir(folder), journal.open():  # files that settings name are relative to the job
         labeller.check(configurations)
         labeller.label(configurations[todo], progress=progress, record=journal.recorder(todo))
     outcomes = [entry.outcome for entry in journal.entries.values()]
@@ -63,18 +64,17 @@ class Journal:
         self.configurations, self.hashes = configurations, configurations.hashes()
         self.entries: dict[int, LedgerEntry] = {}
         self.labels: dict[int, dict[str, Any]] = {}
-        self._file: IO[str] | None = None
         self._written = time.monotonic()
         self._read()
 
-    def __enter__(self) -> Journal:
-        self._file = (self.folder / JOURNAL_FILE).open("a", encoding="utf-8")
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        if self._file is not None:
-            self._file.close()
-        self.write()
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Let frames be entered within the block, and write the files at its end."""
+        try:
+            with (self.folder / JOURNAL_FILE).open("a", encoding="utf-8") as self._file:
+                yield
+        finally:
+            self.write()
 
     def recorder(self, frames: np.ndarray[Any, np.dtype[np.int64]]) -> Any:
         """Make the callback of a labeller that was handed these frames: it enters one of them."""
@@ -83,10 +83,9 @@ class Journal:
     def _add(self, entry: LedgerEntry, labelled: Configurations | None) -> None:
         labels = {} if labelled is None else {name: values.tolist() for name, values in labelled.labels.items()}
         self.entries[entry.frame], self.labels[entry.frame] = entry, labels
-        if self._file is not None:
-            self._file.write(json.dumps({"entry": entry.as_dict(), "labels": labels}) + "\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        self._file.write(json.dumps({"entry": entry.as_dict(), "labels": labels}) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
         if time.monotonic() - self._written > self.interval:
             started = time.monotonic()
             self.write()

@@ -16,8 +16,7 @@ class CommitteeCalculator(Calculator):
     """Mean energy, forces and stress of a potential's members, and how much the members disagree on each atom's force.
 
     ``results["disagreement"]`` is in eV/Å, one number per atom. Stress is there for frames with a full cell, and
-    ``results["extrapolation"]``, one number per atom, for potentials that know the ranges of their training frames (see
-    `Prediction`).
+    ``results["extrapolation"]``, one number per atom, where ranges of training frames are known (see `Prediction`).
     """
 
     implemented_properties = ["energy", "free_energy", "forces", "stress", "disagreement", "extrapolation"]  # noqa: RUF012

@@ -70,8 +70,7 @@ STANDARD = (*FIRST, "units", "versions")
 class Potential:
     """A fitted potential: a committee of ``M`` members behind one interface.
 
-    An engine's potential says how frames are evaluated (`evaluate`), and how what it consists of is written and read
-    (`write_files`, `read_files`).
+    It says how frames are evaluated (`evaluate`), and its files written and read (`write_files`, `read_files`).
     """
 
     elements: list[str]

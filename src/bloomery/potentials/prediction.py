@@ -23,11 +23,9 @@ class Prediction:
     forces: NDArray[np.float64]
     """Forces in eV/Å, ``(M, A, 3)``."""
     stresses: NDArray[np.float64] | None = None
-    """Stresses in eV/Å^3, ASE's Voigt order and sign, ``(M, N, 6)``; zero for a frame without a full cell. ``None`` if
-    not asked for."""
+    """Stresses in eV/Å^3, ASE's Voigt order and sign, ``(M, N, 6)``; zero without a full cell, ``None`` if unasked."""
     energy_sigma: NDArray[np.float64] | None = None
-    """The engine's own predictive standard deviation in eV, ``(N,)``, which takes the place of the spread over members;
-    ``None`` for engines that have none."""
+    """The engine's own standard deviation in eV, ``(N,)``, if it has one, in the place of the spread over members."""
     force_sigma: NDArray[np.float64] | None = None
     """The same of forces in eV/Å, ``(A,)``."""
     extrapolation: NDArray[np.float64] | None = None

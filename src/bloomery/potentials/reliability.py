@@ -1,7 +1,6 @@
 """Whether uncertainties are what they say: coverage, likelihood, miscalibration area, and errors against sigmas.
 
-What a committee predicts is a Student distribution (see `bloomery.potentials.calibration.scale_factor`), what an engine
-with a sigma of its own predicts a normal one.
+A committee predicts a Student distribution (see `calibration.scale_factor`), an engine with a sigma a normal one.
 """
 
 from __future__ import annotations

@@ -40,8 +40,7 @@ def odd_frames(elements: Sequence[str], seed: int = 0, closest: float = 1.2) -> 
     """Return frames of every kind that real data have: full, partial and no periodicity, tiny cells, lone atoms.
 
     In this order: a skewed periodic cell shorter than usual cutoffs, a slab, a wire without vectors across it, a
-    molecule, a lone atom, a frame without atoms, and one periodic atom. No two atoms are closer than ``closest`` Å,
-    with which everything scales.
+    molecule, a lone atom, a frame without atoms, and one periodic atom. All scales with the least distance in Å.
     """
     random = np.random.default_rng(seed)
     cell = np.diag([3.1, 3.6, 4.3]) + random.uniform(-0.4, 0.4, (3, 3))

@@ -29,8 +29,7 @@ class Teacher(CalculatorsPotential):
 class TeacherCommittee(Teacher):
     """Stillinger-Weber silicon in ``M`` versions whose three-body strength differs by ``spread``.
 
-    The members agree on the ideal crystal and disagree the more the farther atoms are from it. With no spread it is the
-    teacher itself.
+    They agree on the ideal crystal, and disagree the more the farther atoms are from it. Without spread they are one.
     """
 
     engine = "teacher"

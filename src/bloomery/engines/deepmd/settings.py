@@ -45,7 +45,8 @@ class DeepmdSettings(Settings):
     steps: int = Field(default=20000, ge=1)
     """Gradient steps from scratch; there is no early stopping, the last weights are kept.
 
-    Up to one in a hundred more are made, until the next report: DeePMD-kit keeps what it trained only there. """
+    Up to one in a hundred more are made, until the next report: DeePMD-kit keeps what it trained only there.
+    """
     warm_steps: int = Field(default=5000, ge=1)
     """Gradient steps of a training that starts from an earlier potential."""
     batch_size: int = Field(default=4, ge=1)

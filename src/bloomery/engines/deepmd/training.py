@@ -117,8 +117,7 @@ def _data(systems: list[tuple[Path, int]], batch_size: int) -> dict[str, object]
 class _Watch:
     """Reports the rows of DeePMD-kit's learning curve as they come.
 
-    A number is missing ("nan") there where the batch has no such label: what is not finite counts as a divergence only
-    in the column of the whole loss.
+    A number is missing ("nan") where the batch has no such label: it is a divergence only in the column of the loss.
     """
 
     def __init__(self, path: Path, steps: int, report: Report) -> None:

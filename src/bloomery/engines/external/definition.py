@@ -85,7 +85,8 @@ class DataFormat(Settings):
     """``extxyz``; ``dataframe``, a gzipped pickle of pandas with ``ase_atoms`` and columns; ``npz``, plain arrays.
 
     The latter is what `bloomery.frames.configurations.Configurations.load` reads: names of labels are our own, absent
-    ones are masked, and units are eV and Å. """
+    ones are masked, and units are eV and Å.
+    """
     train: FileName
     """File of the training frames."""
     validation: FileName | None = None

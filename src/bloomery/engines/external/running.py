@@ -65,10 +65,7 @@ def fit_member(settings: ExternalSettings, member: Member, report: Report) -> Ma
 def write_data(frames: Configurations, data: DataFormat, name: str, folder: Path, units: Units, reach: float) -> int:
     """Write labelled frames, slabs and wires in cells with ``reach`` in Å of empty space; return how many.
 
-    Raises
-    ------
-    InputError
-        If no frame has all labels that are written.
+    If no frame has all labels that are written, `InputError` is raised.
     """
     keys = {label: key for label, key in data.keys.model_dump().items() if key is not None}
     if data.format == "npz":
