@@ -187,10 +187,9 @@ def descriptors(settings: GapSettings, frames: Configurations, elements: Sequenc
         soap = settings.soap
         for number in sorted(numbers):
             count = min(soap.sparse, int((frames.numbers == number).sum()))
+            chosen = f"sparse_method={soap.method} n_sparse={count}"
             if soap.method == "farthest_point":
                 chosen = f"sparse_method=INDEX_FILE sparse_file={sparse_file(number)}"
-            else:
-                chosen = f"sparse_method={soap.method} n_sparse={count}"
             if count:
                 result.append(
                     f"{power_spectrum(soap, number, numbers, braces=2)} zeta={soap.zeta} delta={soap.delta} "
@@ -227,14 +226,9 @@ def farthest_environments(
     from quippy.descriptors import Descriptor  # noqa: PLC0415
 
     describe = Descriptor(power_spectrum(soap, number, symbols_to_numbers(list(elements)), braces=1))
-    spectra = [
-        describe.calc(boxed(atoms, cutoff))["data"]
-        for atoms in frames.without_labels().to_atoms()
-        if number in atoms.numbers
-    ]
-    features = np.concatenate(spectra)
-    every = np.arange(len(features))
-    space = FeatureSpace(features, features[:0], every, np.ones(features.shape[1]), "gap.soap")
+    holders = [atoms for atoms in frames.without_labels().to_atoms() if number in atoms.numbers]
+    features = np.concatenate([describe.calc(boxed(atoms, cutoff))["data"] for atoms in holders])
+    space = FeatureSpace(features, features[:0], np.arange(len(features)), np.ones(features.shape[1]), "gap.soap")
     return farthest_points(space, soap.sparse, SAME).picks
 
 

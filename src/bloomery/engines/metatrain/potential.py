@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
@@ -57,7 +58,6 @@ class MetatrainPotential(FilePotential):
         """The models, one for all members where their last layers are drawn."""
         # Without this import an exported SOAP-BPNN gives wrong forces, and says nothing.
         import sphericart.torch  # noqa: F401, PLC0415
-        import torch  # noqa: PLC0415
         from metatomic.torch import load_atomistic_model  # noqa: PLC0415
 
         result = []
@@ -75,8 +75,6 @@ class MetatrainPotential(FilePotential):
 
     def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
         """Energies, forces and stresses; see `Potential.evaluate`."""
-        import torch  # noqa: PLC0415
-
         # The optimising executor changes the last digits after the first calls, and gains nothing here.
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             found = [self._evaluate(model, part, stress) for model in self.models]
@@ -87,7 +85,6 @@ class MetatrainPotential(FilePotential):
         self, model: Any, part: Configurations, stress: bool
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Differentiate the energies of one model by positions and strains."""
-        import torch  # noqa: PLC0415
         from metatomic.torch import ModelOutput, System  # noqa: PLC0415
         from vesin.metatomic import neighbor_lists_for_model  # noqa: PLC0415
 

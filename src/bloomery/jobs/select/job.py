@@ -225,8 +225,7 @@ def _save_fates(path: Path, candidates: Candidates, arms: dict[str, Fates]) -> N
     ``step`` is the index in the funnel of what dropped it, or the length of the funnel; ``reason`` an index in
     ``reasons``. Those of the control arm begin with ``control_``.
     """
-    names, sizes = np.unique(candidates.keys, return_counts=True)
-    first = [int(np.argmax(candidates.keys == name)) for name in names]
+    names, first, sizes = np.unique(candidates.keys, return_index=True, return_counts=True)
     order = np.argsort(first)
     arrays: dict[str, NDArray[Any]] = {"pools": names[order], "sizes": sizes[order]}
     for prefix, fates in arms.items():
