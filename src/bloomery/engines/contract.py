@@ -31,11 +31,6 @@ class TrainingData:
     energy_reference: dict[str, float]
     """Energy per atom of each element in eV that is subtracted before fitting and added after predicting."""
 
-    @property
-    def elements(self) -> list[str]:
-        """Elements of the training frames."""
-        return self.train.elements
-
 
 @dataclass(frozen=True)
 class TrainingHistory:

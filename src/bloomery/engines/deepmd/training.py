@@ -125,7 +125,6 @@ class _Watch:
         self.names: list[str] = []
 
     def __call__(self) -> None:
-        """Look for new rows."""
         for line in self.reader.lines():
             fields = line.split()
             if line.startswith("# ") and "lr" in fields:

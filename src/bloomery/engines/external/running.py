@@ -195,7 +195,6 @@ class _Watch:
                 raise InputError(f"definition.train.progress.epochs: {text!r} is not a number.") from error
 
     def __call__(self) -> None:
-        """Look for new lines."""
         if self.progress is None:
             return
         for line in self.reader.lines():

@@ -133,7 +133,6 @@ class _Watch:
         self.units: list[float] | None = None
 
     def __call__(self) -> None:
-        """Look for new rows."""
         if self.reader is None:
             found = sorted(self.folder.glob("outputs/*/*/train.csv"))
             if not found:

@@ -161,7 +161,6 @@ class _Watch:
         self.told = -1
 
     def __call__(self) -> None:
-        """Look for new epochs."""
         try:
             lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
         except FileNotFoundError:
