@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NotRequired, Self, TypedDict, cast
+from typing import Any, ClassVar, NotRequired, Self, TypedDict, Unpack, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -98,17 +98,10 @@ class Potential:
     own_entries: ClassVar[tuple[str, ...]] = ()
     """Keys of `POTENTIAL_FILE` that are the engine's own."""
 
-    def __init__(
-        self,
-        *,
-        elements: list[str],
-        energy_reference: dict[str, float],
-        device: str = "cpu",
-        versions: dict[str, str] | None = None,
-        details: Details | None = None,
-    ) -> None:
-        self.elements, self.energy_reference, self.device = elements, energy_reference, device
-        self.versions, self.details = versions or {}, details or {}
+    def __init__(self, **common: Unpack[Common]) -> None:
+        self.elements, self.energy_reference = common["elements"], common["energy_reference"]
+        self.device, self.versions = common.get("device", "cpu"), common.get("versions", {})
+        self.details = common.get("details", {})
 
     @property
     def common(self) -> Common:

@@ -47,7 +47,5 @@ def labelled_by(
 def _labelled(
     frames: Configurations, energy: NDArray[Any], forces: NDArray[Any], stress: NDArray[Any] | None
 ) -> Configurations:
-    bare = frames.without_labels().with_labels(energy=energy, forces=forces)
-    if stress is None:
-        return bare
-    return bare.with_labels(stress=stress, masks={"stress": frames.pbc.all(axis=1)})
+    labels = {"energy": energy, "forces": forces} | ({} if stress is None else {"stress": stress})
+    return frames.without_labels().with_labels(**labels, masks={"stress": frames.pbc.all(axis=1)})

@@ -29,14 +29,9 @@ class _KilledError(Exception):
 def check_engine(engine: Engine, data: TrainingData, folder: Path) -> Potential:
     """Check training, resuming, warm starts, files, exports, physics, limits and refusals; return the potential.
 
-    What an engine says in its class variables that it does not do is not asked of it.
-
-    Parameters
-    ----------
-    engine
-        With settings that make a training take seconds.
-    data
-        Frames of both roles with energies, forces and stresses; best of two elements, so that confusing them shows.
+    What an engine says in its class variables that it does not do is not asked of it. Its settings should make a
+    training take seconds; frames of both roles should have energies, forces and stresses, and best two elements: then
+    confusing these shows.
     """
     potential, history = engine.train(data, seed=1, device="cpu")
     check_history(history)

@@ -23,10 +23,7 @@ Network = tuple[Mapping[str, Any], Arrays]
 def read_model_file(path: str | Path) -> torch.nn.Module:
     """Read a ``.model`` file, which is a pickle: one that we have just made, or one that the user has named.
 
-    Raises
-    ------
-    InputError
-        If it cannot be read, or is no model of a kind that can be kept.
+    `InputError` if it cannot be read, or is no model of a kind that can be kept.
     """
     try:
         with warnings.catch_warnings():

@@ -75,12 +75,7 @@ def gather(job: Model, folder: Path, *, describe: bool) -> Candidates:
     """Read pools, data set and features.
 
     If frames and features of the pools take more than a quarter of ``memory``, they stay in files. Atoms are described,
-    where that is asked for, by the descriptor of the job.
-
-    Raises
-    ------
-    InputError
-        If the pools are empty, or the features do not belong to them.
+    where that is asked for, by the descriptor of the job. `InputError` if pools are empty, or features not theirs.
     """
     files = [folder / path for path in (*job.pools.values(), *([job.features] if job.features else []))]
     aside = folder if too_large(files, job.memory) else None
