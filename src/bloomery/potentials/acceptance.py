@@ -151,8 +151,6 @@ class _Trial:
     steps: tuple[float, ...]
     """Of finite differences in Å."""
 
-    # -- finite differences ---------------------------------------------------------------------------------------
-
     def slope(self, path: Callable[[float], Configurations], step: float) -> NDArray[np.float64]:
         """Derivative of the energies of all members along a path of frames at its middle, ``(M, N)``."""
         points = Configurations.concatenate([path(place * step) for place, _ in STENCIL])
@@ -207,8 +205,6 @@ class _Trial:
             errors = np.maximum(errors, found)
         what = "the stress against finite differences of the energy"
         yield _worst("stress", what, errors, self.tension, "eV/Å^3", full)
-
-    # -- symmetries -----------------------------------------------------------------------------------------------
 
     def symmetries(self) -> Iterator[Check]:
         """Rotation, translation by any vector and by whole cells, order of the atoms, and twice the frame."""

@@ -72,8 +72,7 @@ class ModelCard:
             f"| seed | {self.seed} |",
             f"| versions | {', '.join(f'{name} {version}' for name, version in sorted(self.versions.items()))} |",
         ]
-        lines += ["", "## Errors", ""]
-        lines += _told(self.measurements) or ["Not measured for this card."]
+        lines += ["", "## Errors", "", *(_told(self.measurements) or ["Not measured for this card."])]
         lines += ["", "## Settings", "", "```json", json.dumps(self.settings, indent=1, ensure_ascii=False), "```", ""]
         return "\n".join(lines)
 

@@ -134,11 +134,10 @@ def check_files(engine: Engine, potential: Potential, frames: Configurations, fo
         assert_same(loaded.predict(frames), expected)
         for name in ("elements", "energy_reference", "versions", "members"):
             assert getattr(loaded, name) == getattr(potential, name)
-    written = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"}
-    engine.load(folder, "cpu").save(folder.with_name("again"))
-    assert written == {
-        path.name: path.read_bytes() for path in folder.with_name("again").iterdir() if path.suffix == ".json"
-    }, "a potential that is loaded and saved is the same potential"
+    again = folder.with_name("again")
+    engine.load(folder, "cpu").save(again)
+    first, second = ({path.name: path.read_bytes() for path in place.glob("*.json")} for place in (folder, again))
+    assert first == second, "a potential that is loaded and saved is the same potential"
 
 
 def check_exports(potential: Potential, frames: Configurations, folder: Path) -> None:

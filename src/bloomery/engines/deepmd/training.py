@@ -131,11 +131,8 @@ class _Watch:
                 self.names = [_column(name) for name in fields[2:]]
             elif not line.startswith("#") and len(fields) == len(self.names) + 1:
                 numbers = dict(zip(self.names, map(float, fields[1:]), strict=True))
-                self.report(
-                    int(fields[0]),
-                    self.steps,
-                    {name: value for name, value in numbers.items() if math.isfinite(value) or name == "train_rmse"},
-                )
+                told = {name: value for name, value in numbers.items() if math.isfinite(value) or name == "train_rmse"}
+                self.report(int(fields[0]), self.steps, told)
 
 
 def _column(name: str) -> str:

@@ -76,11 +76,10 @@ class GapPotential(FrameByFramePotential):
         if not self._evaluators:
             self._evaluators = [_evaluator(fit) for fit in self.fits]
         calculator = self._evaluators[member]
-        wants = ["energy", "forces", *(["stress"] if stress else [])]
         varied = self.sigma_unit is not None
         calculator.calculate(
             boxed(atoms, self.cutoff),
-            properties=wants,
+            properties=["energy", "forces", *(["stress"] if stress else [])],
             system_changes=["positions", "numbers", "cell"],
             calc_args="local_gap_variance" if varied else "",
         )

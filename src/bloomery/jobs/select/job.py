@@ -51,8 +51,7 @@ class Cleaned:
     def of(cls, clean: Selection, left: NDArray[np.int64], reasons: NDArray[np.str_]) -> Cleaned:
         """Say what the draw of the probe did to the frames that the cleaners left; reasons are of those that went."""
         gone = ~np.isin(clean.indices, left)
-        counts = dict(Counter(reasons[gone].tolist()))
-        step = FunnelStep(PROBE_RULE, len(clean.indices), len(left), counts)
+        step = FunnelStep(PROBE_RULE, len(clean.indices), len(left), dict(Counter(reasons[gone].tolist())))
         return cls(left, [*clean.funnel, step], clean.fates.after(clean.indices, left, None, reasons))
 
 
