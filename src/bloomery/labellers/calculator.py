@@ -20,8 +20,7 @@ from bloomery.papers import ASE
 from bloomery.plugins import Settings
 from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Seconds
-from bloomery.reference.calculators import CalculatorSpec
-from bloomery.reference.values import Values, reference_values
+from bloomery.reference.calculators import CalculatorSpec, Values, reference_values
 
 
 class CalculatorLabellerSettings(Settings):

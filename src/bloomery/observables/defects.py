@@ -8,7 +8,7 @@ energy.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import ase
 import numpy as np
@@ -23,7 +23,6 @@ from bloomery.quantities import Angstrom
 
 J_PER_M2 = 16.02176634
 """1 eV/Å^2."""
-Repeat = Annotated[int, Field(ge=1)]
 
 
 class DefectsSettings(SinglePointSettings):
@@ -33,7 +32,7 @@ class DefectsSettings(SinglePointSettings):
     """How far the supercell of a vacancy reaches at least between opposite faces, in Å."""
     surfaces: list[tuple[int, int, int]] = Field(default=[(1, 0, 0), (1, 1, 0), (1, 1, 1)])
     """Miller indices of surfaces, of the cell as it is given: give the conventional one."""
-    layers: Repeat = 4
+    layers: int = Field(default=4, ge=1)
     """How many cells thick slabs are."""
     vacuum: Angstrom = Field(default=10.0, gt=0)
     """How far slabs are apart, in Å."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import ase
 import numpy as np
@@ -27,8 +27,8 @@ from bloomery.observables.contract import Axes, Quantity
 from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
 from bloomery.papers import Paper
 from bloomery.quantities import Angstrom
+from bloomery.samplers.contract import Repeats
 
-Repeat = Annotated[int, Field(ge=1)]
 MEV_PER_THZ = 4.135667696
 """Planck's constant (CODATA 2018)."""
 SYMMETRY_TOLERANCE = 1e-4
@@ -38,7 +38,7 @@ SYMMETRY_TOLERANCE = 1e-4
 class PhononSettings(SinglePointSettings):
     """Settings of the observable `phonons`."""
 
-    supercell: tuple[Repeat, Repeat, Repeat] | None = None
+    supercell: Repeats | None = None
     """Repeats of the structure; by default as many as `min_length` needs."""
     min_length: Angstrom = Field(default=9.0, gt=0)
     """How far a supercell reaches at least between opposite faces, in Å."""

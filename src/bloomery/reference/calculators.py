@@ -6,12 +6,17 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+import ase
+import numpy as np
 from ase.calculators.abc import GetPropertiesMixin
 from ase.calculators.calculator import BaseCalculator
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.plugins import Settings
+
+Values = dict[str, float | NDArray[np.float64]]
 
 
 class CalculatorSpec(Settings):
@@ -43,7 +48,8 @@ class CalculatorSpec(Settings):
         InputError
             If there is no such calculator, it is not an ASE calculator, or it refuses its arguments.
         """
-        factory = CALCULATORS[self.name] if self.name in CALCULATORS else self._class()
+        found = CALCULATORS.get(self.name, self.name)
+        factory = self._class(found) if isinstance(found, str) else found
         try:
             return factory(**self.arguments)
         except InputError:
@@ -53,8 +59,8 @@ class CalculatorSpec(Settings):
                 f"calculator {self.name!r} cannot be made with {self.arguments}: {type(error).__name__}: {error}."
             ) from error
 
-    def _class(self) -> type:
-        module, separator, attribute = self.name.partition(":")
+    def _class(self, place: str) -> type:
+        module, separator, attribute = place.partition(":")
         if not separator:
             raise InputError(
                 f"calculator {self.name!r} is not known; choose one of {', '.join(CALCULATORS)}, or give module:Class."
@@ -87,35 +93,36 @@ def _tersoff(parameters: str = "Tersoff_PRB_39_5566_Si_C") -> Any:
     from matscipy.calculators.manybody import Manybody, TersoffBrenner  # noqa: PLC0415
     from matscipy.calculators.manybody.explicit_forms import tersoff_brenner  # noqa: PLC0415
 
-    known = sorted(name for name in vars(tersoff_brenner) if isinstance(getattr(tersoff_brenner, name), dict))
-    known = [name for name in known if not name.startswith("_")]
-    if parameters not in known:
-        raise InputError(
-            f"calculator 'tersoff': parameters {parameters!r} are not known; choose of {', '.join(known)}."
-        )
-    return Manybody(**TersoffBrenner(getattr(tersoff_brenner, parameters)))
+    sets = {name: found for name, found in vars(tersoff_brenner).items() if isinstance(found, dict) and name[0] != "_"}
+    if parameters not in sets:
+        known = ", ".join(sorted(sets))
+        raise InputError(f"calculator 'tersoff': parameters {parameters!r} are not known; choose of {known}.")
+    return Manybody(**TersoffBrenner(sets[parameters]))
 
 
-def _emt(**arguments: Any) -> Any:
-    from ase.calculators.emt import EMT  # noqa: PLC0415
-
-    return EMT(**arguments)
-
-
-def _lennard_jones(**arguments: Any) -> Any:
-    from ase.calculators.lj import LennardJones  # noqa: PLC0415
-
-    return LennardJones(**arguments)
-
-
-CALCULATORS: dict[str, Callable[..., Any]] = {
-    "emt": _emt,
-    "lj": _lennard_jones,
+CALCULATORS: dict[str, str | Callable[..., Any]] = {
+    "emt": "ase.calculators.emt:EMT",
+    "lj": "ase.calculators.lj:LennardJones",
     "stillinger_weber": _stillinger_weber,
     "tersoff": _tersoff,
 }
-"""Names that stand for calculators which ship with libraries that are always installed.
+"""Names that stand for calculators which ship with libraries that are always installed: class, or what makes them.
 
 ``stillinger_weber`` takes the parameters of matscipy's silicon set (``epsilon``, ``lambda1``, ...) as overrides,
 ``tersoff`` the name of one of matscipy's parameter sets, ``emt`` and ``lj`` what ASE's classes take.
 """
+
+
+def reference_values(atoms: ase.Atoms) -> Values:
+    """Energy in eV, forces in eV/Å, ``(A, 3)``, and for a full cell stress in eV/Å^3, ``(6,)``.
+
+    The energy is the one that is consistent with the forces. Stress is left out where the calculator has none.
+    """
+    implemented = atoms.calc.implemented_properties
+    values: Values = {
+        "energy": float(atoms.get_potential_energy(force_consistent="free_energy" in implemented)),
+        "forces": np.array(atoms.get_forces(apply_constraint=False)),
+    }
+    if "stress" in implemented and atoms.pbc.all():
+        values["stress"] = np.array(atoms.get_stress(apply_constraint=False))
+    return values

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
@@ -13,6 +15,8 @@ from bloomery.potentials.scale import Scale
 from bloomery.progress import Progress, no_progress
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint
 
+Repeats = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+"""Repeats of a cell along its vectors."""
 ORIGIN_KEYS = ("start", "trajectory", "step", "block", "temperature", "disagreement", "stop_reason")
 """Per-frame arrays that every sampler fills.
 
@@ -89,3 +93,38 @@ class Sampler(Plugin):
     def new_elements(self) -> list[str]:
         """Elements that its settings bring in, whatever the starting structures hold."""
         return []
+
+
+@dataclass(frozen=True)
+class Task:
+    """What `Sampler.sample` is given."""
+
+    start: Configurations
+    potential: Potential | None
+    seed: int
+    scale: Scale | None
+    progress: Progress
+    checkpoint: Checkpoint
+    continued: Configurations | None
+
+
+class TaskSampler(Sampler):
+    """A sampler that is handed what a run is given as one task, and implements `run`."""
+
+    def sample(
+        self,
+        start: Configurations,
+        *,
+        potential: Potential | None = None,
+        seed: int = 0,
+        scale: Scale | None = None,
+        progress: Progress = no_progress,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
+        continued: Configurations | None = None,
+    ) -> tuple[Configurations, SamplerReport]:
+        """See `Sampler.sample`."""
+        return self.run(Task(start, potential, seed, scale, progress, checkpoint, continued))
+
+    @abstractmethod
+    def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
+        """Sample frames that carry `ORIGIN_KEYS`; see `Sampler.sample`."""

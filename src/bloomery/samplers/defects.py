@@ -18,7 +18,7 @@ from scipy.spatial import KDTree, Voronoi
 from bloomery.errors import InputError
 from bloomery.frames.configurations import symbols_to_numbers
 from bloomery.samplers.building.contract import BuildingSampler, RattledSettings, Recipe, rattled
-from bloomery.samplers.rattle_strain import Repeats
+from bloomery.samplers.contract import Repeats
 
 Kind = Literal["vacancy", "interstitial", "substitution", "swap"]
 SAME = 0.2

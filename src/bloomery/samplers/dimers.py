@@ -18,9 +18,8 @@ from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
-from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
 from bloomery.samplers.origin import require_frames, with_origin
-from bloomery.samplers.task import Task, TaskSampler
 
 
 class DimersSettings(Settings):

@@ -8,9 +8,8 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
-from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
 from bloomery.samplers.origin import with_origin
-from bloomery.samplers.task import Task, TaskSampler
 from bloomery.seeds import derive_seed
 
 

@@ -13,14 +13,13 @@ from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.scale import Scale
 from bloomery.quantities import ForceInEV, Unit
-from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
 from bloomery.samplers.dynamics.bias import Bias, Wall
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
 from bloomery.samplers.dynamics.forces import CommitteeDriver
 from bloomery.samplers.dynamics.running import Conduct, run_all
 from bloomery.samplers.dynamics.trajectories import trajectories
 from bloomery.samplers.dynamics.watch import Brake
-from bloomery.samplers.task import Task, TaskSampler
 from bloomery.samplers.trust import require_potential
 
 

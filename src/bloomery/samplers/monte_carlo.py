@@ -21,10 +21,8 @@ from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 from bloomery.quantities import Angstrom, Kelvin
 from bloomery.samplers.checkpoint import State
-from bloomery.samplers.contract import COMPLETED, SamplerReport
+from bloomery.samplers.contract import COMPLETED, Repeats, SamplerReport, Task, TaskSampler
 from bloomery.samplers.origin import sane_starts, with_origin
-from bloomery.samplers.rattle_strain import Repeats
-from bloomery.samplers.task import Task, TaskSampler
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.seeds import derive_seed
 

@@ -24,12 +24,10 @@ from bloomery.reference.calculators import CalculatorSpec
 from bloomery.samplers.building.contract import BuildingSettings
 from bloomery.samplers.building.harmonic import Modes, Statistics, force_constants, normal_modes
 from bloomery.samplers.building.paths import PathSettings, path_between, tangent_at
-from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.contract import Repeats, SamplerReport, Task, TaskSampler
 from bloomery.samplers.dynamics.forces import CalculatorDriver, CommitteeDriver, Driver
 from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.origin import identities, require_frames, require_sane
-from bloomery.samplers.rattle_strain import Repeats
-from bloomery.samplers.task import Task, TaskSampler
 from bloomery.seeds import derive_seed
 
 

@@ -15,12 +15,11 @@ from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
-from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.contract import SamplerReport, Task
 from bloomery.samplers.dynamics.continuation import standing, take_up
 from bloomery.samplers.dynamics.running import run_all
 from bloomery.samplers.dynamics.trajectories import trajectories
 from bloomery.samplers.md import MolecularDynamics, MolecularDynamicsSettings
-from bloomery.samplers.task import Task
 from bloomery.samplers.trust import require_potential
 
 

@@ -28,11 +28,9 @@ from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
-from bloomery.samplers.contract import COMPLETED, SamplerReport
+from bloomery.samplers.contract import COMPLETED, Repeats, SamplerReport, Task, TaskSampler
 from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.origin import sane_starts
-from bloomery.samplers.rattle_strain import Repeats
-from bloomery.samplers.task import Task, TaskSampler
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.seeds import derive_seed
 

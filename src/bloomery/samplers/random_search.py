@@ -27,10 +27,9 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
 from bloomery.papers import Paper
 from bloomery.quantities import Angstrom, ForceInEV, Unit
-from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
 from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.origin import identities, require_frames
-from bloomery.samplers.task import Task, TaskSampler
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.seeds import derive_seed
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import ase
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from bloomery.frames.geometry import strained
 from bloomery.quantities import Angstrom
 from bloomery.samplers.building.contract import BuildingSampler, BuildingSettings, Recipe, rattled
 from bloomery.samplers.building.monte_carlo_rattling import MonteCarloSettings, monte_carlo_rattled
-
-Repeats = tuple[
-    Annotated[int, Field(ge=1)],
-    Annotated[int, Field(ge=1)],
-    Annotated[int, Field(ge=1)],
-]
+from bloomery.samplers.contract import Repeats
 
 
 class RattleStrainSettings(BuildingSettings):

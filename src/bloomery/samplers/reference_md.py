@@ -5,12 +5,11 @@ from __future__ import annotations
 from bloomery.frames.configurations import Configurations
 from bloomery.papers import LANGEVIN
 from bloomery.reference.calculators import CalculatorSpec
-from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
 from bloomery.samplers.dynamics.forces import CalculatorDriver
 from bloomery.samplers.dynamics.running import Conduct, run_all
 from bloomery.samplers.dynamics.trajectories import trajectories
-from bloomery.samplers.task import Task, TaskSampler
 
 
 class ReferenceMolecularDynamicsSettings(EnsembleSettings):

@@ -19,8 +19,8 @@ from pydantic import Field, model_validator
 from bloomery.errors import InputError
 from bloomery.frames.geometry import strain_tensor, strained
 from bloomery.samplers.building.contract import BuildingSampler, RattledSettings, Recipe, rattled
+from bloomery.samplers.contract import Repeats
 from bloomery.samplers.dynamics.trajectories import Strain
-from bloomery.samplers.rattle_strain import Repeats
 
 
 class SupercellsSettings(RattledSettings):

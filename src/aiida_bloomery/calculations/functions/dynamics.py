@@ -18,7 +18,7 @@ from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpo
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec, parse_settings
-from bloomery.reference.values import Values
+from bloomery.reference.calculators import Values
 from bloomery.samplers.contract import COMPLETED
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
 from bloomery.samplers.dynamics.trajectories import DynamicsSettings, Kept, Trajectory, collect, trajectories

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 from ase import units
@@ -20,13 +19,12 @@ from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
 from bloomery.quantities import Femtoseconds, Kelvin
+from bloomery.samplers.contract import Repeats
 from bloomery.samplers.dynamics.integrators.contract import Beginning, Integrator
 from bloomery.samplers.dynamics.integrators.langevin import Langevin
 from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
 from bloomery.samplers.origin import identities
 from bloomery.seeds import derive_seed
-
-Repeat = Annotated[int, Field(ge=1)]
 
 
 class ConstantEnergySettings(Settings):
@@ -42,7 +40,7 @@ class ConstantEnergySettings(Settings):
     """Steps without it."""
     friction: float = Field(default=0.02, gt=0)
     """Friction of the thermostat in 1/fs."""
-    supercell: tuple[Repeat, Repeat, Repeat] = (1, 1, 1)
+    supercell: Repeats = (1, 1, 1)
     """Repeats of each structure."""
     trajectories: int = Field(default=1, ge=1)
     """Trajectories of each structure, with velocities of their own."""

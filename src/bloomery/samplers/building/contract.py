@@ -16,9 +16,8 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
-from bloomery.samplers.contract import SamplerReport
+from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
 from bloomery.samplers.origin import sane_starts, with_origin
-from bloomery.samplers.task import Task, TaskSampler
 from bloomery.seeds import derive_seed
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
 from bloomery.potentials.contract import Potential
-from bloomery.reference.values import Values, reference_values
+from bloomery.reference.calculators import Values, reference_values
 from bloomery.samplers.dynamics.spread import Spread, spread_of
 
 

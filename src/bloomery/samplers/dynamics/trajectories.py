@@ -16,14 +16,13 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, strain_tensor, strained
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
-from bloomery.reference.values import Values
+from bloomery.reference.calculators import Values
 from bloomery.samplers.checkpoint import State
-from bloomery.samplers.contract import COMPLETED
+from bloomery.samplers.contract import COMPLETED, Repeats
 from bloomery.samplers.origin import sane_starts, with_origin
 from bloomery.seeds import derive_seed
 
 Temperature = Annotated[Kelvin, Field(gt=0)]
-Repeat = Annotated[int, Field(ge=1)]
 Small = Annotated[float, Field(gt=-0.5, lt=0.5)]
 Strain = Small | tuple[Small, Small, Small, Small, Small, Small]
 
@@ -51,7 +50,7 @@ class DynamicsSettings(Settings):
     """Steps at the beginning of which no frame is kept, except one at which the trajectory stops."""
     block_steps: int = Field(default=100, ge=1)
     """Frames within so many steps are correlated and share a block."""
-    supercell: tuple[Repeat, Repeat, Repeat] = (1, 1, 1)
+    supercell: Repeats = (1, 1, 1)
     """Repeats of the starting cell along its vectors."""
     strains: list[Strain] = Field(default=[0.0], min_length=1)
     """Strains of the starting cell; every one is run. A number is isotropic; six are xx, yy, zz, yz, xz, xy."""
