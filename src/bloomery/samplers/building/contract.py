@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -48,21 +47,14 @@ class RattledSettings(BuildingSettings):
 
 @dataclass(frozen=True)
 class Recipe:
-    """One kind of frame that is made of a starting structure.
-
-    Parameters
-    ----------
-    make
-        Draws a frame.
-    frames
-        How many are wanted.
-    name
-        For the report; the seeds are derived from it.
-    """
+    """One kind of frame that is made of a starting structure."""
 
     make: Callable[[np.random.Generator], ase.Atoms]
+    """Draws a frame."""
     frames: int
+    """How many are wanted."""
     name: str = ""
+    """For the report; the seeds are derived from it."""
 
 
 class BuildingSampler(TaskSampler):
@@ -88,25 +80,21 @@ class BuildingSampler(TaskSampler):
         frames: list[ase.Atoms] = []
         starts: list[int] = []
         report: list[dict[str, object]] = []
-        counts: Counter[str] = Counter()
+        asked = drawn = 0
         for index, identity, recipe in todo:
             before = len(frames)
             for copy in range(recipe.frames):
                 parts = (recipe.name, copy) if recipe.name else (copy,)
                 frame, attempts = self._draw(recipe, np.random.default_rng(derive_seed(task.seed, identity, *parts)))
-                counts.update(drawn=attempts, asked=1)
+                asked, drawn = asked + 1, drawn + attempts
                 if frame is not None:
                     frames.append(frame)
                     starts.append(index)
-                task.progress("sample", counts["asked"], total, {"frames": len(frames)})
+                task.progress("sample", asked, total, {"frames": len(frames)})
             made = len(frames) - before
             named = {"recipe": recipe.name} if recipe.name else {}
             report.append({"start": index, **named, "frames": made, "given_up": recipe.frames - made})
-        numbers = {
-            "frames": float(len(frames)),
-            "drawn": float(counts["drawn"]),
-            "given_up": float(total - len(frames)),
-        }
+        numbers = {"frames": float(len(frames)), "drawn": float(drawn), "given_up": float(total - len(frames))}
         order = np.arange(len(frames))
         built = Configurations.from_atoms(frames, info_keys=[])
         return with_origin(built, start=starts, trajectory=order, block=order), SamplerReport(numbers, report)

@@ -30,21 +30,14 @@ MERGED = 1e-6
 
 @dataclass(frozen=True)
 class Modes:
-    """Normal modes of ``n`` atoms.
-
-    Parameters
-    ----------
-    squares
-        Squared angular frequencies in ASE's units, ``(m,)``, rising; negative for imaginary ones.
-    vectors
-        Orthonormal mass-weighted displacements as columns, ``(3 n, m)``.
-    masses
-        Of the atoms in u, ``(n,)``.
-    """
+    """Normal modes of ``n`` atoms."""
 
     squares: NDArray[np.float64]
+    """Squared angular frequencies in ASE's units, ``(m,)``, rising; negative for imaginary ones."""
     vectors: NDArray[np.float64]
+    """Orthonormal mass-weighted displacements as columns, ``(3 n, m)``."""
     masses: NDArray[np.float64]
+    """Of the atoms in u, ``(n,)``."""
 
     @property
     def frequencies(self) -> NDArray[np.float64]:
@@ -75,12 +68,9 @@ class Modes:
 
 
 def force_constants(atoms: ase.Atoms, driver: Driver, displacement: float) -> tuple[NDArray[np.float64], float]:
-    """Force constants by central differences of the forces.
+    """Force constants by central differences of the forces, and the largest force on an atom of the structure itself.
 
-    Returns
-    -------
-    matrix, largest_force
-        In eV/Å^2, ``(3 n, 3 n)``, symmetric; and the largest force on an atom of the structure itself, in eV/Å.
+    In eV/Å^2, ``(3 n, 3 n)``, symmetric; and in eV/Å.
 
     Raises
     ------
@@ -96,10 +86,7 @@ def force_constants(atoms: ase.Atoms, driver: Driver, displacement: float) -> tu
 def normal_modes(atoms: ase.Atoms, matrix: NDArray[np.float64], tangent: NDArray[np.float64] | None = None) -> Modes:
     """Diagonalise force constants in eV/Å^2, ``(3 n, 3 n)``, without translations, and without rotations of molecules.
 
-    Parameters
-    ----------
-    tangent
-        Displacement in Å, ``(n, 3)``, of a path through the structure: it is left out as well.
+    The ``tangent``, a displacement in Å, ``(n, 3)``, of a path through the structure, is left out as well.
     """
     masses = atoms.get_masses()
     root = np.repeat(np.sqrt(masses), 3)

@@ -38,10 +38,7 @@ def path_between(
 ) -> list[ase.Atoms]:
     """Make the images of a path; atoms go the shortest way through periodic boundaries.
 
-    Parameters
-    ----------
-    calculator
-        Makes the calculator that brings a band to rest.
+    What ``calculator`` makes brings a band to rest.
 
     Raises
     ------

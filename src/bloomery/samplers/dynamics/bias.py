@@ -7,6 +7,7 @@ eV), added to the mean energy; forces and stress follow by the chain rule.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -27,12 +28,7 @@ class Bias(ABC):
     def slopes(self, spread: Spread, forces: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the derivative of the bias by s, ``(N,)``; called once a step.
 
-        Parameters
-        ----------
-        forces
-            Of the potential in eV/Å, ``(A, 3)``.
-        counts
-            Number of atoms of each frame, ``(N,)``.
+        ``forces`` are those of the potential in eV/Å, ``(A, 3)``, ``counts`` the numbers of atoms of frames, ``(N,)``.
         """
 
     def act(self, evaluation: Evaluation, counts: NDArray[np.int64]) -> None:
@@ -63,74 +59,49 @@ class Bias(ABC):
             setattr(self, name, state[name])
 
 
+@dataclass
 class Wall(Bias):
-    """A harmonic wall, k/2 (s - s0)^2 above s0: Schran, Brezina and Marsalek, J. Chem. Phys. 153, 104105 (2020).
+    """A harmonic wall, k/2 (s - s0)^2 above s0: Schran, Brezina and Marsalek, J. Chem. Phys. 153, 104105 (2020)."""
 
-    Parameters
-    ----------
-    above
-        s0 in eV.
-    stiffness
-        k in 1/eV.
-    """
-
-    def __init__(self, above: float, stiffness: float) -> None:
-        self.above, self.stiffness = above, stiffness
+    above: float
+    """s0 in eV."""
+    stiffness: float
+    """k in 1/eV."""
 
     def slopes(self, spread: Spread, forces: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:  # noqa: ARG002
         """See `Bias.slopes`."""
-        slopes: NDArray[np.float64] = self.stiffness * np.maximum(spread.energy - self.above, 0.0)
-        return slopes
+        return np.asarray(self.stiffness * np.maximum(spread.energy - self.above, 0.0))
 
 
+@dataclass
 class UncertaintyDriven(Bias):
-    """A (exp(-u / B^2) - 1), u = sum_m (E_m - E)^2 / (2 M n): Kulichenko et al., Nat. Comput. Sci. 3, 230 (2023).
+    """A (exp(-u / B^2) - 1), u = sum_m (E_m - E)^2 / (2 M n): Kulichenko et al., Nat. Comput. Sci. 3, 230 (2023)."""
 
-    Parameters
-    ----------
-    height
-        A in eV: how deep the bias gets.
-    width
-        B in eV, of the same kind as the energy disagreement over the square root of the n atoms.
-    members
-        M.
-    """
+    height: float
+    """A in eV: how deep the bias gets."""
+    width: float
+    """B in eV, of the same kind as the energy disagreement over the square root of the n atoms."""
+    members: int
+    """M."""
 
-    def __init__(self, height: float, width: float, members: int) -> None:
-        self.height, self.width, self.members = height, width, members
-
-    def slopes(
-        self,
-        spread: Spread,
-        forces: NDArray[np.float64],  # noqa: ARG002
-        counts: NDArray[np.int64],
-    ) -> NDArray[np.float64]:
+    def slopes(self, spread: Spread, forces: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:  # noqa: ARG002
         """See `Bias.slopes`; with M - 1 in s^2, u is (M - 1) s^2 / (2 M n)."""
         sigma = spread.energy
         scale = (self.members - 1) / (2 * self.members * counts * self.width**2)
-        slopes: NDArray[np.float64] = -2 * self.height * scale * sigma * np.exp(-scale * sigma**2)
-        return slopes
+        return np.asarray(-2 * self.height * scale * sigma * np.exp(-scale * sigma**2))
 
 
+@dataclass
 class Hyperactive(Bias):
-    """-tau s: van der Oord, Sachs, Kovács, Ortner and Csányi, npj Comput. Mater. 9, 168 (2023).
-
-    Parameters
-    ----------
-    strength
-        The mean force of the bias, as a share of the mean force of the potential, both over the recent past.
-    memory
-        Steps after which the past counts for 1/e; so many pass before the bias has its full strength.
-    tau
-        A fixed tau in place of the adaptive one.
-    """
+    """-tau s: van der Oord, Sachs, Kovács, Ortner and Csányi, npj Comput. Mater. 9, 168 (2023)."""
 
     remembers: ClassVar[dict[str, int]] = {"_grown": 1, "_means": 2}
-    _grown: NDArray[np.float64]
-    _means: NDArray[np.float64]
-
-    def __init__(self, strength: float, memory: int, tau: float | None = None) -> None:
-        self.strength, self.memory, self.tau = strength, memory, tau
+    strength: float
+    """The mean force of the bias, as a share of the mean force of the potential, both over the recent past."""
+    memory: int
+    """Steps after which the past counts for 1/e; so many pass before the bias has its full strength."""
+    tau: float | None = None
+    """A fixed tau in place of the adaptive one."""
 
     def slopes(self, spread: Spread, forces: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """See `Bias.slopes`."""
@@ -139,9 +110,8 @@ class Hyperactive(Bias):
         owner = np.repeat(np.arange(len(counts)), counts)
         now = [np.bincount(owner, np.linalg.norm(part, axis=1)) / counts for part in (forces, spread.forces)]
         share = 1 / self.memory
-        self._means = self._means + share * (np.array(now).T - self._means)
-        self._grown = self._grown + share * (1 - self._grown)
+        self._means: NDArray[np.float64] = self._means + share * (np.array(now).T - self._means)
+        self._grown: NDArray[np.float64] = self._grown + share * (1 - self._grown)
         pull, push = self._means.T
         tau = np.divide(self.strength * pull, push, out=np.zeros(len(counts)), where=push > 0)
-        slopes: NDArray[np.float64] = -tau * self._grown[:, 0]
-        return slopes
+        return np.asarray(-tau * self._grown[:, 0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import ase
@@ -10,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
-from bloomery.quantities import Femtoseconds, Unit
+from bloomery.quantities import Femtoseconds, PressureInGPa
 from bloomery.samplers.dynamics.integrators.cell_rescaling import CellRescaling
 from bloomery.samplers.dynamics.integrators.contract import Beginning, Integrator
 from bloomery.samplers.dynamics.integrators.langevin import Langevin
@@ -20,8 +18,6 @@ from bloomery.samplers.dynamics.integrators.nose_hoover import NoseHooverChain
 from bloomery.samplers.dynamics.integrators.velocity_rescaling import VelocityRescaling
 from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
 from bloomery.samplers.dynamics.trajectories import DynamicsSettings, Temperature
-
-Pressure = Annotated[float, Unit("GPa")]
 
 
 class Stage(Settings):
@@ -31,7 +27,7 @@ class Stage(Settings):
     """Time steps."""
     temperature: Temperature | tuple[Temperature, Temperature]
     """Target temperature in K; a pair is a ramp from the first to the second."""
-    pressure: Pressure | tuple[Pressure, Pressure] | None = None
+    pressure: PressureInGPa | tuple[PressureInGPa, PressureInGPa] | None = None
     """Target pressure in GPa, or a ramp; by default that of the sampler."""
 
 
@@ -48,7 +44,7 @@ class EnsembleSettings(DynamicsSettings):
     """Relaxation time of `nose_hoover` and `velocity_rescaling` in fs; `langevin` has its friction."""
     barostat: Literal["isotropic", "cell"] = "isotropic"
     """What stochastic cell rescaling changes: the volume alone, or lengths and angles of the cell."""
-    pressure: Pressure = 0.0
+    pressure: PressureInGPa = 0.0
     """Target pressure in GPa."""
     barostat_time_fs: Femtoseconds = Field(default=1000.0, gt=0)
     """Relaxation time of the barostat in fs."""
@@ -108,15 +104,8 @@ class EnsembleSettings(DynamicsSettings):
             return "ensemble: npt needs structures that are periodic in all directions; starting structure {} is not."
         return ""
 
-    def integrator(
-        self,
-        frames: Configurations,
-        temperatures: Sequence[float],
-        seeds: Sequence[int],
-        fixed: NDArray[np.bool_],
-    ) -> Integrator:
+    def integrator(self, beginning: Beginning) -> Integrator:
         """Make the integrator of trajectories side by side."""
-        beginning = Beginning(frames, temperatures, seeds, self.timestep_fs, fixed)
         if self.ensemble == "nve":
             return VelocityVerlet(beginning)
         if self.thermostat == "langevin":
@@ -128,12 +117,8 @@ class EnsembleSettings(DynamicsSettings):
         """Make the barostat, if there is one."""
         if self.ensemble != "npt":
             return None
-        return CellRescaling(
-            self.barostat,
-            timestep=self.timestep_fs,
-            relaxation=self.barostat_time_fs,
-            compressibility=self.compressibility,
-        )
+        times = {"timestep": self.timestep_fs, "relaxation": self.barostat_time_fs}
+        return CellRescaling(self.barostat, **times, compressibility=self.compressibility)
 
 
 def _between(ends: float | tuple[float, float], share: float) -> float:

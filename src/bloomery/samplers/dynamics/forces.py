@@ -30,30 +30,20 @@ FORCES = Wanted()
 
 @dataclass
 class Evaluation:
-    """Forces on ``N`` frames with ``A`` atoms in all.
-
-    Parameters
-    ----------
-    forces
-        In eV/Å, ``(A, 3)``; zero for a frame that failed.
-    disagreement
-        Largest of each frame in eV/Å, ``(N,)``; -1 where unknown.
-    failures
-        Frame to the reason why it could not be evaluated.
-    values
-        Frame to its energy, forces and stress, where they were asked for.
-    stress
-        In eV/Å^3, ``(N, 6)``, where it was asked for; zero for a frame that failed.
-    spread
-        Where it was asked for; zero for a frame that failed.
-    """
+    """Forces on ``N`` frames with ``A`` atoms in all; zero, as stress and spread are, for a frame that failed."""
 
     forces: NDArray[np.float64]
+    """In eV/Å, ``(A, 3)``."""
     disagreement: NDArray[np.float64]
+    """Largest of each frame in eV/Å, ``(N,)``; -1 where unknown."""
     failures: dict[int, str] = field(default_factory=dict)
+    """Frame to the reason why it could not be evaluated."""
     values: dict[int, Values] = field(default_factory=dict)
+    """Frame to its energy, forces and stress, where they were asked for."""
     stress: NDArray[np.float64] | None = None
+    """In eV/Å^3, ``(N, 6)``, where it was asked for."""
     spread: Spread | None = None
+    """Where it was asked for."""
 
     @classmethod
     def failed(cls, frame: Configurations, reason: str, wanted: Wanted) -> Evaluation:
@@ -115,12 +105,8 @@ class CommitteeDriver:
             if len(frames) == 1:
                 return Evaluation.failed(frames, _sentence(error), wanted)
             return Evaluation.joined([self(frame, wanted) for frame in frames])
-        return Evaluation(
-            prediction.force,
-            prediction.disagreement,
-            stress=prediction.stress,
-            spread=spread_of(prediction) if wanted.spread else None,
-        )
+        spread = spread_of(prediction) if wanted.spread else None
+        return Evaluation(prediction.force, prediction.disagreement, stress=prediction.stress, spread=spread)
 
 
 class CalculatorDriver:

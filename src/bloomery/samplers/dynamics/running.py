@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
 from bloomery.progress import Progress, no_progress
@@ -16,6 +17,7 @@ from bloomery.samplers.contract import COMPLETED, SamplerReport
 from bloomery.samplers.dynamics.bias import Bias
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
 from bloomery.samplers.dynamics.forces import Driver, Evaluation, Wanted
+from bloomery.samplers.dynamics.integrators.contract import Beginning
 from bloomery.samplers.dynamics.trajectories import PAUSED, Kept, Trajectory, collect
 from bloomery.samplers.dynamics.watch import Brake, Watch
 
@@ -25,30 +27,18 @@ ANEW = "; a new trajectory takes its place"
 
 @dataclass(frozen=True)
 class Conduct:
-    """How trajectories are run.
-
-    Parameters
-    ----------
-    settings
-        Ensemble, lengths and limits.
-    driver
-        What evaluates frames.
-    brake
-        Which disagreement ends a trajectory.
-    bias
-        What is added to the driver's forces.
-    labels
-        Frames that are kept carry what the driver says of them.
-    continues
-        Whether a later run goes on where trajectories stop.
-    """
+    """How trajectories are run: ensemble, lengths and limits, and what evaluates frames."""
 
     settings: EnsembleSettings
     driver: Driver
     brake: Brake | None = None
+    """Which disagreement ends a trajectory."""
     bias: Bias | None = None
+    """What is added to the driver's forces."""
     labels: bool = False
+    """Frames that are kept carry what the driver says of them."""
     continues: bool = False
+    """Whether a later run goes on where trajectories stop."""
 
     def wanted(self, step: int) -> Wanted:
         """Say what is to be evaluated after so many steps."""
@@ -109,12 +99,14 @@ class Run:
         self.going = list(group)
         self.begun, self._goes_on = group[0].begun, group[0].goes_on
         self.last = self.settings.last(self.begun)
-        self.dynamics = self.settings.integrator(
+        beginning = Beginning(
             Configurations.concatenate([trajectory.frame for trajectory in group]),
             [trajectory.temperature for trajectory in group],
             [trajectory.seed for trajectory in group],
+            self.settings.timestep_fs,
             np.concatenate([trajectory.fixed for trajectory in group]),
         )
+        self.dynamics = self.settings.integrator(beginning)
         for place, trajectory in enumerate(group):
             if trajectory.motion is not None:
                 self.dynamics.take_up(place, trajectory.motion)
@@ -134,8 +126,10 @@ class Run:
         for step in range(self.done + 1, self.last + 1):
             if not self.going:
                 return
-            self._aim(step)
-            self._move()
+            targets = [self.settings.targets(step, trajectory.temperature) for trajectory in self.going]
+            temperatures, pressures = np.array(targets).T
+            self.dynamics.aim(temperatures)
+            self._move(pressures)
             self._evaluation = self._evaluate(step)
             self.dynamics.settle(self._evaluation.forces)
             self._judge(step)
@@ -171,20 +165,14 @@ class Run:
         self._evaluation = Evaluation(saved["forces"], saved["disagreement"], stress=saved["stress"])
         self._sane = (self.dynamics.frames, saved["disagreement"])
 
-    def _aim(self, step: int) -> None:
-        """Set the targets of this step."""
-        targets = [self.settings.targets(step, trajectory.temperature) for trajectory in self.going]
-        temperatures, self._pressures = np.array(targets).T
-        self.dynamics.aim(temperatures)
-
-    def _move(self) -> None:
-        stress = self._evaluation.stress
+    def _move(self, pressures: NDArray[np.float64]) -> None:
+        forces, stress = self._evaluation.forces, self._evaluation.stress
         if self.barostat is None or stress is None:
-            self.dynamics.move(self._evaluation.forces)
+            self.dynamics.move(forces)
             return
         inner = self.barostat.pressure(self.dynamics, stress)
-        self.dynamics.move(self._evaluation.forces)
-        self.barostat.rescale(self.dynamics, inner, self._pressures)
+        self.dynamics.move(forces)
+        self.barostat.rescale(self.dynamics, inner, pressures)
 
     def _evaluate(self, step: int) -> Evaluation:
         evaluation = self.conduct.driver(self.dynamics.frames, self.conduct.wanted(step))
@@ -205,7 +193,9 @@ class Run:
             if place in absurd:
                 trajectory.stop_reason = f"step {step}: {absurd[place]}" + (ANEW if self.conduct.continues else "")
                 if step > self.begun + 1:
-                    trajectory.keep(self._with_labels(trajectory, self._before(place, step - 1)))
+                    frames, disagreement = self._sane
+                    before = self._kept(frames, place, step - 1, disagreement[place])
+                    trajectory.keep(self._with_labels(trajectory, before))
                 continue
             trajectory.note(0.0 if begins else temperatures[place], evaluation.disagreement[place])
             if place in unsure:
@@ -252,11 +242,6 @@ class Run:
             temperature=float(self.dynamics.targets[place]) if self.settings.stages else None,
         )
 
-    def _before(self, place: int, step: int) -> Kept:
-        """Return the last sane frame."""
-        frames, disagreement = self._sane
-        return self._kept(frames, place, step, disagreement[place])
-
     def _with_labels(self, trajectory: Trajectory, kept: Kept) -> Kept:
         """Label a frame that was not meant to be kept when it was evaluated."""
         if not self.conduct.labels or kept.values:
@@ -280,8 +265,4 @@ def _groups(prepared: list[Trajectory], batch_atoms: int) -> Iterator[list[Traje
 
 
 def _state(prepared: list[Trajectory], group: int, run: Run) -> State:
-    return {
-        "trajectories": [trajectory.state() for trajectory in prepared],
-        "group": group,
-        "run": run.state(),
-    }
+    return {"trajectories": [trajectory.state() for trajectory in prepared], "group": group, "run": run.state()}

@@ -14,21 +14,14 @@ from bloomery.potentials.prediction import Prediction
 
 @dataclass(frozen=True)
 class Spread:
-    """Energy disagreement of ``N`` frames with ``A`` atoms in all, and its derivatives.
-
-    Parameters
-    ----------
-    energy
-        Standard deviation of the members' total energies in eV, ``(N,)``.
-    forces
-        Its negative gradient by the positions in eV/Å, ``(A, 3)``.
-    stress
-        Its derivative by the strain over the volume in eV/Å^3, ``(N, 6)``; ``None`` if not asked for.
-    """
+    """Energy disagreement of ``N`` frames with ``A`` atoms in all, and its derivatives."""
 
     energy: NDArray[np.float64]
+    """Standard deviation of the members' total energies in eV, ``(N,)``."""
     forces: NDArray[np.float64]
+    """Its negative gradient by the positions in eV/Å, ``(A, 3)``."""
     stress: NDArray[np.float64] | None = None
+    """Its derivative by the strain over the volume in eV/Å^3, ``(N, 6)``; ``None`` if not asked for."""
 
     @classmethod
     def zero(cls, n_frames: int, n_atoms: int, *, stress: bool) -> Self:

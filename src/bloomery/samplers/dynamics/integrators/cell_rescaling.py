@@ -21,16 +21,9 @@ VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 
 
 class CellRescaling:
-    """Brings trajectories to a pressure.
+    """Brings trajectories to a pressure; of the `EnsembleSettings`, times in fs and the compressibility in 1/GPa.
 
-    Parameters
-    ----------
-    shape
-        ``isotropic``: the volume alone changes; ``cell``: lengths and angles as well.
-    timestep, relaxation
-        In fs.
-    compressibility
-        About that of the material, in 1/GPa: it sets how fast the cell follows, and has no say in averages.
+    In the shape ``isotropic`` the volume alone changes, in ``cell`` lengths and angles as well.
     """
 
     def __init__(
@@ -47,8 +40,7 @@ class CellRescaling:
         velocities = dynamics.velocities
         flows = dynamics.masses[:, :, None] * velocities[:, :, None] * velocities[:, None, :]
         kinetic = np.add.reduceat(flows, dynamics.starts) / dynamics.frames.volumes[:, None, None]
-        tensors: Array = kinetic - stresses[:, VOIGT]
-        return tensors
+        return np.asarray(kinetic - stresses[:, VOIGT])
 
     def rescale(self, dynamics: Integrator, inner: Array, pressures: Array) -> None:
         """Scale the cells of all trajectories for one time step.
@@ -68,8 +60,7 @@ def _isotropic(surplus: Array, volumes: Array, thermal: Array, rate: float, nois
     pressure = np.trace(surplus, axis1=1, axis2=2)[:, None, None] / 3
     drift = rate / 2 * (pressure + thermal / (2 * volumes))
     kick = np.sqrt(thermal * rate / (2 * volumes)) * noise[:, :1, :1]
-    factors: Array = np.maximum(1 + drift + kick, 0.5) ** (2 / 3) * np.eye(3)
-    return factors
+    return np.asarray(np.maximum(1 + drift + kick, 0.5) ** (2 / 3) * np.eye(3))
 
 
 def _anisotropic(surplus: Array, volumes: Array, thermal: Array, rate: float, noise: Array) -> Array:
@@ -79,5 +70,4 @@ def _anisotropic(surplus: Array, volumes: Array, thermal: Array, rate: float, no
     # The symmetric factor of the polar decomposition; the rotation that is left out turns everything alike.
     squared, axes = np.linalg.eigh(matrices.transpose(0, 2, 1) @ matrices)
     stretch = np.sqrt(np.clip(squared, 0.25, None))[:, None, :]
-    symmetric: Array = axes * stretch @ axes.transpose(0, 2, 1)
-    return symmetric
+    return np.asarray(axes * stretch @ axes.transpose(0, 2, 1))

@@ -22,27 +22,18 @@ from bloomery.samplers.checkpoint import State
 
 @dataclass(frozen=True)
 class Beginning:
-    """What ``N`` trajectories with ``A`` atoms in all begin with.
-
-    Parameters
-    ----------
-    frames
-        Where they start. Frames of more than one atom, none of them fixed, keep their centre of mass.
-    temperatures
-        Targets in K, ``(N,)``; velocities are drawn from their Maxwell distributions.
-    seeds
-        One per trajectory: nothing of it depends on the others.
-    timestep
-        In fs.
-    fixed
-        Which atoms do not move, ``(A,)``; by default none.
-    """
+    """What ``N`` trajectories with ``A`` atoms in all begin with."""
 
     frames: Configurations
+    """Where they start. Frames of more than one atom, none of them fixed, keep their centre of mass."""
     temperatures: Sequence[float]
+    """Targets in K, ``(N,)``; velocities are drawn from their Maxwell distributions."""
     seeds: Sequence[int]
+    """One per trajectory: nothing of it depends on the others."""
     timestep: float
+    """In fs."""
     fixed: NDArray[np.bool_] | None = None
+    """Which atoms do not move, ``(A,)``; by default none."""
 
 
 class Integrator(ABC):
@@ -87,8 +78,7 @@ class Integrator(ABC):
     @property
     def kinetic_energies(self) -> NDArray[np.float64]:
         """Of each trajectory in eV, ``(N,)``."""
-        energies: NDArray[np.float64] = 0.5 * self.sums(self.masses * self.velocities**2).sum(axis=1)
-        return energies
+        return np.asarray(0.5 * self.sums(self.masses * self.velocities**2).sum(axis=1))
 
     @property
     def temperatures(self) -> NDArray[np.float64]:
@@ -118,12 +108,8 @@ class Integrator(ABC):
 
     def deform(self, scalings: NDArray[np.float64]) -> None:
         """Scale cells and positions by symmetric matrices, ``(N, 3, 3)``, and velocities by their inverses."""
-        frames, inverse = self.frames, np.linalg.inv(scalings)
-        self.frames = replace(
-            frames,
-            positions=np.einsum("ai,aij->aj", frames.positions, scalings[self.owner]),
-            cells=frames.cells @ scalings,
-        )
+        inverse, positions = np.linalg.inv(scalings), np.einsum("ai,aij->aj", self.positions, scalings[self.owner])
+        self.frames = replace(self.frames, positions=positions, cells=self.frames.cells @ scalings)
         self.velocities = np.einsum("ai,aij->aj", self.velocities, inverse[self.owner])
 
     def keep(self, going: NDArray[np.bool_]) -> None:

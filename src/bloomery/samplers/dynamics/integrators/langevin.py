@@ -17,13 +17,7 @@ from bloomery.samplers.dynamics.integrators.contract import Beginning, Integrato
 
 
 class Langevin(Integrator):
-    """Canonical ensemble by friction and noise on every atom.
-
-    Parameters
-    ----------
-    friction
-        In 1/fs.
-    """
+    """Canonical ensemble by friction, in 1/fs, and noise on every atom."""
 
     per_atom: ClassVar[tuple[str, ...]] = (*Integrator.per_atom, "_random_velocity")
 

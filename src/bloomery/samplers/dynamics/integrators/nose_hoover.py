@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bloomery.samplers.dynamics.integrators.contract import Beginning
 from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
 
+Array = NDArray[np.float64]
 LINKS = 3
 """Thermostats in the chain."""
 WEIGHTS = (1 / (2 - 2 ** (1 / 3)), -(2 ** (1 / 3)) / (2 - 2 ** (1 / 3)), 1 / (2 - 2 ** (1 / 3)))
@@ -22,13 +23,7 @@ WEIGHTS = (1 / (2 - 2 ** (1 / 3)), -(2 ** (1 / 3)) / (2 - 2 ** (1 / 3)), 1 / (2 
 
 
 class NoseHooverChain(VelocityVerlet):
-    """Canonical ensemble, deterministic after the first velocities.
-
-    Parameters
-    ----------
-    relaxation
-        Period of the thermostat in fs.
-    """
+    """Canonical ensemble, deterministic after the first velocities; ``relaxation``: period of the thermostat in fs."""
 
     per_frame: ClassVar[tuple[str, ...]] = (*VelocityVerlet.per_frame, "_momenta")
 
@@ -63,14 +58,7 @@ class NoseHooverChain(VelocityVerlet):
                 self._push(link, doubled * scale**2 - freedom * thermal, thermal, masses, span)
         self._scale(scale)
 
-    def _push(
-        self,
-        link: int,
-        surplus: NDArray[np.float64],
-        thermal: NDArray[np.float64],
-        masses: NDArray[np.float64],
-        span: float,
-    ) -> None:
+    def _push(self, link: int, surplus: Array, thermal: Array, masses: Array, span: float) -> None:
         """Advance the momentum of one link by half of ``span``; ``surplus`` is what drives the first, in eV."""
         momenta = self._momenta
         drag = np.exp(-span / 4 * momenta[:, link + 1] / masses[:, link + 1]) if link + 1 < LINKS else 1.0

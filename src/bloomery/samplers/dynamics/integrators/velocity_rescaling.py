@@ -16,10 +16,7 @@ from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
 class VelocityRescaling(VelocityVerlet):
     """Canonical ensemble by scaling all velocities of a trajectory by one factor, which disturbs motion the least.
 
-    Parameters
-    ----------
-    relaxation
-        Time in fs in which the kinetic energy forgets.
+    The kinetic energy forgets within the ``relaxation``, in fs.
     """
 
     def __init__(self, beginning: Beginning, *, relaxation: float) -> None:
