@@ -52,8 +52,10 @@ class Angles(FromTrajectories):
             if i > k:
                 continue
             chosen = (ends[0] == i) & (species[centre] == j) & (ends[1] == k)
-            name = f"{names[i]}-{names[j]}-{names[k]}"
-            self._add(name, values[chosen], block_of_atom[centre[chosen]], (0.0, 180.0), quantities, curves)
+            if chosen.any():
+                name = f"{names[i]}-{names[j]}-{names[k]}"
+                curves[name], mean = self._distribution(values[chosen], block_of_atom[centre[chosen]], 0.0)
+                quantities[f"{name}:mean"] = mean
         if self.settings.dihedrals:
             torsions, quadruplets = dihedrals(found)
             kinds = species[quadruplets]
@@ -63,30 +65,23 @@ class Angles(FromTrajectories):
                 chosen = (kinds == row).all(axis=1)
                 name = "-".join(names[place] for place in row)
                 where = block_of_atom[quadruplets[chosen, 1]]
-                self._add(name, torsions[chosen], where, (-180.0, 180.0), {}, curves)
+                curves[name], _ = self._distribution(torsions[chosen], where, -180.0)
         return Averages(quantities, curves)
 
-    def _add(
-        self,
-        name: str,
-        values: NDArray[np.float64],
-        blocks: NDArray[np.int64],
-        limits: tuple[float, float],
-        quantities: dict[str, Quantity],
-        curves: dict[str, Curve],
-    ) -> None:
-        if not len(values):
-            return
-        edges = np.linspace(*limits, max(1, round((limits[1] - limits[0]) / self.settings.bin_width)) + 1)
+    def _distribution(
+        self, values: NDArray[np.float64], blocks: NDArray[np.int64], lowest: float
+    ) -> tuple[Curve, Quantity]:
+        """Distribution of angles in degrees from the lowest one to 180, and their mean."""
+        edges = np.linspace(lowest, 180.0, max(1, round((180.0 - lowest) / self.settings.bin_width)) + 1)
         bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
         table = np.zeros((int(blocks.max()) + 1, len(edges) - 1))
         np.add.at(table, (blocks, bins), 1)
         weights = table.sum(axis=1)
         known = weights > 0
         shares = table[known] / weights[known, None] / np.diff(edges)
-        curves[name] = Curve((edges[1:] + edges[:-1]) / 2, shares, weights[known], "°", "1/°")
         sums = np.bincount(blocks, weights=values, minlength=len(weights))[known]
-        quantities[f"{name}:mean"] = block_quantity(sums / weights[known], weights[known], "°")
+        curve = Curve((edges[1:] + edges[:-1]) / 2, shares, weights[known], "°", "1/°")
+        return curve, block_quantity(sums / weights[known], weights[known], "°")
 
 
 def triplets(found: Neighbours) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

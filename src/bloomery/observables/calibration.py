@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +39,6 @@ class CalibrationSettings(Settings):
     bins: int = Field(default=10, ge=2)
     """Points of the reliability diagram."""
 
-    @field_validator("levels", mode="before")
-    @classmethod
-    def _plain_list(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
     @field_validator("levels")
     @classmethod
     def _between(cls, value: tuple[float, ...]) -> tuple[float, ...]:
@@ -57,10 +54,10 @@ class Calibration(OfPotential):
     """
 
     name = "calibration"
-    labelled: ClassVar[bool] = True
+    labelled = True
     Settings = CalibrationSettings
     settings: CalibrationSettings
-    without_potential: ClassVar[str] = "there is no potential whose uncertainty could be measured; give one."
+    without_potential = "there is no potential whose uncertainty could be measured; give one."
 
     def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:
         """Fit factors on some of the frames, and judge them on the others."""
@@ -97,8 +94,7 @@ class Calibration(OfPotential):
             surprise = predictive.surprise(quantity.errors)
             result[state] = {
                 "coverage": {
-                    f"{level:g}": self._coverage(quantity, probabilities, level, bootstrap)
-                    for level in self.settings.levels
+                    f"{level:g}": _coverage(quantity, probabilities, level, bootstrap) for level in self.settings.levels
                 },
                 "negative_log_likelihood": number(float(np.average(surprise, weights=quantity.weights)), "1"),
                 "miscalibration_area": number(miscalibration_area(probabilities, quantity.weights), "1"),
@@ -110,37 +106,23 @@ class Calibration(OfPotential):
         rank = rank_correlation(quantity.sigmas, np.abs(quantity.errors))
         return result if rank is None else result | {"spearman": number(rank, "1")}
 
-    def _coverage(
-        self, quantity: _Quantity, probabilities: NDArray[np.float64], level: float, bootstrap: Bootstrap
-    ) -> ToldNumber:
-        """Share within the bounds of a level, each frame counting once; the interval is over blocks of frames."""
-        within = quantity.weights * (probabilities <= level)
-        inside = np.bincount(quantity.frames, weights=within, minlength=quantity.n).astype(float)
-        present = np.bincount(quantity.frames, weights=quantity.weights, minlength=quantity.n).astype(float)
-        lower, upper = bootstrap.interval(lambda a, b: a / b, inside, present)
-        result = number(float(inside.sum() / present.sum()), "1", lower, upper)
-        if lower is not None and upper is not None:
-            result["as_promised"] = bool(lower <= level <= upper)
-        return result
 
-
+@dataclass(frozen=True)
 class _Quantity:
-    """Errors of one kind, one row each, with their sigmas and the frames that they belong to."""
+    """Errors of one kind, one row each, with their sigmas and the frames, of ``n``, that they belong to."""
 
-    def __init__(
-        self,
-        name: str,
-        errors: NDArray[np.float64],
-        sigmas: NDArray[np.float64],
-        frames: NDArray[np.int64],
-        n: int,
-        members: int | None,
-        components: int,
-    ) -> None:
-        self.name, self.errors, self.sigmas, self.frames, self.n = name, errors, sigmas, frames, n
-        self.members, self.components = members, components
-        counts = np.bincount(frames, minlength=n)
-        self.weights = 1 / np.maximum(counts[frames], 1)
+    name: str
+    errors: NDArray[np.float64]
+    sigmas: NDArray[np.float64]
+    frames: NDArray[np.int64]
+    n: int
+    members: int | None
+    components: int
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """Each frame counts once."""
+        return 1 / np.maximum(np.bincount(self.frames, minlength=self.n)[self.frames], 1)
 
     @classmethod
     def of(cls, name: str, prediction: Prediction, frames: Configurations) -> _Quantity:
@@ -156,6 +138,20 @@ class _Quantity:
         sigmas = MILLI * np.repeat(prediction.atom_disagreement[atoms], 3)
         members = prediction.members if prediction.force_sigma is None else None
         return cls(name, errors, sigmas, np.repeat(frames.frame_of_atom[atoms], 3), len(frames), members, 3)
+
+
+def _coverage(
+    quantity: _Quantity, probabilities: NDArray[np.float64], level: float, bootstrap: Bootstrap
+) -> ToldNumber:
+    """Share within the bounds of a level, each frame counting once; the interval is over blocks of frames."""
+    within = quantity.weights * (probabilities <= level)
+    inside = np.bincount(quantity.frames, weights=within, minlength=quantity.n).astype(float)
+    present = np.bincount(quantity.frames, weights=quantity.weights, minlength=quantity.n).astype(float)
+    lower, upper = bootstrap.interval(lambda a, b: a / b, inside, present)
+    result = number(float(inside.sum() / present.sum()), "1", lower, upper)
+    if lower is not None and upper is not None:
+        result["as_promised"] = bool(lower <= level <= upper)
+    return result
 
 
 def _unit(name: str) -> str:

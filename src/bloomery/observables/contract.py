@@ -27,29 +27,23 @@ from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress
+from bloomery.samplers.origin import require_elements
 from bloomery.statistics import NORMAL_95, Number, ToldNumber, ToldNumbers
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The result of an observable.
-
-    Parameters
-    ----------
-    summary
-        Plain numbers and text, nested: what a history or a report quotes. Each measured number is a `ToldNumber`.
-    arrays
-        Name to array: what a figure is drawn from. Names hold letters, digits and underscores, see `array_name`. Drawn
-        are curves of trajectories, ``CURVE__trajectory`` over ``CURVE__trajectory_x``, and of single points,
-        ``STRUCTURE__potential__CURVE`` over ``STRUCTURE__potential__CURVE_x``; ``reference`` in the place of the side
-        is drawn beside it. ``_error`` and ``_spread`` at the end of a curve's name are its standard error.
-    units
-        Array name to unit.
-    """
+    """The result of an observable."""
 
     summary: dict[str, Any]
+    """Plain numbers and text, nested: what a history or a report quotes. Each measured number is a `ToldNumber`."""
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """Name to array: what a figure is drawn from. Names hold letters, digits and underscores, see `array_name`. Drawn
+    are curves of trajectories, ``CURVE__trajectory`` over ``CURVE__trajectory_x``, and of single points,
+    ``STRUCTURE__potential__CURVE`` over ``STRUCTURE__potential__CURVE_x``; ``reference`` in the place of the side is
+    drawn beside it. ``_error`` and ``_spread`` at the end of a curve's name are its standard error."""
     units: dict[str, str] = field(default_factory=dict)
+    """Array name to unit."""
 
 
 class Axes(NamedTuple):
@@ -83,12 +77,8 @@ class Observable(Plugin):
         """Frames whose labels by the reference method `observe` can make use of; ``None`` for most observables.
 
         They follow from the structures and the settings alone, without a potential, so that their number is known
-        before anything is computed and a labeller can begin at once. They lie on the grid of content hashes.
-
-        Parameters
-        ----------
-        configurations
-            The structures that `observe` will be handed.
+        before anything is computed and a labeller can begin at once. They lie on the grid of content hashes. The
+        ``configurations`` are the structures that `observe` will be handed.
 
         Raises
         ------
@@ -135,6 +125,8 @@ class OfPotential(Observable):
 
     without_potential: ClassVar[str]
     """What to say where there is no potential."""
+    of_no_frames: ClassVar[dict[str, Any] | None] = None
+    """Summary of no frames at all; ``None``: they are judged as any are."""
 
     def observe(
         self,
@@ -146,16 +138,11 @@ class OfPotential(Observable):
         progress: Progress = no_progress,
     ) -> Observation:
         """See `Observable.observe`."""
-        nothing = None if len(configurations) else self.of_no_frames()
-        if nothing is not None:
-            return nothing
+        if self.of_no_frames is not None and not len(configurations):
+            return Observation(self.of_no_frames)
         if potential is None:
             raise InputError(f"{self.name}: {self.without_potential}")
         return self.judge(potential, configurations, seed, progress)
-
-    def of_no_frames(self) -> Observation | None:
-        """What there is to say of no frames at all; ``None``: they are judged as any are."""
-        return None
 
     @abstractmethod
     def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:
@@ -163,9 +150,7 @@ class OfPotential(Observable):
 
     def require_elements(self, potential: Potential, configurations: Configurations) -> None:
         """Raise `InputError` if a frame has an element that the potential does not know."""
-        unknown = potential.unknown_element(configurations)
-        if unknown:
-            raise InputError(f"{self.name}: {unknown}")
+        require_elements(potential, configurations, self.name)
 
 
 def array_name(*parts: str) -> str:
@@ -195,12 +180,17 @@ class Quantity:
 
     def minus(self, other: Quantity) -> Quantity:
         """Difference of two independent numbers."""
-        errors = [error for error in (self.error, other.error) if error is not None]
-        return Quantity(self.value - other.value, self.unit, float(np.hypot.reduce(errors)) if errors else None)
+        return Quantity(self.value - other.value, self.unit, together(self.error, other.error))
 
     def over(self, factor: float, unit: str) -> Quantity:
         """Divide by an exact number."""
         return Quantity(self.value / factor, unit, None if self.error is None else abs(self.error / factor))
+
+
+def together(*errors: float | None) -> float | None:
+    """Standard error of independent contributions, those that are known."""
+    known = [error for error in errors if error is not None]
+    return float(np.hypot.reduce(known)) if known else None
 
 
 def told(quantities: Mapping[str, Quantity]) -> ToldNumbers:

@@ -8,8 +8,6 @@ energy.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import ase
 import numpy as np
 from ase.build import surface
@@ -18,7 +16,13 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Quantity
-from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
+from bloomery.observables.points.single_points import (
+    FromSinglePoints,
+    Measurement,
+    SinglePointSettings,
+    repeats_to,
+    require_crystal,
+)
 from bloomery.quantities import Angstrom
 
 J_PER_M2 = 16.02176634
@@ -45,17 +49,14 @@ class Defects(FromSinglePoints):
     title = "Defects and surfaces"
     Settings = DefectsSettings
     settings: DefectsSettings
-    labels: ClassVar[tuple[str, ...]] = ("energy",)
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The structure, its supercell with and without the first atom, and a slab for each surface."""
-        if not structure.pbc.all() or structure.volumes[0] <= 0:
-            raise InputError("is not periodic in all directions, so it is not a crystal that could be cut.")
+        require_crystal(structure, "is not a crystal that could be cut")
         atoms = structure.to_atoms()[0]
         frames: list[ase.Atoms] = [atoms]
         if len(set(atoms.numbers)) == 1:
-            heights = 1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
-            whole = atoms.repeat([int(repeat) for repeat in np.ceil(self.settings.min_length / heights - 1e-9)])
+            whole = atoms.repeat(repeats_to(atoms.cell.array, self.settings.min_length))
             frames += [whole, whole[1:]]
         for indices in self.settings.surfaces:
             if indices == (0, 0, 0):

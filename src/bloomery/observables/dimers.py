@@ -5,7 +5,8 @@ They show what a potential does where training frames rarely are, above all whet
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from itertools import combinations_with_replacement
+from typing import Any
 
 import ase
 import numpy as np
@@ -40,7 +41,6 @@ class Dimers(FromSinglePoints):
     axes = Axes("distance", "energy")
     Settings = DimersSettings
     settings: DimersSettings
-    labels: ClassVar[tuple[str, ...]] = ("energy",)
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """Two atoms in a box at all distances, pair after pair; elements and periodicity are those of the structure."""
@@ -78,5 +78,4 @@ class Dimers(FromSinglePoints):
 
 
 def _pairs(structure: Configurations) -> list[tuple[int, int]]:
-    kinds = [int(kind) for kind in np.unique(structure.numbers)]
-    return [(first, second) for place, first in enumerate(kinds) for second in kinds[place:]]
+    return list(combinations_with_replacement(np.unique(structure.numbers).tolist(), 2))

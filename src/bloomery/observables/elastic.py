@@ -18,7 +18,6 @@ from ase.units import GPa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import displaced, strain_tensor, strained
 from bloomery.observables.contract import Quantity
@@ -27,6 +26,7 @@ from bloomery.observables.points.single_points import (
     FromSinglePoints,
     Measurement,
     SinglePointSettings,
+    require_crystal,
 )
 from bloomery.quantities import Angstrom, Share
 
@@ -52,7 +52,7 @@ class Elastic(FromSinglePoints):
     title = "Elastic constants"
     Settings = ElasticSettings
     settings: ElasticSettings
-    labels: ClassVar[tuple[str, ...]] = ("stress", "forces")
+    labels = ("stress", "forces")
     quantities: ClassVar[Mapping[str, str]] = {
         **{f"C{i}{j}": "GPa" for i in range(1, 7) for j in range(i, 7)},
         **dict.fromkeys(("bulk_modulus", "clamped_bulk_modulus", "shear_modulus", "youngs_modulus"), "GPa"),
@@ -60,12 +60,11 @@ class Elastic(FromSinglePoints):
         "poissons_ratio": "1",
         "largest_force": "eV/Å",
     }
-    headline: ClassVar[tuple[str, ...]] = ("bulk_modulus", "shear_modulus", "C11", "C12", "C44")
+    headline = ("bulk_modulus", "shear_modulus", "C11", "C12", "C44")
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The structure itself, strained both ways along six components, then with each atom but the first moved."""
-        if not structure.pbc.all() or structure.volumes[0] <= 0:
-            raise InputError("is not periodic in all directions, so it has no elastic constants.")
+        require_crystal(structure, "has no elastic constants")
         atoms = structure.to_atoms()[0]
         frames = [atoms]
         for component in range(6):
@@ -111,16 +110,12 @@ class Elastic(FromSinglePoints):
 def averages(constants: NDArray[np.float64]) -> dict[str, Quantity]:
     """Moduli of a polycrystal, and the smallest eigenvalue: positive for a crystal that is stable against strain.
 
-    Voigt, Reuss and Hill (Hill, Proc. Phys. Soc. A 65, 349 (1952)).
-
-    Parameters
-    ----------
-    constants
-        In GPa, ``(6, 6)``, symmetric.
+    Voigt, Reuss and Hill (Hill, Proc. Phys. Soc. A 65, 349 (1952)); ``constants`` in GPa, ``(6, 6)``, symmetric.
     """
     lowest = float(np.linalg.eigvalsh(constants)[0])
     quantities = {"smallest_eigenvalue": Quantity(lowest, "GPa")}
-    bulk, shear = _moduli(constants)
+    diagonal, off, shears = _sums(constants)
+    bulk, shear = (diagonal + 2 * off) / 9, (diagonal - off + 3 * shears) / 15  # Voigt's
     if lowest > 0:
         compliances = np.linalg.inv(constants)
         bulk_reuss = 1 / compliances[:3, :3].sum()
@@ -131,12 +126,6 @@ def averages(constants: NDArray[np.float64]) -> dict[str, Quantity]:
         quantities["youngs_modulus"] = Quantity(9 * bulk * shear / (3 * bulk + shear), "GPa")
         quantities["poissons_ratio"] = Quantity((3 * bulk - 2 * shear) / (2 * (3 * bulk + shear)), "1")
     return {"bulk_modulus": Quantity(bulk, "GPa"), **quantities}
-
-
-def _moduli(constants: NDArray[np.float64]) -> tuple[float, float]:
-    """Voigt's averages."""
-    diagonal, off, shears = _sums(constants)
-    return (diagonal + 2 * off) / 9, (diagonal - off + 3 * shears) / 15
 
 
 def _sums(tensor: NDArray[np.floating[Any]]) -> tuple[float, float, float]:

@@ -18,7 +18,6 @@ from ase.units import GPa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Axes, Quantity
 from bloomery.observables.points.single_points import (
@@ -26,6 +25,7 @@ from bloomery.observables.points.single_points import (
     FromSinglePoints,
     Measurement,
     SinglePointSettings,
+    require_crystal,
 )
 from bloomery.papers import Paper
 from bloomery.quantities import Share
@@ -54,23 +54,19 @@ class EquationOfState(FromSinglePoints):
     axes = Axes("volume", "energy above the minimum")
     Settings = EquationOfStateSettings
     settings: EquationOfStateSettings
-    labels: ClassVar[tuple[str, ...]] = ("energy",)
     gaps = True
     quantities: ClassVar[Mapping[str, str]] = {
         "volume": "Å^3/atom",
         "energy": "eV/atom",
         "bulk_modulus": "GPa",
         "bulk_modulus_derivative": "1",
-        "a": "Å",
-        "b": "Å",
-        "c": "Å",
+        **dict.fromkeys("abc", "Å"),
     }
-    headline: ClassVar[tuple[str, ...]] = ("a", "volume", "bulk_modulus")
+    headline = ("a", "volume", "bulk_modulus")
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The structure at evenly spaced volumes."""
-        if not structure.pbc.all() or structure.volumes[0] <= 0:
-            raise InputError("is not periodic in all directions, so it has no volume to change.")
+        require_crystal(structure, "has no volume to change")
         change = self.settings.max_volume_change
         atoms = structure.to_atoms()[0]
         frames = []
@@ -111,10 +107,7 @@ def fit(
 ) -> tuple[list[float], list[float]]:
     """Fit energy, bulk modulus, its derivative and volume, in that order; return them with their standard errors.
 
-    Raises
-    ------
-    CannotBeMeasuredError
-        If the energies have no minimum within the volumes.
+    `CannotBeMeasuredError` says if the energies have no minimum within the volumes.
     """
     from scipy.optimize import curve_fit  # noqa: PLC0415  a tenth of a second to import
 

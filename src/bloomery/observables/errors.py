@@ -48,22 +48,17 @@ class Errors(OfPotential):
     """Errors of energy, forces and stress: all together, per element, per group of frames and for the worst frames."""
 
     name = "errors"
-    labelled: ClassVar[bool] = True
+    labelled = True
+    of_no_frames: ClassVar[dict[str, Any] | None] = {"n_frames": 0, "n_atoms": 0}
     Settings = ErrorsSettings
     settings: ErrorsSettings
-    without_potential: ClassVar[str] = "there is no potential whose errors could be measured; give one."
-
-    def of_no_frames(self) -> Observation:
-        """Without frames there are no errors."""
-        return Observation({"n_frames": 0, "n_atoms": 0})
+    without_potential = "there is no potential whose errors could be measured; give one."
 
     def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:
         """Compare with the labels that the frames have; frames without a label of a kind do not count for it."""
         unlabelled = ~(configurations.has("energy") | configurations.has("forces"))
         if unlabelled.any():
-            raise InputError(
-                f"errors: frame {int(np.flatnonzero(unlabelled)[0])} has neither energy nor forces; label it first."
-            )
+            raise InputError(f"errors: frame {np.argmax(unlabelled)} has neither energy nor forces; label it first.")
         self.require_elements(potential, configurations)
         prediction = predict_in_chunks(potential, configurations, progress)
         bootstrap = Bootstrap(blocks_of(configurations), resamples=self.settings.resamples, seed=seed)
@@ -140,10 +135,10 @@ def worst_frames(comparison: Comparison, n: int) -> list[dict[str, object]]:
     """Frames with the largest force error; with the largest energy error where no frame has forces."""
     frames = comparison.frames
     hashes = frames.hashes()
-    by_force = comparison.force_mask.any()
-    measure = comparison.frame_force_rmse if by_force else np.abs(comparison.energy_error)
+    measure = comparison.frame_force_rmse if comparison.force_mask.any() else np.abs(comparison.energy_error)
     order = np.lexsort((np.array(hashes), -measure))[:n]
     largest = np.linalg.norm(comparison.force_error, axis=1)
+    named = [key for key in NAMES if key in frames.info and frames.info[key].ndim == 1]
     result = []
     for frame in order:
         entry: dict[str, object] = {
@@ -152,7 +147,6 @@ def worst_frames(comparison: Comparison, n: int) -> list[dict[str, object]]:
             "force_rmse": None,
             "energy_error": None,
         }
-        named = [key for key in NAMES if key in frames.info and frames.info[key].ndim == 1]
         entry |= {key: frames.info[key][frame].item() for key in named}
         if comparison.force_mask[frame]:
             entry["force_rmse"] = number(MILLI * comparison.frame_force_rmse[frame], "meV/Å")
@@ -176,12 +170,10 @@ def disagreement(comparison: Comparison) -> ToldNumbers:
         return {}
     result = {"rms": number(MILLI * float(np.sqrt((atoms**2).mean())), "meV/Å")}
     errors = np.linalg.norm(comparison.force_error[comparison.atom_mask], axis=1)
-    of_frames = prediction.disagreement[comparison.force_mask]
-    for name, first, second in (
-        ("spearman", atoms, errors),
-        ("spearman_frames", of_frames, comparison.frame_force_rmse[comparison.force_mask]),
-    ):
-        rank = rank_correlation(first, second)
+    labelled = comparison.force_mask
+    of_frames = prediction.disagreement[labelled], comparison.frame_force_rmse[labelled]
+    for name, pair in (("spearman", (atoms, errors)), ("spearman_frames", of_frames)):
+        rank = rank_correlation(*pair)
         if rank is not None:
             result[name] = number(rank, "1")
     return result

@@ -8,7 +8,7 @@ two agree where either can be believed.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from ase.units import kB
@@ -26,7 +26,7 @@ from bloomery.potentials.contract import Potential
 from bloomery.potentials.evaluation import predict_in_chunks
 from bloomery.progress import Progress
 from bloomery.quantities import Kelvin
-from bloomery.statistics import MILLI
+from bloomery.statistics import MILLI, resampled
 
 FEW = 10.0
 """With an effective number of frames below this the average rests on a handful of them."""
@@ -46,10 +46,10 @@ class FreeEnergyPerturbation(OfPotential):
 
     name = "free_energy_perturbation"
     references = (Paper("R. W. Zwanzig, J. Chem. Phys. 22, 1420 (1954)", "10.1063/1.1740409"),)
-    labelled: ClassVar[bool] = True
+    labelled = True
     Settings = FreeEnergyPerturbationSettings
     settings: FreeEnergyPerturbationSettings
-    without_potential: ClassVar[str] = "needs the potential that drove the trajectory; give it."
+    without_potential = "needs the potential that drove the trajectory; give it."
 
     def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:
         """Measure on frames of the potential's trajectory, labelled by the reference."""
@@ -57,24 +57,18 @@ class FreeEnergyPerturbation(OfPotential):
             raise InputError(f"{self.name}: needs two frames at least, got {len(configurations)}.")
         bare = ~configurations.has("energy")
         if bare.any():
-            raise InputError(
-                f"{self.name}: frame {int(np.argmax(bare))} has no energy of the reference; label it first."
-            )
+            raise InputError(f"{self.name}: frame {np.argmax(bare)} has no energy of the reference; label it first.")
         n_atoms = int(configurations.counts[0])
-        kinds = (
-            np.sort(configurations.numbers.reshape(-1, n_atoms)) if (configurations.counts == n_atoms).all() else None
-        )
-        if kinds is None or (kinds != kinds[0]).any():
+        frames = np.split(configurations.numbers, configurations.offsets[1:-1])
+        if any(not np.array_equal(np.sort(numbers), np.sort(frames[0])) for numbers in frames):
             raise InputError(f"{self.name}: the frames must all hold the same atoms; give one trajectory.")
         self.require_elements(potential, configurations)
         temperature = one_temperature(configurations, self.settings.temperature, self.name)
         energy = predict_in_chunks(potential, configurations, progress).energy
         difference = configurations.label("energy")[0] - energy
-        summary = perturbation(
-            difference, temperature, n_atoms, blocks_of(configurations), resamples=self.settings.resamples,
-            seed=seed,
-        )  # fmt: skip
-        summary = {"n_frames": len(configurations), "temperature": number(temperature, "K"), **summary}
+        blocks = blocks_of(configurations)
+        summary = {"n_frames": len(configurations), "temperature": number(temperature, "K")}
+        summary |= perturbation(difference, temperature, n_atoms, blocks, resamples=self.settings.resamples, seed=seed)
         arrays = {
             "difference": difference,
             "weight": weights(difference, temperature),
@@ -126,18 +120,13 @@ def perturbation(
 ) -> dict[str, object]:
     """All numbers, per atom where they grow with the system.
 
-    Parameters
-    ----------
-    difference
-        Energy of the reference over that of the potential in eV, ``(N,)``.
-    blocks
-        Block of each frame, ``(N,)``; frames of one block are not independent.
+    ``difference`` is the energy of the reference over that of the potential in eV, ``(N,)``, ``blocks`` the block of
+    each frame, ``(N,)``; frames of one block are not independent.
     """
     n = len(difference)
     once = np.ones((1, n))
     n_blocks = int(blocks.max()) + 1
-    drawn = np.random.default_rng(seed).multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=resamples)
-    counts = drawn[:, blocks].astype(float)
+    counts = resampled(n_blocks, resamples, np.random.default_rng(seed))[:, blocks].astype(float)
     counts = counts[counts.sum(axis=1) > 0]
     factor = MILLI / n_atoms
     result: dict[str, object] = {"n_blocks": n_blocks}

@@ -6,8 +6,6 @@ something at a minimum: give geometries that are at rest for the reference, and 
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from ase.units import invcm
 from ase.vibrations import VibrationsData
@@ -16,8 +14,12 @@ from pydantic import Field
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import displaced
 from bloomery.observables.contract import Quantity
-from bloomery.observables.points.molecules import require_molecule
-from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
+from bloomery.observables.points.single_points import (
+    FromSinglePoints,
+    Measurement,
+    SinglePointSettings,
+    require_molecule,
+)
 from bloomery.quantities import Angstrom
 
 
@@ -35,7 +37,7 @@ class Frequencies(FromSinglePoints):
     title = "Harmonic frequencies"
     Settings = FrequenciesSettings
     settings: FrequenciesSettings
-    labels: ClassVar[tuple[str, ...]] = ("forces",)
+    labels = ("forces",)
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The molecule, then each coordinate moved both ways."""
@@ -55,10 +57,8 @@ class Frequencies(FromSinglePoints):
         still = np.argsort(np.abs(every))[: 5 if linear else 6]
         modes = np.delete(every, still)
         quantities = {f"mode_{index}": Quantity(float(mode), "1/cm") for index, mode in enumerate(modes)}
-        quantities |= {
-            "zero_point_energy": Quantity(float(np.clip(modes, 0, None).sum()) * invcm * 500, "meV"),
-            "largest_force": Quantity(float(np.abs(forces[0]).max()), "eV/Å"),
-        }
+        quantities["zero_point_energy"] = Quantity(float(np.clip(modes, 0, None).sum()) * invcm * 500, "meV")
+        quantities["largest_force"] = Quantity(float(np.abs(forces[0]).max()), "eV/Å")
         return Measurement(quantities, {"modes": modes}, {"modes": "1/cm"})
 
     def compare(self, potential: Measurement, reference: Measurement) -> dict[str, Quantity]:

@@ -6,8 +6,6 @@ of a frame, which know nothing of rotations, of the order of atoms or of repeats
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -40,7 +38,7 @@ class Leakage(Observable):
     """Test frames that are also in the training frames, which are given as the reference: exactly or nearly."""
 
     name = "leakage"
-    labelled: ClassVar[bool] = True
+    labelled = True
     Settings = LeakageSettings
     settings: LeakageSettings
 

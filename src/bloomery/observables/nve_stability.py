@@ -7,8 +7,6 @@ trajectories that did not fail count for as long as they ran (Epstein and Sobel,
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -43,7 +41,7 @@ class NveStability(OfPotential):
     name = "nve_stability"
     Settings = NveStabilitySettings
     settings: NveStabilitySettings
-    without_potential: ClassVar[str] = "needs a potential to drive the dynamics; give one."
+    without_potential = "needs a potential to drive the dynamics; give one."
 
     def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:
         """Run trajectories from the structures that are given."""

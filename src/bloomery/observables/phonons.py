@@ -24,7 +24,13 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import GRID, Configurations
 from bloomery.observables.contract import Axes, Quantity
-from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
+from bloomery.observables.points.single_points import (
+    FromSinglePoints,
+    Measurement,
+    SinglePointSettings,
+    repeats_to,
+    require_crystal,
+)
 from bloomery.papers import Paper
 from bloomery.quantities import Angstrom
 from bloomery.samplers.contract import Repeats
@@ -62,7 +68,7 @@ class Phonons(FromSinglePoints):
     curves: ClassVar[Mapping[str, Axes]] = {"dos": Axes("frequency", "density of states", "density of states")}
     Settings = PhononSettings
     settings: PhononSettings
-    labels: ClassVar[tuple[str, ...]] = ("forces",)
+    labels = ("forces",)
     quantities: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(
             ("highest_frequency", "lowest_frequency", "mean_frequency", "rmse", "largest_difference"), "THz"
@@ -70,16 +76,16 @@ class Phonons(FromSinglePoints):
         "zero_point_energy": "meV/atom",
         "largest_force": "eV/Å",
     }
-    headline: ClassVar[tuple[str, ...]] = ("highest_frequency", "mean_frequency", "rmse")
+    headline = ("highest_frequency", "mean_frequency", "rmse")
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The supercell, then as many with one atom moved as symmetry leaves."""
         phonopy = self._prepared(structure)
-        cells = [phonopy.supercell, *phonopy.supercells_with_displacements]
-        atoms = [
-            ase.Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True) for cell in cells
+        frames = [
+            ase.Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True)
+            for cell in (phonopy.supercell, *phonopy.supercells_with_displacements)
         ]
-        return Configurations.from_atoms(atoms, info_keys=[])
+        return Configurations.from_atoms(frames, info_keys=[])
 
     def measure(self, structure: Configurations, frames: Configurations) -> Measurement:
         """Fit force constants to the forces, and diagonalise."""
@@ -119,15 +125,14 @@ class Phonons(FromSinglePoints):
 
     def _prepared(self, structure: Configurations) -> Any:
         """A phonopy object with its displacements, which lie on the grid of content hashes."""
-        if not structure.pbc.all() or structure.volumes[0] <= 0:
-            raise InputError("is not periodic in all directions, so it has no phonon bands.")
+        require_crystal(structure, "has no phonon bands")
         phonopy, phonopy_atoms = _phonopy()
         atoms = structure.to_atoms()[0]
         cell = phonopy_atoms.PhonopyAtoms(
             symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, positions=atoms.positions,
             masses=atoms.get_masses(),
         )  # fmt: skip
-        repeats = self.settings.supercell or _repeats(structure.cells[0], self.settings.min_length)
+        repeats = self.settings.supercell or repeats_to(structure.cells[0], self.settings.min_length)
         with warnings.catch_warnings():
             # The primitive cell that phonopy finds is the one that bands are drawn for.
             warnings.filterwarnings("ignore", message="primitive_matrix defaulted to 'auto'")
@@ -158,15 +163,8 @@ def _phonopy() -> tuple[ModuleType, ModuleType]:
     try:
         return importlib.import_module("phonopy"), importlib.import_module("phonopy.structure.atoms")
     except ImportError as error:
-        raise InputError(
-            "cannot be measured without phonopy; install it: pip install 'aiida-bloomery[phonons]'."
-        ) from error
-
-
-def _repeats(cell: NDArray[np.float64], length: float) -> list[int]:
-    """So many repeats that opposite faces are ``length`` apart."""
-    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    return [int(repeat) for repeat in np.ceil(length / heights - 1e-9)]
+        message = "cannot be measured without phonopy; install it: pip install 'aiida-bloomery[phonons]'."
+        raise InputError(message) from error
 
 
 def _bands(phonopy: Any, points: int) -> dict[str, NDArray[Any]]:

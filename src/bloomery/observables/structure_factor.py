@@ -7,6 +7,8 @@ Phys. Rev. 156, 685 (1967): ``S_ab = <rho_a(k) rho_b(-k)> / sqrt(N_a N_b)``, whi
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -46,7 +48,7 @@ class StructureFactor(FromTrajectories):
         integers, bins = self._wave_vectors(frames.cells[0], edges)
         elements = frames.elements
         species = np.searchsorted(np.unique(frames.numbers), frames.numbers)
-        pairs = [(i, j) for i in range(len(elements)) for j in range(i, len(elements))] if len(elements) > 1 else []
+        pairs = list(combinations_with_replacement(range(len(elements)), 2)) if len(elements) > 1 else []
         n_blocks = int(blocks.max()) + 1
         sums = np.zeros((n_blocks, len(pairs) + 1, len(edges) - 1))
         hits = np.bincount(bins, minlength=len(edges) - 1).astype(float)
@@ -56,11 +58,11 @@ class StructureFactor(FromTrajectories):
             waves = np.exp(2j * np.pi * scaled @ integers.T)
             densities = np.array([waves[species[atoms] == kind].sum(axis=0) for kind in range(len(elements))])
             counts = np.array([(species[atoms] == kind).sum() for kind in range(len(elements))])
-            whole = np.abs(densities.sum(axis=0)) ** 2 / frames.counts[frame]
-            values = [whole]
-            for i, j in pairs:
-                norm = np.sqrt(max(counts[i] * counts[j], 1))
-                values.append((densities[i] * densities[j].conj()).real / norm)
+            values = [np.abs(densities.sum(axis=0)) ** 2 / frames.counts[frame]]
+            norms = [np.sqrt(max(counts[i] * counts[j], 1)) for i, j in pairs]
+            values += [
+                (densities[i] * densities[j].conj()).real / norm for (i, j), norm in zip(pairs, norms, strict=True)
+            ]
             for row, value in enumerate(values):
                 sums[blocks[frame], row] += np.bincount(bins, weights=value, minlength=len(edges) - 1)
         known = hits > 0

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from ase.neighborlist import build_neighbor_list, natural_cutoffs
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.sparse.csgraph import breadth_first_order
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.contract import Axes, Quantity
-from bloomery.observables.points.molecules import require_molecule
-from bloomery.observables.points.single_points import FromSinglePoints, Measurement, SinglePointSettings
+from bloomery.observables.points.single_points import (
+    FromSinglePoints,
+    Measurement,
+    SinglePointSettings,
+    require_molecule,
+)
 from bloomery.statistics import MILLI
 
 
@@ -34,7 +39,6 @@ class Torsions(FromSinglePoints):
     axes = Axes("angle", "energy")
     Settings = TorsionsSettings
     settings: TorsionsSettings
-    labels: ClassVar[tuple[str, ...]] = ("energy",)
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The molecule at every angle, scan after scan."""
@@ -83,15 +87,9 @@ class Torsions(FromSinglePoints):
         atoms = structure.to_atoms()[0]
         found = build_neighbor_list(atoms, natural_cutoffs(atoms, mult=1.15), self_interaction=False, skin=0.0)
         bonded = found.get_connectivity_matrix(sparse=False)
-        bonded = (bonded + bonded.T) > 0
         _, second, third, last = torsion
-        bonded[second, third] = bonded[third, second] = False
-        reached, todo = {third}, [third]
-        while todo:
-            for other in np.flatnonzero(bonded[todo.pop()]).tolist():
-                if other not in reached:
-                    reached.add(other)
-                    todo.append(other)
+        bonded[second, third] = bonded[third, second] = 0
+        reached = breadth_first_order(bonded, third, directed=False, return_predecessors=False).tolist()
         if second in reached or last not in reached:
             raise InputError(
                 f"cannot be turned about the bond {second}-{third}: it is in a ring, or atom {last} is not beyond it."

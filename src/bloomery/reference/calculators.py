@@ -113,6 +113,11 @@ CALCULATORS: dict[str, str | Callable[..., Any]] = {
 """
 
 
+def as_labels(values: Values) -> dict[str, NDArray[np.float64]]:
+    """Values as the labels of a single frame."""
+    return {name: np.asarray(value if name == "forces" else [value]) for name, value in values.items()}
+
+
 def reference_values(atoms: ase.Atoms) -> Values:
     """Energy in eV, forces in eV/Å, ``(A, 3)``, and for a full cell stress in eV/Å^3, ``(6,)``.
 

@@ -6,6 +6,8 @@ Interstitial sites are vertices of the Voronoi tessellation: the places that are
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Literal
 
@@ -21,6 +23,7 @@ from bloomery.samplers.building.contract import BuildingSampler, RattledSettings
 from bloomery.samplers.contract import Repeats
 
 Kind = Literal["vacancy", "interstitial", "substitution", "swap"]
+Change = Callable[[ase.Atoms, np.random.Generator], ase.Atoms]
 SAME = 0.2
 """Voronoi vertices closer than this are one site, in Å: those of a perfect crystal fall apart by rounding."""
 ALIKE = 0.05
@@ -69,16 +72,16 @@ class Defects(BuildingSampler):
     def recipes(self, atoms: ase.Atoms) -> list[Recipe]:
         """One for each kind; the frames are shared among them."""
         cell = atoms.repeat(self.settings.supercell)
-        kinds = list(dict.fromkeys(self.settings.kinds))
-        shares = [len(range(place, self.settings.frames, len(kinds))) for place in range(len(kinds))]
-        makers = {"interstitial": _Interstitials, "vacancy": _Vacancies, "substitution": _Substitutions, "swap": _Swaps}
-        recipes = []
-        for kind, frames in zip(kinds, shares, strict=True):
-            if not frames:
-                continue
-            make = makers[kind](cell, self.settings)
-            recipes.append(Recipe(make, frames, kind))
-        return recipes
+        kinds = list(dict.fromkeys(self.settings.kinds))[: self.settings.frames]
+        makers = {"interstitial": _interstitials, "vacancy": _vacancies, "substitution": _substitutions, "swap": _swaps}
+        return [
+            Recipe(
+                partial(self._make, cell, makers[kind](cell, self.settings)),
+                len(range(place, self.settings.frames, len(kinds))),
+                kind,
+            )
+            for place, kind in enumerate(kinds)
+        ]
 
     def new_elements(self) -> list[str]:
         """Those of interstitials and substitutions, where they are made."""
@@ -87,85 +90,75 @@ class Defects(BuildingSampler):
             found |= {element for choice in self.settings.substitutions.values() for element in choice}
         return sorted(found)
 
-
-class _Maker:
-    """Makes frames with defects of one kind."""
-
-    def __init__(self, cell: ase.Atoms, settings: DefectsSettings) -> None:
-        self.cell = cell
-        self.settings = settings
-        self.prepare()
-
-    def prepare(self) -> None:
-        """See that there is a place for every defect."""
-
-    def change(self, atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
-        """Make the defects."""
-        raise NotImplementedError
-
-    def __call__(self, generator: np.random.Generator) -> ase.Atoms:
-        return rattled(self.change(self.cell.copy(), generator), self.settings.rattle, generator)
+    def _make(self, cell: ase.Atoms, change: Change, generator: np.random.Generator) -> ase.Atoms:
+        return rattled(change(cell.copy(), generator), self.settings.rattle, generator)
 
 
-class _Vacancies(_Maker):
-    def prepare(self) -> None:
-        if len(self.cell) <= self.settings.defects:
-            raise InputError(
-                f"has {len(self.cell)} atoms in its supercell, too few for {self.settings.defects} vacancies; "
-                "take a larger supercell."
-            )
+# Each sees that there is a place for every defect in a cell, and returns what makes the defects.
 
-    def change(self, atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
-        del atoms[generator.choice(len(atoms), size=self.settings.defects, replace=False)]
+
+def _vacancies(cell: ase.Atoms, settings: DefectsSettings) -> Change:
+    if len(cell) <= settings.defects:
+        raise InputError(
+            f"has {len(cell)} atoms in its supercell, too few for {settings.defects} vacancies; take a larger "
+            "supercell."
+        )
+
+    def change(atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
+        del atoms[generator.choice(len(atoms), size=settings.defects, replace=False)]
         return atoms
 
-
-class _Interstitials(_Maker):
-    def prepare(self) -> None:
-        if not self.cell.pbc.all():
-            raise InputError("is not periodic in all directions, so it has no interstitial sites.")
-        self.sites, self.sorts = voronoi_sites(self.cell)
-        if len(self.sites) < self.settings.defects:
-            raise InputError(
-                f"has {len(self.sites)} interstitial sites in its supercell, too few for {self.settings.defects} "
-                "interstitials; take a larger supercell."
-            )
-        self.elements = self.settings.interstitials or sorted(set(self.cell.symbols))
-
-    def change(self, atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
-        """Every sort of site is as likely, however many there are of each."""
-        weights = 1 / np.bincount(self.sorts)[self.sorts]
-        places = generator.choice(len(self.sites), size=self.settings.defects, replace=False, p=weights / weights.sum())
-        symbols = generator.choice(self.elements, size=self.settings.defects)
-        return atoms + ase.Atoms(symbols.tolist(), positions=self.sites[places])
+    return change
 
 
-class _Substitutions(_Maker):
-    def prepare(self) -> None:
-        self.places = np.flatnonzero([bool(self.settings.substitutions.get(name)) for name in self.cell.symbols])
-        if len(self.places) < self.settings.defects:
-            raise InputError(
-                f"has {len(self.places)} atoms of {', '.join(self.settings.substitutions)} in its supercell, too few "
-                f"for {self.settings.defects} substitutions."
-            )
+def _interstitials(cell: ase.Atoms, settings: DefectsSettings) -> Change:
+    if not cell.pbc.all():
+        raise InputError("is not periodic in all directions, so it has no interstitial sites.")
+    sites, sorts = voronoi_sites(cell)
+    if len(sites) < settings.defects:
+        raise InputError(
+            f"has {len(sites)} interstitial sites in its supercell, too few for {settings.defects} interstitials; take "
+            "a larger supercell."
+        )
+    elements = settings.interstitials or sorted(set(cell.symbols))
+    weights = 1 / np.bincount(sorts)[sorts]  # every sort of site is as likely, however many there are of each
 
-    def change(self, atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
-        for place in generator.choice(self.places, size=self.settings.defects, replace=False):
-            atoms.symbols[place] = str(generator.choice(self.settings.substitutions[atoms.symbols[place]]))
+    def change(atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
+        places = generator.choice(len(sites), size=settings.defects, replace=False, p=weights / weights.sum())
+        symbols = generator.choice(elements, size=settings.defects)
+        return atoms + ase.Atoms(symbols.tolist(), positions=sites[places])
+
+    return change
+
+
+def _substitutions(cell: ase.Atoms, settings: DefectsSettings) -> Change:
+    places = np.flatnonzero([bool(settings.substitutions.get(name)) for name in cell.symbols])
+    if len(places) < settings.defects:
+        raise InputError(
+            f"has {len(places)} atoms of {', '.join(settings.substitutions)} in its supercell, too few for "
+            f"{settings.defects} substitutions."
+        )
+
+    def change(atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
+        for place in generator.choice(places, size=settings.defects, replace=False):
+            atoms.symbols[place] = str(generator.choice(settings.substitutions[atoms.symbols[place]]))
         return atoms
 
+    return change
 
-class _Swaps(_Maker):
-    def prepare(self) -> None:
-        if len(set(self.cell.numbers.tolist())) < 2:
-            raise InputError("holds one element alone, so there is nothing to swap.")
 
-    def change(self, atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
-        for _ in range(self.settings.defects):
+def _swaps(cell: ase.Atoms, settings: DefectsSettings) -> Change:
+    if len(set(cell.numbers.tolist())) < 2:
+        raise InputError("holds one element alone, so there is nothing to swap.")
+
+    def change(atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
+        for _ in range(settings.defects):
             first = int(generator.integers(len(atoms)))
             second = int(generator.choice(np.flatnonzero(atoms.numbers != atoms.numbers[first])))
             atoms.numbers[[first, second]] = atoms.numbers[[second, first]]
         return atoms
+
+    return change
 
 
 def voronoi_sites(atoms: ase.Atoms) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -71,21 +71,14 @@ class Dimers(TaskSampler):
             frames += [self._dimer(first, second, distance) for distance in distances]
             owner += [index] * points
             steps += range(points)
-            report.append(
-                {
-                    "pair": f"{chemical_symbols[first]}-{chemical_symbols[second]}",
-                    "frames": points,
-                    "nearest": float(distances[0]),
-                    "farthest": float(distances[-1]),
-                }
-            )
+            ends = {"nearest": float(distances[0]), "farthest": float(distances[-1])}
+            report.append({"pair": f"{chemical_symbols[first]}-{chemical_symbols[second]}", "frames": points, **ends})
         task.progress("sample", len(frames), len(frames), {"pairs": len(pairs)})
-        made = Configurations.from_atoms(frames, info_keys=[])
         # A distance of its own is a block of its own: the wall belongs to training set and probe alike.
-        return (
-            with_origin(made, trajectory=owner, step=steps, block=np.arange(len(made))),
-            SamplerReport({"frames": float(len(made)), "pairs": float(len(pairs))}, report),
+        made = with_origin(
+            Configurations.from_atoms(frames, info_keys=[]), trajectory=owner, step=steps, block=np.arange(len(frames))
         )
+        return made, SamplerReport({"frames": float(len(made)), "pairs": float(len(pairs))}, report)
 
     def plan(self, n_start: int) -> dict[str, int]:  # noqa: ARG002
         """Upper bounds: the number of starting structures has no say."""

@@ -45,21 +45,16 @@ class FromFile(TaskSampler):
             # Ranked by content: the same frames are drawn from the same file in another order.
             keys = [derive_seed(task.seed, content) for content in frames.hashes()]
             indices = np.sort(np.argsort(keys, kind="stable")[:limit])
-        temperature = frames.info.get("temperature", np.full(len(frames), -1.0))
-        if temperature.dtype.kind not in "if":
+        temperature = frames.info.get("temperature")
+        if temperature is None or temperature.dtype.kind not in "if":
             temperature = np.full(len(frames), -1.0)
-        taken = frames[indices]
-        taken = taken.without_info(*taken.info)
-        block = indices // self.settings.block_frames
+        start, block = indices if self.settings.file is None else -1, indices // self.settings.block_frames
+        taken = with_origin(
+            frames[indices].without_info(*frames.info),
+            start=start, trajectory=block, block=block, step=indices, temperature=temperature[indices],
+        )  # fmt: skip
         task.progress("sample", len(taken), len(taken), {})
-        return with_origin(
-            taken,
-            start=indices if self.settings.file is None else -1,
-            trajectory=block,
-            block=block,
-            step=indices,
-            temperature=temperature[indices],
-        ), SamplerReport({"frames": float(len(taken)), "frames_in_file": float(len(frames))})
+        return taken, SamplerReport({"frames": float(len(taken)), "frames_in_file": float(len(frames))})
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds; reads the file if there is one, to count its frames."""

@@ -8,19 +8,13 @@ import ase
 from numpy.typing import ArrayLike
 
 from bloomery.frames.configurations import Configurations
-from bloomery.samplers.checkpoint import Checkpoint, State
+from bloomery.samplers.checkpoint import Checkpoint
 from bloomery.samplers.contract import COMPLETED, SamplerReport
 from bloomery.samplers.origin import with_origin
 
 
 class Harvest:
-    """Frames with their origin, and what the report says of each piece.
-
-    Parameters
-    ----------
-    checkpoint
-        Where it is kept after each piece.
-    """
+    """Frames with their origin, and what the report says of each piece; the checkpoint keeps it after each."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         state = checkpoint.load() or {"report": [], "frames": Configurations.empty()}
@@ -52,7 +46,7 @@ class Harvest:
         if len(frames):
             self._parts.append(with_origin(frames, **origin))
         self.report.append(report)
-        self.checkpoint.offer(self._state)
+        self.checkpoint.offer(lambda: {"report": self.report, "frames": self.frames})
 
     def numbers(self, key: str) -> list[float]:
         """A number that the report says of each piece."""
@@ -66,6 +60,3 @@ class Harvest:
             "frames": float(self.n_frames),
         }
         return self.frames, SamplerReport(numbers, self.report)
-
-    def _state(self) -> State:
-        return {"report": self.report, "frames": self.frames}

@@ -62,27 +62,16 @@ class MolecularDynamicsSettings(EnsembleSettings):
         return None if self.stabilise is None else Wall(self.stabilise.above, self.stabilise.stiffness)
 
     def brake(self, scale: Scale | None, sampler: str) -> Brake | None:
-        """Turn the limits into one disagreement in eV/Å.
-
-        Raises
-        ------
-        InputError
-            If a limit refers to an error that is not known; the sampler is named.
-        """
-        try:
-            return self._brake(scale or Scale())
-        except InputError as error:
-            raise InputError(f"{sampler}.{error}") from error
-
-    def _brake(self, scale: Scale) -> Brake | None:
+        """Turn the limits into one disagreement in eV/Å; `InputError` if the only one refers to an unknown error."""
+        scale = scale or Scale()
         limits = [] if self.max_disagreement is None else [self.max_disagreement]
         if self.max_relative_disagreement is not None:
             if scale.error is not None:
                 limits.append(self.max_relative_disagreement * scale.error)
             elif not limits and self.max_expected_error is None:
                 raise InputError(
-                    "max_relative_disagreement: the potential's force error on the probe is not known, so there is "
-                    "nothing to be relative to; give max_disagreement in eV/Å."
+                    f"{sampler}.max_relative_disagreement: the potential's force error on the probe is not known, so "
+                    "there is nothing to be relative to; give max_disagreement in eV/Å."
                 )
         if self.max_expected_error is not None:
             limits.append(scale.disagreement(self.max_expected_error))
@@ -105,13 +94,7 @@ class MolecularDynamics(TaskSampler):
         return run_all(prepared, conduct, checkpoint=task.checkpoint, progress=task.progress)
 
     def conduct(self, potential: Potential, scale: Scale | None) -> Conduct:
-        """Say how trajectories are run with a potential.
-
-        Raises
-        ------
-        InputError
-            If it has too few members for the bias, or a limit refers to an error that is not known.
-        """
+        """Say how trajectories are run with a potential; `InputError` if it has too few members for the bias."""
         settings = self.settings
         bias = settings.bias(potential.members)
         if bias is not None and potential.members < 2:

@@ -112,7 +112,11 @@ class Metadynamics(TaskSampler):
         driver = CommitteeDriver(require_potential(task.potential, task.start, self.name))
         prepared = trajectories(task.start, self.settings, task.seed, self.name)
         for item in prepared:
-            _check_periodicity(item)
+            if item.frame.pbc.any() and not item.frame.pbc.all():
+                raise InputError(
+                    f"metadynamics: starting structure {item.start} is periodic in some directions only; PLUMED needs "
+                    "all or none."
+                )
         brake = self.settings.brake(task.scale, self.name)
         harvest = Harvest(task.checkpoint)
         blocks = 0 if not harvest.done else int(harvest.frames.info["block"].max(initial=-1)) + 1
@@ -160,10 +164,7 @@ class PlumedDriver:
 def biased(driver: Driver, trajectory: Trajectory, settings: MetadynamicsSettings) -> Iterator[PlumedDriver]:
     """Let PLUMED act on a trajectory from its beginning; what it writes is in a folder that does not stay.
 
-    Raises
-    ------
-    InputError
-        If PLUMED does not understand the variables.
+    `InputError` says if PLUMED does not understand the variables.
     """
     (atoms,) = trajectory.frame.to_atoms()
     if not atoms.pbc.any():
@@ -187,13 +188,7 @@ def biased(driver: Driver, trajectory: Trajectory, settings: MetadynamicsSetting
 
 @cache
 def plumed() -> Any:
-    """Return ASE's wrapper of PLUMED.
-
-    Raises
-    ------
-    InputError
-        If PLUMED's own wrapper or its kernel is not there; the message says how to get them.
-    """
+    """Return ASE's wrapper of PLUMED; `InputError` says how to get PLUMED's own wrapper and its kernel."""
     try:
         from ase.calculators.plumed import Plumed  # noqa: PLC0415
         from plumed import Plumed as Kernel  # noqa: PLC0415
@@ -202,12 +197,3 @@ def plumed() -> Any:
     except (ImportError, RuntimeError, OSError) as error:
         raise InputError(HOW_TO_GET_IT) from error
     return Plumed
-
-
-def _check_periodicity(trajectory: Trajectory) -> None:
-    pbc = trajectory.frame.pbc[0]
-    if pbc.any() and not pbc.all():
-        raise InputError(
-            f"metadynamics: starting structure {trajectory.start} is periodic in some directions only; PLUMED needs "
-            "all or none."
-        )

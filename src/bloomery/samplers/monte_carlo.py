@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from ase import units
@@ -22,10 +22,11 @@ from bloomery.potentials.contract import Potential
 from bloomery.quantities import Angstrom, Kelvin
 from bloomery.samplers.checkpoint import State
 from bloomery.samplers.contract import COMPLETED, Repeats, SamplerReport, Task, TaskSampler
-from bloomery.samplers.origin import sane_starts, with_origin
+from bloomery.samplers.origin import joined, sane_starts
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.seeds import derive_seed
 
+MOVES = ("displacement", "swap")
 PLAIN = ("energy", "disagreement", "stop_reason", "tried", "accepted", "done")
 
 
@@ -83,17 +84,16 @@ class Chain:
     disagreement: float = -1.0
     stop_reason: str = ""
     kept: list[tuple[int, Configurations, float]] = field(default_factory=list)
-    tried: dict[str, int] = field(default_factory=lambda: {"displacement": 0, "swap": 0})
-    accepted: dict[str, int] = field(default_factory=lambda: {"displacement": 0, "swap": 0})
+    tried: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MOVES, 0))
+    accepted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MOVES, 0))
     done: int = 0
 
     def state(self) -> State:
         """What a checkpoint keeps of it."""
-        kept = Configurations.concatenate([frame for _, frame, _ in self.kept])
         return {
             "frame": self.frame,
             "generator": self.generator.bit_generator.state,
-            "kept": kept,
+            "kept": Configurations.concatenate([frame for _, frame, _ in self.kept]),
             "kept_steps": [step for step, _, _ in self.kept],
             "kept_disagreement": [disagreement for _, _, disagreement in self.kept],
             **{name: getattr(self, name) for name in PLAIN},
@@ -109,14 +109,13 @@ class Chain:
 
     def summary(self, index: int) -> dict[str, object]:
         """Numbers and texts for the report."""
-        rates = {f"{move}s_accepted": self.accepted[move] / tried for move, tried in self.tried.items() if tried}
         return {
             "trajectory": index,
             "start": self.start,
             "temperature": self.temperature,
             "steps": self.done,
             "frames": len(self.kept),
-            **rates,
+            **_accepted([self]),
             "energy": self.energy,
             "stop_reason": self.stop_reason,
         }
@@ -188,8 +187,7 @@ class MonteCarlo(TaskSampler):
         for chain in chains:
             move, frame = self._trial(chain)
             chain.tried[move] += 1
-            sane = not self.settings.limits.broken_by(frame.numbers, frame.positions, frame.cells[0], frame.pbc[0])
-            if sane:
+            if not self.settings.limits.broken_by(frame.numbers, frame.positions, frame.cells[0], frame.pbc[0]):
                 trials.append((chain, move, frame))
         if not trials:
             return
@@ -227,26 +225,19 @@ class MonteCarlo(TaskSampler):
             chain.kept.append((step, chain.frame, chain.disagreement))
 
     def _collected(self, chains: list[Chain]) -> tuple[Configurations, SamplerReport]:
-        rows: list[tuple[Any, ...]] = []
-        frames: list[Configurations] = []
+        origins, frames = [], []
         per_chain = self.settings.steps // self.settings.block_steps + 1
         for index, chain in enumerate(chains):
             for step, frame, disagreement in chain.kept:
                 block = index * per_chain + step // self.settings.block_steps
-                rows.append((chain.start, index, step, block, chain.temperature, disagreement, chain.stop_reason))
+                origins.append((chain.start, index, step, block, chain.temperature, disagreement, chain.stop_reason))
                 frames.append(frame)
-        names = ("start", "trajectory", "step", "block", "temperature", "disagreement", "stop_reason")
-        columns: dict[str, Any] = (
-            dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {"trajectory": [], "block": []}
-        )
-        made = with_origin(Configurations.concatenate(frames), **columns)
-        tried = _totals([chain.tried for chain in chains])
-        accepted = _totals([chain.accepted for chain in chains])
+        made = joined(frames, origins)
         numbers = {
             "chains": float(len(chains)),
             "stopped": float(sum(chain.stop_reason != COMPLETED for chain in chains)),
             "frames": float(len(made)),
-            **{f"{move}s_accepted": accepted[move] / tried[move] for move in tried if tried[move]},
+            **_accepted(chains),
         }
         return made, SamplerReport(numbers, [chain.summary(index) for index, chain in enumerate(chains)])
 
@@ -255,5 +246,7 @@ def _state(step: int, chains: list[Chain]) -> State:
     return {"step": step, "chains": [chain.state() for chain in chains]}
 
 
-def _totals(counts: list[dict[str, int]]) -> dict[str, int]:
-    return {move: sum(count[move] for count in counts) for move in counts[0]}
+def _accepted(chains: list[Chain]) -> dict[str, float]:
+    """Share of the moves of each kind that were accepted, of those that were tried."""
+    tried = {move: sum(chain.tried[move] for chain in chains) for move in MOVES}
+    return {f"{move}s_accepted": sum(chain.accepted[move] for chain in chains) / n for move, n in tried.items() if n}

@@ -27,7 +27,7 @@ from bloomery.samplers.building.paths import PathSettings, path_between, tangent
 from bloomery.samplers.contract import Repeats, SamplerReport, Task, TaskSampler
 from bloomery.samplers.dynamics.forces import CalculatorDriver, CommitteeDriver, Driver
 from bloomery.samplers.harvest import Harvest
-from bloomery.samplers.origin import identities, require_frames, require_sane
+from bloomery.samplers.origin import identities, require_elements, require_frames, require_sane
 from bloomery.seeds import derive_seed
 
 
@@ -135,9 +135,7 @@ class NormalModes(TaskSampler):
             raise InputError(
                 "normal_modes: needs a potential for its force constants; train one, or give a calculator."
             )
-        unknown = potential.unknown_element(start)
-        if unknown:
-            raise InputError(f"normal_modes: {unknown}")
+        require_elements(potential, start, self.name)
         return CommitteeDriver(potential)
 
     def _sites(self, start: Configurations, potential: Potential | None) -> Iterator[_Site]:
@@ -199,11 +197,14 @@ class NormalModes(TaskSampler):
     def _displaced(self, site: _Site, modes: Modes, temperature: float, seed: int) -> Iterator[ase.Atoms]:
         """Frames at one temperature; those that cannot be drawn are left out."""
         widths = modes.widths(temperature, self.settings.statistics)
+
+        def make(generator: np.random.Generator) -> ase.Atoms:
+            frame = site.atoms.copy()
+            frame.positions += modes.displacements(widths * generator.normal(size=len(widths)))
+            return frame
+
         for copy in range(self.settings.frames):
             generator = np.random.default_rng(derive_seed(seed, site.identity, temperature, copy))
-            for _ in range(self.settings.attempts):
-                frame = site.atoms.copy()
-                frame.positions += modes.displacements(widths * generator.normal(size=len(widths)))
-                if not self.settings.limits.broken_by(frame.numbers, frame.positions, frame.cell.array, frame.pbc):
-                    yield frame
-                    break
+            frame, _ = self.settings.draw(make, generator)
+            if frame is not None:
+                yield frame

@@ -37,15 +37,10 @@ class OnTheFlySettings(MolecularDynamicsSettings):
         """See `DynamicsSettings.last`."""
         return self.length if self.steps_per_run is None else min(self.length, begun + self.steps_per_run)
 
-    def plan(self, n_start: int) -> dict[str, int]:
-        """Upper bounds of one run: the frames at which a trajectory is taken up and left count."""
-        most = self.last(0)
-        trajectories = n_start * self.trajectories_each
-        frames = trajectories * (ceil(most / self.interval) + 2)
-        return {
-            "frames": frames if self.max_frames is None else min(frames, self.max_frames),
-            "md_steps": trajectories * most,
-        }
+    @property
+    def frames_each(self) -> int:
+        """Frames of each trajectory in one run, at most: those at which it is taken up and left count."""
+        return ceil(self.last(0) / self.interval) + 2
 
 
 class OnTheFly(MolecularDynamics):
@@ -69,9 +64,7 @@ class OnTheFly(MolecularDynamics):
         if task.continued is not None and len(task.continued):
             take_up(prepared, task.continued, self.settings.length, self.name)
         frames, report = run_all(prepared, conduct, checkpoint=task.checkpoint, progress=task.progress)
-        numbers = {"continued": float(sum(item.goes_on for item in prepared))}
+        numbers = report.numbers | {"continued": float(sum(item.goes_on for item in prepared))}
         came_from = np.array([item.continued for item in prepared], dtype=int)
-        return (
-            frames.with_info(continued=came_from[frames.info["trajectory"]]),
-            replace(report, numbers=report.numbers | numbers, left=standing(prepared)),
-        )
+        frames = frames.with_info(continued=came_from[frames.info["trajectory"]])
+        return frames, replace(report, numbers=numbers, left=standing(prepared))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import ase
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import ArrayLike
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, insane
+from bloomery.potentials.contract import Potential
+from bloomery.samplers.contract import ORIGIN_KEYS
 
 
 def with_origin(
@@ -26,17 +29,16 @@ def with_origin(
     stop_reason: ArrayLike = "",
 ) -> Configurations:
     """Return the frames with every array of `ORIGIN_KEYS` in its proper type; scalars hold for all frames."""
-    n = len(frames)
-    arrays = {
-        key: np.broadcast_to(np.asarray(value, dtype=int), n).copy()
-        for key, value in {"start": start, "trajectory": trajectory, "step": step, "block": block}.items()
-    }
-    arrays |= {
-        key: np.broadcast_to(np.asarray(value, dtype=float), n).copy()
-        for key, value in {"temperature": temperature, "disagreement": disagreement}.items()
-    }
-    arrays["stop_reason"] = np.broadcast_to(np.asarray(stop_reason, dtype=np.str_), n).copy()
+    values = (start, trajectory, step, block, temperature, disagreement, stop_reason)
+    typed = zip(ORIGIN_KEYS, values, (int, int, int, int, float, float, np.str_), strict=True)
+    arrays = {key: np.broadcast_to(np.asarray(value, dtype=kind), len(frames)).copy() for key, value, kind in typed}
     return frames.with_info(**arrays)
+
+
+def joined(frames: Sequence[Configurations], origins: Sequence[tuple[Any, ...]]) -> Configurations:
+    """Join single frames, each with its origin: what it has of `ORIGIN_KEYS`, in their order."""
+    columns = list(zip(*origins, strict=True)) or [()] * len(ORIGIN_KEYS)
+    return with_origin(Configurations.concatenate(frames), **dict(zip(ORIGIN_KEYS, columns, strict=True)))
 
 
 def identities(configurations: Configurations) -> list[str]:
@@ -61,13 +63,7 @@ def require_frames(configurations: Configurations, sampler: str) -> None:
 
 
 def sane_starts(start: Configurations, limits: DistanceLimits, sampler: str) -> Iterator[tuple[int, str, ase.Atoms]]:
-    """Number, identity and atoms of each starting structure.
-
-    Raises
-    ------
-    InputError
-        If there is none, or one has atoms that are too close.
-    """
+    """Number, identity and atoms of each starting structure; `InputError` if there is none, or one is absurd."""
     require_frames(start, sampler)
     for index, (identity, atoms) in enumerate(zip(identities(start), start.without_labels().to_atoms(), strict=True)):
         require_sane(index, atoms, limits, sampler)
@@ -79,3 +75,10 @@ def require_sane(index: int, atoms: ase.Atoms, limits: DistanceLimits, sampler: 
     reason = insane(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, limits)
     if reason:
         raise InputError(f"{sampler}: starting structure {index} cannot be used: {reason}.")
+
+
+def require_elements(potential: Potential, frames: Configurations, name: str) -> None:
+    """Raise `InputError` if a frame has an element that the potential does not know; ``name`` says whose frames."""
+    unknown = potential.unknown_element(frames)
+    if unknown:
+        raise InputError(f"{name}: {unknown}")

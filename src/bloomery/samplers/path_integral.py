@@ -7,9 +7,9 @@ Manolopoulos, J. Chem. Phys. 133, 124104 (2010). i-PI runs in this process; its 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from itertools import product
 from tempfile import TemporaryDirectory
@@ -34,6 +34,7 @@ from bloomery.samplers.origin import sane_starts
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.seeds import derive_seed
 
+_Kept = tuple[int, Configurations, NDArray[np.float64]]
 BOX = 1000.0
 """In Å: the cell that i-PI is told where a structure has none; the potential never sees it."""
 
@@ -106,7 +107,7 @@ class PathIntegral(TaskSampler):
         for number, ((index, identity, atoms), temperature) in list(enumerate(cases))[harvest.done :]:
             cell = atoms.repeat(self.settings.supercell)
             ring = _Ring(cell, temperature, self.settings, driver, derive_seed(task.seed, identity, temperature))
-            kept, reason = self._run(ring, limit, lambda done, n=number: self._tell(task.progress, n, done, len(cases)))
+            kept, reason = self._run(ring, limit, partial(self._tell, task.progress, number, len(cases)))
             steps = np.repeat([step for step, _, _ in kept], self.settings.beads_kept).astype(int)
             harvest.add(
                 Configurations.concatenate([beads for _, beads, _ in kept]),
@@ -126,21 +127,21 @@ class PathIntegral(TaskSampler):
             "md_steps": trajectories * self.settings.steps * self.settings.beads,
         }
 
-    def _tell(self, progress: Progress, number: int, done: int, total: int) -> None:
+    def _tell(self, progress: Progress, number: int, total: int, done: int) -> None:
         progress("sample", number * self.settings.steps + done, total * self.settings.steps, {"trajectory": number})
 
-    def _run(
-        self, ring: _Ring, limit: float, tell: Any
-    ) -> tuple[list[tuple[int, Configurations, NDArray[np.float64]]], str]:
+    def _run(self, ring: _Ring, limit: float, tell: Callable[[int], None]) -> tuple[list[_Kept], str]:
         """Run one trajectory; return step, beads and disagreement of what is kept, and why it ended."""
-        kept: list[tuple[int, Configurations, NDArray[np.float64]]] = []
+        kept: list[_Kept] = []
+        sane = self.settings.limits
         chosen = np.linspace(0, self.settings.beads, self.settings.beads_kept, endpoint=False).astype(int)
         with ring.running():
             for step in range(self.settings.interval, self.settings.steps + 1, self.settings.interval):
                 beads = ring.advance(self.settings.interval)
                 if ring.failure:
                     return kept, f"step {step}: failed: {ring.failure}"
-                broken = next(filter(None, (self._insane(bead) for bead in beads)), "")
+                absurd = (insane(bead.numbers, bead.positions, bead.cells[0], bead.pbc[0], sane) for bead in beads)
+                broken = next(filter(None, absurd), "")
                 if broken:
                     return kept, f"step {step}: {broken}"
                 disagreement = ring.potential.predict(beads, stress=False).disagreement
@@ -151,9 +152,6 @@ class PathIntegral(TaskSampler):
                 if unsure:
                     return kept, f"step {step}: {unsure}"
         return kept, COMPLETED
-
-    def _insane(self, bead: Configurations) -> str:
-        return insane(bead.numbers, bead.positions, bead.cells[0], bead.pbc[0], self.settings.limits)
 
 
 class _Ring:
@@ -199,10 +197,8 @@ class _Ring:
     def _input(self, scripting: Any) -> str:
         boxed = self.atoms.copy()
         boxed.set_cell(np.eye(3) * BOX)  # i-PI wants a cell of its own orientation; the potential is given the true one
-        time = units.fs
-        motion = scripting.motion_nvt_xml(
-            self.settings.timestep_fs * time, thermostat="pile_g", tau=self.settings.relaxation_fs * time, fixcom=False
-        )
+        timestep, tau = self.settings.timestep_fs * units.fs, self.settings.relaxation_fs * units.fs
+        motion = scripting.motion_nvt_xml(timestep, thermostat="pile_g", tau=tau, fixcom=False)
         forces = f"<ffdirect name='potential'><pes>dummy</pes><batch_size>{self.settings.beads}</batch_size></ffdirect>"
         text: str = scripting.simulation_xml(
             [boxed] * self.settings.beads, forces, motion, temperature=self.temperature, output="<output/>"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
@@ -26,7 +25,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
 from bloomery.papers import Paper
-from bloomery.quantities import Angstrom, ForceInEV, Unit
+from bloomery.quantities import Angstrom, ForceInEV, PressureInGPa
 from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
 from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.origin import identities, require_frames
@@ -59,7 +58,7 @@ class RandomSearchSettings(TrustSettings):
     """Steps of the relaxation of atoms and cell with the potential; without a potential there is none."""
     relax_force: ForceInEV = Field(default=0.1, gt=0)
     """A relaxation ends when no force is above this, in eV/Å, that on the cell included."""
-    pressure: Annotated[float, Unit("GPa")] = 0.0
+    pressure: PressureInGPa = 0.0
     """Pressure of the relaxation in GPa."""
     interval: int = Field(default=20, ge=1)
     """Steps of a relaxation between frames that are kept; its first and last are kept too."""
@@ -155,12 +154,19 @@ class RandomSearch(TaskSampler):
         return None, 0, self.settings.attempts
 
     def _relaxed(self, atoms: ase.Atoms, calculator: Any, limit: float) -> tuple[list[_Kept], str]:
-        """Frames of the relaxation, the start among them, and why it ended."""
+        """Relax atoms and cell; return frames on the way, the start among them, and why it ended."""
         if calculator is None:
             return [_Kept(atoms, 0)], ""
         kept: list[_Kept] = []
         reason = f"{self.settings.relax_steps} steps were not enough"
-        for step, frame, rested in self._relaxation(atoms, calculator):
+        moving = atoms.copy()
+        moving.calc = calculator
+        movable = FrechetCellFilter(moving, scalar_pressure=self.settings.pressure * units.GPa)
+        steps = FIRE(movable, logfile=None, maxstep=0.1).irun(
+            fmax=self.settings.relax_force, steps=self.settings.relax_steps
+        )
+        for step, rested in enumerate(steps):
+            frame = moving.copy()
             broken = self.settings.limits.broken_by(frame.numbers, frame.positions, frame.cell.array, frame.pbc)
             if broken or not np.isfinite(calculator.results["forces"]).all():
                 return kept, f"step {step}: {broken or 'a force is not finite'}"
@@ -173,17 +179,6 @@ class RandomSearch(TaskSampler):
             if rested:
                 reason = RESTED
         return kept, reason
-
-    def _relaxation(self, atoms: ase.Atoms, calculator: Any) -> Iterator[tuple[int, ase.Atoms, bool]]:
-        """Relax atoms and cell, yielding each step, a copy of the atoms, and whether they are at rest."""
-        moving = atoms.copy()
-        moving.calc = calculator
-        optimizer = FIRE(
-            FrechetCellFilter(moving, scalar_pressure=self.settings.pressure * units.GPa), logfile=None, maxstep=0.1
-        )
-        steps = optimizer.irun(fmax=self.settings.relax_force, steps=self.settings.relax_steps)
-        for step, rested in enumerate(steps):
-            yield step, moving.copy(), bool(rested)
 
 
 def _crystal(group: int, numbers: Any, counts: Any, seed: int) -> ase.Atoms | None:

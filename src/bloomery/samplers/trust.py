@@ -10,6 +10,7 @@ from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.scale import Scale
 from bloomery.quantities import ForceInEV
+from bloomery.samplers.origin import require_elements
 
 
 class TrustSettings(Settings):
@@ -30,23 +31,13 @@ class TrustSettings(Settings):
 
 
 def require_potential(potential: Potential | None, start: Configurations, sampler: str) -> Potential:
-    """Return the potential, if there is one that knows all elements of the starting structures.
-
-    Raises
-    ------
-    InputError
-        If not.
-    """
+    """Return the potential; `InputError` if there is none, or it does not know all elements of the structures."""
     if potential is None:
         raise InputError(f"{sampler}: needs a potential to drive it; train one first, or sample with rattle_strain.")
-    unknown = potential.unknown_element(start)
-    if unknown:
-        raise InputError(f"{sampler}: {unknown}")
+    require_elements(potential, start, sampler)
     return potential
 
 
 def too_unsure(disagreement: float, limit: float) -> str:
     """Say that the committee disagrees too much, or nothing."""
-    if disagreement <= limit:
-        return ""
-    return f"disagreement of {disagreement:.3f} eV/Å, above {limit:.3f} eV/Å"
+    return "" if disagreement <= limit else f"disagreement of {disagreement:.3f} eV/Å, above {limit:.3f} eV/Å"

@@ -24,13 +24,7 @@ class BondSettings(DrivenSettings):
     """The same for all other pairs, as a multiple of the sum of their covalent radii."""
 
     def matrix(self, kinds: NDArray[np.int64], where: str) -> NDArray[np.float64]:
-        """Cutoffs in Å for pairs of atomic numbers, ``(S, S)``.
-
-        Raises
-        ------
-        InputError
-            If a pair in `cutoffs` is not one of elements.
-        """
+        """Cutoffs in Å for pairs of atomic numbers, ``(S, S)``; `InputError` if one is not for a pair of elements."""
         radii = covalent_radii[kinds]
         result = np.array(self.relative_cutoff * (radii[:, None] + radii), dtype=float)
         place = {chemical_symbols[kind]: index for index, kind in enumerate(kinds)}

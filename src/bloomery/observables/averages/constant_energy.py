@@ -13,7 +13,7 @@ from ase import units
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.errors import DivergedError, InputError
+from bloomery.errors import DivergedError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
@@ -23,7 +23,7 @@ from bloomery.samplers.contract import Repeats
 from bloomery.samplers.dynamics.integrators.contract import Beginning, Integrator
 from bloomery.samplers.dynamics.integrators.langevin import Langevin
 from bloomery.samplers.dynamics.integrators.verlet import VelocityVerlet
-from bloomery.samplers.origin import identities
+from bloomery.samplers.origin import identities, require_elements
 from bloomery.seeds import derive_seed
 
 
@@ -48,28 +48,18 @@ class ConstantEnergySettings(Settings):
 
 @dataclass(frozen=True)
 class State:
-    """All trajectories after a step without the thermostat.
-
-    Parameters
-    ----------
-    step
-        Of the part at constant energy.
-    which
-        Number of each trajectory that still goes on, ``(N,)``.
-    frames
-        Where the atoms are, not wrapped back into the cell.
-    potential_energy, kinetic_energy
-        In eV, ``(N,)``.
-    finite
-        Whether energies and forces are, ``(N,)``.
-    """
+    """All trajectories after a step without the thermostat; energies in eV, ``(N,)``."""
 
     step: int
+    """Of the part at constant energy."""
     which: NDArray[np.int64]
+    """Number of each trajectory that still goes on, ``(N,)``."""
     frames: Configurations
+    """Where the atoms are, not wrapped back into the cell."""
     potential_energy: NDArray[np.float64]
     kinetic_energy: NDArray[np.float64]
     finite: NDArray[np.bool_]
+    """Whether energies and forces are, ``(N,)``."""
 
     @property
     def energy(self) -> NDArray[np.float64]:
@@ -83,9 +73,7 @@ class ConstantEnergyRun:
     def __init__(
         self, potential: Potential, structures: Configurations, settings: ConstantEnergySettings, seed: int
     ) -> None:
-        unknown = potential.unknown_element(structures)
-        if unknown:
-            raise InputError(f"dynamics: {unknown}")
+        require_elements(potential, structures, "dynamics")
         self.potential, self.settings = potential, settings
         bare = structures.without_labels()
         atoms = [frame.repeat(settings.supercell) if frame.pbc.any() else frame for frame in bare.to_atoms()]
@@ -94,18 +82,14 @@ class ConstantEnergyRun:
             parts += [frame] * settings.trajectories
             seeds += [derive_seed(seed, identity, copy) for copy in range(settings.trajectories)]
         self.which = np.arange(len(parts))
-        n = len(parts)
         frames = Configurations.from_atoms(parts, info_keys=[])
-        beginning = Beginning(frames, [settings.temperature] * n, seeds, settings.timestep_fs)
+        beginning = Beginning(frames, [settings.temperature] * len(parts), seeds, settings.timestep_fs)
         self.dynamics: Integrator = Langevin(beginning, friction=settings.friction)
 
     def states(self, progress: Progress) -> Iterator[State]:
         """Equilibrate, then yield every state, the first with ``step`` 0.
 
-        Raises
-        ------
-        DivergedError
-            If a trajectory has no finite energy left before the thermostat is taken off.
+        `DivergedError` says if a trajectory has no finite energy left before the thermostat is taken off.
         """
         settings = self.settings
         total = settings.equilibration + settings.steps
@@ -115,7 +99,10 @@ class ConstantEnergyRun:
             if not (np.isfinite(energies).all() and np.isfinite(forces).all()):
                 raise DivergedError(f"a trajectory has no finite energy after {step} steps with the thermostat.")
             progress("equilibrate", step, total, {})
-        self._take_thermostat_off()
+        hot = self.dynamics
+        seeds = [0] * len(hot.targets)
+        self.dynamics = VelocityVerlet(Beginning(hot.frames, hot.targets.tolist(), seeds, settings.timestep_fs))
+        self.dynamics.velocities = hot.velocities
         for step in range(settings.steps + 1):
             if step:
                 energies, forces = self._step(forces)
@@ -145,12 +132,6 @@ class ConstantEnergyRun:
     def _evaluate(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         prediction = self.potential.predict(self.dynamics.frames, stress=False)
         return prediction.energy, prediction.force
-
-    def _take_thermostat_off(self) -> None:
-        hot = self.dynamics
-        seeds = [0] * len(hot.targets)
-        self.dynamics = VelocityVerlet(Beginning(hot.frames, hot.targets.tolist(), seeds, self.settings.timestep_fs))
-        self.dynamics.velocities = hot.velocities
 
 
 def constant_energy_frames(

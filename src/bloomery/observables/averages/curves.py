@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +16,14 @@ RESAMPLES = 500
 
 @dataclass(frozen=True)
 class Curve:
-    """A function of distance, angle or frequency, as each of ``B`` blocks of a trajectory gives it.
-
-    Parameters
-    ----------
-    x
-        Where it is known, ``(K,)``.
-    blocks
-        Its values in each block, ``(B, K)``.
-    weights
-        What each block counts for, ``(B,)``, such as its number of frames.
-    x_unit, unit
-        Units of both axes.
-    """
+    """A function of distance, angle or frequency, as each of ``B`` blocks of a trajectory gives it."""
 
     x: NDArray[np.float64]
+    """Where it is known, ``(K,)``."""
     blocks: NDArray[np.float64]
+    """Its values in each block, ``(B, K)``."""
     weights: NDArray[np.float64]
+    """What each block counts for, ``(B,)``, such as its number of frames."""
     x_unit: str
     unit: str
 
@@ -50,16 +41,15 @@ class Curve:
         """The same curve on other points, by straight lines."""
         if len(x) == len(self.x) and np.array_equal(x, self.x):
             return self
-        blocks = np.array([np.interp(x, self.x, block) for block in self.blocks])
-        return Curve(x, blocks, self.weights, self.x_unit, self.unit)
+        return replace(self, x=x, blocks=np.array([np.interp(x, self.x, block) for block in self.blocks]))
 
     def halves(self) -> tuple[Curve, Curve] | None:
         """Every other block, and the others."""
         if len(self.blocks) < 2:
             return None
-        odd = np.arange(len(self.blocks)) % 2 == 1
+        every_other, others = np.arange(0, len(self.blocks), 2), np.arange(1, len(self.blocks), 2)
         first, second = (
-            Curve(self.x, self.blocks[chosen], self.weights[chosen], self.x_unit, self.unit) for chosen in (~odd, odd)
+            replace(self, blocks=self.blocks[rows], weights=self.weights[rows]) for rows in (every_other, others)
         )
         return first, second
 
@@ -102,12 +92,9 @@ def overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[
 def score(test: Curve, reference: Curve, seed: int) -> dict[str, Quantity]:
     """Overlap of two curves with its statistical error, and what to hold it against.
 
-    Returns
-    -------
-    dict
-        ``overlap``; ``overlap_of_halves``, that of the reference with itself, half of its blocks against the other
-        half: what noise alone leaves of 100 %; ``deviation``, the root mean square difference in units of the
-        statistical error of both, about 1 for curves that agree.
+    ``overlap``; ``overlap_of_halves``, that of the reference with itself, half of its blocks against the other half:
+    what noise alone leaves of 100 %; ``deviation``, the root mean square difference in units of the statistical error
+    of both, about 1 for curves that agree.
     """
     shared = reference.x[(reference.x >= test.x.min()) & (reference.x <= test.x.max())]
     test, reference = test.at(shared), reference.at(shared)

@@ -38,13 +38,7 @@ class MeasuredCurve(Settings):
         return self
 
     def read(self, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return x and y, sorted by x.
-
-        Raises
-        ------
-        InputError
-            If the file cannot be read, or holds fewer than two points.
-        """
+        """Return x and y, sorted by x; `InputError` if the file cannot be read, or there are fewer than two points."""
         x, y = np.array(self.x), np.array(self.y)
         if self.file is not None:
             if not Path(self.file).is_file():

@@ -32,21 +32,14 @@ class MotionSettings(TrajectorySettings):
 
 @dataclass(frozen=True)
 class Motion:
-    """One block of one trajectory.
-
-    Parameters
-    ----------
-    positions
-        In Å, unwrapped, the centre of mass at rest, ``(T, n, 3)``.
-    numbers
-        Atomic numbers, ``(n,)``.
-    interval
-        From frame to frame in fs.
-    """
+    """One block of one trajectory."""
 
     positions: NDArray[np.float64]
+    """In Å, unwrapped, the centre of mass at rest, ``(T, n, 3)``."""
     numbers: NDArray[np.int64]
+    """Atomic numbers, ``(n,)``."""
     interval: float
+    """From frame to frame in fs."""
 
     @property
     def masses(self) -> NDArray[np.float64]:
@@ -74,10 +67,7 @@ class FromMotion(FromTrajectories):
     def motions(self, frames: Configurations, blocks: NDArray[np.int64]) -> list[Motion]:
         """Cut a trajectory into its blocks.
 
-        Raises
-        ------
-        InputError
-            If the frames of a block are not the same atoms at even intervals; the frame is named.
+        `InputError` names the frame where those of a block are not the same atoms at even intervals.
         """
         times = self._times(frames)
         found = []
@@ -117,12 +107,7 @@ def unwrapped(
 ) -> NDArray[np.float64]:
     """Undo jumps over periodic boundaries: no atom moves by more than half of the cell from frame to frame.
 
-    Parameters
-    ----------
-    positions
-        In Å, ``(T, n, 3)``.
-    cells
-        In Å, ``(T, 3, 3)``.
+    Positions, ``(T, n, 3)``, and cells, ``(T, 3, 3)``, in Å.
     """
     if not pbc.any() or len(positions) < 2:
         return positions

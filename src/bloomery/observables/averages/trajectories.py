@@ -62,13 +62,7 @@ class FromTrajectories(Observable):
 
     @abstractmethod
     def measure(self, frames: Configurations, blocks: NDArray[np.int64]) -> Averages:
-        """Average.
-
-        Parameters
-        ----------
-        blocks
-            Block of each frame, ``(N,)``, numbered from 0 without gaps.
-        """
+        """Average; ``blocks`` are those of the frames, ``(N,)``, numbered from 0 without gaps."""
 
     def trajectory(
         self, potential: Potential | None, configurations: Configurations, seed: int, progress: Progress
@@ -79,9 +73,8 @@ class FromTrajectories(Observable):
             return configurations
         if potential is None:
             raise InputError(f"{self.name}.dynamics: needs a potential that drives it; give one.")
-        frames, _ = MolecularDynamics(dynamics).sample(
-            configurations, potential=potential, seed=seed, progress=progress
-        )
+        sampler = MolecularDynamics(dynamics)
+        frames, _ = sampler.sample(configurations, potential=potential, seed=seed, progress=progress)
         if not len(frames):
             raise InputError(f"{self.name}.dynamics: every trajectory stopped before its first frame was kept.")
         return frames
@@ -129,13 +122,11 @@ class FromTrajectories(Observable):
 
     def _compare(self, test: Averages, reference: Averages, seed: int) -> dict[str, object]:
         result: dict[str, object] = {}
-        differences = {
-            name: quantity.minus(reference.quantities[name]).summary()
-            for name, quantity in test.quantities.items()
-            if name in reference.quantities
-        }
-        if differences:
-            result["difference"] = differences
+        both = [name for name in test.quantities if name in reference.quantities]
+        if both:
+            result["difference"] = told(
+                {name: test.quantities[name].minus(reference.quantities[name]) for name in both}
+            )
         shared = [name for name in reference.curves if name in test.curves]
         scores = {name: score(test.curves[name], reference.curves[name], seed) for name in shared}
         if scores:
@@ -151,8 +142,7 @@ class FromTrajectories(Observable):
         for name, settings in self.settings.experiment.items():
             where = f"{self.name}.experiment.{name}"
             if name not in found[TRAJECTORY].curves:
-                known = ", ".join(found[TRAJECTORY].curves)
-                raise InputError(f"{where}: there is no such curve; choose of {known}.")
+                raise InputError(f"{where}: there is no such curve; choose of {', '.join(found[TRAJECTORY].curves)}.")
             x, y = settings.read(where)
             result[name] = {"source": settings.source} if settings.source else {}
             for side, part in found.items():
@@ -166,9 +156,9 @@ class FromTrajectories(Observable):
                 there = np.interp(x[inside], curve.x, curve.mean)
                 result[name][f"overlap_with_{side}"] = number(float(overlap(there, y[inside])), "%")
             curve = found[TRAJECTORY].curves[name]
-            keys = array_name(name, "experiment_x"), array_name(name, "experiment")
-            arrays |= dict(zip(keys, (x, y), strict=True))
-            units |= dict(zip(keys, (curve.x_unit, curve.unit), strict=True))
+            for ending, array, unit in (("experiment_x", x, curve.x_unit), ("experiment", y, curve.unit)):
+                key = array_name(name, ending)
+                arrays[key], units[key] = array, unit
         return result
 
 
@@ -197,16 +187,13 @@ def trajectory_starts(frames: Configurations) -> list[int]:
     for key in ("step", "time"):
         if key in frames.info and frames.info[key].dtype.kind in "if":
             new[1:] |= frames.info[key][1:] < frames.info[key][:-1]
-    return [int(start) for start in np.flatnonzero(new)]
+    return np.flatnonzero(new).tolist()
 
 
 def one_temperature(frames: Configurations, given: float | None, observable: str) -> float:
     """Temperature of a trajectory in K: the one that is given, or the one that all frames carry.
 
-    Raises
-    ------
-    InputError
-        If neither is there; the observable is named.
+    `InputError` names the observable if neither is there.
     """
     if given is not None:
         return given
@@ -226,12 +213,9 @@ def _arrays(found: dict[str, Averages]) -> tuple[dict[str, NDArray[Any]], dict[s
     units: dict[str, str] = {}
     for side, part in found.items():
         for name, curve in part.curves.items():
-            columns: dict[str, tuple[NDArray[Any] | None, str]] = {
-                array_name(name, f"{side}_x"): (curve.x, curve.x_unit),
-                array_name(name, side): (curve.mean, curve.unit),
-                array_name(name, f"{side}_error"): (curve.error, curve.unit),
-            }
-            for key, (column, unit) in columns.items():
+            columns = [("_x", curve.x, curve.x_unit), ("", curve.mean, curve.unit), ("_error", curve.error, curve.unit)]
+            for ending, column, unit in columns:
                 if column is not None:
+                    key = array_name(name, f"{side}{ending}")
                     arrays[key], units[key] = column, unit
     return arrays, units

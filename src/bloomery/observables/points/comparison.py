@@ -33,12 +33,9 @@ def determination(squares: Sums, total: Sums, total_squares: Sums, count: Sums) 
 
 
 class Comparison:
-    """Errors of a prediction on labelled frames.
+    """Errors of a prediction on labelled frames; angles between forces where the reference is above ``angle_from``.
 
-    Parameters
-    ----------
-    angle_from
-        Angles between forces are taken where the reference is above this, in eV/Å.
+    That limit is in eV/Å.
     """
 
     def __init__(
@@ -60,7 +57,10 @@ class Comparison:
         stress = np.zeros((len(frames), 6)) if prediction.stress is None else prediction.stress
         self.stress = np.where(self.stress_mask[:, None], frames.label("stress")[0], 0.0) / GPa
         self.stress_error = np.where(self.stress_mask[:, None], stress / GPa - self.stress, 0.0)
-        self.frame_force_rmse = np.sqrt(self.per_frame((self.force_error**2).sum(axis=1)) / (3 * counts))
+        self.force_components = np.where(self.force_mask, 3.0 * frames.counts, 0.0)
+        self.force_squares = self.per_frame((self.force_error**2).sum(axis=1))
+        self.reference_squares = self.per_frame((self.forces**2).sum(axis=1))
+        self.frame_force_rmse = np.sqrt(self.force_squares / (3 * counts))
 
     # -- statistics -----------------------------------------------------------------------------------------------
 
@@ -71,22 +71,18 @@ class Comparison:
         result = self._statistics(self.energy_error, self.energy, self.energy_mask.astype(float), MILLI, "meV/atom")
         spread = float(np.std(self.energy[self.energy_mask]))
         if spread > 0:
-            relative = result["rmse"]["value"] / (MILLI * spread)
-            result["relative_rmse"] = number(relative, "1")
+            result["relative_rmse"] = number(result["rmse"]["value"] / (MILLI * spread), "1")
         return result
 
     def force_statistics(self) -> ToldNumbers:
         """Errors of force components, magnitudes and angles."""
         if not self.force_mask.any():
             return {}
-        components = np.where(self.force_mask, 3.0 * self.frames.counts, 0.0)
-        error = self.per_frame((self.force_error**2).sum(axis=1))
-        force = self.per_frame((self.forces**2).sum(axis=1))
+        components, error, force = self.force_components, self.force_squares, self.reference_squares
+        absolutes = self.per_frame(np.abs(self.force_error).sum(axis=1))
         result = {
             "rmse": self.measure(rms, "meV/Å", error, components, factor=MILLI),
-            "mae": self.measure(
-                mean, "meV/Å", self.per_frame(np.abs(self.force_error).sum(axis=1)), components, factor=MILLI
-            ),
+            "mae": self.measure(mean, "meV/Å", absolutes, components, factor=MILLI),
             "max": number(MILLI * np.abs(self.force_error).max(), "meV/Å"),
         }
         if force.sum() > 0:
@@ -99,9 +95,8 @@ class Comparison:
         """How large the reference forces are."""
         if not self.force_mask.any():
             return {}
-        components = np.where(self.force_mask, 3.0 * self.frames.counts, 0.0)
-        squares = self.per_frame((self.forces**2).sum(axis=1))
-        return {"rms_force": self.measure(rms, "meV/Å", squares, components, factor=MILLI)}
+        root = self.measure(rms, "meV/Å", self.reference_squares, self.force_components, factor=MILLI)
+        return {"rms_force": root}
 
     def stresses(self) -> ToldNumbers:
         """Errors of stress components, and the slope of predicted against reference stress."""
@@ -140,9 +135,8 @@ class Comparison:
             count = (chosen & self.energy_mask).astype(float)
             result["energy_rmse"] = self.measure(rms, "meV/atom", squares, count, factor=MILLI)
         if (chosen & self.force_mask).any():
-            squares = np.where(chosen, self.per_frame((self.force_error**2).sum(axis=1)), 0.0)
-            count = np.where(chosen & self.force_mask, 3.0 * self.frames.counts, 0.0)
-            force = np.where(chosen, self.per_frame((self.forces**2).sum(axis=1)), 0.0)
+            sums = (self.force_squares, self.force_components, self.reference_squares)
+            squares, count, force = (np.where(chosen, part, 0.0) for part in sums)
             result["forces_rmse"] = self.measure(rms, "meV/Å", squares, count, factor=MILLI)
             if force.sum() > 0:
                 result["forces_relative_rmse"] = self.measure(rms, "1", squares, force)

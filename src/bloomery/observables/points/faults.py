@@ -36,10 +36,7 @@ NET_REFERENCE = 1e-2
 def warnings(comparison: Comparison, stress: ToldNumbers, elements: Mapping[str, ToldNumbers]) -> list[str]:
     """Sentences about faults that the errors of a potential on labelled frames show.
 
-    Parameters
-    ----------
-    stress, elements
-        What the comparison says of stresses, and of the forces of each element: their slopes count.
+    Of what the comparison says of stresses, and of the forces of each element, the slopes count.
     """
     return [*_stress(stress), *_scales(elements), *_net_forces(comparison), *_far_out(comparison)]
 
@@ -90,12 +87,7 @@ def _net_forces(comparison: Comparison) -> Iterator[str]:
 def net_force(frames: Configurations, forces: NDArray[np.float64]) -> float:
     """Root mean square of the frames' net forces, over that of sums of independent forces of the same size.
 
-    Frames of one atom, whose force is all there is, do not count.
-
-    Parameters
-    ----------
-    forces
-        In eV/Å, ``(A, 3)``.
+    Forces in eV/Å, ``(A, 3)``. Frames of one atom, whose force is all there is, do not count.
     """
     several = (frames.counts > 1)[frames.frame_of_atom]
     squares = float((forces[several] ** 2).sum())
@@ -115,7 +107,7 @@ def _far_out(comparison: Comparison) -> Iterator[str]:
     rows = np.flatnonzero(mask)
     if len(rows) < 2:
         return
-    squares = comparison.per_frame((comparison.force_error**2).sum(axis=1))
+    squares = comparison.force_squares
     largest = np.zeros(len(mask))
     np.maximum.at(largest, comparison.frames.frame_of_atom, np.abs(comparison.force_error).max(axis=1))
     order = rows[np.argsort(-largest[rows], kind="stable")]

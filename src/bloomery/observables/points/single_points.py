@@ -14,30 +14,28 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.labels import LABELS
-from bloomery.observables.contract import Observable, Observation, Quantity, array_name, told
+from bloomery.frames.neighbours import find_neighbours
+from bloomery.observables.contract import Observable, Observation, Quantity, array_name, together, told
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.evaluation import labelled_by
 from bloomery.progress import Progress, no_progress
+from bloomery.samplers.origin import require_elements
 from bloomery.statistics import ToldNumbers
 
 POTENTIAL, REFERENCE = "potential", "reference"
+APART = 3.0
+"""In Å: images closer than this belong to a crystal, not to a molecule in a box."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one method says of one structure.
-
-    Parameters
-    ----------
-    quantities
-        By name; the error is that of the measurement itself, such as of a fit.
-    arrays, units
-        What figures are drawn from; every array has a unit.
-    """
+    """What one method says of one structure."""
 
     quantities: dict[str, Quantity]
+    """By name; the error is that of the measurement itself, such as of a fit."""
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """What figures are drawn from; every array has a unit."""
     units: dict[str, str] = field(default_factory=dict)
 
 
@@ -68,23 +66,11 @@ class FromSinglePoints(Observable):
 
     @abstractmethod
     def frames_of(self, structure: Configurations) -> Configurations:
-        """Frames that a structure is measured by.
-
-        Parameters
-        ----------
-        structure
-            One frame, on the grid of content hashes.
-        """
+        """Frames that a structure, one frame on the grid of content hashes, is measured by."""
 
     @abstractmethod
     def measure(self, structure: Configurations, frames: Configurations) -> Measurement:
-        """Turn labelled frames into numbers.
-
-        Raises
-        ------
-        CannotBeMeasuredError
-            If these labels give none.
-        """
+        """Turn labelled frames into numbers; `CannotBeMeasuredError` if these labels give none."""
 
     def compare(self, potential: Measurement, reference: Measurement) -> dict[str, Quantity]:  # noqa: ARG002
         """Numbers about the difference of both, beside the differences of the quantities themselves."""
@@ -161,9 +147,7 @@ class FromSinglePoints(Observable):
         """Measurement, or why there is none, by method."""
         sides: dict[str, tuple[Measurement | None, str]] = {}
         if potential is not None:
-            sentence = potential.unknown_element(frames)
-            if sentence:
-                raise InputError(f"{self.name}: {sentence}")
+            require_elements(potential, frames, self.name)
             mean, members = labelled_by(potential, frames, progress)
             measured, obstacle = self._try(structure, mean, POTENTIAL)
             if measured is not None and members:
@@ -188,9 +172,7 @@ class FromSinglePoints(Observable):
         for name, quantity in mean.quantities.items():
             values = [found.quantities[name].value for found in each if name in found.quantities]
             spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-            errors = [error for error in (quantity.error, spread) if error is not None]
-            error = float(np.hypot.reduce(errors)) if errors else None
-            quantities[name] = Quantity(quantity.value, quantity.unit, error)
+            quantities[name] = Quantity(quantity.value, quantity.unit, together(quantity.error, spread))
         arrays, units = dict(mean.arrays), dict(mean.units)
         for name, array in mean.arrays.items():
             same = [found.arrays[name] for found in each if found.arrays.get(name, np.zeros(0)).shape == array.shape]
@@ -227,10 +209,8 @@ class FromSinglePoints(Observable):
         return frames.with_labels(masks=masks, **labels)
 
     def _summary(self, sides: dict[str, tuple[Measurement | None, str]]) -> dict[str, object]:
-        result: dict[str, object] = {}
         found = {side: measured for side, (measured, _) in sides.items() if measured is not None}
-        for side, measured in found.items():
-            result[side] = told(measured.quantities)
+        result: dict[str, object] = {side: told(measured.quantities) for side, measured in found.items()}
         obstacles = {side: text for side, (measured, text) in sides.items() if measured is None}
         if obstacles:
             result["obstacles"] = obstacles
@@ -259,14 +239,33 @@ class FromSinglePoints(Observable):
 
 def _differences(key: str, measured: Measurement, others: dict[str, Quantity]) -> dict[str, ToldNumbers]:
     """Absolute differences, and relative ones in % where the other number is not lost in its own rounding."""
-    absolute, relative = {}, {}
     scale = max((abs(other.value) for other in others.values()), default=0.0)
-    for name, quantity in measured.quantities.items():
-        if name not in others:
-            continue
-        other = others[name]
-        difference = quantity.minus(other)
-        absolute[name] = difference.summary()
-        if abs(other.value) > 1e-3 * scale:
-            relative[name] = difference.over(other.value / 100, "%").summary()
-    return {key: absolute, f"relative_{key}": relative}
+    pairs = [(name, quantity.minus(others[name])) for name, quantity in measured.quantities.items() if name in others]
+    large = [(name, pair, others[name].value) for name, pair in pairs if abs(others[name].value) > 1e-3 * scale]
+    relative = {name: difference.over(value / 100, "%") for name, difference, value in large}
+    return {key: told(dict(pairs)), f"relative_{key}": told(relative)}
+
+
+def require_crystal(structure: Configurations, consequence: str) -> None:
+    """Raise `InputError` if a structure of one frame is not periodic in all directions; it says what follows."""
+    if not structure.pbc.all() or structure.volumes[0] <= 0:
+        raise InputError(f"is not periodic in all directions, so it {consequence}.")
+
+
+def require_molecule(structure: Configurations) -> None:
+    """Raise `InputError` if a structure of one frame is not a molecule of two atoms at least.
+
+    It may stand in a periodic box, as long as it does not touch its images.
+    """
+    if structure.n_atoms < 2:
+        raise InputError("is an atom alone, not a molecule.")
+    found = find_neighbours(structure, APART)
+    direct = structure.positions[found.pairs[1]] - structure.positions[found.pairs[0]]
+    if len(found) and np.abs(found.vectors - direct).max() > 1e-6:
+        raise InputError(f"is not a molecule: it is closer than {APART:g} Å to its periodic images.")
+
+
+def repeats_to(cell: NDArray[np.float64], length: float) -> list[int]:
+    """So many repeats of a cell that opposite faces are ``length`` apart, in Å."""
+    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    return [int(repeat) for repeat in np.ceil(length / heights - 1e-9)]

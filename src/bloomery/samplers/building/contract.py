@@ -19,6 +19,8 @@ from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
 from bloomery.samplers.origin import sane_starts, with_origin
 from bloomery.seeds import derive_seed
 
+Make = Callable[[np.random.Generator], ase.Atoms]
+
 
 class BuildingSettings(Settings):
     """What the samplers that build frames share."""
@@ -37,6 +39,14 @@ class BuildingSettings(Settings):
         """Distances that no frame may fall below."""
         return DistanceLimits(self.min_distance, self.min_relative_distance)
 
+    def draw(self, make: Make, generator: np.random.Generator) -> tuple[ase.Atoms | None, int]:
+        """Draw one frame until its atoms keep their distance; return it and the number of draws."""
+        for attempt in range(1, self.attempts + 1):
+            frame = make(generator)
+            if not self.limits.broken_by(frame.numbers, frame.positions, frame.cell.array, frame.pbc):
+                return frame, attempt
+        return None, self.attempts
+
 
 class RattledSettings(BuildingSettings):
     """The same, for frames whose atoms are displaced once they are in place."""
@@ -49,7 +59,7 @@ class RattledSettings(BuildingSettings):
 class Recipe:
     """One kind of frame that is made of a starting structure."""
 
-    make: Callable[[np.random.Generator], ase.Atoms]
+    make: Make
     """Draws a frame."""
     frames: int
     """How many are wanted."""
@@ -85,7 +95,8 @@ class BuildingSampler(TaskSampler):
             before = len(frames)
             for copy in range(recipe.frames):
                 parts = (recipe.name, copy) if recipe.name else (copy,)
-                frame, attempts = self._draw(recipe, np.random.default_rng(derive_seed(task.seed, identity, *parts)))
+                generator = np.random.default_rng(derive_seed(task.seed, identity, *parts))
+                frame, attempts = self.settings.draw(recipe.make, generator)
                 asked, drawn = asked + 1, drawn + attempts
                 if frame is not None:
                     frames.append(frame)
@@ -112,14 +123,6 @@ class BuildingSampler(TaskSampler):
             except InputError as error:
                 raise InputError(f"{self.name}: starting structure {index} {error}") from error
         return todo
-
-    def _draw(self, recipe: Recipe, generator: np.random.Generator) -> tuple[ase.Atoms | None, int]:
-        """Draw one frame until its atoms keep their distance; return it and the number of draws."""
-        for attempt in range(1, self.settings.attempts + 1):
-            frame = recipe.make(generator)
-            if not self.settings.limits.broken_by(frame.numbers, frame.positions, frame.cell.array, frame.pbc):
-                return frame, attempt
-        return None, self.settings.attempts
 
 
 def rattled(atoms: ase.Atoms, width: float, generator: np.random.Generator) -> ase.Atoms:

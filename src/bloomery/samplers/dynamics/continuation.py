@@ -10,7 +10,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.samplers.checkpoint import State
 from bloomery.samplers.dynamics.trajectories import Trajectory
-from bloomery.samplers.origin import with_origin
+from bloomery.samplers.origin import joined
 
 KEYS = ("start", "slot", "step", "velocities", "thermostat")
 """Per-frame arrays without which a frame cannot be gone on from."""
@@ -29,17 +29,11 @@ def standing(prepared: list[Trajectory]) -> Configurations:
     velocities = np.zeros((len(found), most, 3))
     for row, (_, _, left) in enumerate(found):
         velocities[row, : len(left["velocities"])] = left["velocities"]
-    frames = with_origin(
-        Configurations.concatenate([left["frame"] for _, _, left in found]),
-        start=[item.start for _, item, _ in found],
-        trajectory=[index for index, _, _ in found],
-        step=[left["step"] for _, _, left in found],
-        block=np.arange(len(found)),
-        temperature=[item.temperature for _, item, _ in found],
-        disagreement=[left["disagreement"] for _, _, left in found],
-        stop_reason=[item.stop_reason for _, item, _ in found],
-    )
-    return frames.with_info(
+    origins = [
+        (item.start, index, left["step"], row, item.temperature, left["disagreement"], item.stop_reason)
+        for row, (index, item, left) in enumerate(found)
+    ]
+    return joined([left["frame"] for _, _, left in found], origins).with_info(
         slot=np.array([slots[index] for index, _, _ in found], dtype=int),
         velocities=velocities,
         thermostat=np.array([json.dumps(left["thermostat"]) for _, _, left in found], dtype=np.str_),
@@ -51,11 +45,7 @@ def take_up(prepared: list[Trajectory], continued: Configurations, length: int, 
     """Let trajectories go on from where an earlier run left those of the same structure and number.
 
     Others begin, among them those in whose place there was one of other atoms, or one that is as long as it may be.
-
-    Raises
-    ------
-    InputError
-        If the frames do not say how they move; the frame is named.
+    `InputError` names the frame that does not say how it moves.
     """
     missing = [key for key in KEYS if key not in continued.info]
     if missing:

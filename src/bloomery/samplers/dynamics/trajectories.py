@@ -16,10 +16,10 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, strain_tensor, strained
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
-from bloomery.reference.calculators import Values
+from bloomery.reference.calculators import Values, as_labels
 from bloomery.samplers.checkpoint import State
 from bloomery.samplers.contract import COMPLETED, Repeats
-from bloomery.samplers.origin import sane_starts, with_origin
+from bloomery.samplers.origin import joined, sane_starts
 from bloomery.seeds import derive_seed
 
 Temperature = Annotated[Kelvin, Field(gt=0)]
@@ -105,14 +105,16 @@ class DynamicsSettings(Settings):
         """Trajectories of each starting structure."""
         return len(self.starts_at) * len(self.strains)
 
+    @property
+    def frames_each(self) -> int:
+        """Frames of each trajectory, at most: the one at which it stops counts."""
+        return sum(self.keeps(step) for step in range(self.length + 1)) + 1
+
     def plan(self, n_start: int) -> dict[str, int]:
-        """Upper bounds for so many starting structures. The frame at which a trajectory stops counts."""
+        """Upper bounds of one run for so many starting structures."""
         trajectories = n_start * self.trajectories_each
-        frames = trajectories * (sum(self.keeps(step) for step in range(self.length + 1)) + 1)
-        return {
-            "frames": frames if self.max_frames is None else min(frames, self.max_frames),
-            "md_steps": trajectories * self.length,
-        }
+        frames = trajectories * self.frames_each
+        return {"frames": min(frames, self.max_frames or frames), "md_steps": trajectories * self.last(0)}
 
 
 @dataclass(frozen=True)
@@ -220,12 +222,8 @@ def trajectories(
     """Prepare all trajectories, structures first, then strains, temperatures and replicas.
 
     The seed of each follows from its structure's content, its strain, its temperature and its number among the
-    replicas, of which the first has the seed that it has alone.
-
-    Raises
-    ------
-    InputError
-        If a starting structure is absurd, or the time step too long for its lightest element.
+    replicas, of which the first has the seed that it has alone. `InputError` says if a starting structure is absurd, or
+    the time step too long for its lightest element.
     """
     prepared = []
     for index, identity, atoms in sane_starts(start, settings.limits, sampler):
@@ -276,25 +274,13 @@ def collect(prepared: list[Trajectory], settings: DynamicsSettings) -> Configura
         (index, prepared[index], prepared[index].kept[position]) for index, position, _ in _thinned(rows, settings)
     ]
     blocks: dict[tuple[int, int], int] = {}
+    frames, origins = [], []
     for index, item, kept in chosen:
-        blocks.setdefault((index, item.block(kept, settings.block_steps)), len(blocks))
-    return with_origin(
-        Configurations.concatenate([_frame(item, kept) for _, item, kept in chosen]),
-        start=[item.start for _, item, _ in chosen],
-        trajectory=[index for index, _, _ in chosen],
-        step=[kept.step for _, _, kept in chosen],
-        block=[blocks[index, item.block(kept, settings.block_steps)] for index, item, kept in chosen],
-        temperature=[item.temperature if kept.temperature is None else kept.temperature for _, item, kept in chosen],
-        disagreement=[kept.disagreement for _, _, kept in chosen],
-        stop_reason=[item.stop_reason for _, item, _ in chosen],
-    )
-
-
-def _frame(trajectory: Trajectory, kept: Kept) -> Configurations:
-    """One frame, with its labels where it has them."""
-    frame = trajectory.at(kept)
-    labels = {key: value if key == "forces" else np.asarray(value)[None] for key, value in kept.values.items()}
-    return frame.with_labels(masks=None, **labels)
+        block = blocks.setdefault((index, item.block(kept, settings.block_steps)), len(blocks))
+        temperature = item.temperature if kept.temperature is None else kept.temperature
+        frames.append(item.at(kept).with_labels(masks=None, **as_labels(kept.values)))
+        origins.append((item.start, index, kept.step, block, temperature, kept.disagreement, item.stop_reason))
+    return joined(frames, origins)
 
 
 def _thinned(rows: list[tuple[int, int, bool]], settings: DynamicsSettings) -> list[tuple[int, int, bool]]:
