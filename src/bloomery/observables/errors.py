@@ -141,12 +141,8 @@ def worst_frames(comparison: Comparison, n: int) -> list[dict[str, object]]:
     named = [key for key in NAMES if key in frames.info and frames.info[key].ndim == 1]
     result = []
     for frame in order:
-        entry: dict[str, object] = {
-            "frame": int(frame),
-            "hash": hashes[frame],
-            "force_rmse": None,
-            "energy_error": None,
-        }
+        entry: dict[str, object] = {"frame": int(frame), "hash": hashes[frame]}
+        entry |= {"force_rmse": None, "energy_error": None}
         entry |= {key: frames.info[key][frame].item() for key in named}
         if comparison.force_mask[frame]:
             entry["force_rmse"] = number(MILLI * comparison.frame_force_rmse[frame], "meV/Å")

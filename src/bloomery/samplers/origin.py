@@ -8,7 +8,7 @@ from typing import Any
 
 import ase
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
@@ -30,8 +30,11 @@ def with_origin(
 ) -> Configurations:
     """Return the frames with every array of `ORIGIN_KEYS` in its proper type; scalars hold for all frames."""
     values = (start, trajectory, step, block, temperature, disagreement, stop_reason)
-    typed = zip(ORIGIN_KEYS, values, (int, int, int, int, float, float, np.str_), strict=True)
-    arrays = {key: np.broadcast_to(np.asarray(value, dtype=kind), len(frames)).copy() for key, value, kind in typed}
+    kinds: tuple[type, ...] = (int, int, int, int, float, float, np.str_)
+    arrays: dict[str, NDArray[Any]] = {
+        key: np.broadcast_to(np.asarray(value, dtype=kind), len(frames)).copy()
+        for key, value, kind in zip(ORIGIN_KEYS, values, kinds, strict=True)
+    }
     return frames.with_info(**arrays)
 
 

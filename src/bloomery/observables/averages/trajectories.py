@@ -122,11 +122,10 @@ class FromTrajectories(Observable):
 
     def _compare(self, test: Averages, reference: Averages, seed: int) -> dict[str, object]:
         result: dict[str, object] = {}
-        both = [name for name in test.quantities if name in reference.quantities]
-        if both:
-            result["difference"] = told(
-                {name: test.quantities[name].minus(reference.quantities[name]) for name in both}
-            )
+        own, others = test.quantities, reference.quantities
+        differences = {name: own[name].minus(others[name]) for name in own if name in others}
+        if differences:
+            result["difference"] = told(differences)
         shared = [name for name in reference.curves if name in test.curves]
         scores = {name: score(test.curves[name], reference.curves[name], seed) for name in shared}
         if scores:
