@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import ase
 import numpy as np
 from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.labellers.contract import Labeller, LedgerEntry, Record, no_record
+from bloomery.labellers.contract import OneByOne
 from bloomery.papers import ASE
 from bloomery.plugins import Settings
-from bloomery.progress import Progress, no_progress
 from bloomery.quantities import Seconds
-from bloomery.reference.calculators import CalculatorSpec, Values, reference_values
+from bloomery.reference.calculators import CalculatorSpec, as_labels, reference_values
 
 
 class CalculatorLabellerSettings(Settings):
@@ -32,7 +28,7 @@ class CalculatorLabellerSettings(Settings):
     """Give a frame up after so many seconds; by default never."""
 
 
-class CalculatorLabeller(Labeller):
+class CalculatorLabeller(OneByOne):
     """Energy, forces and, where the calculator has it and the cell is periodic in full, stress."""
 
     name = "calculator"
@@ -41,64 +37,33 @@ class CalculatorLabeller(Labeller):
     Settings = CalculatorLabellerSettings
     settings: CalculatorLabellerSettings
 
-    def label(
-        self, configurations: Configurations, *, progress: Progress = no_progress, record: Record = no_record
-    ) -> tuple[Configurations, list[LedgerEntry]]:
-        """Label frames one after the other."""
+    def outcomes(self, configurations: Configurations) -> Iterator[tuple[Configurations, str] | tuple[None, str]]:
+        """Evaluate the calculator; a value that is not finite is a failure, with its reason."""
         self.check(configurations)
         calculator = self.settings.calculator.make()
-        hashes = configurations.hashes()
-        ledger: list[LedgerEntry] = []
-        done: list[Configurations] = []
-        for frame, atoms in enumerate(configurations.without_labels().to_atoms()):
-            started = time.perf_counter()
-            labelled, reason = None, ""
+        bare = configurations.without_labels()
+        for frame, atoms in zip(bare, bare.to_atoms(), strict=True):
+            atoms.calc = calculator
             try:
-                values = self._values(atoms, calculator)
+                with time_limit(self.settings.frame_timeout_s):
+                    values = reference_values(atoms)
             except Exception as error:  # noqa: BLE001  whatever happens to one frame is that frame's entry in the ledger
-                reason = f"{type(error).__name__}: {error}"
                 calculator = self.settings.calculator.make()
+                yield None, f"{type(error).__name__}: {error}"
+                continue
+            try:
+                labelled = frame.with_labels(masks=None, **as_labels(values))
+            except ValueError as error:
+                reason = str(error).replace("frame 0", "the frame")
+                yield None, f"the calculator's result cannot be used: {reason}"
             else:
-                labelled, reason = _with_values(configurations[[frame]].without_labels(), values, frame)
-            entry = LedgerEntry(
-                frame=frame,
-                hash=hashes[frame],
-                outcome="failed" if labelled is None else "labelled",
-                seconds=time.perf_counter() - started,
-                exit_code=int(labelled is None),
-                reason=reason,
-            )
-            ledger.append(entry)
-            if labelled is not None:
-                done.append(labelled)
-            record(labelled, entry)
-            progress("label", frame + 1, len(configurations), {"failed": frame + 1 - len(done)})
-        return joined(done), ledger
+                yield labelled, ""
 
     def check(self, configurations: Configurations) -> None:
         """Refuse frames without atoms."""
         if not configurations.counts.all():
             frame = int(np.argmin(configurations.counts))
             raise InputError(f"calculator: frame {frame} holds no atom, so there is nothing to label.")
-
-    def _values(self, atoms: ase.Atoms, calculator: Any) -> Values:
-        atoms.calc = calculator
-        with time_limit(self.settings.frame_timeout_s):
-            return reference_values(atoms)
-
-
-def _with_values(frame: Configurations, values: Values, parent: int) -> tuple[Configurations, str] | tuple[None, str]:
-    """Attach labels to one frame; a value that is not finite is a failure, with its reason."""
-    rows = {key: np.asarray(value if key == "forces" else [value]) for key, value in values.items()}
-    try:
-        return frame.with_labels(masks=None, **rows).with_info(parent=parent), ""
-    except ValueError as error:
-        return None, f"the calculator's result cannot be used: {str(error).replace('frame 0', 'the frame')}"
-
-
-def joined(frames: list[Configurations]) -> Configurations:
-    """Join labelled frames; none at all still have ``info["parent"]``."""
-    return Configurations.concatenate(frames) if frames else Configurations.empty().with_info(parent=np.zeros(0, int))
 
 
 @contextmanager

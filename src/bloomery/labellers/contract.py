@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import ClassVar, Literal
+
+import numpy as np
 
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Plugin
@@ -16,34 +19,24 @@ Outcome = Literal["labelled", "cached", "failed"]
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """What happened to one frame that was to be labelled.
-
-    Parameters
-    ----------
-    frame
-        Index in the configurations that were handed over.
-    hash
-        Content hash of the frame.
-    outcome
-        ``labelled``, ``cached`` (a label that existed already was taken) or ``failed``.
-    attempts
-        How often the reference method was started for the frame.
-    seconds
-        Wall time of all attempts together.
-    exit_code, reason
-        Of a failure: the process's exit code and one sentence.
-    job
-        UUID of the calculation that gave the label; empty outside AiiDA.
-    """
+    """What happened to one frame that was to be labelled."""
 
     frame: int
+    """Index in the configurations that were handed over."""
     hash: str
+    """Content hash of the frame."""
     outcome: Outcome
+    """``labelled``, ``cached`` (a label that existed already was taken) or ``failed``."""
     attempts: int = 1
+    """How often the reference method was started for the frame."""
     seconds: float = 0.0
+    """Wall time of all attempts together."""
     exit_code: int = 0
+    """Of a failure: the process's exit code."""
     reason: str = ""
+    """Of a failure: one sentence."""
     job: str = ""
+    """UUID of the calculation that gave the label; empty outside AiiDA."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -83,3 +76,36 @@ class Labeller(Plugin):
     @abstractmethod
     def check(self, configurations: Configurations) -> None:
         """Raise `InputError` for frames that this labeller cannot take, before anything runs."""
+
+
+class OneByOne(Labeller):
+    """A labeller that takes one frame after the other, and implements `outcomes`."""
+
+    attempts: ClassVar[int] = 1
+    """How often the reference method is started for a frame; without any, no time is taken."""
+
+    @abstractmethod
+    def outcomes(self, configurations: Configurations) -> Iterator[tuple[Configurations, str] | tuple[None, str]]:
+        """What comes of each frame, in order: the frame with its labels and nothing, or ``None`` and the reason."""
+
+    def label(
+        self, configurations: Configurations, *, progress: Progress = no_progress, record: Record = no_record
+    ) -> tuple[Configurations, list[LedgerEntry]]:
+        """Label frames one after the other."""
+        ledger: list[LedgerEntry] = []
+        done: list[Configurations] = []
+        hashes = configurations.hashes()
+        started = time.perf_counter()
+        for frame, (found, reason) in enumerate(self.outcomes(configurations)):
+            seconds = time.perf_counter() - started if self.attempts else 0.0
+            outcome: Outcome = "failed" if reason else "labelled"
+            entry = LedgerEntry(frame, hashes[frame], outcome, self.attempts, seconds, int(bool(reason)), reason)
+            labelled = None if found is None else found.with_info(parent=frame)
+            ledger.append(entry)
+            if labelled is not None:
+                done.append(labelled)
+            record(labelled, entry)
+            progress("label", frame + 1, len(configurations), {"failed": frame + 1 - len(done)})
+            started = time.perf_counter()
+        none = Configurations.empty().with_info(parent=np.zeros(0, int))
+        return Configurations.concatenate(done) if done else none, ledger

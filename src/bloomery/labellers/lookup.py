@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.labels import LABELS
-from bloomery.labellers.calculator import joined
-from bloomery.labellers.contract import Labeller, LedgerEntry, Record, no_record
+from bloomery.labellers.contract import OneByOne
 from bloomery.plugins import Settings
-from bloomery.progress import Progress, no_progress
 
 
 class LookupLabellerSettings(Settings):
@@ -23,45 +23,26 @@ class LookupLabellerSettings(Settings):
     """A frame of the library counts if it has these labels."""
 
 
-class LookupLabeller(Labeller):
+class LookupLabeller(OneByOne):
     """Find each frame in a library by its content hash."""
 
     name = "lookup"
     title = "a file of labels that existed already"
     Settings = LookupLabellerSettings
     settings: LookupLabellerSettings
+    attempts = 0
 
-    def label(
-        self, configurations: Configurations, *, progress: Progress = no_progress, record: Record = no_record
-    ) -> tuple[Configurations, list[LedgerEntry]]:
-        """Label frames; the labels are copied as they are."""
+    def outcomes(self, configurations: Configurations) -> Iterator[tuple[Configurations, str] | tuple[None, str]]:
+        """Copy the labels as they are."""
         library = Configurations.read(self.settings.library)
         places = self._places(library)
-        ledger: list[LedgerEntry] = []
-        done: list[Configurations] = []
-        for frame, content in enumerate(configurations.hashes()):
-            place = places.get(content)
-            labelled = None
-            if place is not None:
-                found = library[[place]]
-                masks = {name: mask for name, mask in found.masks.items() if mask.any()}
-                labels = {name: found.labels[name] for name in masks}
-                labelled = (
-                    configurations[[frame]].without_labels().with_labels(masks=None, **labels).with_info(parent=frame)
-                )
-                done.append(labelled)
-            entry = LedgerEntry(
-                frame=frame,
-                hash=content,
-                outcome="failed" if labelled is None else "labelled",
-                attempts=0,
-                exit_code=int(labelled is None),
-                reason="" if labelled is not None else f"no such frame with labels in {self.settings.library}",
-            )
-            ledger.append(entry)
-            record(labelled, entry)
-        progress("label", len(configurations), len(configurations), {"failed": len(ledger) - len(done)})
-        return joined(done), ledger
+        for frame, content in zip(configurations.without_labels(), configurations.hashes(), strict=True):
+            if content in places:
+                found = library[places[content]]
+                labels = {name: found.labels[name] for name, mask in found.masks.items() if mask.any()}
+                yield frame.with_labels(masks=None, **labels), ""
+            else:
+                yield None, f"no such frame with labels in {self.settings.library}"
 
     def check(self, configurations: Configurations) -> None:  # noqa: ARG002
         """Refuse a library without a labelled frame."""

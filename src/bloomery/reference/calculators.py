@@ -43,10 +43,7 @@ class CalculatorSpec(Settings):
     def make(self) -> Any:
         """Make the calculator.
 
-        Raises
-        ------
-        InputError
-            If there is no such calculator, it is not an ASE calculator, or it refuses its arguments.
+        `InputError` says if there is no such calculator, it is not an ASE calculator, or it refuses its arguments.
         """
         found = CALCULATORS.get(self.name, self.name)
         factory = self._class(found) if isinstance(found, str) else found
@@ -76,17 +73,16 @@ class CalculatorSpec(Settings):
 
 def _stillinger_weber(**parameters: Any) -> Any:
     from matscipy.calculators.manybody import Manybody, StillingerWeber  # noqa: PLC0415
-    from matscipy.calculators.manybody.explicit_forms.stillinger_weber import (  # noqa: PLC0415
-        Stillinger_Weber_PRB_31_5262_Si,
-    )
+    from matscipy.calculators.manybody.explicit_forms import stillinger_weber  # noqa: PLC0415
 
-    known = {name for name in Stillinger_Weber_PRB_31_5262_Si if not name.startswith("_") and name != "el"}
+    silicon = stillinger_weber.Stillinger_Weber_PRB_31_5262_Si
+    known = {name for name in silicon if not name.startswith("_") and name != "el"}
     for name, value in parameters.items():
         if name not in known or not isinstance(value, int | float):
             raise InputError(
                 f"calculator 'stillinger_weber': {name}={value!r} is not one of its numbers {', '.join(sorted(known))}."
             )
-    return Manybody(**StillingerWeber({**Stillinger_Weber_PRB_31_5262_Si, **parameters}))
+    return Manybody(**StillingerWeber({**silicon, **parameters}))
 
 
 def _tersoff(parameters: str = "Tersoff_PRB_39_5566_Si_C") -> Any:

@@ -19,12 +19,8 @@ def teacher_for(elements: Iterable[str]) -> CalculatorSpec:
     """Choose the teacher that covers these elements.
 
     Silicon: Stillinger and Weber, PRB 31, 5262 (1985). Carbon, and carbon with silicon: Tersoff, PRB 39, 5566 (1989).
-    Ag, Al, Au, Cu, Ni, Pd and Pt: effective medium theory, Jacobsen et al., Surf. Sci. 366, 394 (1996).
-
-    Raises
-    ------
-    InputError
-        If no teacher covers them all.
+    Ag, Al, Au, Cu, Ni, Pd and Pt: effective medium theory, Jacobsen et al., Surf. Sci. 366, 394 (1996). `InputError`
+    says if no teacher covers them all.
     """
     wanted = frozenset(elements)
     if not wanted:
