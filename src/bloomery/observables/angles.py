@@ -14,6 +14,7 @@ from bloomery.observables.averages.bonds import BondSettings, bonds
 from bloomery.observables.averages.curves import Curve, block_quantity
 from bloomery.observables.averages.trajectories import Averages, FromTrajectories
 from bloomery.observables.contract import Axes, Quantity
+from bloomery.observables.points.comparison import angles_between
 from bloomery.papers import SCHRAN_2021
 
 
@@ -64,8 +65,7 @@ class Angles(FromTrajectories):
             for row in np.unique(kinds, axis=0):
                 chosen = (kinds == row).all(axis=1)
                 name = "-".join(names[place] for place in row)
-                where = block_of_atom[quadruplets[chosen, 1]]
-                curves[name], _ = self._distribution(torsions[chosen], where, -180.0)
+                curves[name], _ = self._distribution(torsions[chosen], block_of_atom[quadruplets[chosen, 1]], -180.0)
         return Averages(quantities, curves)
 
     def _distribution(
@@ -86,22 +86,15 @@ class Angles(FromTrajectories):
 
 def triplets(found: Neighbours) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pairs of bonds of the same atom, each pair once, as places among the bonds, ``(T,)`` each."""
-    centres = found.pairs[0]
-    counts = np.bincount(centres) if len(centres) else np.zeros(0, dtype=np.int64)
+    counts = np.bincount(found.pairs[0])
     starts = np.concatenate([[0], np.cumsum(counts)])
     parts = [
         starts[atom] + np.array(list(itertools.combinations(range(count), 2)), dtype=np.int64)
         for atom, count in enumerate(counts)
         if count > 1
     ]
-    joined = np.concatenate(parts) if parts else np.zeros((0, 2), dtype=np.int64)
-    return joined[:, 0], joined[:, 1]
-
-
-def angles_between(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angles in degrees between vectors, ``(T, 3)`` each."""
-    cross = np.linalg.norm(np.cross(first, second), axis=1)
-    return np.degrees(np.arctan2(cross, (first * second).sum(axis=1)))
+    first, second = np.concatenate([np.zeros((0, 2), dtype=np.int64), *parts]).T
+    return first, second
 
 
 def dihedrals(found: Neighbours) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -110,18 +103,15 @@ def dihedrals(found: Neighbours) -> tuple[NDArray[np.float64], NDArray[np.int64]
     by_atom: dict[int, list[int]] = {}
     for bond, atom in enumerate(centres.tolist()):
         by_atom.setdefault(atom, []).append(bond)
-    chains = []
-    for middle, (left, right) in enumerate(zip(centres.tolist(), others.tolist(), strict=True)):
-        if left > right:
-            continue
-        for before in by_atom.get(left, []):
-            if before == middle:
-                continue
-            for after in by_atom.get(right, []):
-                back = found.vectors[after] + found.vectors[middle]
-                if np.abs(back).max() < 1e-9:  # the bond itself, seen from its other end
-                    continue
-                chains.append((before, middle, after))
+    chains = [
+        (before, middle, after)
+        for middle, (left, right) in enumerate(zip(centres.tolist(), others.tolist(), strict=True))
+        if left <= right
+        for before in by_atom.get(left, [])
+        if before != middle
+        for after in by_atom.get(right, [])
+        if np.abs(found.vectors[after] + found.vectors[middle]).max() >= 1e-9  # else the bond from its other end
+    ]
     if not chains:
         return np.zeros(0), np.zeros((0, 4), dtype=np.int64)
     rows = np.array(chains)

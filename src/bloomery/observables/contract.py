@@ -117,7 +117,38 @@ class Observable(Plugin):
         """
 
 
-class OfPotential(Observable):
+@dataclass(frozen=True)
+class Task:
+    """What `Observable.observe` is given."""
+
+    potential: Potential | None
+    configurations: Configurations
+    reference: Configurations | None
+    seed: int
+    progress: Progress
+
+
+class TaskObservable(Observable):
+    """An observable that is handed what it is given as one task, and implements `run`."""
+
+    def observe(
+        self,
+        potential: Potential | None,
+        configurations: Configurations,
+        *,
+        reference: Configurations | None = None,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Observation:
+        """See `Observable.observe`."""
+        return self.run(Task(potential, configurations, reference, seed, progress))
+
+    @abstractmethod
+    def run(self, task: Task) -> Observation:
+        """Measure; see `Observable.observe`."""
+
+
+class OfPotential(TaskObservable):
     """Measure a potential, with nothing of a reference but the labels of the frames.
 
     Subclasses set `without_potential` and implement `judge`.
@@ -128,21 +159,13 @@ class OfPotential(Observable):
     of_no_frames: ClassVar[dict[str, Any] | None] = None
     """Summary of no frames at all; ``None``: they are judged as any are."""
 
-    def observe(
-        self,
-        potential: Potential | None,
-        configurations: Configurations,
-        *,
-        reference: Configurations | None = None,  # noqa: ARG002
-        seed: int = 0,
-        progress: Progress = no_progress,
-    ) -> Observation:
-        """See `Observable.observe`."""
-        if self.of_no_frames is not None and not len(configurations):
-            return Observation(self.of_no_frames)
-        if potential is None:
+    def run(self, task: Task) -> Observation:
+        """Judge the potential, if there is one."""
+        if self.of_no_frames is not None and not len(task.configurations):
+            return Observation(dict(self.of_no_frames))
+        if task.potential is None:
             raise InputError(f"{self.name}: {self.without_potential}")
-        return self.judge(potential, configurations, seed, progress)
+        return self.judge(task.potential, task.configurations, task.seed, task.progress)
 
     @abstractmethod
     def judge(self, potential: Potential, configurations: Configurations, seed: int, progress: Progress) -> Observation:

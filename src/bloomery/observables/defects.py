@@ -21,7 +21,6 @@ from bloomery.observables.points.single_points import (
     Measurement,
     SinglePointSettings,
     repeats_to,
-    require_crystal,
 )
 from bloomery.quantities import Angstrom
 
@@ -49,10 +48,10 @@ class Defects(FromSinglePoints):
     title = "Defects and surfaces"
     Settings = DefectsSettings
     settings: DefectsSettings
+    without_crystal = "is not a crystal that could be cut"
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The structure, its supercell with and without the first atom, and a slab for each surface."""
-        require_crystal(structure, "is not a crystal that could be cut")
         atoms = structure.to_atoms()[0]
         frames: list[ase.Atoms] = [atoms]
         if len(set(atoms.numbers)) == 1:

@@ -75,19 +75,16 @@ class Diffusion(FromMotion):
             values = np.array([parts[block][name] for block in those])
             curves[name] = Curve(times, values, weights[those], "ps", "Å^2")
             slopes = np.polyfit(times[chosen], values[:, chosen].T, 1)[0]
-            coefficient = block_quantity(slopes * PER_ANGSTROM2_PER_PS / 6, weights[those], UNIT)
-            quantities[f"{name}:diffusion"] = coefficient
+            quantities[f"{name}:diffusion"] = block_quantity(slopes * PER_ANGSTROM2_PER_PS / 6, weights[those], UNIT)
             late = chosen & (times > 0)
             mean = curves[name].mean[late]
             if (mean > 0).all():
                 exponent = np.polyfit(np.log(times[late]), np.log(mean), 1)[0]
                 quantities[f"{name}:exponent"] = Quantity(float(exponent), "1")
-        notes = self._size(frames, quantities)
-        return Averages(quantities, curves, notes)
+        return Averages(quantities, curves, self._size(frames, quantities))
 
     def _lags(self, motions: list[Motion]) -> int:
-        shortest = min(len(motion.positions) for motion in motions)
-        interval = motions[0].interval
+        shortest, interval = min(len(motion.positions) for motion in motions), motions[0].interval
         lags = shortest // 2 if self.settings.max_lag_fs is None else round(self.settings.max_lag_fs / interval)
         if not LEAST_LAGS <= lags < shortest:
             raise InputError(

@@ -56,8 +56,7 @@ class Dimers(FromSinglePoints):
         """Measure each curve, relative to its longest distance."""
         energies = frames.label("energy")[0].reshape(-1, self.settings.points)
         quantities: dict[str, Quantity] = {}
-        arrays: dict[str, NDArray[Any]] = {}
-        units: dict[str, str] = {}
+        arrays: dict[str, tuple[NDArray[Any], str]] = {}
         for energy, (first, second) in zip(energies, _pairs(structure), strict=True):
             name = f"{chemical_symbols[first]}_{chemical_symbols[second]}"
             distances, relative = self._distances(first, second), energy - energy[-1]
@@ -68,9 +67,8 @@ class Dimers(FromSinglePoints):
                 f"{name}_distance": Quantity(float(distances[deepest]), "Å"),
                 f"{name}_repulsion": Quantity(-float(slope), "eV/Å"),
             }
-            arrays |= {f"{name}_x": distances, name: relative}
-            units |= {f"{name}_x": "Å", name: "eV"}
-        return Measurement(quantities, arrays, units)
+            arrays |= {f"{name}_x": (distances, "Å"), name: (relative, "eV")}
+        return Measurement(quantities, arrays)
 
     def _distances(self, first: int, second: int) -> NDArray[np.float64]:
         bond = float(covalent_radii[first] + covalent_radii[second])

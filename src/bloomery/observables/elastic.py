@@ -26,7 +26,6 @@ from bloomery.observables.points.single_points import (
     FromSinglePoints,
     Measurement,
     SinglePointSettings,
-    require_crystal,
 )
 from bloomery.quantities import Angstrom, Share
 
@@ -52,6 +51,7 @@ class Elastic(FromSinglePoints):
     title = "Elastic constants"
     Settings = ElasticSettings
     settings: ElasticSettings
+    without_crystal = "has no elastic constants"
     labels = ("stress", "forces")
     quantities: ClassVar[Mapping[str, str]] = {
         **{f"C{i}{j}": "GPa" for i in range(1, 7) for j in range(i, 7)},
@@ -64,7 +64,6 @@ class Elastic(FromSinglePoints):
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The structure itself, strained both ways along six components, then with each atom but the first moved."""
-        require_crystal(structure, "has no elastic constants")
         atoms = structure.to_atoms()[0]
         frames = [atoms]
         for component in range(6):
@@ -103,8 +102,8 @@ class Elastic(FromSinglePoints):
             "pressure": Quantity(-float(stress[0, :3].mean()) / GPa, "GPa"),
             "largest_force": Quantity(float(np.abs(forces[0]).max()), "eV/Å"),
         }
-        arrays = {"constants": constants / GPa, "clamped_constants": (clamped + clamped.T) / 2 / GPa}
-        return Measurement(quantities, arrays, dict.fromkeys(arrays, "GPa"))
+        both = {"constants": constants / GPa, "clamped_constants": (clamped + clamped.T) / 2 / GPa}
+        return Measurement(quantities, {name: (array, "GPa") for name, array in both.items()})
 
 
 def averages(constants: NDArray[np.float64]) -> dict[str, Quantity]:

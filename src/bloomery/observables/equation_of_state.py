@@ -25,7 +25,6 @@ from bloomery.observables.points.single_points import (
     FromSinglePoints,
     Measurement,
     SinglePointSettings,
-    require_crystal,
 )
 from bloomery.papers import Paper
 from bloomery.quantities import Share
@@ -54,6 +53,7 @@ class EquationOfState(FromSinglePoints):
     axes = Axes("volume", "energy above the minimum")
     Settings = EquationOfStateSettings
     settings: EquationOfStateSettings
+    without_crystal = "has no volume to change"
     gaps = True
     quantities: ClassVar[Mapping[str, str]] = {
         "volume": "Å^3/atom",
@@ -66,7 +66,6 @@ class EquationOfState(FromSinglePoints):
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The structure at evenly spaced volumes."""
-        require_crystal(structure, "has no volume to change")
         change = self.settings.max_volume_change
         atoms = structure.to_atoms()[0]
         frames = []
@@ -97,9 +96,9 @@ class EquationOfState(FromSinglePoints):
         }
         fine = np.linspace(volumes.min(), volumes.max(), 101)
         curve = FORMS[self.settings.form](fine, energy, modulus, derivative, volume)
-        arrays = {"volumes": volumes, "energies": energies, "fit_volumes": fine, "fit_energies": curve}
-        units = dict.fromkeys(("volumes", "fit_volumes"), "Å^3/atom")
-        return Measurement(quantities, arrays, units | dict.fromkeys(("energies", "fit_energies"), "eV/atom"))
+        arrays = {"volumes": (volumes, "Å^3/atom"), "energies": (energies, "eV/atom")}
+        arrays |= {"fit_volumes": (fine, "Å^3/atom"), "fit_energies": (curve, "eV/atom")}
+        return Measurement(quantities, arrays)
 
 
 def fit(

@@ -93,19 +93,14 @@ class Errors(OfPotential):
 
 
 UNITS = {
-    "energy_reference": "eV/atom",
-    "energy_predicted": "eV/atom",
-    "forces_reference": "eV/Å",
-    "forces_predicted": "eV/Å",
+    **dict.fromkeys(("energy_reference", "energy_predicted"), "eV/atom"),
+    **dict.fromkeys(("forces_reference", "forces_predicted"), "eV/Å"),
     "forces_number": "1",
-    "stress_reference": "GPa",
-    "stress_predicted": "GPa",
-    "disagreement": "eV/Å",
-    "frame_force_rmse": "eV/Å",
+    **dict.fromkeys(("stress_reference", "stress_predicted"), "GPa"),
+    **dict.fromkeys(("disagreement", "frame_force_rmse"), "eV/Å"),
     "frame_force_components": "1",
     "frame_energy_error": "eV/atom",
-    "frame_energy_known": "1",
-    "frame_block": "1",
+    **dict.fromkeys(("frame_energy_known", "frame_block"), "1"),
 }
 
 

@@ -69,11 +69,8 @@ class FreeEnergyPerturbation(OfPotential):
         blocks = blocks_of(configurations)
         summary = {"n_frames": len(configurations), "temperature": number(temperature, "K")}
         summary |= perturbation(difference, temperature, n_atoms, blocks, resamples=self.settings.resamples, seed=seed)
-        arrays = {
-            "difference": difference,
-            "weight": weights(difference, temperature),
-            "running": running(difference, temperature) * MILLI / n_atoms,
-        }
+        estimate = running(difference, temperature) * MILLI / n_atoms
+        arrays = {"difference": difference, "weight": weights(difference, temperature), "running": estimate}
         return Observation(summary, arrays, {"difference": "eV", "weight": "1", "running": "meV/atom"})
 
 
@@ -132,10 +129,9 @@ def perturbation(
     result: dict[str, object] = {"n_blocks": n_blocks}
     values = {}
     for name, estimate in (("exponential", exponential), ("second_cumulant", cumulants)):
-        value = float(estimate(difference, once, temperature)[0])
-        values[name] = value
+        values[name] = float(estimate(difference, once, temperature)[0])
         bounds = factor * np.quantile(estimate(difference, counts, temperature), [0.025, 0.975])
-        result[name] = number(factor * value, "meV/atom", *(bounds if n_blocks > 1 else (None, None)))
+        result[name] = number(factor * values[name], "meV/atom", *(bounds if n_blocks > 1 else (None, None)))
     share = weights(difference, temperature)
     effective = 1 / float((share**2).sum())
     spread = float(difference.std()) / (kB * temperature)
@@ -147,13 +143,12 @@ def perturbation(
         "largest_weight": number(100 * float(share.max()), "%"),
         "estimates_differ": number(apart, "kT"),
     }
-    converged = effective >= FEW and apart < 0.5
-    result["converged"] = converged
-    if not converged:
+    result["converged"] = effective >= FEW and apart < 0.5
+    if not result["converged"]:
         sentence = (
             f"The free energy has not converged: {effective:.1f} of {n} frames carry it, and its two estimates are "
-            f"{apart:.1f} kT apart. Energies of potential and reference differ by "
-            f"{spread:.1f} kT from frame to frame: take smaller cells, more frames or a better potential."
+            f"{apart:.1f} kT apart. Energies of potential and reference differ by {spread:.1f} kT from frame to frame: "
+            "take smaller cells, more frames or a better potential."
         )
         result["warnings"] = [sentence]
     return result

@@ -50,8 +50,7 @@ class Frequencies(FromSinglePoints):
         forces = frames.label("forces")[0].reshape(len(frames), -1)
         hessian = -(forces[1::2] - forces[2::2]) / (2 * self.settings.displacement)
         atoms = structure.to_atoms()[0]
-        data = VibrationsData.from_2d(atoms, (hessian + hessian.T) / 2)
-        energies = data.get_energies() / invcm
+        energies = VibrationsData.from_2d(atoms, (hessian + hessian.T) / 2).get_energies() / invcm
         every = np.sort(energies.real - energies.imag)
         linear = len(atoms) == 2 or np.linalg.matrix_rank(atoms.positions - atoms.positions[0], tol=1e-3) == 1
         still = np.argsort(np.abs(every))[: 5 if linear else 6]
@@ -59,9 +58,8 @@ class Frequencies(FromSinglePoints):
         quantities = {f"mode_{index}": Quantity(float(mode), "1/cm") for index, mode in enumerate(modes)}
         quantities["zero_point_energy"] = Quantity(float(np.clip(modes, 0, None).sum()) * invcm * 500, "meV")
         quantities["largest_force"] = Quantity(float(np.abs(forces[0]).max()), "eV/Å")
-        return Measurement(quantities, {"modes": modes}, {"modes": "1/cm"})
+        return Measurement(quantities, {"modes": (modes, "1/cm")})
 
     def compare(self, potential: Measurement, reference: Measurement) -> dict[str, Quantity]:
         """Root mean square difference, mode by mode in their order."""
-        difference = potential.arrays["modes"] - reference.arrays["modes"]
-        return {"rmse": Quantity(float(np.sqrt((difference**2).mean())), "1/cm")}
+        return {"rmse": Quantity(float(np.sqrt((potential.minus(reference, "modes") ** 2).mean())), "1/cm")}

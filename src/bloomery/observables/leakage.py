@@ -13,10 +13,9 @@ from pydantic import Field
 from bloomery.descriptors.contract import Descriptor
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.contract import Observable, Observation, number
+from bloomery.observables.contract import Observation, Task, TaskObservable, number
 from bloomery.plugins import PluginSpec, Settings
-from bloomery.potentials.contract import Potential
-from bloomery.progress import Progress, no_progress
+from bloomery.progress import Progress
 from bloomery.quantities import Share
 
 CHUNK = 256
@@ -34,7 +33,7 @@ class LeakageSettings(Settings):
     """How many of the leaked frames are named."""
 
 
-class Leakage(Observable):
+class Leakage(TaskObservable):
     """Test frames that are also in the training frames, which are given as the reference: exactly or nearly."""
 
     name = "leakage"
@@ -42,16 +41,9 @@ class Leakage(Observable):
     Settings = LeakageSettings
     settings: LeakageSettings
 
-    def observe(
-        self,
-        potential: Potential | None,  # noqa: ARG002
-        configurations: Configurations,
-        *,
-        reference: Configurations | None = None,
-        seed: int = 0,  # noqa: ARG002
-        progress: Progress = no_progress,
-    ) -> Observation:
+    def run(self, task: Task) -> Observation:
         """Compare test frames, the configurations, with training frames, the reference."""
+        configurations, reference = task.configurations, task.reference
         if reference is None or not len(reference):
             raise InputError("leakage: there are no training frames to compare with; give them as the reference.")
         if not len(configurations):
@@ -59,7 +51,7 @@ class Leakage(Observable):
         test, training = configurations.hashes(), reference.hashes()
         place = {content: row for row, content in reversed(list(enumerate(training)))}
         same = np.array([place.get(content, -1) for content in test])
-        distances, nearest = self._distances(configurations, reference, progress)
+        distances, nearest = self._distances(configurations, reference, task.progress)
         near = (distances < self.settings.near) & (same < 0)
         order = np.lexsort((np.arange(len(test)), distances, same < 0))
         leaked = [int(frame) for frame in order if same[frame] >= 0 or near[frame]]

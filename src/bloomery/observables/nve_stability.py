@@ -117,12 +117,8 @@ class NveStability(OfPotential):
             summary["largest_drift"] = number(max(drifts, key=abs), "meV/atom/ps")
             summary["fluctuation"] = block_quantity(fluctuations, weights, "meV/atom").summary()
         change = MILLI * (energies - energies[:, :1])
-        arrays = {
-            "time": times,
-            "energy_change": np.where(np.isfinite(change), change, 0.0),
-            "alive": np.isfinite(change),
-            "lasted": lasted,
-        }
+        alive = np.isfinite(change)
+        arrays = {"time": times, "energy_change": np.where(alive, change, 0.0), "alive": alive, "lasted": lasted}
         return Observation(summary, arrays, {"time": "ps", "energy_change": "meV/atom", "alive": "1", "lasted": "ps"})
 
 

@@ -29,7 +29,6 @@ from bloomery.observables.points.single_points import (
     Measurement,
     SinglePointSettings,
     repeats_to,
-    require_crystal,
 )
 from bloomery.papers import Paper
 from bloomery.quantities import Angstrom
@@ -69,10 +68,10 @@ class Phonons(FromSinglePoints):
     Settings = PhononSettings
     settings: PhononSettings
     labels = ("forces",)
+    without_crystal = "has no phonon bands"
     quantities: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(
-            ("highest_frequency", "lowest_frequency", "mean_frequency", "rmse", "largest_difference"), "THz"
-        ),
+        **dict.fromkeys(("highest_frequency", "lowest_frequency", "mean_frequency"), "THz"),
+        **dict.fromkeys(("rmse", "largest_difference"), "THz"),
         "zero_point_energy": "meV/atom",
         "largest_force": "eV/Å",
     }
@@ -96,8 +95,7 @@ class Phonons(FromSinglePoints):
         phonopy.symmetrize_force_constants()
         phonopy.run_mesh(self.settings.mesh_length)
         frequencies, weights = np.array(phonopy.mesh.frequencies), np.array(phonopy.mesh.weights, dtype=float)
-        share = weights / weights.sum()
-        n = len(phonopy.primitive)
+        share, n = weights / weights.sum(), len(phonopy.primitive)
         positive = np.clip(frequencies, 0, None)
         quantities = {
             "highest_frequency": Quantity(float(frequencies.max()), "THz"),
@@ -106,17 +104,20 @@ class Phonons(FromSinglePoints):
             "zero_point_energy": Quantity(float(share @ positive.sum(axis=1)) * MEV_PER_THZ / 2 / n, "meV/atom"),
             "largest_force": Quantity(float(np.abs(forces[0]).max()), "eV/Å"),
         }
-        arrays: dict[str, NDArray[Any]] = {"mesh_frequencies": frequencies, "mesh_weights": weights}
         low, high = frequencies.min() - 1, frequencies.max() + 1
         phonopy.run_total_dos(freq_min=low, freq_max=high, freq_pitch=self.settings.dos_step)
-        arrays |= {"dos_x": np.array(phonopy.total_dos.frequency_points), "dos": np.array(phonopy.total_dos.dos)}
-        arrays |= _bands(phonopy, self.settings.points)
-        return Measurement(quantities, arrays, {name: UNITS[name] for name in arrays})
+        arrays = {
+            "mesh_frequencies": (frequencies, "THz"),
+            "mesh_weights": (weights, "1"),
+            "dos_x": (np.array(phonopy.total_dos.frequency_points), "THz"),
+            "dos": (np.array(phonopy.total_dos.dos), "1/THz"),
+            **_bands(phonopy, self.settings.points),
+        }
+        return Measurement(quantities, arrays)
 
     def compare(self, potential: Measurement, reference: Measurement) -> dict[str, Quantity]:
         """Root mean square and largest difference of the frequencies, sorted at each wave vector."""
-        weights = reference.arrays["mesh_weights"]
-        difference = potential.arrays["mesh_frequencies"] - reference.arrays["mesh_frequencies"]
+        weights, difference = reference.arrays["mesh_weights"][0], potential.minus(reference, "mesh_frequencies")
         square = weights @ (difference**2).mean(axis=1) / weights.sum()
         return {
             "rmse": Quantity(float(np.sqrt(square)), "THz"),
@@ -125,7 +126,6 @@ class Phonons(FromSinglePoints):
 
     def _prepared(self, structure: Configurations) -> Any:
         """A phonopy object with its displacements, which lie on the grid of content hashes."""
-        require_crystal(structure, "has no phonon bands")
         phonopy, phonopy_atoms = _phonopy()
         atoms = structure.to_atoms()[0]
         cell = phonopy_atoms.PhonopyAtoms(
@@ -145,18 +145,6 @@ class Phonons(FromSinglePoints):
         return phonopy
 
 
-UNITS = {
-    "mesh_frequencies": "THz",
-    "mesh_weights": "1",
-    "dos_x": "THz",
-    "dos": "1/THz",
-    "bands_x": "1/Å",
-    "bands": "THz",
-    "band_ticks": "1/Å",
-    "band_labels": "1",
-}
-
-
 @cache
 def _phonopy() -> tuple[ModuleType, ModuleType]:
     """Phonopy, and its module of atoms."""
@@ -167,7 +155,7 @@ def _phonopy() -> tuple[ModuleType, ModuleType]:
         raise InputError(message) from error
 
 
-def _bands(phonopy: Any, points: int) -> dict[str, NDArray[Any]]:
+def _bands(phonopy: Any, points: int) -> dict[str, tuple[NDArray[Any], str]]:
     """Frequencies along the path that ASE suggests for the lattice; nothing for a cell that it cannot name."""
     try:
         path = ase.cell.Cell(phonopy.primitive.cell).bandpath(npoints=0)
@@ -186,8 +174,8 @@ def _bands(phonopy: Any, points: int) -> dict[str, NDArray[Any]]:
         ticks.append(float(distances[-1]))
         labels.append(end)
     return {
-        "bands_x": np.concatenate(bands.distances),
-        "bands": np.concatenate(bands.frequencies),
-        "band_ticks": np.array(ticks),
-        "band_labels": np.array(labels, dtype=np.str_),
+        "bands_x": (np.concatenate(bands.distances), "1/Å"),
+        "bands": (np.concatenate(bands.frequencies), "THz"),
+        "band_ticks": (np.array(ticks), "1/Å"),
+        "band_labels": (np.array(labels, dtype=np.str_), "1"),
     }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bloomery.frames.chunks import chunks
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
 from bloomery.observables.averages.curves import Curve
@@ -88,9 +89,7 @@ def pair_counts(frames: Configurations, blocks: NDArray[np.int64], edges: NDArra
     shape = (int(blocks.max()) + 1, n_species, n_species, n_bins)
     total = np.zeros(int(np.prod(shape)))
     offsets = frames.offsets
-    start = 0
-    while start < len(frames):
-        end = max(start + 1, int(np.searchsorted(offsets, offsets[start] + CHUNK_ATOMS, side="right")) - 1)
+    for start, end in chunks(frames.counts, CHUNK_ATOMS):
         part = frames[start:end]
         found = find_neighbours(part, float(edges[-1]))
         bins = np.minimum(np.searchsorted(edges, np.linalg.norm(found.vectors, axis=1), side="right") - 1, n_bins - 1)
@@ -98,5 +97,4 @@ def pair_counts(frames: Configurations, blocks: NDArray[np.int64], edges: NDArra
         of_block = blocks[start + part.frame_of_atom[found.pairs[0]]]
         flat = np.ravel_multi_index((of_block, species[centres], species[neighbours], bins), shape)
         total += np.bincount(flat, minlength=len(total))
-        start = end
     return total.reshape(shape)

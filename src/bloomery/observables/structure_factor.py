@@ -49,8 +49,7 @@ class StructureFactor(FromTrajectories):
         elements = frames.elements
         species = np.searchsorted(np.unique(frames.numbers), frames.numbers)
         pairs = list(combinations_with_replacement(range(len(elements)), 2)) if len(elements) > 1 else []
-        n_blocks = int(blocks.max()) + 1
-        sums = np.zeros((n_blocks, len(pairs) + 1, len(edges) - 1))
+        sums = np.zeros((int(blocks.max()) + 1, len(pairs) + 1, len(edges) - 1))
         hits = np.bincount(bins, minlength=len(edges) - 1).astype(float)
         for frame in range(len(frames)):
             atoms = slice(frames.offsets[frame], frames.offsets[frame + 1])

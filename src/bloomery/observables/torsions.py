@@ -60,8 +60,7 @@ class Torsions(FromSinglePoints):
         energies = frames.label("energy")[0].reshape(-1, self.settings.points)
         atoms = structure.to_atoms()[0]
         quantities: dict[str, Quantity] = {}
-        arrays: dict[str, NDArray[Any]] = {}
-        units: dict[str, str] = {}
+        arrays: dict[str, tuple[NDArray[Any], str]] = {}
         for energy, torsion in zip(energies, self.settings.atoms, strict=True):
             name = "_".join(map(str, torsion))
             angles = (atoms.get_dihedral(*torsion) + self._turns()) % 360
@@ -69,14 +68,14 @@ class Torsions(FromSinglePoints):
                 f"barrier_{name}": Quantity(MILLI * float(np.ptp(energy)), "meV"),
                 f"lowest_{name}": Quantity(float(angles[int(np.argmin(energy))]), "°"),
             }
-            arrays |= {f"scan_{name}_x": angles, f"scan_{name}": MILLI * (energy - energy.min())}
-            units |= {f"scan_{name}_x": "°", f"scan_{name}": "meV"}
-        return Measurement(quantities, arrays, units)
+            relative = MILLI * (energy - energy.min())
+            arrays |= {f"scan_{name}_x": (angles, "°"), f"scan_{name}": (relative, "meV")}
+        return Measurement(quantities, arrays)
 
     def compare(self, potential: Measurement, reference: Measurement) -> dict[str, Quantity]:
         """Root mean square difference of the scans."""
-        names = ["scan_" + "_".join(map(str, torsion)) for torsion in self.settings.atoms]
-        differences = [potential.arrays[name] - reference.arrays[name] for name in names]
+        names = ["_".join(map(str, torsion)) for torsion in self.settings.atoms]
+        differences = [potential.minus(reference, f"scan_{name}") for name in names]
         return {"rmse": Quantity(float(np.sqrt(np.mean(np.square(differences)))), "meV")}
 
     def _turns(self) -> NDArray[np.float64]:

@@ -56,15 +56,11 @@ class State:
     """Number of each trajectory that still goes on, ``(N,)``."""
     frames: Configurations
     """Where the atoms are, not wrapped back into the cell."""
-    potential_energy: NDArray[np.float64]
+    energy: NDArray[np.float64]
+    """Total energy."""
     kinetic_energy: NDArray[np.float64]
     finite: NDArray[np.bool_]
     """Whether energies and forces are, ``(N,)``."""
-
-    @property
-    def energy(self) -> NDArray[np.float64]:
-        """Total energy in eV, ``(N,)``."""
-        return self.potential_energy + self.kinetic_energy
 
 
 class ConstantEnergyRun:
@@ -110,7 +106,8 @@ class ConstantEnergyRun:
             wild = np.bincount(owner[~np.isfinite(forces).all(axis=1)], minlength=len(energies))
             self._going = np.ones(len(energies), dtype=bool)
             kinetic = self.dynamics.kinetic_energies
-            yield State(step, self.which, self.dynamics.frames, energies, kinetic, np.isfinite(energies) & (wild == 0))
+            finite = np.isfinite(energies) & (wild == 0)
+            yield State(step, self.which, self.dynamics.frames, energies + kinetic, kinetic, finite)
             if not self._going.all():
                 forces, energies = forces[self._going[owner]], energies[self._going]
                 self.which = self.which[self._going]
@@ -145,11 +142,7 @@ def constant_energy_frames(
     """Run, and return the frames of every ``interval`` steps, one trajectory after the other.
 
     They carry their ``time`` in fs, and as ``temperature`` the mean kinetic one of their trajectory in K.
-
-    Raises
-    ------
-    DivergedError
-        If a trajectory has no finite energy any more, or is hotter than a hundred times its temperature.
+    `DivergedError` says if one has no finite energy any more, or is hotter than a hundred times its temperature.
     """
     run = ConstantEnergyRun(potential, structures, settings, seed)
     kept: list[Configurations] = []

@@ -13,8 +13,8 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.constant_energy import ConstantEnergySettings, constant_energy_frames
 from bloomery.observables.averages.trajectories import FromTrajectories, TrajectorySettings
+from bloomery.observables.contract import Task
 from bloomery.potentials.contract import Potential
-from bloomery.progress import Progress
 from bloomery.quantities import Femtoseconds
 
 
@@ -41,11 +41,6 @@ class Motion:
     interval: float
     """From frame to frame in fs."""
 
-    @property
-    def masses(self) -> NDArray[np.float64]:
-        """In u, ``(n,)``."""
-        return np.asarray(atomic_masses[self.numbers], dtype=float)
-
 
 class FromMotion(FromTrajectories):
     """Follow atoms along trajectories: those given, or those of the potential at constant energy."""
@@ -53,16 +48,10 @@ class FromMotion(FromTrajectories):
     settings: MotionSettings
     periodic = False
 
-    def trajectory(
-        self, potential: Potential | None, configurations: Configurations, seed: int, progress: Progress
-    ) -> Configurations:
-        """The frames to follow."""
-        dynamics = self.settings.dynamics
-        if dynamics is None:
-            return configurations
-        if potential is None:
-            raise InputError(f"{self.name}.dynamics: needs a potential that drives it; give one.")
-        return constant_energy_frames(potential, configurations, dynamics, self.settings.interval, seed, progress)
+    def driven(self, dynamics: ConstantEnergySettings, potential: Potential, task: Task) -> Configurations:
+        """Trajectories of a potential at constant energy."""
+        every = self.settings.interval
+        return constant_energy_frames(potential, task.configurations, dynamics, every, task.seed, task.progress)
 
     def motions(self, frames: Configurations, blocks: NDArray[np.int64]) -> list[Motion]:
         """Cut a trajectory into its blocks.
@@ -112,8 +101,7 @@ def unwrapped(
     if not pbc.any() or len(positions) < 2:
         return positions
     steps = np.diff(positions, axis=0)
-    inverse = np.linalg.pinv(cells[1:])
-    jumps = np.rint(steps @ inverse) * pbc
+    jumps = np.rint(steps @ np.linalg.pinv(cells[1:])) * pbc
     if not jumps.any():
         return positions
     moved = np.cumsum(jumps @ cells[1:], axis=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +15,9 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import Curve, overlap, score
 from bloomery.observables.averages.experiment import MeasuredCurve
-from bloomery.observables.contract import Observable, Observation, Quantity, array_name, number, told
+from bloomery.observables.contract import Observation, Quantity, Task, TaskObservable, array_name, number, told
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
-from bloomery.progress import Progress, no_progress
 from bloomery.samplers.md import MolecularDynamics, MolecularDynamicsSettings
 from bloomery.statistics import ToldNumber
 
@@ -49,7 +49,7 @@ class Averages:
     notes: list[str] = field(default_factory=list)
 
 
-class FromTrajectories(Observable):
+class FromTrajectories(TaskObservable):
     """Average over the frames of a trajectory, and over those of a reference; compare both and an experiment.
 
     Subclasses implement `measure`.
@@ -64,35 +64,30 @@ class FromTrajectories(Observable):
     def measure(self, frames: Configurations, blocks: NDArray[np.int64]) -> Averages:
         """Average; ``blocks`` are those of the frames, ``(N,)``, numbered from 0 without gaps."""
 
-    def trajectory(
-        self, potential: Potential | None, configurations: Configurations, seed: int, progress: Progress
-    ) -> Configurations:
+    def trajectory(self, task: Task) -> Configurations:
         """The frames to average over: those given, or a trajectory of the potential that starts from them."""
         dynamics = getattr(self.settings, "dynamics", None)
         if dynamics is None:
-            return configurations
-        if potential is None:
+            return task.configurations
+        if task.potential is None:
             raise InputError(f"{self.name}.dynamics: needs a potential that drives it; give one.")
-        sampler = MolecularDynamics(dynamics)
-        frames, _ = sampler.sample(configurations, potential=potential, seed=seed, progress=progress)
+        frames = self.driven(dynamics, task.potential, task)
         if not len(frames):
             raise InputError(f"{self.name}.dynamics: every trajectory stopped before its first frame was kept.")
         return frames
 
-    def observe(
-        self,
-        potential: Potential | None,
-        configurations: Configurations,
-        *,
-        reference: Configurations | None = None,
-        seed: int = 0,
-        progress: Progress = no_progress,
-    ) -> Observation:
+    def driven(self, dynamics: Any, potential: Potential, task: Task) -> Configurations:
+        """Trajectories of a potential, by the settings of a sampler."""
+        sampler = MolecularDynamics(dynamics)
+        return sampler.sample(task.configurations, potential=potential, seed=task.seed, progress=task.progress)[0]
+
+    def run(self, task: Task) -> Observation:
         """Average over the trajectory and, if there is one, over the reference's."""
-        self._check(configurations, "frame")
+        reference = task.reference
+        self._check(task.configurations, "frame")
         if reference is not None:
             self._check(reference, "frame of the reference")
-        frames = {TRAJECTORY: self.trajectory(potential, configurations, seed, progress)}
+        frames = {TRAJECTORY: self.trajectory(task)}
         if reference is not None:
             frames[REFERENCE] = reference
         found: dict[str, Averages] = {}
@@ -103,7 +98,7 @@ class FromTrajectories(Observable):
             sides[side] = {"n_frames": len(part), "n_blocks": int(blocks.max()) + 1, **told(found[side].quantities)}
             if found[side].notes:
                 sides[side]["notes"] = found[side].notes
-        compared = {} if reference is None else self._compare(found[TRAJECTORY], found[REFERENCE], seed)
+        compared = {} if reference is None else self._compare(found[TRAJECTORY], found[REFERENCE], task.seed)
         arrays, units = _arrays(found)
         measured = {"experiment": self._experiment(found, arrays, units)} if self.settings.experiment else {}
         return Observation({**sides, **compared, **measured}, arrays, units)
@@ -163,11 +158,9 @@ class FromTrajectories(Observable):
 
 def blocks_in_time(frames: Configurations, n_blocks: int) -> NDArray[np.int64]:
     """Cut trajectories into about so many blocks in all, ``(N,)``: consecutive frames of one trajectory."""
-    starts = trajectory_starts(frames)
-    ends = [*starts[1:], len(frames)]
     blocks = np.zeros(len(frames), dtype=np.int64)
     first = 0
-    for start, end in zip(starts, ends, strict=True):
+    for start, end in pairwise([*trajectory_starts(frames), len(frames)]):
         length = end - start
         parts = min(length, max(1, round(n_blocks * length / len(frames))))
         blocks[start:end] = first + np.arange(length) * parts // length
@@ -177,8 +170,7 @@ def blocks_in_time(frames: Configurations, n_blocks: int) -> NDArray[np.int64]:
 
 def trajectory_starts(frames: Configurations) -> list[int]:
     """Where a trajectory begins: where its name changes, or its steps do not go on."""
-    n = len(frames)
-    new = np.zeros(n, dtype=bool)
+    new = np.zeros(len(frames), dtype=bool)
     new[0] = True
     for key in ("batch", "pool", "trajectory"):
         if key in frames.info:

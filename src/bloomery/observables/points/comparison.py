@@ -22,14 +22,15 @@ def rms(squares: Sums, count: Sums) -> Sums:
     return np.sqrt(squares / count)
 
 
-def mean(total: Sums, count: Sums) -> Sums:
-    """Mean."""
-    return total / count
-
-
 def determination(squares: Sums, total: Sums, total_squares: Sums, count: Sums) -> Sums:
     """R^2: the share of the variance that is explained; below zero where the mean would be the better prediction."""
     return 1 - squares / (total_squares - total**2 / count)
+
+
+def angles_between(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angles in degrees between vectors, ``(T, 3)`` each: from sine and cosine, which alone cannot tell small ones."""
+    cross = np.linalg.norm(np.cross(first, second), axis=1)
+    return np.degrees(np.arctan2(cross, (first * second).sum(axis=1)))
 
 
 class Comparison:
@@ -82,21 +83,20 @@ class Comparison:
         absolutes = self.per_frame(np.abs(self.force_error).sum(axis=1))
         result = {
             "rmse": self.measure(rms, "meV/Å", error, components, factor=MILLI),
-            "mae": self.measure(mean, "meV/Å", absolutes, components, factor=MILLI),
+            "mae": self.measure(np.divide, "meV/Å", absolutes, components, factor=MILLI),
             "max": number(MILLI * np.abs(self.force_error).max(), "meV/Å"),
         }
         if force.sum() > 0:
             result["relative_rmse"] = self.measure(rms, "1", error, force)
             total = self.per_frame(self.forces.sum(axis=1))
             result["r2"] = self.measure(determination, "1", error, total, force, components)
-        return result | self._magnitudes() | self._angles()
+        return result | self._whole_forces()
 
     def reference_statistics(self) -> ToldNumbers:
         """How large the reference forces are."""
         if not self.force_mask.any():
             return {}
-        root = self.measure(rms, "meV/Å", self.reference_squares, self.force_components, factor=MILLI)
-        return {"rms_force": root}
+        return {"rms_force": self.measure(rms, "meV/Å", self.reference_squares, self.force_components, factor=MILLI)}
 
     def stresses(self) -> ToldNumbers:
         """Errors of stress components, and the slope of predicted against reference stress."""
@@ -118,7 +118,7 @@ class Comparison:
             absolutes = self.per_frame(np.abs(error).sum(axis=1))
             part = {
                 "forces_rmse": self.measure(rms, "meV/Å", squares, count, factor=MILLI),
-                "forces_mae": self.measure(mean, "meV/Å", absolutes, count, factor=MILLI),
+                "forces_mae": self.measure(np.divide, "meV/Å", absolutes, count, factor=MILLI),
                 "forces_max": number(MILLI * np.abs(error).max(), "meV/Å"),
             }
             if (force**2).sum() > 0:
@@ -168,7 +168,7 @@ class Comparison:
         squares = (error**2).sum(axis=1)
         result = {
             "rmse": self.measure(rms, unit, squares, count, factor=factor),
-            "mae": self.measure(mean, unit, np.abs(error).sum(axis=1), count, factor=factor),
+            "mae": self.measure(np.divide, unit, np.abs(error).sum(axis=1), count, factor=factor),
             "max": number(factor * np.abs(error).max(), unit),
         }
         known = reference[count > 0]
@@ -186,25 +186,18 @@ class Comparison:
             products, squares = self.per_frame(products), self.per_frame(squares)
         return self.measure(lambda a, b: 1 + a / b, "1", products, squares)
 
-    def _magnitudes(self) -> ToldNumbers:
-        predicted = np.linalg.norm(self.forces + self.force_error, axis=1)
-        error = predicted - np.linalg.norm(self.forces, axis=1)
-        count = np.where(self.force_mask, self.frames.counts, 0).astype(float)
-        return {
-            "magnitude_rmse": self.measure(rms, "meV/Å", self.per_frame(error**2), count, factor=MILLI),
-            "magnitude_mae": self.measure(mean, "meV/Å", self.per_frame(np.abs(error)), count, factor=MILLI),
-        }
-
-    def _angles(self) -> ToldNumbers:
-        """Mean angle between predicted and reference force, where there is a force to speak of."""
+    def _whole_forces(self) -> ToldNumbers:
+        """Errors of magnitudes, and the mean angle to the reference, where there is a force to speak of."""
         predicted = self.forces + self.force_error
-        lengths = np.linalg.norm(self.forces, axis=1), np.linalg.norm(predicted, axis=1)
-        chosen = self.atom_mask & (lengths[0] > self.angle_from) & (lengths[1] > 0)
-        if not chosen.any():
-            return {}
-        # From sine and cosine: the cosine alone cannot tell small angles.
-        cross = np.linalg.norm(np.cross(self.forces, predicted), axis=1)
-        angles = np.degrees(np.arctan2(cross, (self.forces * predicted).sum(axis=1)))
-        return {
-            "angle_mae": self.measure(mean, "°", self.per_frame(angles * chosen), self.per_frame(chosen.astype(float)))
+        length, known_length = np.linalg.norm(predicted, axis=1), np.linalg.norm(self.forces, axis=1)
+        error = length - known_length
+        count = np.where(self.force_mask, self.frames.counts, 0).astype(float)
+        result = {
+            "magnitude_rmse": self.measure(rms, "meV/Å", self.per_frame(error**2), count, factor=MILLI),
+            "magnitude_mae": self.measure(np.divide, "meV/Å", self.per_frame(np.abs(error)), count, factor=MILLI),
         }
+        chosen = self.atom_mask & (known_length > self.angle_from) & (length > 0)
+        if chosen.any():
+            angles = self.per_frame(angles_between(self.forces, predicted) * chosen)
+            result["angle_mae"] = self.measure(np.divide, "°", angles, self.per_frame(chosen.astype(float)))
+        return result

@@ -111,8 +111,7 @@ def _far_out(comparison: Comparison) -> Iterator[str]:
     largest = np.zeros(len(mask))
     np.maximum.at(largest, comparison.frames.frame_of_atom, np.abs(comparison.force_error).max(axis=1))
     order = rows[np.argsort(-largest[rows], kind="stable")]
-    most = max(1, int(FAR_SHARE * len(order)))
-    for n in range(most, 0, -1):
+    for n in range(max(1, int(FAR_SHARE * len(order))), 0, -1):
         rest = order[n:]
         usual = float(np.sqrt(squares[rest].sum() / max(1.0, counts[rest].sum())))
         if largest[order[n - 1]] > FAR * usual > 0:

@@ -15,11 +15,9 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.labels import LABELS
 from bloomery.frames.neighbours import find_neighbours
-from bloomery.observables.contract import Observable, Observation, Quantity, array_name, together, told
+from bloomery.observables.contract import Observation, Quantity, Task, TaskObservable, array_name, together, told
 from bloomery.plugins import Settings
-from bloomery.potentials.contract import Potential
 from bloomery.potentials.evaluation import labelled_by
-from bloomery.progress import Progress, no_progress
 from bloomery.samplers.origin import require_elements
 from bloomery.statistics import ToldNumbers
 
@@ -34,9 +32,16 @@ class Measurement:
 
     quantities: dict[str, Quantity]
     """By name; the error is that of the measurement itself, such as of a fit."""
-    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
-    """What figures are drawn from; every array has a unit."""
-    units: dict[str, str] = field(default_factory=dict)
+    arrays: dict[str, tuple[NDArray[Any], str]] = field(default_factory=dict)
+    """What figures are drawn from, each with its unit."""
+
+    def minus(self, other: Measurement, name: str) -> NDArray[np.float64]:
+        """Difference of the arrays of a name."""
+        return np.asarray(self.arrays[name][0] - other.arrays[name][0])
+
+
+Sides = dict[str, Measurement | str]
+"""What each method says; a sentence where it cannot."""
 
 
 class CannotBeMeasuredError(Exception):
@@ -50,7 +55,7 @@ class SinglePointSettings(Settings):
     """Measured values to compare with, by the name of the quantity and in its unit; for a single structure."""
 
 
-class FromSinglePoints(Observable):
+class FromSinglePoints(TaskObservable):
     """Ask for frames, and turn their labels into numbers: once for the potential and once for the reference.
 
     Subclasses set `labels`, and implement `frames_of` and `measure`. Numbers of a committee's mean carry the spread of
@@ -61,6 +66,8 @@ class FromSinglePoints(Observable):
     settings: SinglePointSettings
     labels: ClassVar[tuple[str, ...]] = ("energy",)
     """Labels that every frame needs."""
+    without_crystal: ClassVar[str] = ""
+    """What follows for a structure that is not periodic in all directions; empty: it is measured all the same."""
     gaps: ClassVar[bool] = False
     """Some of the frames may lack their label: `measure` sees to it."""
 
@@ -80,37 +87,30 @@ class FromSinglePoints(Observable):
         """All frames of all structures; see `Observable.wanted_frames`."""
         return Configurations.concatenate([frames for _, _, frames in self._jobs(configurations)])
 
-    def observe(
-        self,
-        potential: Potential | None,
-        configurations: Configurations,
-        *,
-        reference: Configurations | None = None,
-        seed: int = 0,  # noqa: ARG002
-        progress: Progress = no_progress,
-    ) -> Observation:
+    def run(self, task: Task) -> Observation:
         """Measure by the potential, by the labels of the reference, or by both."""
-        if potential is None and reference is None:
+        if task.potential is None and task.reference is None:
             raise InputError(
                 f"{self.name}: there is nothing to measure with; give a potential, or the wanted frames with the "
                 "labels of the reference, or both."
             )
-        if self.settings.experiment and len(configurations) != 1:
-            raise InputError(f"{self.name}.experiment: belongs to one structure, got {len(configurations)} structures.")
+        n = len(task.configurations)
+        if self.settings.experiment and n != 1:
+            raise InputError(f"{self.name}.experiment: belongs to one structure, got {n} structures.")
         summary: dict[str, dict[str, object]] = {}
         obstacles: list[str] = []
         arrays: dict[str, NDArray[Any]] = {}
         units: dict[str, str] = {}
-        for key, structure, frames in self._jobs(configurations):
-            sides = self._sides(potential, structure, frames, reference, progress)
+        for key, structure, frames in self._jobs(task.configurations):
+            sides = self._sides(task, structure, frames)
             summary[key] = {"n_atoms": structure.n_atoms, "n_frames": len(frames), **self._summary(sides)}
-            for side, (measured, obstacle) in sides.items():
-                if measured is None:
-                    obstacles.append(obstacle)
+            for side, measured in sides.items():
+                if isinstance(measured, str):
+                    obstacles.append(measured)
                     continue
-                for name, array in measured.arrays.items():
+                for name, (array, unit) in measured.arrays.items():
                     full = array_name(key, side, name)
-                    arrays[full], units[full] = array, measured.units[name]
+                    arrays[full], units[full] = array, unit
         if not arrays and not any(set(part) & {POTENTIAL, REFERENCE} for part in summary.values()):
             raise InputError(f"{self.name}: {obstacles[0]}")
         return Observation(summary, arrays, units)
@@ -130,42 +130,38 @@ class FromSinglePoints(Observable):
             seen[formula] += 1
             key = formula if seen[formula] == 1 else f"{formula}_{seen[formula]}"
             try:
+                if self.without_crystal and (not structure.pbc.all() or structure.volumes[0] <= 0):
+                    raise InputError(f"is not periodic in all directions, so it {self.without_crystal}.")  # noqa: TRY301
                 frames = self.frames_of(structure).snapped()
             except InputError as error:
                 raise InputError(f"{self.name}: structure {index} ({formula}) {error}") from error
             jobs.append((key, structure, frames.with_info(structure=index)))
         return jobs
 
-    def _sides(
-        self,
-        potential: Potential | None,
-        structure: Configurations,
-        frames: Configurations,
-        reference: Configurations | None,
-        progress: Progress,
-    ) -> dict[str, tuple[Measurement | None, str]]:
+    def _sides(self, task: Task, structure: Configurations, frames: Configurations) -> Sides:
         """Measurement, or why there is none, by method."""
-        sides: dict[str, tuple[Measurement | None, str]] = {}
-        if potential is not None:
-            require_elements(potential, frames, self.name)
-            mean, members = labelled_by(potential, frames, progress)
-            measured, obstacle = self._try(structure, mean, POTENTIAL)
-            if measured is not None and members:
+        sides: Sides = {}
+        if task.potential is not None:
+            require_elements(task.potential, frames, self.name)
+            mean, members = labelled_by(task.potential, frames, task.progress)
+            measured = self._try(structure, mean, POTENTIAL)
+            if members and not isinstance(measured, str):
                 measured = self._with_spread(structure, measured, members)
-            sides[POTENTIAL] = measured, obstacle
-        if reference is not None:
-            sides[REFERENCE] = self._try(structure, self._with_labels_of(frames, reference), REFERENCE)
+            sides[POTENTIAL] = measured
+        if task.reference is not None:
+            sides[REFERENCE] = self._try(structure, self._with_labels_of(frames, task.reference), REFERENCE)
         return sides
 
-    def _try(self, structure: Configurations, frames: Configurations, side: str) -> tuple[Measurement | None, str]:
+    def _try(self, structure: Configurations, frames: Configurations, side: str) -> Measurement | str:
         try:
-            return self.measure(structure, frames), ""
+            return self.measure(structure, frames)
         except CannotBeMeasuredError as error:
-            return None, f"by the {side}, {error}."
+            return f"by the {side}, {error}."
 
     def _with_spread(self, structure: Configurations, mean: Measurement, members: list[Configurations]) -> Measurement:
         """Add the members' spread to the errors of the mean's quantities; arrays get a companion ``*_spread``."""
-        each = [found for found in (self._try(structure, frames, POTENTIAL)[0] for frames in members) if found]
+        tried = [self._try(structure, frames, POTENTIAL) for frames in members]
+        each = [found for found in tried if not isinstance(found, str)]
         if len(each) < 2:
             return mean
         quantities = {}
@@ -173,45 +169,36 @@ class FromSinglePoints(Observable):
             values = [found.quantities[name].value for found in each if name in found.quantities]
             spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
             quantities[name] = Quantity(quantity.value, quantity.unit, together(quantity.error, spread))
-        arrays, units = dict(mean.arrays), dict(mean.units)
-        for name, array in mean.arrays.items():
-            same = [found.arrays[name] for found in each if found.arrays.get(name, np.zeros(0)).shape == array.shape]
+        arrays = dict(mean.arrays)
+        for name, (array, unit) in mean.arrays.items():
+            same = [found.arrays[name][0] for found in each if name in found.arrays]
+            same = [other for other in same if other.shape == array.shape]
             if array.dtype.kind == "f" and len(same) > 1 and any((other != array).any() for other in same):
-                arrays[f"{name}_spread"] = np.std(same, axis=0, ddof=1)
-                units[f"{name}_spread"] = units[name]
-        return Measurement(quantities, arrays, units)
+                arrays[f"{name}_spread"] = np.std(same, axis=0, ddof=1), unit
+        return Measurement(quantities, arrays)
 
     def _with_labels_of(self, frames: Configurations, reference: Configurations) -> Configurations:
         """Give wanted frames the labels that frames of equal content have."""
         place = {content: row for row, content in enumerate(reference.hashes())}
-        rows = np.array([place.get(content, -1) for content in frames.hashes()])
-        labels, masks = {}, {}
-        offsets, own = reference.offsets, frames.offsets
-        for name, kind in LABELS.items():
-            values, mask = reference.label(name)
-            masks[name] = (rows >= 0) & mask[rows]
-            taken = np.zeros((frames.n_atoms if kind.per == "atom" else len(frames), *kind.shape))
-            for frame in np.flatnonzero(masks[name]):
-                row = rows[frame]
-                if kind.per == "atom":
-                    taken[own[frame] : own[frame + 1]] = values[offsets[row] : offsets[row + 1]]
-                else:
-                    taken[frame] = values[row]
-            labels[name] = taken
+        rows = [place.get(content) for content in frames.hashes()]
+        # A frame that the reference lacks stands for itself, and has no labels.
+        same = [frames[number] if row is None else reference[row] for number, row in enumerate(rows)]
+        labelled = Configurations.concatenate(same)
         for name in self.labels:
-            missing = np.flatnonzero(~masks[name])
+            missing = np.flatnonzero(~labelled.has(name))
             if len(missing) == len(frames) or (len(missing) and not self.gaps):
                 raise InputError(
                     f"{self.name}: the reference lacks the {name} of {len(missing)} of {len(frames)} wanted frames, "
                     f"the first of them frame {int(missing[0])}; label the frames that `wanted_frames` gives for these "
                     "structures and settings."
                 )
-        return frames.with_labels(masks=masks, **labels)
+        labels = {name: labelled.label(name)[0] for name in LABELS}
+        return frames.with_labels(masks={name: labelled.has(name) for name in LABELS}, **labels)
 
-    def _summary(self, sides: dict[str, tuple[Measurement | None, str]]) -> dict[str, object]:
-        found = {side: measured for side, (measured, _) in sides.items() if measured is not None}
+    def _summary(self, sides: Sides) -> dict[str, object]:
+        found = {side: measured for side, measured in sides.items() if not isinstance(measured, str)}
         result: dict[str, object] = {side: told(measured.quantities) for side, measured in found.items()}
-        obstacles = {side: text for side, (measured, text) in sides.items() if measured is None}
+        obstacles = {side: text for side, text in sides.items() if isinstance(text, str)}
         if obstacles:
             result["obstacles"] = obstacles
         if len(found) == 2:
@@ -244,12 +231,6 @@ def _differences(key: str, measured: Measurement, others: dict[str, Quantity]) -
     large = [(name, pair, others[name].value) for name, pair in pairs if abs(others[name].value) > 1e-3 * scale]
     relative = {name: difference.over(value / 100, "%") for name, difference, value in large}
     return {key: told(dict(pairs)), f"relative_{key}": told(relative)}
-
-
-def require_crystal(structure: Configurations, consequence: str) -> None:
-    """Raise `InputError` if a structure of one frame is not periodic in all directions; it says what follows."""
-    if not structure.pbc.all() or structure.volumes[0] <= 0:
-        raise InputError(f"is not periodic in all directions, so it {consequence}.")
 
 
 def require_molecule(structure: Configurations) -> None:
