@@ -6,6 +6,8 @@ and temperature has as many as are asked for, and more atoms go into one evaluat
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from bloomery.samplers.md import MolecularDynamics, MolecularDynamicsSettings
@@ -19,16 +21,6 @@ class BatchedMolecularDynamicsSettings(MolecularDynamicsSettings):
     batch_atoms: int = Field(default=4096, ge=1)
     """Atoms that are evaluated at a time, about; whole trajectories stay together."""
 
-    @property
-    def copies(self) -> int:
-        """See `MolecularDynamicsSettings.copies`."""
-        return self.replicas
-
-    @property
-    def together(self) -> int | None:
-        """See `MolecularDynamicsSettings.together`."""
-        return self.batch_atoms
-
 
 class BatchedMolecularDynamics(MolecularDynamics):
     """Dynamics of many replicas of every structure, in one job."""
@@ -36,3 +28,7 @@ class BatchedMolecularDynamics(MolecularDynamics):
     name = "batched_md"
     Settings = BatchedMolecularDynamicsSettings
     settings: BatchedMolecularDynamicsSettings
+
+    def __init__(self, settings: Any = None) -> None:
+        super().__init__(settings)
+        self.replicas, self.batch_atoms = self.settings.replicas, self.settings.batch_atoms

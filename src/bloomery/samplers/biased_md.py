@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bloomery.quantities import Share, Unit
-from bloomery.samplers.batched_md import BatchedMolecularDynamicsSettings
+from bloomery.samplers.batched_md import BatchedMolecularDynamics, BatchedMolecularDynamicsSettings
 from bloomery.samplers.dynamics.bias import Bias, Hyperactive, UncertaintyDriven
-from bloomery.samplers.md import MolecularDynamics
 
 Energy = Annotated[float, Unit("eV")]
 
@@ -46,7 +45,7 @@ class BiasedMolecularDynamicsSettings(BatchedMolecularDynamicsSettings):
         return UncertaintyDriven(self.height, self.width, members)
 
 
-class BiasedMolecularDynamics(MolecularDynamics):
+class BiasedMolecularDynamics(BatchedMolecularDynamics):
     """Dynamics with a bias towards disagreement, in one job."""
 
     name = "biased_md"

@@ -35,16 +35,9 @@ class Checkpoint:
         ...
         checkpoint.offer(lambda: {"done": done, "frames": frames})
 
-    Everything that has a say in what follows belongs into the state: the generators' states above all.
-
-    Parameters
-    ----------
-    path
-        The file; without one nothing is saved and nothing found.
-    run
-        What tells this run from others (a hash of all its input): the state of another run is not taken.
-    seconds
-        At least so long between two saves; by default `SECONDS`.
+    Everything that has a say in what follows belongs into the state: the generators' states above all. Without a path
+    nothing is saved and nothing found. ``run`` tells this run from others (a hash of all its input): the state of
+    another run is not taken. Two saves are at least so many ``seconds`` apart, by default `SECONDS`.
     """
 
     def __init__(self, path: Path | None = None, run: str = "", *, seconds: float | None = None) -> None:

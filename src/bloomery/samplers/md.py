@@ -47,16 +47,6 @@ class MolecularDynamicsSettings(EnsembleSettings):
     stabilise: Stabilise | None = None
     """Rising disagreement on the energy pushes the atoms back, before it ends the trajectory."""
 
-    @property
-    def copies(self) -> int:
-        """Trajectories of each structure at each strain and temperature."""
-        return 1
-
-    @property
-    def together(self) -> int | None:
-        """Atoms to evaluate at a time; by default what suits a CPU."""
-        return None
-
     def bias(self, members: int) -> Bias | None:  # noqa: ARG002
         """Return what acts besides the potential of so many members."""
         return None if self.stabilise is None else Wall(self.stabilise.above, self.stabilise.stiffness)
@@ -86,11 +76,15 @@ class MolecularDynamics(TaskSampler):
     Settings = MolecularDynamicsSettings
     settings: MolecularDynamicsSettings
     needs_potential = True
+    replicas: int = 1
+    """Trajectories of each structure at each strain and temperature."""
+    batch_atoms: int | None = None
+    """Atoms to evaluate at a time; by default what suits a CPU."""
 
     def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the disagreement that the committee had on them."""
         conduct = self.conduct(require_potential(task.potential, task.start, self.name), task.scale)
-        prepared = trajectories(task.start, self.settings, task.seed, self.name, replicas=self.settings.copies)
+        prepared = trajectories(task.start, self.settings, task.seed, self.name, replicas=self.replicas)
         return run_all(prepared, conduct, checkpoint=task.checkpoint, progress=task.progress)
 
     def conduct(self, potential: Potential, scale: Scale | None) -> Conduct:
@@ -101,9 +95,9 @@ class MolecularDynamics(TaskSampler):
             raise InputError(
                 f"{self.name}: a potential of one member cannot disagree; train a committee of two members or more."
             )
-        driver = CommitteeDriver(potential, settings.together)
+        driver = CommitteeDriver(potential, self.batch_atoms)
         return Conduct(settings, driver, settings.brake(scale, self.name), bias, continues=self.continues)
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds."""
-        return self.settings.plan(n_start * self.settings.copies)
+        return self.settings.plan(n_start * self.replicas)

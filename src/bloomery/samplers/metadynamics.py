@@ -27,8 +27,8 @@ from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
 from bloomery.samplers.dynamics.forces import FORCES, CommitteeDriver, Driver, Evaluation, Wanted
 from bloomery.samplers.dynamics.running import Conduct, run_all
 from bloomery.samplers.dynamics.trajectories import Trajectory, trajectories
-from bloomery.samplers.harvest import Harvest
 from bloomery.samplers.md import MolecularDynamicsSettings
+from bloomery.samplers.origin import Harvest
 from bloomery.samplers.trust import require_potential
 
 HOW_TO_GET_IT = (

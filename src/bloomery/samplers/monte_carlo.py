@@ -147,7 +147,11 @@ class MonteCarlo(TaskSampler):
                 break
             self._move(going, driver)
             for chain in going:
-                self._judge(chain, step, limit)
+                chain.done, unsure = step, too_unsure(chain.disagreement, limit)
+                if unsure:
+                    chain.stop_reason = f"step {step}: {unsure}"
+                if unsure or self.settings.keeps(step):
+                    chain.kept.append((step, chain.frame, chain.disagreement))
             task.checkpoint.offer(partial(_state, step, chains))
             if step % 10 == 0 or step == self.settings.steps:
                 task.progress("sample", step, self.settings.steps, {"chains": len(going)})
@@ -176,8 +180,7 @@ class MonteCarlo(TaskSampler):
         return chains
 
     def _evaluate(self, chains: list[Chain], potential: Potential) -> None:
-        frames = Configurations.concatenate([chain.frame for chain in chains])
-        prediction = potential.predict(frames, stress=False)
+        prediction = potential.predict(Configurations.concatenate([chain.frame for chain in chains]), stress=False)
         for chain, energy, disagreement in zip(chains, prediction.energy, prediction.disagreement, strict=True):
             chain.energy, chain.disagreement = float(energy), float(disagreement)
 
@@ -203,8 +206,7 @@ class MonteCarlo(TaskSampler):
     def _trial(self, chain: Chain) -> tuple[str, Configurations]:
         """Propose a move; going back is as likely as going there."""
         generator, frame, n = chain.generator, chain.frame, chain.frame.n_atoms
-        different = (frame.numbers != frame.numbers[0]).any()
-        if different and generator.uniform() < self.settings.swaps:
+        if (frame.numbers != frame.numbers[0]).any() and generator.uniform() < self.settings.swaps:
             numbers = frame.numbers.copy()
             first = int(generator.integers(n))
             second = int(generator.choice(np.flatnonzero(numbers != numbers[first])))
@@ -215,14 +217,6 @@ class MonteCarlo(TaskSampler):
         width = self.settings.displacement
         positions[which] += generator.uniform(-width, width, size=(len(which), 3))
         return "displacement", replace(frame, positions=positions)
-
-    def _judge(self, chain: Chain, step: int, limit: float) -> None:
-        chain.done = step
-        unsure = too_unsure(chain.disagreement, limit)
-        if unsure:
-            chain.stop_reason = f"step {step}: {unsure}"
-        if unsure or self.settings.keeps(step):
-            chain.kept.append((step, chain.frame, chain.disagreement))
 
     def _collected(self, chains: list[Chain]) -> tuple[Configurations, SamplerReport]:
         origins, frames = [], []

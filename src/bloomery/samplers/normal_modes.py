@@ -26,8 +26,7 @@ from bloomery.samplers.building.harmonic import Modes, Statistics, force_constan
 from bloomery.samplers.building.paths import PathSettings, path_between, tangent_at
 from bloomery.samplers.contract import Repeats, SamplerReport, Task, TaskSampler
 from bloomery.samplers.dynamics.forces import CalculatorDriver, CommitteeDriver, Driver
-from bloomery.samplers.harvest import Harvest
-from bloomery.samplers.origin import identities, require_elements, require_frames, require_sane
+from bloomery.samplers.origin import Harvest, identities, require_elements, require_frames, require_sane
 from bloomery.seeds import derive_seed
 
 

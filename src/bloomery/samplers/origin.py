@@ -1,9 +1,10 @@
-"""What samplers share: telling where frames come from, and seeds that follow from content."""
+"""What samplers share: telling where frames come from, keeping what is made, and names that follow from content."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 import ase
@@ -14,7 +15,8 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, insane
 from bloomery.potentials.contract import Potential
-from bloomery.samplers.contract import ORIGIN_KEYS
+from bloomery.samplers.checkpoint import Checkpoint
+from bloomery.samplers.contract import COMPLETED, ORIGIN_KEYS, SamplerReport
 
 
 def with_origin(
@@ -44,6 +46,58 @@ def joined(frames: Sequence[Configurations], origins: Sequence[tuple[Any, ...]])
     return with_origin(Configurations.concatenate(frames), **dict(zip(ORIGIN_KEYS, columns, strict=True)))
 
 
+class Harvest:
+    """What a sampler has made so far, piece by piece: frames with their origin, and what the report says of each.
+
+    The checkpoint keeps it after each piece: a run that was killed goes on with the first that is missing.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        state = checkpoint.load() or {"report": [], "frames": Configurations.empty()}
+        self.checkpoint = checkpoint
+        self.report: list[dict[str, object]] = state["report"]
+        self._parts: list[Configurations] = [state["frames"]] if len(state["frames"]) else []
+
+    @property
+    def done(self) -> int:
+        """How many pieces are there."""
+        return len(self.report)
+
+    @property
+    def n_frames(self) -> int:
+        """How many frames are there."""
+        return sum(map(len, self._parts))
+
+    @property
+    def frames(self) -> Configurations:
+        """All frames, with every array of `ORIGIN_KEYS`."""
+        if not self._parts:
+            return with_origin(Configurations.empty(), trajectory=[], block=[])
+        self._parts = [Configurations.concatenate(self._parts)]
+        return self._parts[0]
+
+    def add(self, atoms: Sequence[ase.Atoms] | Configurations, report: dict[str, object], **origin: ArrayLike) -> None:
+        """Add a piece: its frames, if any, with their origin (see `with_origin`), and a line of the report."""
+        frames = atoms if isinstance(atoms, Configurations) else Configurations.from_atoms(atoms, info_keys=[])
+        if len(frames):
+            self._parts.append(with_origin(frames, **origin))
+        self.report.append(report)
+        self.checkpoint.offer(lambda: {"report": self.report, "frames": self.frames})
+
+    def numbers(self, key: str) -> list[float]:
+        """A number that the report says of each piece."""
+        return [float(value) for entry in self.report if isinstance(value := entry[key], int | float)]
+
+    def of_trajectories(self) -> tuple[Configurations, SamplerReport]:
+        """Frames and report of a sampler whose pieces are trajectories, which may have been stopped."""
+        numbers = {
+            "trajectories": float(self.done),
+            "stopped": float(sum(entry["stop_reason"] != COMPLETED for entry in self.report)),
+            "frames": float(self.n_frames),
+        }
+        return self.frames, SamplerReport(numbers, self.report)
+
+
 def identities(configurations: Configurations) -> list[str]:
     """Name each frame by content, ``hash:k`` for the k-th frame of that content: what its seeds are derived from.
 
@@ -55,6 +109,14 @@ def identities(configurations: Configurations) -> list[str]:
         names.append(f"{content}:{seen[content]}")
         seen[content] += 1
     return names
+
+
+def needed(module: str, message: str) -> Any:
+    """Import a module of a package that is not always there; `InputError` with this message where it is missing."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise InputError(message) from error
 
 
 def require_frames(configurations: Configurations, sampler: str) -> None:

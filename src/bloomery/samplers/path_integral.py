@@ -9,7 +9,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
-from functools import cache, partial
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from itertools import product
 from tempfile import TemporaryDirectory
@@ -21,7 +22,6 @@ from ase import units
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, insane
 from bloomery.papers import Paper
@@ -29,12 +29,12 @@ from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
 from bloomery.samplers.contract import COMPLETED, Repeats, SamplerReport, Task, TaskSampler
-from bloomery.samplers.harvest import Harvest
-from bloomery.samplers.origin import sane_starts
+from bloomery.samplers.origin import Harvest, needed, sane_starts
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.seeds import derive_seed
 
 _Kept = tuple[int, Configurations, NDArray[np.float64]]
+WITHOUT_IPI = "path_integral: cannot run without i-PI; install it: pip install 'aiida-bloomery[path-integral]'."
 BOX = 1000.0
 """In Å: the cell that i-PI is told where a structure has none; the potential never sees it."""
 
@@ -99,7 +99,7 @@ class PathIntegral(TaskSampler):
         A run that was killed begins anew with the trajectory that it was at.
         """
         driver = require_potential(task.potential, task.start, self.name)
-        _ipi()
+        needed("ipi.scripting", WITHOUT_IPI)
         limit = self.settings.limit(task.scale)
         cases = list(product(sane_starts(task.start, self.settings.limits, self.name), self.settings.temperatures))
         harvest = Harvest(task.checkpoint)
@@ -171,7 +171,7 @@ class _Ring:
         """Make the simulation, in a folder of its own: i-PI writes files where it runs."""
         with TemporaryDirectory() as folder, chdir(folder), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            scripting = _ipi()
+            scripting = needed("ipi.scripting", WITHOUT_IPI)
             self.simulation = scripting.InteractiveSimulation(self._input(scripting))
             (forcefield,) = self.simulation.fflist.values()
             forcefield.driver = self._evaluate
@@ -217,20 +217,5 @@ class _Ring:
         return [(float(energy), force, np.zeros((3, 3)), "") for energy, force in zip(energies, forces, strict=True)]
 
     def _beads(self, positions: list[NDArray[np.float64]]) -> Configurations:
-        beads = []
-        for each in positions:
-            bead = self.atoms.copy()
-            bead.positions = each
-            beads.append(bead)
-        return Configurations.from_atoms(beads, info_keys=[])
-
-
-@cache
-def _ipi() -> Any:
-    try:
-        from ipi import scripting  # noqa: PLC0415
-    except ImportError as error:
-        raise InputError(
-            "path_integral: cannot run without i-PI; install it: pip install 'aiida-bloomery[path-integral]'."
-        ) from error
-    return scripting
+        beads = Configurations.from_atoms([self.atoms] * len(positions), info_keys=[])
+        return replace(beads, positions=np.concatenate(positions))

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any
 
 import ase
@@ -27,12 +25,15 @@ from bloomery.frames.geometry import DistanceLimits
 from bloomery.papers import Paper
 from bloomery.quantities import Angstrom, ForceInEV, PressureInGPa
 from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
-from bloomery.samplers.harvest import Harvest
-from bloomery.samplers.origin import identities, require_frames
+from bloomery.samplers.origin import Harvest, identities, needed, require_frames
 from bloomery.samplers.trust import TrustSettings, require_potential, too_unsure
 from bloomery.seeds import derive_seed
 
 SpaceGroup = Annotated[int, Field(ge=1, le=230)]
+_Kept = tuple[int, ase.Atoms, float]
+WITHOUT_PYXTAL = (
+    "random_search: cannot make structures without PyXtal; install it: pip install 'aiida-bloomery[random-search]'."
+)
 RESTED = "relaxed"
 GIVEN_UP = "no such structure was found"
 
@@ -76,13 +77,6 @@ class RandomSearchSettings(TrustSettings):
         return DistanceLimits(self.min_distance, self.min_relative_distance)
 
 
-@dataclass(frozen=True)
-class _Kept:
-    atoms: ase.Atoms
-    step: int
-    disagreement: float = -1.0
-
-
 class RandomSearch(TaskSampler):
     """Structures drawn at random, with the composition of the starting structures, relaxed if there is a potential."""
 
@@ -113,10 +107,10 @@ class RandomSearch(TaskSampler):
             found, group, attempts = self._draw(atoms[index], index, generator)
             kept, reason = self._relaxed(found, calculator, limit) if found is not None else ([], GIVEN_UP)
             harvest.add(
-                [each.atoms for each in kept],
+                [frame for _, frame, _ in kept],
                 {"start": index, "space_group": group, "drawn": attempts, "frames": len(kept), "stop_reason": reason},
                 start=index, trajectory=number, block=number, stop_reason=reason,
-                step=[each.step for each in kept], disagreement=[each.disagreement for each in kept],
+                step=[step for step, _, _ in kept], disagreement=[disagreement for _, _, disagreement in kept],
             )  # fmt: skip
             task.progress("sample", number + 1, total, {"frames": harvest.n_frames})
         ends = Counter(entry["stop_reason"] for entry in harvest.report)
@@ -154,9 +148,9 @@ class RandomSearch(TaskSampler):
         return None, 0, self.settings.attempts
 
     def _relaxed(self, atoms: ase.Atoms, calculator: Any, limit: float) -> tuple[list[_Kept], str]:
-        """Relax atoms and cell; return frames on the way, the start among them, and why it ended."""
+        """Relax atoms and cell; return step, frame and disagreement on the way, from the start, and why it ended."""
         if calculator is None:
-            return [_Kept(atoms, 0)], ""
+            return [(0, atoms, -1.0)], ""
         kept: list[_Kept] = []
         reason = f"{self.settings.relax_steps} steps were not enough"
         moving = atoms.copy()
@@ -173,7 +167,7 @@ class RandomSearch(TaskSampler):
             disagreement = float(np.max(calculator.results.get("disagreement", -1.0)))
             unsure = too_unsure(disagreement, limit)
             if step % self.settings.interval == 0 or unsure or rested or step == self.settings.relax_steps:
-                kept.append(_Kept(frame, step, disagreement))
+                kept.append((step, frame, disagreement))
             if unsure:
                 return kept, f"step {step}: {unsure}"
             if rested:
@@ -183,7 +177,7 @@ class RandomSearch(TaskSampler):
 
 def _crystal(group: int, numbers: Any, counts: Any, seed: int) -> ase.Atoms | None:
     """Let PyXtal fill the sites of a space group; nothing where the numbers of atoms do not fit."""
-    crystal = _pyxtal()()
+    crystal = needed("pyxtal", WITHOUT_PYXTAL).pyxtal()
     symbols = [chemical_symbols[number] for number in numbers]
     try:
         with warnings.catch_warnings():
@@ -195,15 +189,3 @@ def _crystal(group: int, numbers: Any, counts: Any, seed: int) -> ase.Atoms | No
         return None
     atoms: ase.Atoms = crystal.to_ase()
     return ase.Atoms(atoms.numbers, scaled_positions=atoms.get_scaled_positions(), cell=atoms.cell, pbc=True)
-
-
-@cache
-def _pyxtal() -> Any:
-    try:
-        from pyxtal import pyxtal  # noqa: PLC0415
-    except ImportError as error:
-        raise InputError(
-            "random_search: cannot make structures without PyXtal; install it: "
-            "pip install 'aiida-bloomery[random-search]'."
-        ) from error
-    return pyxtal

@@ -43,11 +43,6 @@ class SupercellsSettings(RattledSettings):
             raise ValueError("frames above one would be equal without a rattle; give a rattle in Å")
         return self
 
-    @property
-    def n_frames(self) -> int:
-        """Frames of each starting structure."""
-        return (len(self.repeats) + len(self.sizes)) * len(self.strains) * self.frames
-
 
 class Supercells(BuildingSampler):
     """Repeat periodic structures to larger cells, strained and rattled on demand."""
@@ -71,7 +66,8 @@ class Supercells(BuildingSampler):
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds."""
-        return {"frames": n_start * self.settings.n_frames, "md_steps": 0}
+        cells = len(self.settings.repeats) + len(self.settings.sizes)
+        return {"frames": n_start * cells * len(self.settings.strains) * self.settings.frames, "md_steps": 0}
 
     def _make(
         self, atoms: ase.Atoms, matrix: NDArray[Any], strain: Strain, generator: np.random.Generator

@@ -77,10 +77,7 @@ class BuildingSampler(TaskSampler):
     def recipes(self, atoms: ase.Atoms) -> Sequence[Recipe]:
         """Say what is made of one starting structure.
 
-        Raises
-        ------
-        InputError
-            If nothing can be: what is wrong with the structure, as the end of a sentence.
+        `InputError` says what is wrong with the structure if nothing can be, as the end of a sentence.
         """
 
     def run(self, task: Task) -> tuple[Configurations, SamplerReport]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from math import ceil
 from typing import Literal
 
 import ase
@@ -70,14 +72,10 @@ class Modes:
 def force_constants(atoms: ase.Atoms, driver: Driver, displacement: float) -> tuple[NDArray[np.float64], float]:
     """Force constants by central differences of the forces, and the largest force on an atom of the structure itself.
 
-    In eV/Å^2, ``(3 n, 3 n)``, symmetric; and in eV/Å.
-
-    Raises
-    ------
-    InputError
-        If the forces cannot be had, as the end of a sentence.
+    In eV/Å^2, ``(3 n, 3 n)``, symmetric; and in eV/Å. `InputError` says why forces cannot be had, as the end of a
+    sentence.
     """
-    forces = np.concatenate(list(_forces(_displaced(atoms, displacement), driver)))
+    forces = np.concatenate(list(_forces(_displaced(atoms, displacement), len(atoms), driver)))
     rest, moved = forces[0], forces[1:].reshape(2, -1, 3 * len(atoms))
     matrix = (moved[1] - moved[0]) / (2 * displacement)
     return (matrix + matrix.T) / 2, float(np.linalg.norm(rest.reshape(-1, 3), axis=1).max())
@@ -118,22 +116,12 @@ def _displaced(atoms: ase.Atoms, displacement: float) -> Iterator[ase.Atoms]:
             yield moved
 
 
-def _forces(frames: Iterator[ase.Atoms], driver: Driver) -> Iterator[NDArray[np.float64]]:
-    """Forces on each frame, ``(k, 3 n)``, as many frames at a time as the driver likes."""
-    group: list[ase.Atoms] = []
-    for atoms in frames:
-        group.append(atoms)
-        if len(group) * len(atoms) >= driver.batch_atoms:
-            yield _evaluated(group, driver)
-            group = []
-    if group:
-        yield _evaluated(group, driver)
-
-
-def _evaluated(group: list[ase.Atoms], driver: Driver) -> NDArray[np.float64]:
-    evaluation = driver(Configurations.from_atoms(group, info_keys=[]))
-    for reason in evaluation.failures.values():
-        raise InputError(f"has no force constants: {reason}.")
-    if not np.isfinite(evaluation.forces).all():
-        raise InputError("has no force constants: a force is not finite.")
-    return evaluation.forces.reshape(len(group), -1)
+def _forces(frames: Iterator[ase.Atoms], n: int, driver: Driver) -> Iterator[NDArray[np.float64]]:
+    """Forces on each frame of ``n`` atoms, ``(k, 3 n)``, as many frames at a time as the driver likes."""
+    while group := list(islice(frames, ceil(driver.batch_atoms / n))):
+        evaluation = driver(Configurations.from_atoms(group, info_keys=[]))
+        for reason in evaluation.failures.values():
+            raise InputError(f"has no force constants: {reason}.")
+        if not np.isfinite(evaluation.forces).all():
+            raise InputError("has no force constants: a force is not finite.")
+        yield evaluation.forces.reshape(len(group), -1)

@@ -38,12 +38,8 @@ def path_between(
 ) -> list[ase.Atoms]:
     """Make the images of a path; atoms go the shortest way through periodic boundaries.
 
-    What ``calculator`` makes brings a band to rest.
-
-    Raises
-    ------
-    InputError
-        If the structures do not hold the same atoms in the same order and cell: the end of a sentence.
+    What ``calculator`` makes brings a band to rest. `InputError` says if the structures do not hold the same atoms in
+    the same order and cell, as the end of a sentence.
     """
     if not np.array_equal(first.numbers, last.numbers):
         raise InputError("does not hold the same atoms, in the same order, as the one before it on the path.")

@@ -50,8 +50,7 @@ def take_up(prepared: list[Trajectory], continued: Configurations, length: int, 
     missing = [key for key in KEYS if key not in continued.info]
     if missing:
         raise InputError(f"{sampler}: the frames to go on from have no {missing[0]}; give what its last run left.")
-    slots = _slots(prepared)
-    places = {(item.start, slot): item for item, slot in zip(prepared, slots, strict=True)}
+    places = {(item.start, slot): item for item, slot in zip(prepared, _slots(prepared), strict=True)}
     info = continued.info
     for row, frame in enumerate(continued.without_info(*info)):
         item = places.get((int(info["start"][row]), int(info["slot"][row])))

@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomery.frames.chunks import chunks
 from bloomery.frames.configurations import Configurations
 from bloomery.progress import Progress, no_progress
 from bloomery.samplers.checkpoint import NO_CHECKPOINT, Checkpoint, State
@@ -186,7 +188,9 @@ class Run:
         absurd = self.watch.absurd(evaluation)
         # Where the potential before was unsure, this one may take a step at least.
         unsure = {} if begins and self._goes_on else self.watch.unsure(evaluation)
-        keeps = self._keeps(step)
+        # Frames at which trajectories are taken up or left are always kept.
+        taken_up, left = begins and self._goes_on, step == self.last < self.settings.length
+        keeps = taken_up or left or self.settings.keeps(step)
         temperatures = self.dynamics.temperatures
         for place, trajectory in enumerate(self.going):
             trajectory.done = step
@@ -206,11 +210,6 @@ class Run:
                 trajectory.keep(replace(kept, values=evaluation.values.get(place, {})))
         self._end(absurd.keys() | unsure.keys())
         self._sane = (self.dynamics.frames, evaluation.disagreement)
-
-    def _keeps(self, step: int) -> bool:
-        """Tell whether frames are kept: those at which trajectories are taken up or left always are."""
-        taken_up, left = step == self.begun and self._goes_on, step == self.last < self.settings.length
-        return taken_up or left or self.settings.keeps(step)
 
     def _standing(self, place: int) -> State:
         """Return where a trajectory stands, for the run that goes on with it."""
@@ -251,17 +250,10 @@ class Run:
 
 def _groups(prepared: list[Trajectory], batch_atoms: int) -> Iterator[list[Trajectory]]:
     """Cut the list into groups of about so many atoms, which are at the same step."""
-    group: list[Trajectory] = []
-    atoms = 0
-    for trajectory in prepared:
-        apart = group and (group[0].begun, group[0].goes_on) != (trajectory.begun, trajectory.goes_on)
-        if apart or (group and atoms + trajectory.frame.n_atoms > batch_atoms):
-            yield group
-            group, atoms = [], 0
-        group.append(trajectory)
-        atoms += trajectory.frame.n_atoms
-    if group:
-        yield group
+    for _, alike in groupby(prepared, key=lambda trajectory: (trajectory.begun, trajectory.goes_on)):
+        group = list(alike)
+        for start, end in chunks(np.array([trajectory.frame.n_atoms for trajectory in group]), batch_atoms):
+            yield group[start:end]
 
 
 def _state(prepared: list[Trajectory], group: int, run: Run) -> State:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import ase
@@ -167,10 +167,6 @@ class Trajectory:
         """Whether it began in an earlier run."""
         return self.continued >= 0
 
-    def block(self, kept: Kept, block_steps: int) -> int:
-        """Number of a frame's block; the frame that it goes on from is in the first."""
-        return max(0, kept.step - self.begun - 1) // block_steps
-
     def note(self, temperature: float, disagreement: float) -> None:
         """Take a reading of temperature in K and disagreement in eV/Å."""
         self.heat += float(temperature)
@@ -190,7 +186,7 @@ class Trajectory:
         """Return what came of it so far, for a checkpoint."""
         return {
             **{name: getattr(self, name) for name in PROGRESS},
-            "kept": [{entry.name: getattr(kept, entry.name) for entry in fields(kept)} for kept in self.kept],
+            "kept": [dict(vars(kept)) for kept in self.kept],
         }
 
     def restore(self, state: State) -> None:
@@ -231,7 +227,13 @@ def trajectories(
         if objection:
             raise InputError(f"{sampler}.{objection.format(index)}")
         fixed = np.tile(settings.fixed_in(len(atoms)), int(np.prod(settings.supercell)))
-        _check_timestep(atoms, settings.timestep_fs, sampler)
+        lightest = int(atoms.numbers[np.argmin(atomic_masses[atoms.numbers])])
+        longest = LONGEST_STEP * float(np.sqrt(atomic_masses[lightest]))
+        if settings.timestep_fs > longest:
+            raise InputError(
+                f"{sampler}.timestep_fs: {settings.timestep_fs:g} fs is too long for {chemical_symbols[lightest]}; "
+                f"take at most {longest:.1f} fs."
+            )
         for strain in settings.strains:
             cell = atoms.repeat(settings.supercell)
             if cell.pbc.any():
@@ -253,16 +255,6 @@ def trajectories(
     return prepared
 
 
-def _check_timestep(atoms: ase.Atoms, timestep_fs: float, sampler: str) -> None:
-    lightest = int(atoms.numbers[np.argmin(atomic_masses[atoms.numbers])])
-    longest = LONGEST_STEP * float(np.sqrt(atomic_masses[lightest]))
-    if timestep_fs > longest:
-        raise InputError(
-            f"{sampler}.timestep_fs: {timestep_fs:g} fs is too long for {chemical_symbols[lightest]}; "
-            f"take at most {longest:.1f} fs."
-        )
-
-
 def collect(prepared: list[Trajectory], settings: DynamicsSettings) -> Configurations:
     """Join the frames of all trajectories, in order, with their origin."""
     rows = [
@@ -270,22 +262,20 @@ def collect(prepared: list[Trajectory], settings: DynamicsSettings) -> Configura
         for index, item in enumerate(prepared)
         for position in range(len(item.kept))
     ]
-    chosen = [
-        (index, prepared[index], prepared[index].kept[position]) for index, position, _ in _thinned(rows, settings)
-    ]
     blocks: dict[tuple[int, int], int] = {}
     frames, origins = [], []
-    for index, item, kept in chosen:
-        block = blocks.setdefault((index, item.block(kept, settings.block_steps)), len(blocks))
+    for index, position, _ in _thinned(rows, settings.max_frames):
+        item, kept = prepared[index], prepared[index].kept[position]
+        own_block = max(0, kept.step - item.begun - 1) // settings.block_steps  # the frame gone on from is in the first
+        block = blocks.setdefault((index, own_block), len(blocks))
         temperature = item.temperature if kept.temperature is None else kept.temperature
         frames.append(item.at(kept).with_labels(masks=None, **as_labels(kept.values)))
         origins.append((item.start, index, kept.step, block, temperature, kept.disagreement, item.stop_reason))
     return joined(frames, origins)
 
 
-def _thinned(rows: list[tuple[int, int, bool]], settings: DynamicsSettings) -> list[tuple[int, int, bool]]:
+def _thinned(rows: list[tuple[int, int, bool]], limit: int | None) -> list[tuple[int, int, bool]]:
     """Take evenly spaced rows, those at which a trajectory stopped first."""
-    limit = settings.max_frames
     if limit is None or len(rows) <= limit:
         return rows
     last = [row for row in rows if row[2]][:limit]

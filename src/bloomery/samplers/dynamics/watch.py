@@ -15,13 +15,10 @@ from bloomery.samplers.dynamics.integrators.contract import Integrator
 
 ALWAYS_ALLOWED = 1000.0
 """A temperature in K that no limit is below: frames may start far from equilibrium."""
-
 RARE = 1e-9
 """Thermal fluctuations beyond the limit are rarer than this in each reading."""
-
 SKIN = 0.5
 """Distances up to this far above their limits are looked at, in Å."""
-
 REACH = 7.0
 """No limit of a distance and the skin together are longer, in Å."""
 
@@ -40,16 +37,9 @@ class Watch:
     def __init__(
         self, dynamics: Integrator, limits: DistanceLimits, temperature_factor: float, brake: Brake | None
     ) -> None:
-        self.dynamics = dynamics
-        self.limits = limits
-        self.brake = brake
+        self.dynamics, self.limits, self.brake, self._factor = dynamics, limits, brake, temperature_factor
         # A thermostat takes its time to cool what was hotter.
-        self._warmest = dynamics.targets
-        self._factor = temperature_factor
-        self.unsure_for = np.zeros(len(dynamics.frames), dtype=np.int64)
-        # Distances are looked at again once atoms may have come closer by as much as was to spare.
-        self._seen, self._seen_cells = dynamics.positions.copy(), dynamics.frames.cells.copy()
-        self._to_spare = np.full(len(dynamics.frames), -1.0)
+        self.restore({"warmest": dynamics.targets, "unsure_for": np.zeros(len(dynamics.frames), dtype=np.int64)})
 
     @property
     def hottest(self) -> NDArray[np.float64]:
@@ -70,18 +60,15 @@ class Watch:
             for place in np.flatnonzero(~np.isfinite(evaluation.stress).all(axis=1)):
                 found.setdefault(int(place), "a stress is not finite")
         temperatures, hottest = self.dynamics.temperatures, self.hottest
-        for place in np.flatnonzero(~(temperatures < hottest)):
-            found.setdefault(
-                int(place), f"the temperature of {temperatures[place]:.0f} K is above {hottest[place]:.0f} K"
-            )
+        for place in np.flatnonzero(~(temperatures < hottest)).tolist():
+            found.setdefault(place, f"the temperature of {temperatures[place]:.0f} K is above {hottest[place]:.0f} K")
         return found | self._too_close(set(found))
 
     def unsure(self, evaluation: Evaluation) -> dict[int, str]:
         """On which trajectories the committee has disagreed too much for too long."""
         if self.brake is None:
             return {}
-        above = evaluation.disagreement > self.brake.limit
-        self.unsure_for = np.where(above, self.unsure_for + 1, 0)
+        self.unsure_for = np.where(evaluation.disagreement > self.brake.limit, self.unsure_for + 1, 0)
         return {
             int(place): (
                 f"disagreement of {evaluation.disagreement[place]:.3f} eV/Å, above {self.brake.limit:.3f} eV/Å for "
@@ -102,7 +89,9 @@ class Watch:
 
     def restore(self, state: State) -> None:
         """Go on from what `state` returned, when the dynamics has done the same."""
-        self._warmest, self.unsure_for = state["warmest"], state["unsure_for"]
+        self._warmest: NDArray[np.float64] = state["warmest"]
+        self.unsure_for: NDArray[np.int64] = state["unsure_for"]
+        # Distances are looked at again once atoms may have come closer by as much as was to spare.
         self._seen, self._seen_cells = self.dynamics.positions.copy(), self.dynamics.frames.cells.copy()
         self._to_spare = np.full(len(self.dynamics.frames), -1.0)
 

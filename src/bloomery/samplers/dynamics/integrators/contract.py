@@ -172,11 +172,10 @@ class Integrator(ABC):
         self._bound = (frames.counts > 1) & ~held  # the centre of mass of a single atom is not held
         self._total_mass = np.add.reduceat(self.masses, self.starts, axis=0) if len(frames) else np.zeros((0, 1))
 
-    def _normal(self, draws: int | None = None) -> NDArray[np.float64]:
+    def _normal(self, *draws: int) -> NDArray[np.float64]:
         """Draw Gaussian numbers, ``(A, 3)`` or ``(draws, A, 3)``, each trajectory from its own generator."""
-        shape = (3,) if draws is None else (draws, 3)
         drawn = [
-            generator.standard_normal(size=(*shape[:-1], count, 3))
+            generator.standard_normal(size=(*draws, count, 3))
             for generator, count in zip(self.generators, self.frames.counts, strict=True)
         ]
         return np.concatenate(drawn, axis=-2)
@@ -184,6 +183,6 @@ class Integrator(ABC):
     def _still(self, velocities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Take away the motion of the centre of mass, and of atoms that are fixed."""
         drift = self.sums(self.masses * velocities) / self._total_mass * self._bound[:, None]
-        still: NDArray[np.float64] = velocities - drift[self.owner]
+        still = np.asarray(velocities - drift[self.owner])
         still[self.fixed] = 0.0
         return still
