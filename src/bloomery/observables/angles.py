@@ -48,10 +48,9 @@ class Angles(FromTrajectories):
         first, second = triplets(found)
         values = angles_between(found.vectors[first], found.vectors[second])
         centre = found.pairs[0][first]
+        # Of both ends the lighter element comes first, so that no triplet is counted twice.
         ends = np.sort(np.stack([species[found.pairs[1][first]], species[found.pairs[1][second]]]), axis=0)
         for i, j, k in itertools.product(range(len(names)), repeat=3):
-            if i > k:
-                continue
             chosen = (ends[0] == i) & (species[centre] == j) & (ends[1] == k)
             if chosen.any():
                 name = f"{names[i]}-{names[j]}-{names[k]}"

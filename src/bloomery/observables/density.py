@@ -35,9 +35,8 @@ class Density(FromTrajectories):
             **{name: (lengths[:, axis], "Å") for axis, name in enumerate("abc")},
         }
         weights = block_weights(blocks)
-        return Averages(
-            {
-                name: block_quantity(np.bincount(blocks, weights=each) / weights, weights, unit)
-                for name, (each, unit) in values.items()
-            }
-        )
+        quantities = {
+            name: block_quantity(np.bincount(blocks, weights=each) / weights, weights, unit)
+            for name, (each, unit) in values.items()
+        }
+        return Averages(quantities)

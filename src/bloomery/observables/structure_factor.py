@@ -56,12 +56,9 @@ class StructureFactor(FromTrajectories):
             scaled = frames.positions[atoms] @ np.linalg.inv(frames.cells[frame])
             waves = np.exp(2j * np.pi * scaled @ integers.T)
             densities = np.array([waves[species[atoms] == kind].sum(axis=0) for kind in range(len(elements))])
-            counts = np.array([(species[atoms] == kind).sum() for kind in range(len(elements))])
+            n = np.array([(species[atoms] == kind).sum() for kind in range(len(elements))])
             values = [np.abs(densities.sum(axis=0)) ** 2 / frames.counts[frame]]
-            norms = [np.sqrt(max(counts[i] * counts[j], 1)) for i, j in pairs]
-            values += [
-                (densities[i] * densities[j].conj()).real / norm for (i, j), norm in zip(pairs, norms, strict=True)
-            ]
+            values += [(densities[i] * densities[j].conj()).real / np.sqrt(max(n[i] * n[j], 1)) for i, j in pairs]
             for row, value in enumerate(values):
                 sums[blocks[frame], row] += np.bincount(bins, weights=value, minlength=len(edges) - 1)
         known = hits > 0

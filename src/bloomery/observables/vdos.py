@@ -17,7 +17,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import Curve, block_quantity
 from bloomery.observables.averages.motion import FromMotion, Motion, MotionSettings
 from bloomery.observables.averages.trajectories import Averages, block_weights
-from bloomery.observables.contract import Axes, Quantity
+from bloomery.observables.contract import Axes
 from bloomery.papers import SCHRAN_2021
 from bloomery.quantities import Femtoseconds
 
@@ -53,7 +53,8 @@ class Vdos(FromMotion):
         """Transform each block."""
         motions = self.motions(frames, blocks)
         nyquist = min(500 / motion.interval for motion in motions)  # THz, for an interval in fs
-        frequencies = np.arange(0, min(self.settings.max_frequency, HIGHEST * nyquist), self.settings.frequency_step)
+        step = self.settings.frequency_step
+        frequencies = np.arange(0, min(self.settings.max_frequency, HIGHEST * nyquist), step)
         parts = [self._spectra(motion, frequencies) for motion in motions]
         weights = block_weights(blocks)
         found = {}
@@ -61,10 +62,8 @@ class Vdos(FromMotion):
             those = [block for block, part in enumerate(parts) if name in part]
             values = np.array([parts[block][name] for block in those])
             found[name] = Curve(frequencies, values, weights[those], "THz", "1/THz")
-        quantities: dict[str, Quantity] = {
-            f"{name}:mean_frequency": block_quantity(
-                curve.blocks @ frequencies * self.settings.frequency_step, curve.weights, "THz"
-            )
+        quantities = {
+            f"{name}:mean_frequency": block_quantity(curve.blocks @ frequencies * step, curve.weights, "THz")
             for name, curve in found.items()
         }
         return Averages(quantities, found)

@@ -74,14 +74,11 @@ class Defects(BuildingSampler):
         cell = atoms.repeat(self.settings.supercell)
         kinds = list(dict.fromkeys(self.settings.kinds))[: self.settings.frames]
         makers = {"interstitial": _interstitials, "vacancy": _vacancies, "substitution": _substitutions, "swap": _swaps}
-        return [
-            Recipe(
-                partial(self._make, cell, makers[kind](cell, self.settings)),
-                len(range(place, self.settings.frames, len(kinds))),
-                kind,
-            )
-            for place, kind in enumerate(kinds)
-        ]
+        recipes = []
+        for place, kind in enumerate(kinds):
+            make = partial(self._make, cell, makers[kind](cell, self.settings))
+            recipes.append(Recipe(make, len(range(place, self.settings.frames, len(kinds))), kind))
+        return recipes
 
     def new_elements(self) -> list[str]:
         """Those of interstitials and substitutions, where they are made."""

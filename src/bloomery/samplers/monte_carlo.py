@@ -137,7 +137,9 @@ class MonteCarlo(TaskSampler):
         limit = self.settings.limit(task.scale)
         state = task.checkpoint.load()
         if state is None:
-            self._evaluate(chains, driver)
+            prediction = driver.predict(Configurations.concatenate([chain.frame for chain in chains]), stress=False)
+            for chain, energy, disagreement in zip(chains, prediction.energy, prediction.disagreement, strict=True):
+                chain.energy, chain.disagreement = float(energy), float(disagreement)
         else:
             for chain, saved in zip(chains, state["chains"], strict=True):
                 chain.restore(saved)
@@ -178,11 +180,6 @@ class MonteCarlo(TaskSampler):
                 generator = np.random.default_rng(derive_seed(seed, identity, temperature))
                 chains.append(Chain(index, temperature, frame, generator))
         return chains
-
-    def _evaluate(self, chains: list[Chain], potential: Potential) -> None:
-        prediction = potential.predict(Configurations.concatenate([chain.frame for chain in chains]), stress=False)
-        for chain, energy, disagreement in zip(chains, prediction.energy, prediction.disagreement, strict=True):
-            chain.energy, chain.disagreement = float(energy), float(disagreement)
 
     def _move(self, chains: list[Chain], potential: Potential) -> None:
         """Try one move in every chain, with one evaluation of those that keep atoms apart."""

@@ -152,13 +152,12 @@ class RandomSearch(TaskSampler):
         if calculator is None:
             return [(0, atoms, -1.0)], ""
         kept: list[_Kept] = []
-        reason = f"{self.settings.relax_steps} steps were not enough"
+        most = self.settings.relax_steps
+        reason = f"{most} steps were not enough"
         moving = atoms.copy()
         moving.calc = calculator
         movable = FrechetCellFilter(moving, scalar_pressure=self.settings.pressure * units.GPa)
-        steps = FIRE(movable, logfile=None, maxstep=0.1).irun(
-            fmax=self.settings.relax_force, steps=self.settings.relax_steps
-        )
+        steps = FIRE(movable, logfile=None, maxstep=0.1).irun(fmax=self.settings.relax_force, steps=most)
         for step, rested in enumerate(steps):
             frame = moving.copy()
             broken = self.settings.limits.broken_by(frame.numbers, frame.positions, frame.cell.array, frame.pbc)
@@ -166,7 +165,7 @@ class RandomSearch(TaskSampler):
                 return kept, f"step {step}: {broken or 'a force is not finite'}"
             disagreement = float(np.max(calculator.results.get("disagreement", -1.0)))
             unsure = too_unsure(disagreement, limit)
-            if step % self.settings.interval == 0 or unsure or rested or step == self.settings.relax_steps:
+            if step % self.settings.interval == 0 or unsure or rested or step == most:
                 kept.append((step, frame, disagreement))
             if unsure:
                 return kept, f"step {step}: {unsure}"

@@ -31,10 +31,8 @@ class ReferenceMolecularDynamics(TaskSampler):
     def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the calculator's energy, forces and, in a full cell, stress as labels."""
         prepared = trajectories(task.start, self.settings, task.seed, self.name)
-        driver = CalculatorDriver(self.settings.calculator.make())
-        return run_all(
-            prepared, Conduct(self.settings, driver, labels=True), checkpoint=task.checkpoint, progress=task.progress
-        )
+        conduct = Conduct(self.settings, CalculatorDriver(self.settings.calculator.make()), labels=True)
+        return run_all(prepared, conduct, checkpoint=task.checkpoint, progress=task.progress)
 
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds."""

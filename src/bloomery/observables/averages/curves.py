@@ -47,10 +47,8 @@ class Curve:
         """Every other block, and the others."""
         if len(self.blocks) < 2:
             return None
-        every_other, others = np.arange(0, len(self.blocks), 2), np.arange(1, len(self.blocks), 2)
-        first, second = (
-            replace(self, blocks=self.blocks[rows], weights=self.weights[rows]) for rows in (every_other, others)
-        )
+        even, odd = np.arange(0, len(self.blocks), 2), np.arange(1, len(self.blocks), 2)
+        first, second = (replace(self, blocks=self.blocks[rows], weights=self.weights[rows]) for rows in (even, odd))
         return first, second
 
 

@@ -184,10 +184,7 @@ class Trajectory:
 
     def state(self) -> State:
         """Return what came of it so far, for a checkpoint."""
-        return {
-            **{name: getattr(self, name) for name in PROGRESS},
-            "kept": [dict(vars(kept)) for kept in self.kept],
-        }
+        return {**{name: getattr(self, name) for name in PROGRESS}, "kept": [dict(vars(kept)) for kept in self.kept]}
 
     def restore(self, state: State) -> None:
         """Go on from what `state` returned."""
