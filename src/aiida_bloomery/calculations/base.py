@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace, ProcessSpec
+from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
 from pydantic import JsonValue, ValidationError
 
-from aiida_bloomery.calculations.job_script import ONE_CORE, TIMED_OUT_FILE, cores_of, guard, time_limit
+from aiida_bloomery.calculations.job_script import ONE_CORE, TIMED_OUT_FILE, code_info, cores_of, guard, time_limit
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import optional
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.errors import BloomeryError
 from bloomery.jobs.base import PROGRESS_FILE, RESULT_FILE, SCHEMA_VERSION, Job
@@ -36,6 +37,7 @@ _IS_DONE = f"""grep -qs '"status": "finished"' {RESULT_FILE}"""
 class JobFiles:
     """What a job finds in its folder: copies of nodes, under paths that its job file names."""
 
+    folder: Folder
     copies: list[tuple[str, str, str]] = field(default_factory=list)
 
     def configurations(self, node: ConfigurationsData, path: str) -> str:
@@ -72,29 +74,12 @@ class BloomeryCalculation(CalcJob):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Declare what all jobs have."""
         super().define(spec)
-        spec.input(
-            "parameters",
-            valid_type=orm.Dict,
-            serializer=orm.to_aiida_type,
-            validator=cls.validate_parameters,
-            help="What to do, as in the job file.",
-        )
-        spec.input(
-            "seed",
-            valid_type=orm.Int,
-            serializer=orm.to_aiida_type,
-            default=lambda: orm.Int(0),
-            validator=_validate_seed,
-            help="Seed of every random choice in the job.",
-        )
-        spec.input(
-            "device",
-            valid_type=orm.Str,
-            serializer=orm.to_aiida_type,
-            default=lambda: orm.Str("auto"),
-            validator=_validate_device,
-            help="Where torch runs: `auto` (a GPU where there is one), `cpu` or `cuda`.",
-        )
+        text = "What to do, as in the job file."
+        spec.input("parameters", valid_type=orm.Dict, validator=cls.validate_parameters, help=text)
+        text = "Seed of every random choice in the job."
+        spec.input("seed", valid_type=orm.Int, default=lambda: orm.Int(0), validator=_validate_seed, help=text)
+        text = "Where torch runs: `auto` (a GPU where there is one), `cpu` or `cuda`."
+        spec.input("device", valid_type=orm.Str, default=lambda: orm.Str("auto"), validator=_validate_device, help=text)
         options = spec.inputs["metadata"]["options"]
         options["resources"].default = lambda: dict(ONE_CORE)
         options["resources"].required = False
@@ -108,10 +93,8 @@ class BloomeryCalculation(CalcJob):
     # -- checks at submission -------------------------------------------------------------------------------------
 
     @classmethod
-    def validate_parameters(cls, node: orm.Dict | None, _: Any) -> str | None:
+    def validate_parameters(cls, node: orm.Dict, _: Any) -> str | None:
         """Check the parameters against the job's own model, and the settings of each plug-in against its own."""
-        if node is None:
-            return None
         content = {key: value for key, value in node.get_dict().items() if key not in cls.IGNORED}
         misplaced = sorted(set(content) & (set(Job.model_fields) | set(cls.spec().inputs)))
         if misplaced:
@@ -150,7 +133,7 @@ class BloomeryCalculation(CalcJob):
     # -- submission -----------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:
+    def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
         """Fields of the job file that are particular to the verb; files they name are put into ``files``."""
 
     def potential_fields(self, files: JobFiles) -> dict[str, JsonValue]:
@@ -164,25 +147,20 @@ class BloomeryCalculation(CalcJob):
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the job file."""
-        files = JobFiles()
+        files = JobFiles(folder)
         cores = cores_of(self.node.get_option("resources"))
         job = {
             "schema_version": SCHEMA_VERSION,
             "verb": self.VERB,
             "seed": self.inputs.seed.value,
             "device": self.inputs.device.value,
-            **self.job_fields(files, folder),
+            **self.job_fields(files),
         }
         with folder.open(JOB_FILE, "w", encoding="utf-8") as handle:
             json.dump(job, handle, indent=1)
         before, after = self._time_limit()
-        code = CodeInfo()
-        code.code_uuid = self.inputs.code.uuid
-        code.cmdline_params = [self.VERB, JOB_FILE]
-        code.stdout_name = OUTPUT_FILE
-        code.join_files = True
         info = CalcInfo()
-        info.codes_info = [code]
+        info.codes_info = [code_info(self.inputs.code, [self.VERB, JOB_FILE], OUTPUT_FILE)]
         info.prepend_text = "\n".join(
             [guard(self.node.computer, cores, done=_IS_DONE), f"export OMP_NUM_THREADS={cores}", before]
         )
@@ -205,32 +183,19 @@ class BloomeryCalculation(CalcJob):
         return f"{type(self).__name__}({', '.join(names)})" if names else type(self).__name__
 
 
-def frames_by_key(spec: ProcessSpec, port: str, text: str, *, required: bool = True) -> None:
-    """Declare a namespace of nodes with frames."""
-    spec.input_namespace(port, dynamic=True, valid_type=ConfigurationsData, required=required, help=text)
-
-
 def scale_port(spec: CalcJobProcessSpec) -> None:
     """Declare the optional port `scale` of a job that goes by the errors of a potential."""
-    spec.input(
-        "scale",
-        valid_type=orm.Dict,
-        required=False,
-        serializer=orm.to_aiida_type,
-        validator=_validate_scale,
-        help="`{error, factor}`: force RMSE of the potential on the probe in eV/Å, and calibration factor of the "
-        "disagreement of its forces.",
+    text = (
+        "`{error, factor}`: force RMSE of the potential on the probe in eV/Å, and calibration factor of the "
+        "disagreement of its forces."
     )
+    optional(spec, "scale", orm.Dict, text, validator=_validate_scale)
 
 
 def split_port(spec: CalcJobProcessSpec, port: str) -> None:
     """Declare the optional port `split` of a job that goes by the roles of frames."""
-    spec.input(
-        "split",
-        valid_type=orm.Dict,
-        required=False,
-        help=f"`{{key: [role, ...]}}`: role of each frame of the nodes in `{port}`, in the place of those they hold.",
-    )
+    text = f"`{{key: [role, ...]}}`: role of each frame of the nodes in `{port}`, in the place of those they hold."
+    optional(spec, "split", orm.Dict, text)
 
 
 def check_split(inputs: AttributeDict, port: str) -> str | None:
@@ -266,47 +231,32 @@ def _validate_scale(node: orm.Dict | None, _: Any) -> str | None:
     return None
 
 
-def _validate_seed(node: orm.Int | None, _: Any) -> str | None:
-    if node is not None and node.value < 0:
-        return f"seed: must not be negative, got {node.value}."
-    return None
+def _validate_seed(node: orm.Int, _: Any) -> str | None:
+    return f"seed: must not be negative, got {node.value}." if node.value < 0 else None
 
 
-def _validate_device(node: orm.Str | None, _: Any) -> str | None:
-    if node is not None and node.value not in DEVICES:
-        return f"device: {node.value!r} is none of {', '.join(DEVICES)}."
-    return None
+def _validate_device(node: orm.Str, _: Any) -> str | None:
+    return None if node.value in DEVICES else f"device: {node.value!r} is none of {', '.join(DEVICES)}."
 
 
 def _exit_codes(spec: CalcJobProcessSpec) -> None:
     """Declare the exit codes; the parser fills the messages in from the job's result file."""
-    spec.exit_code(200, "ERROR_BAD_INPUT", message="The input cannot be used: {message}")
-    spec.exit_code(
-        300,
-        "ERROR_RESULT_MISSING",
-        invalidates_cache=True,
-        message="The job left no result: it was killed or never started. {message} Look at "
-        "`verdi calcjob outputcat` and at the scheduler's error output, then run it again.",
+    missing = (
+        "The job left no result: it was killed or never started. {message} Look at `verdi calcjob outputcat` and at "
+        "the scheduler's error output, then run it again."
     )
-    spec.exit_code(
-        301,
-        "ERROR_RESULT_UNREADABLE",
-        invalidates_cache=True,
-        message="The job's result cannot be used: {message}",
-    )
-    spec.exit_code(400, "ERROR_JOB_FAILED", invalidates_cache=True, message="The job failed: {message}")
-    spec.exit_code(410, "ERROR_DIVERGED", message="A number left its bounds: {message}")
-    spec.exit_code(
-        420,
-        "ERROR_OUT_OF_MEMORY",
-        invalidates_cache=True,
-        message="Out of memory: {message} Use smaller batches or fewer frames, or a device with more memory.",
-    )
-    spec.exit_code(
-        430,
-        "ERROR_OUT_OF_WALLTIME",
-        invalidates_cache=True,
-        message="The job was ended after its wall time of {seconds} s: raise `max_wallclock_seconds`, or ask for less.",
-    )
-    spec.exit_code(440, "ERROR_POTENTIAL_REFUSED", message="The physics is wrong: {message}")
-    spec.exit_code(450, "ERROR_TOO_MANY_FAILED", message="Too many frames failed: {message}")
+    memory = "Out of memory: {message} Use smaller batches or fewer frames, or a device with more memory."
+    time = "The job was ended after its wall time of {seconds} s: raise `max_wallclock_seconds`, or ask for less."
+    # What the machine may have been to blame for is not taken from the cache.
+    for status, label, invalidates_cache, message in (
+        (200, "ERROR_BAD_INPUT", False, "The input cannot be used: {message}"),
+        (300, "ERROR_RESULT_MISSING", True, missing),
+        (301, "ERROR_RESULT_UNREADABLE", True, "The job's result cannot be used: {message}"),
+        (400, "ERROR_JOB_FAILED", True, "The job failed: {message}"),
+        (410, "ERROR_DIVERGED", False, "A number left its bounds: {message}"),
+        (420, "ERROR_OUT_OF_MEMORY", True, memory),
+        (430, "ERROR_OUT_OF_WALLTIME", True, time),
+        (440, "ERROR_POTENTIAL_REFUSED", False, "The physics is wrong: {message}"),
+        (450, "ERROR_TOO_MANY_FAILED", False, "Too many frames failed: {message}"),
+    ):
+        spec.exit_code(status, label, message, invalidates_cache=invalidates_cache)

@@ -6,11 +6,12 @@ from typing import ClassVar
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from pydantic import JsonValue
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, frames_by_key
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import by_key
 from bloomery.jobs.describe import FEATURES_FILE
 from bloomery.plugins import Kind
 
@@ -27,10 +28,9 @@ class DescribeCalculation(BloomeryCalculation):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Declare inputs and outputs."""
         super().define(spec)
-        spec.inputs[
-            "parameters"
-        ].help = "`{descriptor: {name, settings}, elements: [...]}`; without `elements`, those of the frames."
-        frames_by_key(spec, "configurations", "Frames, by a key of your choice.")
+        text = "`{descriptor: {name, settings}, elements: [...]}`; without `elements`, those of the frames."
+        spec.inputs["parameters"].help = text
+        by_key(spec, "configurations", ConfigurationsData, "Frames, by a key of your choice.")
         spec.output("features", valid_type=orm.ArrayData, help="By key: mean features of each frame, (frames, F).")
         spec.output("report", valid_type=orm.Dict, help="Elements, sizes, versions and seconds.")
 
@@ -39,7 +39,7 @@ class DescribeCalculation(BloomeryCalculation):
         """There must be something to describe."""
         return None if inputs.get("configurations") else "configurations: is empty; give at least one node."
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
         """Descriptor, elements and frames."""
         inputs = files.configurations_of(self.inputs.configurations, "configurations")
         return {**self.inputs.parameters.get_dict(), "inputs": {**inputs}}

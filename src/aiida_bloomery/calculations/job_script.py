@@ -5,10 +5,12 @@ They need bash and util-linux (``flock``) where the job runs, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiida import orm
+from aiida.common.datastructures import CodeInfo
 
 from aiida_bloomery.setup.machine import CORES_PROPERTY
 
@@ -69,12 +71,18 @@ def guard(computer: orm.Computer, cores: int, done: str | None = None) -> str:
     total = declared_cores(computer)
     if total is not None:
         folder = f"{computer.get_workdir()}/{SLOTS_FOLDER}".replace("{username}", "$(id -un)")
-        replacements = {"@SLOTS@": folder, "@CORES@": str(min(cores, total)), "@TOTAL@": str(total)}
-        slots = _SLOTS
-        for key, value in replacements.items():
-            slots = slots.replace(key, value)
-        lines.append(slots)
+        lines.append(filled(_SLOTS, SLOTS=folder, CORES=min(cores, total), TOTAL=total))
     return "\n".join(lines)
+
+
+def filled(template: str, **values: object) -> str:
+    """Put values in the places of ``@NAME@``."""
+    return re.sub("@([A-Z]+)@", lambda place: str(values[place[1]]), template)
+
+
+def code_info(code: orm.AbstractCode, arguments: Sequence[str], output: str) -> CodeInfo:
+    """Call a program with arguments; all that it says goes to one file."""
+    return CodeInfo({"code_uuid": code.uuid, "cmdline_params": [*arguments], "stdout_name": output, "join_files": True})
 
 
 def processes_of(resources: Mapping[str, Any]) -> int:

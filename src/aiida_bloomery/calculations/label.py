@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from pydantic import JsonValue
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import optional, optional_output
 from bloomery.jobs.label import JOURNAL_FILE, LABELLED_FILE, LEDGER_FILE
 from bloomery.plugins import Kind, PluginSpec
 
@@ -38,23 +38,12 @@ class LabelCalculation(BloomeryCalculation):
         """Declare inputs and outputs."""
         super().define(spec)
         spec.inputs["parameters"].help = "`{labeller: {name, settings}}`."
-        spec.input(
-            "configurations", valid_type=ConfigurationsData, serializer=orm.to_aiida_type, help="Frames to label."
-        )
-        spec.input(
-            "library",
-            valid_type=ConfigurationsData,
-            required=False,
-            validator=validate_library,
-            help="Labelled frames, for the labeller `lookup`.",
-        )
-        spec.output(
-            "labelled",
-            valid_type=ConfigurationsData,
-            required=False,
-            help="The frames that have labels now, also after a job that was killed; parents are `configurations`.",
-        )
-        spec.output("ledger", valid_type=orm.Dict, required=False, help="What happened to every frame.")
+        spec.input("configurations", valid_type=ConfigurationsData, help="Frames to label.")
+        text = "Labelled frames, for the labeller `lookup`."
+        optional(spec, "library", ConfigurationsData, text, validator=validate_library)
+        text = "The frames that have labels now, also after a job that was killed; parents are `configurations`."
+        optional_output(spec, "labelled", ConfigurationsData, text)
+        optional_output(spec, "ledger", orm.Dict, "What happened to every frame.")
 
     @classmethod
     def check_inputs(cls, inputs: AttributeDict) -> str | None:
@@ -63,14 +52,12 @@ class LabelCalculation(BloomeryCalculation):
             return "configurations: holds no frame, so there is nothing to label."
         return None
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
         """Labeller and frames; the library is a setting of the labeller."""
-        spec = PluginSpec.model_validate(self.inputs.parameters.get_dict()["labeller"])
-        settings = dict(spec.settings)
+        job: dict[str, JsonValue] = self.inputs.parameters.get_dict()
+        spec = PluginSpec.model_validate(job["labeller"])
         if "library" in self.inputs:
-            settings["library"] = files.configurations(self.inputs.library, LIBRARY_FILE)
-        return {
-            **self.inputs.parameters.get_dict(),
-            "labeller": {"name": spec.name, "settings": settings},
-            "configurations": files.configurations(self.inputs.configurations, "configurations.npz"),
-        }
+            spec.settings["library"] = files.configurations(self.inputs.library, LIBRARY_FILE)
+        job["labeller"] = {"name": spec.name, "settings": spec.settings}
+        job["configurations"] = files.configurations(self.inputs.configurations, "configurations.npz")
+        return job

@@ -6,18 +6,12 @@ from typing import ClassVar
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from pydantic import JsonValue
 
-from aiida_bloomery.calculations.base import (
-    BloomeryCalculation,
-    JobFiles,
-    check_split,
-    frames_by_key,
-    split_port,
-    unknown_elements,
-)
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, check_split, split_port, unknown_elements
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import by_key, optional, optional_output
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.observe import ARRAYS_FILE, OBSERVATION_FILE
 from bloomery.plugins import Kind
@@ -39,13 +33,13 @@ class ObserveCalculation(BloomeryCalculation):
             "`{observable: {name, settings}, roles: [...]}`; only frames with these roles. `further` lists more of the "
             "same kind, whose numbers stand under their names beside those of the first."
         )
-        spec.input("potential", valid_type=PotentialData, required=False, help="What is measured.")
-        frames_by_key(spec, "configurations", "Frames, in the order of their keys.")
+        optional(spec, "potential", PotentialData, "What is measured.")
+        by_key(spec, "configurations", ConfigurationsData, "Frames, in the order of their keys.")
         split_port(spec, "configurations")
         text = "What the reference method says: the labelled frames that the observable wants, or a trajectory."
-        frames_by_key(spec, "reference", text, required=False)
+        by_key(spec, "reference", ConfigurationsData, text, required=False)
         spec.output("observation", valid_type=orm.Dict, help="Numbers with bounds and units.")
-        spec.output("arrays", valid_type=orm.ArrayData, required=False, help="What figures are drawn from.")
+        optional_output(spec, "arrays", orm.ArrayData, "What figures are drawn from.")
 
     @classmethod
     def check_inputs(cls, inputs: AttributeDict) -> str | None:
@@ -59,7 +53,7 @@ class ObserveCalculation(BloomeryCalculation):
         found = (unknown_elements(inputs["potential"], node, f"configurations.{key}") for key, node in nodes.items())
         return next((message for message in found if message), None)
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
         """Observable, potential and frames."""
         configurations = files.configurations_of(self.inputs.configurations, "configurations")
         job: dict[str, JsonValue] = {**self.inputs.parameters.get_dict(), "configurations": [*configurations.values()]}

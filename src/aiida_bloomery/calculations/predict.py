@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from pydantic import JsonValue
 
@@ -31,14 +30,9 @@ class PredictCalculation(BloomeryCalculation):
         spec.inputs["parameters"].default = lambda: orm.Dict({"stress": True})
         spec.inputs["parameters"].required = False
         spec.input("potential", valid_type=PotentialData, help="What predicts.")
-        spec.input(
-            "configurations", valid_type=ConfigurationsData, serializer=orm.to_aiida_type, help="Frames to predict."
-        )
-        spec.output(
-            "prediction",
-            valid_type=orm.ArrayData,
-            help="`counts` (N), `energies` (M, N) in eV, `forces` (M, A, 3) in eV/Å, `stresses` (M, N, 6) in eV/Å^3.",
-        )
+        spec.input("configurations", valid_type=ConfigurationsData, help="Frames to predict.")
+        text = "`counts` (N), `energies` (M, N) in eV, `forces` (M, A, 3) in eV/Å, `stresses` (M, N, 6) in eV/Å^3."
+        spec.output("prediction", valid_type=orm.ArrayData, help=text)
         spec.output("report", valid_type=orm.Dict, help="Sizes, versions and seconds.")
 
     @classmethod
@@ -46,7 +40,7 @@ class PredictCalculation(BloomeryCalculation):
         """The potential must know all elements."""
         return unknown_elements(inputs["potential"], inputs["configurations"], "configurations")
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
         """Potential and frames."""
         return {
             **self.inputs.parameters.get_dict(),

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from pydantic import JsonValue
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, scale_port, unknown_elements
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import optional, optional_output
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.sample import FRAMES_FILE, LEFT_FILE
 from bloomery.plugins import Kind, PluginSpec
@@ -30,28 +30,15 @@ class SampleCalculation(BloomeryCalculation):
         """Declare inputs and outputs."""
         super().define(spec)
         spec.inputs["parameters"].help = "`{sampler: {name, settings}}`."
-        spec.input(
-            "start", valid_type=ConfigurationsData, serializer=orm.to_aiida_type, help="Starting configurations."
-        )
-        spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
+        spec.input("start", valid_type=ConfigurationsData, help="Starting configurations.")
+        optional(spec, "potential", PotentialData, "What drives the dynamics.")
         scale_port(spec)
-        spec.input(
-            "continued",
-            valid_type=ConfigurationsData,
-            required=False,
-            help="What the last job of the sampler `left`, if its trajectories go on.",
-        )
-        spec.output(
-            "frames",
-            valid_type=ConfigurationsData,
-            help="What was sampled, with its origin; parents are in `start` or `continued`.",
-        )
-        spec.output(
-            "left",
-            valid_type=ConfigurationsData,
-            required=False,
-            help="Where trajectories stand that go on in the sampler's next job, with their velocities.",
-        )
+        text = "What the last job of the sampler `left`, if its trajectories go on."
+        optional(spec, "continued", ConfigurationsData, text)
+        text = "What was sampled, with its origin; parents are in `start` or `continued`."
+        spec.output("frames", valid_type=ConfigurationsData, help=text)
+        text = "Where trajectories stand that go on in the sampler's next job, with their velocities."
+        optional_output(spec, "left", ConfigurationsData, text)
         spec.output("report", valid_type=orm.Dict, help="What the sampler says of its run, and of each trajectory.")
 
     @classmethod
@@ -69,12 +56,10 @@ class SampleCalculation(BloomeryCalculation):
             return f"potential: is missing; the sampler {spec.name!r} needs one."
         return unknown_elements(inputs["potential"], inputs["start"], "start")
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
         """Sampler, start, what is gone on from, potential and scale."""
-        job: dict[str, JsonValue] = {
-            **self.inputs.parameters.get_dict(),
-            "start": files.configurations(self.inputs.start, "start.npz"),
-        }
+        job: dict[str, JsonValue] = self.inputs.parameters.get_dict()
+        job["start"] = files.configurations(self.inputs.start, "start.npz")
         if "continued" in self.inputs:
             job["continued"] = files.configurations(self.inputs.continued, "continued.npz")
         return job | self.potential_fields(files)

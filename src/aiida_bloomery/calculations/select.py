@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec, ProcessSpec
 from pydantic import JsonValue, ValidationError
 
-from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, frames_by_key, scale_port
+from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, scale_port
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import by_key, optional, optional_output
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.errors import BloomeryError
 from bloomery.jobs.select import CONTROL_FILE, FATES_FILE, SELECTED_FILE
@@ -23,9 +23,9 @@ FEATURES_FILE = "features.npz"
 
 def selection_ports(spec: ProcessSpec) -> None:
     """Declare what is selected from, and what is there already."""
-    frames_by_key(spec, "pools", "Candidates, by sampler.")
-    frames_by_key(spec, "data_set", "What is labelled already.", required=False)
-    frames_by_key(spec, "control_data_set", "What the control arm has.", required=False)
+    by_key(spec, "pools", ConfigurationsData, "Candidates, by sampler.")
+    by_key(spec, "data_set", ConfigurationsData, "What is labelled already.", required=False)
+    by_key(spec, "control_data_set", ConfigurationsData, "What the control arm has.", required=False)
 
 
 class SelectCalculation(BloomeryCalculation):
@@ -43,44 +43,17 @@ class SelectCalculation(BloomeryCalculation):
         text = "`{selectors: [{name, settings}, ...], roles: {...}, max_frames}`; `control: [...]` for a control arm."
         spec.inputs["parameters"].help = text
         selection_ports(spec)
-        spec.input(
-            "features",
-            valid_type=orm.ArrayData,
-            required=False,
-            help="Features of all frames: arrays `pool_KEY` and `data_KEY`.",
-        )
-        spec.input(
-            "descriptor",
-            valid_type=orm.Dict,
-            required=False,
-            serializer=orm.to_aiida_type,
-            validator=_validate_descriptor,
-            help="`{descriptor: {name, settings}}` of atoms, for selectors that compare these.",
-        )
-        spec.input(
-            "potential",
-            valid_type=PotentialData,
-            required=False,
-            help="Whose disagreement counts where the pool does not bring it.",
-        )
+        optional(spec, "features", orm.ArrayData, "Features of all frames: arrays `pool_KEY` and `data_KEY`.")
+        text = "`{descriptor: {name, settings}}` of atoms, for selectors that compare these."
+        optional(spec, "descriptor", orm.Dict, text, validator=_validate_descriptor)
+        optional(spec, "potential", PotentialData, "Whose disagreement counts where the pool does not bring it.")
         scale_port(spec)
-        spec.output(
-            "selected",
-            valid_type=ConfigurationsData,
-            required=False,
-            help="Frames to label with role, rule and score; parents are in the pools. Absent if nothing was left.",
-        )
-        spec.output(
-            "control",
-            valid_type=ConfigurationsData,
-            required=False,
-            help="Frames that the control arm wants, as many, without the probe.",
-        )
-        spec.output(
-            "fates",
-            valid_type=orm.ArrayData,
-            help="Of every frame of the pools: step of the funnel that dropped it (or their number), score, reason.",
-        )
+        text = "Frames to label with role, rule and score; parents are in the pools. Absent if nothing was left."
+        optional_output(spec, "selected", ConfigurationsData, text)
+        text = "Frames that the control arm wants, as many, without the probe."
+        optional_output(spec, "control", ConfigurationsData, text)
+        text = "Of every frame of the pools: step of the funnel that dropped it (or their number), score, reason."
+        spec.output("fates", valid_type=orm.ArrayData, help=text)
         spec.output("funnel", valid_type=orm.Dict, help="How many frames each selector saw, took and dropped, and why.")
 
     @classmethod
@@ -97,18 +70,14 @@ class SelectCalculation(BloomeryCalculation):
                 return f"descriptor: is missing; the selector {selector.name!r} compares atoms, which it describes."
         return None
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:
+    def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
         """Selectors, roles, pools, data set, features, potential and scale."""
-        job: dict[str, JsonValue] = {
-            **self.inputs.parameters.get_dict(),
-            "pools": {**files.configurations_of(self.inputs.pools, "pools")},
-        }
-        for name in ("data_set", "control_data_set"):
+        job: dict[str, JsonValue] = self.inputs.parameters.get_dict()
+        for name in ("pools", "data_set", "control_data_set"):
             job[name] = {**files.configurations_of(self.inputs.get(name, {}), name)}
         if "features" in self.inputs:
-            node = self.inputs.features
-            with folder.open(FEATURES_FILE, "wb") as handle:
-                np.savez(handle, allow_pickle=False, **{name: node.get_array(name) for name in node.get_arraynames()})
+            with files.folder.open(FEATURES_FILE, "wb") as handle:
+                np.savez(handle, allow_pickle=False, **dict(self.inputs.features.get_iterarrays()))
             job["features"] = FEATURES_FILE
         if "descriptor" in self.inputs:
             job["descriptor"] = self.inputs.descriptor["descriptor"]

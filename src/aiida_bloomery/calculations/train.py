@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 from pydantic import JsonValue
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, check_split, split_port
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import by_key, optional
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.train import HISTORY_FILE, POTENTIAL_FOLDER
 from bloomery.plugins import Kind, PluginSpec
@@ -35,21 +35,12 @@ class TrainCalculation(BloomeryCalculation):
         """Declare inputs and outputs."""
         super().define(spec)
         spec.inputs["parameters"].help = "`{engine: {name, settings}, acceptance: {...}}`."
-        spec.input_namespace(
-            "batches",
-            dynamic=True,
-            valid_type=ConfigurationsData,
-            help="The data set, in the order of its keys; only frames with the role `train` are fitted.",
-        )
+        text = "The data set, in the order of its keys; only frames with the role `train` are fitted."
+        by_key(spec, "batches", ConfigurationsData, text)
         split_port(spec, "batches")
-        spec.input("start_from", valid_type=PotentialData, required=False, help="Warm start: begin with these weights.")
-        spec.input(
-            "energy_reference",
-            valid_type=orm.Dict,
-            required=False,
-            serializer=orm.to_aiida_type,
-            help="`{values: {element: eV}}`; without it, fitted to the composition of the training frames.",
-        )
+        optional(spec, "start_from", PotentialData, "Warm start: begin with these weights.")
+        text = "`{values: {element: eV}}`; without it, fitted to the composition of the training frames."
+        optional(spec, "energy_reference", orm.Dict, text)
         spec.output("potential", valid_type=PotentialData, help="The potential, which has passed the acceptance check.")
         spec.output("history", valid_type=orm.Dict, help="`columns` by epoch, and a `summary` with the acceptance.")
 
@@ -73,13 +64,11 @@ class TrainCalculation(BloomeryCalculation):
             return f"start_from: was fitted by {start.engine!r}; a warm start needs a potential of the same engine."
         return None
 
-    def job_fields(self, files: JobFiles, folder: Folder) -> dict[str, JsonValue]:  # noqa: ARG002
+    def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
         """Engine, data set, start and energy reference."""
         parameters = self.inputs.parameters.get_dict()
         job: dict[str, JsonValue] = {key: value for key, value in parameters.items() if key not in self.IGNORED}
-        job["batches"] = [
-            files.configurations(node, f"batches/{key}.npz") for key, node in sorted(self.inputs.batches.items())
-        ]
+        job["batches"] = [*files.configurations_of(self.inputs.batches, "batches").values()]
         if "split" in self.inputs:
             job["split"] = [self.inputs.split[key] for key in sorted(self.inputs.batches)]
         if "start_from" in self.inputs:

@@ -15,6 +15,7 @@ from aiida_bloomery.calculations.functions.control import compare_arms, control_
 from aiida_bloomery.calculations.functions.frames import frames_only_in
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.namespaces import put_under
+from aiida_bloomery.data.ports import optional, optional_output, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.measuring import Measuring
@@ -55,23 +56,11 @@ class ControlContext(Protocol):
 
 def control_ports(spec: ProcessSpec) -> None:
     """Declare input and outputs of the control arm."""
-    spec.input(
-        "control",
-        valid_type=orm.Dict,
-        required=False,
-        validator=validators.control,
-        help="`{arm: [...], trainings}`: a control arm.",
-    )
-    spec.output_namespace(
-        "control_data_set",
-        dynamic=True,
-        valid_type=ConfigurationsData,
-        required=False,
-        help="What the control arm learned from, by batch; the bootstrap's is that of the campaign.",
-    )
-    spec.output(
-        "control_potential", valid_type=PotentialData, required=False, help="The control arm's latest potential."
-    )
+    text = "`{arm: [...], trainings}`: a control arm."
+    optional(spec, "control", orm.Dict, text, validator=validators.control)
+    text = "What the control arm learned from, by batch; the bootstrap's is that of the campaign."
+    outputs_by_key(spec, "control_data_set", ConfigurationsData, text, required=False)
+    optional_output(spec, "control_potential", PotentialData, "The control arm's latest potential.")
 
 
 class ControlArm:

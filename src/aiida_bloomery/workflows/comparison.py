@@ -8,9 +8,9 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_
 from aiida.plugins import WorkflowFactory
 
-from aiida_bloomery.calculations.base import frames_by_key
 from aiida_bloomery.calculations.functions.frames import frames_only_in, specs_of, wanted_frames
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import by_key, optional, optional_output, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.once import SubmitsOnce
@@ -48,40 +48,22 @@ class ComparisonWorkChain(SubmitsOnce):
         execution_ports(spec)
         spec.input("potential", valid_type=PotentialData, help="What is measured.")
         spec.input("structures", valid_type=ConfigurationsData, help="What it is measured on.")
-        spec.input_namespace(
-            "observables", dynamic=True, valid_type=orm.Dict, help="By key: `{observable: {name, settings}}`."
-        )
-        spec.input(
-            "labeller",
-            valid_type=orm.Str,
-            required=False,
-            validator=validators.labeller,
-            help="`bloomery.labelling.*` without prefix: the reference method. Without one the potential stands alone.",
-        )
-        spec.input_namespace(
-            "labelling", dynamic=True, valid_type=orm.Data, required=False, help="Inputs of the labelling workchain."
-        )
-        frames_by_key(
-            spec,
-            "known",
-            "What the reference method has said already: frames among these are not asked about.",
-            required=False,
-        )
-        spec.input(
-            "trajectory", valid_type=ConfigurationsData, required=False, help="A trajectory of the reference method."
-        )
+        by_key(spec, "observables", orm.Dict, "By key: `{observable: {name, settings}}`.")
+        text = "`bloomery.labelling.*` without prefix: the reference method. Without one the potential stands alone."
+        optional(spec, "labeller", orm.Str, text, validator=validators.labeller)
+        by_key(spec, "labelling", orm.Data, "Inputs of the labelling workchain.", required=False)
+        text = "What the reference method has said already: frames among these are not asked about."
+        by_key(spec, "known", ConfigurationsData, text, required=False)
+        optional(spec, "trajectory", ConfigurationsData, "A trajectory of the reference method.")
         spec.inputs.validator = validate_inputs
         spec.outline(if_(cls.has_reference)(cls.ask), cls.begin, cls.observe, cls.results)
-        spec.output_namespace("observations", dynamic=True, valid_type=orm.Dict, help="Numbers with bounds and units.")
-        spec.output_namespace("arrays", dynamic=True, valid_type=orm.ArrayData, help="What figures are drawn from.")
-        spec.output("labelled", valid_type=ConfigurationsData, required=False, help="What the reference method said.")
-        spec.output("ledger", valid_type=orm.Dict, required=False, help="What happened to every frame to be labelled.")
+        outputs_by_key(spec, "observations", orm.Dict, "Numbers with bounds and units.")
+        outputs_by_key(spec, "arrays", orm.ArrayData, "What figures are drawn from.")
+        optional_output(spec, "labelled", ConfigurationsData, "What the reference method said.")
+        optional_output(spec, "ledger", orm.Dict, "What happened to every frame to be labelled.")
         spec.exit_code(400, "ERROR_OBSERVABLE_FAILED", message="{message}")
-        spec.exit_code(
-            403,
-            "ERROR_LABELLING_FAILED",
-            message="The reference could not be asked ({message}); the potential was measured without it.",
-        )
+        message = "The reference could not be asked ({message}); the potential was measured without it."
+        spec.exit_code(403, "ERROR_LABELLING_FAILED", message=message)
 
     def has_reference(self) -> bool:
         """Whether there is a reference method."""

@@ -8,6 +8,7 @@ from aiida.plugins import WorkflowFactory
 
 from aiida_bloomery.calculations.functions.frames import energy_reference, isolated_atoms
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import by_key, optional_output
 from aiida_bloomery.workflows.once import SubmitsOnce
 
 
@@ -20,10 +21,10 @@ class EnergyReferenceWorkChain(SubmitsOnce):
         super().define(spec)
         spec.input("structures", valid_type=ConfigurationsData, help="Whose elements are wanted.")
         spec.input("labeller", valid_type=orm.Str, help="`bloomery.labelling.*` without the prefix.")
-        spec.input_namespace("labelling", dynamic=True, valid_type=orm.Data, help="Inputs of the labelling workchain.")
+        by_key(spec, "labelling", orm.Data, "Inputs of the labelling workchain.")
         spec.outline(cls.label, cls.results)
         spec.output("energy_reference", valid_type=orm.Dict, help="`{method, values: {element: eV}}`.")
-        spec.output("ledger", valid_type=orm.Dict, required=False, help="What happened to every atom.")
+        optional_output(spec, "ledger", orm.Dict, "What happened to every atom.")
         spec.exit_code(400, "ERROR_LABELLING_FAILED", message="The isolated atoms could not be labelled: {message}")
 
     def label(self) -> ToContext:

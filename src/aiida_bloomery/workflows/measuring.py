@@ -15,6 +15,7 @@ from aiida_bloomery.calculations.functions.campaign import plan_validation
 from aiida_bloomery.calculations.functions.labels import merge_ledgers
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.namespaces import put_under, under
+from aiida_bloomery.data.ports import optional, optional_output, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.comparison import ComparisonWorkChain
@@ -48,31 +49,18 @@ class MeasuringContext(Protocol):
 def measuring_ports(spec: ProcessSpec) -> None:
     """Declare inputs and outputs of what is measured."""
     spec.input_namespace("validation", required=False, help="What is measured besides errors on the probe.")
-    spec.input(
-        "validation.settings",
-        valid_type=orm.Dict,
-        validator=validators.validation,
-        help="`{final, each_iteration, reference_trajectory}`: observables, and dynamics by the reference method.",
-    )
+    text = "`{final, each_iteration, reference_trajectory}`: observables, and dynamics by the reference method."
+    spec.input("validation.settings", valid_type=orm.Dict, validator=validators.validation, help=text)
     for name, text in (
         ("structures", "What observables are measured on; by default the starting structures."),
         ("trajectory", "A trajectory of the reference method."),
         ("test_set", "Labelled frames that nothing is trained on."),
     ):
-        spec.input(f"validation.{name}", valid_type=ConfigurationsData, required=False, help=text)
-    spec.output_namespace(
-        "observations",
-        dynamic=True,
-        valid_type=orm.Dict,
-        required=False,
-        help="Observables of the delivered potential, beside the reference.",
-    )
-    spec.output(
-        "validation_ledger",
-        valid_type=orm.Dict,
-        required=False,
-        help="What happened to every frame that the reference was asked about for validation alone.",
-    )
+        optional(spec, f"validation.{name}", ConfigurationsData, text)
+    text = "Observables of the delivered potential, beside the reference."
+    outputs_by_key(spec, "observations", orm.Dict, text, required=False)
+    text = "What happened to every frame that the reference was asked about for validation alone."
+    optional_output(spec, "validation_ledger", orm.Dict, text)
 
 
 class Measuring:

@@ -7,25 +7,21 @@ from typing import Any
 from aiida import orm
 from aiida.engine import ProcessSpec
 
+from aiida_bloomery.data.ports import optional
+
 
 def execution_ports(spec: ProcessSpec) -> None:
     """Declare where the jobs of a stage run: code, seed, device and scheduler options."""
     spec.input("code", valid_type=orm.AbstractCode, help="The `bloomery` program.")
-    spec.input(
-        "engine_code",
-        valid_type=orm.AbstractCode,
-        required=False,
-        help="The `bloomery` program of the engine's own environment, for jobs that train or load its potential.",
-    )
+    text = "The `bloomery` program of the engine's own environment, for jobs that train or load its potential."
+    optional(spec, "engine_code", orm.AbstractCode, text)
     spec.input("seed", valid_type=orm.Int, help="Seed of every random choice in this stage.")
-    spec.input("device", valid_type=orm.Str, required=False, help="Where torch runs: `auto`, `cpu` or `cuda`.")
-    spec.input(
-        "options",
-        valid_type=orm.Dict,
-        required=False,
-        help="Scheduler options by verb (`sample`, `describe`, `select`, `label`, `train`, `observe`), on top of those "
-        "under `default`, or under `engine` for jobs of its own program.",
+    optional(spec, "device", orm.Str, "Where torch runs: `auto`, `cpu` or `cuda`.")
+    text = (
+        "Scheduler options by verb (`sample`, `describe`, `select`, `label`, `train`, `observe`), on top of those "
+        "under `default`, or under `engine` for jobs of its own program."
     )
+    optional(spec, "options", orm.Dict, text)
 
 
 def job_inputs(inputs: Any, verb: str, *, potential: bool = False) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory, WorkflowFactory
 from aiida.plugins.entry_point import get_entry_point_names
 
-from aiida_bloomery.calculations.base import frames_by_key
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import by_key, optional, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
@@ -29,38 +29,21 @@ class SamplingWorkChain(SubmitsOnce):
         super().define(spec)
         execution_ports(spec)
         spec.input("structures", valid_type=ConfigurationsData, help="Where samplers start.")
-        spec.input_namespace(
-            "samplers",
-            dynamic=True,
-            valid_type=orm.Dict,
-            help="By key of the pool: `{sampler: {name, settings}}`.",
+        by_key(spec, "samplers", orm.Dict, "By key of the pool: `{sampler: {name, settings}}`.")
+        text = (
+            "The user's own frames by label, for samplers that take them, as `from_file` does with `{frames: LABEL}`."
         )
-        frames_by_key(
-            spec,
-            "frames",
-            "The user's own frames by label, for samplers that take them, as `from_file` does with `{frames: LABEL}`.",
-            required=False,
-        )
-        frames_by_key(
-            spec,
-            "continued",
-            "By key of the pool: what the last job of a sampler left whose trajectories go on.",
-            required=False,
-        )
-        spec.input("potential", valid_type=PotentialData, required=False, help="What drives the dynamics.")
-        spec.input("scale", valid_type=orm.Dict, required=False, help="`{error, factor}`: what is known of its errors.")
-        spec.input("labeller", valid_type=orm.Str, required=False, help="The labeller that drives `reference_md`.")
-        spec.input_namespace(
-            "labelling", dynamic=True, valid_type=orm.Data, required=False, help="Inputs of that labeller."
-        )
+        by_key(spec, "frames", ConfigurationsData, text, required=False)
+        text = "By key of the pool: what the last job of a sampler left whose trajectories go on."
+        by_key(spec, "continued", ConfigurationsData, text, required=False)
+        optional(spec, "potential", PotentialData, "What drives the dynamics.")
+        optional(spec, "scale", orm.Dict, "`{error, factor}`: what is known of its errors.")
+        optional(spec, "labeller", orm.Str, "The labeller that drives `reference_md`.")
+        by_key(spec, "labelling", orm.Data, "Inputs of that labeller.", required=False)
         spec.outline(cls.run_samplers, cls.results)
-        spec.output_namespace(
-            "pools", dynamic=True, valid_type=ConfigurationsData, help="The frames of each sampler, by key."
-        )
-        spec.output_namespace(
-            "left", dynamic=True, valid_type=ConfigurationsData, help="By key of the pool: where trajectories go on."
-        )
-        spec.output_namespace("reports", dynamic=True, valid_type=orm.Dict, help="What each sampler says of its run.")
+        outputs_by_key(spec, "pools", ConfigurationsData, "The frames of each sampler, by key.")
+        outputs_by_key(spec, "left", ConfigurationsData, "By key of the pool: where trajectories go on.")
+        outputs_by_key(spec, "reports", orm.Dict, "What each sampler says of its run.")
         spec.exit_code(
             400, "ERROR_NO_FRAMES", message="No sampler gave a frame: read the reports of the sampling jobs, then mend "
             "the sampler's settings or the starting structures."

@@ -49,12 +49,7 @@ class SearchWorkChain(TrialsWorkChain):
     def define(cls, spec: ProcessSpec) -> None:
         """Declare the outline."""
         super().define(spec)
-        spec.outline(
-            cls.split,
-            cls.ask,
-            while_(cls.has_trials)(cls.train, cls.judge, cls.tell, cls.ask),
-            cls.conclude,
-        )
+        spec.outline(cls.split, cls.ask, while_(cls.has_trials)(cls.train, cls.judge, cls.tell, cls.ask), cls.conclude)
         spec.output("parameters", valid_type=orm.Dict, required=False, help="Those of the best trial, for a training.")
 
     def split(self) -> None:

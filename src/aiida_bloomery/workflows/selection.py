@@ -8,6 +8,7 @@ from aiida.plugins import CalculationFactory
 
 from aiida_bloomery.calculations.select import selection_ports
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import optional, optional_output
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
@@ -27,15 +28,13 @@ class SelectionWorkChain(SubmitsOnce):
         super().define(spec)
         execution_ports(spec)
         selection_ports(spec)
-        spec.input("potential", valid_type=PotentialData, required=False, help="Whose disagreement counts.")
-        spec.input("scale", valid_type=orm.Dict, required=False, help="`{error, factor}`: what is known of its errors.")
+        optional(spec, "potential", PotentialData, "Whose disagreement counts.")
+        optional(spec, "scale", orm.Dict, "`{error, factor}`: what is known of its errors.")
         spec.input("descriptor", valid_type=orm.Dict, help="`{descriptor: {name, settings}}`.")
         spec.input("parameters", valid_type=orm.Dict, help="`{selectors, roles, max_frames, control}`.")
         spec.outline(cls.describe, cls.select, cls.results)
-        spec.output("selected", valid_type=ConfigurationsData, required=False, help="Frames to label; absent if none.")
-        spec.output(
-            "control", valid_type=ConfigurationsData, required=False, help="Frames that the control arm wants, if any."
-        )
+        optional_output(spec, "selected", ConfigurationsData, "Frames to label; absent if none.")
+        optional_output(spec, "control", ConfigurationsData, "Frames that the control arm wants, if any.")
         spec.output("funnel", valid_type=orm.Dict, help="How many frames each selector saw, took and dropped, and why.")
         spec.exit_code(400, "ERROR_DESCRIBE_FAILED", message="The descriptors could not be computed: {message}")
         spec.exit_code(401, "ERROR_SELECT_FAILED", message="The selection failed: {message}")

@@ -8,6 +8,7 @@ from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, ProcessSpec
 from aiida_bloomery.calculations.functions.campaign import next_seed
 from aiida_bloomery.calculations.train import TrainCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import by_key, optional
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
@@ -24,36 +25,27 @@ class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
         super().define(spec)
         execution_ports(spec)
         spec.input("parameters", valid_type=orm.Dict, help="`{engine: {name, settings}, acceptance: {...}}`.")
-        spec.input_namespace("batches", dynamic=True, valid_type=ConfigurationsData, help="The data set.")
-        spec.input(
-            "split", valid_type=orm.Dict, required=False, help="`{key: [role, ...]}`: other roles for the frames."
-        )
-        spec.input("start_from", valid_type=PotentialData, required=False, help="Warm start: these weights.")
-        spec.input("energy_reference", valid_type=orm.Dict, required=False, help="`{values: {element: eV}}`.")
+        by_key(spec, "batches", ConfigurationsData, "The data set.")
+        optional(spec, "split", orm.Dict, "`{key: [role, ...]}`: other roles for the frames.")
+        optional(spec, "start_from", PotentialData, "Warm start: these weights.")
+        optional(spec, "energy_reference", orm.Dict, "`{values: {element: eV}}`.")
         spec.inputs["max_iterations"].default = lambda: orm.Int(3)
         spec.outline(
-            cls.setup,
-            cls.prepare,
-            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
-            cls.results,
+            cls.setup, cls.prepare, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results
         )
         spec.expose_outputs(TrainCalculation, include=("potential", "history"))
         spec.exit_code(400, "ERROR_TRAINING_FAILED", message="The training cannot be mended by another try: {message}")
 
     def prepare(self) -> None:
         """Gather the inputs of the training job."""
-        inputs = job_inputs(self.inputs, "train", potential=True)
-        for name in ("parameters", "batches", "split", "start_from", "energy_reference"):
-            if name in self.inputs:
-                inputs[name] = self.inputs[name]
-        self.ctx.inputs = inputs
+        inputs = self.given("parameters", "batches", "split", "start_from", "energy_reference")
+        self.ctx.inputs = job_inputs(self.inputs, "train", potential=True) | inputs
 
     @process_handler(priority=500)
     def start_afresh(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """A fit that diverged or was refused is tried again from new weights and another seed."""
-        labels = ("ERROR_DIVERGED", "ERROR_POTENTIAL_REFUSED")
-        codes = [self.process_class.exit_codes[label] for label in labels if label in self.process_class.exit_codes]
-        if calculation.exit_status not in {code.status for code in codes}:
+        codes = TrainCalculation.exit_codes
+        if calculation.exit_status not in {codes.ERROR_DIVERGED.status, codes.ERROR_POTENTIAL_REFUSED.status}:
             return None
         self.report(f"{calculation.exit_message} Trying again from scratch with another seed.")
         self.ctx.inputs.pop("start_from", None)
@@ -65,7 +57,5 @@ class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
         """Bad input stays bad, however often it is tried."""
         if calculation.exit_status is None or not 200 <= calculation.exit_status < 300:
             return None
-        return ProcessHandlerReport(
-            do_break=True,
-            exit_code=self.exit_codes.ERROR_TRAINING_FAILED.format(message=calculation.exit_message),
-        )
+        exit_code = self.exit_codes.ERROR_TRAINING_FAILED.format(message=calculation.exit_message)
+        return ProcessHandlerReport(do_break=True, exit_code=exit_code)

@@ -6,7 +6,8 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory
 
-from aiida_bloomery.calculations.base import frames_by_key
+from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import by_key, optional, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
@@ -23,19 +24,14 @@ class ValidationWorkChain(SubmitsOnce):
         super().define(spec)
         execution_ports(spec)
         spec.input("potential", valid_type=PotentialData, help="What is measured.")
-        frames_by_key(spec, "configurations", "Labelled frames.")
-        spec.input(
-            "split", valid_type=orm.Dict, required=False, help="`{key: [role, ...]}`: other roles for the frames."
-        )
-        spec.input_namespace(
-            "observables", dynamic=True, valid_type=orm.Dict, help="By key: `{observable: {name, settings}, roles}`."
-        )
-        frames_by_key(
-            spec, "reference", "What the reference method says, for observables that compare with it.", required=False
-        )
+        by_key(spec, "configurations", ConfigurationsData, "Labelled frames.")
+        optional(spec, "split", orm.Dict, "`{key: [role, ...]}`: other roles for the frames.")
+        by_key(spec, "observables", orm.Dict, "By key: `{observable: {name, settings}, roles}`.")
+        text = "What the reference method says, for observables that compare with it."
+        by_key(spec, "reference", ConfigurationsData, text, required=False)
         spec.outline(cls.run_observables, cls.results)
-        spec.output_namespace("observations", dynamic=True, valid_type=orm.Dict, help="Numbers with bounds and units.")
-        spec.output_namespace("arrays", dynamic=True, valid_type=orm.ArrayData, help="What figures are drawn from.")
+        outputs_by_key(spec, "observations", orm.Dict, "Numbers with bounds and units.")
+        outputs_by_key(spec, "arrays", orm.ArrayData, "What figures are drawn from.")
         spec.exit_code(400, "ERROR_OBSERVABLE_FAILED", message="The observable {key} failed: {message}")
 
     def run_observables(self) -> ToContext:

@@ -10,16 +10,15 @@ from aiida.engine import ExitCode, ProcessSpec
 
 from aiida_bloomery.calculations.functions.labels import collect_labels
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import optional_output
 from aiida_bloomery.workflows.once import SubmitsOnce
 from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
 
 
-def validate_share(node: orm.Float | None, _: Any) -> str | None:
+def validate_share(node: orm.Float, _: Any) -> str | None:
     """Check that a share lies between 0 and 1."""
-    if node is None or 0 <= node.value <= 1:
-        return None
-    return f"max_failed_share: must lie between 0 and 1, got {node.value}."
+    return None if 0 <= node.value <= 1 else f"max_failed_share: must lie between 0 and 1, got {node.value}."
 
 
 class LabellingWorkChain(SubmitsOnce):
@@ -39,26 +38,19 @@ class LabellingWorkChain(SubmitsOnce):
         """Declare the inputs, outputs and exit codes that all labelling workchains share."""
         super().define(spec)
         spec.input("configurations", valid_type=ConfigurationsData, help="The frames to label.")
-        spec.input(
-            "isolated_atoms",
-            valid_type=orm.Bool,
-            default=lambda: orm.Bool(False),
-            help="Whether each frame is an atom alone in a box.",
-        )
+        text = "Whether each frame is an atom alone in a box."
+        spec.input("isolated_atoms", valid_type=orm.Bool, default=lambda: orm.Bool(False), help=text)
+        text = "Which share of the frames may fail before the batch counts as failed."
         spec.input(
             "max_failed_share",
             valid_type=orm.Float,
             default=lambda: orm.Float(0.5),
             validator=validate_share,
-            help="Which share of the frames may fail before the batch counts as failed.",
+            help=text,
         )
-        spec.output(
-            "labelled",
-            valid_type=ConfigurationsData,
-            required=False,
-            help="The frames that have labels, in the order of `configurations`, which are their parents.",
-        )
-        spec.output("ledger", valid_type=orm.Dict, required=False, help="`entries`: what happened to every frame.")
+        text = "The frames that have labels, in the order of `configurations`, which are their parents."
+        optional_output(spec, "labelled", ConfigurationsData, text)
+        optional_output(spec, "ledger", orm.Dict, "`entries`: what happened to every frame.")
         spec.exit_code(
             450,
             "ERROR_TOO_MANY_FAILED",

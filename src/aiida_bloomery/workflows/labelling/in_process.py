@@ -12,6 +12,7 @@ from aiida.engine import ProcessBuilder, ProcessSpec, ToContext, while_
 from aiida_bloomery.calculations.functions.frames import take_frames
 from aiida_bloomery.calculations.label import LabelCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import optional
 from aiida_bloomery.workflows.labelling.contract import LabellingWorkChain
 from aiida_bloomery.workflows.protocols import merge, protocol_inputs
 from bloomery.plugins import PluginSpec
@@ -34,25 +35,18 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
         """Declare inputs and outline."""
         super().define(spec)
         spec.input("code", valid_type=orm.AbstractCode, help="The program `bloomery`.")
-        spec.input(
-            "parameters",
-            valid_type=orm.Dict,
-            validator=cls.validate_parameters,
-            help="`{labeller: {name, settings}}`.",
-        )
-        spec.input("options", valid_type=orm.Dict, required=False, help="Scheduler options of the job.")
+        text = "`{labeller: {name, settings}}`."
+        spec.input("parameters", valid_type=orm.Dict, validator=cls.validate_parameters, help=text)
+        optional(spec, "options", orm.Dict, "Scheduler options of the job.")
         spec.outline(cls.setup, while_(cls.has_frames)(cls.run_job, cls.inspect_job), cls.collect)
 
     @classmethod
-    def validate_parameters(cls, node: orm.Dict | None, port: Any) -> str | None:
+    def validate_parameters(cls, node: orm.Dict, port: Any) -> str | None:
         """Check the labeller and its settings."""
-        if node is None:
-            return None
         name = PluginSpec.model_validate(node.get_dict().get("labeller", "")).name
         if name != cls.LABELLER:
             return f"parameters.labeller: is {name!r}, but this workchain runs {cls.LABELLER!r}."
-        message = LabelCalculation.validate_parameters(node, port)
-        return None if message is None else str(message)
+        return LabelCalculation.validate_parameters(node, port)
 
     @classmethod
     def get_builder_from_settings(

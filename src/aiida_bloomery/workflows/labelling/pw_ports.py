@@ -10,6 +10,7 @@ from aiida_pseudo.data.pseudo.upf import UpfData
 
 from aiida_bloomery.calculations.job_script import ONE_CORE, guard, time_limit
 from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, validate_kpoints_rule, validate_pack
+from aiida_bloomery.data.ports import by_key, optional
 from aiida_bloomery.workflows.labelling.packing import frame_cores
 from aiida_bloomery.workflows.labelling.pw_checks import check_parameters
 
@@ -17,9 +18,9 @@ DEFAULT_SIZE = 50
 A_DAY = 86400
 
 
-def validate_parameters(node: orm.Dict | None, _: Any) -> str | None:
+def validate_parameters(node: orm.Dict, _: Any) -> str | None:
     """Check the namelists."""
-    return None if node is None else check_parameters(node.get_dict())
+    return check_parameters(node.get_dict())
 
 
 def pw_ports(spec: ProcessSpec) -> None:
@@ -27,15 +28,10 @@ def pw_ports(spec: ProcessSpec) -> None:
     spec.input_namespace("pw", help="pw.x and its settings.")
     spec.input("pw.code", valid_type=orm.AbstractCode, help="pw.x.")
     spec.input("pw.parameters", valid_type=orm.Dict, validator=validate_parameters, help="Namelists of pw.x.")
-    spec.input("pw.kpoints", valid_type=orm.KpointsData, required=False, help="The same k-points for every frame.")
-    spec.input(
-        "pw.kpoints_rule",
-        valid_type=orm.Dict,
-        required=False,
-        validator=validate_kpoints_rule,
-        help="`{distance, offset}`: a mesh for each frame by its cell, with points at most so far apart (1/Å).",
-    )
-    spec.input_namespace("pw.pseudos", valid_type=UpfData, dynamic=True, help="Pseudopotential of each element.")
+    optional(spec, "pw.kpoints", orm.KpointsData, "The same k-points for every frame.")
+    text = "`{distance, offset}`: a mesh for each frame by its cell, with points at most so far apart (1/Å)."
+    optional(spec, "pw.kpoints_rule", orm.Dict, text, validator=validate_kpoints_rule)
+    by_key(spec, "pw.pseudos", UpfData, "Pseudopotential of each element.")
     spec.input(
         "pw.options",
         valid_type=orm.Dict,

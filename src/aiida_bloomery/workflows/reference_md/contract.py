@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.engine import ProcessSpec
 
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import optional, optional_output
 from aiida_bloomery.workflows.once import SubmitsOnce
 from bloomery.errors import BloomeryError
 from bloomery.plugins import PluginSpec
@@ -26,24 +27,16 @@ class ReferenceMdWorkChain(SubmitsOnce):
         """Declare the inputs and outputs that all have."""
         super().define(spec)
         spec.input("structures", valid_type=ConfigurationsData, help="Starting structures.")
-        spec.input(
-            "parameters",
-            valid_type=orm.Dict,
-            validator=cls.validate_parameters,
-            help="`{sampler: {name: reference_md, settings}}`.",
-        )
+        text = "`{sampler: {name: reference_md, settings}}`."
+        spec.input("parameters", valid_type=orm.Dict, validator=cls.validate_parameters, help=text)
         spec.input("seed", valid_type=orm.Int, help="Of the starting velocities.")
-        spec.input(
-            "max_failed_share", valid_type=orm.Float, required=False, help="Of the labelling; without a meaning here."
-        )
-        spec.output("frames", valid_type=ConfigurationsData, required=False, help="Frames with origin and labels.")
-        spec.output("report", valid_type=orm.Dict, required=False, help="What came of each trajectory.")
+        optional(spec, "max_failed_share", orm.Float, "Of the labelling; without a meaning here.")
+        optional_output(spec, "frames", ConfigurationsData, "Frames with origin and labels.")
+        optional_output(spec, "report", orm.Dict, "What came of each trajectory.")
 
     @classmethod
-    def validate_parameters(cls, node: orm.Dict | None, _: Any) -> str | None:
+    def validate_parameters(cls, node: orm.Dict, _: Any) -> str | None:
         """Check the sampler's settings."""
-        if node is None:
-            return None
         try:
             cls.check_sampler(PluginSpec.model_validate(node["sampler"]))
         except (BloomeryError, KeyError, ValueError) as error:

@@ -11,8 +11,9 @@ from typing import ClassVar
 from aiida import orm
 from aiida.engine import ProcessSpec
 
-from aiida_bloomery.calculations.base import frames_by_key
+from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.namespaces import under
+from aiida_bloomery.data.ports import by_key, optional
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.comparison import EXECUTION
 from aiida_bloomery.workflows.once import SubmitsOnce
@@ -39,20 +40,12 @@ class TrialsWorkChain(SubmitsOnce):
         """Declare what all of them have."""
         super().define(spec)
         execution_ports(spec)
-        spec.input(
-            "train_code",
-            valid_type=orm.AbstractCode,
-            required=False,
-            help="The `bloomery` program that trains, where it is another one.",
-        )
-        frames_by_key(spec, "batches", "The data set.")
-        spec.input(
-            "parameters",
-            valid_type=orm.Dict,
-            validator=validators.trial,
-            help="`{engine: {name, settings}, acceptance: {...}}`, as for a training.",
-        )
-        spec.input("energy_reference", valid_type=orm.Dict, required=False, help="`{values: {element: eV}}`.")
+        text = "The `bloomery` program that trains, where it is another one."
+        optional(spec, "train_code", orm.AbstractCode, text)
+        by_key(spec, "batches", ConfigurationsData, "The data set.")
+        text = "`{engine: {name, settings}, acceptance: {...}}`, as for a training."
+        spec.input("parameters", valid_type=orm.Dict, validator=validators.trial, help=text)
+        optional(spec, "energy_reference", orm.Dict, "`{values: {element: eV}}`.")
         spec.input("settings", valid_type=orm.Dict, help=cls.SETTINGS)
         spec.inputs.validator = cls.CHECK
         spec.output("result", valid_type=orm.Dict, help="Errors with their intervals, and what follows from them.")
