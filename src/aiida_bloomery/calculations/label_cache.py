@@ -51,6 +51,11 @@ def fingerprint(
     return digest_of(json.dumps(_as_floats(content), sort_keys=True))
 
 
+def kpoints_of(inputs: Any) -> dict[str, orm.Data]:
+    """Those of the inputs `kpoints` and `kpoints_rule` that are given."""
+    return {name: inputs[name] for name in ("kpoints", "kpoints_rule") if name in inputs}
+
+
 def mark(node: ConfigurationsData, fingerprint_: str, version: str) -> None:
     """Say in a node with labels which settings and which pw.x they are from."""
     node.base.attributes.set(FINGERPRINT_ATTRIBUTE, fingerprint_)
@@ -58,13 +63,7 @@ def mark(node: ConfigurationsData, fingerprint_: str, version: str) -> None:
 
 
 def find_labels(fingerprint_: str, hashes: list[str]) -> dict[str, ConfigurationsData]:
-    """Nodes that hold labels of these frames with these settings.
-
-    Returns
-    -------
-    dict
-        Content hash of a frame to the oldest node that holds its label; frames without one are left out.
-    """
+    """By content hash of a frame the oldest node that holds its label with these settings; no key if there is none."""
     builder = orm.QueryBuilder()
     builder.append(ConfigurationsData, filters={f"attributes.{FINGERPRINT_ATTRIBUTE}": fingerprint_})
     builder.order_by({ConfigurationsData: {"id": "asc"}})

@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
+from aiida import orm
 from aiida_quantumespresso.calculations.pw import PwCalculation
 from aiida_quantumespresso.parsers.parse_raw.pw import parse_stdout
 from aiida_quantumespresso.parsers.parse_xml.exceptions import XMLParseError, XMLUnsupportedFormatError
@@ -34,44 +35,27 @@ EXIT_NOT_CONVERGED = 410
 
 @dataclass(frozen=True)
 class FrameLabels:
-    """What pw.x says of one frame.
-
-    Parameters
-    ----------
-    energy
-        In eV, the one that the forces are the gradient of: with smearing the free energy ``F = E - TS``, which pw.x
-        prints after the exclamation mark and writes to its XML as ``etot``.
-    forces
-        ``(n, 3)`` in eV/Å.
-    stress
-        ``(6,)`` in eV/Å^3, ASE's order and sign (pw.x's own sign is the opposite), or ``None`` if it was not asked for.
-    version
-        Of pw.x.
-    """
+    """What pw.x of some version says of one frame."""
 
     energy: float
+    """In eV, the one that the forces are the gradient of: with smearing the free energy ``F = E - TS``, which pw.x
+    prints after the exclamation mark and writes to its XML as ``etot``."""
     forces: NDArray[np.float64]
+    """``(n, 3)`` in eV/Å."""
     stress: NDArray[np.float64] | None
+    """``(6,)`` in eV/Å^3, ASE's order and sign (pw.x's own is the opposite), or ``None`` if it was not asked for."""
     version: str
 
 
 @dataclass(frozen=True)
 class PwXml:
-    """What the XML file of a run of pw.x says of its steps.
-
-    Parameters
-    ----------
-    converged
-        Whether the last electronic minimisation reached self-consistency.
-    steps
-        By name a value for each step, as aiida-quantumespresso calls them: ``energy`` (eV), ``forces`` (eV/Å),
-        ``stress`` (GPa, pw.x's sign), ``positions`` (Å), ``scf_iterations``.
-    version
-        Of pw.x.
-    """
+    """What the XML file of a run of pw.x of some version says of its steps."""
 
     converged: bool
+    """Whether the last electronic minimisation reached self-consistency."""
     steps: Mapping[str, Sequence[Any]]
+    """By name a value for each step, as aiida-quantumespresso calls them: ``energy`` (eV), ``forces`` (eV/Å),
+    ``stress`` (GPa, pw.x's sign), ``positions`` (Å), ``scf_iterations``."""
     version: str
 
 
@@ -108,14 +92,14 @@ def read_frame(xml: str | None, stdout: str | None, n_atoms: int) -> FrameLabels
 
 
 def labelled_frames(
-    source: ConfigurationsData, labels: Mapping[int, FrameLabels], job: Mapping[int, str], folder: Mapping[int, str]
+    source: ConfigurationsData, labels: Mapping[int, FrameLabels], job: orm.CalcJobNode, folder: str = ""
 ) -> Configurations:
-    """Frames of a node with the labels that were found, and with where they are from.
+    """Frames of a node with the labels that were found, by index, and with where they are from.
 
     Parameters
     ----------
-    labels, job, folder
-        By index of the frame: labels, UUID of the calculation that gave them, and folder in which its input is.
+    job, folder
+        The calculation that gave the labels, and the folder in which a frame's input is, as a format of the index.
     """
     indices = sorted(labels)
     frames = source.configurations[indices].without_labels()
@@ -125,10 +109,7 @@ def labelled_frames(
         forces=np.concatenate([labels[index].forces for index in indices]),
         stress=[np.zeros(6) if stress is None else stress for stress in stresses],
         masks={"stress": [stress is not None for stress in stresses]},
-    ).with_info(
-        label_uuid=[job[index] for index in indices],
-        label_folder=[folder[index] for index in indices],
-    )
+    ).with_info(label_uuid=str(job.uuid), label_folder=[folder.format(index) for index in indices])
     return with_parents(labelled, source, indices)
 
 
@@ -160,8 +141,7 @@ def _schema(path: Path) -> Any:
 
 def read_stdout(stdout: str) -> tuple[dict[str, Any], Any]:
     """Parse a text output of pw.x with aiida-quantumespresso: what it says, and what it complains of."""
-    parsed, logs = parse_stdout(stdout, {"CONTROL": {}, "SYSTEM": {}, "ELECTRONS": {}}, None, None)
-    return parsed, logs
+    return parse_stdout(stdout, {"CONTROL": {}, "SYSTEM": {}, "ELECTRONS": {}}, None, None)
 
 
 def _labels(parsed: PwXml, n_atoms: int) -> FrameLabels | FrameFailure:

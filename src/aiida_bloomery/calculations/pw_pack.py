@@ -8,14 +8,16 @@ from typing import Any
 import ase
 import numpy as np
 from aiida import orm
-from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.calculations.pw import PwCalculation
 
+from aiida_bloomery.calculations import job_script
 from aiida_bloomery.calculations.job_script import ONE_CORE, cores_of, declared_cores, guard, processes_of
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ports import by_key, optional, optional_output
 
 Namelists = Mapping[str, Mapping[str, object]]
 """Variables of pw.x, by namelist."""
@@ -95,42 +97,24 @@ done
 
 
 def driver(*, total: int, concurrency: int, timeout: int, threads: int) -> str:
-    """Lines that run a function in every frame's folder.
+    """Lines that run a function in the folders of ``total`` frames, ``concurrency`` at a time.
 
     A second start does again only what was not finished. What happens goes to `LOG_FILE`, one line for each start and
     each end of a frame, and to `PROGRESS_FILE`.
 
     Parameters
     ----------
-    total
-        Number of frames.
-    concurrency
-        Frames at a time.
     timeout
         Seconds that a frame may take.
     threads
         OpenMP threads of each process.
     """
-    replacements = {
-        "@CONCURRENCY@": concurrency,
-        "@TIMEOUT@": timeout,
-        "@THREADS@": threads,
-        "@TOTAL@": total,
-        "@OUTPUT@": OUTPUT_FILE,
-        "@XML@": XML_FILE,
-        "@LOG@": LOG_FILE,
-        "@PROGRESS@": PROGRESS_FILE,
-    }
-    text = _DRIVER
-    for key, value in replacements.items():
-        text = text.replace(key, str(value))
-    return text
+    numbers = {"CONCURRENCY": concurrency, "TIMEOUT": timeout, "THREADS": threads, "TOTAL": total}
+    return job_script.filled(_DRIVER, **numbers, OUTPUT=OUTPUT_FILE, XML=XML_FILE, LOG=LOG_FILE, PROGRESS=PROGRESS_FILE)
 
 
-def validate_pack(node: orm.Dict | None, _: Any) -> str | None:
+def validate_pack(node: orm.Dict, _: Any) -> str | None:
     """Check what the driver is told."""
-    if node is None:
-        return None
     content = node.get_dict()
     unknown = sorted(set(content) - {"size", *DEFAULT_PACK})
     if unknown:
@@ -171,48 +155,30 @@ class PwPackCalculation(CalcJob):
         spec.input("configurations", valid_type=ConfigurationsData, help="Where the frames are.")
         spec.input("frames", valid_type=orm.List, help="Indices of the frames that this job labels.")
         spec.input("parameters", valid_type=orm.Dict, help="Namelists of pw.x; `calculation` is `scf`.")
-        spec.input("kpoints", valid_type=orm.KpointsData, required=False, help="The same k-points for every frame.")
-        spec.input(
-            "kpoints_rule",
-            valid_type=orm.Dict,
-            required=False,
-            validator=validate_kpoints_rule,
-            help="Or `{distance, offset}`: a mesh for each frame by its cell.",
-        )
-        spec.input_namespace("pseudos", valid_type=UpfData, dynamic=True, help="Pseudopotential of each element.")
-        spec.input(
-            "pack",
-            valid_type=orm.Dict,
-            default=lambda: orm.Dict(DEFAULT_PACK),
-            validator=validate_pack,
-            help="`concurrency`: frames at a time; `frame_timeout_s`: time limit of one frame. A frame gets the cores "
-            "of the job divided by the concurrency: ask for them as `num_cores_per_mpiproc`.",
+        optional(spec, "kpoints", orm.KpointsData, "The same k-points for every frame.")
+        text = "Or `{distance, offset}`: a mesh for each frame by its cell."
+        optional(spec, "kpoints_rule", orm.Dict, text, validator=validate_kpoints_rule)
+        by_key(spec, "pseudos", UpfData, "Pseudopotential of each element.")
+        spec.input("pack", valid_type=orm.Dict, default=lambda: orm.Dict(DEFAULT_PACK), validator=validate_pack)
+        spec.inputs["pack"].help = (
+            "`concurrency`: frames at a time; `frame_timeout_s`: time limit of one frame. A frame gets the cores of "
+            "the job divided by the concurrency: ask for them as `num_cores_per_mpiproc`."
         )
         spec.input("metadata.options.resources", valid_type=dict, required=False, default=lambda: dict(ONE_CORE))
         spec.input("metadata.options.withmpi", valid_type=bool, default=False)
         spec.input("metadata.options.parser_name", valid_type=str, default="bloomery.pw_pack")
         spec.inputs.validator = cls.validate_inputs
-        spec.output(
-            "labelled",
-            valid_type=ConfigurationsData,
-            required=False,
-            help="The frames that have labels now, with `label_uuid` and `label_folder`; parents are `configurations`.",
-        )
+        text = "The frames that have labels now, with `label_uuid` and `label_folder`; parents are `configurations`."
+        optional_output(spec, "labelled", ConfigurationsData, text)
         spec.output("ledger", valid_type=orm.Dict, help="What happened to every frame of this job.")
-        spec.exit_code(
-            300,
-            "ERROR_NEVER_RAN",
-            message="The job ended before its first frame: look at the scheduler's output, and at the prepend text of "
-            "computer and code.",
+        message = (
+            "The job ended before its first frame: look at the scheduler's output, and at the prepend text of "
+            "computer and code."
         )
-        spec.exit_code(
-            400, "ERROR_FRAMES_FAILED", message="{failed} of {total} frames have no label; the ledger says why."
-        )
-        spec.exit_code(
-            420,
-            "ERROR_INTERRUPTED",
-            message="The job was ended before {left} of {total} frames were done; send them again.",
-        )
+        spec.exit_code(300, "ERROR_NEVER_RAN", message)
+        spec.exit_code(400, "ERROR_FRAMES_FAILED", "{failed} of {total} frames have no label; the ledger says why.")
+        message = "The job was ended before {left} of {total} frames were done; send them again."
+        spec.exit_code(420, "ERROR_INTERRUPTED", message)
 
     @classmethod
     def validate_inputs(cls, value: Mapping[str, Any], namespace: PortNamespace) -> str | None:
@@ -235,14 +201,9 @@ class PwPackCalculation(CalcJob):
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write an input per frame and the driver."""
         cores, concurrency, threads = self._cores()
-        code_info = CodeInfo()
-        code_info.code_uuid = self.inputs.code.uuid
-        code_info.cmdline_params = ["-in", INPUT_FILE]
-        code_info.stdout_name = OUTPUT_FILE
-        code_info.join_files = True
         calc_info = CalcInfo()
         calc_info.uuid = str(self.uuid)
-        calc_info.codes_info = [code_info]
+        calc_info.codes_info = [job_script.code_info(self.inputs.code, ["-in", INPUT_FILE], OUTPUT_FILE)]
         calc_info.prepend_text = f"{guard(self.node.computer, cores)}\n{_BEFORE}"
         calc_info.append_text = driver(
             total=len(self.inputs.frames.get_list()),
@@ -251,10 +212,8 @@ class PwPackCalculation(CalcJob):
             threads=threads,
         )
         calc_info.local_copy_list = self._write_inputs(folder)
-        calc_info.retrieve_list = [
-            LOG_FILE,
-            *((f"frame_*/{name}", ".", 2) for name in (OUTPUT_FILE, XML_FILE, "CRASH")),
-        ]
+        from_frames = [(f"frame_*/{name}", ".", 2) for name in (OUTPUT_FILE, XML_FILE, "CRASH")]
+        calc_info.retrieve_list = [LOG_FILE, *from_frames]
         return calc_info
 
     def _cores(self) -> tuple[int, int, int]:
@@ -269,18 +228,13 @@ class PwPackCalculation(CalcJob):
     def _write_inputs(self, folder: Folder) -> list[tuple[str, str, str]]:
         """Write each frame's input; return the pseudopotentials to copy, once for all frames."""
         configurations = self.inputs.configurations.configurations
-        parameters = self.inputs.parameters.get_dict()
+        parameters, available = self.inputs.parameters.get_dict(), dict(self.inputs.pseudos)
+        kpoints, rule = self.inputs.get("kpoints"), self.inputs.get("kpoints_rule")
         copies: set[tuple[str, str, str]] = set()
         folder.get_subfolder("pseudo", create=True)
         for index in self.inputs.frames.get_list():
             atoms = configurations[index].without_labels().to_atoms()[0]
-            text, pseudos = frame_input(
-                atoms,
-                parameters,
-                dict(self.inputs.pseudos),
-                self.inputs.get("kpoints"),
-                self.inputs.get("kpoints_rule"),
-            )
+            text, pseudos = frame_input(atoms, parameters, available, kpoints, rule)
             name = FRAME_FOLDER.format(index)
             folder.get_subfolder(name, create=True)
             with folder.open(f"{name}/{INPUT_FILE}", "w", encoding="utf-8") as handle:
@@ -300,10 +254,8 @@ def frame_input(
 
     Returns
     -------
-    text
-        The input file.
-    copies
-        Pseudopotentials to copy: uuid, file in the node, file beside the frame's folder.
+    text, copies
+        The input file, and pseudopotentials to copy: uuid, file in the node, file beside the frame's folder.
     """
     structure = frame_structure(atoms)
     kinds = structure.get_kind_names()

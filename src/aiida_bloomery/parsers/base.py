@@ -17,14 +17,8 @@ from pydantic import JsonValue
 
 from aiida_bloomery.calculations.job_script import TIMED_OUT_FILE
 from aiida_bloomery.data.configurations import ConfigurationsData, check_parents
-from bloomery.errors import (
-    BloomeryError,
-    DivergedError,
-    InputError,
-    OutOfMemoryError,
-    RefusedPotentialError,
-    TooManyFailedError,
-)
+from bloomery import errors
+from bloomery.errors import BloomeryError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import RESULT_FILE
 
@@ -56,10 +50,10 @@ class BloomeryParser(Parser):
         InputError.kind: "ERROR_BAD_INPUT",
         BloomeryError.kind: "ERROR_JOB_FAILED",
         "crashed": "ERROR_JOB_FAILED",
-        DivergedError.kind: "ERROR_DIVERGED",
-        OutOfMemoryError.kind: "ERROR_OUT_OF_MEMORY",
-        RefusedPotentialError.kind: "ERROR_POTENTIAL_REFUSED",
-        TooManyFailedError.kind: "ERROR_TOO_MANY_FAILED",
+        errors.DivergedError.kind: "ERROR_DIVERGED",
+        errors.OutOfMemoryError.kind: "ERROR_OUT_OF_MEMORY",
+        errors.RefusedPotentialError.kind: "ERROR_POTENTIAL_REFUSED",
+        errors.TooManyFailedError.kind: "ERROR_TOO_MANY_FAILED",
     }
 
     folder: Path
@@ -70,16 +64,14 @@ class BloomeryParser(Parser):
         self.folder = Path(retrieved_temporary_folder or ".")
         try:
             result = self._result()
-            if result is None:
-                self.salvage()
-                return self._without_result()
-            if result["status"] == "finished":
+            if result is not None and result["status"] == "finished":
                 self.collect(result)
                 return None
             self.salvage()
-            error = result["error"]
-            label = self.EXIT_CODES.get(error["kind"], "ERROR_JOB_FAILED")
-            return self.exit_codes[label].format(message=error["message"])
+            if result is None:
+                return self._without_result()
+            label = self.EXIT_CODES.get(result["error"]["kind"], "ERROR_JOB_FAILED")
+            return self.exit_codes[label].format(message=result["error"]["message"])
         except (InputError, ValidationError, OSError, ValueError, KeyError, TypeError) as error:
             text = f"{type(error).__name__}: {error}" if isinstance(error, KeyError | TypeError) else str(error)
             return self.exit_codes.ERROR_RESULT_UNREADABLE.format(message=text)
@@ -128,6 +120,10 @@ class BloomeryParser(Parser):
                     f"frame {frame} of {name!r} is not the frame that it is said to be: its content differs."
                 )
         self.attach(name, configurations, **attributes)
+
+    def content(self, name: str) -> Any:
+        """Read a JSON file that the job wrote."""
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """Read arrays that the job wrote.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from aiida import orm
@@ -20,9 +19,8 @@ class LabelParser(BloomeryParser):
 
     def collect(self, result: JobResult) -> None:
         """Attach the frames that have labels, and what happened to every frame."""
-        versions = result.get("versions", {})
-        self._attach_labelled(versions)
-        self._attach_ledger({**result["summary"], "seconds": result["seconds"], "versions": versions})
+        self._attach_labelled(result.get("versions", {}))
+        self._attach_ledger(self.report_of(result).get_dict())
 
     def salvage(self) -> None:
         """Keep the frames that were finished: the journal knows them all."""
@@ -33,8 +31,7 @@ class LabelParser(BloomeryParser):
         self._attach_ledger({})
 
     def _attach_ledger(self, more: Mapping[str, object]) -> None:
-        content = json.loads((self.folder / LEDGER_FILE).read_text(encoding="utf-8"))
-        entries = [{**entry, "job": self.node.uuid} for entry in content["entries"]]
+        entries = [{**entry, "job": self.node.uuid} for entry in self.content(LEDGER_FILE)["entries"]]
         self.out("ledger", orm.Dict({**more, "entries": entries}))
 
     def _attach_labelled(self, versions: dict[str, str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from aiida import orm
 
 from aiida_bloomery.parsers.base import BloomeryParser, JobResult
@@ -17,7 +15,7 @@ class ObserveParser(BloomeryParser):
 
     def collect(self, result: JobResult) -> None:
         """Attach numbers and arrays; the arrays' units are an attribute of their node."""
-        content = json.loads((self.folder / OBSERVATION_FILE).read_text(encoding="utf-8"))
+        content = self.content(OBSERVATION_FILE)
         self.out("observation", self.report_of(result, content["summary"]))
         arrays = self.arrays(ARRAYS_FILE)
         if arrays:

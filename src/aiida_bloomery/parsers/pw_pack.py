@@ -9,15 +9,9 @@ from aiida import orm
 from aiida.engine import ExitCode
 from aiida.parsers import Parser
 
-from aiida_bloomery.calculations.label_cache import fingerprint, mark
-from aiida_bloomery.calculations.pw_output import (
-    EXIT_INCOMPLETE,
-    EXIT_OUT_OF_TIME,
-    FrameFailure,
-    FrameLabels,
-    labelled_frames,
-    read_frame,
-)
+from aiida_bloomery.calculations import pw_output
+from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of, mark
+from aiida_bloomery.calculations.pw_output import FrameFailure, FrameLabels
 from aiida_bloomery.calculations.pw_pack import DEFAULT_PACK, FRAME_FOLDER, LOG_FILE, OUTPUT_FILE, XML_FILE
 from aiida_bloomery.data.configurations import ConfigurationsData
 
@@ -74,15 +68,14 @@ class PwPackParser(Parser):
         names = set(self.files.list_object_names())
         log = read_log(self.files.get_object_content(LOG_FILE)) if LOG_FILE in names else {}
         source: ConfigurationsData = self.node.inputs.configurations
-        frames = self.node.inputs.frames.get_list()
         counts, hashes = source.configurations.counts, source.hashes
         labels: dict[int, FrameLabels] = {}
         entries = []
-        for index in frames:
-            outcome, result = self._read(index, log.get(FRAME_FOLDER.format(index)), int(counts[index]))
+        for index in self.node.inputs.frames.get_list():
+            frame_log = log.get(FRAME_FOLDER.format(index), FrameLog())
+            outcome, result = self._read(index, frame_log, int(counts[index]))
             if isinstance(result, FrameLabels):
                 labels[index] = result
-            frame_log = log.get(FRAME_FOLDER.format(index), FrameLog())
             entries.append(
                 {
                     "frame": index,
@@ -101,20 +94,20 @@ class PwPackParser(Parser):
             self.out("labelled", self._labelled(source, labels, versions))
         return self._conclude([entry["outcome"] for entry in entries], never_ran=LOG_FILE not in names)
 
-    def _read(self, index: int, log: FrameLog | None, n_atoms: int) -> tuple[str, FrameLabels | FrameFailure | None]:
+    def _read(self, index: int, log: FrameLog, n_atoms: int) -> tuple[str, FrameLabels | FrameFailure | None]:
         """Outcome of one frame, and its labels or the reason why it has none."""
-        if log is None or not log.starts:
+        if not log.starts:
             return "not_started", None
         if log.status in _TIMED_OUT and log.last_seconds >= self.limit:
-            return "failed", FrameFailure(
-                EXIT_OUT_OF_TIME, f"pw.x was ended after the {self.limit} s that a frame may take."
-            )
+            reason = f"pw.x was ended after the {self.limit} s that a frame may take."
+            return "failed", FrameFailure(pw_output.EXIT_OUT_OF_TIME, reason)
         if log.status is None:
             return "interrupted", None
         if log.status == _KILLED:
-            return "failed", FrameFailure(EXIT_INCOMPLETE, "pw.x was killed, most likely for want of memory.")
+            return "failed", FrameFailure(pw_output.EXIT_INCOMPLETE, "pw.x was killed, most likely for want of memory.")
         folder = FRAME_FOLDER.format(index)
-        result = read_frame(self._content(f"{folder}/{XML_FILE}"), self._content(f"{folder}/{OUTPUT_FILE}"), n_atoms)
+        xml, stdout = (self._content(f"{folder}/{name}") for name in (XML_FILE, OUTPUT_FILE))
+        result = pw_output.read_frame(xml, stdout, n_atoms)
         return ("labelled" if isinstance(result, FrameLabels) else "failed"), result
 
     def _content(self, path: str) -> str | None:
@@ -126,27 +119,17 @@ class PwPackParser(Parser):
     def _labelled(
         self, source: ConfigurationsData, labels: dict[int, FrameLabels], versions: list[str]
     ) -> ConfigurationsData:
-        node = ConfigurationsData(
-            labelled_frames(
-                source,
-                labels,
-                dict.fromkeys(labels, str(self.node.uuid)),
-                {index: FRAME_FOLDER.format(index) for index in labels},
-            )
-        )
+        node = ConfigurationsData(pw_output.labelled_frames(source, labels, self.node, FRAME_FOLDER))
         inputs = self.node.inputs
-        kpoints = {name: inputs[name] for name in ("kpoints", "kpoints_rule") if name in inputs}
-        settings = fingerprint(inputs.code, dict(inputs.pseudos), inputs.parameters, **kpoints)
+        settings = fingerprint(inputs.code, dict(inputs.pseudos), inputs.parameters, **kpoints_of(inputs))
         mark(node, settings, ", ".join(versions))
         return node
 
     def _conclude(self, outcomes: list[str], *, never_ran: bool) -> ExitCode | None:
-        left = sum(outcome in {"not_started", "interrupted"} for outcome in outcomes)
-        failed = outcomes.count("failed")
         if never_ran:
             return self.exit_codes.ERROR_NEVER_RAN
-        if left:
+        if left := outcomes.count("not_started") + outcomes.count("interrupted"):
             return self.exit_codes.ERROR_INTERRUPTED.format(left=left, total=len(outcomes))
-        if failed:
+        if failed := outcomes.count("failed"):
             return self.exit_codes.ERROR_FRAMES_FAILED.format(failed=failed, total=len(outcomes))
         return None

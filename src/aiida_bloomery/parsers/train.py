@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
-from aiida import orm
-
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.parsers.base import BloomeryParser, JobResult
 from bloomery.jobs.train import HISTORY_FILE, POTENTIAL_FOLDER
@@ -16,14 +12,9 @@ class TrainParser(BloomeryParser):
 
     def collect(self, result: JobResult) -> None:
         """Attach the potential and its history; a refused potential stays among the retrieved files."""
-        content = json.loads((self.folder / HISTORY_FILE).read_text(encoding="utf-8"))
+        content = self.content(HISTORY_FILE)
         node = PotentialData(self.folder / POTENTIAL_FOLDER)
         node._validate()  # noqa: SLF001  an exit code says more than a process that raised on storing its output
         self.out("potential", node)
-        history = {
-            "columns": content["columns"],
-            "summary": {**content.get("summary", {}), **result["summary"]},
-            "seconds": result["seconds"],
-            "versions": result.get("versions", {}),
-        }
-        self.out("history", orm.Dict(history))
+        summary = {**content.get("summary", {}), **result["summary"]}
+        self.out("history", self.report_of(result, {"columns": content["columns"], "summary": summary}))

@@ -11,18 +11,10 @@ from aiida.engine import calcfunction
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.namespaces import under
 from aiida_bloomery.data.potential import PotentialData
-from bloomery.campaign import recording, stopping
+from bloomery.campaign import measuring, recording, stopping
 from bloomery.campaign.agreement import Summary
 from bloomery.campaign.control import ControlSettings
-from bloomery.campaign.measuring import (
-    EACH,
-    FINAL,
-    Measured,
-    ValidationSettings,
-    independent_jobs,
-    observable_jobs,
-    sampler_jobs,
-)
+from bloomery.campaign.measuring import EACH, FINAL, Measured, ValidationSettings
 from bloomery.campaign.planning import SelectionSettings, plan
 from bloomery.campaign.record import (
     ArmIteration,
@@ -35,7 +27,6 @@ from bloomery.campaign.record import (
     Record,
     Training,
 )
-from bloomery.campaign.recording import arm_iteration, with_iteration
 from bloomery.campaign.stages import StageSettings
 from bloomery.campaign.validation import Validation
 from bloomery.seeds import derive_seed
@@ -86,8 +77,8 @@ def plan_iteration(
         "descriptor": orm.Dict(planned.descriptor),
         "selection": orm.Dict(planned.selection),
     }
-    outputs |= {f"samplers__{key}": orm.Dict(value) for key, value in planned.samplers.items()}
-    outputs |= {f"observables__{key}": orm.Dict(value) for key, value in planned.observables.items()}
+    for name, jobs in (("samplers", planned.samplers), ("observables", planned.observables)):
+        outputs |= {f"{name}__{key}": orm.Dict(value) for key, value in jobs.items()}
     if planned.scale is not None:
         outputs["scale"] = orm.Dict(planned.scale.model_dump(exclude_none=True))
     return outputs
@@ -100,8 +91,8 @@ def plan_validation(settings: orm.Dict) -> dict[str, orm.Dict]:
     ``independent__*`` are those of an independent set, ``samplers__*`` make a trajectory of the reference method.
     """
     validated = ValidationSettings.model_validate(settings.get_dict())
-    jobs = {when: observable_jobs(validated, when) for when in (FINAL, EACH)}
-    jobs |= {"independent": independent_jobs(), "samplers": sampler_jobs(validated)}
+    jobs = {when: measuring.observable_jobs(validated, when) for when in (FINAL, EACH)}
+    jobs |= {"independent": measuring.independent_jobs(), "samplers": measuring.sampler_jobs(validated)}
     return {f"{when}__{key}": orm.Dict(value) for when, found in jobs.items() for key, value in found.items()}
 
 
@@ -150,7 +141,7 @@ def record_iteration(
     own = {"ledger": ledger, "batch": batch, "potential": potential, "training": training, "validation": validation}
     assess = {"probe": content(assess_probe), "selected": content(assess_selected)}
     errors = {frames: summary for frames, summary in assess.items() if summary is not None}
-    record = with_iteration(
+    record = recording.with_iteration(
         Record.read(content(history)) or Record(),
         _arm(selected, {**further, **own}),
         assess=Assessment.model_validate(errors) if errors else None,
@@ -163,7 +154,7 @@ def record_iteration(
 def _arm(funnel: Funnel, nodes: Mapping[str, Any]) -> ArmIteration:
     """What the stages of an arm gave."""
     ledger, batch, potential, training = (nodes.get(name) for name in ("ledger", "batch", "potential", "training"))
-    return arm_iteration(
+    return recording.arm_iteration(
         funnel,
         [LabelOutcome.model_validate(entry) for entry in ledger["entries"]] if ledger is not None else (),
         batch.configurations.info["role"].tolist() if batch is not None else (),

@@ -6,14 +6,16 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_bloomery.calculations.functions.campaign import measured_from
-from aiida_bloomery.calculations.functions.labels import found_labels, with_found_labels
-from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
+from aiida_bloomery.calculations.functions.labels import found_labels, versions_of, with_found_labels
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.namespaces import under
 from bloomery.campaign import control as arms
 from bloomery.campaign.control import Arrays, ControlSettings, compare, judge, learning_curve
 from bloomery.campaign.measuring import FINAL, beside
 from bloomery.campaign.record import ARMS, Comparison, Record
+
+Groups = dict[str, dict[int, Arrays]]
+"""Arrays of the observable `errors` by what was measured on what, and by number."""
 
 
 @calcfunction
@@ -36,19 +38,14 @@ def control_batch(
     frames = [index for index, content in enumerate(control.hashes) if content in found]
     if not frames:
         return {}
-    batch = ConfigurationsData(with_found_labels(control, frames, found))
-    versions = sorted({node.base.attributes.get(VERSION_ATTRIBUTE, "") for node in nodes} - {""})
-    batch.base.attributes.set(VERSION_ATTRIBUTE, ", ".join(versions))
-    return {"batch": batch}
+    return {"batch": with_found_labels(control, frames, found, versions_of(nodes))}
 
 
 @calcfunction
 def training_seeds(seed: orm.Int, control: orm.Dict) -> dict[str, orm.Int]:
     """Return ``seed_00`` and so on; the first is `seed`, that of the delivered potential."""
-    settings = arms.ControlSettings.model_validate(control.get_dict())
-    return {
-        f"seed_{index:02d}": orm.Int(value) for index, value in enumerate(arms.training_seeds(seed.value, settings))
-    }
+    seeds = arms.training_seeds(seed.value, ControlSettings.model_validate(control.get_dict()))
+    return {f"seed_{index:02d}": orm.Int(value) for index, value in enumerate(seeds)}
 
 
 @calcfunction
@@ -62,12 +59,8 @@ def compare_arms(selection: orm.ArrayData, control: orm.ArrayData, seed: orm.Int
     seed
         Of the bootstrap over blocks.
     """
-    return orm.Dict(compare([arrays_of(selection)], [arrays_of(control)], seed=seed.value).as_dict())
-
-
-def arrays_of(node: orm.ArrayData) -> Arrays:
-    """Return all arrays of a node by name."""
-    return {name: node.get_array(name) for name in node.get_arraynames()}
+    ours, theirs = ([dict(node.get_iterarrays())] for node in (selection, control))
+    return orm.Dict(compare(ours, theirs, seed=seed.value).as_dict())
 
 
 @calcfunction
@@ -88,18 +81,13 @@ def judge_control(control: orm.Dict, history: orm.Dict, seed: orm.Int, **nodes: 
         independent set ``test_selection_*`` and ``test_control_*``. What else was measured of the first final potential
         of each arm: ``measured_selection__*`` and ``measured_control__*``, see `measured_from`.
     """
-    groups: dict[str, dict[int, orm.ArrayData]] = {}
+    groups: Groups = {}
     for key, node in nodes.items():
         if isinstance(node, orm.ArrayData):
             group, _, number = key.rpartition("_")
-            groups.setdefault(group, {})[int(number)] = node
+            groups.setdefault(group, {})[int(number)] = dict(node.get_iterarrays())
     record = Record.model_validate(history.get_dict())
-    curves = [
-        learning_curve(
-            record.learned_from(arm), {index: arrays_of(node) for index, node in groups.get(f"curve_{arm}", {}).items()}
-        )
-        for arm in ARMS
-    ]
+    curves = [learning_curve(record.learned_from(arm), groups.get(f"curve_{arm}", {})) for arm in ARMS]
     verdict = judge(
         ControlSettings.model_validate(control.get_dict()),
         _compared(groups, "", seed.value),
@@ -115,7 +103,7 @@ def judge_control(control: orm.Dict, history: orm.Dict, seed: orm.Int, **nodes: 
     return orm.Dict(verdict.model_copy(update=found).as_dict())
 
 
-def _compared(groups: dict[str, dict[int, orm.ArrayData]], prefix: str, seed: int) -> Comparison | None:
+def _compared(groups: Groups, prefix: str, seed: int) -> Comparison | None:
     """Both arms on the same frames, where both have a potential that was measured on them."""
-    final = [[arrays_of(node) for _, node in sorted(groups.get(f"{prefix}{arm}", {}).items())] for arm in ARMS]
+    final = [[arrays for _, arrays in sorted(groups.get(f"{prefix}{arm}", {}).items())] for arm in ARMS]
     return compare(final[0], final[1], seed=seed) if all(final) else None

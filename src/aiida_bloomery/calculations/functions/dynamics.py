@@ -42,8 +42,7 @@ def md_settings(spec: PluginSpec) -> DynamicsSettings:
             f"{spec.name}.{foreign[0]}: pw.x drives this dynamics with a thermostat of its own; leave this key out, or "
             "name a calculator."
         )
-    checked: DynamicsSettings = parse_settings(DynamicsSettings, settings, where=spec.name)
-    return checked
+    return parse_settings(DynamicsSettings, settings, where=spec.name)
 
 
 @calcfunction
@@ -140,28 +139,24 @@ def md_frames(
             continue
         versions.add(_read(trajectory, settings, folder, max_steps.value))
     frames = collect(prepared, settings)
-    outputs: dict[str, orm.Data] = {
-        "report": orm.Dict(
-            {
-                "numbers": {
-                    "trajectories": float(len(prepared)),
-                    "stopped": float(sum(item.stopped_early for item in prepared)),
-                    "md_steps": float(sum(item.done for item in prepared)),
-                    "frames": float(len(frames)),
-                },
-                "trajectories": [item.summary(index) for index, item in enumerate(prepared)],
-                "versions": {"pw.x": ", ".join(sorted(versions))},
-            }
-        )
+    version = ", ".join(sorted(versions))
+    report = {
+        "numbers": {
+            "trajectories": float(len(prepared)),
+            "stopped": float(sum(item.stopped_early for item in prepared)),
+            "md_steps": float(sum(item.done for item in prepared)),
+            "frames": float(len(frames)),
+        },
+        "trajectories": [item.summary(index) for index, item in enumerate(prepared)],
+        "versions": {"pw.x": version},
     }
-    if len(frames):
-        jobs = [str(retrieved[f"trajectory_{index:03d}"].creator.uuid) for index in frames.info["trajectory"].tolist()]
-        node = ConfigurationsData(
-            with_parents(frames.with_info(label_uuid=jobs, label_folder=""), structures, frames.info["start"])
-        )
-        mark(node, fingerprint.value, ", ".join(sorted(versions)))
-        outputs["frames"] = node
-    return outputs
+    if not len(frames):
+        return {"report": orm.Dict(report)}
+    jobs = [str(retrieved[f"trajectory_{index:03d}"].creator.uuid) for index in frames.info["trajectory"].tolist()]
+    labelled = frames.with_info(label_uuid=jobs, label_folder="")
+    node = ConfigurationsData(with_parents(labelled, structures, frames.info["start"]))
+    mark(node, fingerprint.value, version)
+    return {"report": orm.Dict(report), "frames": node}
 
 
 def _read(trajectory: Trajectory, settings: DynamicsSettings, folder: orm.FolderData, max_steps: int) -> str:

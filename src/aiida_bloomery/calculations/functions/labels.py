@@ -38,30 +38,26 @@ def collect_labels(configurations: ConfigurationsData, processes: orm.Dict, **no
     nodes
         ``cached`` and ``labelled_*``: labelled frames; ``ledger_*``: ledgers of jobs, in the order in which they ran.
     """
-    found = found_labels(
-        configurations.hashes, [node for key, node in sorted(nodes.items()) if not key.startswith("ledger")]
-    )
+    in_order = sorted(nodes.items())
+    found = found_labels(configurations.hashes, [node for key, node in in_order if not key.startswith("ledger")])
     cached = set(nodes["cached"].hashes) if "cached" in nodes else set()
-    tried = [
-        LedgerEntry(**entry)
-        for key, node in sorted(nodes.items())
-        if key.startswith("ledger")
-        for entry in node["entries"]
-    ]
+    ledgers = [node["entries"] for key, node in in_order if key.startswith("ledger")]
+    tried = [LedgerEntry(**entry) for ledger in ledgers for entry in ledger]
     entries = [
         _entry(frame, hash_, found.get(hash_), hash_ in cached, tried, processes.get_dict())
         for frame, hash_ in enumerate(configurations.hashes)
     ]
-    versions = sorted({node.base.attributes.get(VERSION_ATTRIBUTE, "") for node in nodes.values()} - {""})
-    outputs: dict[str, orm.Data] = {
-        "ledger": orm.Dict({"entries": [entry.as_dict() for entry in entries], "versions": versions})
-    }
+    versions = versions_of(nodes.values())
+    ledger = orm.Dict({"entries": [entry.as_dict() for entry in entries], "versions": versions})
     frames = [entry.frame for entry in entries if entry.outcome != "failed"]
-    if frames:
-        labelled = ConfigurationsData(with_found_labels(configurations, frames, found))
-        labelled.base.attributes.set(VERSION_ATTRIBUTE, ", ".join(versions))
-        outputs["labelled"] = labelled
-    return outputs
+    if not frames:
+        return {"ledger": ledger}
+    return {"ledger": ledger, "labelled": with_found_labels(configurations, frames, found, versions)}
+
+
+def versions_of(nodes: Iterable[orm.Data]) -> list[str]:
+    """Programs, with their versions, that the labels in nodes are from."""
+    return sorted({node.base.attributes.get(VERSION_ATTRIBUTE, "") for node in nodes} - {""})
 
 
 def found_labels(hashes: list[str], nodes: Iterable[ConfigurationsData]) -> dict[str, Configurations]:
@@ -76,8 +72,8 @@ def found_labels(hashes: list[str], nodes: Iterable[ConfigurationsData]) -> dict
 
 
 def with_found_labels(
-    source: ConfigurationsData, frames: list[int], found: dict[str, Configurations]
-) -> Configurations:
+    source: ConfigurationsData, frames: list[int], found: dict[str, Configurations], versions: list[str]
+) -> ConfigurationsData:
     """The frames with all that their source says of them, the labels, and where these are from."""
     bare = source.configurations[frames].without_labels()
     parts = [found[hash_] for hash_ in bare.hashes()]
@@ -92,7 +88,10 @@ def with_found_labels(
         key: np.array([str(part.info[key][0]) if key in part.info else "" for part in parts])
         for key in ("label_uuid", "label_folder")
     }
-    return with_parents(bare.with_labels(masks=masks, **values).with_info(**origin), source, frames)
+    labelled = bare.with_labels(masks=masks, **values).with_info(**origin)
+    node = ConfigurationsData(with_parents(labelled, source, frames))
+    node.base.attributes.set(VERSION_ATTRIBUTE, ", ".join(versions))
+    return node
 
 
 def _entry(

@@ -10,6 +10,7 @@ from aiida.engine import calcfunction
 
 from aiida_bloomery.calculations.functions.campaign import content
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.namespaces import put_under, under
 from bloomery.campaign.learning_curves import CurvePoint, learning_curve
 from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations
@@ -86,7 +87,7 @@ def _nodes(splits: Iterable[tuple[str, Split]], batches: Mapping[str, Configurat
 @calcfunction
 def pool_folds(seed: orm.Int, **folds: orm.ArrayData) -> orm.Dict:
     """Return errors over the frames of all folds; ``folds`` are the arrays of `errors` by the fold's key."""
-    arrays = {key: {name: node.get_array(name) for name in node.get_arraynames()} for key, node in folds.items()}
+    arrays = {key: dict(node.get_iterarrays()) for key, node in folds.items()}
     return orm.Dict(pooled(arrays, seed=seed.value).as_dict())
 
 
@@ -124,15 +125,10 @@ def ask_trials(
     """
     before = _trials(told)
     search = SearchSettings.model_validate(settings.get_dict())
-    given = parameters.get_dict()
-    asked = {
-        f"trial_{len(before) + index:03d}": values for index, values in enumerate(ask(search, before, seed=seed.value))
-    }
-    nodes: dict[str, orm.Dict] = {"asked": orm.Dict(asked)}
-    for key, values in asked.items():
-        engine = with_settings(PluginSpec.model_validate(given["engine"]), values)
-        nodes[f"parameters__{key}"] = orm.Dict({**given, "engine": engine.model_dump()})
-    return nodes
+    trials = enumerate(ask(search, before, seed=seed.value), start=len(before))
+    asked = {f"trial_{number:03d}": values for number, values in trials}
+    changed = {key: _with_engine_settings(parameters, values) for key, values in asked.items()}
+    return {"asked": orm.Dict(asked), **put_under("parameters__", changed)}
 
 
 @calcfunction
@@ -149,11 +145,7 @@ def tell_trials(
     search = SearchSettings.model_validate(settings.get_dict())
     trials = _trials(told)
     for key, values in sorted(asked.get_dict().items()):
-        folds = {
-            name.removeprefix(f"{key}__"): {array: node.get_array(array) for array in node.get_arraynames()}
-            for name, node in arrays.items()
-            if name.startswith(f"{key}__")
-        }
+        folds = {name: dict(node.get_iterarrays()) for name, node in under(f"{key}__", arrays).items()}
         errors = pooled(folds, seed=seed.value) if len(folds) == search.used else CrossValidation()
         judged = errors.errors(search.objective)
         error = judged.rmse.value if judged is not None else None
@@ -172,9 +164,11 @@ def choose(settings: orm.Dict, parameters: orm.Dict, told: orm.Dict) -> dict[str
     tried = Trials.model_validate(told.get_dict())
     best = tried.best
     result = SearchResult(objective=search.objective, trials=tried.trials, best=best.key if best else None)
-    outputs: dict[str, orm.Dict] = {"result": orm.Dict(result.as_dict())}
-    if best is None:
-        return outputs
+    outputs = {"result": orm.Dict(result.as_dict())}
+    return outputs if best is None else {**outputs, "parameters": _with_engine_settings(parameters, best.values)}
+
+
+def _with_engine_settings(parameters: orm.Dict, values: Mapping[str, Any]) -> orm.Dict:
+    """Parameters of a training with settings of its engine changed."""
     given = parameters.get_dict()
-    engine = with_settings(PluginSpec.model_validate(given["engine"]), best.values)
-    return {**outputs, "parameters": orm.Dict({**given, "engine": engine.model_dump()})}
+    return orm.Dict({**given, "engine": with_settings(PluginSpec.model_validate(given["engine"]), values).model_dump()})

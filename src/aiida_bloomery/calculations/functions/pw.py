@@ -39,9 +39,8 @@ def isolated_atom_settings(parameters: orm.Dict, configurations: ConfigurationsD
     """
     content = parameters.get_dict()
     elements = configurations.configurations.elements
-    content.setdefault("SYSTEM", {}).update(
-        {"nspin": 2, "nosym": True, "starting_magnetization": dict.fromkeys(elements, 0.5)}
-    )
+    polarised = {"nspin": 2, "nosym": True, "starting_magnetization": dict.fromkeys(elements, 0.5)}
+    content.setdefault("SYSTEM", {}).update(polarised)
     content.setdefault("ELECTRONS", {}).update({"electron_maxstep": 200, "mixing_beta": 0.3})
     kpoints = orm.KpointsData()
     kpoints.set_kpoints_mesh([1, 1, 1])
@@ -52,31 +51,22 @@ def isolated_atom_settings(parameters: orm.Dict, configurations: ConfigurationsD
 def parse_pw_frame(
     configurations: ConfigurationsData, frame: orm.Int, retrieved: orm.FolderData, fingerprint: orm.Str
 ) -> ConfigurationsData | ExitCode:
-    """Return the frame with its labels.
+    """Return the frame with the labels that a `PwCalculation` has given it.
 
     Parameters
     ----------
-    configurations, frame
-        The frame that was labelled.
-    retrieved
-        The files of the `PwCalculation` that labelled it.
     fingerprint
         Of the settings, for the label cache.
     """
-    source = configurations.configurations
     files = retrieved.base.repository
     names = files.list_object_names()
     result = read_frame(
         files.get_object_content(XML_FILE) if XML_FILE in names else None,
         files.get_object_content(OUTPUT_FILE) if OUTPUT_FILE in names else None,
-        int(source.counts[frame.value]),
+        int(configurations.configurations.counts[frame.value]),
     )
     if isinstance(result, FrameFailure):
         return ExitCode(result.exit_code, result.reason)
-    labelled = ConfigurationsData(
-        labelled_frames(
-            configurations, {frame.value: result}, {frame.value: str(retrieved.creator.uuid)}, {frame.value: ""}
-        )
-    )
+    labelled = ConfigurationsData(labelled_frames(configurations, {frame.value: result}, retrieved.creator))
     mark(labelled, fingerprint.value, result.version)
     return labelled
