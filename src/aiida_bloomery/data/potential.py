@@ -31,18 +31,9 @@ class PotentialData(orm.Data):
     """
 
     DESCRIBED: ClassVar[tuple[str, ...]] = (
-        "engine",
-        "format_version",
-        "elements",
-        "energy_reference",
-        "members",
-        "dtype",
-        "cutoff",
-        "descriptor",
-        "settings",
-        "versions",
-        "trained_on",
-    )
+        "engine", "format_version", "elements", "energy_reference", "members", "dtype", "cutoff", "descriptor",
+        "settings", "versions", "trained_on",
+    )  # fmt: skip
     NEEDED: ClassVar[tuple[str, ...]] = ("engine", "elements", "energy_reference", "members")
 
     def __init__(self, folder: str | Path, **kwargs: Any) -> None:

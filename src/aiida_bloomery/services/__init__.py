@@ -11,7 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +28,19 @@ SILENCE = 60.0
 
 @dataclass(frozen=True)
 class Services:
-    """The state of a profile's daemon and broker.
-
-    Parameters
-    ----------
-    daemon
-        Process id of the daemon; ``None`` if it does not run.
-    workers
-        Process ids of its workers.
-    broker
-        Process id of the broker; ``None`` if it does not run, or is not a process of this machine.
-    pending, processing
-        Tasks in the broker's queue: waiting for a worker, and with one.
-    problems
-        What is wrong, one sentence each.
-    remedy
-        Commands that mend it.
-    """
+    """The state of a profile's daemon and broker, with the process ids of those that run on this machine."""
 
     daemon: int | None = None
     workers: tuple[int, ...] = ()
     broker: int | None = None
     pending: int = 0
+    """Tasks in the broker's queue that wait for a worker."""
     processing: int = 0
+    """Tasks that a worker has."""
     problems: tuple[str, ...] = ()
-    remedy: tuple[str, ...] = field(default=())
+    """What is wrong, one sentence each."""
+    remedy: tuple[str, ...] = ()
+    """Commands that mend it."""
 
     @property
     def healthy(self) -> bool:
@@ -83,12 +71,7 @@ def inspect(home: Home) -> Services:
 
 
 def ensure(home: Home, workers: int | None = None) -> list[str]:
-    """See to it that daemon and broker of our own profile run and can reach each other; mend them if not.
-
-    Returns
-    -------
-    list
-        What was done, one sentence each.
+    """See to it that daemon and broker of our own profile run and can reach each other; say what was done to that end.
 
     Raises
     ------
@@ -99,23 +82,18 @@ def ensure(home: Home, workers: int | None = None) -> list[str]:
     if found.healthy:
         return []
     if not home.own:
-        raise BloomeryError(
-            f"profile {home.profile or 'default'}: {'; '.join(found.problems)}; it is yours, so run: "
-            f"{'; '.join(found.remedy)}."
-        )
-    done = []
+        problems, remedy = "; ".join(found.problems), "; ".join(found.remedy)
+        raise BloomeryError(f"profile {home.profile or 'default'}: {problems}; it is yours, so run: {remedy}.")
     if found.daemon is None and not found.workers and found.broker is None:
         _start(workers)
-        done.append("started the daemon")
+        done = ["started the daemon"]
     else:
-        done = [f"mended the daemon: {problem}" for problem in found.problems]
         repair(home, workers)
-    found = inspect(home)
-    if not found.healthy:
-        raise BloomeryError(
-            f"the daemon cannot be brought to life: {'; '.join(found.problems)}; see its log in "
-            f"{processes.log_folder()}."
-        )
+        done = [f"mended the daemon: {problem}" for problem in found.problems]
+    problems = "; ".join(inspect(home).problems)
+    if problems:
+        log = processes.log_folder()
+        raise BloomeryError(f"the daemon cannot be brought to life: {problems}; see its log in {log}.")
     return done
 
 
@@ -127,36 +105,28 @@ def repair(home: Home, workers: int | None = None) -> None:
 
 
 def stop(home: Home) -> bool:
-    """Stop the daemon of our own profile. Its processes stay where they are and go on when it starts again.
+    """Stop the daemon of our own profile; return whether there was anything to stop.
 
-    Returns
-    -------
-    bool
-        Whether there was anything to stop.
+    Its processes stay where they are and go on when it starts again.
 
     Raises
     ------
     BloomeryError
         If the profile is the user's.
     """
-    import psutil  # noqa: PLC0415
-
     if not home.own:
         raise BloomeryError(
             f"profile {home.profile}: it is yours, so its daemon is left alone; run `verdi daemon stop`."
         )
-    from aiida.engine.daemon.client import DaemonException, get_daemon_client  # noqa: PLC0415
+    import psutil  # noqa: PLC0415
+    from aiida.engine.daemon.client import DaemonException  # noqa: PLC0415
 
     # Running jobs are not the daemon's children: they go on, and are looked after when it is back.
-    running = [
-        process
-        for process in (processes.daemon(), processes.broker(), *processes.workers(), *processes.statisticians())
-        if process is not None
-    ]
-    alive = running
+    ours = (processes.daemon(), processes.broker(), *processes.workers(), *processes.statisticians())
+    alive = running = [process for process in ours if process is not None]
     if processes.daemon() is not None:
         with contextlib.suppress(DaemonException):
-            get_daemon_client().stop_daemon(wait=True, timeout=30)
+            processes.client().stop_daemon(wait=True, timeout=30)
         _, alive = psutil.wait_procs(running, timeout=5)
     for process in alive:
         process.terminate()
@@ -204,7 +174,7 @@ def _remedy(home: Home, profile: str) -> tuple[str, ...]:
 
 
 def _start(workers: int | None) -> None:
-    from aiida.engine.daemon.client import DaemonException, get_daemon_client  # noqa: PLC0415
+    from aiida.engine.daemon.client import DaemonException  # noqa: PLC0415
     from aiida.manage.manager import get_manager  # noqa: PLC0415
 
     _forget_the_dead()
@@ -213,26 +183,24 @@ def _start(workers: int | None) -> None:
     get_manager().reset_broker()
     wanted = workers or _default_workers()
     try:
-        get_daemon_client().start_daemon(number_workers=wanted, timeout=60)
+        processes.client().start_daemon(number_workers=wanted, timeout=60)
     except DaemonException as error:
         raise BloomeryError(f"the daemon does not start ({error}); see its log in {processes.log_folder()}.") from error
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and (
-        len(processes.workers()) < wanted or (processes.uses_zeromq() and not _broker_ready())
-    ):
+    while time.monotonic() < deadline and (len(processes.workers()) < wanted or not _broker_ready()):
         time.sleep(0.1)
 
 
 def _broker_ready() -> bool:
+    if not processes.uses_zeromq():
+        return True
     return processes.broker() is not None and (processes.broker_folder() / "broker.status").is_file()
 
 
 def _forget_the_dead() -> None:
     """Remove the number files of processes that are gone: the numbers may be another program's by now."""
-    from aiida.engine.daemon.client import get_daemon_client  # noqa: PLC0415
-
     if processes.daemon() is None:
-        Path(get_daemon_client().circus_pid_file).unlink(missing_ok=True)
+        Path(processes.client().circus_pid_file).unlink(missing_ok=True)
     if processes.uses_zeromq() and processes.broker() is None:
         for name in ("broker.pid", "broker.status"):
             (processes.broker_folder() / name).unlink(missing_ok=True)

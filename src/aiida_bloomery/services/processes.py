@@ -18,11 +18,16 @@ def profile() -> Any:
     return get_manager().get_profile()
 
 
-def daemon() -> Any:
-    """The daemon's process, if it is alive."""
+def client() -> Any:
+    """What AiiDA speaks to the daemon with."""
     from aiida.engine.daemon.client import get_daemon_client  # noqa: PLC0415
 
-    return _alive(get_daemon_client().get_daemon_pid(), ("start-circus", "circusd"))
+    return get_daemon_client()
+
+
+def daemon() -> Any:
+    """The daemon's process, if it is alive."""
+    return _alive(client().get_daemon_pid(), ("start-circus", "circusd"))
 
 
 def workers() -> list[Any]:
@@ -49,9 +54,8 @@ def workers() -> list[Any]:
 def statisticians() -> list[Any]:
     """The helper process of the daemon, which outlives a daemon that is killed."""
     import psutil  # noqa: PLC0415
-    from aiida.engine.daemon.client import get_daemon_client  # noqa: PLC0415
 
-    log = get_daemon_client().circus_log_file
+    log = client().circus_log_file
     return [process for process in psutil.process_iter(["cmdline"]) if log in (process.info["cmdline"] or [])]
 
 
@@ -86,9 +90,7 @@ def broker_folder() -> Path:
 
 def log_folder() -> Path:
     """Where the daemon writes its log."""
-    from aiida.engine.daemon.client import get_daemon_client  # noqa: PLC0415
-
-    return Path(get_daemon_client().daemon_log_file).parent
+    return Path(client().daemon_log_file).parent
 
 
 def read(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 
@@ -20,12 +21,8 @@ def revive_lost() -> list[str]:
     """Give processes of our own profile a task again that have lost it, or never got one: their submitter was killed.
 
     AiiDA's own means of revival give them a task that is gone as soon as it is picked up, so that they would be lost
-    when their worker dies; and counted as lost, and started twice, the next time somebody looks.
-
-    Returns
-    -------
-    list
-        What was done, one sentence each.
+    when their worker dies; and counted as lost, and started twice, the next time somebody looks. Returns what was done,
+    one sentence each.
     """
     if not processes.uses_zeromq() or not (lost := _lost()):
         return []
@@ -64,10 +61,8 @@ def _was_called_again(pk: int) -> bool:
 
     calls = {"type": {"in": ["call_calc", "call_work"]}}
     query = orm.QueryBuilder().append(orm.ProcessNode, tag="parent", project=["id"])
-    query.append(
-        orm.ProcessNode, filters={"id": pk}, with_incoming="parent", edge_filters=calls, edge_project=["label"]
-    )
-    called = query.first()
+    itself = {"filters": {"id": pk}, "edge_filters": calls, "edge_project": ["label"]}
+    called = query.append(orm.ProcessNode, with_incoming="parent", **itself).first()
     if called is None:
         return False
     parent, label = called
@@ -86,14 +81,6 @@ def tasks() -> tuple[set[int], set[int]]:
     found: tuple[set[int], set[int]] = (set(), set())
     for pks, name in zip(found, ("pending", "processing"), strict=True):
         for path in (folder / name).glob("*.json"):
-            pk = _task_process(processes.read(path))
-            if pk is not None:
-                pks.add(pk)
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                pks.add(int(json.loads(processes.read(path))["body"]["args"]["pid"]))
     return found
-
-
-def _task_process(text: str) -> int | None:
-    try:
-        return int(json.loads(text)["body"]["args"]["pid"])
-    except (ValueError, KeyError, TypeError):
-        return None

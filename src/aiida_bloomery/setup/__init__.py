@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from aiida_bloomery.setup import machine, pseudopotentials
 from aiida_bloomery.setup.home import Home, find_home, load_profile
@@ -25,21 +26,18 @@ PSEUDO_HINT = (
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a set-up sees to.
-
-    Parameters
-    ----------
-    what
-        The thing.
-    state
-        ``made`` now, ``there`` already, or ``missing``.
-    detail
-        Where it is, or how to get it.
-    """
+    """One thing that a set-up sees to."""
 
     what: str
     state: str
+    """``made`` now, ``there`` already, or ``missing``."""
     detail: str
+    """Where it is, or how to get it."""
+
+    @classmethod
+    def of(cls, what: str, detail: str, *, made: bool) -> Self:
+        """A thing that is there now."""
+        return cls(what, "made" if made else "there", detail)
 
 
 def set_up(home: Home) -> Iterator[Step]:
@@ -55,31 +53,27 @@ def set_up(home: Home) -> Iterator[Step]:
     workdir = (home.work if home.own else home.folder / ".aiida" / "bloomery-work") / "{username}"
     computer, made = machine.install_computer(workdir)
     cores = computer.get_property(machine.CORES_PROPERTY, None)
-    yield _step(f"computer {computer.label}", made, f"{cores} cores" if cores else "without a bound on cores")
-    program = machine.bloomery_program()
-    code, made = machine.install_code(computer, "bloomery", program, None, replace=home.own)
-    yield _step(f"code {code.full_label}", made, str(code.filepath_executable))
+    yield Step.of(f"computer {computer.label}", f"{cores} cores" if cores else "without a bound on cores", made=made)
+    yield code_step(computer, "bloomery", machine.bloomery_program(), None, replace=home.own)
     pw = machine.pw_program()
     if pw is None:
         yield Step("code pw@localhost", "missing", QE_HINT)
     else:
         # One thread each: packs start as many pw.x as they have cores.
         prepend = "export OMP_NUM_THREADS=1"
-        code, made = machine.install_code(computer, "pw", pw, "quantumespresso.pw", prepend, replace=home.own)
-        yield _step(f"code {code.full_label}", made, str(code.filepath_executable))
+        yield code_step(computer, "pw", pw, "quantumespresso.pw", prepend, replace=home.own)
     folder = pseudopotentials.find_folder()
-    if folder is None:
-        yield Step(f"pseudopotentials {pseudopotentials.FAMILY}", "missing", PSEUDO_HINT)
-        return
-    family, made = pseudopotentials.install_family(folder)
+    family, made = pseudopotentials.install_family(folder) if folder is not None else (None, False)
     if family is None:
         yield Step(f"pseudopotentials {pseudopotentials.FAMILY}", "missing", PSEUDO_HINT)
     else:
-        yield _step(f"pseudopotentials {family.label}", made, ", ".join(sorted(family.elements)))
+        yield Step.of(f"pseudopotentials {family.label}", ", ".join(sorted(family.elements)), made=made)
 
 
-def _step(what: str, made: bool, detail: str) -> Step:
-    return Step(what, "made" if made else "there", detail)
+def code_step(*code: Any, replace: bool) -> Step:
+    """Make a code unless it exists, see `machine.install_code`."""
+    node, made = machine.install_code(*code, replace=replace)
+    return Step.of(f"code {node.full_label}", str(node.filepath_executable), made=made)
 
 
 def _profile(home: Home) -> Step:
@@ -106,9 +100,9 @@ def _profile(home: Home) -> Step:
         broker_config=BrokerFactory("core.zeromq").get_default_config(),
     )
     config.set_default_profile(profile.name, overwrite=True)
-    config.set_option("runner.poll.interval", 1, scope=profile.name)
-    config.set_option("daemon.default_workers", WORKERS, scope=profile.name)
-    config.set_option("daemon.timeout", 30, scope=profile.name)
+    options = {"runner.poll.interval": 1, "daemon.default_workers": WORKERS, "daemon.timeout": 30}
+    for name, value in options.items():
+        config.set_option(name, value, scope=profile.name)
     config.store()
     _write_ahead(Path(profile.storage_config["filepath"]))
     return Step(f"profile {home.profile}", "made", home.export_line)

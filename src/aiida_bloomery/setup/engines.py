@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiida_bloomery.setup import Step, machine
+from aiida_bloomery.setup import Step, code_step, machine
 from aiida_bloomery.setup.home import Home, load_profile
 from bloomery.engines.installation import Environment, adopt_environment, make_environment, needs_environment
 from bloomery.errors import InputError
@@ -14,21 +14,13 @@ from bloomery.errors import InputError
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """An engine that is to be set up.
-
-    Parameters
-    ----------
-    name
-        Of the engine.
-    python
-        Interpreter to make its environment with.
-    environment
-        An environment of the user's that has the engine's package already.
-    """
+    """An engine that is to be set up."""
 
     name: str
     python: str | None = None
+    """Interpreter to make its environment with."""
     environment: Path | None = None
+    """An environment of the user's that has the engine's package already."""
 
 
 def environments_folder(home: Home) -> Path:
@@ -56,15 +48,13 @@ def set_up_engine(home: Home, request: EngineRequest) -> Iterator[Step]:
 def _steps(home: Home, request: EngineRequest) -> Iterator[Step]:
     environment = _environment(home, request)
     versions = ", ".join(f"{name} {version}" for name, version in sorted(environment.versions.items()))
-    state = "made" if environment.made else "there"
-    yield Step(f"environment of {request.name}", state, f"{environment.folder} ({versions})")
+    yield Step.of(f"environment of {request.name}", f"{environment.folder} ({versions})", made=environment.made)
     load_profile(home)
     from aiida import orm  # noqa: PLC0415
 
     computer = orm.Computer.collection.get(label=machine.COMPUTER)
     given = request.environment is not None
-    code, made = machine.install_code(computer, request.name, environment.program, None, replace=home.own or given)
-    yield Step(f"code {code.full_label}", "made" if made else "there", str(code.filepath_executable))
+    yield code_step(computer, request.name, environment.program, None, replace=home.own or given)
 
 
 def _environment(home: Home, request: EngineRequest) -> Environment:

@@ -19,21 +19,14 @@ MARKER = "home.json"
 
 @dataclass(frozen=True)
 class Home:
-    """The profile that a command works on.
-
-    Parameters
-    ----------
-    folder
-        What ``AIIDA_PATH`` points to; of our own profile it also holds the jobs' work folders.
-    profile
-        Name of the AiiDA profile; empty for the user's default profile.
-    own
-        Whether the profile is ours: then its daemon and broker are ours to start, mend and stop.
-    """
+    """The profile that a command works on."""
 
     folder: Path
+    """What ``AIIDA_PATH`` points to; of our own profile it also holds the jobs' work folders."""
     profile: str
+    """Name of the AiiDA profile; empty for the user's default profile."""
     own: bool
+    """Whether the profile is ours: then its daemon and broker are ours to start, mend and stop."""
 
     @property
     def marker(self) -> Path:

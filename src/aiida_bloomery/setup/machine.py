@@ -17,12 +17,7 @@ time that a job runs; at 0.5 s a fifteenth, for a quarter of a second that a job
 
 
 def install_computer(workdir: Path) -> tuple[Any, bool]:
-    """Make the computer for jobs on this machine unless it exists.
-
-    Returns
-    -------
-    The computer, and whether it was made now.
-    """
+    """Make the computer for jobs on this machine unless it exists; return it, and whether it was made now."""
     from aiida import orm  # noqa: PLC0415
     from aiida.common.exceptions import NotExistent  # noqa: PLC0415
 
@@ -59,16 +54,12 @@ def available_cores() -> int:
 def install_code(
     computer: Any, label: str, executable: Path, plugin: str | None, prepend: str = "", *, replace: bool = True
 ) -> tuple[Any, bool]:
-    """Make a code unless it exists.
+    """Make a code unless it exists; return it, and whether it was made now.
 
     Parameters
     ----------
     replace
         Whether a code of the same label for another program is renamed, hidden, and replaced; otherwise it is left.
-
-    Returns
-    -------
-    The code, and whether it was made now.
     """
     from aiida import orm  # noqa: PLC0415
 

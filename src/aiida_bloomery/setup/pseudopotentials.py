@@ -12,11 +12,7 @@ from pathlib import Path
 from typing import Any
 
 FAMILY = "bloomery/PBE"
-FOLDERS = (
-    "/usr/share/espresso/pseudo",
-    "/usr/local/share/espresso/pseudo",
-    "~/espresso/pseudo",
-)
+FOLDERS = ("/usr/share/espresso/pseudo", "/usr/local/share/espresso/pseudo", "~/espresso/pseudo")
 """Where distributions put pseudopotentials."""
 
 DEFAULT_CUTOFFS = {"NC": (60.0, 240.0), "US": (40.0, 320.0), "USPP": (40.0, 320.0), "PAW": (50.0, 400.0)}
@@ -27,10 +23,7 @@ LEAST_CUTOFF = 30.0
 
 # Files that have been tried, with cutoffs (Ry) at which forces are within 1 % and the pressure within 2 kbar of
 # convergence. They are preferred to other files of the element.
-TESTED = {
-    "C.pbe-rrkjus.UPF": (30.0, 240.0),
-    "Si.pbe-rrkj.UPF": (30.0, 120.0),
-}
+TESTED = {"C.pbe-rrkjus.UPF": (30.0, 240.0), "Si.pbe-rrkj.UPF": (30.0, 120.0)}
 
 FUNCTIONALS = {
     "PBE": {"PBE", "SLA PW PBE PBE", "SLA PW PBX PBC"},
@@ -91,10 +84,7 @@ def functional_name(text: str) -> str:
 def choose_files(folder: Path, functional: str = "PBE") -> dict[str, tuple[Path, float, float]]:
     """Choose one file for each element of a folder: of the functional, scalar-relativistic, tested ones first.
 
-    Returns
-    -------
-    dict
-        Element to file and cutoffs in Ry (wavefunctions, density).
+    Returned by element, with cutoffs in Ry (wavefunctions, density).
     """
     chosen: dict[str, tuple[tuple[Any, ...], Path, float, float]] = {}
     for path in sorted(folder.iterdir()):
@@ -124,11 +114,9 @@ def cutoffs(name: str, header: UpfHeader) -> tuple[float, float]:
 
 
 def install_family(folder: Path, label: str = FAMILY) -> tuple[Any, bool]:
-    """Make the family from a folder unless it exists.
+    """Make the family from a folder unless it exists; return it, and whether it was made now.
 
-    Returns
-    -------
-    The family (``None`` if the folder holds nothing of use), and whether it was made now.
+    It is ``None`` if the folder holds nothing of use.
     """
     from aiida import orm  # noqa: PLC0415
     from aiida.plugins import DataFactory, GroupFactory  # noqa: PLC0415
@@ -147,11 +135,8 @@ def install_family(folder: Path, label: str = FAMILY) -> tuple[Any, bool]:
             family = family_class.create_from_folder(
                 Path(temporary), label, description=f"PBE, from {folder}", pseudo_type=DataFactory("pseudo.upf")
             )
-    family.set_cutoffs(
-        {element: {"cutoff_wfc": low, "cutoff_rho": high} for element, (_, low, high) in chosen.items()},
-        "normal",
-        unit="Ry",
-    )
+    found = {element: {"cutoff_wfc": low, "cutoff_rho": high} for element, (_, low, high) in chosen.items()}
+    family.set_cutoffs(found, "normal", unit="Ry")
     return family, True
 
 

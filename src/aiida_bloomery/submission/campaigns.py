@@ -17,21 +17,13 @@ from bloomery.errors import BloomeryError, InputError
 
 @dataclass(frozen=True)
 class Submission:
-    """A campaign's process, and how it came to be it.
-
-    Parameters
-    ----------
-    pk
-        Of the campaign.
-    how
-        ``submitted`` now, ``running`` already, or ``finished`` before.
-    notes
-        What was done on the way.
-    """
+    """A campaign's process, and how it came to be it."""
 
     pk: int
     how: str
+    """``submitted`` now, ``running`` already, or ``finished`` before."""
     notes: tuple[str, ...] = ()
+    """What was done on the way."""
 
 
 def submit_campaign(campaign: Campaign, home: Home, *, again: bool = False) -> Submission:

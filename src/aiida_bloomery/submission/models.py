@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Result = LearningCurve | CrossValidation | SearchResult
 
-
 KINDS: dict[str, tuple[type[Settings], type[Result]]] = {
     "learning_curve": (SubsetSettings, LearningCurve),
     "cross_validation": (FoldSettings, CrossValidation),
@@ -34,24 +33,16 @@ KINDS: dict[str, tuple[type[Settings], type[Result]]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """What a model is chosen on, as inputs of the workchains.
-
-    Parameters
-    ----------
-    batches
-        The data set by batch.
-    training
-        ``{engine, acceptance}``.
-    execution
-        Codes, options and device.
-    energy_reference
-        Energies of single atoms, where they are not fitted.
-    """
+    """What a model is chosen on, as inputs of the workchains."""
 
     batches: Mapping[str, ConfigurationsData]
+    """The data set by batch."""
     training: Mapping[str, object]
+    """``{engine, acceptance}``."""
     execution: Mapping[str, orm.Data] = field(default_factory=dict)
+    """Codes, options and device."""
     energy_reference: dict[str, float] | None = None
+    """Energies of single atoms, where they are not fitted."""
 
 
 def source_of(names: Sequence[str], engine: str | None = None, changes: Mapping[str, object] | None = None) -> Source:
@@ -195,24 +186,17 @@ def checked_settings(kind: str, values: Mapping[str, object]) -> dict[str, objec
 
 @dataclass(frozen=True)
 class SelectionState:
-    """How a model selection stands.
-
-    Parameters
-    ----------
-    state
-        AiiDA's word for it.
-    jobs
-        Jobs that have ended, failed ones among them, and all that there are so far.
-    failures
-        What went wrong with trials that were left out: label of the step to the reason.
-    """
+    """How a model selection stands."""
 
     pk: int
     kind: str
     state: str
+    """AiiDA's word for it."""
     message: str
     jobs: tuple[int, int]
+    """Jobs that have ended, failed ones among them, and all that there are so far."""
     failures: dict[str, str]
+    """What went wrong with trials that were left out: label of the step to the reason."""
     result: Result | None
 
     @property
