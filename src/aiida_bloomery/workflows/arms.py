@@ -21,11 +21,11 @@ from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.measuring import Measuring
 from aiida_bloomery.workflows.stages import Processes, Stages
 from bloomery.campaign.measuring import EACH, FINAL
+from bloomery.campaign.record import ARMS
 
 KEY = "control"
 """Of this part in the context of a campaign."""
 
-ARMS = ("selection", "control")
 FIRST = "00"
 """Of several trainings, the one that is delivered, and its counterpart."""
 

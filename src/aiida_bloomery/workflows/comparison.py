@@ -71,11 +71,10 @@ class ComparisonWorkChain(SubmitsOnce):
 
     def ask(self) -> None:
         """Ask the observables what they want to know that is not known yet."""
-        wanted = wanted_frames(
-            self.inputs.structures, metadata={"call_link_label": "wanted"}, **self._observables(of_frames=True)
-        )
+        observables = self._observables(of_frames=True)
+        wanted = self.call_as("wanted", wanted_frames, self.inputs.structures, **observables)
         if wanted.n_frames and "known" in self.inputs:
-            missing = frames_only_in(wanted, metadata={"call_link_label": "missing"}, **self.inputs.known)
+            missing = self.call_as("missing", frames_only_in, wanted, **self.inputs.known)
             self.report(f"{wanted.n_frames} frames are wanted")
             wanted = missing.get("frames")
         if wanted is not None and wanted.n_frames:
@@ -86,13 +85,11 @@ class ComparisonWorkChain(SubmitsOnce):
         processes = {}
         if "wanted" in self.ctx:
             labeller = WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}")
-            processes["labelling"] = self.submit_as(
-                "label", labeller, configurations=self.ctx.wanted, **self.inputs.labelling
-            )
+            inputs = {"configurations": self.ctx.wanted, **self.inputs.labelling}
+            processes["labelling"] = self.submit_as("label", labeller, **inputs)
         observables = self._observables(of_frames=False)
         if observables:
-            reference = {"trajectory": self.inputs.trajectory} if "trajectory" in self.inputs else {}
-            processes["trajectories"] = self._validate("validate_trajectories", observables, reference)
+            processes["trajectories"] = self._validate("validate_trajectories", observables, self.given("trajectory"))
         return ToContext(**processes)
 
     def observe(self) -> ToContext:
@@ -110,7 +107,7 @@ class ComparisonWorkChain(SubmitsOnce):
         failed = None
         if "labelling" in self.ctx:
             process = self.ctx.labelling
-            self.out_many({name: process.outputs[name] for name in ("labelled", "ledger") if name in process.outputs})
+            self.hand_out(process, "labelled", "ledger")
             if not process.is_finished_ok:
                 failed = self.exit_codes.ERROR_LABELLING_FAILED.format(message=process.exit_message)
         processes = [self.ctx[name] for name in ("validation", "trajectories") if name in self.ctx]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiida import orm
 
 from aiida_bloomery.calculations.functions.model_selection import folds, pool_folds, split_checker
-from aiida_bloomery.workflows.trials.planned import PlannedTrialsWorkChain, arrays
+from aiida_bloomery.workflows.trials import PlannedTrialsWorkChain, arrays
 from bloomery.model_selection.folds import FoldSettings, fold_splits
 
 
@@ -18,4 +18,4 @@ class CrossValidationWorkChain(PlannedTrialsWorkChain):
 
     def summary(self, judged: dict[str, orm.ProcessNode]) -> orm.Dict:
         """Put the folds together."""
-        return pool_folds(self.inputs.seed, metadata={"call_link_label": "pool"}, **arrays(judged))
+        return self.call_as("pool", pool_folds, self.inputs.seed, **arrays(judged))

@@ -32,7 +32,7 @@ class EnergyReferenceWorkChain(SubmitsOnce):
         process = self.submit_as(
             "label",
             WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
-            configurations=isolated_atoms(self.inputs.structures, metadata={"call_link_label": "atoms"}),
+            configurations=self.call_as("atoms", isolated_atoms, self.inputs.structures),
             isolated_atoms=orm.Bool(True),
             **self.inputs.labelling,
         )
@@ -41,10 +41,9 @@ class EnergyReferenceWorkChain(SubmitsOnce):
     def results(self) -> ExitCode | None:
         """Read the reference off the labels."""
         process = self.ctx.labelling
-        if "ledger" in process.outputs:
-            self.out("ledger", process.outputs.ledger)
+        self.hand_out(process, "ledger")
         labelled = process.outputs.labelled if "labelled" in process.outputs else None
         if not process.is_finished_ok or labelled is None:
             return self.exit_codes.ERROR_LABELLING_FAILED.format(message=process.exit_message)
-        self.out("energy_reference", energy_reference(labelled, metadata={"call_link_label": "values"}))
+        self.out("energy_reference", self.call_as("values", energy_reference, labelled))
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiida import orm
 
 from aiida_bloomery.calculations.functions.model_selection import fit_learning_curve, split_checker, subsets
-from aiida_bloomery.workflows.trials.planned import PlannedTrialsWorkChain, observations
+from aiida_bloomery.workflows.trials import MEASURED, PlannedTrialsWorkChain
 from bloomery.model_selection.folds import SubsetSettings, subset_splits
 
 
@@ -18,4 +18,5 @@ class LearningCurveWorkChain(PlannedTrialsWorkChain):
 
     def summary(self, judged: dict[str, orm.ProcessNode]) -> orm.Dict:
         """Fit the power laws."""
-        return fit_learning_curve(self.inputs.settings, metadata={"call_link_label": "fit"}, **observations(judged))
+        observations = {key: process.outputs.observations[MEASURED] for key, process in judged.items()}
+        return self.call_as("fit", fit_learning_curve, self.inputs.settings, **observations)

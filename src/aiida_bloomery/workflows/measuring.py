@@ -213,5 +213,5 @@ class Measuring:
         if observations:
             self.stages.chain.out("observations", observations)
         if self.ctx.ledgers:
-            metadata = {"call_link_label": "validation_ledger"}
-            self.stages.chain.out("validation_ledger", merge_ledgers(**self.ctx.ledgers, metadata=metadata))
+            chain = self.stages.chain
+            chain.out("validation_ledger", chain.call_as("validation_ledger", merge_ledgers, **self.ctx.ledgers))

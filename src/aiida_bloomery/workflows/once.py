@@ -36,12 +36,19 @@ class SubmitsOnce(WorkChain):
         """Submit a process under a label."""
         return self.submit(process, **{**inputs, "metadata": {**inputs.get("metadata", {}), "call_link_label": label}})
 
+    def call_as(self, label: str, function: Any, /, *args: Any, **inputs: Any) -> Any:
+        """Run a calcfunction under a label."""
+        return function(*args, **inputs, metadata={"call_link_label": label})
+
+    def hand_out(self, process: orm.ProcessNode, *names: str) -> None:
+        """Attach those of these outputs that a child has."""
+        self.out_many({name: process.outputs[name] for name in names if name in process.outputs})
+
     def given(self, *names: str) -> dict[str, orm.Data]:
         """Inputs of these names, as far as there are any, to be handed on."""
         return {name: self.inputs[name] for name in names if name in self.inputs}
 
     def _submitted(self, label: str) -> orm.ProcessNode | None:
-        query = orm.QueryBuilder()
-        query.append(orm.WorkChainNode, filters={"id": self.node.pk}, tag="self")
+        query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": self.node.pk}, tag="self")
         query.append(orm.ProcessNode, with_incoming="self", edge_filters={"label": label, "type": {"in": _CALLS}})
         return query.first(flat=True)

@@ -45,10 +45,7 @@ def stage_inputs(inputs: Any, seed: orm.Int) -> dict[str, Any]:
     result: dict[str, Any] = {"code": inputs.codes.bloomery, "seed": seed}
     if "engine" in inputs.codes:
         result["engine_code"] = inputs.codes.engine
-    for name in ("device", "options"):
-        if name in inputs:
-            result[name] = inputs[name]
-    return result
+    return result | {name: inputs[name] for name in ("device", "options") if name in inputs}
 
 
 def options_for(inputs: Any, verb: str, *, engine: bool = False) -> dict[str, object]:

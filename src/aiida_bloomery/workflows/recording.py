@@ -17,8 +17,8 @@ class Recording:
     """The part of a campaign that keeps its history."""
 
     def __init__(self, chain: WorkChain) -> None:
+        self.chain = chain
         self.stages = Stages(chain)
-        self.out = chain.out
         self.ctx = self.stages.ctx
 
     def record(self, measured: Mapping[str, orm.Dict], control: Mapping[str, orm.Data]) -> None:
@@ -46,11 +46,11 @@ class Recording:
     def results(self) -> None:
         """Attach data set, ledger and potential."""
         if self.ctx.batches:
-            self.out("data_set", self.ctx.batches)
+            self.chain.out("data_set", self.ctx.batches)
         if self.ctx.ledgers:
-            self.out("ledger", merge_ledgers(**self.ctx.ledgers, metadata={"call_link_label": "ledger"}))
+            self.chain.out("ledger", self.chain.call_as("ledger", merge_ledgers, **self.ctx.ledgers))
         if self.ctx.potential is not None:
-            self.out("potential", self.ctx.potential)
+            self.chain.out("potential", self.ctx.potential)
 
     def conclude(self, measured: Mapping[str, orm.Dict], verdict: orm.Dict | None) -> None:
         """Close the history with what was measured of the delivered potential, and the verdict on the control arm."""
@@ -61,4 +61,4 @@ class Recording:
         inputs = {name: node for name, node in given.items() if node is not None}
         if ctx.validation is not None and ctx.validation.is_finished_ok:
             inputs["validation"] = ctx.validation.outputs.observations["probe"]
-        self.out("history", conclude(**inputs, **measured, metadata={"call_link_label": "results"}))
+        self.chain.out("history", self.chain.call_as("results", conclude, **inputs, **measured))

@@ -5,24 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessSpec, ToContext, while_
+from aiida.engine import ExitCode, ProcessSpec, while_
 
-from aiida_bloomery.calculations.functions.model_selection import (
-    ask_trials,
-    choose,
-    split_checker,
-    tell_trials,
-    used_folds,
-)
+from aiida_bloomery.calculations.functions import model_selection
 from aiida_bloomery.data.namespaces import under
-from aiida_bloomery.workflows.trials.contract import TrialsWorkChain
-from aiida_bloomery.workflows.trials.planned import arrays
+from aiida_bloomery.workflows.trials import TrialsWorkChain, arrays
 from bloomery.errors import BloomeryError
 from bloomery.model_selection.folds import fold_splits
 from bloomery.model_selection.search import SearchSettings, check_space
 from bloomery.plugins import PluginSpec
 
-_check_split = split_checker(SearchSettings, fold_splits)
+_check_split = model_selection.split_checker(SearchSettings, fold_splits)
 
 
 def validate_inputs(inputs: dict[str, Any], port: Any) -> str | None:
@@ -42,7 +35,7 @@ class SearchWorkChain(TrialsWorkChain):
     """Ask what to try, train and judge it, tell what it gave: again until the space or the trials are used up."""
 
     SETTINGS = "`{space, method, trials, at_a_time, objective, folds, used}`."
-    PLAN = staticmethod(used_folds)
+    PLAN = staticmethod(model_selection.used_folds)
     CHECK = staticmethod(validate_inputs)
 
     @classmethod
@@ -59,58 +52,36 @@ class SearchWorkChain(TrialsWorkChain):
 
     def ask(self) -> None:
         """Ask what to try next."""
-        asked = ask_trials(**self.given("settings", "parameters", "seed"), **self._known("ask"))
+        inputs = self.given("settings", "parameters", "seed") | self._told()
+        asked = self.call_as(f"ask_{self.ctx.rounds:03d}", model_selection.ask_trials, **inputs)
         self.ctx.asked, self.ctx.parameters = asked["asked"], under("parameters__", asked)
 
     def has_trials(self) -> bool:
         """Whether there is anything left to try."""
         return bool(self.ctx.parameters)
 
-    def train(self) -> ToContext:
-        """Train each trial on each of the folds."""
-        return ToContext(
-            **{
-                f"train_{name}": self.train_trial(name, self.ctx.splits[fold], self.ctx.parameters[key])
-                for name, key, fold in self._runs()
-            }
-        )
-
-    def judge(self) -> ToContext:
-        """Measure what was trained on the frames that it has not seen."""
-        processes = {
-            f"judge_{name}": self.judge_trial(name, self.ctx.splits[fold], self.ctx[f"train_{name}"])
-            for name, _, fold in self._runs()
-        }
-        return ToContext(**{key: process for key, process in processes.items() if process is not None})
-
     def tell(self) -> None:
         """Take down what the trials gave."""
-        judged = {name: self.ctx[f"judge_{name}"] for name, _, _ in self._runs() if f"judge_{name}" in self.ctx}
-        self.ctx.told = tell_trials(
-            asked=self.ctx.asked,
-            **self.given("settings", "seed"),
-            **self._known("tell"),
-            **arrays({name: process for name, process in judged.items() if self.went_well(name, process)}),
-        )
+        inputs = {"asked": self.ctx.asked, **self.given("settings", "seed"), **self._told(), **arrays(self.judged())}
+        self.ctx.told = self.call_as(f"tell_{self.ctx.rounds:03d}", model_selection.tell_trials, **inputs)
         self.ctx.rounds += 1
 
     def conclude(self) -> ExitCode | None:
         """Choose the best."""
-        chosen = choose(
-            self.inputs.settings, self.inputs.parameters, self.ctx.told, metadata={"call_link_label": "choose"}
-        )
+        chosen = self.call_as("choose", model_selection.choose, **self.given("settings", "parameters"), **self._told())
         self.out_many(chosen)
         if "parameters" not in chosen:
             return self.exit_codes.ERROR_NO_TRIAL.format(message=self.ctx.failure)
         return None
 
-    def _known(self, step: str) -> dict[str, object]:
-        """What a step of this round goes by, and the label of its call."""
-        told = {"told": self.ctx.told} if self.ctx.told is not None else {}
-        return {**told, "metadata": {"call_link_label": f"{step}_{self.ctx.rounds:03d}"}}
+    def runs(self) -> dict[str, tuple[orm.Dict, orm.Dict]]:
+        """Each trial on each of the folds."""
+        return {
+            f"{key}__{fold}": (split, parameters)
+            for key, parameters in sorted(self.ctx.parameters.items())
+            for fold, split in sorted(self.ctx.splits.items())
+        }
 
-    def _runs(self) -> list[tuple[str, str, str]]:
-        """Name, trial and fold of each training of this round."""
-        return [
-            (f"{key}__{fold}", key, fold) for key in sorted(self.ctx.parameters) for fold in sorted(self.ctx.splits)
-        ]
+    def _told(self) -> dict[str, orm.Dict]:
+        """What was tried so far."""
+        return {"told": self.ctx.told} if self.ctx.told is not None else {}

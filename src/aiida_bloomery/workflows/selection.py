@@ -74,8 +74,5 @@ class SelectionWorkChain(SubmitsOnce):
         process = self.ctx.selection
         if not process.is_finished_ok:
             return self.exit_codes.ERROR_SELECT_FAILED.format(message=process.exit_message)
-        self.out("funnel", process.outputs.funnel)
-        for name in ("selected", "control"):
-            if name in process.outputs:
-                self.out(name, process.outputs[name])
+        self.hand_out(process, "funnel", "selected", "control")
         return None

@@ -62,6 +62,7 @@ class Stages:
 
     def __init__(self, chain: WorkChain) -> None:
         self.chain = chain
+        self.report = chain.report
         self.inputs = chain.inputs
         self.ctx = cast("CampaignContext", chain.ctx)
 
@@ -76,11 +77,7 @@ class Stages:
 
     def function(self, stage: str, function: Any, /, **inputs: Any) -> Any:
         """Run a calcfunction under such a label."""
-        return function(**inputs, metadata={"call_link_label": StageLabel(self.ctx.iteration, stage).text})
-
-    def report(self, message: str) -> None:
-        """Say something in the workchain's log."""
-        self.chain.report(message)
+        return self.chain.call_as(StageLabel(self.ctx.iteration, stage).text, function, **inputs)
 
     def sample(
         self, stage: str, structures: ConfigurationsData, samplers: Mapping[str, orm.Dict], seed: orm.Int, **more: Any

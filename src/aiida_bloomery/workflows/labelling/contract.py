@@ -15,6 +15,8 @@ from aiida_bloomery.workflows.once import SubmitsOnce
 from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
 
+MAX_ROUNDS = 3
+
 
 def validate_share(node: orm.Float, _: Any) -> str | None:
     """Check that a share lies between 0 and 1."""
@@ -24,8 +26,9 @@ def validate_share(node: orm.Float, _: Any) -> str | None:
 class LabellingWorkChain(SubmitsOnce):
     """Give every frame its reference values, or an entry in the ledger that says why it has none.
 
-    Subclasses add their own inputs and the outline, and end with `conclude`; those that keep in the context ``nodes``,
-    what their jobs gave, and ``processes``, which job had which frames, with `collect`.
+    Subclasses add their own inputs and the outline, and end with `conclude`. Those that send frames out in rounds begin
+    with `begin`, `take` what a job gave, and end with `collect`; their context holds the frames that are ``pending``,
+    the ``round``, ``nodes``, what the jobs gave, and ``processes``, which job had which frames.
     """
 
     title: ClassVar[str] = ""
@@ -40,14 +43,8 @@ class LabellingWorkChain(SubmitsOnce):
         spec.input("configurations", valid_type=ConfigurationsData, help="The frames to label.")
         text = "Whether each frame is an atom alone in a box."
         spec.input("isolated_atoms", valid_type=orm.Bool, default=lambda: orm.Bool(False), help=text)
-        text = "Which share of the frames may fail before the batch counts as failed."
-        spec.input(
-            "max_failed_share",
-            valid_type=orm.Float,
-            default=lambda: orm.Float(0.5),
-            validator=validate_share,
-            help=text,
-        )
+        spec.input("max_failed_share", valid_type=orm.Float, default=lambda: orm.Float(0.5), validator=validate_share)
+        spec.inputs["max_failed_share"].help = "Which share of the frames may fail before the batch counts as failed."
         text = "The frames that have labels, in the order of `configurations`, which are their parents."
         optional_output(spec, "labelled", ConfigurationsData, text)
         optional_output(spec, "ledger", orm.Dict, "`entries`: what happened to every frame.")
@@ -72,13 +69,33 @@ class LabellingWorkChain(SubmitsOnce):
         """
         return None
 
+    def begin(self) -> None:
+        """Note that all is to be done."""
+        self.ctx.pending = list(range(self.inputs.configurations.n_frames))
+        self.ctx.round = 0
+        self.ctx.nodes = {}
+        self.ctx.processes = {"packs": [], "frames": {}}
+
+    def has_frames(self) -> bool:
+        """Whether frames are pending, and it is worth another round."""
+        return bool(self.ctx.pending) and self.ctx.round < MAX_ROUNDS
+
+    def take(self, what: str, process: orm.ProcessNode, key: str) -> list[dict[str, Any]] | None:
+        """Keep what a job gave; return what happened to its frames, as far as its ledger tells."""
+        if "labelled" in process.outputs:
+            self.ctx.nodes[f"labelled_{key}"] = process.outputs.labelled
+        if "ledger" not in process.outputs:
+            self.report(f"{what} <{process.pk}> left no ledger: {process.exit_message or process.process_state}")
+            return None
+        self.ctx.nodes[f"ledger_{key}"] = process.outputs.ledger
+        entries: list[dict[str, Any]] = process.outputs.ledger["entries"]
+        return entries
+
     def collect(self) -> ExitCode | None:
         """Bring everything together, in the order of the frames."""
-        outputs = collect_labels(
-            self.inputs.configurations,
-            orm.Dict(self.ctx.processes),
-            **self.ctx.nodes,
-            metadata={"call_link_label": "collect_labels"},
+        processes = orm.Dict(self.ctx.processes)
+        outputs = self.call_as(
+            "collect_labels", collect_labels, self.inputs.configurations, processes, **self.ctx.nodes
         )
         return self.conclude(outputs["ledger"], outputs.get("labelled"))
 

@@ -13,11 +13,9 @@ from aiida_bloomery.calculations.functions.frames import take_frames
 from aiida_bloomery.calculations.label import LabelCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import optional
-from aiida_bloomery.workflows.labelling.contract import LabellingWorkChain
+from aiida_bloomery.workflows.labelling.contract import MAX_ROUNDS, LabellingWorkChain
 from aiida_bloomery.workflows.protocols import merge, protocol_inputs
 from bloomery.plugins import PluginSpec
-
-MAX_ROUNDS = 3
 
 
 class InProcessLabellingWorkChain(LabellingWorkChain):
@@ -88,32 +86,18 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
 
     def setup(self) -> None:
         """Note what is to be done."""
-        self.ctx.pending = list(range(self.inputs.configurations.n_frames))
-        self.ctx.round = 0
-        self.ctx.nodes = {}
-        self.ctx.processes = {"packs": [], "frames": {}}
-
-    def has_frames(self) -> bool:
-        """Whether frames are left, and it is worth another round."""
-        return bool(self.ctx.pending) and self.ctx.round < MAX_ROUNDS
+        self.begin()
 
     def run_job(self) -> ToContext:
         """Submit a job with the frames that are left."""
         configurations = self.inputs.configurations
         if len(self.ctx.pending) < configurations.n_frames:
-            configurations = take_frames(
-                configurations, orm.List(self.ctx.pending), metadata={"call_link_label": f"frames_{self.ctx.round:02d}"}
-            )
-        library = {"library": self.inputs.library} if "library" in self.inputs else {}
+            pending = orm.List(self.ctx.pending)
+            configurations = self.call_as(f"frames_{self.ctx.round:02d}", take_frames, configurations, pending)
         options = self.inputs.options.get_dict() if "options" in self.inputs else {}
-        process = self.submit(
-            LabelCalculation,
-            code=self.inputs.code,
-            parameters=self.inputs.parameters,
-            configurations=configurations,
-            metadata={"options": options, "call_link_label": f"label_{self.ctx.round:02d}"},
-            **library,
-        )
+        inputs = {"configurations": configurations, "metadata": {"options": options}}
+        inputs |= self.given("code", "parameters", "library")
+        process = self.submit_as(f"label_{self.ctx.round:02d}", LabelCalculation, **inputs)
         self.ctx.processes["packs"].append([process.uuid, self.ctx.pending])
         self.report(f"submitted {len(self.ctx.pending)} frames in one job")
         return ToContext(job=process)
@@ -121,16 +105,12 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
     def inspect_job(self) -> None:
         """See which frames are done, one way or the other."""
         process = self.ctx.job
-        key = f"{self.ctx.round:02d}"
+        entries = self.take("job", process, f"{self.ctx.round:02d}")
         self.ctx.round += 1
-        if "labelled" in process.outputs:
-            self.ctx.nodes[f"labelled_{key}"] = process.outputs.labelled
-        if "ledger" not in process.outputs:
-            self.report(f"job <{process.pk}> left no ledger: {process.exit_message or process.process_state}")
+        if entries is None:
             if process.exit_status is not None and 200 <= process.exit_status < 300:
                 self.ctx.round = MAX_ROUNDS  # an input that is bad stays bad
             return
-        self.ctx.nodes[f"ledger_{key}"] = process.outputs.ledger
-        done = {entry["hash"] for entry in process.outputs.ledger["entries"]}
+        done = {entry["hash"] for entry in entries}
         hashes = self.inputs.configurations.hashes
         self.ctx.pending = [frame for frame in self.ctx.pending if hashes[frame] not in done]

@@ -57,3 +57,10 @@ def single_options(pw: Any) -> dict[str, object]:
     options["prepend_text"] = "\n".join([lines, threads, options.get("prepend_text", ""), before])
     options["append_text"] = f"{after}\n{options.get('append_text', '')}"
     return options
+
+
+def single_inputs(pw: Any, kpoints: orm.KpointsData, **own: Any) -> dict[str, Any]:
+    """Inputs of a `PwBaseWorkChain` from the inputs `pw`, and from its own ``structure`` and ``parameters``."""
+    pseudos = {kind: pw.pseudos[kind] for kind in own["structure"].get_kind_names()}
+    inputs = {"code": pw.code, **own, "pseudos": pseudos, "metadata": {"options": single_options(pw)}}
+    return {"kpoints": kpoints, "pw": inputs}

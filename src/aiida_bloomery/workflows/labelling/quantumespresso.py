@@ -13,18 +13,16 @@ from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
 from aiida_bloomery.calculations.functions.labels import labels_from_cache
 from aiida_bloomery.calculations.functions.pw import frame_inputs, isolated_atom_settings, parse_pw_frame
-from aiida_bloomery.calculations.label_cache import find_labels, fingerprint
+from aiida_bloomery.calculations.label_cache import find_labels, fingerprint, kpoints_of
 from aiida_bloomery.calculations.pw_pack import PwPackCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.workflows.labelling.contract import LabellingWorkChain
+from aiida_bloomery.workflows.labelling.contract import MAX_ROUNDS, LabellingWorkChain
 from aiida_bloomery.workflows.labelling.packing import default_concurrency, pack_options, share_out
 from aiida_bloomery.workflows.labelling.pw_checks import check_frames
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
-from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_options
+from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_inputs
 from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
-
-MAX_ROUNDS = 3
 
 
 def validate_inputs(value: Mapping[str, Any], _: PortNamespace) -> str | None:
@@ -54,7 +52,7 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         spec.outline(
             cls.setup,
             cls.ask_cache,
-            while_(cls.has_frames_to_pack)(cls.run_packs, cls.inspect_packs),
+            while_(cls.has_frames)(cls.run_packs, cls.inspect_packs),
             if_(cls.has_failed_frames)(cls.run_frames, cls.inspect_frames),
             cls.collect,
         )
@@ -121,22 +119,15 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
     def setup(self) -> None:
         """Note what is to be done, and with which settings."""
         pw = self.inputs.pw
-        self.ctx.settings = AttributeDict({"parameters": pw.parameters})
-        for name in ("kpoints", "kpoints_rule"):
-            if name in pw:
-                self.ctx.settings[name] = pw[name]
+        settings = {"parameters": pw.parameters, **kpoints_of(pw)}
         if self.inputs.isolated_atoms.value:
-            atomic = isolated_atom_settings(
-                pw.parameters, self.inputs.configurations, metadata={"call_link_label": "isolated_atom_settings"}
-            )
-            self.ctx.settings = AttributeDict({"parameters": atomic["parameters"], "kpoints": atomic["kpoints"]})
+            frames = self.inputs.configurations
+            settings = self.call_as("isolated_atom_settings", isolated_atom_settings, pw.parameters, frames)
+        self.ctx.settings = AttributeDict(settings)
         self.ctx.fingerprint = fingerprint(pw.code, dict(pw.pseudos), **self.ctx.settings)
-        self.ctx.pending = list(range(self.inputs.configurations.n_frames))
+        self.begin()
         self.ctx.failed = []
-        self.ctx.round = 0
-        self.ctx.nodes = {}
         self.ctx.packs = []
-        self.ctx.processes = {"packs": [], "frames": {}}
 
     def ask_cache(self) -> None:
         """Take the labels that exist already."""
@@ -145,16 +136,10 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         if not found:
             return
         sources = {f"source_{node.pk}": node for node in found.values()}
-        cached = labels_from_cache(
-            self.inputs.configurations, **sources, metadata={"call_link_label": "labels_from_cache"}
-        )
+        cached = self.call_as("labels_from_cache", labels_from_cache, self.inputs.configurations, **sources)
         self.ctx.nodes["cached"] = cached
         self.ctx.pending = [frame for frame in self.ctx.pending if hashes[frame] not in found]
         self.report(f"{len(hashes) - len(self.ctx.pending)} of {len(hashes)} labels exist already")
-
-    def has_frames_to_pack(self) -> bool:
-        """Whether frames wait for a pack, and it is worth another round."""
-        return bool(self.ctx.pending) and self.ctx.round < MAX_ROUNDS
 
     def run_packs(self) -> ToContext:
         """Submit packs of about equal cost."""
@@ -165,17 +150,16 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         packs = share_out(frames, [float(counts[frame]) ** 2 for frame in frames], settings.get("size", DEFAULT_SIZE))
         self.ctx.packs = []
         for number, pack in enumerate(packs):
-            process = self.submit(
+            elements = self.inputs.configurations.configurations[pack].elements
+            process = self.submit_as(
+                f"pack_{self.ctx.round:02d}_{number:03d}",
                 PwPackCalculation,
                 code=self.inputs.pw.code,
                 configurations=self.inputs.configurations,
                 frames=orm.List(pack),
-                pseudos=self._pseudos(pack),
+                pseudos={element: self.inputs.pw.pseudos[element] for element in elements},
                 pack=self.inputs.pw.pack,
-                metadata={
-                    "options": pack_options(self._options, min(concurrency, len(pack))),
-                    "call_link_label": f"pack_{self.ctx.round:02d}_{number:03d}",
-                },
+                metadata={"options": pack_options(self._options, min(concurrency, len(pack)))},
                 **self.ctx.settings,
             )
             self.ctx.processes["packs"].append([process.uuid, pack])
@@ -187,14 +171,7 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         self.ctx.round += 1
         pending = set(self.ctx.pending)
         for process in self.ctx.packs:
-            key = f"{self.ctx.round:02d}_{process.pk:09d}"
-            if "labelled" in process.outputs:
-                self.ctx.nodes[f"labelled_{key}"] = process.outputs.labelled
-            if "ledger" not in process.outputs:
-                self.report(f"pack <{process.pk}> left no ledger: {process.exit_message or process.process_state}")
-                continue
-            self.ctx.nodes[f"ledger_{key}"] = process.outputs.ledger
-            for entry in process.outputs.ledger["entries"]:
+            for entry in self.take("pack", process, f"{self.ctx.round:02d}_{process.pk:09d}") or []:
                 if entry["outcome"] == "failed":
                     self.ctx.failed.append(entry["frame"])
                 if entry["outcome"] in {"failed", "labelled"}:
@@ -212,48 +189,29 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         self.report(f"{len(self.ctx.failed)} frames failed in their pack; each goes out alone")
         processes = {}
         for frame in sorted(self.ctx.failed):
-            single = frame_inputs(
-                self.inputs.configurations,
-                orm.Int(frame),
-                metadata={"call_link_label": f"frame_{frame:04d}_inputs"},
-                **self.ctx.settings,
-            )
-            process = self.submit(
-                PwBaseWorkChain,
-                kpoints=single["kpoints"] if "kpoints" in single else self.ctx.settings["kpoints"],
-                pw={
-                    "code": self.inputs.pw.code,
-                    "structure": single["structure"],
-                    "parameters": single["parameters"],
-                    "pseudos": self._pseudos([frame]),
-                    "metadata": {"options": single_options(self.inputs.pw)},
-                },
-                metadata={"call_link_label": f"frame_{frame:04d}"},
-            )
+            name, given = f"frame_{frame:04d}", self.inputs.configurations
+            single = self.call_as(f"{name}_inputs", frame_inputs, given, orm.Int(frame), **self.ctx.settings)
+            inputs = single_inputs(self.inputs.pw, **{"kpoints": self.ctx.settings.get("kpoints"), **single})
+            process = processes[name] = self.submit_as(name, PwBaseWorkChain, **inputs)
             self.ctx.processes["frames"][str(frame)] = process.uuid
-            processes[f"frame_{frame:04d}"] = process
         return ToContext(**processes)
 
     def inspect_frames(self) -> None:
         """Read the labels of those that succeeded after all."""
         for frame in sorted(self.ctx.failed):
-            process = self.ctx[f"frame_{frame:04d}"]
-            if not process.is_finished_ok:
+            name = f"frame_{frame:04d}"
+            if not self.ctx[name].is_finished_ok:
                 continue
             labelled, node = parse_pw_frame.run_get_node(
                 self.inputs.configurations,
                 orm.Int(frame),
-                process.outputs.retrieved,
+                self.ctx[name].outputs.retrieved,
                 orm.Str(self.ctx.fingerprint),
-                metadata={"call_link_label": f"frame_{frame:04d}_labels"},
+                metadata={"call_link_label": f"{name}_labels"},
             )
             if node.is_finished_ok:
-                self.ctx.nodes[f"labelled_frame_{frame:04d}"] = labelled
+                self.ctx.nodes[f"labelled_{name}"] = labelled
 
     @property
     def _options(self) -> Mapping[str, Any]:
         return self.inputs.pw.options.get_dict()
-
-    def _pseudos(self, frames: list[int]) -> dict[str, UpfData]:
-        elements = self.inputs.configurations.configurations[frames].elements
-        return {element: self.inputs.pw.pseudos[element] for element in elements}

@@ -11,11 +11,12 @@ from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
 from aiida_bloomery.calculations.functions.dynamics import md_frames, md_settings, md_starts
-from aiida_bloomery.calculations.label_cache import fingerprint
+from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.namespaces import under
 from aiida_bloomery.workflows.labelling.pw_checks import check_frames
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
-from aiida_bloomery.workflows.labelling.pw_ports import pw_ports, single_options
+from aiida_bloomery.workflows.labelling.pw_ports import pw_ports, single_inputs
 from aiida_bloomery.workflows.protocols import merge, protocol_inputs
 from aiida_bloomery.workflows.reference_md.contract import ReferenceMdWorkChain
 from bloomery.plugins import PluginSpec
@@ -89,64 +90,44 @@ class QuantumEspressoReferenceMdWorkChain(ReferenceMdWorkChain):
             builder.pw[name] = node
         return builder
 
-    def _kpoints(self) -> dict[str, orm.Data]:
-        return {name: self.inputs.pw[name] for name in ("kpoints", "kpoints_rule") if name in self.inputs.pw}
-
     def run_trajectories(self) -> ToContext:
         """Submit every trajectory."""
         pw = self.inputs.pw
-        starts = md_starts(
-            self.inputs.structures,
-            self.inputs.parameters,
-            self.inputs.seed,
-            pw_parameters=pw.parameters,
-            metadata={"call_link_label": "md_starts"},
-            **self._kpoints(),
-        )
+        inputs = self.given("structures", "parameters", "seed") | {"pw_parameters": pw.parameters} | kpoints_of(pw)
+        starts = self.call_as("md_starts", md_starts, **inputs)
         processes = {}
-        for name in sorted(key.removeprefix("structure_") for key in starts if key.startswith("structure_")):
-            structure = starts[f"structure_{name}"]
-            processes[f"trajectory_{name}"] = self.submit(
-                PwBaseWorkChain,
-                kpoints=starts.get(f"kpoints_{name}", pw.get("kpoints")),
-                pw={
-                    "code": pw.code,
-                    "structure": structure,
-                    "parameters": starts[f"parameters_{name}"],
-                    "settings": starts[f"settings_{name}"],
-                    "pseudos": {kind: pw.pseudos[kind] for kind in structure.get_kind_names()},
-                    "metadata": {"options": single_options(pw)},
-                },
-                metadata={"call_link_label": f"trajectory_{name}"},
-            )
+        for number, structure in sorted(under("structure_", starts).items()):
+            own = {name: starts[f"{name}_{number}"] for name in ("parameters", "settings")}
+            kpoints = starts.get(f"kpoints_{number}", pw.get("kpoints"))
+            label = f"trajectory_{number}"
+            inputs = single_inputs(pw, kpoints, structure=structure, **own)
+            processes[label] = self.submit_as(label, PwBaseWorkChain, **inputs)
         self.ctx.names = sorted(processes)
         self.report(f"submitted {len(processes)} trajectories")
         return ToContext(**processes)
 
     def results(self) -> ExitCode | None:
         """Read the frames of the trajectories that ended well."""
-        ended = {name: self.ctx[name] for name in self.ctx.names if self.ctx[name].is_finished_ok}
-        for name in self.ctx.names:
-            if name not in ended:
-                process = self.ctx[name]
-                self.report(f"{name} <{process.pk}> failed: {process.exit_message or process.process_state}")
+        processes = {name: self.ctx[name] for name in self.ctx.names}
+        ended = {name: process for name, process in processes.items() if process.is_finished_ok}
+        for name in sorted(set(processes) - set(ended)):
+            process = processes[name]
+            self.report(f"{name} <{process.pk}> failed: {process.exit_message or process.process_state}")
         pw = self.inputs.pw
         # Of single points without symmetry, as the dynamics are.
         parameters = merge(pw.parameters.get_dict(), {"SYSTEM": {"nosym": True}})
-        outputs = md_frames(
-            self.inputs.structures,
-            self.inputs.parameters,
-            self.inputs.seed,
-            orm.Int(parameters.get("ELECTRONS", {}).get("electron_maxstep", DEFAULT_MAX_STEPS)),
-            orm.Str(fingerprint(pw.code, dict(pw.pseudos), orm.Dict(parameters), **self._kpoints())),
+        max_steps = parameters.get("ELECTRONS", {}).get("electron_maxstep", DEFAULT_MAX_STEPS)
+        outputs = self.call_as(
+            "md_frames",
+            md_frames,
+            **self.given("structures", "parameters", "seed"),
+            max_steps=orm.Int(max_steps),
+            fingerprint=orm.Str(fingerprint(pw.code, dict(pw.pseudos), orm.Dict(parameters), **kpoints_of(pw))),
             **{name: process.outputs.retrieved for name, process in ended.items()},
-            metadata={"call_link_label": "md_frames"},
         )
-        self.out("report", outputs["report"])
-        if "frames" not in outputs:
-            first = self.ctx[self.ctx.names[0]]
-            return self.exit_codes.ERROR_NO_FRAMES.format(
-                process=first.pk, message=first.exit_message or f"ended as {first.process_state.value}."
-            )
-        self.out("frames", outputs["frames"])
-        return None
+        self.out_many(outputs)
+        if "frames" in outputs:
+            return None
+        first = self.ctx[self.ctx.names[0]]
+        message = first.exit_message or f"ended as {first.process_state.value}."
+        return self.exit_codes.ERROR_NO_FRAMES.format(process=first.pk, message=message)

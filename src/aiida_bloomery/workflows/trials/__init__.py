@@ -1,1 +1,0 @@
-"""What workchains share that train a model several times and compare."""
