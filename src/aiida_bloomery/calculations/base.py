@@ -220,10 +220,8 @@ def unknown_elements(potential: PotentialData, configurations: ConfigurationsDat
     )
 
 
-def _validate_scale(node: orm.Dict | None, _: Any) -> str | None:
+def _validate_scale(node: orm.Dict, _: Any) -> str | None:
     """Return a sentence if what is said of a potential's errors cannot be, or ``None``."""
-    if node is None:
-        return None
     try:
         Scale.model_validate(node.get_dict())
     except ValidationError as error:

@@ -18,9 +18,9 @@ from bloomery.plugins import Kind, PluginSpec
 LIBRARY_FILE = "library.npz"
 
 
-def validate_library(node: ConfigurationsData | None, _: object) -> str | None:
+def validate_library(node: ConfigurationsData, _: object) -> str | None:
     """Check that there is something to look up."""
-    if node is None or any(node.base.attributes.get("labels").values()):
+    if any(node.base.attributes.get("labels").values()):
         return None
     return "library: holds no labels; give labelled frames."
 

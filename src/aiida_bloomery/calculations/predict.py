@@ -42,8 +42,5 @@ class PredictCalculation(BloomeryCalculation):
 
     def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
         """Potential and frames."""
-        return {
-            **self.inputs.parameters.get_dict(),
-            **self.potential_fields(files),
-            "configurations": files.configurations(self.inputs.configurations, "configurations.npz"),
-        }
+        job = self.inputs.parameters.get_dict() | self.potential_fields(files)
+        return {**job, "configurations": files.configurations(self.inputs.configurations, "configurations.npz")}

@@ -125,10 +125,8 @@ def validate_pack(node: orm.Dict, _: Any) -> str | None:
     return None
 
 
-def validate_kpoints_rule(node: orm.Dict | None, _: Any) -> str | None:
+def validate_kpoints_rule(node: orm.Dict, _: Any) -> str | None:
     """Check the rule that makes meshes."""
-    if node is None:
-        return None
     content = node.get_dict()
     if set(content) != {"distance", "offset"}:
         return "kpoints_rule: needs the keys distance and offset, and no other."
@@ -252,10 +250,7 @@ def frame_input(
 ) -> tuple[str, list[tuple[str, str, str]]]:
     """Write the input of pw.x for one frame as aiida-quantumespresso writes it.
 
-    Returns
-    -------
-    text, copies
-        The input file, and pseudopotentials to copy: uuid, file in the node, file beside the frame's folder.
+    Returned with the pseudopotentials to copy: uuid, file in the node, file beside the frame's folder.
     """
     structure = frame_structure(atoms)
     kinds = structure.get_kind_names()

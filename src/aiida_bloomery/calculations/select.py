@@ -84,9 +84,7 @@ class SelectCalculation(BloomeryCalculation):
         return job | self.potential_fields(files)
 
 
-def _validate_descriptor(node: orm.Dict | None, _: Any) -> str | None:
-    if node is None:
-        return None
+def _validate_descriptor(node: orm.Dict, _: Any) -> str | None:
     if "descriptor" not in node.get_dict():
         return "descriptor: must be of the form {descriptor: {name, settings}}."
     try:

@@ -129,10 +129,8 @@ def canonical(configurations: Configurations) -> Configurations:
     for key, values in configurations.info.items():
         if values.dtype.kind in "US":
             info[key] = np.array(values.tolist(), dtype=np.str_).reshape(values.shape)
-        elif values.dtype.kind in "iu":
-            info[key] = values.astype(np.int64)
-        elif values.dtype.kind == "f":
-            info[key] = values.astype(np.float64)
+        elif values.dtype.kind in "iuf":
+            info[key] = values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
         else:
             info[key] = values
     return replace(configurations.snapped(), info=info)
@@ -140,18 +138,17 @@ def canonical(configurations: Configurations) -> Configurations:
 
 def describe(configurations: Configurations) -> dict[str, JsonValue]:
     """Attributes of a node that holds these frames."""
+    roles = Counter(configurations.info["role"].tolist() if "role" in configurations.info else ())
     attributes: dict[str, JsonValue] = {
         "n_frames": len(configurations),
         "n_atoms": configurations.n_atoms,
         "elements": [*configurations.elements],
         "formulas": [*_formulas(configurations)[:MAX_FORMULAS]],
         "labels": {name: int(mask.sum()) for name, mask in sorted(configurations.masks.items())},
-        "roles": {},
+        "roles": {**dict(sorted(roles.items()))},
         "info_keys": [*sorted(configurations.info)],
         "digest": configurations.digest(),
     }
-    if "role" in configurations.info:
-        attributes["roles"] = {**dict(sorted(Counter(configurations.info["role"].tolist()).items()))}
     temperatures = configurations.info.get("temperature", np.zeros(0))
     temperatures = temperatures[temperatures >= 0] if temperatures.dtype.kind in "if" else np.zeros(0)
     if len(temperatures):
@@ -227,9 +224,8 @@ def check_parents(configurations: Configurations) -> str | None:
 
 def _formulas(configurations: Configurations) -> list[str]:
     """Chemical formulas that occur, in Hill's order, in the order of the frames."""
-    offsets = configurations.offsets
     found: dict[bytes, str] = {}
-    for start, end in pairwise(offsets):
+    for start, end in pairwise(configurations.offsets):
         numbers = np.sort(configurations.numbers[start:end])
         if numbers.tobytes() not in found:
             found[numbers.tobytes()] = str(Symbols(numbers).formula.format("hill"))

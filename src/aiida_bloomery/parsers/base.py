@@ -26,13 +26,6 @@ SCHEDULER_OUT_OF_MEMORY = 110
 SCHEDULER_OUT_OF_WALLTIME = 120
 
 
-class JobError(TypedDict):
-    """What the result file says of a failure."""
-
-    kind: str
-    message: str
-
-
 class JobResult(TypedDict):
     """The result file of a job, as far as parsers read it."""
 
@@ -40,7 +33,8 @@ class JobResult(TypedDict):
     summary: dict[str, JsonValue]
     seconds: float
     versions: NotRequired[dict[str, str]]
-    error: JobError
+    error: dict[str, str]
+    """``kind`` and ``message`` of a failure."""
 
 
 class BloomeryParser(Parser):

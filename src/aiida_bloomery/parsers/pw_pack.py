@@ -21,25 +21,13 @@ _TIMED_OUT = (124, _KILLED)
 
 @dataclass
 class FrameLog:
-    """What the driver wrote of one frame: how often it started, how long it ran, and how it ended."""
+    """What the driver wrote of one frame: how often it started and when last, how long it ran, and how it ended."""
 
     starts: int = 0
+    started: float = 0.0
     seconds: float = 0.0
-    status: int | None = None
     last_seconds: float = 0.0
-    _started: float = 0.0
-
-    def start(self, time: float) -> None:
-        """Take note of a start."""
-        self.starts += 1
-        self.status = None
-        self._started = time
-
-    def end(self, time: float, status: int) -> None:
-        """Take note of an end."""
-        self.status = status
-        self.last_seconds = time - self._started if self.starts else 0.0
-        self.seconds += self.last_seconds
+    status: int | None = None
 
 
 def read_log(text: str) -> dict[str, FrameLog]:
@@ -51,9 +39,12 @@ def read_log(text: str) -> dict[str, FrameLog]:
             continue  # a line that the job was killed over
         frame = frames.setdefault(words[0], FrameLog())
         if words[1] == "start":
-            frame.start(float(words[2]))
+            frame.starts += 1
+            frame.started, frame.status = float(words[2]), None
         elif len(words) == 4:
-            frame.end(float(words[2]), int(words[3]))
+            frame.last_seconds = float(words[2]) - frame.started if frame.starts else 0.0
+            frame.seconds += frame.last_seconds
+            frame.status = int(words[3])
     return frames
 
 
@@ -76,18 +67,10 @@ class PwPackParser(Parser):
             outcome, result = self._read(index, frame_log, int(counts[index]))
             if isinstance(result, FrameLabels):
                 labels[index] = result
-            entries.append(
-                {
-                    "frame": index,
-                    "hash": hashes[index],
-                    "outcome": outcome,
-                    "attempts": frame_log.starts,
-                    "seconds": round(frame_log.seconds, 3),
-                    "exit_code": result.exit_code if isinstance(result, FrameFailure) else 0,
-                    "reason": result.reason if isinstance(result, FrameFailure) else "",
-                    "job": self.node.uuid,
-                }
-            )
+            failure = result if isinstance(result, FrameFailure) else FrameFailure(0, "")
+            entry = {"frame": index, "hash": hashes[index], "outcome": outcome, "attempts": frame_log.starts}
+            entry |= {"seconds": round(frame_log.seconds, 3), "exit_code": failure.exit_code, "reason": failure.reason}
+            entries.append({**entry, "job": self.node.uuid})
         versions = sorted({label.version for label in labels.values()})
         self.out("ledger", orm.Dict({"entries": entries, "versions": {"pw.x": ", ".join(versions)}}))
         if labels:

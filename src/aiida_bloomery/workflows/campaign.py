@@ -7,11 +7,10 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 
 from aiida_bloomery.calculations.functions.campaign import plan_iteration
 from aiida_bloomery.data.namespaces import under
-from aiida_bloomery.workflows.arms import ControlArm, control_ports
+from aiida_bloomery.workflows.arms import ControlArm
 from aiida_bloomery.workflows.campaign_builder import FromProtocol
-from aiida_bloomery.workflows.campaign_ports import campaign_ports
 from aiida_bloomery.workflows.energy_reference import EnergyReferenceWorkChain
-from aiida_bloomery.workflows.measuring import Measuring, measuring_ports
+from aiida_bloomery.workflows.measuring import Measuring
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import stage_inputs
 from aiida_bloomery.workflows.recording import Recording
@@ -29,11 +28,8 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
-        """Declare inputs, outline, outputs and exit codes."""
+        """Declare outline and exit codes."""
         super().define(spec)
-        measuring_ports(spec)
-        control_ports(spec)
-        campaign_ports(spec)
         spec.outline(
             cls.setup,
             if_(cls.wants_isolated_atoms)(cls.label_atoms, cls.refer_to_atoms),

@@ -12,6 +12,7 @@ from aiida.common import AttributeDict
 from aiida.engine import ProcessSpec, WorkChain
 
 from aiida_bloomery.calculations.functions.campaign import plan_validation
+from aiida_bloomery.calculations.functions.frames import specs_of
 from aiida_bloomery.calculations.functions.labels import merge_ledgers
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.namespaces import put_under, under
@@ -22,7 +23,6 @@ from aiida_bloomery.workflows.comparison import ComparisonWorkChain
 from aiida_bloomery.workflows.ports import stage_inputs
 from aiida_bloomery.workflows.stages import Processes, Stages
 from bloomery.campaign.measuring import FINAL, REFERENCE_TRAJECTORY
-from bloomery.plugins import PluginSpec
 
 KEY = "measuring"
 """Of this part in the context of a campaign."""
@@ -97,13 +97,12 @@ class Measuring:
     @property
     def _structures(self) -> ConfigurationsData:
         """What observables are measured on."""
-        structures: ConfigurationsData = self.inputs.get("structures", self.stages.inputs.structures)
-        return structures
+        return self.inputs.get("structures", self.stages.inputs.structures)
 
     def reference(self, when: str) -> Processes:
         """What to wait for before observables are measured, if any of them is compared with a trajectory."""
         process = self.ctx.reference_trajectory
-        specs = [PluginSpec.model_validate(node["observable"]) for node in self._planned(when).values()]
+        specs = specs_of(self._planned(when)).values()
         averages = any(not spec.load("observables").wants_frames for spec in specs)
         return {f"{KEY}.{REFERENCE_TRAJECTORY}": process} if averages and process is not None else {}
 
@@ -112,15 +111,12 @@ class Measuring:
         process = self.ctx.reference_trajectory
         if "trajectory" in self.inputs or process is None:
             return self.inputs.get("trajectory")
-        if not process.is_terminated:
-            return None
-        if not process.is_finished_ok:
-            self.stages.report(
-                f"without a reference trajectory: {process.process_label}<{process.pk}> {process.exit_message}"
-            )
-            return None
-        frames: ConfigurationsData = process.outputs.pools[REFERENCE_TRAJECTORY]
-        return frames
+        if process.is_finished_ok:
+            return process.outputs.pools[REFERENCE_TRAJECTORY]
+        if process.is_terminated:
+            what = f"{process.process_label}<{process.pk}> {process.exit_message}"
+            self.stages.report(f"without a reference trajectory: {what}")
+        return None
 
     # -- measuring ----------------------------------------------------------------------------------------------------
 
@@ -136,14 +132,9 @@ class Measuring:
         return processes
 
     def compare(self, stage: str, when: str, potential: PotentialData) -> Processes:
-        """Measure observables of a potential beside the reference, if there are any.
+        """Measure observables of a potential beside the reference, if there are any ``final`` or ``each_iteration``.
 
-        Parameters
-        ----------
-        stage
-            What the labels of the processes begin with, such as ``final_``.
-        when
-            ``final`` or ``each_iteration``.
+        Labels of the processes begin with ``stage``, such as ``final_``.
         """
         observables = self._planned(when)
         if not observables:

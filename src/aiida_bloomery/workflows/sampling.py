@@ -56,31 +56,24 @@ class SamplingWorkChain(SubmitsOnce):
             sampler = PluginSpec.model_validate(parameters["sampler"])
             driver = self._driver(sampler)
             if driver is not None:
-                workchain = WorkflowFactory(driver)
+                process = WorkflowFactory(driver)
                 labelling = self.inputs.get("labelling", {})
-                processes[key] = self.submit_as(
-                    key,
-                    workchain,
-                    structures=self.inputs.structures,
-                    parameters=parameters,
-                    seed=self.inputs.seed,
-                    **{name: value for name, value in labelling.items() if name in workchain.spec().inputs},
-                )
-                continue
-            inputs = job_inputs(self.inputs, "sample", potential="potential" in self.inputs)
-            inputs["start"] = self._start(sampler)
-            inputs["parameters"] = parameters
-            if key in self.inputs.get("continued", {}):
-                inputs["continued"] = self.inputs.continued[key]
-            processes[key] = self.submit_as(key, SampleCalculation, **inputs, **self.given("potential", "scale"))
+                inputs = {name: node for name, node in labelling.items() if name in process.spec().inputs}
+                inputs |= self.given("structures", "seed")
+            else:
+                process = SampleCalculation
+                inputs = job_inputs(self.inputs, "sample", potential="potential" in self.inputs)
+                inputs |= {"start": self._start(sampler), **self.given("potential", "scale")}
+                if key in self.inputs.get("continued", {}):
+                    inputs["continued"] = self.inputs.continued[key]
+            processes[key] = self.submit_as(key, process, parameters=parameters, **inputs)
         self.report(f"launched {len(processes)} sampler(s): {', '.join(processes)}")
         return ToContext(**processes)
 
     def _start(self, spec: PluginSpec) -> ConfigurationsData:
         """The structures, or those frames of the user's own that a sampler names."""
         label = spec.settings.get("frames") if declares("samplers", spec.name, "takes_own_frames") else None
-        frames: ConfigurationsData = self.inputs.frames[label] if label else self.inputs.structures
-        return frames
+        return self.inputs.frames[label] if label else self.inputs.structures
 
     def _driver(self, spec: PluginSpec) -> str | None:
         """The workchain through which the labeller itself drives a sampler, unless a calculator is to do it."""

@@ -8,22 +8,16 @@ from typing import TypeVar
 from aiida import orm
 from aiida.plugins.entry_point import get_entry_point_names
 
+from aiida_bloomery.data.ports import Validator
 from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.measuring import ValidationSettings, require_measurable
 from bloomery.campaign.schedules import SamplerSpec, check_samplers
-from bloomery.campaign.stages import (
-    EnergyReference,
-    SelectionSettings,
-    StageSettings,
-    TrainingSettings,
-    TrialSettings,
-)
+from bloomery.campaign.stages import EnergyReference, SelectionSettings, StageSettings, TrainingSettings, TrialSettings
 from bloomery.campaign.stopping import StopRules
 from bloomery.errors import BloomeryError
 from bloomery.plugins import Kind, PluginSpec, Settings, declares, parse_settings
 
 Model = TypeVar("Model", bound=Settings)
-Validator = Callable[[orm.Dict | None, object], str | None]
 
 
 def _validator(model: type[Model], where: str = "", check: Callable[[Model], None] | None = None) -> Validator:
@@ -37,9 +31,7 @@ def _validator(model: type[Model], where: str = "", check: Callable[[Model], Non
         Raises the error of the first thing that is wrong.
     """
 
-    def validator(node: orm.Dict | None, _: object) -> str | None:
-        if node is None:
-            return None
+    def validator(node: orm.Dict, _: object) -> str | None:
         try:
             settings: Model = parse_settings(model, node.get_dict(), where)
             if check is not None:
@@ -111,10 +103,10 @@ control = _validator(ControlSettings, "control", _control)
 validation = _validator(ValidationSettings, "validation.settings", _validation)
 
 
-def labeller(node: orm.Str | None, _: object) -> str | None:
+def labeller(node: orm.Str, _: object) -> str | None:
     """Whether there is such a labelling workchain."""
     prefix = "bloomery.labelling."
     known = [name.removeprefix(prefix) for name in get_entry_point_names("aiida.workflows") if name.startswith(prefix)]
-    if node is None or node.value in known:
+    if node.value in known:
         return None
     return f"labeller {node.value!r} is not registered; choose one of {', '.join(known)}."

@@ -9,24 +9,13 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.namespaces import under
+from aiida_bloomery.data.ports import under
 from aiida_bloomery.data.potential import PotentialData
-from bloomery.campaign import measuring, recording, stopping
+from bloomery.campaign import measuring, record, recording, stopping
 from bloomery.campaign.agreement import Summary
 from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.measuring import EACH, FINAL, Measured, ValidationSettings
 from bloomery.campaign.planning import SelectionSettings, plan
-from bloomery.campaign.record import (
-    ArmIteration,
-    Assessment,
-    Comparison,
-    ControlVerdict,
-    Decision,
-    Funnel,
-    LabelOutcome,
-    Record,
-    Training,
-)
 from bloomery.campaign.stages import StageSettings
 from bloomery.campaign.validation import Validation
 from bloomery.seeds import derive_seed
@@ -43,10 +32,11 @@ def plan_iteration(
 ) -> dict[str, orm.Data]:
     """Return the inputs of an iteration's stages.
 
+    These are ``seed``, ``samplers`` (by key), ``descriptor``, ``selection``, ``observables`` and, where errors are
+    known, ``scale``.
+
     Parameters
     ----------
-    seed
-        The campaign's seed.
     stage
         ``{"samplers": [...], "selectors": [...]}``: of the bootstrap, or of the loop.
     selection
@@ -57,19 +47,13 @@ def plan_iteration(
         What happened so far; none for the bootstrap.
     control
         ``{"arm": [...], "trainings"}``, if there is a control arm.
-
-    Returns
-    -------
-    dict
-        ``seed``, ``samplers`` (by key), ``descriptor``, ``selection``, ``observables`` and, where errors are known,
-        ``scale``.
     """
     planned = plan(
         seed.value,
         StageSettings.model_validate(stage.get_dict()),
         SelectionSettings.model_validate(selection.get_dict()),
         stopping.StopRules.model_validate(stop.get_dict()),
-        Record.read(content(history)) or Record(),
+        record.Record.read(content(history)) or record.Record(),
         None if control is None else ControlSettings.model_validate(control.get_dict()),
     )
     outputs: dict[str, orm.Data] = {
@@ -118,14 +102,10 @@ def record_iteration(
     assess_selected: orm.Dict | None = None,
     **further: orm.Data,
 ) -> orm.Dict:
-    """Return the history with one more iteration; what a stage did not give is left out.
+    """Return the history, none at the bootstrap, with one more iteration; what a stage did not give is left out.
 
     Parameters
     ----------
-    funnel
-        Of the selection.
-    history
-        Of the iterations before; none at the bootstrap.
     ledger, batch
         What the labelling gave.
     potential, training, validation
@@ -137,29 +117,29 @@ def record_iteration(
         ``control_batch``, ``control_potential``, ``control_training``, ``control_validation``,
         ``control_measured__*``, and ``comparison`` of both arms.
     """
-    selected = Funnel.model_validate(funnel.get_dict())
+    selected = record.Funnel.model_validate(funnel.get_dict())
     own = {"ledger": ledger, "batch": batch, "potential": potential, "training": training, "validation": validation}
     assess = {"probe": content(assess_probe), "selected": content(assess_selected)}
     errors = {frames: summary for frames, summary in assess.items() if summary is not None}
-    record = recording.with_iteration(
-        Record.read(content(history)) or Record(),
+    continued = recording.with_iteration(
+        record.Record.read(content(history)) or record.Record(),
         _arm(selected, {**further, **own}),
-        assess=Assessment.model_validate(errors) if errors else None,
+        assess=record.Assessment.model_validate(errors) if errors else None,
         control=_arm(selected.control, under("control_", further)) if selected.control is not None else None,
-        comparison=Comparison.read(content(further.get("comparison"))),
+        comparison=record.Comparison.read(content(further.get("comparison"))),
     )
-    return orm.Dict(record.as_dict())
+    return orm.Dict(continued.as_dict())
 
 
-def _arm(funnel: Funnel, nodes: Mapping[str, Any]) -> ArmIteration:
+def _arm(funnel: record.Funnel, nodes: Mapping[str, Any]) -> record.ArmIteration:
     """What the stages of an arm gave."""
     ledger, batch, potential, training = (nodes.get(name) for name in ("ledger", "batch", "potential", "training"))
     return recording.arm_iteration(
         funnel,
-        [LabelOutcome.model_validate(entry) for entry in ledger["entries"]] if ledger is not None else (),
+        [record.LabelOutcome.model_validate(entry) for entry in ledger["entries"]] if ledger is not None else (),
         batch.configurations.info["role"].tolist() if batch is not None else (),
         validation=Validation.read(content(nodes.get("validation"))),
-        training=Training.read(training.get_dict().get("summary")) if training is not None else None,
+        training=record.Training.read(training.get_dict().get("summary")) if training is not None else None,
         potential=str(potential.uuid) if potential is not None else "",
         batch=str(batch.uuid) if batch is not None else "",
         measured=measured_from(under(MEASURED, nodes), EACH),
@@ -170,7 +150,7 @@ def _arm(funnel: Funnel, nodes: Mapping[str, Any]) -> ArmIteration:
 def decide(history: orm.Dict, stop: orm.Dict) -> orm.Dict:
     """Return ``{"done", "rule", "reason", "success"}``."""
     rules = stopping.StopRules.model_validate(stop.get_dict())
-    return orm.Dict(stopping.decide(Record.model_validate(history.get_dict()), rules).as_dict())
+    return orm.Dict(stopping.decide(record.Record.model_validate(history.get_dict()), rules).as_dict())
 
 
 @calcfunction
@@ -184,20 +164,17 @@ def conclude(
 ) -> orm.Dict:
     """Return the history with the decision that ended it, the delivered errors, and the control's verdict.
 
-    Parameters
-    ----------
-    measured
-        What else was measured of the delivered potential, see `measured_from`.
+    What else was measured of the delivered potential is told as to `measured_from`.
     """
-    record = recording.conclude(
-        Record.model_validate(history.get_dict()),
-        Decision.read(content(decision)),
+    concluded = recording.conclude(
+        record.Record.model_validate(history.get_dict()),
+        record.Decision.read(content(decision)),
         str(potential.uuid) if potential is not None else "",
         Validation.read(content(validation)),
-        ControlVerdict.read(content(control)),
+        record.ControlVerdict.read(content(control)),
         measured_from(measured, FINAL),
     )
-    return orm.Dict(record.as_dict())
+    return orm.Dict(concluded.as_dict())
 
 
 SETTINGS, LEDGER, OBSERVABLE, TEST_SET = "settings", "ledger", "observable__", "test_set__"
@@ -221,7 +198,7 @@ def measured_from(nodes: Mapping[str, Any], when: str) -> Measured | None:
     return Measured(
         specs=specs,
         observables=_plain(nodes, OBSERVABLE),
-        entries=[LabelOutcome.model_validate(entry) for entry in entries],
+        entries=[record.LabelOutcome.model_validate(entry) for entry in entries],
         test_set=_plain(nodes, TEST_SET),
     )
 

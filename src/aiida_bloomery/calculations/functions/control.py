@@ -52,12 +52,7 @@ def training_seeds(seed: orm.Int, control: orm.Dict) -> dict[str, orm.Int]:
 def compare_arms(selection: orm.ArrayData, control: orm.ArrayData, seed: orm.Int) -> orm.Dict:
     """Return how the errors of the two potentials differ on the same frames of the probe.
 
-    Parameters
-    ----------
-    selection, control
-        Arrays of the observable `errors`.
-    seed
-        Of the bootstrap over blocks.
+    Given are arrays of the observable `errors`, and the seed of the bootstrap over blocks.
     """
     ours, theirs = ([dict(node.get_iterarrays())] for node in (selection, control))
     return orm.Dict(compare(ours, theirs, seed=seed.value).as_dict())
@@ -69,10 +64,6 @@ def judge_control(control: orm.Dict, history: orm.Dict, seed: orm.Int, **nodes: 
 
     Parameters
     ----------
-    control
-        What the control arm was told to do.
-    history
-        Of all iterations.
     seed
         Of the bootstrap over blocks.
     nodes

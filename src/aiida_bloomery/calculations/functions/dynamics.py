@@ -119,8 +119,6 @@ def md_frames(
 
     Parameters
     ----------
-    structures, parameters, seed
-        What the trajectories were made from.
     max_steps
         A step whose electronic minimisation took so many iterations did not converge, and is left out.
     fingerprint

@@ -167,13 +167,7 @@ def labels_from_cache(configurations: ConfigurationsData, **sources: Configurati
 
 @calcfunction
 def merge_ledgers(**ledgers: orm.Dict) -> orm.Dict:
-    """Return all entries in the order of the batches; each says its ``batch`` and ``iteration``.
-
-    Parameters
-    ----------
-    ledgers
-        By key of the batch, ``batch_000`` and so on.
-    """
+    """Return all entries in the order of the batches; each says its ``batch``, as ``batch_000``, and ``iteration``."""
     entries = []
     for batch, ledger in sorted(ledgers.items()):
         iteration = int(batch.rpartition("_")[2])

@@ -93,15 +93,7 @@ def pool_folds(seed: orm.Int, **folds: orm.ArrayData) -> orm.Dict:
 
 @calcfunction
 def fit_learning_curve(settings: orm.Dict, **measured: orm.Dict) -> orm.Dict:
-    """Return points and power laws.
-
-    Parameters
-    ----------
-    settings
-        Of the learning curve.
-    measured
-        ``n_SIZE_REPEAT`` to what `errors` says of that potential.
-    """
+    """Return points and power laws; ``measured`` is ``n_SIZE_REPEAT`` to what `errors` says of that potential."""
     points = []
     for key, node in sorted(measured.items()):
         _, size, repeat = key.split("_")

@@ -20,16 +20,9 @@ class CalculatorLabellingWorkChain(InProcessLabellingWorkChain):
     def get_builder_from_protocol(
         cls, code: orm.AbstractCode, calculator: str | Mapping[str, object], *more: Any, **named: Any
     ) -> ProcessBuilder:
-        """Return a builder with the inputs of a protocol.
+        """Return a builder with the inputs of a protocol, for an ASE calculator by its name, or its name and arguments.
 
-        Parameters
-        ----------
-        code
-            The program `bloomery`.
-        calculator
-            Name of the ASE calculator, or its name and arguments.
-        more, named
-            As `get_builder_from_settings` has after the settings: ``configurations``, ``protocol``, ``overrides``, and
-            by name ``options``.
+        What else is given is as `get_builder_from_settings` has it after the settings: ``configurations``,
+        ``protocol``, ``overrides``, and by name ``options``.
         """
         return cls.get_builder_from_settings(code, {"calculator": calculator}, *more, **named)

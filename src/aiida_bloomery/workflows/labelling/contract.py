@@ -27,7 +27,7 @@ class LabellingWorkChain(SubmitsOnce):
     """Give every frame its reference values, or an entry in the ledger that says why it has none.
 
     Subclasses add their own inputs and the outline, and end with `conclude`. Those that send frames out in rounds begin
-    with `begin`, `take` what a job gave, and end with `collect`; their context holds the frames that are ``pending``,
+    with `setup`, `take` what a job gave, and end with `collect`; their context holds the frames that are ``pending``,
     the ``round``, ``nodes``, what the jobs gave, and ``processes``, which job had which frames.
     """
 
@@ -69,8 +69,8 @@ class LabellingWorkChain(SubmitsOnce):
         """
         return None
 
-    def begin(self) -> None:
-        """Note that all is to be done."""
+    def setup(self) -> None:
+        """Note what is to be done."""
         self.ctx.pending = list(range(self.inputs.configurations.n_frames))
         self.ctx.round = 0
         self.ctx.nodes = {}

@@ -61,18 +61,12 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
 
         Parameters
         ----------
-        code
-            The program `bloomery`.
-        settings
-            Of the labeller.
         configurations
             The frames; a campaign leaves them out.
         protocol
             ``fast``, ``balanced`` (the default) or ``stringent``.
         overrides
             Values of the protocol file that differ.
-        options
-            Scheduler options.
         """
         inputs = protocol_inputs(cls.PROTOCOL, protocol, overrides)
         builder = cls.get_builder()
@@ -83,10 +77,6 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
         builder.max_failed_share = orm.Float(inputs["max_failed_share"])
         builder.options = orm.Dict(merge(inputs["options"], options or {}))
         return builder
-
-    def setup(self) -> None:
-        """Note what is to be done."""
-        self.begin()
 
     def run_job(self) -> ToContext:
         """Submit a job with the frames that are left."""

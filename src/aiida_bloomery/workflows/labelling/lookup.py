@@ -27,17 +27,10 @@ class LookupLabellingWorkChain(InProcessLabellingWorkChain):
     def get_builder_from_protocol(
         cls, code: orm.AbstractCode, library: ConfigurationsData, *more: Any, **named: Any
     ) -> ProcessBuilder:
-        """Return a builder with the inputs of a protocol.
+        """Return a builder with the inputs of a protocol, for a library of labelled frames.
 
-        Parameters
-        ----------
-        code
-            The program `bloomery`.
-        library
-            Labelled frames.
-        more, named
-            As `get_builder_from_settings` has after the settings: ``configurations``, ``protocol``, ``overrides``, and
-            by name ``options``.
+        What else is given is as `get_builder_from_settings` has it after the settings: ``configurations``,
+        ``protocol``, ``overrides``, and by name ``options``.
         """
         builder = cls.get_builder_from_settings(code, {}, *more, **named)
         builder.library = library

@@ -12,19 +12,9 @@ from aiida_bloomery.calculations.job_script import cores_of, declared_cores
 
 
 def share_out(frames: Sequence[int], costs: Sequence[float], size: int) -> list[list[int]]:
-    """Share frames out among as few packs of at most ``size`` as can be, of about equal cost.
+    """Share frames out among as few packs of at most ``size`` as can be, of about equal cost, each in its own order.
 
-    Parameters
-    ----------
-    frames
-        Indices of the frames.
-    costs
-        What each of them costs, in any unit.
-
-    Returns
-    -------
-    list
-        The frames of each pack, in their own order.
+    What each of the frames costs is given in any unit.
     """
     n_packs = math.ceil(len(frames) / size)
     packs: list[list[int]] = [[] for _ in range(n_packs)]

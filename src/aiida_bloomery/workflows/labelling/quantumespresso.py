@@ -74,8 +74,6 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
 
         Parameters
         ----------
-        code
-            pw.x.
         configurations
             The frames; a campaign leaves them out and gives ``elements``.
         protocol
@@ -118,6 +116,9 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
 
     def setup(self) -> None:
         """Note what is to be done, and with which settings."""
+        super().setup()
+        self.ctx.failed = []
+        self.ctx.packs = []
         pw = self.inputs.pw
         settings = {"parameters": pw.parameters, **kpoints_of(pw)}
         if self.inputs.isolated_atoms.value:
@@ -125,9 +126,6 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
             settings = self.call_as("isolated_atom_settings", isolated_atom_settings, pw.parameters, frames)
         self.ctx.settings = AttributeDict(settings)
         self.ctx.fingerprint = fingerprint(pw.code, dict(pw.pseudos), **self.ctx.settings)
-        self.begin()
-        self.ctx.failed = []
-        self.ctx.packs = []
 
     def ask_cache(self) -> None:
         """Take the labels that exist already."""

@@ -24,13 +24,7 @@ class ProtocolFile(TypedDict):
 
 
 def load_protocol(name: str | Path) -> ProtocolFile:
-    """Read a protocol file.
-
-    Parameters
-    ----------
-    name
-        One of ours by its place here, for example ``labelling.quantumespresso``, or the file of another package.
-    """
+    """Read a protocol file: ours by its place here, as ``labelling.quantumespresso``, or that of another package."""
     path = files(__name__).joinpath(*f"{name.replace('.', '/')}.yaml".split("/")) if isinstance(name, str) else name
     content: ProtocolFile = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content
@@ -49,7 +43,7 @@ def protocol_inputs(
     Parameters
     ----------
     name
-        One of ours by its place here, for example ``labelling.quantumespresso``, or the file of another package.
+        As for `load_protocol`.
     protocol
         Its name; by default the file's own choice.
     overrides

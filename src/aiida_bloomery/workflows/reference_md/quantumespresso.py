@@ -69,10 +69,6 @@ class QuantumEspressoReferenceMdWorkChain(ReferenceMdWorkChain):
 
         Parameters
         ----------
-        code
-            pw.x.
-        structures
-            Starting structures.
         overrides
             ``settings``: of the sampler; ``pw``: values of the labelling protocol of the same name that differ.
         pseudos, kpoints, options
