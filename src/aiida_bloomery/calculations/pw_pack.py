@@ -203,12 +203,8 @@ class PwPackCalculation(CalcJob):
         calc_info.uuid = str(self.uuid)
         calc_info.codes_info = [job_script.code_info(self.inputs.code, ["-in", INPUT_FILE], OUTPUT_FILE)]
         calc_info.prepend_text = f"{guard(self.node.computer, cores)}\n{_BEFORE}"
-        calc_info.append_text = driver(
-            total=len(self.inputs.frames.get_list()),
-            concurrency=concurrency,
-            timeout=(DEFAULT_PACK | self.inputs.pack.get_dict())["frame_timeout_s"],
-            threads=threads,
-        )
+        total, timeout = len(self.inputs.frames), (DEFAULT_PACK | self.inputs.pack.get_dict())["frame_timeout_s"]
+        calc_info.append_text = driver(total=total, concurrency=concurrency, timeout=timeout, threads=threads)
         calc_info.local_copy_list = self._write_inputs(folder)
         from_frames = [(f"frame_*/{name}", ".", 2) for name in (OUTPUT_FILE, XML_FILE, "CRASH")]
         calc_info.retrieve_list = [LOG_FILE, *from_frames]

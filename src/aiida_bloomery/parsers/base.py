@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NotRequired, TypedDict, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from aiida import orm
@@ -13,28 +14,16 @@ from aiida.common.exceptions import ValidationError
 from aiida.engine import ExitCode
 from aiida.parsers import Parser
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from aiida_bloomery.calculations.job_script import TIMED_OUT_FILE
 from aiida_bloomery.data.configurations import ConfigurationsData, check_parents
 from bloomery import errors
-from bloomery.errors import BloomeryError, InputError
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.jobs.base import RESULT_FILE
+from bloomery.jobs.base import RESULT_FILE, Result
 
 SCHEDULER_OUT_OF_MEMORY = 110
 SCHEDULER_OUT_OF_WALLTIME = 120
-
-
-class JobResult(TypedDict):
-    """The result file of a job, as far as parsers read it."""
-
-    status: str
-    summary: dict[str, JsonValue]
-    seconds: float
-    versions: NotRequired[dict[str, str]]
-    error: dict[str, str]
-    """``kind`` and ``message`` of a failure."""
 
 
 class BloomeryParser(Parser):
@@ -42,13 +31,13 @@ class BloomeryParser(Parser):
 
     EXIT_CODES: ClassVar[dict[str, str]] = {
         InputError.kind: "ERROR_BAD_INPUT",
-        BloomeryError.kind: "ERROR_JOB_FAILED",
-        "crashed": "ERROR_JOB_FAILED",
+        errors.BloomeryError.kind: "ERROR_JOB_FAILED",
         errors.DivergedError.kind: "ERROR_DIVERGED",
         errors.OutOfMemoryError.kind: "ERROR_OUT_OF_MEMORY",
         errors.RefusedPotentialError.kind: "ERROR_POTENTIAL_REFUSED",
         errors.TooManyFailedError.kind: "ERROR_TOO_MANY_FAILED",
     }
+    """By the kind of the error; any other, such as a crash, is ``ERROR_JOB_FAILED``."""
 
     folder: Path
     """Where the job's result files are."""
@@ -71,7 +60,7 @@ class BloomeryParser(Parser):
             return self.exit_codes.ERROR_RESULT_UNREADABLE.format(message=text)
 
     @abstractmethod
-    def collect(self, result: JobResult) -> None:
+    def collect(self, result: Result) -> None:
         """Attach the outputs; ``result`` is the job's result file."""
 
     def salvage(self) -> None:
@@ -79,7 +68,7 @@ class BloomeryParser(Parser):
 
     # -- for subclasses -------------------------------------------------------------------------------------------
 
-    def report_of(self, result: JobResult, summary: dict[str, JsonValue] | None = None) -> orm.Dict:
+    def report_of(self, result: Result, summary: Mapping[str, object] | None = None) -> orm.Dict:
         """The job's summary, or another, with the seconds that it took and the versions that ran."""
         ran = {"seconds": result["seconds"], "versions": result.get("versions", {})}
         return orm.Dict({**(result["summary"] if summary is None else summary), **ran})
@@ -135,7 +124,7 @@ class BloomeryParser(Parser):
 
     # -- failures -------------------------------------------------------------------------------------------------
 
-    def _result(self) -> JobResult | None:
+    def _result(self) -> Result | None:
         """The result file, or ``None`` if there is none."""
         names = self.retrieved.base.repository.list_object_names()
         if RESULT_FILE not in names:
@@ -146,7 +135,7 @@ class BloomeryParser(Parser):
             raise InputError(f"{RESULT_FILE} is not valid JSON ({error}).") from error
         if not isinstance(result, dict):
             raise InputError(f"{RESULT_FILE} does not hold a mapping.")
-        return cast("JobResult", result)
+        return cast("Result", result)
 
     def _without_result(self) -> ExitCode:
         """Why a job left no result."""

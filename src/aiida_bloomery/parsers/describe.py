@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from aiida import orm
 
-from aiida_bloomery.parsers.base import BloomeryParser, JobResult
+from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.errors import InputError
+from bloomery.jobs.base import Result
 from bloomery.jobs.describe import FEATURES_FILE
 
 
 class DescribeParser(BloomeryParser):
     """Parser of `DescribeCalculation`."""
 
-    def collect(self, result: JobResult) -> None:
+    def collect(self, result: Result) -> None:
         """Attach one row of features per frame, for every key."""
         arrays = self.arrays(FEATURES_FILE)
         for key, node in self.node.inputs.configurations.items():

@@ -8,8 +8,9 @@ from aiida import orm
 
 from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import with_parents
-from aiida_bloomery.parsers.base import BloomeryParser, JobResult
+from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.frames.configurations import Configurations
+from bloomery.jobs.base import Result
 from bloomery.jobs.label import JOURNAL_FILE, LABELLED_FILE, LEDGER_FILE, Journal
 from bloomery.plugins import PluginSpec
 
@@ -17,7 +18,7 @@ from bloomery.plugins import PluginSpec
 class LabelParser(BloomeryParser):
     """Parser of `LabelCalculation`."""
 
-    def collect(self, result: JobResult) -> None:
+    def collect(self, result: Result) -> None:
         """Attach the frames that have labels, and what happened to every frame."""
         self._attach_labelled(result.get("versions", {}))
         self._attach_ledger(self.report_of(result).get_dict())

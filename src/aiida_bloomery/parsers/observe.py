@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from aiida import orm
 
-from aiida_bloomery.parsers.base import BloomeryParser, JobResult
+from aiida_bloomery.parsers.base import BloomeryParser
+from bloomery.jobs.base import Result
 from bloomery.jobs.observe import ARRAYS_FILE, OBSERVATION_FILE
 
 UNITS_ATTRIBUTE = "units"
@@ -13,7 +14,7 @@ UNITS_ATTRIBUTE = "units"
 class ObserveParser(BloomeryParser):
     """Parser of `ObserveCalculation`."""
 
-    def collect(self, result: JobResult) -> None:
+    def collect(self, result: Result) -> None:
         """Attach numbers and arrays; the arrays' units are an attribute of their node."""
         content = self.content(OBSERVATION_FILE)
         self.out("observation", self.report_of(result, content["summary"]))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from aiida_bloomery.data.configurations import with_parents
-from aiida_bloomery.parsers.base import BloomeryParser, JobResult
+from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.frames.configurations import Configurations
+from bloomery.jobs.base import Result
 from bloomery.jobs.sample import FRAMES_FILE, LEFT_FILE
 
 
 class SampleParser(BloomeryParser):
     """Parser of `SampleCalculation`."""
 
-    def collect(self, result: JobResult) -> None:
+    def collect(self, result: Result) -> None:
         """Attach the frames, where trajectories stand that go on, and the report."""
         self.attach("frames", self._with_parents(Configurations.load(self.folder / FRAMES_FILE)))
         if (self.folder / LEFT_FILE).exists():

@@ -5,16 +5,17 @@ from __future__ import annotations
 from aiida import orm
 
 from aiida_bloomery.data.configurations import with_parents
-from aiida_bloomery.parsers.base import BloomeryParser, JobResult
+from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.jobs.base import Result
 from bloomery.jobs.select import CONTROL_FILE, FATES_FILE, SELECTED_FILE
 
 
 class SelectParser(BloomeryParser):
     """Parser of `SelectCalculation`."""
 
-    def collect(self, result: JobResult) -> None:
+    def collect(self, result: Result) -> None:
         """Attach funnel, fates and, unless nothing was left, the frames, whose parents are in the pools."""
         self.out("funnel", self.report_of(result))
         self._attach("selected", SELECTED_FILE)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from aiida_bloomery.data.potential import PotentialData
-from aiida_bloomery.parsers.base import BloomeryParser, JobResult
+from aiida_bloomery.parsers.base import BloomeryParser
+from bloomery.jobs.base import Result
 from bloomery.jobs.train import HISTORY_FILE, POTENTIAL_FOLDER
 
 
 class TrainParser(BloomeryParser):
     """Parser of `TrainCalculation`."""
 
-    def collect(self, result: JobResult) -> None:
+    def collect(self, result: Result) -> None:
         """Attach the potential and its history; a refused potential stays among the retrieved files."""
         content = self.content(HISTORY_FILE)
         node = PotentialData(self.folder / POTENTIAL_FOLDER)

@@ -234,10 +234,9 @@ def selection_state(pk: int) -> SelectionState:
     if kind not in KINDS:
         raise InputError(f"{pk} is no learning curve, cross-validation or search but {node.__class__.__name__}.")
     jobs = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
-    trials = node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
     failed = {
         link.link_label: str(link.node.exit_message or link.node.process_state.value)
-        for link in trials
+        for link in node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
         if link.node.is_terminated and not link.node.is_finished_ok
     }
     return SelectionState(

@@ -112,12 +112,10 @@ class ControlArm:
         if "control" not in self.campaign.selection.outputs:
             return {}
         key = f"control_{self.campaign.iteration:03d}"
-        process, own = self.ctx.labelling, {}
-        if process is not None:
-            if "ledger" in process.outputs:
-                self.campaign.ledgers[key] = process.outputs.ledger
-            if "labelled" in process.outputs:
-                own["own"] = process.outputs.labelled
+        outputs = self.ctx.labelling.outputs if self.ctx.labelling is not None else {}
+        if "ledger" in outputs:
+            self.campaign.ledgers[key] = outputs["ledger"]
+        own = {"own": outputs["labelled"]} if "labelled" in outputs else {}
         joined = self.stages.function(
             "control_batch", control_batch, control=self.campaign.selection.outputs.control, shared=labelled, **own
         )
@@ -138,8 +136,7 @@ class ControlArm:
         process = self.ctx.training
         if process is None or not self._went_well(process):
             return {}
-        own: PotentialData = process.outputs.potential
-        self.ctx.potential = own
+        own = self.ctx.potential = process.outputs.potential
         self._note("control", own)
         measured = self.stages.observe_probe("control_validate", "arms", potential=own)
         return {f"{KEY}.validation": measured, **self.measuring.measure("control_", EACH, own)}
@@ -158,17 +155,13 @@ class ControlArm:
             found["control_batch"] = self.ctx.batch
         ours, theirs, training = self.campaign.validation, self.ctx.validation, self.ctx.training
         if ours is not None and theirs is not None and training is not None and self._went_well(theirs):
+            arrays = {"selection": ours.outputs.arrays["probe"], "control": theirs.outputs.arrays["arms"]}
+            seed = self.campaign.plan["seed"]
             found |= {
                 "control_potential": self.ctx.potential,
                 "control_training": training.outputs.history,
                 "control_validation": theirs.outputs.observations["arms"],
-                "comparison": self.stages.function(
-                    "control_compare",
-                    compare_arms,
-                    selection=ours.outputs.arrays["probe"],
-                    control=theirs.outputs.arrays["arms"],
-                    seed=self.campaign.plan["seed"],
-                ),
+                "comparison": self.stages.function("control_compare", compare_arms, **arrays, seed=seed),
                 **put_under("control_measured__", self.measuring.measured("control_")),
             }
         return found
@@ -201,12 +194,10 @@ class ControlArm:
         for name, process in sorted(self.ctx.trained.items()):
             if self._went_well(process):
                 potentials[name] = process.outputs.potential
-        processes = {
-            f"{KEY}.measured.{name}": self.stages.observe_probe(
-                f"control_final_validate_{name}", "arms", potential=potential
-            )
-            for name, potential in potentials.items()
-        }
+        processes = {}
+        for name, potential in potentials.items():
+            process = self.stages.observe_probe(f"control_final_validate_{name}", "arms", potential=potential)
+            processes[f"{KEY}.measured.{name}"] = process
         if self.measuring.has_test_set:
             # Learning curves are those of the probe: here only the final potentials of both arms.
             for name in (name for name in potentials if not name.startswith("curve_")):

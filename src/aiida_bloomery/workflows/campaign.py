@@ -113,14 +113,11 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
 
     def plan(self) -> None:
         """Decide what this iteration does."""
-        history = {"history": self.ctx.history} if self.ctx.history is not None else {}
-        self.ctx.plan = self._stages.function(
-            "plan",
-            plan_iteration,
-            stage=self.inputs.sampling if self.ctx.iteration else self.inputs.bootstrap,
-            **self.given("seed", "selection", "stop", "control"),
-            **history,
-        )
+        inputs = self.given("seed", "selection", "stop", "control")
+        inputs["stage"] = self.inputs.sampling if self.ctx.iteration else self.inputs.bootstrap
+        if self.ctx.history is not None:
+            inputs["history"] = self.ctx.history
+        self.ctx.plan = self._stages.function("plan", plan_iteration, **inputs)
         self.ctx.labelling = self.ctx.assessment = self.ctx.training = self.ctx.validation = None
         self._control.begin_iteration()
         self._measuring.begin_iteration()
@@ -140,18 +137,10 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
             return self._fail("ERROR_SAMPLING_FAILED", self.ctx.sampling)
         if "left" in self.ctx.sampling.outputs:
             self.ctx.left = {**self.ctx.left, **self.ctx.sampling.outputs.left}
-        process = self._stages.submit(
-            "select",
-            SelectionWorkChain,
-            pools=dict(self.ctx.sampling.outputs.pools),
-            data_set=self.ctx.batches,
-            descriptor=self.ctx.plan["descriptor"],
-            parameters=self.ctx.plan["selection"],
-            **stage_inputs(self.inputs, self.ctx.plan["seed"]),
-            **self._with_potential(),
-            **self._control.known(),
-        )
-        return ToContext(selection=process)
+        inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential() | self._control.known()
+        inputs |= {"pools": dict(self.ctx.sampling.outputs.pools), "data_set": self.ctx.batches}
+        inputs |= {"descriptor": self.ctx.plan["descriptor"], "parameters": self.ctx.plan["selection"]}
+        return ToContext(selection=self._stages.submit("select", SelectionWorkChain, **inputs))
 
     def label(self) -> ExitCode | ToContext | None:
         """Label the selected frames."""

@@ -130,11 +130,8 @@ class ComparisonWorkChain(SubmitsOnce):
     def _validate(
         self, stage: str, observables: dict[str, orm.Dict], reference: dict[str, ConfigurationsData]
     ) -> orm.WorkChainNode:
-        return self.submit_as(
-            stage,
-            ValidationWorkChain,
-            configurations={"structures": self.inputs.structures},
-            observables=observables,
-            **self.given(*EXECUTION, "potential"),
-            **({"reference": reference} if reference else {}),
-        )
+        inputs = self.given(*EXECUTION, "potential")
+        inputs |= {"configurations": {"structures": self.inputs.structures}, "observables": observables}
+        if reference:
+            inputs["reference"] = reference
+        return self.submit_as(stage, ValidationWorkChain, **inputs)

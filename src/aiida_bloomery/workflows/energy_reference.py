@@ -29,14 +29,10 @@ class EnergyReferenceWorkChain(SubmitsOnce):
 
     def label(self) -> ToContext:
         """Label the atoms, each in a box of its own."""
-        process = self.submit_as(
-            "label",
-            WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}"),
-            configurations=self.call_as("atoms", isolated_atoms, self.inputs.structures),
-            isolated_atoms=orm.Bool(True),
-            **self.inputs.labelling,
-        )
-        return ToContext(labelling=process)
+        labeller = WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}")
+        atoms = self.call_as("atoms", isolated_atoms, self.inputs.structures)
+        inputs = {"configurations": atoms, "isolated_atoms": orm.Bool(True), **self.inputs.labelling}
+        return ToContext(labelling=self.submit_as("label", labeller, **inputs))
 
     def results(self) -> ExitCode | None:
         """Read the reference off the labels."""

@@ -140,22 +140,15 @@ class Measuring:
         if not observables:
             return {}
         inputs = stage_inputs(self.stages.inputs, self.stages.ctx.plan["seed"])
+        inputs |= self.stages.chain.given("labeller", "labelling")
+        inputs |= {"potential": potential, "structures": self._structures, "observables": observables}
         trajectory = self._trajectory()
         if trajectory is not None:
             inputs["trajectory"] = trajectory
         if self.ctx.known:
             inputs["known"] = self.ctx.known
         name = "observables" if stage == "control_" else "compare"  # control_compare is that of both arms
-        process = self.stages.submit(
-            f"{stage}{name}",
-            ComparisonWorkChain,
-            potential=potential,
-            structures=self._structures,
-            observables=observables,
-            labeller=self.stages.inputs.labeller,
-            labelling=self.stages.inputs.labelling,
-            **inputs,
-        )
+        process = self.stages.submit(f"{stage}{name}", ComparisonWorkChain, **inputs)
         return {f"{KEY}.processes.{stage}{COMPARISON}": process}
 
     @property

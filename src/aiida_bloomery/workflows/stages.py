@@ -83,10 +83,8 @@ class Stages:
         self, stage: str, structures: ConfigurationsData, samplers: Mapping[str, orm.Dict], seed: orm.Int, **more: Any
     ) -> orm.WorkChainNode:
         """Sample; the campaign's labeller may drive the dynamics."""
-        return self.submit(
-            stage, SamplingWorkChain, structures=structures, samplers=samplers, labeller=self.inputs.labeller,
-            labelling=self.inputs.labelling, **stage_inputs(self.inputs, seed), **more,
-        )  # fmt: skip
+        inputs = {"structures": structures, "samplers": samplers, **self.chain.given("labeller", "labelling"), **more}
+        return self.submit(stage, SamplingWorkChain, **stage_inputs(self.inputs, seed), **inputs)
 
     def label(self, stage: str, configurations: ConfigurationsData) -> orm.WorkChainNode:
         """Label frames with the campaign's labeller."""
@@ -108,9 +106,8 @@ class Stages:
             inputs["start_from"] = start_from
         if self.ctx.reference is not None:
             inputs["energy_reference"] = self.ctx.reference
-        return self.submit(
-            stage, TrainingWorkChain, parameters=self.inputs.training, batches=batches or self.ctx.batches, **inputs
-        )
+        inputs |= {"parameters": self.inputs.training, "batches": batches or self.ctx.batches}
+        return self.submit(stage, TrainingWorkChain, **inputs)
 
     def train_on(
         self, stage: str, potential: PotentialData | None, batches: dict[str, ConfigurationsData] | None = None
@@ -129,15 +126,9 @@ class Stages:
         **more: Any,
     ) -> orm.WorkChainNode:
         """Measure the campaign's potential, or another."""
-        return self.submit(
-            stage,
-            ValidationWorkChain,
-            potential=potential or self.ctx.potential,
-            configurations=configurations,
-            observables=observables,
-            **stage_inputs(self.inputs, self.ctx.plan["seed"]),
-            **more,
-        )
+        inputs = {"configurations": configurations, "observables": observables, **more}
+        inputs |= stage_inputs(self.inputs, self.ctx.plan["seed"])
+        return self.submit(stage, ValidationWorkChain, potential=potential or self.ctx.potential, **inputs)
 
     def observe_probe(self, stage: str, *names: str, potential: PotentialData | None = None) -> orm.WorkChainNode:
         """Measure on all batches what the plan calls by these names."""

@@ -74,19 +74,14 @@ class TrialsWorkChain(SubmitsOnce):
 
     def judge(self) -> ToContext:
         """Measure each on the frames that it has not seen, if its training went well."""
+        inputs = {"configurations": self.inputs.batches, "observables": {MEASURED: self.ctx.observable}}
+        inputs |= self.given(*EXECUTION)
         processes = {}
         for key, (split, _) in self.runs().items():
             training = self.ctx[f"train_{key}"]
             if self._went_well(key, training):
-                processes[f"judge_{key}"] = self.submit_as(
-                    f"{key}_judge",
-                    ValidationWorkChain,
-                    potential=training.outputs.potential,
-                    configurations=self.inputs.batches,
-                    split=split,
-                    observables={MEASURED: self.ctx.observable},
-                    **self.given(*EXECUTION),
-                )
+                own = {"potential": training.outputs.potential, "split": split}
+                processes[f"judge_{key}"] = self.submit_as(f"{key}_judge", ValidationWorkChain, **own, **inputs)
         return ToContext(**processes)
 
     def judged(self) -> dict[str, orm.ProcessNode]:
