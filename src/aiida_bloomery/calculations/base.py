@@ -161,9 +161,8 @@ class BloomeryCalculation(CalcJob):
         before, after = self._time_limit()
         info = CalcInfo()
         info.codes_info = [code_info(self.inputs.code, [self.VERB, JOB_FILE], OUTPUT_FILE)]
-        info.prepend_text = "\n".join(
-            [guard(self.node.computer, cores, done=_IS_DONE), f"export OMP_NUM_THREADS={cores}", before]
-        )
+        once = guard(self.node.computer, cores, done=_IS_DONE)
+        info.prepend_text = "\n".join([once, f"export OMP_NUM_THREADS={cores}", before])
         info.append_text = after
         info.local_copy_list = files.copies
         info.retrieve_list = [RESULT_FILE, OUTPUT_FILE, PROGRESS_FILE, TIMED_OUT_FILE, REFUSED_FOLDER]
@@ -211,13 +210,9 @@ def check_split(inputs: AttributeDict, port: str) -> str | None:
 
 def unknown_elements(potential: PotentialData, configurations: ConfigurationsData, port: str) -> str | None:
     """Return a sentence if a port holds elements that a potential does not know, or ``None``."""
-    unknown = [element for element in configurations.elements if element not in potential.elements]
-    if not unknown:
-        return None
-    return (
-        f"{port}: holds {', '.join(unknown)}, which the potential does not know (it knows "
-        f"{', '.join(potential.elements)}); train on frames with them first."
-    )
+    unknown = ", ".join(element for element in configurations.elements if element not in potential.elements)
+    known = f"which the potential does not know (it knows {', '.join(potential.elements)})"
+    return f"{port}: holds {unknown}, {known}; train on frames with them first." if unknown else None
 
 
 def _validate_scale(node: orm.Dict, _: Any) -> str | None:

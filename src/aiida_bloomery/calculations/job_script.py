@@ -87,10 +87,9 @@ def code_info(code: orm.AbstractCode, arguments: Sequence[str], output: str) -> 
 
 def processes_of(resources: Mapping[str, Any]) -> int:
     """How many processes scheduler options ask for."""
-    processes = resources.get("tot_num_mpiprocs") or (
-        resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1)
-    )
-    return int(processes)
+    if resources.get("tot_num_mpiprocs"):
+        return int(resources["tot_num_mpiprocs"])
+    return int(resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1))
 
 
 def cores_of(resources: Mapping[str, Any]) -> int:

@@ -20,9 +20,8 @@ LIBRARY_FILE = "library.npz"
 
 def validate_library(node: ConfigurationsData, _: object) -> str | None:
     """Check that there is something to look up."""
-    if any(node.base.attributes.get("labels").values()):
-        return None
-    return "library: holds no labels; give labelled frames."
+    labels = node.base.attributes.get("labels").values()
+    return None if any(labels) else "library: holds no labels; give labelled frames."
 
 
 class LabelCalculation(BloomeryCalculation):
@@ -48,9 +47,8 @@ class LabelCalculation(BloomeryCalculation):
     @classmethod
     def check_inputs(cls, inputs: AttributeDict) -> str | None:
         """There must be frames."""
-        if not inputs["configurations"].n_frames:
-            return "configurations: holds no frame, so there is nothing to label."
-        return None
+        nothing = not inputs["configurations"].n_frames
+        return "configurations: holds no frame, so there is nothing to label." if nothing else None
 
     def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
         """Labeller and frames; the library is a setting of the labeller."""

@@ -104,11 +104,7 @@ def _profile(home: Home) -> Step:
     for name, value in options.items():
         config.set_option(name, value, scope=profile.name)
     config.store()
-    _write_ahead(Path(profile.storage_config["filepath"]))
-    return Step(f"profile {home.profile}", "made", home.export_line)
-
-
-def _write_ahead(storage: Path) -> None:
-    """Put the database into write-ahead mode, which it keeps: readers and the writer no longer wait for each other."""
-    with sqlite3.connect(storage / "database.sqlite") as connection:
+    # Write-ahead mode, which the database keeps: readers and the writer no longer wait for each other.
+    with sqlite3.connect(Path(profile.storage_config["filepath"]) / "database.sqlite") as connection:
         connection.execute("PRAGMA journal_mode=WAL")
+    return Step(f"profile {home.profile}", "made", home.export_line)

@@ -23,11 +23,6 @@ class EngineRequest:
     """An environment of the user's that has the engine's package already."""
 
 
-def environments_folder(home: Home) -> Path:
-    """Where the environments of engines are made."""
-    return home.folder / "engines" if home.own else home.folder / ".aiida" / "bloomery-engines"
-
-
 def set_up_engine(home: Home, request: EngineRequest) -> Iterator[Step]:
     """Make the environment and the code of an engine, step by step; the profile and the computer are there by then.
 
@@ -60,4 +55,5 @@ def _steps(home: Home, request: EngineRequest) -> Iterator[Step]:
 def _environment(home: Home, request: EngineRequest) -> Environment:
     if request.environment is not None:
         return adopt_environment(request.name, request.environment.expanduser().absolute())
-    return make_environment(request.name, environments_folder(home) / request.name, request.python)
+    folder = home.folder / "engines" if home.own else home.folder / ".aiida" / "bloomery-engines"
+    return make_environment(request.name, folder / request.name, request.python)

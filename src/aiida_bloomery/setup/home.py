@@ -15,6 +15,7 @@ HOME_NAME = ".bloomery"
 HOME_VARIABLE = "BLOOMERY_HOME"
 PATH_VARIABLE = "AIIDA_PATH"
 MARKER = "home.json"
+"""The file that makes a folder a home of ours."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,6 @@ class Home:
     """Name of the AiiDA profile; empty for the user's default profile."""
     own: bool
     """Whether the profile is ours: then its daemon and broker are ours to start, mend and stop."""
-
-    @property
-    def marker(self) -> Path:
-        """The file that makes a folder a home of ours."""
-        return self.folder / MARKER
 
     @property
     def work(self) -> Path:
@@ -59,7 +55,7 @@ class Home:
         """Make the folder, and the file that lets `find_home` recognise it."""
         # AiiDA warns when it makes this folder itself.
         (self.folder / ".aiida").mkdir(parents=True, exist_ok=True)
-        self.marker.write_text(json.dumps({"profile": self.profile}) + "\n", encoding="utf-8")
+        (self.folder / MARKER).write_text(json.dumps({"profile": self.profile}) + "\n", encoding="utf-8")
 
 
 def find_home(profile: str | None = None, start: Path | None = None) -> Home:

@@ -38,8 +38,7 @@ class EnergyReferenceWorkChain(SubmitsOnce):
         """Read the reference off the labels."""
         process = self.ctx.labelling
         self.hand_out(process, "ledger")
-        labelled = process.outputs.labelled if "labelled" in process.outputs else None
-        if not process.is_finished_ok or labelled is None:
+        if not process.is_finished_ok or "labelled" not in process.outputs:
             return self.exit_codes.ERROR_LABELLING_FAILED.format(message=process.exit_message)
-        self.out("energy_reference", self.call_as("values", energy_reference, labelled))
+        self.out("energy_reference", self.call_as("values", energy_reference, process.outputs.labelled))
         return None
