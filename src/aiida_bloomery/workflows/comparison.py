@@ -106,10 +106,9 @@ class ComparisonWorkChain(SubmitsOnce):
         """Attach what was measured; the first failure decides the exit code."""
         failed = None
         if "labelling" in self.ctx:
-            process = self.ctx.labelling
-            self.hand_out(process, "labelled", "ledger")
-            if not process.is_finished_ok:
-                failed = self.exit_codes.ERROR_LABELLING_FAILED.format(message=process.exit_message)
+            self.hand_out(self.ctx.labelling, "labelled", "ledger")
+            if not self.ctx.labelling.is_finished_ok:
+                failed = self.exit_codes.ERROR_LABELLING_FAILED.format(message=self.ctx.labelling.exit_message)
         processes = [self.ctx[name] for name in ("validation", "trajectories") if name in self.ctx]
         for name in ("observations", "arrays"):
             given = [process.outputs[name] for process in processes if name in process.outputs]

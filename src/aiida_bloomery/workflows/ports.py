@@ -27,10 +27,7 @@ def execution_ports(spec: ProcessSpec) -> None:
 def job_inputs(inputs: Any, verb: str, *, potential: bool = False) -> dict[str, Any]:
     """Inputs of a job that come from `execution_ports`: code, seed, device and the verb's options.
 
-    Parameters
-    ----------
-    potential
-        Whether the job trains or loads a potential: then it runs in the engine's environment.
+    A job that trains or loads a ``potential`` runs in the engine's environment.
     """
     own = potential and "engine_code" in inputs
     result: dict[str, Any] = {"code": inputs.engine_code if own else inputs.code, "seed": inputs.seed}

@@ -21,14 +21,9 @@ Model = TypeVar("Model", bound=Settings)
 
 
 def _validator(model: type[Model], where: str = "", check: Callable[[Model], None] | None = None) -> Validator:
-    """Make a validator: the content of a node fits a model, and what is further to be checked is in order.
+    """Make a validator: the content of a node fits a model, and ``check`` raises no error of what else may be wrong.
 
-    Parameters
-    ----------
-    where
-        What precedes the key in a message.
-    check
-        Raises the error of the first thing that is wrong.
+    In messages ``where`` precedes the key.
     """
 
     def validator(node: orm.Dict, _: object) -> str | None:

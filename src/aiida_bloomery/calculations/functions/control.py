@@ -24,14 +24,8 @@ def control_batch(
 ) -> dict[str, ConfigurationsData]:
     """Return `batch`, the frames of the control arm that have labels; nothing if none has.
 
-    Parameters
-    ----------
-    control
-        What the control arm chose: roles and origin are these.
-    shared
-        The labelled frames of the campaign in the same iteration.
-    own
-        Labelled frames that only the control arm wanted.
+    Roles and origin are those that ``control`` chose. Labelled are frames of the campaign in the same iteration,
+    ``shared``, and frames that only the control arm wanted, its ``own``.
     """
     nodes = [shared] if own is None else [shared, own]
     found = found_labels(control.hashes, nodes)
@@ -64,8 +58,6 @@ def judge_control(control: orm.Dict, history: orm.Dict, seed: orm.Int, **nodes: 
 
     Parameters
     ----------
-    seed
-        Of the bootstrap over blocks.
     nodes
         Arrays of the observable `errors` on the whole probe: ``selection_*`` and ``control_*`` of the final trainings,
         by number; ``curve_selection_*`` and ``curve_control_*`` of the potentials of the loop, by iteration; on the

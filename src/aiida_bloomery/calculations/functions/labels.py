@@ -30,8 +30,6 @@ def collect_labels(configurations: ConfigurationsData, processes: orm.Dict, **no
 
     Parameters
     ----------
-    configurations
-        The frames that were to be labelled.
     processes
         UUIDs of what ran, for what failed and left no node: ``{"packs": [[uuid, [frame, ...]], ...],
         "frames": {frame: uuid}}``.

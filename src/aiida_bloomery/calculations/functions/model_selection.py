@@ -108,12 +108,7 @@ def ask_trials(
 ) -> dict[str, orm.Dict]:
     """Return ``asked``, key to values, and ``parameters__KEY`` of each training; no key where the search is over.
 
-    Parameters
-    ----------
-    parameters
-        Of a training: what the search changes.
-    told
-        What was tried so far.
+    The search changes the ``parameters`` of a training, and goes by what was ``told`` of trials so far.
     """
     before = _trials(told)
     search = SearchSettings.model_validate(settings.get_dict())

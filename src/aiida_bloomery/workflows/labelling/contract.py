@@ -60,12 +60,7 @@ class LabellingWorkChain(SubmitsOnce):
     def check(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> str | None:  # noqa: ARG003
         """Return one sentence if frames like these cannot be labelled with these inputs, before anything runs.
 
-        Parameters
-        ----------
-        configurations
-            Frames, or the structures that frames will be made from.
-        inputs
-            Inputs of this workchain, as far as they are known.
+        These are frames, or the structures that frames will be made from, and the inputs as far as they are known.
         """
         return None
 

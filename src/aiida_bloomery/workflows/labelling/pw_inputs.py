@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,25 +38,23 @@ def pw_inputs(
         If an element has no pseudopotential, there is no such family, or no cutoff is known.
     """
     inputs = protocol_inputs(name, protocol, overrides)
-    if kpoints is not None:
-        inputs["kpoints"] = dict(kpoints)
     settings = merge(inputs["options"], options or {})
     nodes, cutoffs = resolve_pseudos(pseudos, elements)
-    inputs["parameters"] = {
+    parameters = {
         namelist: {key: value for key, value in content.items() if value is not None}
         for namelist, content in merge({"SYSTEM": cutoffs}, inputs["parameters"]).items()
     }
-    message = check_parameters(inputs["parameters"])
+    message = check_parameters(parameters)
     if message:
         raise InputError(message)
     pack = {"concurrency": default_concurrency(code.computer, settings), **inputs["pack"]}
     pw = {
         "code": code,
-        "parameters": orm.Dict(inputs["parameters"]),
+        "parameters": orm.Dict(parameters),
         "pseudos": nodes,
         "options": orm.Dict(settings),
         "pack": orm.Dict(pack),
-        **kpoints_input(inputs["kpoints"]),
+        **kpoints_input(inputs["kpoints"] if kpoints is None else kpoints),
     }
     return {"pw": pw, "max_failed_share": orm.Float(inputs["max_failed_share"])}
 
@@ -101,13 +100,11 @@ def resolve_pseudos(
             f"pseudos: family {family.label!r} does not cover {', '.join(elements)} ({error}); choose another family, "
             "or give `pseudos` by element."
         ) from error
-    if not elements or not isinstance(family, RecommendedCutoffMixin):
-        return nodes, {}
-    try:
-        low, high = family.get_recommended_cutoffs(elements=tuple(elements), unit="Ry")
-    except ValueError:  # a family whose cutoffs nobody has set
-        return nodes, {}
-    return nodes, {"ecutwfc": float(low), "ecutrho": float(high)}
+    if elements and isinstance(family, RecommendedCutoffMixin):
+        with contextlib.suppress(ValueError):  # a family whose cutoffs nobody has set
+            low, high = family.get_recommended_cutoffs(elements=tuple(elements), unit="Ry")
+            return nodes, {"ecutwfc": float(low), "ecutrho": float(high)}
+    return nodes, {}
 
 
 def _family(label: str | None) -> PseudoPotentialFamily:
