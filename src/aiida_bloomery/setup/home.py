@@ -68,14 +68,14 @@ def find_home(profile: str | None = None, start: Path | None = None) -> Home:
     if profile is not None and not (profile == OWN_PROFILE and _is_home(_aiida_path())):
         return Home(_aiida_path(), profile, own=False)
     if HOME_VARIABLE in os.environ:
-        return Home(Path(os.environ[HOME_VARIABLE]).expanduser().resolve(), OWN_PROFILE, own=True)
-    if _is_home(_aiida_path()):
-        return Home(_aiida_path(), OWN_PROFILE, own=True)
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if _is_home(folder / HOME_NAME):
-            return Home(folder / HOME_NAME, OWN_PROFILE, own=True)
-    return Home((_checkout() or start) / HOME_NAME, OWN_PROFILE, own=True)
+        folder = Path(os.environ[HOME_VARIABLE]).expanduser().resolve()
+    elif _is_home(_aiida_path()):
+        folder = _aiida_path()
+    else:
+        start = (start or Path.cwd()).resolve()
+        above = next((place for place in (start, *start.parents) if _is_home(place / HOME_NAME)), None)
+        folder = (above or _checkout() or start) / HOME_NAME
+    return Home(folder, OWN_PROFILE, own=True)
 
 
 def load_profile(home: Home) -> None:

@@ -61,8 +61,7 @@ def find(campaign: Campaign) -> CampaignState | None:
     from aiida_bloomery.campaign_file.builder import digest_mark  # noqa: PLC0415
 
     states = [campaign_state(node.pk) for node in campaigns(mark=digest_mark(campaign))]
-    ranked = sorted(states, key=lambda state: (state.active, state.succeeded), reverse=True)
-    return ranked[0] if ranked else None
+    return max(states, key=lambda state: (state.active, state.succeeded), default=None)
 
 
 def _submit(campaign: Campaign) -> int:

@@ -33,7 +33,9 @@ def job_inputs(inputs: Any, verb: str, *, potential: bool = False) -> dict[str, 
     result: dict[str, Any] = {"code": inputs.engine_code if own else inputs.code, "seed": inputs.seed}
     if "device" in inputs:
         result["device"] = inputs.device
-    result["metadata"] = {"options": options_for(inputs, verb, engine=own)}
+    given = inputs.options.get_dict() if "options" in inputs else {}
+    usual = given.get("default", {})
+    result["metadata"] = {"options": {**(given.get("engine", usual) if own else usual), **given.get(verb, {})}}
     return result
 
 
@@ -43,10 +45,3 @@ def stage_inputs(inputs: Any, seed: orm.Int) -> dict[str, Any]:
     if "engine" in inputs.codes:
         result["engine_code"] = inputs.codes.engine
     return result | {name: inputs[name] for name in ("device", "options") if name in inputs}
-
-
-def options_for(inputs: Any, verb: str, *, engine: bool = False) -> dict[str, object]:
-    """Scheduler options of one verb."""
-    given = inputs.options.get_dict() if "options" in inputs else {}
-    usual = given.get("default", {})
-    return {**(given.get("engine", usual) if engine else usual), **given.get(verb, {})}
