@@ -14,8 +14,7 @@ from aiida.engine import ProcessSpec, WorkChain
 from aiida_bloomery.calculations.functions.control import compare_arms, control_batch, judge_control, training_seeds
 from aiida_bloomery.calculations.functions.frames import frames_only_in
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.namespaces import put_under
-from aiida_bloomery.data.ports import optional, optional_output, outputs_by_key
+from aiida_bloomery.data.ports import optional, optional_output, outputs_by_key, put_under
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.measuring import Measuring

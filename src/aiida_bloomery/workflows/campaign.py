@@ -6,7 +6,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 
 from aiida_bloomery.calculations.functions.campaign import plan_iteration
-from aiida_bloomery.data.namespaces import under
+from aiida_bloomery.data.ports import under
 from aiida_bloomery.workflows.arms import ControlArm
 from aiida_bloomery.workflows.campaign_builder import FromProtocol
 from aiida_bloomery.workflows.energy_reference import EnergyReferenceWorkChain

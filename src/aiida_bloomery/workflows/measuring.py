@@ -15,8 +15,7 @@ from aiida_bloomery.calculations.functions.campaign import plan_validation
 from aiida_bloomery.calculations.functions.frames import specs_of
 from aiida_bloomery.calculations.functions.labels import merge_ledgers
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.namespaces import put_under, under
-from aiida_bloomery.data.ports import optional, optional_output, outputs_by_key
+from aiida_bloomery.data.ports import optional, optional_output, outputs_by_key, put_under, under
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.comparison import ComparisonWorkChain

@@ -9,7 +9,7 @@ from aiida.engine import WorkChain
 
 from aiida_bloomery.calculations.functions.campaign import conclude, decide, record_iteration
 from aiida_bloomery.calculations.functions.labels import merge_ledgers
-from aiida_bloomery.data.namespaces import put_under
+from aiida_bloomery.data.ports import put_under
 from aiida_bloomery.workflows.stages import Stages
 
 

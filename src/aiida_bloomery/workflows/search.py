@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, while_
 
 from aiida_bloomery.calculations.functions import model_selection
-from aiida_bloomery.data.namespaces import under
+from aiida_bloomery.data.ports import under
 from aiida_bloomery.workflows.trials import TrialsWorkChain, arrays
 from bloomery.errors import BloomeryError
 from bloomery.model_selection.folds import fold_splits

@@ -10,7 +10,7 @@ from aiida.engine import WorkChain
 from aiida.plugins import WorkflowFactory
 
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.namespaces import under
+from aiida_bloomery.data.ports import under
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.ports import stage_inputs
 from aiida_bloomery.workflows.sampling import SamplingWorkChain

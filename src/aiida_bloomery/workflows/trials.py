@@ -12,8 +12,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.namespaces import under
-from aiida_bloomery.data.ports import by_key, optional
+from aiida_bloomery.data.ports import by_key, optional, under
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.comparison import EXECUTION
 from aiida_bloomery.workflows.once import SubmitsOnce

@@ -8,7 +8,7 @@ from aiida.engine import calcfunction
 from aiida_bloomery.calculations.functions.campaign import measured_from
 from aiida_bloomery.calculations.functions.labels import found_labels, versions_of, with_found_labels
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.namespaces import under
+from aiida_bloomery.data.ports import under
 from bloomery.campaign import control as arms
 from bloomery.campaign.control import Arrays, ControlSettings, compare, judge, learning_curve
 from bloomery.campaign.measuring import FINAL, beside

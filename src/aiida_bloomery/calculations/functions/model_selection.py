@@ -10,7 +10,7 @@ from aiida.engine import calcfunction
 
 from aiida_bloomery.calculations.functions.campaign import content
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.namespaces import put_under, under
+from aiida_bloomery.data.ports import put_under, under
 from bloomery.campaign.learning_curves import CurvePoint, learning_curve
 from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations

@@ -13,7 +13,7 @@ from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 from aiida_bloomery.calculations.functions.dynamics import md_frames, md_settings, md_starts
 from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.namespaces import under
+from aiida_bloomery.data.ports import under
 from aiida_bloomery.workflows.labelling.pw_checks import check_frames
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import pw_ports, single_inputs
