@@ -61,7 +61,7 @@ class TrialsWorkChain(SubmitsOnce):
         raise NotImplementedError
 
     def train(self) -> ToContext:
-        """Train a potential for each of them."""
+        """Train a potential for each trial."""
         inputs = self.given(*EXECUTION, "batches", "energy_reference")
         if "train_code" in self.inputs:
             inputs["engine_code"] = self.inputs.train_code
