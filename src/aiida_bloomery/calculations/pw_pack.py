@@ -222,41 +222,27 @@ class PwPackCalculation(CalcJob):
     def _write_inputs(self, folder: Folder) -> list[tuple[str, str, str]]:
         """Write each frame's input; return the pseudopotentials to copy, once for all frames."""
         configurations = self.inputs.configurations.configurations
-        parameters, available = self.inputs.parameters.get_dict(), dict(self.inputs.pseudos)
+        parameters = self.inputs.parameters.get_dict()
         kpoints, rule = self.inputs.get("kpoints"), self.inputs.get("kpoints_rule")
         copies: set[tuple[str, str, str]] = set()
         folder.get_subfolder("pseudo", create=True)
         for index in self.inputs.frames.get_list():
-            atoms = configurations[index].without_labels().to_atoms()[0]
-            text, pseudos = frame_input(atoms, parameters, available, kpoints, rule)
+            structure = frame_structure(configurations[index].without_labels().to_atoms()[0])
+            kinds = structure.get_kind_names()
+            text, pseudos = _FrameInput._generate_pwcp_inputdata(  # noqa: SLF001  its documented seam for subclasses
+                orm.Dict(parameters_for(parameters, kinds)),
+                {},
+                {kind: self.inputs.pseudos[kind] for kind in kinds},
+                structure,
+                frame_kpoints(structure, kpoints, rule),
+            )
             name = FRAME_FOLDER.format(index)
             folder.get_subfolder(name, create=True)
             with folder.open(f"{name}/{INPUT_FILE}", "w", encoding="utf-8") as handle:
                 handle.write(text)
+            # Node, file in it, and file beside the frame's folder.
             copies.update((uuid, source, target.removeprefix("../")) for uuid, source, target in pseudos)
         return sorted(copies)
-
-
-def frame_input(
-    atoms: ase.Atoms,
-    parameters: Namelists,
-    pseudos: Mapping[str, UpfData],
-    kpoints: orm.KpointsData | None,
-    kpoints_rule: orm.Dict | None,
-) -> tuple[str, list[tuple[str, str, str]]]:
-    """Write the input of pw.x for one frame as aiida-quantumespresso writes it.
-
-    Returned with the pseudopotentials to copy: uuid, file in the node, file beside the frame's folder.
-    """
-    structure = frame_structure(atoms)
-    kinds = structure.get_kind_names()
-    return _FrameInput._generate_pwcp_inputdata(  # noqa: SLF001  its documented seam for subclasses
-        orm.Dict(parameters_for(parameters, kinds)),
-        {},
-        {kind: pseudos[kind] for kind in kinds},
-        structure,
-        frame_kpoints(structure, kpoints, kpoints_rule),
-    )
 
 
 def frame_structure(atoms: ase.Atoms) -> orm.StructureData:
