@@ -39,7 +39,11 @@ class Watch:
     ) -> None:
         self.dynamics, self.limits, self.brake, self._factor = dynamics, limits, brake, temperature_factor
         # A thermostat takes its time to cool what was hotter.
-        self.restore({"warmest": dynamics.targets, "unsure_for": np.zeros(len(dynamics.frames), dtype=np.int64)})
+        self._warmest = dynamics.targets
+        self.unsure_for = np.zeros(len(dynamics.frames), dtype=np.int64)
+        # Distances are looked at again once atoms may have come closer by as much as was to spare.
+        self._seen, self._seen_cells = dynamics.positions.copy(), dynamics.frames.cells.copy()
+        self._to_spare = np.full(len(dynamics.frames), -1.0)
 
     @property
     def hottest(self) -> NDArray[np.float64]:
@@ -89,9 +93,7 @@ class Watch:
 
     def restore(self, state: State) -> None:
         """Go on from what `state` returned, when the dynamics has done the same."""
-        self._warmest: NDArray[np.float64] = state["warmest"]
-        self.unsure_for: NDArray[np.int64] = state["unsure_for"]
-        # Distances are looked at again once atoms may have come closer by as much as was to spare.
+        self._warmest, self.unsure_for = state["warmest"], state["unsure_for"]
         self._seen, self._seen_cells = self.dynamics.positions.copy(), self.dynamics.frames.cells.copy()
         self._to_spare = np.full(len(self.dynamics.frames), -1.0)
 
