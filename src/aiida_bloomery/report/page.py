@@ -110,7 +110,7 @@ def draw(facts: CampaignFacts) -> list[tuple[str, Figure]]:
         ("selection", potential.pool_disagreement(facts.pools, _force_error(facts))),
         ("selection", campaign.labels_by_role(facts.iterations)),
         ("time", campaign.time_by_stage(facts.times)),
-        ("time", campaign.core_time_by_stage(facts.core_times)),
+        ("time", campaign.time_by_stage(facts.core_times, of_cores=True)),
     ]
     return [(section, figure) for section, figure in found if figure is not None]
 

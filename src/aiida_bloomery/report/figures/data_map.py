@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from aiida_bloomery.report.atlas import values_of
 from aiida_bloomery.report.facts import DataSet
 from aiida_bloomery.report.figures.campaign import ROLE_COLOURS
-from aiida_bloomery.report.figures.drawing import GREY, INK, MANY, Figure, canvas
+from aiida_bloomery.report.figures.drawing import MANY, Colour, Figure, plot
 from aiida_bloomery.report.formatting import percent
 
 
@@ -22,39 +22,27 @@ def data_map(data: DataSet) -> Figure | None:
     probe = roles == "probe"
     many = len(x) > MANY
     size = 6 if many else 22
-    with canvas("data-map", height=3.9) as drawn:
-        axes = drawn.add_subplot()
-        last = max(1, int(data.iteration.max()))
+    last = max(1, int(data.iteration.max()))
+    first_share, second_share = (percent(float(share)) for share in data.map.shares[:2])
+    names = f"first component ({first_share} of the variance)", f"second component ({second_share})"
+    with plot("data-map", *names, lines="", height=3.9) as (drawn, axes):
         points = axes.scatter(
-            x,
-            y,
-            c=iteration,
-            cmap="viridis",
-            vmin=-0.25 * last,
-            vmax=last,
-            s=size,
-            linewidths=0,
-            alpha=0.8,
-            rasterized=many,
-        )
-        axes.scatter(
-            x[probe], y[probe], s=2.2 * size, facecolors="none", edgecolors=ROLE_COLOURS["probe"], linewidths=0.8,
+            x, y, c=iteration, cmap="viridis", vmin=-0.25 * last, vmax=last, s=size, linewidths=0, alpha=0.8,
             rasterized=many,
         )  # fmt: skip
-        axes.set_xlabel(f"first component ({percent(float(data.map.shares[0]))} of the variance)")
-        axes.set_ylabel(f"second component ({percent(float(data.map.shares[1]))})")
-        axes.set_xticks([])
-        axes.set_yticks([])
+        colour = ROLE_COLOURS["probe"]
+        axes.scatter(
+            x[probe], y[probe], s=2.2 * size, facecolors="none", edgecolors=colour, linewidths=0.8, rasterized=many
+        )
+        axes.set(xticks=[], yticks=[])
         if probe.any():
-            ring = Line2D(
-                [], [], linestyle="", marker="o", markerfacecolor="none", markeredgecolor=ROLE_COLOURS["probe"]
-            )
+            ring = Line2D([], [], linestyle="", marker="o", markerfacecolor="none", markeredgecolor=colour)
             axes.legend([ring], ["probe"], loc="best")
         bar = drawn.colorbar(points, ax=axes, label="iteration", shrink=0.8)
         bar.set_ticks(sorted({0, last // 2, last}))
         bar.ax.set_ylim(0, last)
-        bar.outline.set_edgecolor(GREY)
-        bar.ax.tick_params(colors=INK)
+        bar.outline.set_edgecolor(Colour.GREY)
+        bar.ax.tick_params(colors=Colour.INK)
     return Figure(
         name="data-map",
         title="The data set",

@@ -19,12 +19,15 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
-BLUE, ORANGE, GREEN, GOLD, SKY, PINK, GREY = (
-    "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#8a8a8a"
-)  # fmt: skip
-"""The palette of Okabe and Ito, which colour-blind readers can tell apart; https://jfly.uni-koeln.de/color."""
 
-INK = "#010203"  # replaced by the page's own text colour
+class Colour:
+    """The palette of Okabe and Ito, which colour-blind readers can tell apart; https://jfly.uni-koeln.de/color."""
+
+    BLUE, ORANGE, GREEN, GOLD = "#0072b2", "#d55e00", "#009e73", "#e69f00"
+    SKY, PINK, GREY = "#56b4e9", "#cc79a7", "#8a8a8a"
+    INK = "#010203"  # replaced by the page's own text colour
+
+
 WIDTH = 4.6
 """Of a figure in inches; the page scales figures to its columns."""
 MANY = 3000
@@ -36,21 +39,12 @@ _STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 9.5,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), Colour.INK),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.7),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
     "savefig.dpi": PNG_DPI,
 }
 
@@ -72,10 +66,6 @@ class Figure:
         Above and below it.
     description
         For those who cannot see it.
-    canvas
-        What is drawn.
-    columns
-        The data behind it.
     """
 
     name: str
@@ -92,7 +82,7 @@ class Figure:
         wanted = set(re.findall(r"#([\w.]+)", text))  # the other ids would repeat from figure to figure
         text = re.sub(r' id="([\w.]+)"', lambda match: match[0] if match[1] in wanted else "", text)
         text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
-        text = text.replace(INK, "currentColor")
+        text = text.replace(Colour.INK, "currentColor")
         opening, rest = text.split(">", 1)
         named = f"figure-{self.name}"
         opening += f' role="img" aria-labelledby="{named}-title" aria-describedby="{named}-desc"'
@@ -124,6 +114,19 @@ def canvas(name: str, height: float = 3.1) -> Iterator[Canvas]:
 
 
 @contextmanager
+def plot(
+    name: str, x: str = "", y: str = "", *, lines: str = "both", height: float = 3.1
+) -> Iterator[tuple[Canvas, Axes]]:
+    """Yield an empty figure with axes of these names, and with faint lines along ``lines`` to read values by."""
+    with canvas(name, height) as drawn:
+        axes = drawn.add_subplot()
+        axes.set(xlabel=x, ylabel=y)
+        yield drawn, axes
+        if lines:
+            grid(axes, lines)
+
+
+@contextmanager
 def _style(name: str) -> Iterator[None]:
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
         yield
@@ -134,12 +137,9 @@ def table(columns: Columns) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(zip(*map(_plain, columns.values()), strict=True))
+    plain = (values.tolist() if isinstance(values, np.ndarray) else values for values in columns.values())
+    writer.writerows(zip(*plain, strict=True))
     return buffer.getvalue()
-
-
-def _plain(column: Sequence[Any] | NDArray[Any]) -> Iterable[Any]:
-    return column.tolist() if isinstance(column, np.ndarray) else column
 
 
 def joined(parts: Iterable[Series]) -> dict[str, NDArray[Any]]:
@@ -155,9 +155,9 @@ def joined(parts: Iterable[Series]) -> dict[str, NDArray[Any]]:
     return {name: np.array(values, dtype=object) for name, values in columns.items()}
 
 
-def grid(axes: Axes, which: str = "y") -> None:
+def grid(axes: Axes, which: str = "both") -> None:
     """Draw faint lines to read values by."""
-    axes.grid(axis=which, color=GREY, alpha=0.25, linewidth=0.6)  # type: ignore[arg-type]
+    axes.grid(axis=which, color=Colour.GREY, alpha=0.25, linewidth=0.6)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
 
 

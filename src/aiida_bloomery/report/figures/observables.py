@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes as Drawing
 from numpy.typing import NDArray
 
 from aiida_bloomery.report.facts import Measured
-from aiida_bloomery.report.figures.drawing import BLUE, GREY, INK, ORANGE, Figure, Series, canvas, grid, joined
+from aiida_bloomery.report.figures.drawing import Colour, Figure, Series, joined, plot
 from aiida_bloomery.report.references import called
 from bloomery.observables.contract import Axes, Observable, array_name
 from bloomery.plugins import find_plugin
@@ -24,11 +23,11 @@ WIDTH_95 = 1.96
 CONTROL = "control"
 """What the control arm's side is called among the arrays."""
 SIDES = (
-    ("reference", "reference", INK, "--"),
-    (CONTROL, "control arm", GREY, "-."),
-    ("trajectory", "potential", BLUE, "-"),
-    ("potential", "potential", BLUE, "-"),
-    ("experiment", "experiment", ORANGE, ""),
+    ("reference", "reference", Colour.INK, "--"),
+    (CONTROL, "control arm", Colour.GREY, "-."),
+    ("trajectory", "potential", Colour.BLUE, "-"),
+    ("potential", "potential", Colour.BLUE, "-"),
+    ("experiment", "experiment", Colour.ORANGE, ""),
 )
 """Whose values: name in the arrays, words, colour, line."""
 MARKERS = {"potential": "o", CONTROL: "D"}
@@ -51,15 +50,11 @@ def _with_control(measured: Measured) -> Measured:
     """Put the arrays of the control arm's potential among the others, as a side of their own."""
     if measured.control is None:
         return measured
-    theirs = {_OURS.sub(f"__{CONTROL}", name, count=1): name for name in measured.control.arrays if _OURS.search(name)}
-    return replace(
-        measured,
-        arrays={**measured.arrays, **{name: measured.control.arrays[own] for name, own in theirs.items()}},
-        units={
-            **measured.units,
-            **{name: measured.control.units[own] for name, own in theirs.items() if own in measured.control.units},
-        },
+    arrays, units = (
+        {_OURS.sub(f"__{CONTROL}", name, count=1): value for name, value in theirs.items() if _OURS.search(name)}
+        for theirs in (measured.control.arrays, measured.control.units)
     )
+    return replace(measured, arrays={**measured.arrays, **arrays}, units={**measured.units, **units})
 
 
 # -- averages over trajectories --------------------------------------------------------------------------------------
@@ -67,28 +62,17 @@ def _with_control(measured: Measured) -> Measured:
 
 def _curves(measured: Measured) -> Iterator[Figure]:
     """Curves with their block errors: arrays ``NAME__SIDE`` with ``NAME__SIDE_x`` and ``NAME__SIDE_error``."""
-    names = dict.fromkeys(
-        name.removesuffix("__trajectory") for name in measured.arrays if name.endswith("__trajectory")
-    )
-    for name in names:
+    arrays = measured.arrays
+    for name in [whole.removesuffix("__trajectory") for whole in arrays if whole.endswith("__trajectory")]:
         words = _axes(measured, name)
         found = {
-            side: (measured.arrays[f"{name}__{side}_x"], measured.arrays[f"{name}__{side}"])
+            side: (arrays[f"{name}__{side}_x"], arrays[f"{name}__{side}"], arrays.get(f"{name}__{side}_error"))
             for side, *_ in SIDES
-            if f"{name}__{side}_x" in measured.arrays and f"{name}__{side}" in measured.arrays
+            if f"{name}__{side}_x" in arrays and f"{name}__{side}" in arrays
         }
         units = [measured.units.get(f"{name}__trajectory{end}", "1") for end in ("_x", "")]
-        errors = {side: measured.arrays.get(f"{name}__{side}_error") for side in found}
-        yield _figure(
-            measured,
-            name,
-            f"{title_of(measured)}: {words.curve or name.replace('_', '-')}",
-            found,
-            errors,
-            _axis(words.x, units[0]),
-            _axis(words.y, units[1]),
-            _overlap(measured, name),
-        )
+        title = f"{title_of(measured)}: {words.curve or name.replace('_', '-')}"
+        yield _figure(measured, name, title, found, words, units, _overlap(measured, name))
 
 
 def _overlap(measured: Measured, name: str) -> str:
@@ -120,19 +104,16 @@ def _scans(measured: Measured) -> Iterator[Figure]:
             if name.endswith("_x") and not name.startswith("bands")
         )
         for name in names:
-            found, errors = {}, {}
+            found = {}
             for side in ("potential", "reference", CONTROL):
                 arrays = _of(measured, structure, side)
                 if name in arrays and f"{name}_x" in arrays and arrays[name].shape == arrays[f"{name}_x"].shape:
-                    found[side] = arrays[f"{name}_x"], arrays[name]
-                    errors[side] = arrays.get(f"{name}_spread")
-            if not found:
-                continue
-            units = [_unit(measured, structure, f"{name}{end}") for end in ("_x", "")]
-            words = _axes(measured, name)
-            title = f"{title_of(measured)} of {structure}: {words.curve or name.replace('_', ' ')}"
-            labels = _axis(words.x, units[0]), _axis(words.y, units[1])
-            yield _figure(measured, f"{structure}-{name}", title, found, errors, *labels)
+                    found[side] = arrays[f"{name}_x"], arrays[name], arrays.get(f"{name}_spread")
+            if found:
+                words = _axes(measured, name)
+                title = f"{title_of(measured)} of {structure}: {words.curve or name.replace('_', ' ')}"
+                units = [_unit(measured, structure, f"{name}{end}") for end in ("_x", "")]
+                yield _figure(measured, f"{structure}-{name}", title, found, words, units)
 
 
 def _equations_of_state(measured: Measured) -> Iterator[Figure]:
@@ -142,8 +123,8 @@ def _equations_of_state(measured: Measured) -> Iterator[Figure]:
         columns: list[Series] = []
         if not any("fit_energies" in _of(measured, structure, side) for side, *_ in SIDES):
             continue
-        with canvas(_name(measured, structure)) as drawn:
-            axes = drawn.add_subplot()
+        names = _axis(words.x, "Å³/atom"), _axis(words.y, "meV/atom")
+        with plot(_name(measured, structure), *names) as (drawn, axes):
             for side, label, colour, style in SIDES:
                 arrays = _of(measured, structure, side)
                 if not {"volumes", "energies", "fit_volumes", "fit_energies"} <= set(arrays):
@@ -162,10 +143,7 @@ def _equations_of_state(measured: Measured) -> Iterator[Figure]:
                 columns.append(
                     {"method": label, "volume (Å^3/atom)": arrays["volumes"], "energy (eV/atom)": arrays["energies"]}
                 )
-            axes.set_xlabel(_axis(words.x, "Å³/atom"))
-            axes.set_ylabel(_axis(words.y, "meV/atom"))
             axes.legend(loc="best")
-            grid(axes, "both")
         if columns:
             yield Figure(
                 name=_name(measured, structure),
@@ -184,8 +162,8 @@ def _bands(measured: Measured) -> Iterator[Figure]:
             continue
         columns: list[Series] = []
         ticks = None
-        with canvas(_name(measured, f"{structure}-bands"), height=3.6) as drawn:
-            axes = drawn.add_subplot()
+        file = _name(measured, f"{structure}-bands")
+        with plot(file, y="frequency (THz)", lines="", height=3.6) as (drawn, axes):
             for side, label, colour, style in SIDES:
                 arrays = _of(measured, structure, side)
                 if "bands" not in arrays or "bands_x" not in arrays:
@@ -201,15 +179,14 @@ def _bands(measured: Measured) -> Iterator[Figure]:
             if not columns:
                 continue
             if ticks is not None and ticks[0] is not None and ticks[1] is not None:
-                axes.set_xticks(ticks[0], [_point(label) for label in ticks[1].tolist()])
+                axes.set_xticks(ticks[0], [label.replace("G", "Γ") for label in ticks[1].tolist()])
                 for tick in ticks[0]:
-                    axes.axvline(tick, color=GREY, linewidth=0.5)
-            axes.axhline(0, color=GREY, linewidth=0.5)
+                    axes.axvline(tick, color=Colour.GREY, linewidth=0.5)
+            axes.axhline(0, color=Colour.GREY, linewidth=0.5)
             axes.margins(x=0)
-            axes.set_ylabel("frequency (THz)")
             drawn.legend(loc="outside upper left", ncols=3)
         yield Figure(
-            name=_name(measured, f"{structure}-bands"),
+            name=file,
             title=f"Phonon bands of {structure}",
             caption="All by finite displacements of the same supercells.",
             description=f"Phonon bands of {structure}, {_sides(columns)}.",
@@ -218,39 +195,32 @@ def _bands(measured: Measured) -> Iterator[Figure]:
         )
 
 
-def _point(label: str) -> str:
-    return label.replace("G", "Γ")
-
-
 # -- drawing ---------------------------------------------------------------------------------------------------------
 
-Curve = tuple[NDArray[Any], NDArray[Any]]
+Curve = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]
+"""Abscissae, values, and the values' standard errors, where they are known."""
 
 
 def _figure(
-    measured: Measured,
-    name: str,
-    title: str,
-    found: Mapping[str, Curve],
-    errors: Mapping[str, NDArray[Any] | None],
-    x_label: str,
-    y_label: str,
-    note: str = "",
+    measured: Measured, name: str, title: str, found: Mapping[str, Curve], words: Axes, units: list[str], note: str = ""
 ) -> Figure:
+    """Draw curves by the side that they are of; units are those of both axes."""
     columns: list[Series] = []
-    with canvas(_name(measured, name)) as drawn:
-        axes = drawn.add_subplot()
+    x_label, y_label = _axis(words.x, units[0]), _axis(words.y, units[1])
+    with plot(_name(measured, name), x_label, y_label) as (drawn, axes):
         for side, label, colour, style in SIDES:
             if side not in found:
                 continue
-            x, y = found[side]
-            error = errors.get(side)
-            _draw(axes, x, y, error, colour, style, label)
+            x, y, error = found[side]
+            if style:
+                axes.plot(x, y, style, color=colour, linewidth=1.3, label=label)
+            else:
+                axes.plot(x, y, ".", color=colour, markersize=3, label=label)
+            if error is not None and error.shape == y.shape:
+                width = WIDTH_95 * error
+                axes.fill_between(x, y - width, y + width, color=colour, alpha=0.22, linewidth=0)
             rows: Series = {"method": label, x_label: x, y_label: y}
             columns.append(rows if error is None else {**rows, "standard error": error})
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
-        grid(axes, "both")
         axes.legend(loc="best")
     return Figure(
         name=_name(measured, name),
@@ -260,18 +230,6 @@ def _figure(
         canvas=drawn,
         columns=joined(columns),
     )
-
-
-def _draw(
-    axes: Drawing, x: NDArray[Any], y: NDArray[Any], error: NDArray[Any] | None, colour: str, style: str, label: str
-) -> None:
-    if style:
-        axes.plot(x, y, style, color=colour, linewidth=1.3, label=label)
-    else:
-        axes.plot(x, y, ".", color=colour, markersize=3, label=label)
-    if error is not None and error.shape == y.shape:
-        width = WIDTH_95 * error
-        axes.fill_between(x, y - width, y + width, color=colour, alpha=0.22, linewidth=0)
 
 
 def _axes(measured: Measured, curve: str) -> Axes:
@@ -306,8 +264,5 @@ def _of(measured: Measured, structure: str, side: str) -> dict[str, NDArray[Any]
 
 
 def _unit(measured: Measured, structure: str, name: str) -> str:
-    for side in ("potential", "reference"):
-        unit = measured.units.get(f"{structure}__{side}__{name}")
-        if unit is not None:
-            return unit
-    return "1"
+    units = (measured.units.get(f"{structure}__{side}__{name}") for side in ("potential", "reference"))
+    return next((unit for unit in units if unit is not None), "1")
