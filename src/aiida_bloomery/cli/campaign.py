@@ -16,6 +16,8 @@ from aiida_bloomery.cli.options import (
     profile_option,
     program,
     rehearse_option,
+    table,
+    to_option,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 FAILED = 1
 MARKS = {"fine": "[green]ok[/]", "warning": "[yellow]??[/]"}
+HOW = {"submitted": "Submitted", "running": "Attached to the running", "finished": "This file's campaign has finished:"}
 
 
 @click.command("check")
@@ -42,10 +45,9 @@ def check_command(file: Path, rehearse: bool, file_only: bool, profile: str | No
     findings = [] if file_only else _environment(campaign, profile)
     plan = plan_campaign(campaign)
     if as_json:
-        facts = [{"what": finding.what, "detail": finding.detail, "level": finding.level} for finding in findings]
-        print_json(
-            {"file": str(file), "name": campaign.file.name, "plan": plan.as_dict(), "found": facts, "notes": notes}
-        )
+        found = [vars(finding) for finding in findings]
+        facts = {"file": str(file), "name": campaign.file.name, "plan": plan.as_dict(), "found": found, "notes": notes}
+        print_json(facts)
         return
     structures = campaign.structures
     console.print(
@@ -89,9 +91,7 @@ def submit_command(file: Path, rehearse: bool, again: bool, profile: str | None,
 @rehearse_option
 @click.option("--again", is_flag=True, help="Run even if a campaign of the same content has finished.")
 @click.option("--detach", is_flag=True, help="Do not watch.")
-@click.option(
-    "--to", "folder", type=click.Path(path_type=Path), default=None, help="Where results go; by default results/NAME."
-)
+@to_option("folder", "Where results go; by default results/NAME.")
 @profile_option
 def run_command(
     file: Path, rehearse: bool, again: bool, detach: bool, folder: Path | None, profile: str | None
@@ -101,18 +101,14 @@ def run_command(
     Ctrl-C detaches: the campaign goes on, and the same command picks it up again.
     """
     from aiida_bloomery.cli import display  # noqa: PLC0415
+    from aiida_bloomery.cli.results import deliver  # noqa: PLC0415
     from aiida_bloomery.submission.campaigns import submit_campaign  # noqa: PLC0415
 
     home, campaign = _prepare(file, rehearse, profile)
     submission = submit_campaign(campaign, home, again=again)
     for note in submission.notes:
         console.print(f"[yellow]{note}[/]")
-    words = {
-        "submitted": "Submitted",
-        "running": "Attached to the running",
-        "finished": "This file's campaign has finished:",
-    }
-    console.print(f"{words[submission.how]} campaign [bold]{campaign.file.name}[/], PK {submission.pk}.")
+    console.print(f"{HOW[submission.how]} campaign [bold]{campaign.file.name}[/], PK {submission.pk}.")
     if detach:
         return
     try:
@@ -120,7 +116,7 @@ def run_command(
     except KeyboardInterrupt:
         console.print(f"\nDetached. The campaign goes on: `{program()} status {submission.pk} --watch` shows it.")
         return
-    paths = _deliver(submission.pk, folder or Path("results") / campaign.file.name)
+    paths = deliver(submission.pk, folder or Path("results") / campaign.file.name)
     console.print(display.summary(state, paths))
     if home.own:
         console.print(f"To look into it with plain verdi: {home.export_line}; verdi process status {submission.pk}")
@@ -155,32 +151,30 @@ def _environment(campaign: Campaign, profile: str | None) -> list[Finding]:
 
 
 def _print_plan(plan: Plan) -> None:
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(box=None, padding=(0, 1), header_style="bold", title="At most", title_justify="left")
     control = ["of them\ncontrol"] if plan.control_trainings else []
-    for title in ("", "times", "frames\nsampled", "MD steps", "labels", "of them\nprobe", *control, "trainings"):
-        table.add_column(title, justify="right" if title else "left", no_wrap=True)
+    titles = ("", "times", "frames\nsampled", "MD steps", "labels", "of them\nprobe", *control, "trainings")
+    made = table(*titles, left=("",), padding=1, no_wrap=True, title="At most")
+
+    def add(name: str, times: Any = "", pool: Any = "", steps: Any = "", labels: Any = "", probe: Any = "",
+            arm: Any = "", trainings: Any = "", style: str | None = None) -> None:  # fmt: skip
+        cells = (name, times, pool, steps, labels, probe, *([arm] if control else []), trainings)
+        made.add_row(*map(str, cells), style=style)
+
     for name, times, stage in (("bootstrap", 1, plan.bootstrap), ("iteration", plan.iterations, plan.iteration)):
-        arm = [str(stage.control)] if control else []
-        trainings = "2" if stage.control else "1"
-        numbers = (stage.pool, stage.md_steps, stage.labels, stage.probe)
-        table.add_row(name, str(times), *map(str, numbers), *arm, trainings)
-    blank = [""] * len(control)
+        trainings = 2 if stage.control else 1
+        add(name, times, stage.pool, stage.md_steps, stage.labels, stage.probe, stage.control, trainings)
     if plan.isolated_atoms:
-        table.add_row("isolated atoms", "1", "", "", str(plan.isolated_atoms), "", *blank, "")
+        add("isolated atoms", 1, labels=plan.isolated_atoms)
     if plan.warm_start:
-        table.add_row("final training", "1", "", "", "", "", *blank, "1")
+        add("final training", 1, trainings=1)
     if plan.of_control:
-        table.add_row("comparison of arms", "1", "", "", "", "", *blank, str(2 * plan.control_trainings - 1))
+        add("comparison of arms", 1, trainings=2 * plan.control_trainings - 1)
     if plan.validation.labels:
-        table.add_row("validation", "1", "", "", f"+ {plan.validation.labels}", "", *blank, "")
+        add("validation", 1, labels=f"+ {plan.validation.labels}")
     budget = f" (budget {plan.max_labels})" if plan.max_labels else ""
-    table.add_section()
-    table.add_row(
-        "in all", "", "", str(plan.md_steps), f"{plan.labels}{budget}", "", *blank, str(plan.trainings), style="bold"
-    )
-    console.print(table)
+    made.add_section()
+    add("in all", steps=plan.md_steps, labels=f"{plan.labels}{budget}", trainings=plan.trainings, style="bold")
+    console.print(made)
     if plan.validation.observables:
         parts = ", ".join(f"{key} {count}" for key, count in plan.validation.observables.items())
         console.print(f"Validation asks the reference for single points, each once, on top of the budget: {parts}.")
@@ -189,10 +183,3 @@ def _print_plan(plan: Plan) -> None:
             f"Validation runs {plan.validation.md_steps} steps of the reference's own dynamics, once, on top of the "
             "budget; a step takes up to as long as a label."
         )
-
-
-def _deliver(pk: int, folder: Path) -> dict[str, str]:
-    """Export what there is, and write the report."""
-    from aiida_bloomery.cli.results import deliver  # noqa: PLC0415
-
-    return deliver(pk, folder)

@@ -39,10 +39,11 @@ def chart(title: str, points: Sequence[Point], target: float | None = None, *, w
     width
         Columns of the whole; the latest iterations that fit are drawn.
     """
-    labels = _labels(points, target)
-    margin = max(map(len, labels)) + 1
+    wanted = [] if target is None else [target]
+    margin = max(len(f"{value:.3g}") for value in (*_extremes(points, wanted), *wanted)) + 1
     shown = points[-max(1, (width - margin - 3) // STEP) :]
-    row = _scale(shown, target)
+    low, high = _extremes(shown, wanted)
+    row = _scale(low, high)
     columns = 2 + STEP * len(shown)
     cells = [[" "] * columns for _ in range(HEIGHT)]
     if target is not None:
@@ -50,9 +51,7 @@ def chart(title: str, points: Sequence[Point], target: float | None = None, *, w
     for place, point in enumerate(shown):
         _draw(cells, 2 + STEP * place, point, row)
     text = Text(f"{title}\n", style="bold")
-    marks = {row(_extremes(shown, target)[end]): _short(_extremes(shown, target)[end]) for end in (0, 1)}
-    if target is not None:
-        marks[row(target)] = _short(target)
+    marks = {row(value): f"{value:.3g}" for value in (low, high, *wanted)}
     for index, line in enumerate(cells):
         text.append(f"{marks.get(index, ''):>{margin - 1}} ┤" if index in marks else f"{'':>{margin}}│", style="dim")
         for character in line:
@@ -75,15 +74,13 @@ def _draw(cells: list[list[str]], column: int, point: Point, row: Callable[[floa
     cells[middle][column] = POINT
 
 
-def _extremes(points: Sequence[Point], target: float | None) -> tuple[float, float]:
-    ends = [end for point in points for end in (point.lower, point.upper)]
-    ends += [target] if target is not None else []
+def _extremes(points: Sequence[Point], wanted: list[float]) -> tuple[float, float]:
+    ends = [*(end for point in points for end in (point.lower, point.upper)), *wanted]
     return min(ends), max(ends)
 
 
-def _scale(points: Sequence[Point], target: float | None) -> Callable[[float], int]:
-    """Row of a value, 0 on top; logarithmic where the numbers are far apart."""
-    low, high = _extremes(points, target)
+def _scale(low: float, high: float) -> Callable[[float], int]:
+    """Row of a value, 0 on top; logarithmic where the ends are far apart."""
     logarithmic = low > 0 and high > SPAN * low
     bottom, top = (log(low), log(high)) if logarithmic else (low, high)
     height = top - bottom
@@ -95,12 +92,3 @@ def _scale(points: Sequence[Point], target: float | None) -> Callable[[float], i
         return min(HEIGHT - 1, max(0, round((HEIGHT - 1) * (1 - place))))
 
     return row
-
-
-def _labels(points: Sequence[Point], target: float | None) -> list[str]:
-    values = [*_extremes(points, target), *([target] if target is not None else [])]
-    return [_short(value) for value in values]
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}"

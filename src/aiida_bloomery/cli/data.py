@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +9,16 @@ import click
 from aiida.cmdline.groups import VerdiCommandGroup
 from aiida.cmdline.params import types
 from aiida.cmdline.utils import decorators, echo
+from tabulate import tabulate
+
+from aiida_bloomery.cli.options import json_option, print_json, to_option
 
 CONFIGURATIONS = types.DataParamType(sub_classes=("aiida.data:bloomery.configurations",))
 POTENTIAL = types.DataParamType(sub_classes=("aiida.data:bloomery.potential",))
 
-Command = Callable[..., Any]
-
 limit_option = click.option(
     "--limit", "-l", type=click.IntRange(min=1), default=20, show_default=True, help="Show so many, the latest ones."
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 force_option = click.option("--force", "-f", is_flag=True, help="Write over what is there.")
 
 
@@ -67,7 +65,7 @@ def configurations_show(node: Any, as_json: bool) -> None:
 
 @cmd_configurations.command("export")
 @click.argument("node", type=CONFIGURATIONS)
-@click.option("--to", "path", type=click.Path(path_type=Path), required=True, help="File to write: .extxyz or .npz.")
+@to_option("path", "File to write: .extxyz or .npz.", required=True)
 @click.option("--frames", help="Only these frames, such as 0,3,5-9.")
 @click.option("--role", help="Only frames of this role: probe, train, early_stopping or calibration.")
 @force_option
@@ -123,14 +121,7 @@ def potential_list(limit: int, as_json: bool) -> None:
     """List potentials."""
     from aiida_bloomery.data.potential import PotentialData  # noqa: PLC0415
 
-    rows = []
-    for node in _latest(PotentialData, {}, limit):
-        facts = _node_facts(node)
-        row = {key: facts[key] for key in ("pk", "created")}
-        row |= {"engine": node.engine, "elements": ", ".join(node.elements), "members": node.members}
-        trained_on = node.base.attributes.get("trained_on", None) or {}
-        rows.append({**row, "trained on": trained_on.get("frames", ""), "label": node.label})
-    _print_rows(rows, as_json)
+    _print_rows([_potential_row(node) for node in _latest(PotentialData, {}, limit)], as_json)
 
 
 @cmd_potential.command("show")
@@ -144,7 +135,7 @@ def potential_show(node: Any, as_json: bool) -> None:
 
 @cmd_potential.command("export")
 @click.argument("node", type=POTENTIAL)
-@click.option("--to", "path", type=click.Path(path_type=Path), required=True, help="Folder to write, new or empty.")
+@to_option("path", "Folder to write, new or empty.", required=True)
 @force_option
 @decorators.with_dbenv()
 def potential_export(node: Any, path: Path, force: bool) -> None:
@@ -190,11 +181,21 @@ def _configurations_row(node: Any) -> dict[str, Any]:
     }
 
 
-def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
-    from tabulate import tabulate  # noqa: PLC0415
+def _potential_row(node: Any) -> dict[str, Any]:
+    facts, trained_on = _node_facts(node), node.base.attributes.get("trained_on", None) or {}
+    return {
+        **{key: facts[key] for key in ("pk", "created")},
+        "engine": node.engine,
+        "elements": ", ".join(node.elements),
+        "members": node.members,
+        "trained on": trained_on.get("frames", ""),
+        "label": facts["label"],
+    }
 
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
     elif rows:
         click.echo(tabulate(rows, headers="keys"))
     else:
@@ -202,10 +203,8 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _print_facts(facts: dict[str, Any], as_json: bool) -> None:
-    from tabulate import tabulate  # noqa: PLC0415
-
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        print_json(facts)
         return
     rows = [(key, _text(value)) for key, value in facts.items() if value not in ("", {}, [])]
     click.echo(tabulate(rows, tablefmt="plain"))

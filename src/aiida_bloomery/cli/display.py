@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from math import floor, log10
 
 from rich.console import Group, RenderableType
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aiida_bloomery.cli.chart import Point, chart
-from aiida_bloomery.cli.options import console
+from aiida_bloomery.cli.options import console, table
 from aiida_bloomery.provenance.progress import CampaignState, campaign_state
 from aiida_bloomery.setup.home import Home
 from bloomery.campaign.record import Decision, QuotedRow
@@ -36,11 +37,8 @@ def watch(pk: int, home: Home) -> CampaignState:
     looked = time.monotonic()
     state = campaign_state(pk)
     said = ""
-    with (
-        Live(render(state), console=console, auto_refresh=False, transient=True)
-        if console.is_terminal
-        else _Nothing() as live
-    ):
+    shown = Live(render(state), console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+    with shown or nullcontext() as live:
         while state.active:
             if live is not None:
                 live.update(render(state), refresh=True)
@@ -61,8 +59,7 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
         (state.name, "bold"), f"  PK {state.pk}   ", (stage_text(state), "cyan"), f"   {clock(state.seconds)}"
     )
     facts = Table.grid(padding=(0, 2))
-    jobs = ", ".join(f"{count} {name}" for name, count in state.jobs.items())
-    facts.add_row("jobs", jobs, "")
+    facts.add_row("jobs", ", ".join(f"{count} {name}" for name, count in state.jobs.items()), "")
     budget = f" of {state.max_labels}" if state.max_labels else ""
     under_way = sum(job.step for job in state.doing if job.stage == "label")
     labels = f"{state.labels}{budget}" + (f", {under_way} under way" if under_way else "")
@@ -72,8 +69,7 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
         facts.add_row("", f"{job.name}: {job.stage} {job.step} of {job.total}", _bar(job.step, job.total))
     parts: list[RenderableType] = [head, facts]
     if state.iterations:
-        parts.append(iterations_table(state))
-        parts.append(charts(state))
+        parts += [iterations_table(state), charts(state)]
     if hint:
         parts.append(Text("Ctrl-C detaches; the campaign goes on.", style="dim"))
     return Group(*parts)
@@ -83,22 +79,20 @@ def iterations_table(state: CampaignState) -> Table:
     """Errors by iteration, with the bounds of their 95 % intervals."""
     # A terminal of 80 columns has no room for the intervals.
     narrow = console.width < WIDE
-    table = Table(box=None, padding=(0, 1), header_style="bold")
     titles = [_title(target, narrow=narrow) for target in TARGETS.values()]
-    for title in ("iteration", "pool", "labels", "probe", *titles):
-        table.add_column(title, justify="right", no_wrap=True)
+    made = table("iteration", "pool", "labels", "probe", *titles, padding=1, no_wrap=True)
     for entry in state.iterations:
         numbers = [quantity(entry.error(name), unit=False, interval=not narrow) for name in TARGETS]
         name = str(entry.iteration or "bootstrap")
         frames = entry.validation.n_frames if entry.validation else 0
-        table.add_row(name, str(entry.n_pool), str(entry.labels_total), str(frames), *numbers)
+        made.add_row(name, str(entry.n_pool), str(entry.labels_total), str(frames), *numbers)
     if state.targets:
         wanted = [
             f"< {state.targets[name]:{'.1%' if target.is_share else 'g'}}" if name in state.targets else ""
             for name, target in TARGETS.items()
         ]
-        table.add_row("target", "", str(state.max_labels or ""), "", *wanted, style="dim")
-    return table
+        made.add_row("target", "", str(state.max_labels or ""), "", *wanted, style="dim")
+    return made
 
 
 def _title(target: Target, *, narrow: bool) -> str:
@@ -118,12 +112,9 @@ def charts(state: CampaignState) -> RenderableType:
             title = f"{TARGETS[name].short} RMSE ({unit}) by iteration"
             drawn.append(chart(title, points, target, width=max(30, console.width // 2 - 2)))
     grid = Table.grid(padding=(0, 3))
-    if console.width >= WIDE:
-        if drawn:
-            grid.add_row(*drawn)
-    else:
-        for figure in drawn:
-            grid.add_row(figure)
+    rows = [drawn] if console.width >= WIDE and drawn else [[figure] for figure in drawn]
+    for row in rows:
+        grid.add_row(*row)
     return grid
 
 
@@ -137,16 +128,12 @@ def _points(state: CampaignState, name: str) -> tuple[list[Point], str]:
 def observables_table(rows: list[QuotedRow]) -> Table:
     """Numbers of the potential beside those of the reference, and of an experiment where there are any."""
     columns = [side for side in SIDES if any(getattr(row, side) for row in rows)]
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("observable", no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("unit", no_wrap=True)
+    made = table("observable", *columns, "unit", left=("observable", "unit"), padding=1, no_wrap=True)
     for row in rows:
         numbers = [getattr(row, side) for side in columns]
         unit = next(number.unit for number in numbers if number)
-        table.add_row(" ".join(filter(None, row.place)), *map(_uncertain, numbers), unit)
-    return table
+        made.add_row(" ".join(filter(None, row.place)), *map(_uncertain, numbers), unit)
+    return made
 
 
 def _uncertain(number: Number | None) -> str:
@@ -173,9 +160,8 @@ def summary(state: CampaignState, paths: dict[str, str]) -> RenderableType:
     if state.control:
         parts.append(Text(state.control))
     grid = Table.grid(padding=(0, 2))
-    jobs = state.jobs
     grid.add_row("time", clock(state.seconds))
-    grid.add_row("jobs", f"{jobs['done']} done, {jobs['failed']} failed")
+    grid.add_row("jobs", f"{state.jobs['done']} done, {state.jobs['failed']} failed")
     for name, path in paths.items():
         grid.add_row(name, path)
     parts.append(grid)
@@ -241,16 +227,6 @@ def clock(seconds: float) -> str:
 
 def _bar(done: int, total: int | None) -> RenderableType:
     return ProgressBar(total=total, completed=done, width=30) if total else ""
-
-
-class _Nothing:
-    """Stands in for a live display where there is no terminal."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 def _look_after(home: Home) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
-from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option, program
+from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option, program, table
 from aiida_bloomery.setup.home import Home
 from aiida_bloomery.submission.models import (
     SelectionState,
@@ -211,12 +210,12 @@ def _print(state: SelectionState) -> None:
 
 def _learning_curve(curve: LearningCurve) -> None:
     known = [quantity for quantity in COMPARED if all(point.error(quantity) for point in curve.points)]
-    table = _table("frames", "potentials", *(NAMES[quantity] for quantity in known))
+    sizes = table("frames", "potentials", *(NAMES[quantity] for quantity in known))
     for size in sorted({point.size for point in curve.points}):
         points = [point for point in curve.points if point.size == size]
         told = [_spread([error for point in points if (error := point.error(quantity))]) for quantity in known]
-        table.add_row(str(size), str(len(points)), *told)
-    console.print(table)
+        sizes.add_row(str(size), str(len(points)), *told)
+    console.print(sizes)
     for quantity, fit in (("forces", curve.forces), ("energy", curve.energy)):
         if fit is not None:
             console.print(_law(NAMES[quantity], fit))
@@ -246,27 +245,27 @@ def _law(name: str, fit: CurveFit) -> str:
 
 def _cross_validation(result: CrossValidation) -> None:
     known = [(NAMES[quantity], own) for quantity in COMPARED if (own := result.errors(quantity)) is not None]
-    table = _table("fold", *(name for name, _ in known))
+    folds = table("fold", *(name for name, _ in known))
     for fold in known[0][1].folds if known else ():
-        table.add_row(fold.removeprefix("fold_"), *(_number(own.folds[fold]) for _, own in known))
-    table.add_section()
-    table.add_row("all", *(_number(own.rmse) for _, own in known), style="bold")
-    console.print(table)
+        folds.add_row(fold.removeprefix("fold_"), *(_number(own.folds[fold]) for _, own in known))
+    folds.add_section()
+    folds.add_row("all", *(_number(own.rmse) for _, own in known), style="bold")
+    console.print(folds)
     console.print(f"{result.n_frames} frames in {result.n_folds} folds; intervals of 95 % are over blocks of frames")
 
 
 def _search(result: SearchResult, reason_of: Callable[[str], str]) -> None:
     """A row a trial, the best first; where one failed, ``reason_of`` says why."""
     keys = list(result.trials[0].values) if result.trials else []
-    table = _table("trial", *keys, *NAMES.values())
+    trials = table("trial", *keys, *NAMES.values())
     ranked = sorted(result.trials, key=lambda trial: (trial.error is None, trial.error or 0.0))
     for trial in ranked:
         own = [trial.errors.errors(quantity) for quantity in COMPARED]
         values = [escape(f"{value:.4g}" if isinstance(value, float) else str(value)) for value in trial.values.values()]
         style = "bold" if trial.key == result.best else None
         errors = [_number(errors.rmse) if errors else "failed" for errors in own]
-        table.add_row(trial.key.removeprefix("trial_"), *values, *errors, style=style)
-    console.print(table)
+        trials.add_row(trial.key.removeprefix("trial_"), *values, *errors, style=style)
+    console.print(trials)
     for trial in ranked:
         if trial.error is None:
             reason = reason_of(trial.key) or "not all of its folds gave an error"
@@ -276,13 +275,6 @@ def _search(result: SearchResult, reason_of: Callable[[str], str]) -> None:
             f"Smallest {NAMES[result.objective]}: trial {result.best.removeprefix('trial_')}. The smallest of "
             "many is too small by chance: what the choice is worth shows on the probe, which had no say in it."
         )
-
-
-def _table(*titles: str) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="bold")
-    for title in titles:
-        table.add_column(title, justify="right")
-    return table
 
 
 def _number(number: Number) -> str:

@@ -1,4 +1,4 @@
-"""What commands share: options, and printing facts as text or as JSON."""
+"""What commands share: options, and printing facts as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 
 from aiida_bloomery.setup.home import Home, find_home, load_profile
 
@@ -32,31 +33,26 @@ console = Console(
 )
 
 
-def profile_option(command: Command) -> Command:
-    """``--profile NAME``."""
-    text = "Use this AiiDA profile of yours; its daemon is left alone. By default our own."
-    return click.option("--profile", "-p", metavar="NAME", default=None, help=text)(command)
+profile_option = click.option(
+    "--profile",
+    "-p",
+    metavar="NAME",
+    help="Use this AiiDA profile of yours; its daemon is left alone. By default our own.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+pk_argument = click.argument("pk", metavar="PK")
+"""Number, UUID or name of a campaign."""
+rehearse_option = click.option(
+    "--rehearse",
+    is_flag=True,
+    help="Label with a quick potential from a library instead: a rehearsal before paying for the campaign.",
+)
 
 
-def json_option(command: Command) -> Command:
-    """``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")(command)
-
-
-def file_argument(command: Command) -> Command:
-    """``FILE``."""
-    return click.argument("file", type=click.Path(path_type=Path))(command)
-
-
-def pk_argument(command: Command) -> Command:
-    """``PK``: number, UUID or name of a campaign."""
-    return click.argument("pk", metavar="PK")(command)
-
-
-def rehearse_option(command: Command) -> Command:
-    """``--rehearse``."""
-    text = "Label with a quick potential from a library instead: a rehearsal before paying for the campaign."
-    return click.option("--rehearse", is_flag=True, help=text)(command)
+def to_option(name: str, text: str, *, required: bool = False) -> Callable[[Command], Command]:
+    """``--to PATH``, which the command gets under a name."""
+    return click.option("--to", name, type=click.Path(path_type=Path), required=required, help=text)
 
 
 def program() -> str:
@@ -72,6 +68,16 @@ def loaded(profile: str | None) -> Home:
     home = find_home(profile)
     load_profile(home)
     return home
+
+
+def table(
+    *titles: str, left: Collection[str] = (), padding: int = 2, no_wrap: bool = False, title: str | None = None
+) -> Table:
+    """An empty table without a frame; its columns are aligned to the right, except those in ``left``."""
+    made = Table(box=None, padding=(0, padding), header_style="bold", title=title, title_justify="left")
+    for name in titles:
+        made.add_column(name, justify="left" if name in left else "right", no_wrap=no_wrap)
+    return made
 
 
 def print_json(facts: Any) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rich.table import Table
 
-from aiida_bloomery.cli.options import console, json_option, print_json
+from aiida_bloomery.cli.options import console, json_option, print_json, to_option
 
 
 @click.command("plugins")
@@ -20,23 +21,21 @@ def plugins_command(kind: str | None, as_json: bool) -> None:
     if as_json:
         print_json({name: [plugin.as_dict() for plugin in plugins] for name, plugins in found.items()})
         return
-    from rich.table import Table  # noqa: PLC0415
-
     for name, plugins in found.items():
         console.print(f"\n[bold]{name}[/]")
         for plugin in plugins:
             console.print(f"  [cyan]{plugin.name}[/]  {plugin.summary}")
             if plugin.problem:
                 console.print(f"    [yellow]{plugin.problem}[/]")
-            table = Table.grid(padding=(0, 2))
+            grid = Table.grid(padding=(0, 2))
             for setting in plugin.settings:
                 default = "required" if setting.required else setting.default
-                table.add_row("   ", setting.name, str(default), setting.description)
-            console.print(table)
+                grid.add_row("   ", setting.name, str(default), setting.description)
+            console.print(grid)
 
 
 @click.command("schema")
-@click.option("--to", "file", type=click.Path(path_type=Path), default=None, help="Write it to this file.")
+@to_option("file", "Write it to this file.")
 def schema_command(file: Path | None) -> None:
     """Print the JSON Schema of campaign files, for editors that complete and check YAML."""
     from aiida_bloomery.campaign_file.schema import schema_text  # noqa: PLC0415

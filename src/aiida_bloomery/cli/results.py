@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from aiida_bloomery.cli.options import console, json_option, loaded, pk_argument, print_json, profile_option
+from aiida_bloomery.cli.options import (
+    console,
+    json_option,
+    loaded,
+    pk_argument,
+    print_json,
+    profile_option,
+    table,
+    to_option,
+)
 from bloomery.errors import BloomeryError
 
 REPORT_FILE = "report.html"
@@ -14,9 +23,7 @@ REPORT_FILE = "report.html"
 
 @click.command("report")
 @pk_argument
-@click.option(
-    "--to", "file", type=click.Path(path_type=Path), default=None, help="The page; by default NAME-report.html."
-)
+@to_option("file", "The page; by default NAME-report.html.")
 @click.option(
     "--figures/--no-figures",
     default=True,
@@ -78,8 +85,6 @@ def lineage_command(pk: str, frame: int, profile: str | None, as_json: bool) -> 
 def ledger_command(pk: str, failed: bool, profile: str | None, as_json: bool) -> None:
     """Show what happened to every frame that was to be labelled."""
     loaded(profile)
-    from rich.table import Table  # noqa: PLC0415
-
     from aiida_bloomery.provenance import ledger  # noqa: PLC0415
     from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
 
@@ -89,29 +94,20 @@ def ledger_command(pk: str, failed: bool, profile: str | None, as_json: bool) ->
     if as_json:
         print_json({"summary": vars(summary), "entries": shown})
         return
-    table = Table(box=None, padding=(0, 2), header_style="bold")
-    for title in ("iteration", "frame", "outcome", "attempts", "seconds", "exit code", "job", "reason"):
-        table.add_column(title)
+    titles = ("iteration", "frame", "outcome", "attempts", "seconds", "exit code", "job", "reason")
+    listed = table(*titles, left=titles)
     for entry in shown:
-        code = str(entry["exit_code"]) if entry["exit_code"] else ""
-        facts = (
-            entry.get("iteration", ""),
-            entry["frame"],
-            entry["outcome"],
-            entry["attempts"],
-            f"{entry['seconds']:.1f}",
-        )
-        table.add_row(*map(str, facts), code, entry["job"][:8], entry["reason"])
-    console.print(table)
+        known = (entry.get("iteration", ""), entry["frame"], entry["outcome"], entry["attempts"])
+        seconds, code = f"{entry['seconds']:.1f}", str(entry["exit_code"] or "")
+        listed.add_row(*map(str, known), seconds, code, entry["job"][:8], entry["reason"])
+    console.print(listed)
     outcomes = ", ".join(f"{count} {name}" for name, count in summary.outcomes.items())
     console.print(f"{outcomes}; {summary.attempts} attempts, {summary.seconds:.0f} s")
 
 
 @click.command("export")
 @pk_argument
-@click.option(
-    "--to", "folder", type=click.Path(path_type=Path), default=None, help="The folder; by default results/NAME."
-)
+@to_option("folder", "The folder; by default results/NAME.")
 @profile_option
 @json_option
 def export_command(pk: str, folder: Path | None, profile: str | None, as_json: bool) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
-from aiida_bloomery.cli.options import console, json_option, loaded, pk_argument, print_json, profile_option
+from aiida_bloomery.cli.options import console, json_option, loaded, pk_argument, print_json, profile_option, table
+from bloomery.errors import InputError
 
 if TYPE_CHECKING:
     from aiida_bloomery.provenance.selections import SelectionRecord
@@ -25,7 +27,6 @@ def selection_command(pk: str, iteration: int | None, frame: str | None, profile
     """
     loaded(profile)
     from aiida_bloomery.provenance.selections import selections  # noqa: PLC0415
-    from bloomery.errors import InputError  # noqa: PLC0415
 
     records = selections(_node(pk))
     if iteration is not None:
@@ -74,19 +75,13 @@ def _facts(record: SelectionRecord, frame: str | None) -> dict[str, Any]:
 
 def _show(record: SelectionRecord) -> None:
     """Print the funnels of a selection as tables."""
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
     named = {0: "bootstrap", -1: "selection"}.get(record.iteration, f"iteration {record.iteration}")
     pools = ", ".join(f"{node.n_frames} of {escape(key)}" for key, node in record.pools.items())
     console.print(f"[bold]{named}[/bold] <{record.process.pk}>: {pools}")
     for arm, funnel in record.funnels().items():
         if arm == "control":
             console.print("  control arm")
-        table = Table(box=None, padding=(0, 2), header_style="bold")
-        for title in ("selector", "came in", "dropped", "left"):
-            table.add_column(title, justify="left" if title == "selector" else "right")
-        table.add_column("why")
+        shown = table("selector", "came in", "dropped", "left", "why", left=("selector", "why"))
         for step in funnel:
             dropped = step["came_in"] - step["left"]
             told = dict(step["reasons"])
@@ -94,5 +89,5 @@ def _show(record: SelectionRecord) -> None:
             if others:
                 told["others were wanted more"] = others
             why = "; ".join(f"{count} {reason}" for reason, count in told.items())
-            table.add_row(escape(step["selector"]), str(step["came_in"]), str(dropped), str(step["left"]), escape(why))
-        console.print(table)
+            shown.add_row(escape(step["selector"]), str(step["came_in"]), str(dropped), str(step["left"]), escape(why))
+        console.print(shown)

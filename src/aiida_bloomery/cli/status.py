@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option
+from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option, table
 
 if TYPE_CHECKING:
     from aiida_bloomery.services import Services
@@ -71,27 +71,18 @@ def _print_services(home: Home, found: Services, *, only_problems: bool = False)
 
 
 def _print_campaigns(states: list[Any]) -> None:
-    from rich.table import Table  # noqa: PLC0415
-
     from aiida_bloomery.cli import display  # noqa: PLC0415
 
     if not states:
         console.print("No campaign yet; `aiida-bloomery run FILE` starts one.")
         return
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    for title in ("PK", "name", "state", "iteration", "labels", "force RMSE", "time"):
-        table.add_column(title)
+    titles = ("PK", "name", "state", "iteration", "labels", "force RMSE", "time")
+    listed = table(*titles, left=titles, padding=1)
     for state in states:
         last = state.iterations[-1] if state.iterations else None
         budget = f"/{state.max_labels}" if state.max_labels else ""
         doing = display.stage_text(state) if state.active else display.ending(state)
-        table.add_row(
-            str(state.pk),
-            state.name,
-            doing,
-            str(last.iteration) if last else "",
-            f"{state.labels}{budget}",
-            display.quantity(last.error("forces") if last else None),
-            display.clock(state.seconds),
-        )
-    console.print(table)
+        iteration, error = (str(last.iteration), last.error("forces")) if last else ("", None)
+        numbers = f"{state.labels}{budget}", display.quantity(error), display.clock(state.seconds)
+        listed.add_row(str(state.pk), state.name, doing, iteration, *numbers)
+    console.print(listed)
