@@ -10,11 +10,11 @@ from aiida.common.links import LinkType
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.provenance.progress import CAMPAIGN_TYPE
 from bloomery.campaign.record import Record
 from bloomery.campaign.stage_label import StageLabel
 from bloomery.errors import InputError
 
-CAMPAIGN_TYPE = "aiida.workflows:bloomery.campaign"
 BATCH = "batch_{:03d}"
 
 _NAMESPACE = "data_set__"
@@ -29,11 +29,9 @@ class Stage:
     label
         Of the call, such as ``iteration_002_label``.
     iteration
-        Number of the iteration; 0 for the bootstrap, -1 for what belongs to none.
+        0 for the bootstrap, -1 for what belongs to none.
     name
         ``sample``, ``select``, ``label``, ``train``, ...; the whole label for what belongs to no iteration.
-    process
-        The process.
     """
 
     label: str
@@ -57,10 +55,8 @@ def stages(campaign: orm.ProcessNode) -> list[Stage]:
 
 def data_set(campaign: orm.ProcessNode) -> dict[str, ConfigurationsData]:
     """Labelled batches by key, in order: the outputs, or what a campaign that runs has labelled so far."""
-    links = campaign.base.links.get_outgoing(link_type=LinkType.RETURN).all()
-    batches = {
-        link.link_label.removeprefix(_NAMESPACE): link.node for link in links if link.link_label.startswith(_NAMESPACE)
-    }
+    links = campaign.base.links.get_outgoing(link_type=LinkType.RETURN, link_label_filter=f"{_NAMESPACE}%").all()
+    batches = {link.link_label.removeprefix(_NAMESPACE): link.node for link in links}
     if not batches:
         batches = {
             BATCH.format(stage.iteration): stage.process.outputs.labelled
@@ -72,15 +68,9 @@ def data_set(campaign: orm.ProcessNode) -> dict[str, ConfigurationsData]:
 
 def potential(campaign: orm.ProcessNode) -> PotentialData | None:
     """The delivered potential, or the latest one of a campaign that runs; ``None`` if there is none yet."""
-    if "potential" in campaign.outputs:
-        node: PotentialData = campaign.outputs.potential
-        return node
     trained = [stage.process for stage in stages(campaign) if stage.name in {"train", "final_train"}]
-    for process in reversed(trained):
-        if "potential" in process.outputs:
-            found: PotentialData = process.outputs.potential
-            return found
-    return None
+    sources = (process for process in (campaign, *reversed(trained)) if "potential" in process.outputs)
+    return next((process.outputs.potential for process in sources), None)
 
 
 def record(campaign: orm.ProcessNode) -> Record:

@@ -38,13 +38,8 @@ def export(campaign: orm.ProcessNode, folder: str | Path) -> Path:
     """Write what a campaign has made so far.
 
     The folder holds ``data_set.extxyz`` with labels, role and origin of every frame, ``potential/`` with a README on
-    its use, and ``manifest.json``. An earlier export there is replaced in one step; what else lies beside it
-    is kept.
-
-    Returns
-    -------
-    Path
-        The folder.
+    its use, and ``manifest.json``; it is returned as an absolute path. An earlier export there is replaced in one step;
+    what else lies beside it is kept.
 
     Raises
     ------
@@ -102,17 +97,15 @@ def with_origins(batches: dict[str, ConfigurationsData]) -> Configurations:
 
 
 def _sampling_job(place: Place, tracer: Tracer) -> str:
-    for step in tracer.chain(place):
-        if step.kind == "sampling":
-            creator = tracer.creator(step.node)
-            return str(creator.uuid) if creator is not None else ""
-    return ""
+    creators = (tracer.creator(step.node) for step in tracer.chain(place) if step.kind == "sampling")
+    creator = next(creators, None)
+    return str(creator.uuid) if creator is not None else ""
 
 
 def _write_potential(potential: PotentialData, folder: Path) -> None:
-    potential.export_to(folder / POTENTIAL_FOLDER)
-    text = _README.format(elements=", ".join(potential.elements))
-    (folder / POTENTIAL_FOLDER / "README").write_text(text, encoding="utf-8")
+    folder = folder / POTENTIAL_FOLDER
+    potential.export_to(folder)
+    (folder / "README").write_text(_README.format(elements=", ".join(potential.elements)), encoding="utf-8")
 
 
 def _manifest(
@@ -154,9 +147,7 @@ def _batch(key: str, node: ConfigurationsData) -> dict[str, object]:
         "iteration": campaigns.iteration_of(key),
         "pk": node.pk,
         "uuid": str(node.uuid),
-        "n_frames": node.n_frames,
-        "roles": attributes["roles"],
-        "digest": attributes["digest"],
+        **{name: attributes[name] for name in ("n_frames", "roles", "digest")},
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any
 
 from aiida import orm
 
@@ -14,35 +14,16 @@ LABELLING = {"label": campaigns.BATCH, "control_label": "control_{:03d}"}
 """Stages that label frames, and the batches that these go to."""
 
 
-class Entry(TypedDict):
-    """What a campaign's ledger says of one frame, see `LedgerEntry`."""
-
-    frame: int
-    hash: str
-    outcome: str
-    attempts: int
-    seconds: float
-    exit_code: int
-    reason: str
-    job: str
-    batch: str
-    iteration: int
+Entry = dict[str, Any]
+"""What a campaign's ledger says of one frame: the plain values of a `bloomery.labellers.contract.LedgerEntry`, with
+``batch`` and ``iteration``."""
 
 
 @dataclass(frozen=True)
 class LedgerSummary:
-    """A ledger in numbers.
+    """A ledger in numbers: how many frames were ``labelled``, ``cached`` and ``failed``, and for which reasons.
 
-    Parameters
-    ----------
-    outcomes
-        How many frames were ``labelled``, ``cached`` and ``failed``.
-    attempts
-        How often the reference method was started.
-    seconds
-        Wall time of all attempts.
-    reasons
-        Why frames failed, and how many.
+    ``attempts`` counts the starts of the reference method, ``seconds`` is the wall time of all of them.
     """
 
     outcomes: dict[str, int]
@@ -52,7 +33,7 @@ class LedgerSummary:
 
 
 def entries(campaign: orm.ProcessNode) -> list[Entry]:
-    """All entries of a campaign's ledger in order, each with its ``batch`` and ``iteration``; also while it runs."""
+    """All entries of a campaign's ledger in order; also while it runs."""
     campaign = campaigns.require_campaign(campaign)
     if "ledger" in campaign.outputs:
         return list(campaign.outputs.ledger["entries"])

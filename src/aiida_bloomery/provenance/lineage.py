@@ -43,23 +43,21 @@ class NodeReference:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of a frame's way, backwards in time.
+class Found:
+    """A labelled frame: its node, its index there, and its content hash."""
 
-    Parameters
-    ----------
-    kind
-        ``label``, ``selection``, ``sampling`` or ``structure``.
-    process
-        What did it; none for a structure that was given.
-    node, index
-        Where the frame is after this step.
-    hash
-        Its content hash there.
-    facts
-        What is known of it: rule, score, trajectory, temperature, input file, ...
-    potential
-        The potential that had a hand in it.
+    node: NodeReference
+    index: int
+    hash: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a frame's way, backwards in time: a ``label``, ``selection``, ``sampling`` or ``structure``.
+
+    ``process`` did it, and is none for a structure that was given; ``node``, ``index`` and content ``hash`` say where
+    the frame is after it; ``facts`` are rule, score, trajectory, temperature, input file, ..., as far as known;
+    ``potential`` had a hand in it.
     """
 
     kind: str
@@ -73,17 +71,7 @@ class Step:
 
 @dataclass(frozen=True)
 class PotentialOrigin:
-    """Where a potential comes from.
-
-    Parameters
-    ----------
-    potential, training
-        The potential, and the job that fitted it.
-    training_set
-        Key of the batch to its node.
-    start_from
-        The potential whose weights it began with, if any.
-    """
+    """Where a potential comes from: its training job, batches by key, and the potential whose weights it began with."""
 
     potential: NodeReference
     training: NodeReference | None
@@ -95,16 +83,7 @@ class PotentialOrigin:
 class Lineage:
     """The way of one frame, from its label back to the structure that it began as.
 
-    Parameters
-    ----------
-    frame
-        Index that was asked for.
-    batch
-        Key of its batch; empty if a single node was asked.
-    steps
-        From the label back in time.
-    potentials
-        The potentials that had a hand in it, with their training sets, in the order of the steps.
+    ``batch`` is empty if a single node was asked; ``potentials`` had a hand in it, in the order of the steps.
     """
 
     frame: int
@@ -128,15 +107,6 @@ class Lineage:
                 origin = origins.pop(step.potential, PotentialOrigin(step.potential, None, {}))
                 result.append("   " * (depth + 2) + _potential_text(origin))
         return result
-
-
-@dataclass(frozen=True)
-class Found:
-    """A labelled frame: its node, its index there, and its content hash."""
-
-    node: NodeReference
-    index: int
-    hash: str
 
 
 def lineage(node: orm.Node, frame: int) -> Lineage:
@@ -176,20 +146,17 @@ def lineage(node: orm.Node, frame: int) -> Lineage:
 
 def potential_origin(potential: PotentialData) -> PotentialOrigin:
     """Tell what a potential was fitted to."""
-    training = potential.creator
+    training, reference = potential.creator, NodeReference.of(potential)
     if training is None:
-        return PotentialOrigin(NodeReference.of(potential), None, {})
+        return PotentialOrigin(reference, None, {})
     batches = training.base.links.get_incoming(node_class=ConfigurationsData, link_type=LinkType.INPUT_CALC).all()
     start = training.base.links.get_incoming(node_class=PotentialData, link_type=LinkType.INPUT_CALC).first()
-    return PotentialOrigin(
-        NodeReference.of(potential),
-        NodeReference.of(training),
-        {
-            link.link_label.removeprefix("batches__"): NodeReference.of(link.node)
-            for link in sorted(batches, key=lambda link: link.link_label)
-        },
-        NodeReference.of(start.node) if start else None,
-    )
+    training_set = {
+        link.link_label.removeprefix("batches__"): NodeReference.of(link.node)
+        for link in sorted(batches, key=lambda link: link.link_label)
+    }
+    weights = NodeReference.of(start.node) if start else None
+    return PotentialOrigin(reference, NodeReference.of(training), training_set, weights)
 
 
 def frames_from(node: orm.Node, *, index: int | None = None, campaign: orm.ProcessNode | None = None) -> list[Found]:
@@ -233,11 +200,9 @@ def _labelled_descendants(node: orm.Node) -> list[ConfigurationsData]:
     """Nodes with labels that descend from a node and are results: not the parts that a workchain joined later."""
     builder = orm.QueryBuilder()
     builder.append(ConfigurationsData, filters={"id": {"in": sorted(descendants(node))}}, tag="frames")
-    builder.order_by({"frames": {"id": "asc"}})
+    found = builder.order_by({"frames": {"id": "asc"}}).all(flat=True)
     return [
-        found
-        for found in builder.all(flat=True)
-        if "label_uuid" in found.base.attributes.get("info_keys") and _is_result(found)
+        frames for frames in found if "label_uuid" in frames.base.attributes.get("info_keys") and _is_result(frames)
     ]
 
 

@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from aiida import orm
+from aiida.common.exceptions import MultipleObjectsError, NotExistent
+
 from bloomery.campaign.record import Decision, Iteration, QuotedRow, Record
 from bloomery.campaign.stage_label import StageLabel
 from bloomery.campaign.targets import TARGETS
 from bloomery.errors import InputError
 
-PROCESS_TYPE = "aiida.workflows:bloomery.campaign"
+CAMPAIGN_TYPE = "aiida.workflows:bloomery.campaign"
 ACTIVE = ("created", "running", "waiting")
 PROGRESS_FILE = "progress.json"
 
@@ -71,10 +74,6 @@ class CampaignState:
         Labels spent, and the budget; ``None`` if there is none.
     iterations
         Those that are finished.
-    targets
-        What the errors are to be.
-    decision
-        Which rule ended the campaign, and why.
     control
         One sentence on what came of the control arm; empty without one, or while it is not known.
     observables
@@ -152,9 +151,6 @@ def load_campaign_node(identifier: str | int) -> Any:
     InputError
         If there is none, or the node is something else.
     """
-    from aiida import orm  # noqa: PLC0415
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent  # noqa: PLC0415
-
     named = campaigns(name=str(identifier))
     if named:
         return named[0]
@@ -164,7 +160,7 @@ def load_campaign_node(identifier: str | int) -> Any:
         raise InputError(
             f"there is no campaign {identifier}; `aiida-bloomery status` lists them all by PK and name."
         ) from error
-    if getattr(node, "process_type", None) != PROCESS_TYPE:
+    if getattr(node, "process_type", None) != CAMPAIGN_TYPE:
         raise InputError(
             f"{identifier} is not a campaign but {node.__class__.__name__}; `aiida-bloomery status` lists them."
         )
@@ -181,9 +177,7 @@ def campaigns(name: str | None = None, mark: str | None = None) -> list[Any]:
     mark
         Only those whose description holds this text.
     """
-    from aiida import orm  # noqa: PLC0415
-
-    filters: dict[str, str] = {"process_type": PROCESS_TYPE}
+    filters: dict[str, str] = {"process_type": CAMPAIGN_TYPE}
     if name is not None:
         filters["label"] = name
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters=filters, tag="campaign")
@@ -193,18 +187,14 @@ def campaigns(name: str | None = None, mark: str | None = None) -> list[Any]:
 
 def campaign_state(pk: int) -> CampaignState:
     """Read the state of a campaign."""
-    from aiida import orm  # noqa: PLC0415
-
     attributes = [f"attributes.{name}" for name in ("process_state", "exit_status", "exit_message", "exception")]
     columns = ["uuid", "label", *attributes, "ctime", "mtime"]
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, project=columns)
     uuid, label, state, exit_status, message, exception, started, changed = query.first()
     end = datetime.now(UTC) if state in ACTIVE else changed
-    processes = below(pk)
-    record, stop = _record(pk), _stop(pk)
-    iteration, stage, stage_seconds = _stage(
-        [process for process in processes if process.parent == pk], active=state in ACTIVE
-    )
+    processes, record, stop = below(pk), _record(pk), _stop(pk)
+    children = [process for process in processes if process.parent == pk]
+    iteration, stage, stage_seconds = _stage(children, active=state in ACTIVE)
     return CampaignState(
         pk=pk,
         uuid=uuid,
@@ -243,12 +233,9 @@ def below(pk: int) -> list[Process]:
 
 
 def _called(parents: Iterable[int]) -> list[Process]:
-    from aiida import orm  # noqa: PLC0415
-
     query = orm.QueryBuilder()
     query.append(orm.ProcessNode, filters={"id": {"in": list(parents)}}, tag="parent", project=["id"])
-    names = ["process_state", "exit_status", "state", "scheduler_state"]
-    names += ["remote_workdir", "process_label"]
+    names = ("process_state", "exit_status", "state", "scheduler_state", "remote_workdir", "process_label")
     query.append(
         orm.ProcessNode,
         with_incoming="parent",
@@ -257,22 +244,9 @@ def _called(parents: Iterable[int]) -> list[Process]:
         edge_project=["label"],
     )
     processes = []
-    for (
-        parent,
-        child,
-        node_type,
-        started,
-        changed,
-        state,
-        exit_status,
-        job,
-        scheduler,
-        folder,
-        name,
-        label,
-    ) in query.all():
+    for parent, child, node_type, started, changed, state, exit_status, *of_job, folder, name, label in query.all():
         kind = "workchain" if ".workchain." in node_type else "job" if ".calcjob." in node_type else "function"
-        doing = "running" if scheduler == "running" and job == "withscheduler" else "waiting"
+        doing = "running" if of_job == ["withscheduler", "running"] else "waiting"
         facts = (label, kind, state or "created", exit_status, doing, folder or "", name or "", started, changed)
         processes.append(Process(child, parent, *facts))
     return sorted(processes, key=lambda process: process.pk)
@@ -312,28 +286,22 @@ def _stage(children: list[Process], *, active: bool) -> tuple[int | None, str, f
 
 def _record(pk: int) -> Record:
     """The record of a campaign: its output, or while it runs what its latest iteration recorded."""
-    from aiida import orm  # noqa: PLC0415
-
-    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, tag="campaign")
-    query.append(orm.Dict, with_incoming="campaign", edge_filters={"label": "history"}, project=["attributes"])
+    history, recorded = {"label": "history"}, {"label": {"like": "%record"}}
+    query = _query(pk).append(orm.Dict, with_incoming="campaign", edge_filters=history, project="attributes")
     found = query.first(flat=True)
-    if found is not None:
-        return Record.model_validate(found)
-    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, tag="campaign")
-    query.append(
-        orm.CalcFunctionNode, with_incoming="campaign", edge_filters={"label": {"like": "%record"}}, tag="record"
-    )
-    query.append(orm.Dict, with_incoming="record", tag="history", project=["attributes"])
-    query.order_by({"history": {"id": "desc"}})
-    for attributes in query.all(flat=True):
-        if "iterations" in attributes:
-            return Record.model_validate(attributes)
-    return Record()
+    if found is None:
+        query = _query(pk).append(orm.CalcFunctionNode, with_incoming="campaign", edge_filters=recorded, tag="record")
+        query.append(orm.Dict, with_incoming="record", tag="history", project="attributes")
+        latest = query.order_by({"history": {"id": "desc"}}).all(flat=True)
+        found = next((attributes for attributes in latest if "iterations" in attributes), {})
+    return Record.model_validate(found)
 
 
 def _stop(pk: int) -> dict[str, Any]:
-    from aiida import orm  # noqa: PLC0415
-
-    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, tag="campaign")
-    query.append(orm.Dict, with_outgoing="campaign", edge_filters={"label": "stop"}, project=["attributes"])
+    query = _query(pk).append(orm.Dict, with_outgoing="campaign", edge_filters={"label": "stop"}, project="attributes")
     return dict(query.first(flat=True) or {})
+
+
+def _query(pk: int) -> orm.QueryBuilder:
+    """A query that begins at a campaign."""
+    return orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, tag="campaign")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from aiida import orm
 from numpy.typing import NDArray
 
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.provenance.campaign import CAMPAIGN_TYPE, describe_node, stages
+from aiida_bloomery.provenance.campaign import describe_node, stages
+from aiida_bloomery.provenance.progress import CAMPAIGN_TYPE
 from bloomery.errors import InputError
 
 SELECT_TYPE = "aiida.calculations:bloomery.select"
@@ -19,29 +20,15 @@ ARMS = {"selection": "", "control": "control_"}
 """Arm of a campaign to the prefix of its arrays."""
 
 
-class FunnelEntry(TypedDict):
-    """How many frames a selector saw, how many it left, and why the others were dropped."""
-
-    selector: str
-    came_in: int
-    left: int
-    reasons: dict[str, int]
+FunnelEntry = dict[str, Any]
+"""How many frames a selector saw and left, and why the others were dropped: a `bloomery.campaign.record.FunnelRow`."""
 
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one frame in one arm.
+    """What became of one frame in one arm: the selectors that it ``passed`` in turn, and the last one's ``score``.
 
-    Parameters
-    ----------
-    passed
-        Selectors that it passed, in turn.
-    dropped_by, reason
-        The selector that dropped it, and why; empty for a frame that was selected.
-    score
-        By the last selector that saw it.
-    role
-        Of a selected frame.
+    Selected frames have a ``role``; of others ``dropped_by`` and ``reason`` say which selector dropped them, and why.
     """
 
     arm: str
@@ -54,9 +41,8 @@ class Fate:
     def line(self) -> str:
         """Say it in one line."""
         passed = f"passed {', '.join(self.passed)}; " if self.passed else ""
-        if self.role:
-            return f"{self.arm}: {passed}selected as {self.role}, score {self.score:.4g}"
-        return f"{self.arm}: {passed}dropped by {self.dropped_by}: {self.reason}, score {self.score:.4g}"
+        end = f"selected as {self.role}" if self.role else f"dropped by {self.dropped_by}: {self.reason}"
+        return f"{self.arm}: {passed}{end}, score {self.score:.4g}"
 
 
 @dataclass(frozen=True)
@@ -104,12 +90,8 @@ class SelectionRecord:
         pool, separator, number = text.rpartition(":")
         if separator and number.isdigit():
             return pool, int(number)
-        found = [
-            (key, index)
-            for key, node in self.pools.items()
-            for index, content in enumerate(node.configurations.hashes())
-            if content.startswith(text)
-        ]
+        hashes = {key: enumerate(node.configurations.hashes()) for key, node in self.pools.items()}
+        found = [(key, index) for key, own in hashes.items() for index, content in own if content.startswith(text)]
         if len(found) == 1:
             return found[0]
         said = "no frame has" if not found else f"{len(found)} frames have"
@@ -117,9 +99,8 @@ class SelectionRecord:
 
     @cached_property
     def _starts(self) -> dict[str, int]:
-        fates = self.process.outputs.fates
-        sizes = fates.get_array("sizes")
-        return dict(zip(fates.get_array("pools").tolist(), (np.cumsum(sizes) - sizes).tolist(), strict=True))
+        pools, sizes = (self.process.outputs.fates.get_array(name) for name in ("pools", "sizes"))
+        return dict(zip(pools.tolist(), (np.cumsum(sizes) - sizes).tolist(), strict=True))
 
     def _fate(self, arm: str, funnel: list[FunnelEntry], pool: str, index: int, place: int) -> Fate:
         fates, prefix = self.process.outputs.fates, ARMS[arm]
