@@ -32,12 +32,9 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
     def load(key: str) -> Any:
         return load_code(campaign, key)
 
-    codes = {"bloomery": load("bloomery")}
-    engine = engine_key(campaign)
-    if engine is not None:
-        codes["engine"] = load(engine)
-    if campaign.file.codes.train is not None:
-        codes["train"] = load("train")
+    train = "train" if campaign.file.codes.train is not None else None
+    keys = {"bloomery": "bloomery", "engine": engine_key(campaign), "train": train}
+    codes = {role: load(key) for role, key in keys.items() if key is not None}
     builder = ReinforcementWorkChain.get_builder_from_settings(
         codes,
         ConfigurationsData(campaign.structures),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from bloomery.campaign.measuring import ValidationSettings
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.campaign.stages import SelectionSettings, StageSettings, TrainingSettings
 from bloomery.campaign.stopping import StopRules
-from bloomery.errors import InputError
+from bloomery.errors import BloomeryError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec
 
@@ -23,17 +24,7 @@ Key = tuple[Hashable, ...]
 
 @dataclass(frozen=True)
 class Source:
-    """A file as it was read.
-
-    Parameters
-    ----------
-    path
-        The file.
-    content
-        Plain values.
-    lines
-        Line number of every key, by its path in the content.
-    """
+    """A file as it was read: plain values, and the line number of every key by its place."""
 
     path: Path
     content: Mapping[str, object]
@@ -53,14 +44,19 @@ class Source:
         where = f"{self.path}, line {line}" if line else str(self.path)
         return InputError(f"{where}: {dotted}: {message}" if dotted else f"{where}: {message}")
 
+    @contextmanager
+    def at(self, key: Key | str) -> Iterator[None]:
+        """Say of what goes wrong inside that it is about a key."""
+        try:
+            yield
+        except BloomeryError as error:
+            raise self.error(key, str(error)) from error
+
     def line_of(self, key: Key) -> int | None:
         """Line of a key, or of the nearest key above it that stands in the file."""
         key = tuple(int(part) if isinstance(part, str) and part.isdigit() else part for part in key)
-        while key:
-            if key in self.lines:
-                return self.lines[key]
-            key = key[:-1]
-        return None
+        above = (key[:length] for length in range(len(key), 0, -1))
+        return next((self.lines[part] for part in above if part in self.lines), None)
 
     def read_frames(self, name: str, key: Key) -> Configurations:
         """Frames of a file that stands under a key; a file is read once, however often it is asked for.
@@ -72,10 +68,8 @@ class Source:
         """
         path = self.folder / Path(name).expanduser()
         if path not in self._frames:
-            try:
+            with self.at(key):
                 self._frames[path] = Configurations.read(path)
-            except InputError as error:
-                raise self.error(key, str(error)) from error
         return self._frames[path]
 
 

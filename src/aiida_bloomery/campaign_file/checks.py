@@ -16,7 +16,6 @@ from aiida_bloomery.campaign_file.reader import parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable
 from bloomery.campaign.schedules import SamplerSpec, shares_of
 from bloomery.campaign.stopping import StopRules
-from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.roles import RoleSettings
 from bloomery.plugins import Kind, Plugin, PluginSpec, load_plugin
@@ -29,12 +28,7 @@ SMALLEST_CELL, LARGEST_CELL = 1.0, 10_000.0
 
 
 def check_file(campaign: Campaign) -> list[str]:
-    """Run all checks.
-
-    Returns
-    -------
-    list
-        Notes: what is allowed, and perhaps not meant.
+    """Run all checks, and return notes: what is allowed, and perhaps not meant.
 
     Raises
     ------
@@ -42,18 +36,9 @@ def check_file(campaign: Campaign) -> list[str]:
         For the first mistake.
     """
     for check in (
-        _structures,
-        _frames,
-        _duplicate_files,
-        _settings,
-        _plugins,
-        _labeller,
-        _energy_reference,
-        _pools,
-        _budget,
-        check_validation,
-        _device,
-    ):
+        _structures, _frames, _duplicate_files, _settings, _plugins, _labeller, _energy_reference, _pools, _budget,
+        check_validation, _device,
+    ):  # fmt: skip
         check(campaign)
     return list(_notes(campaign))
 
@@ -159,11 +144,9 @@ def _sampler(campaign: Campaign, spec: SamplerSpec, key: Key) -> None:
 
 def _shares(campaign: Campaign, stage: str) -> None:
     samplers = campaign.samplers(stage)
-    try:
+    key = next((key for key, spec in samplers if spec.share), ())
+    with campaign.source.at((*key, "share")):
         shares_of([spec for _, spec in samplers])
-    except BloomeryError as error:
-        key = next(key for key, spec in samplers if spec.share)
-        raise campaign.source.error((*key, "share"), str(error)) from error
 
 
 def _control(campaign: Campaign) -> None:
@@ -180,10 +163,8 @@ def _plugin(campaign: Campaign, kind: Kind, spec: PluginSpec, key: Key) -> None:
 
 
 def _load(campaign: Campaign, kind: Kind, spec: PluginSpec, key: Key) -> type[Plugin]:
-    try:
+    with campaign.source.at(key):
         return load_plugin(kind, spec.name)
-    except BloomeryError as error:
-        raise campaign.source.error(key, str(error)) from error
 
 
 def _settings(campaign: Campaign) -> None:
@@ -201,10 +182,8 @@ def _energy_reference(campaign: Campaign) -> None:
     if reference is None or reference.method != "values":
         return
     for element in reference.values:
-        try:
+        with campaign.source.at(("energy_reference", element)):
             symbols_to_numbers([element])
-        except BloomeryError as error:
-            raise campaign.source.error(("energy_reference", element), str(error)) from error
     for element in campaign.structures.elements:
         if element not in reference.values:
             raise campaign.source.error(("energy_reference",), f"has no energy for {element}; add one, in eV.")

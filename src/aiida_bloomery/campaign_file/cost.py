@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key
 from aiida_bloomery.campaign_file.measuring import ValidationPlan, plan_validation
@@ -40,8 +40,8 @@ class Plan:
     isolated_atoms: int
     max_labels: int | None
     warm_start: bool
-    control_trainings: int = 0
-    validation: ValidationPlan = field(default_factory=lambda: ValidationPlan({}, 0))
+    control_trainings: int
+    validation: ValidationPlan
 
     @property
     def labels(self) -> int:
@@ -85,18 +85,9 @@ def plan_campaign(campaign: Campaign) -> Plan:
 
 
 def plan_stage(campaign: Campaign, stage: str, limit: int | None) -> StagePlan:
-    """Upper bounds for the bootstrap, or for one turn of the loop.
-
-    Parameters
-    ----------
-    limit
-        How many labels there may be.
-    """
-    pool = steps = 0
-    for _, spec in campaign.samplers(stage):
-        bounds = sampler_bounds(campaign, spec)
-        pool += bounds["frames"]
-        steps += bounds["md_steps"]
+    """Upper bounds for the bootstrap, or for one turn of the loop; ``limit`` is how many labels there may be."""
+    bounds = [sampler_bounds(campaign, spec) for _, spec in campaign.samplers(stage)]
+    pool, steps = (sum(bound[name] for bound in bounds) for name in ("frames", "md_steps"))
     wanted = pool
     for _, selector in selectors(campaign, stage):
         wanted = selector.at_most(wanted)

@@ -10,14 +10,7 @@ from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.model import CampaignFile
 from aiida_bloomery.campaign_file.reader import parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable, with_calculator
-from bloomery.campaign.measuring import (
-    EACH,
-    FINAL,
-    require_measurable,
-    unique,
-    wanted_by,
-    with_curves_inlined,
-)
+from bloomery.campaign.measuring import EACH, FINAL, require_measurable, unique, wanted_by, with_curves_inlined
 from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.trajectories import FromTrajectories
@@ -26,18 +19,16 @@ from bloomery.quantities import converted
 from bloomery.samplers.contract import Sampler
 
 KEY = "validation"
+FILES = {"structures": "structures", "trajectory": "reference_trajectory", "test_set": "test_set"}
+"""What is measured on: names in the workchain's input, and in the file."""
 
 
 @dataclass(frozen=True)
 class ValidationPlan:
     """What the reference method is asked for at most.
 
-    Parameters
-    ----------
-    observables, labels
-        Single points: by observable, and in all, each frame once.
-    md_steps
-        Steps of its own dynamics, for a trajectory to compare with.
+    Single points by observable and in all, each frame once, and steps of its own dynamics, for a trajectory to compare
+    with.
     """
 
     observables: dict[str, int]
@@ -53,8 +44,6 @@ def validation_settings(file: CampaignFile, source: Source) -> dict[str, object]
     InputError
         If an observable is not known, or a curve cannot be read.
     """
-    if file.validation is None:
-        return {}
     found: dict[str, object] = {}
     for when in (FINAL, EACH):
         specs = []
@@ -92,16 +81,14 @@ def check_validation(campaign: Campaign) -> None:
         for index, spec in enumerate(getattr(campaign.measured, when)):
             key = (*observable_key(source, when, index), spec.name)
             parse_model(load_plugin("observables", spec.name).Settings, spec.settings, source, key)
-            try:
+            with source.at(key[:-1]):
                 require_measurable(spec)
                 wanted_by(campaign.measured_structures, {spec.name: spec})
-            except BloomeryError as error:
-                raise source.error(key[:-1], str(error)) from error
     for name, frames in campaign.validation.items():
         unknown = sorted(set(frames.elements) - set(campaign.structures.elements))
         if unknown:
             raise source.error(
-                (KEY, _FILES[name]),
+                (KEY, FILES[name]),
                 f"holds {', '.join(unknown)}, which no starting structure does: the potential will not know it; add a "
                 "structure with it, or remove these frames.",
             )
@@ -112,7 +99,7 @@ def check_validation(campaign: Campaign) -> None:
 
 def plan_validation(campaign: Campaign) -> ValidationPlan:
     """Count the single points; labels that exist already are among them."""
-    wanted = _wanted(campaign)
+    wanted = wanted_by_observables(campaign)
     labels = len(unique(list(wanted.values()))) if wanted else 0
     steps = 0
     if campaign.measured.reference_trajectory is not None:
@@ -121,18 +108,9 @@ def plan_validation(campaign: Campaign) -> ValidationPlan:
     return ValidationPlan({key: len(frames) for key, frames in wanted.items()}, labels, steps)
 
 
-def wanted_of(campaign: Campaign) -> Configurations | None:
-    """All frames that the reference method will be asked about; ``None`` if there are none."""
-    wanted = _wanted(campaign)
-    return unique(list(wanted.values())) if wanted else None
-
-
-def _wanted(campaign: Campaign) -> dict[str, Configurations]:
+def wanted_by_observables(campaign: Campaign) -> dict[str, Configurations]:
+    """Frames that the reference method will be asked about, by observable."""
     return wanted_by(campaign.measured_structures, campaign.measured.observables(FINAL))
-
-
-# The names in the workchain's input, and in the file.
-_FILES = {"structures": "structures", "trajectory": "reference_trajectory", "test_set": "test_set"}
 
 
 def _beside(spec: PluginSpec, source: Source) -> PluginSpec:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from bloomery.campaign.agreement import ObservableTarget
 from bloomery.campaign.plateau import Plateau
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.campaign.stages import EnergyReference
+from bloomery.campaign.targets import TARGETS, ErrorLimits
 from bloomery.plugins import Kind, PluginSpec, Settings, declares
 from bloomery.quantities import Unit
 
@@ -20,12 +21,9 @@ Device = Literal["auto", "cpu", "cuda"]
 JOBS = ("sample", "describe", "select", "label", "train", "observe")
 """What `bloomery` jobs do: for each, a code entry may say how it runs."""
 
-SANE_TARGETS = {
-    "energy": (0.01, 1000.0, "meV/atom"),
-    "forces": (0.1, 10000.0, "meV/Å"),
-    "stress": (1e-4, 100.0, "GPa"),
-}
-"""Smallest and largest target that can be meant: potentials are not better than labels, and worse is of no use."""
+SANE_TARGETS = {"energy": (0.01, 1000.0), "forces": (0.1, 10000.0), "stress": (1e-4, 100.0)}
+"""Smallest and largest target that can be meant, in the units of `bloomery.campaign.targets.TARGETS`: potentials are
+not better than labels, and worse is of no use."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,30 @@ Observable = Annotated[PluginSpec, OfKind("observables")]
 Positive = Annotated[int, Field(ge=1)]
 
 
-class Structures(Settings):
+def _in_a_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+OneOrMore = BeforeValidator(_in_a_list)
+"""Annotation of a list: one item need not be in one."""
+
+
+class ShortForm(Settings):
+    """Settings that a plain value may stand for: that of the key ``short``, if it is of one of its types."""
+
+    short: ClassVar[tuple[str, type]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        key, kind = cls.short
+        return {key: value} if isinstance(value, kind) and not isinstance(value, bool) else value
+
+
+class Structures(ShortForm):
     """Starting structures from one file. A file name alone is a short form."""
+
+    short = ("file", str)
 
     file: str
     """File of any format that ASE reads (extxyz, POSCAR, CIF, ...), relative to the campaign file."""
@@ -52,11 +72,6 @@ class Structures(Settings):
     """Which frames of the file, as a Python index or slice; by default all."""
     supercell: tuple[Positive, Positive, Positive] = (1, 1, 1)
     """Repeats along the cell vectors."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {"file": value} if isinstance(value, str) else value
 
     @field_validator("index", mode="before")
     @classmethod
@@ -86,18 +101,15 @@ class Bootstrap(Settings):
     """Selectors applied in turn; by default those of the protocol."""
 
 
-class Iterations(Settings):
+class Iterations(ShortForm):
     """Bounds on the number of turns of the loop, after the bootstrap. One number is the upper bound."""
+
+    short = ("max", int)
 
     min: int | None = Field(default=None, ge=0)
     """Targets do not end the campaign before so many."""
     max: int | None = Field(default=None, ge=0)
     """The campaign ends after so many."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {"max": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _ordered(self) -> Iterations:
@@ -106,17 +118,12 @@ class Iterations(Settings):
         return self
 
 
-class Stop(Settings):
-    """When the campaign is done. Targets are reached when the upper confidence bound of the probe's error is below."""
+class Stop(ErrorLimits):
+    """When the campaign is done.
 
-    energy: Annotated[float, Unit("meV/atom"), Field(gt=0)] | None = None
-    """Target: RMSE of the energy, in meV/atom."""
-    forces: Annotated[float, Unit("meV/Å"), Field(gt=0)] | None = None
-    """Target: RMSE of the force components, in meV/Å."""
-    relative_forces: Annotated[float, Unit("1"), Field(gt=0, lt=1)] | None = None
-    """Target: RMSE of the force components as a share of their root mean square."""
-    stress: Annotated[float, Unit("GPa"), Field(gt=0)] | None = None
-    """Target: RMSE of the stress components, in GPa."""
+    An RMSE is a target: it is reached when the upper confidence bound of the probe's error is below.
+    """
+
     observables: dict[str, ObservableTarget] = Field(default={})
     """Targets for observables that are measured in each iteration: how near a number must come to the reference, such
     as ``equation_of_state.a: 0.01 Å``, ``elastic.C11: 5 %``, or ``agree`` within the statistical error."""
@@ -134,14 +141,17 @@ class Stop(Settings):
     @field_validator(*SANE_TARGETS)
     @classmethod
     def _sane(cls, value: float | None, info: ValidationInfo) -> float | None:
-        low, high, unit = SANE_TARGETS[str(info.field_name)]
+        name = str(info.field_name)
+        (low, high), unit = SANE_TARGETS[name], TARGETS[name].unit
         if value is not None and not low <= value <= high:
             raise ValueError(f"{value:g} {unit} is beyond any use; give a target between {low:g} and {high:g} {unit}")
         return value
 
 
-class Code(Settings):
+class Code(ShortForm):
     """How one program runs: where, and with which resources. The label alone is a short form."""
+
+    short = ("code", str)
 
     code: str | None = None
     """Label of the AiiDA code, such as ``pw@cluster``; by default the one on this machine."""
@@ -170,11 +180,6 @@ class Code(Settings):
     """Further lines for the head of the job script, such as ``#SBATCH --constraint=v100``."""
     prepend: list[str] = Field(default=[])
     """Shell lines that run before the program, such as ``module load QuantumESPRESSO``."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {"code": value} if isinstance(value, str) else value
 
 
 class Codes(Settings):
@@ -210,27 +215,24 @@ class Codes(Settings):
 class Control(Settings):
     """A control arm: in each iteration as many labels go to frames that another selection takes from the same pools."""
 
-    arm: list[Selector] | None = Field(default=None, min_length=1)
+    arm: Annotated[list[Selector] | None, OneOrMore] = Field(default=None, min_length=1)
     """The other selection: a selector, or several applied in turn; by default `random`. It takes as many frames as the
     campaign's selection, so the number need not be said."""
     trainings: int | None = Field(default=None, ge=1, le=20)
     """Trainings of each arm, from as many seeds, that the final comparison rests on; by default three."""
 
-    @field_validator("arm", mode="before")
-    @classmethod
-    def _one_selector(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str | dict) else value
 
-
-class Validation(Settings):
+class Validation(ShortForm):
     """What is measured besides errors on the probe. A list is a short form: observables of the delivered potential."""
+
+    short = ("final", list)
 
     final: list[Observable] = Field(default=[])
     """Observables of the potential that is delivered, each beside the reference method; those of each iteration are
     among them."""
     each_iteration: list[Observable] = Field(default=[])
     """Observables of the potential of each iteration, which stop rules may ask about."""
-    structures: list[Structures] = Field(default=[])
+    structures: Annotated[list[Structures], OneOrMore] = Field(default=[])
     """What observables are measured on; by default the starting structures."""
     reference_trajectory: str | Annotated[PluginSpec, OfKind("samplers")] | None = None
     """Frames of a trajectory of the reference method, which observables of trajectories are compared with: a file
@@ -238,21 +240,11 @@ class Validation(Settings):
     test_set: str | None = None
     """Labelled frames (extxyz) on which every potential is measured, and nothing is trained."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {"final": value} if isinstance(value, list) else value
-
     @field_validator("reference_trajectory", mode="before")
     @classmethod
     def _sampler_alone(cls, value: Any) -> Any:
         alone = isinstance(value, str) and declares("samplers", value, "driven_by_labeller")
         return {value: {}} if alone else value
-
-    @field_validator("structures", mode="before")
-    @classmethod
-    def _one_file(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str | dict) else value
 
 
 class CampaignFile(Settings):
@@ -262,7 +254,7 @@ class CampaignFile(Settings):
     """Name of the campaign: of its process, and of the folder with its results."""
     description: str = ""
     """What it is for, in your words."""
-    structures: list[Structures] = Field(min_length=1)
+    structures: Annotated[list[Structures], OneOrMore] = Field(min_length=1)
     """Where sampling starts."""
     protocol: Protocol = "balanced"
     """Defaults for all that is not said here."""
@@ -298,11 +290,6 @@ class CampaignFile(Settings):
     """When the campaign is done."""
     codes: Codes = Codes()
     """How the programs run."""
-
-    @field_validator("structures", mode="before")
-    @classmethod
-    def _one_file(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str | dict) else value
 
     @field_validator("labelling", mode="before")
     @classmethod

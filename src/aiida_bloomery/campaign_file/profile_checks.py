@@ -12,9 +12,10 @@ from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.codes import engine_key, label_of, load_code
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.contract import Finding, Program
-from aiida_bloomery.campaign_file.measuring import wanted_of
+from aiida_bloomery.campaign_file.measuring import wanted_by_observables
 from aiida_bloomery.campaign_file.model import JOBS
 from bloomery import __version__
+from bloomery.campaign.measuring import unique
 
 PATIENCE = 60
 """Seconds that a code may take to say its version."""
@@ -58,13 +59,7 @@ def code_keys(campaign: Campaign, program: Program | None) -> list[str]:
 
 
 def ask_version(campaign: Campaign, key: str, code: Any, program: Program) -> Finding:
-    """Start a program to hear its version.
-
-    Raises
-    ------
-    InputError
-        If the computer cannot be reached, or the program is not there.
-    """
+    """Start a program to hear its version; raise `InputError` if its computer cannot be reached, or it is not there."""
     where = ("codes", key, "code")
     executable = str(code.get_executable())
     prepend = "\n".join(text for text in (code.computer.get_prepend_text(), code.prepend_text) if text)
@@ -113,7 +108,7 @@ def check_inputs(campaign: Campaign) -> None:
     message = labelling.check(campaign.structures, builder.labelling)
     if message is not None:
         raise campaign.source.error(campaign.labeller_key(), message)
-    wanted = wanted_of(campaign)
-    message = labelling.check(wanted, builder.labelling) if wanted is not None else None
+    wanted = wanted_by_observables(campaign)
+    message = labelling.check(unique(list(wanted.values())), builder.labelling) if wanted else None
     if message is not None:
         raise campaign.source.error(("validation",), f"the labeller cannot be asked for what is wanted: {message}")

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key
 from aiida_bloomery.campaign_file.model import CampaignFile
-from bloomery.errors import BloomeryError
 from bloomery.plugins import PluginSpec, declares
 
 Spec = TypeVar("Spec", bound=PluginSpec)
@@ -29,13 +28,7 @@ def checkable(campaign: Campaign, spec: Spec) -> Spec:
 
 
 def check_driver(campaign: Campaign, spec: PluginSpec, key: Key) -> None:
-    """See that a labeller that is to drive dynamics can, and with these settings.
-
-    Raises
-    ------
-    InputError
-        If it cannot.
-    """
+    """See that a labeller that is to drive dynamics can, and with these settings; raise `InputError` if it cannot."""
     if not _by_labeller(campaign, spec):
         return
     name = campaign.file.labeller
@@ -45,10 +38,8 @@ def check_driver(campaign: Campaign, spec: PluginSpec, key: Key) -> None:
         )
     from aiida.plugins import WorkflowFactory  # noqa: PLC0415
 
-    try:
+    with campaign.source.at(key):
         WorkflowFactory(f"bloomery.reference_md.{name}").check_sampler(spec)
-    except BloomeryError as error:
-        raise campaign.source.error(key, str(error)) from error
 
 
 def _by_labeller(campaign: Campaign, spec: PluginSpec) -> bool:

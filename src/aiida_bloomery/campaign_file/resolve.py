@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts
-from aiida_bloomery.campaign_file.measuring import validation_settings
-from aiida_bloomery.campaign_file.model import CampaignFile, Codes, Structures
+from aiida_bloomery.campaign_file.measuring import FILES, KEY, validation_settings
+from aiida_bloomery.campaign_file.model import CampaignFile, Codes, Iterations, Structures
 from aiida_bloomery.campaign_file.reference_md import with_calculator
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from bloomery.campaign.schedules import SamplerSpec
@@ -15,8 +15,6 @@ from bloomery.errors import BloomeryError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec, declares, registered
 from bloomery.reference.teachers import teacher_for
-
-TARGETS = ("energy", "forces", "relative_forces", "stress")
 
 Values = dict[str, object]
 """Plain values by key, as they go into a node."""
@@ -66,14 +64,13 @@ def _validation(file: CampaignFile, source: Source) -> dict[str, Configurations]
         return {}
     found: dict[str, Configurations] = {}
     if given.structures:
-        key: Key = ("validation", "structures")
         found["structures"] = Configurations.concatenate(
-            [read_structures(entry, source, (*key, index)) for index, entry in enumerate(given.structures)]
+            [read_structures(entry, source, (KEY, "structures", index)) for index, entry in enumerate(given.structures)]
         )
-    for name, file_name in (("trajectory", given.reference_trajectory), ("test_set", given.test_set)):
+    for name in ("trajectory", "test_set"):
+        file_name = getattr(given, FILES[name])
         if isinstance(file_name, str):
-            place = "reference_trajectory" if name == "trajectory" else name
-            found[name] = source.read_frames(file_name, ("validation", place))
+            found[name] = source.read_frames(file_name, (KEY, FILES[name]))
     return found
 
 
@@ -101,10 +98,9 @@ def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None])
     rules, bounds = settings["stop"], file.stop.iterations
     if bounds is not None and bounds.min is None and bounds.max is not None:
         rules["min_iterations"] = min(rules.get("min_iterations", 0), bounds.max)
-    targets = _targets(file)
-    if targets or file.stop.observables:
+    if file.stop.given or file.stop.observables:
         # Targets that are given stand alone: those of the protocol are not asked for on top.
-        rules["targets"] = targets
+        rules["targets"] = file.stop.given
     if file.stop.observables:
         rules["observables"] = {key: target.model_dump() for key, target in file.stop.observables.items()}
     if file.control is not None:
@@ -113,36 +109,32 @@ def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None])
 
 
 def _overrides(file: CampaignFile, samplers: Mapping[str, list[Values] | None]) -> dict[str, Values]:
-    bootstrap = {
-        "samplers": samplers["bootstrap"],
-        "selectors": _dump(file.bootstrap.selection) if file.bootstrap else None,
-    }
-    selection = {
-        "selectors": _dump(file.selection),
-        "descriptor": file.descriptor and file.descriptor.model_dump(),
-        "roles": file.roles or None,
-    }
-    training = {
-        "engine": file.training and file.training.model_dump(),
-        "acceptance": file.acceptance or None,
-        "warm_start": file.warm_start,
-    }
-    iterations = file.stop.iterations
-    stop = {
-        "min_iterations": iterations and iterations.min,
-        "max_iterations": iterations and iterations.max,
-        "max_labels": file.stop.labels,
-        "consecutive": file.stop.consecutive,
-        "min_probe_frames": file.stop.probe_frames,
-        "plateau": _plateau(file),
-    }
+    iterations = file.stop.iterations or Iterations()
     stages: dict[str, Mapping[str, object]] = {
-        "bootstrap": bootstrap,
+        "bootstrap": {
+            "samplers": samplers["bootstrap"],
+            "selectors": _dump(file.bootstrap.selection) if file.bootstrap else None,
+        },
         "sampling": {"samplers": samplers["sampling"]},
-        "selection": selection,
-        "training": training,
+        "selection": {
+            "selectors": _dump(file.selection),
+            "descriptor": file.descriptor and file.descriptor.model_dump(),
+            "roles": file.roles or None,
+        },
+        "training": {
+            "engine": file.training and file.training.model_dump(),
+            "acceptance": file.acceptance or None,
+            "warm_start": file.warm_start,
+        },
         "energy_reference": file.energy_reference.model_dump() if file.energy_reference else {},
-        "stop": stop,
+        "stop": {
+            "min_iterations": iterations.min,
+            "max_iterations": iterations.max,
+            "max_labels": file.stop.labels,
+            "consecutive": file.stop.consecutive,
+            "min_probe_frames": file.stop.probe_frames,
+            "plateau": _plateau(file),
+        },
     }
     given = {
         stage: {key: value for key, value in values.items() if value is not None} for stage, values in stages.items()
@@ -163,10 +155,6 @@ def _plateau(file: CampaignFile) -> Values | None:
     except (LookupError, BloomeryError):  # said by the checks, with its place
         return given
     return {**given, "cores": entry.cores}
-
-
-def _targets(file: CampaignFile) -> dict[str, float]:
-    return {name: value for name in TARGETS if (value := getattr(file.stop, name)) is not None}
 
 
 def _dump(specs: list[PluginSpec] | None) -> list[Values] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
@@ -39,15 +39,21 @@ def schema() -> dict[str, Any]:
     for (model, key), kind in places.items():
         owner = properties if model == "CampaignFile" else found[model]["properties"]
         for spec in ("SamplerSpec", "PluginSpec"):
-            beside = _beside(found[spec]["properties"])
-            owner[key] = _with_plugins(owner[key], spec, _choice(settings, kind, beside))
+            known = found[spec]["properties"]
+            beside = {name: value for name, value in known.items() if name not in PluginSpec.model_fields}
+            choice = json.dumps(_choice(settings, kind, beside))
+            owner[key] = _replaced(owner[key], f"{{{_reference(spec)}}}", choice)
     for key in ("roles", "acceptance"):
         properties[key] = {**settings[key], "description": properties[key]["description"]}
-    properties["labelling"] = {**_choice(settings, "labellers"), "description": properties["labelling"]["description"]}
+    properties["labelling"] = {
+        **_choice(settings, "labellers", {}),
+        "description": properties["labelling"]["description"],
+    }
     validation = found["Validation"]["properties"]
     for owner in (properties, validation):
         owner["structures"] = _files(owner["structures"])
-    _one_of_several(found["Control"]["properties"]["arm"])
+    arm = found["Control"]["properties"]["arm"]
+    arm["anyOf"].insert(0, next(choice["items"] for choice in arm["anyOf"] if choice.get("type") == "array"))
     entry = {"anyOf": [{"$ref": REFERENCE.format(model="Code")}, {"type": "null"}], "default": None}
     programs = {part.program.key: part.program.about for part in parts.values() if part.program is not None}
     engines = {name: f"Jobs that train or load a potential of the engine `{name}`." for name in registered("engines")}
@@ -55,10 +61,14 @@ def schema() -> dict[str, Any]:
         found["Codes"]["properties"][name] = {**entry, "description": about}
     found["Codes"]["additionalProperties"] = False
     observables = {"Validation": {"type": "array", "items": validation["final"]["items"]}}
-    for name, short in {**SHORT_FORMS, **observables}.items():
-        _allow(root, found, name, short)
     for name in ("PluginSpec", "SamplerSpec"):
         found.pop(name, None)
+    # A plain value may stand for a model, wherever that is referred to.
+    for name, short in {**SHORT_FORMS, **observables}.items():
+        if name in found:
+            old, new = _reference(name), _reference(f"{name}OrShort")
+            root, found = (_replaced(part, old, new) for part in (root, found))
+            found[f"{name}OrShort"] = {"anyOf": [short, {"$ref": REFERENCE.format(model=name)}]}
     # In a campaign the labeller drives the dynamics, and no calculator need be named.
     for name in registered("samplers"):
         if declares("samplers", name, "driven_by_labeller"):
@@ -84,13 +94,9 @@ def schema_text() -> str:
 
 def plugin_places() -> dict[tuple[str, str], Kind]:
     """Where plug-ins stand in the file: model and key to kind."""
-    places: dict[tuple[str, str], Kind] = {}
-    for owner in (CampaignFile, Bootstrap, Control, Validation):
-        for key, field in owner.model_fields.items():
-            kind = _kind_of(field.annotation) or _kind_in(field.metadata)
-            if kind is not None:
-                places[owner.__name__, key] = kind
-    return places
+    owners = (CampaignFile, Bootstrap, Control, Validation)
+    fields = {(owner.__name__, key): field for owner in owners for key, field in owner.model_fields.items()}
+    return {place: kind for place, field in fields.items() if (kind := _kind_of(field.annotation)) is not None}
 
 
 @dataclass(frozen=True)
@@ -127,9 +133,9 @@ def describe_plugins(kind: str | None = None) -> dict[str, list[PluginSummary]]:
     InputError
         If there is no such kind.
     """
-    if kind is not None and kind not in KINDS and f"{kind}s" not in KINDS:
-        raise InputError(f"there is no kind of plug-in {kind!r}; the kinds are {', '.join(KINDS)}.")
     wanted = [known for known in KINDS if kind is None or known in {kind, f"{kind}s"}]
+    if not wanted:
+        raise InputError(f"there is no kind of plug-in {kind!r}; the kinds are {', '.join(KINDS)}.")
     return {known: [_describe(known, name) for name in registered(known)] for known in wanted}
 
 
@@ -153,65 +159,34 @@ def _describe(kind: Kind, name: str) -> PluginSummary:
 
 def _kind_of(annotation: Any) -> Kind | None:
     """The kind of plug-in somewhere in an annotation."""
-    found = _kind_in(getattr(annotation, "__metadata__", ()))
-    for part in get_args(annotation):
-        found = found or _kind_of(part)
-    return found
+    if isinstance(annotation, OfKind):
+        return annotation.kind
+    return next((kind for part in get_args(annotation) if (kind := _kind_of(part)) is not None), None)
 
 
-def _kind_in(metadata: Any) -> Kind | None:
-    return next((item.kind for item in metadata if isinstance(item, OfKind)), None)
-
-
-def _beside(properties: dict[str, Any]) -> dict[str, Any]:
-    """What may stand beside a plug-in's name and settings."""
-    return {key: value for key, value in properties.items() if key not in PluginSpec.model_fields}
-
-
-def _choice(settings: dict[str, Any], group: str, beside: dict[str, Any] | None = None) -> dict[str, Any]:
+def _choice(settings: dict[str, Any], group: str, beside: dict[str, Any]) -> dict[str, Any]:
     """Schema of a plug-in of a kind: its name, or its name with settings, and what may stand beside them."""
     names = {key.removeprefix(f"{group}."): value for key, value in settings.items() if key.startswith(f"{group}.")}
+    closed = {"additionalProperties": False}
     with_settings = [
-        {
-            "type": "object",
-            "properties": {name: value, **(beside or {})},
-            "required": [name],
-            "additionalProperties": False,
-        }
+        {"type": "object", "properties": {name: value, **beside}, "required": [name], **closed}
         for name, value in names.items()
     ]
     return {"anyOf": [{"enum": list(names)}, *with_settings]}
 
 
-def _with_plugins(field: dict[str, Any], model: str, choice: dict[str, Any]) -> dict[str, Any]:
-    """Put the choice of plug-ins in the place of their general model."""
-    text = json.dumps(field).replace(json.dumps({"$ref": REFERENCE.format(model=model)}), json.dumps(choice))
-    result: dict[str, Any] = json.loads(text)
-    return result
+def _reference(model: str) -> str:
+    return f'"$ref": "{REFERENCE.format(model=model)}"'
+
+
+def _replaced(part: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """Put something else, as JSON, in the place of every reference to a model."""
+    return cast("dict[str, Any]", json.loads(json.dumps(part).replace(old, new)))
 
 
 def _files(field: dict[str, Any]) -> dict[str, Any]:
     """Let one file stand for a list of files, and a name for a file."""
     choices = [{"type": "string"}, field["items"]]
-    several = {key: value for key, value in field.items() if key not in {"description", "default", "title"}}
-    several["items"] = {"anyOf": choices}
     kept = {key: value for key, value in field.items() if key in {"description", "default", "title"}}
+    several = {key: value for key, value in field.items() if key not in kept} | {"items": {"anyOf": choices}}
     return {**kept, "anyOf": [*choices, several]}
-
-
-def _one_of_several(field: dict[str, Any]) -> None:
-    """Let an item stand for a list of it."""
-    items = next(choice["items"] for choice in field["anyOf"] if choice.get("type") == "array")
-    field["anyOf"] = [items, *field["anyOf"]]
-
-
-def _allow(root: dict[str, Any], found: dict[str, Any], name: str, short: dict[str, Any]) -> None:
-    """Let a plain value stand for a model, wherever it is referred to."""
-    if name not in found:
-        return
-    either = f"{name}OrShort"
-    old, new = (f'"$ref": "{REFERENCE.format(model=model)}"' for model in (name, either))
-    for owner in (root, *found.values()):
-        for key, value in owner.get("properties", {}).items():
-            owner["properties"][key] = json.loads(json.dumps(value).replace(old, new))
-    found[either] = {"anyOf": [short, {"$ref": REFERENCE.format(model=name)}]}

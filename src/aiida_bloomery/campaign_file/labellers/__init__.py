@@ -56,13 +56,12 @@ def labeller(campaign: Campaign) -> LabellerPart:
     InputError
         For the first mistake.
     """
-    name, source, key = campaign.file.labeller, campaign.source, campaign.labeller_key()
+    source, key = campaign.source, campaign.labeller_key()
     try:
-        part = labeller_part(name)
+        with source.at(key):
+            part = labeller_part(campaign.file.labeller)
     except LookupError as error:
         raise source.error(key, f"there is no such labeller; choose one of {', '.join(labeller_names())}.") from error
-    except InputError as error:
-        raise source.error(key, str(error)) from error
     return parse_model(part, campaign.file.labeller_settings, source, key)
 
 

@@ -6,7 +6,6 @@ from pydantic import Field
 
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.labellers.contract import InProcessPart
-from bloomery.errors import BloomeryError
 from bloomery.quantities import Seconds
 from bloomery.reference.calculators import CalculatorSpec
 
@@ -21,12 +20,10 @@ class Part(InProcessPart):
 
     def check(self, campaign: Campaign) -> None:
         """See that the calculator can be made."""
-        try:
+        with campaign.source.at(campaign.labeller_key("calculator")):
             self.calculator.make()
-        except BloomeryError as error:
-            raise campaign.source.error(campaign.labeller_key("calculator"), str(error)) from error
 
     def labeller_settings(self) -> dict[str, object]:
-        """Settings of the labeller."""
+        """All that it shares, by the names that it has there."""
         timeout = {} if self.frame_timeout is None else {"frame_timeout_s": self.frame_timeout}
         return {"calculator": self.calculator.model_dump(), **timeout}

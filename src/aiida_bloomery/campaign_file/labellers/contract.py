@@ -17,24 +17,16 @@ from bloomery.quantities import Share
 
 @dataclass(frozen=True)
 class Program:
-    """A program that a labeller runs besides `bloomery`.
-
-    Parameters
-    ----------
-    key
-        Its entry under ``codes``. By default its code is ``KEY@localhost``.
-    about
-        What it is, for the reference of campaign files.
-    arguments
-        Arguments with which a shell starts it to hear its version.
-    banner
-        How it says its version, which is the first group.
-    """
+    """A program that a labeller runs besides `bloomery`."""
 
     key: str
+    """Its entry under ``codes``. By default its code is ``KEY@localhost``."""
     about: str
+    """What it is, for the reference of campaign files."""
     arguments: str = "--version 2>&1"
+    """Arguments with which a shell starts it to hear its version."""
     banner: re.Pattern[str] = re.compile(r"(\d+(?:\.\w+)+)")
+    """How it says its version, which is the first group."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +53,10 @@ class LabellerPart(Settings):
     max_failed_share: Share | None = None
     """The campaign fails when more than this share of a batch cannot be labelled."""
 
+    def overrides(self) -> dict[str, object]:
+        """What stands in the protocol's place, as far as it is given."""
+        return {} if self.max_failed_share is None else {"max_failed_share": self.max_failed_share}
+
     @classmethod
     def code_key(cls) -> str:
         """The entry under ``codes`` that labels run by."""
@@ -83,14 +79,9 @@ class LabellerPart(Settings):
 
     @abstractmethod
     def inputs(self, campaign: Campaign, code: Any, entry: Code) -> Mapping[str, object]:
-        """Inputs of the labelling workchain, without configurations. A profile is loaded.
+        """Inputs of the labelling workchain, without configurations. ``entry`` says how ``code`` runs.
 
-        Parameters
-        ----------
-        code
-            The AiiDA code that the entry names.
-        entry
-            How that code runs.
+        A profile is loaded.
         """
 
 
@@ -105,13 +96,9 @@ class InProcessPart(LabellerPart):
         """Inputs of the workchain."""
         from aiida.plugins import WorkflowFactory  # noqa: PLC0415
 
-        overrides = {} if self.max_failed_share is None else {"max_failed_share": self.max_failed_share}
         workchain: Any = WorkflowFactory(f"bloomery.labelling.{campaign.file.labeller}")
+        more = {"overrides": self.overrides(), "options": job_options(entry, code)}
         builder = workchain.get_builder_from_settings(
-            code,
-            self.labeller_settings(),
-            protocol=campaign.file.protocol,
-            overrides=overrides,
-            options=job_options(entry, code),
+            code, self.labeller_settings(), protocol=campaign.file.protocol, **more
         )
         return {port: builder[port] for port in ("code", "parameters", "max_failed_share", "options")}

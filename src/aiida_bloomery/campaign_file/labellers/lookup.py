@@ -9,8 +9,8 @@ from pydantic import Field
 
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.labellers.contract import InProcessPart
+from aiida_bloomery.campaign_file.measuring import wanted_by_observables
 from aiida_bloomery.campaign_file.model import Code
-from bloomery.campaign.measuring import FINAL, wanted_by
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import declares
 
@@ -50,7 +50,7 @@ class Part(InProcessPart):
 
     def notes(self, campaign: Campaign) -> Iterator[str]:
         """Frames that are made on the way are in no library."""
-        if wanted_by(campaign.measured_structures, campaign.measured.observables(FINAL)):
+        if wanted_by_observables(campaign):
             yield (
                 "validation: frames that observables ask for have no label unless the library holds the very same ones."
             )

@@ -94,6 +94,11 @@ class Part(LabellerPart):
         return self
 
     @property
+    def frame_seconds(self) -> int | None:
+        """Longest time of one frame in whole seconds."""
+        return None if self.frame_time is None else max(1, round(self.frame_time))
+
+    @property
     def namelists(self) -> dict[str, dict[str, object]]:
         """The further variables, by namelist in capitals."""
         return {name.upper(): dict(variables) for name, variables in self.parameters.items()}
@@ -135,13 +140,12 @@ class Part(LabellerPart):
 
         pseudos = self.pseudopotentials if isinstance(self.pseudopotentials, str) else self._pseudos(campaign)
         # With limits in place a pack knows its time: frames that hang are ended one by one.
-        pack = {"size": self.frames_per_job, "concurrency": entry.parallel, "frame_timeout_s": self._frame_seconds()}
+        pack = {"size": self.frames_per_job, "concurrency": entry.parallel, "frame_timeout_s": self.frame_seconds}
         overrides: dict[str, object] = {
             "parameters": self._differing(pseudos, campaign.structures.elements),
             "pack": {key: value for key, value in pack.items() if value is not None},
+            **self.overrides(),
         }
-        if self.max_failed_share is not None:
-            overrides["max_failed_share"] = self.max_failed_share
         return pw_inputs(
             code,
             campaign.structures.elements,
@@ -151,9 +155,6 @@ class Part(LabellerPart):
             kpoints=None if self.kpoints is None else self.kpoints.as_input(),
             options=job_options(entry, code, mpi=entry.cores > 1),
         )
-
-    def _frame_seconds(self) -> int | None:
-        return None if self.frame_time is None else max(1, round(self.frame_time))
 
     def _differing(self, pseudos: Any, elements: list[str]) -> dict[str, dict[str, object]]:
         """Variables of pw.x that differ from the protocol's."""
@@ -189,27 +190,24 @@ class Part(LabellerPart):
                 with _upf_file(campaign, element, name).open("rb") as handle:
                     found[element] = upf.get_or_create(handle, filename=Path(name).name)
             return found
-        query = orm.QueryBuilder().append(orm.Group, filters={"label": self.pseudopotentials})
-        families = [group for group in query.all(flat=True) if hasattr(group, "get_pseudos")]
-        if not families:
-            known = [
-                group.label
-                for group in orm.QueryBuilder().append(orm.Group).all(flat=True)
-                if hasattr(group, "elements")
-            ]
+        groups = orm.QueryBuilder().append(orm.Group).all(flat=True)
+        families = [group for group in groups if hasattr(group, "get_pseudos")]
+        family = next((group for group in families if group.label == self.pseudopotentials), None)
+        if family is None:
+            known = ", ".join(group.label for group in families) or "none"
             raise _error(
                 campaign,
-                f"there is no pseudopotential family {self.pseudopotentials!r} (there: {', '.join(known) or 'none'}); "
+                f"there is no pseudopotential family {self.pseudopotentials!r} (there: {known}); "
                 "run `aiida-bloomery setup`, or install one with `aiida-pseudo install`.",
             )
-        missing = [element for element in elements if element not in families[0].elements]
+        missing = [element for element in elements if element not in family.elements]
         if missing:
             raise _error(
                 campaign,
                 f"the family {self.pseudopotentials!r} has no pseudopotential for {', '.join(missing)}; choose another "
                 "family, or give a UPF file for each element.",
             )
-        return dict(families[0].get_pseudos(elements=elements))
+        return dict(family.get_pseudos(elements=elements))
 
 
 def _error(campaign: Campaign, message: str) -> InputError:
@@ -220,10 +218,8 @@ def _upf_file(campaign: Campaign, element: str, name: str) -> Path:
     """The pseudopotential file of an element."""
     key = campaign.labeller_key("pseudopotentials", element)
     path = campaign.source.folder / Path(name).expanduser()
-    try:
+    with campaign.source.at(key):
         symbols_to_numbers([element])
-    except InputError as error:
-        raise campaign.source.error(key, str(error)) from error
     if not path.is_file():
         raise campaign.source.error(key, f"{path}: there is no such file; check the path.")
     header = read_header(path.read_text(encoding="utf-8", errors="replace")[:HEADER])
