@@ -51,33 +51,19 @@ TITLES = {"iteration": "iteration", **COLUMNS}
 
 @dataclass(frozen=True)
 class Atlas:
-    """What the page's script unpacks.
-
-    Parameters
-    ----------
-    columns
-        Deflated JSON in base64: elements, map, and everything that is known of each frame.
-    blocks
-        Structures; see `aiida_bloomery.report.packing`.
-    n_frames, n_structures, n_drawn
-        Frames of the data set, those whose structure is in the page, and those on the map.
-    """
+    """What the page's script unpacks, and how many frames and structures are in the page, and drawn on the map."""
 
     columns: str
+    """Deflated JSON in base64: elements, map, and everything that is known of each frame."""
     blocks: list[str]
+    """Structures; see `aiida_bloomery.report.packing`."""
     n_frames: int
     n_structures: int
     n_drawn: int
 
 
 def atlas(data: DataSet, *, max_atoms: int = MAX_ATOMS) -> Atlas:
-    """Pack a data set for the page.
-
-    Parameters
-    ----------
-    max_atoms
-        How many atoms the structures in the page may have together.
-    """
+    """Pack a data set for the page; ``max_atoms`` is how many its structures may have together."""
     frames = data.configurations
     kept = _kept(frames.counts, max_atoms)
     place = np.full(len(frames), -1)
@@ -117,25 +103,16 @@ def values_of(data: DataSet, name: str) -> list[Any] | None:
 
 def _kept(counts: NDArray[np.int64], max_atoms: int) -> NDArray[np.int64]:
     """Frames whose structures fit, evenly spread."""
-    n = len(counts)
-    share = max_atoms / max(1, int(counts.sum()))
-    if share >= 1:
-        return np.arange(n)
-    steps = np.floor(np.arange(n + 1) * share)
-    return np.flatnonzero(np.diff(steps) > 0)
+    share = min(1.0, max_atoms / max(1, int(counts.sum())))
+    return np.flatnonzero(np.diff(np.floor(np.arange(len(counts) + 1) * share)) > 0)
 
 
 def _formulas(frames: Configurations) -> list[str]:
     """Chemical formula of each frame; frames with the same atoms in the same order are asked once."""
-    known: dict[bytes, str] = {}
-    found = []
-    for start, end in pairwise(frames.offsets):
-        numbers = frames.numbers[start:end]
-        key = numbers.tobytes()
-        if key not in known:
-            known[key] = str(Symbols(numbers).formula.format("hill"))
-        found.append(known[key])
-    return found
+    atoms = [frames.numbers[start:end] for start, end in pairwise(frames.offsets)]
+    different = {numbers.tobytes(): numbers for numbers in atoms}
+    formulas = {key: str(Symbols(numbers).formula.format("hill")) for key, numbers in different.items()}
+    return [formulas[numbers.tobytes()] for numbers in atoms]
 
 
 def _element(symbol: str) -> dict[str, Any]:
@@ -164,8 +141,7 @@ def _columns(data: DataSet) -> list[dict[str, Any]]:
         values = values_of(data, name)
         if values is None:
             continue
-        column: dict[str, Any] = {"name": name, "title": title, "colours": name in COLOURS}
-        column["logarithmic"] = name in LOGARITHMIC
+        column = {"name": name, "title": title, "colours": name in COLOURS, "logarithmic": name in LOGARITHMIC}
         if any(isinstance(value, str) for value in values):
             column |= _texts(values)
         else:

@@ -46,8 +46,8 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
         made=datetime.now().astimezone(),
         inputs=_inputs(campaign),
         history=campaigns.record(campaign),
-        times=_times(stages),
-        core_times=_core_times(stages),
+        times=_by_stage(stages, lambda process: (process.mtime - process.ctime).total_seconds()),
+        core_times=_by_stage(stages, _core_time),
         pools=pool_disagreements(stages),
         measured=_measured(stages),
         data_set=data_set(campaign, stages),
@@ -61,10 +61,7 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
         units=units,
         versions=_versions(campaign),
         nodes=list(_nodes(campaign)),
-        processes=[
-            Node(stage.label, campaigns.describe_node(stage.process), stage.process.pk or 0, stage.process.uuid)
-            for stage in stages
-        ],
+        processes=[_node(stage.label, stage.process, campaigns.describe_node(stage.process)) for stage in stages],
     )
 
 
@@ -80,24 +77,8 @@ def _outcome(campaign: orm.ProcessNode, stages: list[Stage]) -> Outcome:
     return Outcome("failed", message=f"{message.strip().splitlines()[-1]}{code}")
 
 
-def _times(stages: list[Stage]) -> dict[int, dict[str, float]]:
-    """Wall time of the stages that have ended, by iteration; calcfunctions take no time worth a bar."""
-    return _by_stage(stages, lambda process: (process.mtime - process.ctime).total_seconds())
-
-
-def _core_times(stages: list[Stage]) -> dict[int, dict[str, float]]:
-    """Core time of the jobs of the stages that have ended, by iteration."""
-    return _by_stage(
-        stages,
-        lambda process: sum(
-            _seconds(job) * cores_of(job.get_option("resources") or {})
-            for job in process.called_descendants
-            if isinstance(job, orm.CalcJobNode)
-        ),
-    )
-
-
 def _by_stage(stages: list[Stage], measure: Callable[[orm.ProcessNode], float]) -> dict[int, dict[str, float]]:
+    """Time of the stages that have ended, by iteration; calcfunctions take no time worth a bar."""
     times: dict[int, dict[str, float]] = {}
     for stage in stages:
         if isinstance(stage.process, orm.WorkChainNode) and stage.iteration >= 0 and stage.process.is_terminated:
@@ -109,13 +90,24 @@ def _by_stage(stages: list[Stage], measure: Callable[[orm.ProcessNode], float]) 
     return times
 
 
+def _jobs(process: orm.ProcessNode) -> list[orm.CalcJobNode]:
+    return [job for job in process.called_descendants if isinstance(job, orm.CalcJobNode)]
+
+
+def _core_time(process: orm.ProcessNode) -> float:
+    return sum(_seconds(job) * cores_of(job.get_option("resources") or {}) for job in _jobs(process))
+
+
 def _seconds(job: orm.CalcJobNode) -> float:
     """What a job says that it took, or else what passed until it had ended."""
+    told = (seconds for seconds in _said(job, "seconds") if isinstance(seconds, (int, float)))
+    return float(next(told, (job.mtime - job.ctime).total_seconds()))
+
+
+def _said(job: orm.CalcJobNode, name: str) -> Iterator[Any]:
+    """What the outputs of a job hold under a name."""
     for output in job.base.links.get_outgoing(node_class=orm.Dict, link_type=LinkType.CREATE).all_nodes():
-        seconds = output.base.attributes.get("seconds", None)
-        if isinstance(seconds, (int, float)):
-            return float(seconds)
-    return float((job.mtime - job.ctime).total_seconds())
+        yield output.base.attributes.get(name, None)
 
 
 def _measured(stages: list[Stage]) -> list[Measured]:
@@ -137,14 +129,14 @@ def _of_comparison(stage: Stage) -> Iterator[Measured]:
         return
     for key, node in process.outputs.observations.items():
         given = process.inputs.observables[key].get_dict() if "observables" in process.inputs else {}
-        arrays = process.outputs.arrays.get(key) if "arrays" in process.outputs else None
+        arrays, units = _arrays(process.outputs.arrays.get(key) if "arrays" in process.outputs else None)
         yield Measured(
             key=key,
             observable=str((given.get("observable") or {}).get("name", key)),
             stage=stage.label,
             summary=node.get_dict(),
-            arrays={name: arrays.get_array(name) for name in arrays.get_arraynames()} if arrays else {},
-            units=dict(arrays.base.attributes.get(UNITS_ATTRIBUTE, {})) if arrays else {},
+            arrays=arrays,
+            units=units,
             uuid=node.uuid,
         )
 
@@ -152,14 +144,19 @@ def _of_comparison(stage: Stage) -> Iterator[Measured]:
 def _validation(stages: list[Stage]) -> tuple[Arrays, dict[str, str]]:
     """Arrays of the last validation on the probe that there is, and their units."""
     for stage in reversed(stages):
-        process = stage.process
-        if stage.name.removeprefix(FINAL_PREFIX) != "validate" or not process.is_finished_ok:
-            continue
-        if "arrays" in process.outputs and "probe" in process.outputs.arrays:
-            data = process.outputs.arrays["probe"]
-            units = data.base.attributes.get(UNITS_ATTRIBUTE, {})
-            return {name: data.get_array(name) for name in data.get_arraynames()}, dict(units)
+        outputs = stage.process.outputs
+        validated = stage.name.removeprefix(FINAL_PREFIX) == "validate" and stage.process.is_finished_ok
+        if validated and "arrays" in outputs and "probe" in outputs.arrays:
+            return _arrays(outputs.arrays["probe"])
     return {}, {}
+
+
+def _arrays(data: orm.ArrayData | None) -> tuple[Arrays, dict[str, str]]:
+    """Arrays of a node and their units, by name; none without a node."""
+    if data is None:
+        return {}, {}
+    names, units = data.get_arraynames(), data.base.attributes.get(UNITS_ATTRIBUTE, {})
+    return {name: data.get_array(name) for name in names}, dict(units)
 
 
 def _inputs(campaign: orm.ProcessNode) -> dict[str, Any]:
@@ -192,13 +189,9 @@ def _value(node: orm.Node) -> Any:
 def _versions(campaign: orm.ProcessNode) -> dict[str, list[str]]:
     """Every version that any job of the campaign reports."""
     found: dict[str, set[str]] = {}
-    for process in campaign.called_descendants:
-        if not isinstance(process, orm.CalcJobNode):
-            continue
-        for output in process.base.links.get_outgoing(node_class=orm.Dict, link_type=LinkType.CREATE).all_nodes():
-            versions = output.base.attributes.get("versions", None)
-            for name, version in versions.items() if isinstance(versions, Mapping) else ():
-                found.setdefault(str(name), set()).add(str(version))
+    for versions in (versions for job in _jobs(campaign) for versions in _said(job, "versions")):
+        for name, version in versions.items() if isinstance(versions, Mapping) else ():
+            found.setdefault(str(name), set()).add(str(version))
     return {name: sorted(versions) for name, versions in sorted(found.items())}
 
 
@@ -212,5 +205,5 @@ def _nodes(campaign: orm.ProcessNode) -> Iterator[Node]:
         yield _node(link.link_label.replace("__", ": ").replace("_", " "), link.node)
 
 
-def _node(what: str, node: orm.Node) -> Node:
-    return Node(what, type(node).__name__, node.pk or 0, node.uuid)
+def _node(what: str, node: orm.Node, kind: str = "") -> Node:
+    return Node(what, kind or type(node).__name__, node.pk or 0, node.uuid)

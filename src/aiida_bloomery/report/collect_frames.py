@@ -37,7 +37,7 @@ def pool_disagreements(stages: list[Stage]) -> dict[int, NDArray[np.float64]]:
     return found
 
 
-def data_set(campaign: orm.ProcessNode, stages: list[Stage], *, with_map: bool = True) -> DataSet | None:
+def data_set(campaign: orm.ProcessNode, stages: list[Stage]) -> DataSet | None:
     """Labelled frames of a campaign with all that is known of each; ``None`` before there are any."""
     batches = campaigns.data_set(campaign)
     if not any(node.n_frames for node in batches.values()):
@@ -46,10 +46,7 @@ def data_set(campaign: orm.ProcessNode, stages: list[Stage], *, with_map: bool =
     frames = Configurations.concatenate([node.configurations for node in nodes])
     counts = [node.n_frames for node in nodes]
     iterations = np.repeat([campaigns.iteration_of(key) for key in batches], counts)
-    columns: dict[str, list[Any]] = {key: [] for key in ORIGIN}
-    for node in nodes:
-        for key, values in columns.items():
-            values.extend(_values(node.configurations, key))
+    columns = {key: [value for node in nodes for value in _values(node.configurations, key)] for key in ORIGIN}
     columns["hash"] = [content for node in nodes for content in node.hashes]
     columns |= _samplers(columns["parent_uuid"], columns["parent_index"])
     columns["error_before"], columns["error_now"] = _errors(stages, batches)
@@ -58,7 +55,7 @@ def data_set(campaign: orm.ProcessNode, stages: list[Stage], *, with_map: bool =
         iteration=np.asarray(iterations, dtype=np.int64),
         index=np.concatenate([np.arange(count) for count in counts]),
         columns={key: values for key, values in columns.items() if any(value is not None for value in values)},
-        map=map_of(frames) if with_map else None,
+        map=map_of(frames),
     )
 
 
@@ -81,31 +78,22 @@ def _samplers(selected: list[str | None], places: list[int | None]) -> dict[str,
         Node with the selected frames, and place in it, by frame. Every node is read once: there are few.
     """
     tracer = Tracer()
-    known: dict[str, tuple[str | None, str | None]] = {"": (None, None)}
-    parents: dict[str, list[str]] = {}
-    found: dict[str, list[str | None]] = {"sampler": [], "driven_by": []}
-    for uuid, place in zip(selected, places, strict=True):
-        pool = ""
-        if uuid and place is not None:
-            if uuid not in parents:
-                parents[uuid] = _parents(uuid)
-            pool = parents[uuid][place] if place < len(parents[uuid]) else ""
-        if pool not in known:
-            known[pool] = _sampler(pool, tracer)
-        for values, value in zip(found.values(), known[pool], strict=True):
-            values.append(value)
-    return found
+    origins = list(zip(selected, places, strict=True))
+    parents = {uuid: _parents(uuid) for uuid in {uuid for uuid, place in origins if uuid and place is not None}}
+    pools = [parents[uuid].get(place, "") if uuid and place is not None else "" for uuid, place in origins]
+    known = {pool: _sampler(pool, tracer) for pool in dict.fromkeys(pools)}
+    return {name: [known[pool][side] for pool in pools] for side, name in enumerate(("sampler", "driven_by"))}
 
 
-def _parents(uuid: str) -> list[str]:
-    """UUID of the parent's node, by frame."""
+def _parents(uuid: str) -> dict[int, str]:
+    """UUID of the parent's node, by index of a frame."""
     node = orm.load_node(uuid=uuid)
     parents = node.configurations.info.get("parent_uuid") if isinstance(node, ConfigurationsData) else None
-    return [] if parents is None else [str(parent) for parent in parents]
+    return {} if parents is None else dict(enumerate(map(str, parents)))
 
 
 def _sampler(pool: str, tracer: Tracer) -> tuple[str | None, str | None]:
-    node = orm.load_node(uuid=pool)
+    node = orm.load_node(uuid=pool) if pool else None
     if not isinstance(node, ConfigurationsData):
         return None, None
     creator = tracer.creator(node)
@@ -124,7 +112,10 @@ def _errors(
 ) -> tuple[list[float | None], list[float | None]]:
     """Force RMSE of each frame in eV/Å: before it was learned from, and by the latest potential, where known."""
     before: list[float | None] = []
-    roles = {key: _roles(node) for key, node in batches.items()}
+    roles = {
+        key: np.asarray(node.configurations.info.get("role", np.full(node.n_frames, "train")), dtype=np.str_)
+        for key, node in batches.items()
+    }
     for key, of_frames in roles.items():
         values: NDArray[Any] = np.full(len(of_frames), None, dtype=object)
         for stage in stages:
@@ -140,17 +131,11 @@ def _errors(
     return before, now.tolist()
 
 
-def _roles(node: ConfigurationsData) -> NDArray[np.str_]:
-    return np.asarray(node.configurations.info.get("role", np.full(node.n_frames, "train")), dtype=np.str_)
-
-
 def _fill(values: NDArray[Any], where: NDArray[np.bool_], stage: Stage, key: str) -> bool:
     """Put what a validation measured by frame into its place, if these are the frames that it measured."""
     outputs = stage.process.outputs
-    if "arrays" not in outputs or key not in outputs.arrays:
-        return False
-    arrays = outputs.arrays[key]
-    if "frame_force_rmse" not in arrays.get_arraynames():
+    arrays = outputs.arrays.get(key) if "arrays" in outputs else None
+    if arrays is None or "frame_force_rmse" not in arrays.get_arraynames():
         return False
     errors, known = arrays.get_array("frame_force_rmse"), arrays.get_array("frame_force_components") > 0
     if len(errors) != int(where.sum()):

@@ -23,21 +23,13 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a campaign stands.
-
-    Parameters
-    ----------
-    state
-        ``running``, ``finished`` or ``failed``.
-    message
-        Of a failure: what AiiDA says of it.
-    stage
-        Of a running campaign: label of the process under way, such as ``iteration_002_label``.
-    """
+    """How a campaign stands: ``running``, ``finished`` or ``failed``."""
 
     state: str
     message: str = ""
+    """Of a failure: what AiiDA says of it."""
     stage: str = ""
+    """Of a running campaign: label of the process under way, such as ``iteration_002_label``."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +46,10 @@ class Node:
 class Measured:
     """What an observable measured on a potential, beside the reference method where that was asked.
 
-    Parameters
-    ----------
-    key
-        Its name in the campaign.
-    observable
-        Name of the plug-in.
-    stage
-        Label of the process, such as ``iteration_002_final_compare``.
-    summary, arrays, units
-        See `bloomery.observables.contract.Observation`.
-    uuid
-        Of the node that holds the numbers.
-    control
-        The same of the control arm's potential, measured at the same stage; ``None`` where there is none.
+    ``key`` is its name in the campaign, ``observable`` that of the plug-in, ``stage`` the label of the process, such as
+    ``iteration_002_final_compare``, and ``uuid`` is of the node with the numbers: summary, arrays and units of a
+    `bloomery.observables.contract.Observation`. ``control`` is the same of the control arm's potential, measured at the
+    same stage, where there is one.
     """
 
     key: str
@@ -113,41 +95,27 @@ class CampaignFacts:
     ----------
     title
         The campaign's label, or what stands for it.
-    pk, uuid
-        Of the campaign.
-    outcome
-        How it stands.
-    started, changed
-        When it was submitted, and when it last changed.
-    made
-        When this page is made.
+    started, changed, made
+        When it was submitted, when it last changed, and when this page is made.
     inputs
         Input name to plain values: ``structures``, ``bootstrap``, ``sampling``, ``selection``, ``labeller``,
         ``labelling``, ``training``, ``energy_reference``, ``stop``, ``seed``.
-    history
-        The record of the campaign.
-    times
-        Iteration (or `FINAL`) to wall time of each stage in s.
-    core_times
-        The same in core seconds of jobs.
+    times, core_times
+        Iteration (or `FINAL`) to wall time of each stage in s, and to core seconds of its jobs.
     funnels
         Iteration to what each selector saw and took.
     pools
         Iteration to the disagreement on the frames of its pools in eV/Å, where it is known.
     ledger
         One entry per frame that was to be labelled, with ``iteration``.
-    validation
-        Arrays of the latest validation on the probe, with their units under ``units``.
-    units
-        Array name to unit.
+    validation, units
+        Arrays of the latest validation on the probe, and their units by name.
     measured
         What observables measured, the latest last.
     data_set
         The labelled frames; ``None`` before there are any.
     versions
         Package to the versions that ran.
-    nodes
-        Nodes worth knowing.
     processes
         The steps of the campaign, in their order.
     """

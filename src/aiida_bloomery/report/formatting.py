@@ -24,23 +24,17 @@ def digits(value: float, significant: int = 3) -> str:
 
 def plain(number: Number | None, significant: int = 3) -> str:
     """Value only; ``> 2`` for a number that is a lower bound."""
-    if number is None:
-        return MISSING
-    return ("> " if number.at_least else "") + digits(number.value, significant)
+    return MISSING if number is None else ("> " if number.at_least else "") + digits(number.value, significant)
 
 
 def interval(number: Number | None, significant: int = 3) -> str:
     """Bounds as ``31.0 to 40.2``; empty where there are none."""
-    if number is None or number.interval is None:
-        return ""
-    return " to ".join(digits(end, significant) for end in number.interval)
+    return " to ".join(digits(end, significant) for end in (number and number.interval) or ())
 
 
 def percent_interval(number: Number | None) -> str:
     """Bounds of a share, in percent; empty where there are none."""
-    if number is None or number.interval is None:
-        return ""
-    return " to ".join(map(percent, number.interval))
+    return " to ".join(map(percent, (number and number.interval) or ()))
 
 
 def with_unit(number: Number | None) -> str:
@@ -70,6 +64,6 @@ def duration(seconds: float | None) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def count(n: int, one: str, many: str | None = None) -> str:
+def count(n: int, one: str) -> str:
     """Write how many there are of something."""
-    return f"{n} {one if n == 1 else many or one + 's'}"
+    return f"{n} {one if n == 1 else one + 's'}"

@@ -63,7 +63,7 @@ def unpack(text: str, counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], N
 
 def _block(frames: Configurations, kinds: NDArray[np.int64]) -> bytes:
     n = len(frames)
-    low, high = np.zeros((n, 3)), np.zeros((n, 3))
+    low, high = np.zeros((2, n, 3))
     filled = np.flatnonzero(frames.counts)
     if len(filled):
         starts = frames.offsets[filled]

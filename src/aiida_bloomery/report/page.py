@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
@@ -62,10 +61,10 @@ def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = No
         undefined=jinja2.StrictUndefined,
     )
     found = _by_section(draw(facts) if drawn is None else drawn)
+    times = {"started": facts.started, "changed": facts.changed, "made": facts.made}
     summary, control = facts.validation_summary, facts.history.control or ControlVerdict()
-    return environment.get_template(
-        "page.html"
-    ).render(
+    page = environment.get_template("page.html")
+    return page.render(
         facts=facts,
         ours={name: Markup((folder / name).read_text(encoding="utf-8")) for name in OURS},  # noqa: S704  ours
         bloomery_version=__version__,
@@ -73,11 +72,9 @@ def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = No
         next_step=next_step(facts),
         tiles=tables.tiles(facts),
         done=what_was_done(facts),
-        times={name: _time(getattr(facts, name)) for name in ("started", "changed", "made")},
+        times={name: times[name].astimezone().strftime("%Y-%m-%d %H:%M %Z").strip() for name in times},
         running=facts.outcome.state == "running",
-        iterations=[
-            tables.iteration_row(iteration, facts.times.get(iteration.iteration, {})) for iteration in facts.iterations
-        ],
+        iterations=[tables.iteration_row(entry, facts.times.get(entry.iteration, {})) for entry in facts.iterations],
         figures=found,
         arms=tables.arms_rows(control),
         arms_observables=tables.arms_observables(control),
@@ -147,8 +144,7 @@ class Shown:
 def _by_section(drawn: Sequence[tuple[str, Figure]]) -> dict[str, list[Drawn]]:
     sections: dict[str, list[Drawn]] = defaultdict(list)
     for section, figure in drawn:
-        svg = Markup(figure.svg())  # noqa: S704  drawn by us
-        sections[section].append(Drawn(figure.title, figure.caption, svg))
+        sections[section].append(Drawn(figure.title, figure.caption, Markup(figure.svg())))  # noqa: S704  drawn by us
     return sections
 
 
@@ -168,10 +164,6 @@ def _observable(measured: Measured, found: Mapping[str, Sequence[Drawn]]) -> Sho
     )
 
 
-def _time(moment: datetime) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M %Z").strip()
-
-
 def _error_figures(facts: CampaignFacts) -> list[Figure | None]:
     targets = facts.inputs.get("stop", {}).get("targets") or {}
     return [
@@ -184,10 +176,9 @@ def _error_figures(facts: CampaignFacts) -> list[Figure | None]:
 def _parity_figures(facts: CampaignFacts) -> list[Figure | None]:
     arrays, units = facts.validation, facts.units
     spearman = facts.validation_summary.disagreement.get("spearman_frames")
+    parities = (("forces", "forces", "eV/Å"), ("energy", "energy per atom", "eV/atom"), ("stress", "stress", "GPa"))
     return [
-        potential.parity(arrays, "forces", "forces", units.get("forces_reference", "eV/Å")),
-        potential.parity(arrays, "energy", "energy per atom", units.get("energy_reference", "eV/atom")),
-        potential.parity(arrays, "stress", "stress", units.get("stress_reference", "GPa")),
+        *(potential.parity(arrays, key, words, units.get(f"{key}_reference", unit)) for key, words, unit in parities),
         potential.disagreement(arrays, spearman.value if spearman else None),
         potential.reliability(arrays),
     ]

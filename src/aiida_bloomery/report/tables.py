@@ -58,18 +58,19 @@ def tiles(facts: CampaignFacts) -> list[Tile]:
     labelled = len(facts.ledger) - len(facts.failures)
     budget = facts.inputs.get("stop", {}).get("max_labels")
     spent = f"{len(facts.ledger) - cached} of {budget} labels spent" if budget else ""
-    found.append(Tile(str(labelled), "labelled frames", spent))
-    found.append(Tile(str(len(facts.failures)), "frames whose label failed"))
     end = facts.made if facts.outcome.state == "running" else facts.changed
-    found.append(Tile(duration((end - facts.started).total_seconds()), "wall time"))
-    return found
+    return [
+        *found,
+        Tile(str(labelled), "labelled frames", spent),
+        Tile(str(len(facts.failures)), "frames whose label failed"),
+        Tile(duration((end - facts.started).total_seconds()), "wall time"),
+    ]
 
 
 def iteration_row(iteration: Iteration, times: Mapping[str, float]) -> list[Cell]:
     """One iteration: frames, labels, errors, time."""
     labels = iteration.counts
-    others = (("failed", labels.failed), ("cached", labels.cached))
-    gone = [f"{number} {outcome}" for outcome, number in others if number]
+    gone = [f"{number} {name}" for name in ("failed", "cached") if (number := getattr(labels, name))]
     seconds = sum(times.values())
     return [
         Cell(str(iteration.iteration or "bootstrap")),
@@ -106,14 +107,12 @@ def arms_rows(verdict: ControlVerdict) -> list[tuple[str, str, list[Cell]]]:
     """Errors of both arms on the same frames: of the probe, and of an independent set if there is one."""
     rows = []
     for name, compared in (("probe", verdict.comparison), ("independent set", verdict.test_set)):
-        if compared is None:
-            continue
-        for quantity, errors in (("forces", compared.forces), ("energy", compared.energy)):
-            if errors is None:
-                continue
-            cells = [Cell(str(compared.n_frames))]
-            cells += [_of_arm(errors, arm, n) for arm, n in zip(ARMS, compared.trainings, strict=True)]
-            rows.append((name, f"{quantity} ({errors.control.unit})", [*cells, _gain(errors.gain)]))
+        for quantity in COMPARED if compared else ():
+            errors = getattr(compared, quantity)
+            if errors is not None:
+                arms = [_of_arm(errors, arm, n) for arm, n in zip(ARMS, compared.trainings, strict=True)]
+                cells = [Cell(str(compared.n_frames)), *arms, _gain(errors.gain)]
+                rows.append((name, f"{quantity} ({errors.control.unit})", cells))
     return rows
 
 

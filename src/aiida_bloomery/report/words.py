@@ -18,23 +18,19 @@ from bloomery.statistics import Number
 
 NO_PHYSICS = frozenset({"code", "options", "pack", "uuid", "md5", "CONTROL", "max_failed_share"})
 """Keys of a labeller's inputs that do not change its labels."""
+ENERGY_REFERENCES = {
+    "fit": "least-squares fit of the composition to the training frames",
+    "isolated_atoms": "isolated atoms through the labeller",
+    "values": "values given in the inputs",
+}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of the campaign.
-
-    Parameters
-    ----------
-    tone
-        ``good``, ``ended``, ``bad`` or ``running``: the colour of the page's first word.
-    headline
-        In a few words.
-    sentences
-        The rest, one sentence each.
-    """
+    """What came of the campaign, in a few words and in sentences."""
 
     tone: str
+    """``good``, ``ended``, ``bad`` or ``running``: the colour of the page's first word."""
     headline: str
     sentences: list[str]
 
@@ -43,45 +39,35 @@ def verdict(facts: CampaignFacts) -> Verdict:
     """Say what came of the campaign, and how good its potential is."""
     tone, headline, why = _standing(facts)
     arms = (_control(facts), observables_of_arms(facts.history.control))
-    return Verdict(
-        tone, headline, [sentence for sentence in (why, *_quality(facts), *arms, _failures(facts)) if sentence]
-    )
+    return Verdict(tone, headline, list(filter(None, (why, *_quality(facts), *arms, _failures(facts)))))
 
 
 def _standing(facts: CampaignFacts) -> tuple[str, str, str]:
     decision, done = facts.decision, len(facts.iterations)
     if facts.outcome.state == "running":
         where = facts.outcome.stage.replace("_", " ") or "just begun"
-        recorded = (
-            f"{count(done, 'iteration')} recorded so far, the bootstrap among them" if done else "nothing recorded yet"
-        )
+        so_far = f"{count(done, 'iteration')} recorded so far, the bootstrap among them"
+        recorded = so_far if done else "nothing recorded yet"
         return "running", "Still running", f"Now: {where}; {recorded}. This page shows what was there when it was made."
     if facts.outcome.state == "failed":
         kept = "Everything that was made until then is kept and shown here." if done else ""
         return "bad", "Stopped by an error", f"{facts.outcome.message} {kept}".strip()
-    reason = _sentence(decision.reason)
-    if decision.success:
-        return "good", "Done", reason
-    return "ended", "Ended without reaching the targets", reason
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+    text = decision.reason.strip()
+    reason = f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+    return ("good", "Done", reason) if decision.success else ("ended", "Ended without reaching the targets", reason)
 
 
 def _quality(facts: CampaignFacts) -> list[str]:
     summary = facts.validation_summary
-    force, energy = summary.error("forces"), summary.error("energy")
-    if force is None and energy is None:
-        return []
+    force, energy, relative = (summary.error(name) for name in ("forces", "energy", "relative_forces"))
     parts = []
     if force is not None:
-        relative = summary.error("relative_forces")
         share = f", which is {percent(relative.value)} of the probe's RMS force" if relative else ""
         parts.append(f"the force RMSE is {_bounded(force)}{share}")
     if energy is not None:
         parts.append(f"the energy RMSE is {_bounded(energy)}")
+    if not parts:
+        return []
     frames = summary.n_frames
     probe = f"{count(frames, 'frame')} drawn at random from the pools and never trained on"
     met = [] if facts.decision.success else _targets(facts)
@@ -177,6 +163,7 @@ def _failures(facts: CampaignFacts) -> str:
 def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
     """Say what the campaign was told to do, as pairs of a word and a text."""
     inputs = facts.inputs
+    reference = inputs.get("energy_reference", {}).get("method", "")
     rows = [
         ("Starting structures", _structures(inputs.get("structures", {}))),
         ("Bootstrap", _bootstrap(inputs.get("bootstrap", {}))),
@@ -185,7 +172,7 @@ def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
         ("Control arm", _control_arm(inputs.get("control"))),
         ("Labels", _labels(inputs)),
         ("Training", plugins_text([inputs["training"]["engine"]] if inputs.get("training") else None)),
-        ("Energy reference", _energy_reference(inputs.get("energy_reference", {}))),
+        ("Energy reference", ENERGY_REFERENCES.get(reference, str(reference))),
         ("Stop rules", _stop(inputs.get("stop", {}))),
         ("Seed", str(inputs.get("seed", ""))),
     ]
@@ -232,15 +219,6 @@ def label_physics(settings: Mapping[str, Any]) -> Iterator[str]:
             yield from label_physics(value)
         else:
             yield f"{key} {value_text(value)}"
-
-
-def _energy_reference(reference: Mapping[str, Any]) -> str:
-    words = {
-        "fit": "least-squares fit of the composition to the training frames",
-        "isolated_atoms": "isolated atoms through the labeller",
-        "values": "values given in the inputs",
-    }
-    return words.get(reference.get("method", ""), str(reference.get("method", "")))
 
 
 def _stop(stop: Mapping[str, Any]) -> str:
