@@ -6,7 +6,8 @@ from pathlib import Path
 
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.checks import check_file
-from aiida_bloomery.campaign_file.reader import read_campaign
+from aiida_bloomery.campaign_file.model import CampaignFile
+from aiida_bloomery.campaign_file.reader import parse_model, read_yaml
 from aiida_bloomery.campaign_file.resolve import resolve
 
 __all__ = ["Campaign", "load_campaign"]
@@ -29,6 +30,7 @@ def load_campaign(path: str | Path, *, rehearsal: bool = False) -> tuple[Campaig
     InputError
         For the first mistake: one sentence with file, line, key and remedy.
     """
-    file, source = read_campaign(path)
+    source = read_yaml(Path(path))
+    file = parse_model(CampaignFile, source.content, source, ())
     campaign = resolve(file, source, rehearsal=rehearsal)
     return campaign, check_file(campaign)

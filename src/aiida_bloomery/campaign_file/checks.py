@@ -28,13 +28,7 @@ SMALLEST_CELL, LARGEST_CELL = 1.0, 10_000.0
 
 
 def check_file(campaign: Campaign) -> list[str]:
-    """Run all checks, and return notes: what is allowed, and perhaps not meant.
-
-    Raises
-    ------
-    InputError
-        For the first mistake.
-    """
+    """Run all checks; raise `InputError` for the first mistake, and return what is allowed and perhaps not meant."""
     for check in (
         _structures, _frames, _duplicate_files, _settings, _plugins, _labeller, _energy_reference, _pools, _budget,
         check_validation, _device,

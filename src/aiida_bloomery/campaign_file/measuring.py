@@ -69,13 +69,7 @@ def observable_key(source: Source, when: str, index: int) -> Key:
 
 
 def check_validation(campaign: Campaign) -> None:
-    """See that every observable can be measured on its structures, and that files and stop rules fit.
-
-    Raises
-    ------
-    InputError
-        For the first mistake.
-    """
+    """See that observables can be measured, and files and stop rules fit; raise `InputError` for the first mistake."""
     source = campaign.source
     for when in (FINAL, EACH):
         for index, spec in enumerate(getattr(campaign.measured, when)):

@@ -19,10 +19,7 @@ GPU_REQUESTS = {
 def job_options(entry: Code, code: Any, *, mpi: bool = False) -> dict[str, object]:
     """Options of a job that runs one process: its cores are MPI ranks, or threads.
 
-    Parameters
-    ----------
-    mpi
-        Whether the program is started through MPI where the entry does not say.
+    Where the entry does not say whether the program is started through MPI, ``mpi`` does.
     """
     if entry.mpi is not None:
         mpi = entry.mpi
@@ -52,13 +49,7 @@ def job_options(entry: Code, code: Any, *, mpi: bool = False) -> dict[str, objec
 
 
 def gpu_request(entry: Code, code: Any) -> str:
-    """The line that asks the computer's scheduler for GPUs; empty if none are wanted.
-
-    Raises
-    ------
-    InputError
-        If it is not known how that scheduler is asked.
-    """
+    """The line that asks the computer's scheduler for GPUs, if any are wanted; `InputError` if it is not known how."""
     if not entry.gpus:
         return ""
     scheduler = code.computer.scheduler_type if code.computer is not None else "core.direct"

@@ -10,7 +10,6 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from aiida_bloomery.campaign_file.campaign import Key, Source
-from aiida_bloomery.campaign_file.model import CampaignFile
 from bloomery.errors import InputError
 from bloomery.plugins import first_mistake
 
@@ -18,13 +17,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_yaml(path: Path) -> Source:
-    """Read a YAML file whose top level is a mapping.
-
-    Raises
-    ------
-    InputError
-        If it is missing, is no YAML, holds a key twice, or something else than a mapping.
-    """
+    """Read a YAML file; raise `InputError` if there is none, it holds a key twice, or anything but a mapping."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -40,9 +33,8 @@ def read_yaml(path: Path) -> Source:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         problem = error.problem or error.context or "it cannot be parsed"
-        raise InputError(
-            f"{path}{line}: is not valid YAML ({problem}); correct the line or the one before it."
-        ) from error
+        message = f"{path}{line}: is not valid YAML ({problem}); correct the line or the one before it."
+        raise InputError(message) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid YAML ({error}).") from error
     finally:
@@ -52,36 +44,13 @@ def read_yaml(path: Path) -> Source:
     return Source(path, content, lines)
 
 
-def read_campaign(path: str | Path) -> tuple[CampaignFile, Source]:
-    """Read a campaign file and check it against its schema.
-
-    Raises
-    ------
-    InputError
-        For the first mistake, with file, line, key and remedy.
-    """
-    source = read_yaml(Path(path))
-    return parse_model(CampaignFile, source.content, source, ()), source
-
-
 def parse_model(model: type[Model], values: Any, source: Source, where: Key) -> Model:
-    """Check values that stand under a key against a model.
-
-    Raises
-    ------
-    InputError
-        For the first mistake.
-    """
+    """Check values that stand under a key against a model; raise `InputError` for the first mistake."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise describe(error, source, where, model) from error
-
-
-def describe(error: ValidationError, source: Source, where: Key, model: type[BaseModel]) -> InputError:
-    """Turn what pydantic found first into an error that names file, line and key."""
-    loc, message = first_mistake(error, model)
-    return source.error((*where, *_plain_location(loc, source, where)), message)
+        loc, message = first_mistake(error, model)
+        raise source.error((*where, *_plain_location(loc, source, where)), message) from error
 
 
 def _plain_location(loc: Key, source: Source, where: Key) -> Key:

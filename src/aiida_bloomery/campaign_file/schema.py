@@ -126,13 +126,7 @@ class PluginSummary:
 
 
 def describe_plugins(kind: str | None = None) -> dict[str, list[PluginSummary]]:
-    """Name, summary and settings of every registered plug-in, by kind.
-
-    Raises
-    ------
-    InputError
-        If there is no such kind.
-    """
+    """Name, summary and settings of every registered plug-in, by kind; `InputError` if there is no such kind."""
     wanted = [known for known in KINDS if kind is None or known in {kind, f"{kind}s"}]
     if not wanted:
         raise InputError(f"there is no kind of plug-in {kind!r}; the kinds are {', '.join(KINDS)}.")

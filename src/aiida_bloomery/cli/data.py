@@ -91,13 +91,7 @@ def configurations_export(node: Any, path: Path, frames: str | None, role: str |
 
 
 def parse_frames(text: str, n_frames: int) -> list[int]:
-    """Read indices such as ``0,3,5-9``.
-
-    Raises
-    ------
-    click.BadParameter
-        If the text is none, or there is no such frame.
-    """
+    """Read indices such as ``0,3,5-9``; raise `click.BadParameter` if they are none, or there is no such frame."""
     found: list[int] = []
     for part in text.split(","):
         first, _, last = part.strip().partition("-")

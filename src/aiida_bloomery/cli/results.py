@@ -127,10 +127,7 @@ def export_command(pk: str, folder: Path | None, profile: str | None, as_json: b
 def deliver(pk: int, folder: Path, *, strict: bool = False) -> dict[str, str]:
     """Export a campaign and write its report beside the rest; return what is where.
 
-    Parameters
-    ----------
-    strict
-        Whether it is an error if there is nothing to export yet.
+    It is an error if there is nothing to export yet only if this is ``strict``.
     """
     from aiida_bloomery.provenance.export import DATA_SET_FILE, MANIFEST_FILE, POTENTIAL_FOLDER, export  # noqa: PLC0415
     from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415

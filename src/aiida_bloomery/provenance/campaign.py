@@ -96,13 +96,7 @@ def frames(campaign: orm.ProcessNode) -> Iterator[tuple[str, ConfigurationsData,
 
 
 def require_campaign(node: orm.Node) -> orm.ProcessNode:
-    """Return the node if it is a campaign.
-
-    Raises
-    ------
-    InputError
-        If it is not.
-    """
+    """Return the node if it is a campaign; raise `InputError` if it is not."""
     if isinstance(node, orm.ProcessNode) and node.process_type == CAMPAIGN_TYPE:
         return node
     raise InputError(

@@ -144,13 +144,7 @@ def _quoted(entry: Iteration) -> dict[str, object]:
 
 
 def load_campaign_node(identifier: str | int) -> Any:
-    """Load a campaign by PK, UUID or name; of several with one name, the latest.
-
-    Raises
-    ------
-    InputError
-        If there is none, or the node is something else.
-    """
+    """Load a campaign by PK, UUID or name, of several with one name the latest; `InputError` if there is none."""
     named = campaigns(name=str(identifier))
     if named:
         return named[0]
@@ -168,15 +162,7 @@ def load_campaign_node(identifier: str | int) -> Any:
 
 
 def campaigns(name: str | None = None, mark: str | None = None) -> list[Any]:
-    """Campaign nodes, latest first.
-
-    Parameters
-    ----------
-    name
-        Only those with this label.
-    mark
-        Only those whose description holds this text.
-    """
+    """Campaign nodes, latest first: those with this label, whose description holds this text."""
     filters: dict[str, str] = {"process_type": CAMPAIGN_TYPE}
     if name is not None:
         filters["label"] = name

@@ -64,13 +64,7 @@ class SelectionRecord:
         return found | ({"control": summary["control"]["funnel"]} if "control" in summary else {})
 
     def fates(self, pool: str, index: int) -> list[Fate]:
-        """What became of a frame, by arm.
-
-        Raises
-        ------
-        InputError
-            If the pool has no such frame.
-        """
+        """What became of a frame, by arm; `InputError` if the pool has no such frame."""
         if pool not in self.pools:
             raise InputError(f"--frame: there is no pool {pool!r}; the pools are {', '.join(self.pools)}.")
         n = self.pools[pool].n_frames
@@ -80,13 +74,7 @@ class SelectionRecord:
         return [self._fate(arm, funnel, pool, index, place) for arm, funnel in self.funnels().items()]
 
     def where(self, text: str) -> tuple[str, int]:
-        """Find a frame by ``POOL:INDEX``, or by the beginning of its content hash.
-
-        Raises
-        ------
-        InputError
-            If no frame or several are meant.
-        """
+        """Find a frame by ``POOL:INDEX`` or the beginning of its content hash; `InputError` unless it is one."""
         pool, separator, number = text.rpartition(":")
         if separator and number.isdigit():
             return pool, int(number)

@@ -53,13 +53,7 @@ class Tracer:
         return found
 
     def parent(self, place: Place) -> Place | None:
-        """The frame that this one was made from, or ``None``.
-
-        Raises
-        ------
-        InputError
-            If the parent's node is not in this profile.
-        """
+        """The frame that this one was made from, if any; `InputError` if its node is not in this profile."""
         uuid = str(place.info("parent_uuid", ""))
         if not uuid:
             return None

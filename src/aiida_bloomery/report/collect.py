@@ -26,13 +26,7 @@ COMPARISONS = {"compare": "control_observables", "final_compare": "control_final
 
 
 def collect(campaign: orm.ProcessNode) -> CampaignFacts:
-    """Return the facts of a campaign.
-
-    Raises
-    ------
-    InputError
-        If the node is not a campaign.
-    """
+    """Return the facts of a campaign; raise `InputError` if the node is none."""
     stages = campaigns.stages(campaigns.require_campaign(campaign))
     arrays, units = _validation(stages)
     moments = [stage.process.mtime for stage in stages]

@@ -72,10 +72,8 @@ def _values(frames: Configurations, key: str) -> list[Any]:
 def _samplers(selected: list[str | None], places: list[int | None]) -> dict[str, list[str | None]]:
     """Sampler of each frame, and the potential that drove it.
 
-    Parameters
-    ----------
-    selected, places
-        Node with the selected frames, and place in it, by frame. Every node is read once: there are few.
+    Frames are given by the node that they were selected into, and their place in it. Every node is read once: there are
+    few.
     """
     tracer = Tracer()
     origins = list(zip(selected, places, strict=True))

@@ -45,13 +45,7 @@ ERRORS = {
 
 
 def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = None) -> str:
-    """Return the page of a campaign, as HTML.
-
-    Parameters
-    ----------
-    drawn
-        Its figures as `draw` gives them; by default they are drawn here.
-    """
+    """Return the page of a campaign, as HTML; its figures are drawn unless they are given, as `draw` gives them."""
     folder = files(__package__)
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),

@@ -49,13 +49,7 @@ def labeller_parts() -> Iterator[tuple[str, type[LabellerPart]]]:
 
 
 def labeller(campaign: Campaign) -> LabellerPart:
-    """The labeller's part of a campaign's file, checked against its model.
-
-    Raises
-    ------
-    InputError
-        For the first mistake.
-    """
+    """The labeller's part of a campaign's file, checked against its model; `InputError` for the first mistake."""
     source, key = campaign.source, campaign.labeller_key()
     try:
         with source.at(key):
