@@ -16,19 +16,8 @@ __all__ = ["Campaign", "load_campaign"]
 def load_campaign(path: str | Path, *, rehearsal: bool = False) -> tuple[Campaign, list[str]]:
     """Read and check a campaign file, as far as that goes without a profile.
 
-    Parameters
-    ----------
-    rehearsal
-        Whether a teacher takes the labeller's place.
-
-    Returns
-    -------
-    The campaign, and notes about what is allowed and perhaps not meant.
-
-    Raises
-    ------
-    InputError
-        For the first mistake: one sentence with file, line, key and remedy.
+    In a rehearsal a teacher takes the labeller's place. The notes returned are about what is allowed, and perhaps not
+    meant; the first mistake is an `InputError`, one sentence with file, line, key and remedy.
     """
     source = read_yaml(Path(path))
     file = parse_model(CampaignFile, source.content, source, ())

@@ -18,12 +18,9 @@ if TYPE_CHECKING:
 
 
 def make_builder(campaign: Campaign) -> ProcessBuilder:
-    """Make the builder of the campaign. A profile is loaded, and the campaign has been checked.
+    """Make the builder of a campaign that has been checked; raise `InputError` if a code or pseudopotential is missing.
 
-    Raises
-    ------
-    InputError
-        If a code or a pseudopotential is missing.
+    A profile is loaded.
     """
     from aiida_bloomery.data.configurations import ConfigurationsData  # noqa: PLC0415
     from aiida_bloomery.workflows.campaign import ReinforcementWorkChain  # noqa: PLC0415

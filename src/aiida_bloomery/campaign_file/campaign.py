@@ -59,13 +59,7 @@ class Source:
         return next((self.lines[part] for part in above if part in self.lines), None)
 
     def read_frames(self, name: str, key: Key) -> Configurations:
-        """Frames of a file that stands under a key; a file is read once, however often it is asked for.
-
-        Raises
-        ------
-        InputError
-            If there is no such file, or it cannot be read.
-        """
+        """Frames of a file that stands under a key, which is read once; `InputError` if it cannot be."""
         path = self.folder / Path(name).expanduser()
         if path not in self._frames:
             with self.at(key):

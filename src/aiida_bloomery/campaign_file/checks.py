@@ -116,8 +116,7 @@ def _plugins(campaign: Campaign) -> None:
             )
         if checkable(campaign, spec).load("samplers").needs_potential:
             raise campaign.source.error(
-                key,
-                f"{spec.name} needs a potential, and the bootstrap has none yet; use rattle_strain or from_file.",
+                key, f"{spec.name} needs a potential, and the bootstrap has none yet; use rattle_strain or from_file."
             )
 
 

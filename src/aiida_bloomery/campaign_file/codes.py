@@ -15,13 +15,7 @@ DEFAULT_CODE = "bloomery@localhost"
 
 
 def load_code(campaign: Campaign, key: str) -> Any:
-    """Load the code of an entry under ``codes``.
-
-    Raises
-    ------
-    InputError
-        If there is no such code, or its computer is not configured.
-    """
+    """Load the code of an entry under ``codes``; `InputError` if there is none, or its computer is not configured."""
     from aiida import orm  # noqa: PLC0415
     from aiida.common.exceptions import MultipleObjectsError, NotExistent  # noqa: PLC0415
 
@@ -87,14 +81,9 @@ def _program(campaign: Campaign) -> str | None:
 
 
 def verb_options(campaign: Campaign, load: Callable[[str], Any]) -> dict[str, dict[str, object]]:
-    """Options of the jobs of `bloomery` by what they do.
+    """Options of the jobs of `bloomery` by what they do; ``load`` gives the code of an entry.
 
     ``default`` is for those that are not named, and ``engine`` for those that run in the engine's environment.
-
-    Parameters
-    ----------
-    load
-        Function from the key of an entry to its code.
     """
     options = {"default": job_options(campaign.file.codes.bloomery, load("bloomery"))}
     engine = engine_key(campaign)

@@ -39,10 +39,7 @@ class ValidationPlan:
 def validation_settings(file: CampaignFile, source: Source) -> dict[str, object]:
     """The settings of the workchain's input; measured curves are read from the files that are named.
 
-    Raises
-    ------
-    InputError
-        If an observable is not known, or a curve cannot be read.
+    Raise `InputError` if an observable is not known, or a curve cannot be read.
     """
     found: dict[str, object] = {}
     for when in (FINAL, EACH):

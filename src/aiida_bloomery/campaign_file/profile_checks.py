@@ -26,15 +26,8 @@ BLOOMERY = Program("bloomery", "The program `bloomery`.", "--version 2>&1", re.c
 def check_environment(campaign: Campaign, *, ask: bool = True) -> Iterator[Finding]:
     """See that the codes exist and answer, that the labeller has what it needs, and that all inputs are accepted.
 
-    Parameters
-    ----------
-    ask
-        Whether to start the programs; for a code elsewhere this opens a connection.
-
-    Raises
-    ------
-    InputError
-        For the first mistake.
+    Programs are started if they are to be asked; for a code elsewhere this opens a connection. The first mistake is an
+    `InputError`.
     """
     from aiida.orm import InstalledCode  # noqa: PLC0415
 
@@ -91,12 +84,9 @@ def ask_version(campaign: Campaign, key: str, code: Any, program: Program) -> Fi
 
 
 def check_inputs(campaign: Campaign) -> None:
-    """Do what a submission would do first: ask the validators of all ports, and the labeller about the structures.
+    """Do what a submission would do first, and raise `InputError` if an input is refused.
 
-    Raises
-    ------
-    InputError
-        If an input is refused.
+    The validators of all ports are asked, and the labeller about the structures.
     """
     from aiida.plugins import WorkflowFactory  # noqa: PLC0415
 

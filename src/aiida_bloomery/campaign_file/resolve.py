@@ -23,15 +23,8 @@ Values = dict[str, object]
 def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> Campaign:
     """Read the files that a campaign file names, and fill in what its protocol says.
 
-    Parameters
-    ----------
-    rehearsal
-        Whether a teacher takes the labeller's place.
-
-    Raises
-    ------
-    InputError
-        If a file is missing or cannot be read, or no teacher covers the elements.
+    In a rehearsal a teacher takes the labeller's place. Raise `InputError` if a file is missing or cannot be read, or
+    no teacher covers the elements.
     """
     _check_programs(file, source)
     starts = [read_structures(entry, source, ("structures", index)) for index, entry in enumerate(file.structures)]

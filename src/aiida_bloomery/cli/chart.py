@@ -28,16 +28,9 @@ class Point:
 
 
 def chart(title: str, points: Sequence[Point], target: float | None = None, *, width: int = 60) -> Text:
-    """Draw errors by iteration.
+    """Draw errors by iteration, and as a dashed line the target; the title is quantity and unit of both.
 
-    Parameters
-    ----------
-    title
-        Quantity and unit.
-    target
-        In the same unit: a dashed line.
-    width
-        Columns of the whole; the latest iterations that fit are drawn.
+    The latest iterations that fit into the columns of the whole are drawn.
     """
     wanted = [] if target is None else [target]
     margin = max(len(f"{value:.3g}") for value in (*_extremes(points, wanted), *wanted)) + 1

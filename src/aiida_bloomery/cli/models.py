@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -98,13 +99,13 @@ def search_command(space: tuple[str, ...], optuna: bool, **options: Any) -> None
         raise click.UsageError("give what to try with --try.")
     tried = {}
     for text in space:
-        key, separator, values = text.partition("=")
-        try:
-            tried[key.strip()] = yaml.safe_load(values)
-        except yaml.YAMLError as error:
-            raise InputError(f"--try {text}: is not of the form key=[value, ...].") from error
-        if not separator or not isinstance(tried[key.strip()], (list, dict)):
+        key, separator, given = text.partition("=")
+        values = None
+        with suppress(yaml.YAMLError):
+            values = yaml.safe_load(given)
+        if not separator or not isinstance(values, (list, dict)):
             raise InputError(f"--try {text}: is not of the form key=[value, ...].")
+        tried[key.strip()] = values
     settings = {"space": tried or None, "method": "optuna" if optuna else None}
     settings |= {name: options.pop(name) for name in ("trials", "at_a_time", "objective", "folds", "used")}
     _go("search", settings, **options)

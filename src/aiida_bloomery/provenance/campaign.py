@@ -22,16 +22,10 @@ _NAMESPACE = "data_set__"
 
 @dataclass(frozen=True)
 class Stage:
-    """One process that a campaign called.
+    """One process that a campaign called, under a label such as ``iteration_002_label``.
 
-    Parameters
-    ----------
-    label
-        Of the call, such as ``iteration_002_label``.
-    iteration
-        0 for the bootstrap, -1 for what belongs to none.
-    name
-        ``sample``, ``select``, ``label``, ``train``, ...; the whole label for what belongs to no iteration.
+    The bootstrap is iteration 0; names are ``sample``, ``select``, ``label``, ``train``, ... What belongs to none is of
+    iteration -1, and its name is the whole label.
     """
 
     label: str

@@ -39,12 +39,8 @@ def export(campaign: orm.ProcessNode, folder: str | Path) -> Path:
 
     The folder holds ``data_set.extxyz`` with labels, role and origin of every frame, ``potential/`` with a README on
     its use, and ``manifest.json``; it is returned as an absolute path. An earlier export there is replaced in one step;
-    what else lies beside it is kept.
-
-    Raises
-    ------
-    InputError
-        If the node is not a campaign, nothing is labelled yet, or the folder holds something else.
+    what else lies beside it is kept. Raise `InputError` if the node is not a campaign, nothing is labelled yet, or the
+    folder holds something else.
     """
     campaign = campaigns.require_campaign(campaign)
     folder = Path(folder).expanduser().absolute()
@@ -74,11 +70,8 @@ def export(campaign: orm.ProcessNode, folder: str | Path) -> Path:
 def with_origins(batches: dict[str, ConfigurationsData]) -> Configurations:
     """Join batches; every frame says which jobs it is from, its batch, iteration and content hash.
 
-    Returns
-    -------
-    Configurations
-        With the per-frame arrays ``batch``, ``iteration``, ``hash``, ``label_calculation`` and ``sampling_job``
-        (UUIDs, empty where there is none) besides those that the batches have in common.
+    These are the per-frame arrays ``batch``, ``iteration``, ``hash``, ``label_calculation`` and ``sampling_job``
+    (UUIDs, empty where there is none), besides those that the batches have in common.
     """
     tracer = Tracer()
     parts = []

@@ -112,17 +112,8 @@ class Lineage:
 def lineage(node: orm.Node, frame: int) -> Lineage:
     """Trace a frame back to where it began.
 
-    Parameters
-    ----------
-    node
-        A campaign, or a node with configurations.
-    frame
-        Index of the frame: in the campaign's data set, over its batches in order, or in the node.
-
-    Raises
-    ------
-    InputError
-        If there is no such frame, or the node is neither.
+    It is given by its index in a campaign's data set, over its batches in order, or in a node with configurations.
+    Raise `InputError` if there is no such frame, or the node is neither.
     """
     if isinstance(node, ConfigurationsData):
         if not 0 <= frame < node.n_frames:

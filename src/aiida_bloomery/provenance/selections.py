@@ -116,10 +116,7 @@ class SelectionRecord:
 def selections(node: orm.Node) -> list[SelectionRecord]:
     """Return the selections of a campaign, in order; or the one that a node is, or has called.
 
-    Raises
-    ------
-    InputError
-        If the node has nothing to do with a selection, or if none is done yet.
+    Raise `InputError` if the node has nothing to do with a selection, or if none is done yet.
     """
     if isinstance(node, orm.CalcJobNode) and node.process_type == SELECT_TYPE:
         found = [SelectionRecord(node)]

@@ -17,27 +17,10 @@ __all__ = ["draw", "render", "write_report"]
 
 
 def write_report(campaign: ProcessNode, path: str | Path, figures: str | Path | None = None) -> Path:
-    """Write the report of a campaign that runs, has finished or has failed.
+    """Write the report of a campaign that runs, has finished or has failed; folders are made if missing.
 
-    Parameters
-    ----------
-    campaign
-        Node of a `ReinforcementWorkChain`.
-    path
-        File to write; its folder is made if missing.
-    figures
-        Folder for the figures, each as ``.png`` and ``.svg`` with its data as ``.csv``; by default they are in the
-        page alone.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    InputError
-        If the node is not a campaign.
+    Figures go to a folder too if it is given, each as ``.png`` and ``.svg`` with its data as ``.csv``. Raise
+    `InputError` if the node is not a campaign.
     """
     from aiida_bloomery.report.collect import collect  # noqa: PLC0415  AiiDA; rendering alone does without
 

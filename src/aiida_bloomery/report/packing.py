@@ -40,12 +40,7 @@ def pack(frames: Configurations) -> list[str]:
 
 
 def unpack(text: str, counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Read a block back, as the page does.
-
-    Parameters
-    ----------
-    counts
-        Atoms of its frames, ``(n,)``.
+    """Read a block back, as the page does; ``counts`` are the atoms of its frames, ``(n,)``.
 
     Returns
     -------

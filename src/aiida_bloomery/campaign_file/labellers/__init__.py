@@ -24,12 +24,7 @@ def labeller_names() -> list[str]:
 def labeller_part(name: str) -> type[LabellerPart]:
     """Return what describes a labeller's part of the file.
 
-    Raises
-    ------
-    LookupError
-        If there is no such labeller.
-    InputError
-        If something that it needs is missing.
+    Raise `LookupError` if there is no such labeller, and `InputError` if something that it needs is missing.
     """
     if name not in labeller_names():
         raise LookupError(name)

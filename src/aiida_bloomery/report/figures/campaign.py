@@ -50,14 +50,8 @@ def errors_by_iteration(
 ) -> Figure | None:
     """An error by iteration with its bootstrap intervals; ``None`` if there is no such error.
 
-    Parameters
-    ----------
-    error
-        As stop rules know it.
-    name
-        What the axis calls it.
-    target
-        In the unit of the error; shares are drawn in percent.
+    The error goes by the name that stop rules know, the axis by the other one. The target is in the unit of the error;
+    shares are drawn in percent.
     """
     summaries = [(entry.iteration, _summaries(entry)) for entry in iterations]
     series = [

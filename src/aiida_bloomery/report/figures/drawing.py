@@ -56,19 +56,10 @@ Series = Mapping[str, ArrayLike]
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its words and its data.
-
-    Parameters
-    ----------
-    name
-        Of its files, and what keeps the ids of one page's figures apart.
-    title, caption
-        Above and below it.
-    description
-        For those who cannot see it.
-    """
+    """A figure with its words, above, below and for those who cannot see it, and its data."""
 
     name: str
+    """Of its files, and what keeps the ids of one page's figures apart."""
     title: str
     caption: str
     description: str

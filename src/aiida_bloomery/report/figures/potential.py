@@ -127,12 +127,7 @@ def reliability(arrays: Arrays) -> Figure | None:
 def pool_disagreement(pools: Mapping[int, NDArray[np.float64]], threshold: float | None = None) -> Figure | None:
     """Distribution of the disagreement on the frames of each iteration's pools, eV/Å; only what is known.
 
-    Parameters
-    ----------
-    pools
-        Iteration to the disagreement of every frame that has one.
-    threshold
-        Force error of the delivered potential on the probe in eV/Å, to hold it against.
+    The threshold is the force error of the delivered potential on the probe in eV/Å, to hold it against.
     """
     known = {
         iteration: positive for iteration, values in sorted(pools.items()) if (positive := values[values > 0]).size > 1
