@@ -100,7 +100,7 @@ def search_command(space: tuple[str, ...], optuna: bool, **options: Any) -> None
     tried = {}
     for text in space:
         key, separator, given = text.partition("=")
-        values = None
+        values: Any = None
         with suppress(yaml.YAMLError):
             values = yaml.safe_load(given)
         if not separator or not isinstance(values, (list, dict)):

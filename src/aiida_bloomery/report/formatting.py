@@ -29,12 +29,16 @@ def plain(number: Number | None, significant: int = 3) -> str:
 
 def interval(number: Number | None, significant: int = 3) -> str:
     """Bounds as ``31.0 to 40.2``; empty where there are none."""
-    return " to ".join(digits(end, significant) for end in (number and number.interval) or ())
+    return " to ".join(digits(end, significant) for end in _ends(number))
 
 
 def percent_interval(number: Number | None) -> str:
     """Bounds of a share, in percent; empty where there are none."""
-    return " to ".join(map(percent, (number and number.interval) or ()))
+    return " to ".join(map(percent, _ends(number)))
+
+
+def _ends(number: Number | None) -> tuple[float, ...]:
+    return () if number is None else number.interval or ()
 
 
 def with_unit(number: Number | None) -> str:

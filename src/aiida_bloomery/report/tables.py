@@ -107,8 +107,9 @@ def arms_rows(verdict: ControlVerdict) -> list[tuple[str, str, list[Cell]]]:
     """Errors of both arms on the same frames: of the probe, and of an independent set if there is one."""
     rows = []
     for name, compared in (("probe", verdict.comparison), ("independent set", verdict.test_set)):
-        for quantity in COMPARED if compared else ():
-            errors = getattr(compared, quantity)
+        if compared is None:
+            continue
+        for quantity, errors in (("forces", compared.forces), ("energy", compared.energy)):
             if errors is not None:
                 arms = [_of_arm(errors, arm, n) for arm, n in zip(ARMS, compared.trainings, strict=True)]
                 cells = [Cell(str(compared.n_frames)), *arms, _gain(errors.gain)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def errors_by_iteration(
     with plot(file, "iteration (0: bootstrap)", f"{name} ({unit})", lines="y") as (drawn, axes):
         places = sorted({point[0] for *_, points in series for point in points})
         width = 0.03 * max(len(places), 3)
-        shifts = np.linspace(-width, width, len(series)) if series[1:] else [0.0]
+        shifts: Iterable[float] = np.linspace(-width, width, len(series)) if series[1:] else [0.0]
         for shift, (label, colour, look, points) in zip(shifts, series, strict=True):
             x, y, lower, upper = (np.array(column, dtype=float) for column in zip(*points, strict=True))
             bars = factor * np.maximum([y - lower, upper - y], 0)

@@ -50,11 +50,12 @@ def _with_control(measured: Measured) -> Measured:
     """Put the arrays of the control arm's potential among the others, as a side of their own."""
     if measured.control is None:
         return measured
-    arrays, units = (
-        {_OURS.sub(f"__{CONTROL}", name, count=1): value for name, value in theirs.items() if _OURS.search(name)}
-        for theirs in (measured.control.arrays, measured.control.units)
-    )
+    arrays, units = _as_control(measured.control.arrays), _as_control(measured.control.units)
     return replace(measured, arrays={**measured.arrays, **arrays}, units={**measured.units, **units})
+
+
+def _as_control(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {_OURS.sub(f"__{CONTROL}", name, count=1): value for name, value in values.items() if _OURS.search(name)}
 
 
 # -- averages over trajectories --------------------------------------------------------------------------------------
