@@ -20,7 +20,8 @@ from bloomery.frames.configurations import Configurations
 MAX_ATOMS = 800_000
 """Structures of more atoms than this are left out, evenly over the data set: so the page stays below 15 MB."""
 
-COLUMNS: dict[str, str] = {
+TITLES: dict[str, str] = {
+    "iteration": "iteration",
     "role": "role",
     "rule": "selected by",
     "score": "score there",
@@ -46,7 +47,6 @@ COLOURS = ("iteration", "role", "sampler", "error_before", "error_now", "disagre
 """What the map can be coloured by."""
 LOGARITHMIC = frozenset({"error_before", "error_now", "disagreement"})
 """What spans orders of magnitude; told in thousandths of the unit that it is kept in."""
-TITLES = {"iteration": "iteration", **COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,16 @@ def atlas(data: DataSet, *, max_atoms: int = MAX_ATOMS) -> Atlas:
 def values_of(data: DataSet, name: str) -> list[Any] | None:
     """Return a column that the map knows, one value per frame; ``None`` if nothing is known."""
     if name == "iteration":
-        return list(data.iteration.tolist())
+        return data.iteration.tolist()
     if name == "energy":
         energy, mask = data.configurations.label("energy")
         per_atom = energy / np.maximum(data.configurations.counts, 1)
         values: list[Any] = [float(value) if known else None for value, known in zip(per_atom, mask, strict=True)]
         return values if any(mask) else None
     found = data.columns.get(name)
-    if found is None or name not in LOGARITHMIC:
-        return None if found is None else list(found)
-    return [None if value is None else 1000 * float(value) for value in found]
+    if found is not None and name in LOGARITHMIC:
+        return [None if value is None else 1000 * float(value) for value in found]
+    return None if found is None else list(found)
 
 
 def _kept(counts: NDArray[np.int64], max_atoms: int) -> NDArray[np.int64]:

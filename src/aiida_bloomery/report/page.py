@@ -15,7 +15,7 @@ from markupsafe import Markup
 from aiida_bloomery import __version__
 from aiida_bloomery.report import tables
 from aiida_bloomery.report.atlas import atlas
-from aiida_bloomery.report.comparing import Row, obstacles, rows_of
+from aiida_bloomery.report.comparing import obstacles, rows_of
 from aiida_bloomery.report.facts import CampaignFacts, Measured
 from aiida_bloomery.report.figures import campaign, potential
 from aiida_bloomery.report.figures.data_map import data_map
@@ -120,21 +120,6 @@ class Drawn:
     svg: Markup
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What the page shows of an observable: figures, a table, how many of its rows are left out, and its columns."""
-
-    title: str
-    measured: Measured
-    figures: Sequence[Drawn]
-    rows: Sequence[Row]
-    left: int
-    subjects: bool
-    experiment: bool
-    control: bool
-    obstacles: Sequence[str]
-
-
 def _by_section(drawn: Sequence[tuple[str, Figure]]) -> dict[str, list[Drawn]]:
     sections: dict[str, list[Drawn]] = defaultdict(list)
     for section, figure in drawn:
@@ -142,20 +127,20 @@ def _by_section(drawn: Sequence[tuple[str, Figure]]) -> dict[str, list[Drawn]]:
     return sections
 
 
-def _observable(measured: Measured, found: Mapping[str, Sequence[Drawn]]) -> Shown:
-    """What the page shows of an observable; long tables are cut."""
+def _observable(measured: Measured, found: Mapping[str, Sequence[Drawn]]) -> dict[str, object]:
+    """What the page shows of an observable: figures, a table, how many of its rows are left out, and its columns."""
     rows = rows_of(measured)
-    return Shown(
-        title=title_of(measured),
-        measured=measured,
-        figures=found.get(f"observable {measured.key}", []),
-        rows=rows[:LONGEST_TABLE],
-        left=max(0, len(rows) - LONGEST_TABLE),
-        subjects=any(row.subject for row in rows),
-        experiment=any(row.experiment for row in rows),
-        control=any(row.control or row.control_difference for row in rows),
-        obstacles=obstacles(measured),
-    )
+    return {
+        "title": title_of(measured),
+        "measured": measured,
+        "figures": found.get(f"observable {measured.key}", []),
+        "rows": rows[:LONGEST_TABLE],
+        "left": max(0, len(rows) - LONGEST_TABLE),
+        "subjects": any(row.subject for row in rows),
+        "experiment": any(row.experiment for row in rows),
+        "control": any(row.control or row.control_difference for row in rows),
+        "obstacles": obstacles(measured),
+    }
 
 
 def _error_figures(facts: CampaignFacts) -> list[Figure | None]:
