@@ -69,30 +69,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign file with all it refers to.
-
-    Parameters
-    ----------
-    file, source
-        The file, as checked and as read.
-    starts
-        Starting structures, by entry of the file.
-    frames
-        The user's own frames by label, for samplers that take them.
-    settings
-        Inputs of the campaign's workchain that hold settings, by name, protocol and file merged: ``bootstrap``,
-        ``sampling``, ``selection``, ``training``, ``energy_reference`` and ``stop``; ``control``, if there is a control
-        arm, and ``validation``, if something is measured.
-    validation
-        What is measured on, by the name of the workchain's input: ``structures``, ``trajectory``, ``test_set``.
-    """
+    """A campaign file, as checked and as read, with all it refers to."""
 
     file: CampaignFile
     source: Source
     starts: list[Configurations]
+    """Starting structures, by entry of the file."""
     frames: dict[str, Configurations]
+    """The user's own frames by label, for samplers that take them."""
     settings: dict[str, Mapping[str, object]]
-    validation: dict[str, Configurations] = field(default_factory=dict)
+    """Inputs of the campaign's workchain that hold settings, by name, protocol and file merged: ``bootstrap``,
+    ``sampling``, ``selection``, ``training``, ``energy_reference`` and ``stop``; ``control``, if there is a control
+    arm, and ``validation``, if something is measured."""
+    validation: dict[str, Configurations]
+    """What is measured on, by the name of the workchain's input: ``structures``, ``trajectory``, ``test_set``."""
 
     @cached_property
     def structures(self) -> Configurations:

@@ -58,35 +58,13 @@ class JobProgress:
 
 @dataclass(frozen=True)
 class CampaignState:
-    """What there is to tell about a campaign.
-
-    Parameters
-    ----------
-    state
-        AiiDA's process state; ``exit_status`` and ``message`` say how it ended.
-    iteration, stage, stage_seconds
-        What it does now; empty when it has ended.
-    jobs
-        Number of jobs ``running``, ``waiting``, ``done`` and ``failed``.
-    doing
-        How far running jobs of this machine are.
-    labels, max_labels
-        Labels spent, and the budget; ``None`` if there is none.
-    iterations
-        Those that are finished.
-    control
-        One sentence on what came of the control arm; empty without one, or while it is not known.
-    observables
-        Numbers of the delivered potential beside the reference, as the record quotes them; while the campaign runs,
-        those of the latest iteration.
-    missing
-        Observables that could not be measured.
-    """
+    """What there is to tell about a campaign; iteration and stage are what it does now, and empty when it has ended."""
 
     pk: int
     uuid: str
     name: str
     state: str
+    """AiiDA's process state; ``exit_status`` and ``message`` say how it ended."""
     exit_status: int | None
     message: str
     started: str
@@ -95,16 +73,24 @@ class CampaignState:
     stage: str = ""
     stage_seconds: float = 0.0
     jobs: dict[str, int] = field(default_factory=dict)
+    """Number of jobs ``running``, ``waiting``, ``done`` and ``failed``."""
     doing: list[JobProgress] = field(default_factory=list)
+    """How far running jobs of this machine are."""
     labels: int = 0
+    """Labels spent, of the budget ``max_labels``, if there is one."""
     max_labels: int | None = None
     max_iterations: int | None = None
     iterations: list[Iteration] = field(default_factory=list)
+    """Those that are finished."""
     targets: dict[str, float] = field(default_factory=dict)
     decision: Decision | None = None
     control: str = ""
+    """One sentence on what came of the control arm; empty without one, or while it is not known."""
     observables: list[QuotedRow] = field(default_factory=list)
+    """Numbers of the delivered potential beside the reference, as the record quotes them; while the campaign runs,
+    those of the latest iteration."""
     missing: list[str] = field(default_factory=list)
+    """Observables that could not be measured."""
 
     @property
     def active(self) -> bool:

@@ -64,83 +64,56 @@ class Measured:
 
 @dataclass(frozen=True)
 class DataSet:
-    """The labelled frames, in the order of their batches.
-
-    Parameters
-    ----------
-    configurations
-        All of them, with their labels and what each says of its origin.
-    iteration, index
-        Iteration whose batch a frame is in, and its place there, ``(N,)``.
-    columns
-        What else is known by frame: name to ``N`` values, ``None`` where there is none. ``error_before`` and
-        ``error_now`` are force RMSE in eV/Å, by the potential before the frame was learned from and by the delivered
-        one; ``driven_by`` is the UUID of the potential that the sampler used, ``sampler`` its name.
-    map
-        Where they lie on a map.
-    """
+    """The labelled frames, in the order of their batches, with what each says of its origin, and where they lie."""
 
     configurations: Configurations
     iteration: NDArray[np.int64]
+    """Iteration whose batch a frame is in, ``(N,)``; ``index`` is its place there."""
     index: NDArray[np.int64]
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """What else is known by frame: name to ``N`` values, ``None`` where there is none. ``error_before`` and
+    ``error_now`` are force RMSE in eV/Å, by the potential before the frame was learned from and by the delivered one;
+    ``driven_by`` is the UUID of the potential that the sampler used, ``sampler`` its name."""
     map: FrameMap | None = None
 
 
 @dataclass(frozen=True)
 class CampaignFacts:
-    """All that a report says of a campaign; whatever is not there yet is empty.
-
-    Parameters
-    ----------
-    title
-        The campaign's label, or what stands for it.
-    started, changed, made
-        When it was submitted, when it last changed, and when this page is made.
-    inputs
-        Input name to plain values: ``structures``, ``bootstrap``, ``sampling``, ``selection``, ``labeller``,
-        ``labelling``, ``training``, ``energy_reference``, ``stop``, ``seed``.
-    times, core_times
-        Iteration (or `FINAL`) to wall time of each stage in s, and to core seconds of its jobs.
-    funnels
-        Iteration to what each selector saw and took.
-    pools
-        Iteration to the disagreement on the frames of its pools in eV/Å, where it is known.
-    ledger
-        One entry per frame that was to be labelled, with ``iteration``.
-    validation, units
-        Arrays of the latest validation on the probe, and their units by name.
-    measured
-        What observables measured, the latest last.
-    data_set
-        The labelled frames; ``None`` before there are any.
-    versions
-        Package to the versions that ran.
-    processes
-        The steps of the campaign, in their order.
-    """
+    """All that a report says of a campaign; whatever is not there yet is empty."""
 
     title: str
+    """The campaign's label, or what stands for it."""
     pk: int
     uuid: str
     outcome: Outcome
     started: datetime
     changed: datetime
     made: datetime
+    """When this page is made; the campaign was ``started`` when it was submitted, and last ``changed``."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Input name to plain values: ``structures``, ``bootstrap``, ``sampling``, ``selection``, ``labeller``,
+    ``labelling``, ``training``, ``energy_reference``, ``stop``, ``seed``."""
     history: Record = field(default_factory=Record)
     times: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    """Iteration (or `FINAL`) to wall time of each stage in s; ``core_times`` are core seconds of its jobs."""
     core_times: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     funnels: Mapping[int, list[FunnelRow]] = field(default_factory=dict)
+    """Iteration to what each selector saw and took."""
     pools: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    """Iteration to the disagreement on the frames of its pools in eV/Å, where it is known."""
     ledger: list[Mapping[str, Any]] = field(default_factory=list)
+    """One entry per frame that was to be labelled, with ``iteration``."""
     validation: Arrays = field(default_factory=dict)
+    """Arrays of the latest validation on the probe; ``units`` has their units."""
     units: Mapping[str, str] = field(default_factory=dict)
     measured: list[Measured] = field(default_factory=list)
+    """What observables measured, the latest last."""
     data_set: DataSet | None = None
     versions: Mapping[str, list[str]] = field(default_factory=dict)
+    """Package to the versions that ran."""
     nodes: list[Node] = field(default_factory=list)
     processes: list[Node] = field(default_factory=list)
+    """The steps of the campaign, in their order."""
 
     @property
     def iterations(self) -> list[Iteration]:
