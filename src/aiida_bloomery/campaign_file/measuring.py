@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
-from aiida_bloomery.campaign_file.model import CampaignFile
+from aiida_bloomery.campaign_file.model import CampaignFile, Validation
 from aiida_bloomery.campaign_file.reader import parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable, with_calculator
 from bloomery.campaign.measuring import EACH, FINAL, require_measurable, unique, wanted_by, with_curves_inlined
@@ -41,10 +41,11 @@ def validation_settings(file: CampaignFile, source: Source) -> dict[str, object]
 
     Raise `InputError` if an observable is not known, or a curve cannot be read.
     """
+    given = file.validation or Validation()
     found: dict[str, object] = {}
     for when in (FINAL, EACH):
         specs = []
-        for index, spec in enumerate(getattr(file.validation, when)):
+        for index, spec in enumerate(getattr(given, when)):
             key = observable_key(source, when, index)
             if spec.name not in registered("observables"):
                 known = ", ".join(registered("observables"))
@@ -54,7 +55,7 @@ def validation_settings(file: CampaignFile, source: Source) -> dict[str, object]
             except (BloomeryError, ValueError) as error:
                 raise source.error((*key, spec.name, "experiment"), _sentence(error)) from error
         found[when] = specs
-    reference = file.validation.reference_trajectory
+    reference = given.reference_trajectory
     if isinstance(reference, PluginSpec):
         found["reference_trajectory"] = {"name": reference.name, "settings": with_calculator(reference, file)}
     return found
