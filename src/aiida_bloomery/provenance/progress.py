@@ -10,9 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aiida import orm
-from aiida.common.exceptions import MultipleObjectsError, NotExistent
-
 from bloomery.campaign.record import Decision, Iteration, QuotedRow, Record
 from bloomery.campaign.stage_label import StageLabel
 from bloomery.campaign.targets import TARGETS
@@ -131,6 +128,9 @@ def _quoted(entry: Iteration) -> dict[str, object]:
 
 def load_campaign_node(identifier: str | int) -> Any:
     """Load a campaign by PK, UUID or name, of several with one name the latest; `InputError` if there is none."""
+    from aiida import orm  # noqa: PLC0415  a profile must be loaded before
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent  # noqa: PLC0415
+
     named = campaigns(name=str(identifier))
     if named:
         return named[0]
@@ -149,6 +149,8 @@ def load_campaign_node(identifier: str | int) -> Any:
 
 def campaigns(name: str | None = None, mark: str | None = None) -> list[Any]:
     """Campaign nodes, latest first: those with this label, whose description holds this text."""
+    from aiida import orm  # noqa: PLC0415  a profile must be loaded before
+
     filters: dict[str, str] = {"process_type": CAMPAIGN_TYPE}
     if name is not None:
         filters["label"] = name
@@ -159,6 +161,8 @@ def campaigns(name: str | None = None, mark: str | None = None) -> list[Any]:
 
 def campaign_state(pk: int) -> CampaignState:
     """Read the state of a campaign."""
+    from aiida import orm  # noqa: PLC0415  a profile must be loaded before
+
     attributes = [f"attributes.{name}" for name in ("process_state", "exit_status", "exit_message", "exception")]
     columns = ["uuid", "label", *attributes, "ctime", "mtime"]
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, project=columns)
@@ -205,6 +209,8 @@ def below(pk: int) -> list[Process]:
 
 
 def _called(parents: Iterable[int]) -> list[Process]:
+    from aiida import orm  # noqa: PLC0415  a profile must be loaded before
+
     query = orm.QueryBuilder()
     query.append(orm.ProcessNode, filters={"id": {"in": list(parents)}}, tag="parent", project=["id"])
     names = ("process_state", "exit_status", "state", "scheduler_state", "remote_workdir", "process_label")
@@ -258,6 +264,8 @@ def _stage(children: list[Process], *, active: bool) -> tuple[int | None, str, f
 
 def _record(pk: int) -> Record:
     """The record of a campaign: its output, or while it runs what its latest iteration recorded."""
+    from aiida import orm  # noqa: PLC0415  a profile must be loaded before
+
     history, recorded = {"label": "history"}, {"label": {"like": "%record"}}
     query = _query(pk).append(orm.Dict, with_incoming="campaign", edge_filters=history, project="attributes")
     found = query.first(flat=True)
@@ -270,10 +278,14 @@ def _record(pk: int) -> Record:
 
 
 def _stop(pk: int) -> dict[str, Any]:
+    from aiida import orm  # noqa: PLC0415  a profile must be loaded before
+
     query = _query(pk).append(orm.Dict, with_outgoing="campaign", edge_filters={"label": "stop"}, project="attributes")
     return dict(query.first(flat=True) or {})
 
 
-def _query(pk: int) -> orm.QueryBuilder:
+def _query(pk: int) -> Any:
     """A query that begins at a campaign."""
+    from aiida import orm  # noqa: PLC0415  a profile must be loaded before
+
     return orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, tag="campaign")

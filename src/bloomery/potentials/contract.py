@@ -99,9 +99,8 @@ class Potential:
     """Keys of `POTENTIAL_FILE` that are the engine's own."""
 
     def __init__(self, **common: Unpack[Common]) -> None:
-        self.elements, self.energy_reference = common["elements"], common["energy_reference"]
-        self.device, self.versions = common.get("device", "cpu"), common.get("versions", {})
-        self.details = common.get("details", {})
+        for name, value in {"device": "cpu", "versions": {}, "details": {}, **common}.items():
+            setattr(self, name, value)
 
     @property
     def common(self) -> Common:
