@@ -1,17 +1,25 @@
-"""``input.nn``: one keyword a line, its arguments behind it, comments after ``#``."""
+"""``input.nn``: one keyword a line, its arguments behind it, comments after ``#`` or ``!``."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from bloomery.errors import InputError
 from bloomery.frames.input_data import read_lines
 
+COMMENT = re.compile("[#!]")
+ALIASES = {
+    "symfunction": "symfunction_short", "nn_type": "nnp_type", "nnp_generation": "nnp_type", "nnp_type_gen": "nnp_type",
+    "nnp_gen": "nnp_type",
+}  # fmt: skip
+"""Names of keywords to the usual ones."""
+
 
 def words_of(path: Path) -> list[list[str]]:
     """Words of each line of a file, less its comment."""
-    return [line.split("#", 1)[0].split() for line in read_lines(path)]
+    return [COMMENT.split(line, maxsplit=1)[0].split() for line in read_lines(path)]
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class Keywords:
             If it cannot be read.
         """
         lines = enumerate(words_of(path), start=1)
-        entries = (Entry(number, words[0], tuple(words[1:])) for number, words in lines if words)
+        entries = (Entry(number, ALIASES.get(words[0], words[0]), tuple(words[1:])) for number, words in lines if words)
         return cls(path, tuple(entries))
 
     def all(self, keyword: str) -> list[Entry]:

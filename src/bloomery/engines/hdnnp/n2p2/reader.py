@@ -180,7 +180,7 @@ class _Files:
 
 def _refuse(keywords: Keywords) -> None:
     """Refuse what changes the energy and is not known here."""
-    kinds = [word for name in ("nnp_type", "nnp_gen") for entry in keywords.all(name) for word in entry.arguments]
+    kinds = [word for entry in keywords.all("nnp_type") for word in entry.arguments]
     if not {*kinds} <= {"1", "2", "2G", "2G-HDNNP"}:
         raise keywords.error(f"is a potential of type {' '.join(kinds)}; only short-ranged ones can be read.")
     for keyword in ("use_electrostatics", "electrostatic_type", "use_vdw", "remove_vdw_energies"):

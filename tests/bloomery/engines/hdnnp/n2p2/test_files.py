@@ -192,6 +192,8 @@ def test_other_descriptors_and_formats_are_refused(silicon: Configurations, tmp_
         ("input.nn", "global_activation_short t t l", "global_activation_short t q l", "'q' is not known"),
         ("input.nn", "global_activation_short t t l", "global_activation_short t t t", "output of H is not linear"),
         ("input.nn", "number_of_elements", "nnp_type 4G\nnumber_of_elements", "only short-ranged ones"),
+        ("input.nn", "number_of_elements", "nnp_generation 3\nnumber_of_elements", "only short-ranged ones"),
+        ("input.nn", "number_of_elements", "nnp_type_gen 4\nnumber_of_elements", "only short-ranged ones"),
         ("input.nn", "number_of_elements", "mean_energy 1.0\nnumber_of_elements", "belong together"),
         ("input.nn", "global_nodes_short 6 5", "global_nodes_short 6 6", r"weights\.001\.data: holds \d+ weights"),
         ("scaling.data", "         2          1", "# ", r"scaling\.data: describes"),
@@ -225,6 +227,18 @@ def test_a_folder_without_files_and_members_that_differ_are_refused(
     (tmp_path / "b" / "nnp-002").rename(tmp_path / "a" / "nnp-002")
     with pytest.raises(InputError, match="describes another descriptor or network"):
         read_potential(tmp_path / "a")
+
+
+def test_comments_and_other_names_of_keywords_do_not_matter(
+    make_potential: MakePotential, water: Configurations, tmp_path: Path
+) -> None:
+    """RuNNer's files, such as those that CP2K ships, say what columns are behind ``!``, in any encoding."""
+    expected = write_potential(make_potential(), tmp_path) and read_potential(tmp_path).predict(water)
+    for path in tmp_path.glob("*/input.nn"):
+        lines = path.read_text(encoding="utf-8").replace("symfunction_short", "symfunction").splitlines()
+        told = [f"{line}  ! eta rshift für funccutoff" if line and line[0] != "#" else line for line in lines]
+        path.write_bytes("\n".join(["nnp_generation 2", *told]).encode("latin-1"))
+    np.testing.assert_array_equal(read_potential(tmp_path, FileUnits()).predict(water).energies, expected.energies)
 
 
 def test_runner_short_forms_stand_for_all_elements(make_potential: MakePotential, tmp_path: Path) -> None:
