@@ -38,6 +38,10 @@ class OutOfMemoryError(BloomeryError):
     kind = "out_of_memory"
 
 
+class DataWarning(UserWarning):
+    """Something about a user's data that cannot be decided for them, in one sentence: file, frames, what was done."""
+
+
 class TooManyFailedError(BloomeryError):
     """More frames of a batch failed than the settings tolerate."""
 

@@ -63,8 +63,6 @@ def _sane(frames: Configurations, source: Source, key: Key, name: str) -> None:
         where = f"frame {index} of {name}"
         if not len(atoms):
             raise source.error(key, f"{where} has no atoms; remove it.")
-        if not atoms.numbers.all():
-            raise source.error(key, f"{where} holds atoms of no known element; give chemical symbols.")
         vectors = atoms.cell.array[atoms.pbc]
         if len(vectors) and np.linalg.matrix_rank(vectors, tol=1e-3) < len(vectors):
             raise source.error(

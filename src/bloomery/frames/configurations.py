@@ -20,7 +20,7 @@ from bloomery.frames.file_units import FileUnits
 from bloomery.frames.input_data import is_input_data, read_arrays
 from bloomery.frames.labels import LABELS, common_info, labels_of
 from bloomery.frames.mapped import join, load_arrays, put, take, take_runs
-from bloomery.frames.reading import EXTXYZ, pieces
+from bloomery.frames.reading import EXTXYZ, ReadAs, absurd, pieces
 from bloomery.seeds import digest_of
 
 ARRAYS: dict[str, Any] = {"counts": np.int64, "numbers": np.int64, "positions": float, "cells": float, "pbc": bool}
@@ -64,11 +64,31 @@ class Configurations:
     def from_atoms(cls, frames: Iterable[ase.Atoms], info_keys: Sequence[str] | None = None) -> Configurations:
         """Collect ASE atoms, with the labels of their calculators or of ``REF_energy``-like keys.
 
-        Of ``Atoms.info`` these keys are kept as per-frame arrays; ``None`` keeps every plain scalar that all frames
-        share.
+        Of ``Atoms.info`` these keys are kept as per-frame arrays; ``None`` keeps every number, text and truth value.
+
+        Raises
+        ------
+        InputError
+            If a label is no number, of another shape, or not finite; the frame is named.
         """
         atoms = list(frames)
-        found = [labels_of(frame) for frame in atoms]
+        found = []
+        for index, frame in enumerate(atoms):
+            try:
+                found.append(labels_of(frame))
+            except InputError as error:
+                raise InputError(f"frame {index}: {error}.") from error
+        return cls._of_labelled(atoms, found, info_keys)
+
+    @classmethod
+    def _of_labelled(
+        cls,
+        atoms: Sequence[ase.Atoms],
+        found: Sequence[Mapping[str, ArrayLike]],
+        info_keys: Sequence[str] | None,
+        prefix: str | None = None,
+    ) -> Configurations:
+        """Collect ASE atoms, whose labels have been found already."""
         counts = np.array([len(frame) for frame in atoms], dtype=np.int64)
         labels: dict[str, NDArray[np.float64]] = {}
         masks: dict[str, NDArray[np.bool_]] = {}
@@ -90,7 +110,7 @@ class Configurations:
             pbc=np.array([frame.pbc for frame in atoms], dtype=bool).reshape(-1, 3),
             labels=labels,
             masks=masks,
-            info=common_info(atoms, info_keys),
+            info=common_info(atoms, info_keys, prefix),
         )
 
     @classmethod
@@ -112,6 +132,29 @@ class Configurations:
             masks={name: join([part.label(name)[1] for part in parts]) for name in labelled},
             info={key: join([part.info[key] for part in parts]) for key in shared},
         )
+
+    @classmethod
+    def united(cls, parts: Sequence[Configurations]) -> Configurations:
+        """Join frames of several origins in order, as `concatenate`, and keep what only some of them say.
+
+        A text of ``info`` that a part does not have is empty there, a number is NaN. What is text in one part and a
+        number in another, or has other shapes, is left out.
+        """
+        parts = [part for part in parts if len(part)]
+        keys = dict.fromkeys(key for part in parts for key in part.info)
+        columns: dict[str, list[NDArray[Any]]] = {}
+        for key in keys:
+            present = [part.info[key] for part in parts if key in part.info]
+            kinds = {"text" if array.dtype.kind == "U" else "number" for array in present}
+            if len(kinds) > 1 or len({array.shape[1:] for array in present}) > 1:
+                continue
+            empty = "" if kinds == {"text"} else np.nan
+            columns[key] = [part.info.get(key, np.full((len(part), *present[0].shape[1:]), empty)) for part in parts]
+        whole = [
+            replace(part, info={key: column[place] for key, column in columns.items()})
+            for place, part in enumerate(parts)
+        ]
+        return cls.concatenate(whole)
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -313,7 +356,7 @@ class Configurations:
         for frame in frames:
             if frame.calc is not None:
                 frame.calc.results.pop("free_energy", None)
-            frame.info = {key: value for key, value in frame.info.items() if not isinstance(value, str) or value}
+            frame.info = {key: value for key, value in frame.info.items() if not _absent(value)}
         write(path, frames, format="extxyz")
 
     @classmethod
@@ -323,35 +366,45 @@ class Configurations:
         info_keys: Sequence[str] | None = None,
         units: FileUnits | None = None,
         folder: Path | None = None,
+        elements: Sequence[str] = (),
+        prefix: str | None = None,
     ) -> Configurations:
-        """Read frames from any file that ASE knows (extxyz, POSCAR, CIF, ...), from our own ``.npz``, or n2p2's data.
+        """Read frames from our own ``.npz``, n2p2's ``input.data``, or what `frames.formats` knows: most of the field.
 
-        A file whose first word is ``begin`` is n2p2's or RuNNer's ``input.data``: see `frames.input_data.read_arrays`.
-        Such files may not say their units; by default these are bohr and Ha. Large arrays are kept in files in the
-        ``folder`` (`bloomery.frames.mapped`), if one is given.
+        Parameters
+        ----------
+        units, elements, prefix
+            What the file does not say itself: see `frames.formats.ReadAs`.
+        folder
+            Keep large arrays in files in this folder (`bloomery.frames.mapped`); by default all are in memory.
 
         Raises
         ------
         InputError
-            If the file is missing, cannot be read, holds no frame, or a label in it is not finite; file and frame are
-            named.
+            If the file is missing, cannot be read, holds no frame, or a frame or label in it is none; file and frame
+            are named.
+
+        Warns
+        -----
+        DataWarning
+            Where labels contradict each other, look like some and are none, or something of a frame is left out.
         """
         path = Path(path)
-        if not path.is_file():
+        if not path.exists():
             raise InputError(
                 f"{path}: there is no such file; check the path, which is relative to the file that names it."
             )
         if path.suffix == ".npz":
             return cls.load(path, folder)
-        if path.suffix not in EXTXYZ and is_input_data(path):
-            return cls.from_arrays(read_arrays(path, units))
+        if path.is_file() and path.suffix not in EXTXYZ and is_input_data(path):
+            return _possible(cls.from_arrays(read_arrays(path, units)), path)
         parts = []
-        for atoms in pieces(path):
-            part = cls.from_atoms(atoms, info_keys)
+        for piece in pieces(path, ReadAs(units, elements, prefix)):
+            part = cls._of_labelled(piece.atoms, piece.labels, info_keys, prefix)
             parts.append(part if folder is None else part.in_files(folder))
         if not parts:
             raise InputError(f"{path}: holds no frame; give a file with at least one structure.")
-        return cls.concatenate(_agreeing(parts))
+        return cls.united(parts)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as flat, named arrays (``label:energy``, ``mask:energy``, ``info:step``, ...)."""
@@ -392,9 +445,19 @@ class Configurations:
             If the file is not such an archive.
         """
         try:
-            return cls.from_arrays(load_arrays(path, folder))
+            arrays = load_arrays(path, folder)
+            problem = _misshapen(arrays)
+            if problem:
+                raise InputError(f"{path}: is not an archive of configurations: {problem}.")
+            frames = cls.from_arrays(arrays)
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise InputError(f"{path}: is not an archive of configurations ({error}).") from error
+        wrong = bad_label(frames)
+        if wrong is not None:
+            raise InputError(
+                f"{path}: frame {wrong[0]} has a label {wrong[1]} that is not finite; remove the label or the frame."
+            )
+        return frames
 
 
 def _on_grid(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -433,8 +496,45 @@ def _not_finite(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
 
 
-def _agreeing(parts: list[Configurations]) -> list[Configurations]:
-    """Leave out what is a number in some frames and text in others, as within one piece."""
-    kinds = {key: {part.info[key].dtype.kind == "U" for part in parts if key in part.info} for key in parts[0].info}
-    odd = [key for key, texts in kinds.items() if len(texts) > 1]
-    return [part.without_info(*odd) for part in parts] if odd else parts
+def _absent(value: object) -> bool:
+    """Tell whether a value of ``info`` says that a frame has none."""
+    return value == "" if isinstance(value, str) else isinstance(value, float) and bool(np.isnan(value))
+
+
+def _misshapen(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Say which array of an archive is missing, of another shape or type, or holds what cannot be; empty if none is."""
+    missing = [name for name in ARRAYS if name not in arrays]
+    if missing:
+        return f"there is no array {missing[0]}"
+    counts = arrays["counts"]
+    if counts.ndim != 1 or counts.dtype.kind not in "iu" or (counts < 0).any():
+        return "array counts does not hold a number of atoms for each frame"
+    n, n_atoms = len(counts), int(counts.sum())
+    shapes: dict[str, tuple[str, tuple[int, ...]]] = {
+        "numbers": ("iu", (n_atoms,)), "positions": ("iuf", (n_atoms, 3)), "cells": ("iuf", (n, 3, 3)),
+        "pbc": ("b", (n, 3)), "counts": ("iu", (n,)),
+    }  # fmt: skip
+    for label in (name.removeprefix("label:") for name in arrays if name.startswith("label:")):
+        if label not in LABELS or f"mask:{label}" not in arrays:
+            return f"array label:{label} is no label that is known, or has no array mask:{label}"
+        kind = LABELS[label]
+        shapes[f"label:{label}"] = ("iuf", (n_atoms if kind.per == "atom" else n, *kind.shape))
+        shapes[f"mask:{label}"] = ("b", (n,))
+    for name, array in arrays.items():
+        kinds, shape = shapes.get(name, ("biufU", (n, *array.shape[1:])))
+        if array.shape != shape or array.dtype.kind not in kinds:
+            return f"array {name} is {array.dtype} of shape {array.shape}, where the shape is {shape}"
+    unknown = np.flatnonzero((arrays["numbers"] < 1) | (arrays["numbers"] >= len(chemical_symbols)))
+    frame = int(np.searchsorted(np.cumsum(counts), unknown[0], side="right")) if len(unknown) else 0
+    return f"frame {frame} has an atom whose number is no element's" if len(unknown) else ""
+
+
+def _possible(frames: Configurations, path: Path) -> Configurations:
+    """Return frames of a file, none of which is absurd."""
+    offsets = frames.offsets
+    for index in range(len(frames)):
+        own = slice(offsets[index], offsets[index + 1])
+        problem = absurd(frames.numbers[own], frames.positions[own], frames.cells[index], frames.pbc[index])
+        if problem:
+            raise InputError(f"{path}: frame {index} {problem}; mend or remove the frame.")
+    return frames

@@ -36,7 +36,7 @@ def is_input_data(path: str | Path) -> bool:
     with Path(path).open("rb") as file:
         lines = (line.split() for line in file.read(4096).splitlines())
         first = next((words for words in lines if words and not words[0].startswith(b"#")), [])
-    return first == [b"begin"]
+    return first[:1] == [b"begin"]
 
 
 def unsaid(path: str | Path) -> bool:
@@ -99,8 +99,8 @@ def write_data(path: str | Path, frames: Sequence[ase.Atoms], units: FileUnits =
 def read_lines(path: Path) -> list[str]:
     """Read a text file's lines; `InputError` if it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
         raise InputError(f"{path}: cannot be read ({error}).") from error
 
 
@@ -168,6 +168,8 @@ def _frames(path: Path) -> Iterator[_Frame]:
                     f"{where}: the frame that began at line {current.line} has {len(current.cell)} lattice vectors; "
                     "give three, or none."
                 )
+            if not np.any(current.cell):
+                current.cell = []  # three zero vectors, which some write for a molecule
             yield current
             current = None
         else:

@@ -1,14 +1,33 @@
-"""Which labels frames have, and where atoms of ASE carry them."""
+"""Which labels frames have, and under which names files of the field carry them.
+
+A name is a prefix, if any, and a word; upper and lower case do not matter.
+
+=========  ===============================================================  =========================================
+label      words                                                            as it is read
+=========  ===============================================================  =========================================
+energy     free_energy, energy, total_energy, TotEnergy, potential_energy   eV; in this order
+forces     forces, force                                                    eV/Å
+stress     stress, six numbers (xx yy zz yz xz xy) or nine                  eV/Å^3, tension positive
+stress     virial, virials, six numbers or nine                             eV; stress is minus virial over volume
+=========  ===============================================================  =========================================
+
+Prefixes, in this order: ``REF_`` and ``dft_``, which somebody wrote on purpose; then none, which is also what a model
+leaves behind. One rule says which energy is meant, here as with calculators and pw.x: the one whose derivatives the
+forces are. With a smearing that is the free energy; the extrapolated one beside it is not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import ase
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from bloomery.errors import InputError
 
 Per = Literal["frame", "atom"]
 
@@ -29,25 +48,169 @@ LABELS: dict[str, LabelKind] = {
 }
 """The labels known so far. Stress is in ASE's Voigt order (xx, yy, zz, yz, xz, xy) and sign (tension positive)."""
 
-# Names under which foreign extxyz files carry labels, in the order in which they are looked for.
-_LABEL_PREFIXES = ("REF_", "ref_", "dft_", "DFT_")
+PREFIXES = ("ref_", "dft_", "")
+"""What may stand before a word, in the order of trust."""
+WORDS: dict[str, tuple[str, ...]] = {
+    "energy": ("free_energy", "energy", "total_energy", "totenergy", "potential_energy"),
+    "forces": ("forces", "force"),
+    "stress": ("stress", "virial", "virials"),
+}
+"""Label to the words for it, in lower case and in the order in which they are taken."""
+VIRIALS = {"virial", "virials"}
+
+TOLERANCES = {"energy": 1e-3, "forces": 1e-3, "stress": 1e-4}
+"""Two values of a label are the same within this much, in its unit; energies per atom."""
+
+_LIKE = re.compile(r"(^|_)(energy|forces?|virials?|stress|toten)(_|$)")
+_UNLIKE = re.compile(r"kinetic|disagree|error|uncertain|std|var|weight|sigma|unit|cutoff|scale|shift|cut(_|$)|max|rms")
+
+
+def looks_like_label(name: str, value: object, n_atoms: int) -> bool:
+    """Tell whether something that is carried by a frame seems to be a label, by its name and its size."""
+    lower = name.lower()
+    found = _LIKE.search(lower)
+    if not found or _UNLIKE.search(lower):
+        return False
+    sizes = {"e": {1}, "t": {1}, "f": {3 * n_atoms}, "v": {6, 9}, "s": {6, 9}}[found.group(2)[0]]
+    array = np.asarray(value)
+    return array.dtype.kind in "iuf" and array.size in sizes
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Two names of one label in one frame whose values differ: the one that was taken, and by how much they differ."""
+
+    label: str
+    taken: str
+    other: str
+    difference: float
+
+    @property
+    def told(self) -> str:
+        """The difference with its unit."""
+        return f"{self.difference:.3g} {LABELS[self.label].unit}" + ("/atom" if self.label == "energy" else "")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The labels of one frame.
+
+    Parameters
+    ----------
+    values
+        Label to its value, of the shape and in the unit that `LABELS` says.
+    doubts
+        Where two names do not agree.
+    unread
+        Names that look like labels, and are none.
+    """
+
+    values: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    doubts: list[Doubt] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A value under one name: ``rank`` is the place of its prefix among those looked for."""
+
+    rank: int
+    order: int
+    name: str
+    value: NDArray[np.float64]
+
+
+def find_labels(named: Mapping[str, Any], atoms: ase.Atoms, prefix: str | None = None) -> Found:
+    """Find the labels of a frame among what it carries.
+
+    Labels of one prefix belong together: where another prefix contradicts it, nothing is filled in from there.
+
+    Parameters
+    ----------
+    named
+        Everything that may be a label, by its name in the file.
+    atoms
+        The frame: its number of atoms and its volume count.
+    prefix
+        The prefix that labels have; by default those of `PREFIXES`.
+
+    Raises
+    ------
+    InputError
+        If a label is no number, of another shape, or not finite; its name is in the sentence, which has no subject.
+    """
+    found = Found()
+    candidates: dict[str, list[_Candidate]] = {label: [] for label in LABELS}
+    prefixes = PREFIXES if prefix is None else (prefix.lower(),)
+    for name, value in named.items():
+        meant = _meaning(name, prefixes)
+        if meant is None:
+            if looks_like_label(name, value, len(atoms)):
+                found.unread.append(name)
+            continue
+        rank, label, word = meant
+        array = _of_shape(name, value, label, len(atoms))
+        if word in VIRIALS:
+            volume = abs(float(np.linalg.det(atoms.cell.array)))
+            if not volume:
+                found.unread.append(name)
+                continue
+            array = -array / volume
+        candidates[label].append(_Candidate(rank, WORDS[label].index(word), name, array))
+    ordered = {label: sorted(some, key=lambda c: (c.rank, c.order)) for label, some in candidates.items() if some}
+    contradicted = set()
+    for label, (best, *others) in ordered.items():
+        for other in others:
+            difference = _difference(label, best.value, other.value, len(atoms))
+            if difference > TOLERANCES[label]:
+                found.doubts.append(Doubt(label, best.name, other.name, difference))
+                if other.rank != best.rank:
+                    contradicted.add(other.rank)
+    for label, (best, *_) in ordered.items():
+        if best.rank in contradicted:
+            found.unread.append(best.name)
+        else:
+            found.values[label] = best.value
+    return found
 
 
 def labels_of(frame: ase.Atoms) -> dict[str, ArrayLike]:
-    """Labels of one frame: those of its calculator first, then keys with a known prefix."""
-    found: dict[str, ArrayLike] = {}
+    """Labels of one frame of ASE: of its calculator, its ``info`` and its ``arrays``, see `find_labels`."""
+    return dict(find_labels(carried(frame), frame).values)
+
+
+def carried(frame: ase.Atoms) -> dict[str, Any]:
+    """What a frame of ASE carries that may be a label, by name."""
+    own = {"numbers", "positions"}
+    arrays = {name: array for name, array in frame.arrays.items() if name not in own}
     results = dict(frame.calc.results) if frame.calc is not None else {}
-    for name in LABELS:
-        foreign = ((place, f"{prefix}{name}") for prefix in _LABEL_PREFIXES for place in (frame.info, frame.arrays))
-        for place, key in ((results, name), *foreign):
-            if key in place:
-                found[name] = place[key]
-                break
-    if "energy" not in found and "free_energy" in results:
-        found["energy"] = results["free_energy"]
-    if "stress" in found:
-        found["stress"] = _voigt(np.asarray(found["stress"], dtype=float))
-    return found
+    return {**frame.info, **arrays, **{name: value for name, value in results.items() if value is not None}}
+
+
+def _meaning(name: str, prefixes: Sequence[str]) -> tuple[int, str, str] | None:
+    """Place of the prefix, label and word of a name."""
+    lower = name.lower()
+    for rank, prefix in enumerate(prefixes):
+        if lower.startswith(prefix):
+            word = lower.removeprefix(prefix)
+            for label, words in WORDS.items():
+                if word in words:
+                    return rank, label, word
+    return None
+
+
+def _of_shape(name: str, value: object, label: str, n_atoms: int) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is {str(value)[:40]!r}, which is no number; mend or remove it") from error
+    wanted: dict[str, tuple[int, ...]] = {"energy": (1,), "forces": (3 * n_atoms,), "stress": (6, 9)}
+    if array.size not in wanted[label] or (label == "forces" and array.shape[:1] != (n_atoms,)):
+        numbers = " or ".join(str(size) for size in wanted[label])
+        raise InputError(f"{name} has {array.size} number(s) instead of {numbers}; mend or remove it")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} is not finite; remove the label or the frame")
+    return _voigt(array) if label == "stress" else array.reshape((n_atoms, 3) if label == "forces" else ())
 
 
 def _voigt(stress: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -57,16 +220,55 @@ def _voigt(stress: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([full[0, 0], full[1, 1], full[2, 2], full[1, 2], full[0, 2], full[0, 1]])
 
 
-def common_info(atoms: Sequence[ase.Atoms], keys: Sequence[str] | None) -> dict[str, NDArray[Any]]:
-    """Plain scalars that all frames have, as arrays, ``(N,)``: of these keys, or of all but labels."""
-    if not atoms:
-        return {}
-    names = keys if keys is not None else [key for key in atoms[0].info if not key.startswith(_LABEL_PREFIXES)]
-    found = {key: [frame.info.get(key) for frame in atoms] for key in names}
-    return {key: np.array(values) for key, values in found.items() if _alike(values)}
+def _difference(label: str, first: NDArray[np.float64], second: NDArray[np.float64], n_atoms: int) -> float:
+    return float(np.abs(first - second).max(initial=0.0)) / (max(n_atoms, 1) if label == "energy" else 1)
 
 
-def _alike(values: Sequence[object]) -> bool:
-    """Whether all are yes or no, all numbers, or all text."""
-    kinds: tuple[Any, ...] = (bool | np.bool_, int | float | np.number, str)
-    return any(all(isinstance(value, kind) for value in values) for kind in kinds)
+def is_label_name(name: str, prefix: str | None = None) -> bool:
+    """Tell whether a name means a label, of this prefix or of those that are known: such keys are no ``info``."""
+    return _meaning(name, PREFIXES if prefix is None else (*PREFIXES, prefix.lower())) is not None
+
+
+def common_info(
+    atoms: Sequence[ase.Atoms], keys: Sequence[str] | None, prefix: str | None = None
+) -> dict[str, NDArray[Any]]:
+    """Numbers, texts and truth values of frames, as arrays, ``(N,)``: of these keys, or of all but labels.
+
+    A text that a frame does not have is empty there, a number is NaN. What is text in one frame and a number in
+    another, and what is neither, is left out.
+    """
+    if keys is None:
+        seen = dict.fromkeys(key for frame in atoms for key in frame.info)
+        keys = [key for key in seen if not is_label_name(key, prefix)]
+    info = {}
+    for key in keys:
+        column = column_of([frame.info.get(key) for frame in atoms])
+        if column is not None:
+            info[key] = column
+    return info
+
+
+def column_of(values: Sequence[object]) -> NDArray[Any] | None:
+    """One value a frame, ``None`` where it has none, as an array; ``None`` if they are not of one kind."""
+    present = [value for value in values if value is not None]
+    kinds = set(_kinds(present))
+    if len(kinds) != 1 or None in kinds:
+        return None
+    (kind,) = kinds
+    if kind == "text":
+        return np.array(["" if value is None else value for value in values])
+    if len(present) == len(values):
+        return np.array(values, dtype=bool if kind == "truth" else None)
+    return None if kind == "truth" else np.array([np.nan if value is None else value for value in values], dtype=float)
+
+
+def _kinds(values: Sequence[object]) -> Iterator[str | None]:
+    for value in values:
+        if isinstance(value, bool | np.bool_):
+            yield "truth"
+        elif isinstance(value, int | float | np.number):
+            yield "number"
+        elif isinstance(value, str):
+            yield "text"
+        else:
+            yield None

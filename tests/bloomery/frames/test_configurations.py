@@ -137,9 +137,9 @@ def test_wrong_shape_is_refused() -> None:
     ("content", "message"),
     [
         (None, "there is no such file"),
-        ("not a structure\n", "cannot be read as atomic structures"),
+        ("not a structure\n", "line 1: frame 0 begins with the number of its atoms"),
         ("", "holds no frame|cannot be read"),
-        ("1\nProperties=species:S:1:pos:R:3 energy=nan\nH 0 0 0\n", "frame 0 has a label energy that is not finite"),
+        ("1\nProperties=species:S:1:pos:R:3 energy=nan\nH 0 0 0\n", "frame 0: energy is not finite"),
         ("1\nProperties=species:S:1:pos:R:3\nH nan 0 0\n", "frame 0 has a position or cell that is not finite"),
     ],
 )

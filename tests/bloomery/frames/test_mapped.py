@@ -68,7 +68,8 @@ def test_pieces_of_a_file_are_one(tmp_path: Path, make_silicon, monkeypatch: pyt
     monkeypatch.setattr(reading, "PIECE", 2)
     pieces = Configurations.read(path)
     assert pieces.digest() == whole.digest()
-    assert set(whole.info) == {"step"}
+    assert set(whole.info) == {"step", "missing"}
+    assert np.isnan(whole.info["missing"]).tolist() == [False] * 4 + [True]
 
 
 def test_pickles_are_refused(tmp_path: Path) -> None:

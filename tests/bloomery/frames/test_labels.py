@@ -1,0 +1,177 @@
+"""Labels by the names of the field: which are read, in which unit and sign, and what is said of the others."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from bloomery.errors import DataWarning, InputError
+from bloomery.frames.configurations import Configurations
+
+ENERGY, STRESS = -3.25, np.array([0.011, 0.012, 0.013, 0.004, 0.005, 0.006])
+CELL = np.diag([3.0, 4.0, 5.0])
+FORCES = np.array([[0.1, 0.2, 0.3], [-0.1, -0.2, -0.3]])
+
+
+def text(comment: str, column: str = "forces", factor: float = 1.0, more: str = "", lattice: str = "Lattice") -> str:
+    """Two atoms of copper with a column of forces, as extended XYZ."""
+    rows = [
+        f"Cu {place} {place} {place} " + " ".join(str(factor * value) for value in force) + more
+        for place, force in zip((0.0, 1.5), FORCES, strict=True)
+    ]
+    cell = " ".join(str(number) for number in CELL.ravel())
+    head = f'{comment} {lattice}="{cell}" Properties=species:S:1:pos:R:3:{column}:R:3'
+    return "\n".join(["2", head, *rows, ""])
+
+
+def numbers(values: np.ndarray) -> str:
+    """Numbers in quotes, as a value of a comment."""
+    return '"' + " ".join(str(value) for value in np.ravel(values)) + '"'
+
+
+def full(six: np.ndarray) -> np.ndarray:
+    """The symmetric matrix of six numbers in the order xx yy zz yz xz xy."""
+    xx, yy, zz, yz, xz, xy = six
+    return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+
+
+VOLUME = float(np.linalg.det(CELL))
+NAMES = [
+    (f"energy={ENERGY} stress={numbers(full(STRESS))}", "forces"),
+    (f"energy={ENERGY} stress={numbers(STRESS)}", "forces"),
+    (f"Energy={ENERGY} Stress={numbers(STRESS)}", "Force"),
+    (f"REF_energy={ENERGY} REF_stress={numbers(full(STRESS))}", "REF_forces"),
+    (f"ref_energy={ENERGY} REF_virial={numbers(-VOLUME * full(STRESS))}", "ref_force"),
+    (f"dft_energy={ENERGY} dft_virial={numbers(-VOLUME * full(STRESS))}", "dft_force"),
+    (f"DFT_energy={ENERGY} DFT_virials={numbers(-VOLUME * STRESS)}", "DFT_forces"),
+    (f"TotEnergy={ENERGY} virial={numbers(-VOLUME * full(STRESS))}", "force"),
+    (f"free_energy={ENERGY} virials={numbers(-VOLUME * STRESS)}", "forces"),
+    (f"potential_energy={ENERGY} VIRIAL={numbers(-VOLUME * full(STRESS))}", "FORCE"),
+]
+
+
+@pytest.mark.parametrize(("comment", "column"), NAMES)
+@pytest.mark.parametrize("lattice", ["Lattice", "lattice"])
+def test_names_of_the_field_are_read(tmp_path: Path, comment: str, column: str, lattice: str) -> None:
+    path = tmp_path / "a.xyz"
+    path.write_text(text(comment, column, lattice=lattice))
+    found = Configurations.read(path)
+    assert found.labels["energy"] == pytest.approx([ENERGY])
+    np.testing.assert_allclose(found.labels["forces"], FORCES)
+    np.testing.assert_allclose(found.labels["stress"], [STRESS], rtol=1e-12)
+    np.testing.assert_allclose(found.cells, [CELL])
+    assert found.pbc.all()
+    assert not found.info
+
+
+def test_the_sign_of_a_virial_is_that_of_a_calculator(tmp_path: Path) -> None:
+    """Minus the derivative of the energy by a strain, as EMT's energies of strained cells say by themselves."""
+    atoms = bulk("Cu", cubic=True).repeat((1, 1, 2))
+    atoms.set_cell(atoms.cell.array * [0.97, 1.0, 1.02], scale_atoms=True)
+    step, energies = 1e-5, []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.set_cell(atoms.cell.array @ (np.eye(3) + sign * step * np.diag([1.0, 0, 0])), scale_atoms=True)
+        moved.calc = EMT()
+        energies.append(moved.get_potential_energy())
+    virial = np.zeros((3, 3))
+    virial[0, 0] = -(energies[0] - energies[1]) / (2 * step)
+    atoms.info["virial"] = virial
+    atoms.write(tmp_path / "a.extxyz")
+    atoms.calc = EMT()
+    expected = full_3x3_to_voigt_6_stress(atoms.get_stress(voigt=False))[0]
+    assert Configurations.read(tmp_path / "a.extxyz").labels["stress"][0, 0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_is_named_reference_wins_and_the_other_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "both.xyz"
+    rows = text(f"energy={ENERGY + 1} REF_energy={ENERGY}", "forces", 0.5).splitlines()
+    rows[1] += ":REF_forces:R:3"
+    rows[2:] = [f"{row} " + " ".join(map(str, force)) for row, force in zip(rows[2:], FORCES, strict=True)]
+    path.write_text("\n".join([*rows, ""]))
+    with pytest.warns(DataWarning) as told:
+        found = Configurations.read(path)
+    assert found.labels["energy"] == pytest.approx([ENERGY])
+    np.testing.assert_allclose(found.labels["forces"], FORCES)
+    sentences = " ".join(str(one.message) for one in told)
+    assert "REF_energy and energy differ in frame 0, by up to 0.5 eV/atom" in sentences
+    assert "REF_forces and forces differ" in sentences
+
+
+def test_labels_of_a_source_that_is_contradicted_are_not_mixed_in(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.xyz"
+    path.write_text(text(f"energy={ENERGY + 1} REF_energy={ENERGY}", "forces"))
+    with pytest.warns(DataWarning) as told:
+        found = Configurations.read(path)
+    assert set(found.labels) == {"energy"}
+    assert any("forces look like labels and are not read" in str(one.message) for one in told)
+
+
+def test_the_energy_is_the_one_whose_derivatives_the_forces_are(tmp_path: Path) -> None:
+    path = tmp_path / "free.xyz"
+    path.write_text(text(f"energy={ENERGY + 0.2} free_energy={ENERGY}"))
+    with pytest.warns(DataWarning, match="free_energy, the energy that forces are derivatives of, is taken"):
+        assert Configurations.read(path).labels["energy"] == pytest.approx([ENERGY])
+    atoms = bulk("Cu")
+    atoms.calc = EMT()
+    atoms.get_potential_energy()
+    atoms.calc.results["free_energy"] = 7.0
+    assert Configurations.from_atoms([atoms]).labels["energy"] == pytest.approx([7.0])
+
+
+def test_what_looks_like_a_label_is_named_and_a_prefix_makes_it_one(tmp_path: Path) -> None:
+    path = tmp_path / "emt.xyz"
+    path.write_text(text(f"EMT_energy={ENERGY} kinetic_energy=1.0", "EMT_forces"))
+    with pytest.warns(DataWarning, match="EMT_energy, EMT_forces look like labels and are not read.*--prefix EMT_"):
+        assert not Configurations.read(path).labels
+    found = Configurations.read(path, prefix="EMT_")
+    assert found.labels["energy"] == pytest.approx([ENERGY])
+    assert set(found.info) == {"kinetic_energy"}
+
+
+@pytest.mark.parametrize(
+    ("comment", "column", "sentence"),
+    [
+        ("energy=None", "forces", "frame 1: energy is 'None', which is no number"),
+        ('energy="1 2 3"', "forces", "frame 1: energy has 3 number(s) instead of 1"),
+        ('REF_stress="1 2 3"', "forces", "frame 1: REF_stress has 3 number(s) instead of 6 or 9"),
+        ('stress="1 2 3"', "forces", "frame 1: stress has 3 number(s) instead of 6 or 9"),
+        ("energy=nan", "forces", "frame 1: energy is not finite"),
+    ],
+)
+def test_a_label_that_is_none_is_named_with_its_frame(tmp_path: Path, comment: str, column: str, sentence: str) -> None:
+    path = tmp_path / "bad.extxyz"
+    path.write_text(text(f"energy={ENERGY}") + text(comment, column))
+    with pytest.raises(InputError) as caught:
+        Configurations.read(path)
+    assert str(caught.value).startswith(f"{path}: {sentence}")
+
+
+def test_groups_stay_though_one_frame_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "groups.extxyz"
+    path.write_text(text("energy=1") + text("energy=1 config_type=liquid step=3"))
+    found = Configurations.read(path)
+    assert found.info["config_type"].tolist() == ["", "liquid"]
+    assert np.isnan(found.info["step"][0])
+    found.write_extxyz(tmp_path / "out.extxyz")
+    written = (tmp_path / "out.extxyz").read_text()
+    assert written.count("config_type") == written.count("step") == 1
+
+
+def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+    atoms = bulk("Cu").repeat(2)
+    atoms.set_masses([2.0] * len(atoms))
+    atoms.set_initial_magnetic_moments([1.0] * len(atoms))
+    atoms.info |= {"charge": 1, "note": {"a": 1}}
+    atoms.write(tmp_path / "a.traj")
+    with pytest.warns(DataWarning) as told:
+        found = Configurations.read(tmp_path / "a.traj")
+    assert found.info["charge"].tolist() == [1]
+    sentences = " ".join(str(one.message) for one in told)
+    assert "masses" in sentences
+    assert "initial_magmoms" in sentences
+    assert "note" in sentences
+    assert "charge of frame 0 stay with the frames and are not treated" in sentences
