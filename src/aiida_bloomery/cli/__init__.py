@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bloomery.errors import BloomeryError
+from bloomery.program.console import printable, told_warnings
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "setup": ("setup", "Make profile, computer, codes and pseudopotentials; start the daemon."),
@@ -55,9 +56,10 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with told_warnings():
+                return super().invoke(ctx)
         except BloomeryError as error:
-            failure = click.ClickException(str(error))
+            failure = click.ClickException(printable(error))
             failure.exit_code = BAD_INPUT
             raise failure from error
 

@@ -87,6 +87,7 @@ class Validation(Part):
     stress: QuantityErrors = QuantityErrors()
     per_element: dict[str, dict[str, Number]] = Field(default={})
     worst_frames: list[WorstFrame] = Field(default=[])
+    worst_energies: list[WorstFrame] = Field(default=[])
     disagreement: dict[str, Number] = Field(default={})
     warnings: list[str] = Field(default=[])
     calibration: Calibration = Calibration()

@@ -11,7 +11,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.jobs.base import Job
 from bloomery.plugins import PluginSpec
-from bloomery.potentials.contract import load_potential
+from bloomery.potentials.contract import Potential, load_potential
 from bloomery.potentials.scale import Scale
 from bloomery.progress import Progress
 from bloomery.samplers.checkpoint import Checkpoint
@@ -38,6 +38,10 @@ class Model(Job):
     """File with what the last run of the sampler left, if it goes on from that."""
 
 
+DISAGREEMENT_LIMITS = ("max_disagreement", "max_expected_error")
+"""Settings of samplers that end a trajectory by the disagreement of the potential."""
+
+
 class Summary(TypedDict):
     """What a sampler reports: see `SamplerReport`."""
 
@@ -59,6 +63,8 @@ def run(job: Model, folder: Path, progress: Progress) -> Summary:
     handed = {} if job.continued is None else {"continued": Configurations.read(folder / job.continued)}
     taken_up = "".join(f" {frames.digest()}" for frames in handed.values())
     potential = None if job.potential is None else load_potential(folder / job.potential, job.device)
+    if potential is not None:
+        _check_limits(job, potential, start)
     checkpoint = Checkpoint(
         folder / CHECKPOINT_FILE, f"{__version__} {job.model_dump_json()} {start.digest()}{taken_up}"
     )
@@ -77,3 +83,13 @@ def run(job: Model, folder: Path, progress: Progress) -> Summary:
         report.left.snapped().save(folder / LEFT_FILE)
     checkpoint.clear()
     return {"n_frames": len(frames), "numbers": report.numbers, "trajectories": report.trajectories}
+
+
+def _check_limits(job: Model, potential: Potential, start: Configurations) -> None:
+    """Refuse a limit of the disagreement that a potential without any would never reach."""
+    asked = next((name for name in DISAGREEMENT_LIMITS if job.sampler.settings.get(name) is not None), None)
+    if asked and len(start) and potential.members == 1 and potential.predict(start[:1]).force_sigma is None:
+        raise InputError(
+            f"{job.sampler.name}.{asked}: a potential of one member has no disagreement; train a committee, or leave "
+            "it out."
+        )

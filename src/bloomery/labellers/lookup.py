@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
 
 from bloomery.errors import InputError
+from bloomery.frames.census import contradictions
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.labels import LABELS
 from bloomery.labellers.contract import OneByOne
@@ -57,6 +59,12 @@ class LookupLabeller(OneByOne):
         if not mask.any():
             raise InputError(
                 f"{self.settings.library}: no frame has {' and '.join(self.settings.require)}; give labelled frames."
+            )
+        same = contradictions(library[np.flatnonzero(mask)])
+        if same:
+            first, second = (int(np.flatnonzero(mask)[place]) for place in (same[0].first, same[0].second))
+            raise InputError(
+                f"{self.settings.library}: {replace(same[0], first=first, second=second).told}; remove the wrong one."
             )
         hashes = library.hashes()
         return {hashes[frame]: int(frame) for frame in np.flatnonzero(mask)[::-1]}

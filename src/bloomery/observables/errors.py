@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -24,7 +24,7 @@ from bloomery.progress import Progress
 from bloomery.quantities import ForceInEV
 from bloomery.statistics import MILLI, Bootstrap, ToldNumber, ToldNumbers
 
-NAMES = ("name", "batch", "pool", "trajectory", "step", "temperature", "role")
+NAMES = ("source", "source_frame", "name", "batch", "pool", "trajectory", "step", "temperature", "role")
 """Per-frame arrays that tell which frame one is."""
 Group = dict[str, ToldNumber | int]
 
@@ -75,6 +75,7 @@ class Errors(OfPotential):
             "per_group": self._groups(comparison),
             "reference": comparison.reference_statistics(),
             "worst_frames": worst_frames(comparison, self.settings.worst),
+            "worst_energies": worst_frames(comparison, self.settings.worst, by="energy"),
             "disagreement": disagreement(comparison),
             "warnings": warnings(comparison, stress, elements),
         }
@@ -126,11 +127,12 @@ def arrays(comparison: Comparison) -> dict[str, NDArray[Any]]:
     return found
 
 
-def worst_frames(comparison: Comparison, n: int) -> list[dict[str, object]]:
-    """Frames with the largest force error; with the largest energy error where no frame has forces."""
+def worst_frames(comparison: Comparison, n: int, by: Literal["force", "energy"] = "force") -> list[dict[str, object]]:
+    """Frames with the largest error of force, or of energy; of the energy too where no frame has forces."""
     frames = comparison.frames
     hashes = frames.hashes()
-    measure = comparison.frame_force_rmse if comparison.force_mask.any() else np.abs(comparison.energy_error)
+    by_force = by == "force" and comparison.force_mask.any()
+    measure = comparison.frame_force_rmse if by_force else np.abs(comparison.energy_error)
     order = np.lexsort((np.array(hashes), -measure))[:n]
     largest = np.linalg.norm(comparison.force_error, axis=1)
     named = [key for key in NAMES if key in frames.info and frames.info[key].ndim == 1]

@@ -15,8 +15,10 @@ from bloomery.program.console import (
     Common,
     Program,
     given,
+    option_elements,
     option_json,
     option_potential,
+    option_prefix,
     option_scale,
     option_set,
     option_units,
@@ -80,7 +82,7 @@ def describe(what: tuple[str, ...], elements: tuple[str, ...], out: str | None, 
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), [".npz"])
-    inputs = {Path(path).stem: files.absolute(path, "file") for path in what}
+    inputs = files.keyed(what)
     fields = {
         "descriptor": {"name": options["descriptor"], "settings": files.parse_assignments(options["assignments"])},
         "elements": list(elements),
@@ -184,24 +186,34 @@ def label(what: str, labeller: str, out: str | None, assignments: tuple[str, ...
     "--early-stopping", type=click.FloatRange(0, 0.5), default=0.1, show_default=True,
     help="Share of the frames to stop on, where the frames do not say their role.",
 )  # fmt: skip
+@click.option(
+    "--energy-reference", metavar="fit|isolated_atoms|EL=EV,...",
+    help="Energy of each element's atom; by default of the frames of a single atom that are named so (config_type="
+    "IsolatedAtom), else by least squares.",
+)  # fmt: skip
 @click.option("--out", metavar="FOLDER", help="Where the potential goes.")
+@option_prefix
 @option_set
 @verb
 def train(what: tuple[str, ...], out: str | None, common: Common, **options: Any) -> None:
     """Fit a potential to labelled frames."""
+    from bloomery.frames.census import told_labels  # noqa: PLC0415
     from bloomery.jobs import train as job  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_new_folder(given(out, "--out"))
-    paths = [files.absolute(path, "file") for path in what]
+    frames = files.labelled_frames(what, options["prefix"])
+    reference = files.energy_reference(options["energy_reference"], frames)
     fields = {
         "engine": {"name": options["engine"], "settings": files.parse_assignments(options["assignments"])},
         "start_from": files.potential(options["start_from"]),
+        "energy_reference": reference,
     }
-    roles = partial(files.with_roles, paths=paths, share=options["early_stopping"], seed=common.seed)
+    told = [f"{len(frames)} frames: {told_labels(frames)}", *files.told_reference(reference)]
+    roles = partial(files.with_roles, frames=frames, share=options["early_stopping"], seed=common.seed)
     with files.finished_job(job, fields, common, roles) as (folder, summary):
         shutil.copytree(folder / "potential", target, dirs_exist_ok=True)
-        common.tell(summary, f"potential -> {target}")
+        common.tell(summary, *told, *files.told_training(summary), f"potential -> {target}")
 
 
 @cli.command()
@@ -272,7 +284,7 @@ def observe(what: tuple[str, ...], assignments: tuple[str, ...], common: Common,
     with files.finished_job(job, fields, common) as (folder, summary):
         if target is not None:
             shutil.copyfile(folder / "observation.npz", target)
-        common.tell(summary, *files.told_numbers(summary))
+        common.tell(summary, *files.told_numbers(summary), *files.told_warnings(summary))
 
 
 @cli.command()
@@ -339,26 +351,46 @@ def import_(
 @cli.command()
 @click.argument("what", nargs=-1, required=True, metavar="FRAMES...")
 @click.option("--out", metavar="FILE", help="Where the frames go: .extxyz, .npz, or .data for n2p2.")
+@click.option("--check", is_flag=True, help="Write nothing: say what is in the files, and what is odd.")
 @option_units
+@option_elements
+@option_prefix
 @option_json
-def convert(what: tuple[str, ...], out: str | None, units: str | None, as_json: bool) -> None:
-    """Write frames of one or more files into one of another format.
+def convert(what: tuple[str, ...], out: str | None, check: bool, as_json: bool, **options: Any) -> None:
+    """Write frames of one or more files, in most formats of the field, into one of another format.
 
-    Example: bloomery convert input.data --units Å,eV --out data.extxyz
+    Examples: bloomery convert input.data --units Å,eV --out data.extxyz; bloomery convert OUTCAR --check
     """
+    from bloomery.frames.census import facts, oddities, told_labels  # noqa: PLC0415
+    from bloomery.frames.configurations import Configurations  # noqa: PLC0415
     from bloomery.frames.file_units import ATOMIC  # noqa: PLC0415
     from bloomery.frames.input_data import unsaid  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
-    target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
-    said = files.file_units(units)
-    frames = files.read_all(what, said)
-    files.write_frames(frames, target, said)
+    target = None if check else files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
+    how = options | {"units": files.file_units(options["units"])}
+    parts = [Configurations.read(files.absolute(path, "file"), **how) for path in what]
+    guessed = (
+        [] if how["units"] else [f"{path}: does not say its units; read in {ATOMIC}" for path in what if unsaid(path)]
+    )
+    if target is None:
+        found = {path: facts(part) for path, part in zip(what, parts, strict=True)}
+        odd = {path: list(oddities(part)) for path, part in zip(what, parts, strict=True)}
+        done = {path: {**rows, "warnings": odd[path]} for path, rows in found.items()}
+        tell(done, *guessed, *files.told_facts(found, odd), as_json=as_json)
+        return
+    frames = Configurations.united(parts)
+    files.write_frames(frames, target, how["units"])
     labels = {name: int(frames.has(name).sum()) for name in frames.labels}
-    told = ", ".join(f"{count} with {name}" for name, count in labels.items()) or "without labels"
-    guessed = [] if said else [f"{path}: does not say its units; read in {ATOMIC}" for path in what if unsaid(path)]
-    done = {"frames": len(frames), "labels": labels}
-    tell(done, *guessed, f"{len(frames)} frames ({told}) -> {target}", as_json=as_json)
+    warnings = list(oddities(frames))
+    told = {"frames": len(frames), "labels": labels, "warnings": warnings}
+    tell(
+        told,
+        *guessed,
+        *(f"Warning: {text}" for text in warnings),
+        f"{len(frames)} frames ({told_labels(frames)}) -> {target}",
+        as_json=as_json,
+    )
 
 
 @cli.command()

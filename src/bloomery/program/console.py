@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from bloomery.errors import BloomeryError, InputError
+from bloomery.errors import BloomeryError, DataWarning, InputError
 
 if TYPE_CHECKING:
     from bloomery.progress import Progress
@@ -40,17 +41,44 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command: exit status 2 for bad input, 1 for what failed otherwise."""
         try:
-            return super().invoke(ctx)
+            with told_warnings():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except BloomeryError as error:
-            raise Refusal(str(error), 2 if isinstance(error, InputError) else 1) from error
+            raise Refusal(printable(error), 2 if isinstance(error, InputError) else 1) from error
         except Exception as error:
             if os.environ.get(DEBUG_VARIABLE):
                 traceback.print_exc()
             raise Refusal(
                 f"unexpected {type(error).__name__}: {error} (set {DEBUG_VARIABLE}=1 to see where).", 1
             ) from error
+
+
+@contextmanager
+def told_warnings() -> Iterator[None]:
+    """Say what is doubtful about somebody's data on standard error, each sentence once; leave other warnings alone."""
+    seen = set()
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+            if not issubclass(category, DataWarning):
+                usual(message, category, *where, **options)
+            elif str(message) not in seen:
+                seen.add(str(message))
+                click.echo(f"Note: {printable(message)}", err=True)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", DataWarning)
+        yield
+
+
+def printable(text: object) -> str:
+    """Return a text of somebody's file without characters that a terminal would obey."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in str(text)
+    )
 
 
 option_set = click.option(
@@ -66,7 +94,18 @@ _SCALE = (
 option_units = click.option(
     "--units",
     metavar="LENGTH,ENERGY",
-    help="Units of n2p2's files, such as Å,eV; by default what they say, else bohr,Ha.",
+    help="Units of files of n2p2 (by default what they say, else bohr,Ha) and LAMMPS (Å,eV).",
+)
+option_prefix = click.option(
+    "--prefix",
+    metavar="TEXT",
+    help="What stands before the names of labels, such as EMT_ of EMT_energy and EMT_forces.",
+)
+option_elements = click.option(
+    "--elements",
+    metavar="A,B,...",
+    callback=lambda _, __, text: tuple(part.strip() for part in text.split(",")) if text else (),
+    help="Elements of the types of files that only number them: dumps of LAMMPS, MTP's CFG.",
 )
 option_json = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 _COMMON = (

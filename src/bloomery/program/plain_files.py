@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,13 @@ import yaml
 
 from bloomery.engines.contract import Engine
 from bloomery.engines.preparation import working_folder
-from bloomery.errors import BloomeryError, InputError
+from bloomery.errors import BloomeryError, DataWarning, InputError
+from bloomery.frames.census import coinciding, isolated_atoms, oddities
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import check_energy_reference
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.input_data import write_data
+from bloomery.frames.labels import LABELS
 from bloomery.frames.roles import RoleSettings, split_roles
 from bloomery.jobs import describe, sample
 from bloomery.jobs.base import JobModule, Summary_co, limit_threads
@@ -149,17 +153,96 @@ def wanted_frames(observable: PluginSpec, paths: Sequence[str]) -> Configuration
     return wanted
 
 
-def with_roles(folder: Path, _: Progress, *, paths: Sequence[str], share: float, seed: int) -> dict[str, list[str]]:
-    """Join labelled frames for a training; frames that have no role yet get one, so that ``share`` of them stop it."""
-    parts = [Configurations.read(path) for path in paths]
-    if not all("role" in part.info for part in parts):
+def labelled_frames(paths: Sequence[str], prefix: str | None = None) -> Configurations:
+    """Read labelled frames, warn of what is odd about their labels, and number them as their files do.
+
+    Atoms that coincide, and frames without any label at all, are an `InputError` that names file and frame.
+    """
+    parts = []
+    for path in paths:
+        part = Configurations.read(absolute(path, "file"), prefix=prefix)
+        if not any(mask.any() for mask in part.masks.values()):
+            raise InputError(f"{path}: none of its {len(part)} frames has a label; label them first.")
+        same = coinciding(part)
+        if same is not None:
+            raise InputError(f"{path}: frame {same[0]} cannot be used: {same[1]}; mend or remove it.")
+        for oddity in oddities(part):
+            warnings.warn(f"{path}: {oddity}", DataWarning, stacklevel=2)
+        source = {"source": Path(path).name} if len(paths) > 1 else {}
+        parts.append(part.with_info(source_frame=np.arange(len(part)), **source))
+    return Configurations.united(parts)
+
+
+def with_roles(folder: Path, _: Progress, *, frames: Configurations, share: float, seed: int) -> dict[str, list[str]]:
+    """Write labelled frames for a training; if one of them has no role, ``share`` of them are drawn to stop it."""
+    roles = frames.info.get("role")
+    if roles is None or roles.dtype.kind != "U" or not (roles != "").all():
         settings = RoleSettings(early_stopping_share=share, calibration_share=0.0)
-        joined = Configurations.concatenate([part.without_info(*part.info) for part in parts])
-        frames = joined.with_info(role=np.array(split_roles(joined.hashes(), settings, seed=seed), dtype=np.str_))
-    else:
-        frames = Configurations.concatenate(parts)
+        frames = frames.with_info(role=np.array(split_roles(frames.hashes(), settings, seed=seed), dtype=np.str_))
     frames.save(folder / "data.npz")
     return {"batches": ["data.npz"]}
+
+
+def energy_reference(text: str | None, frames: Configurations) -> dict[str, float] | None:
+    """Energies of single atoms in eV, by element, as a user asks for them; ``None`` for a fit.
+
+    By default those of `bloomery.frames.census.isolated_atoms`, if there is one for each element.
+    """
+    elements = frames.elements
+    found = isolated_atoms(frames)
+    missing = [element for element in elements if element not in found]
+    if text is None:
+        if found and missing:
+            told = f"there are frames of isolated atoms for {', '.join(found)} and none for {', '.join(missing)}"
+            warnings.warn(f"{told}; energies of atoms are fitted.", DataWarning, stacklevel=2)
+        return None if missing else found
+    if text == "fit":
+        return None
+    if text == "isolated_atoms":
+        if missing:
+            raise InputError(
+                f"--energy-reference: no frame of a single atom of {missing[0]} is named config_type=IsolatedAtom; "
+                "name it, or give the energies as EL=EV."
+            )
+        return found
+    try:
+        pairs = [part.split("=") for part in text.split(",")]
+        return check_energy_reference({element.strip(): float(value) for element, value in pairs}, elements)
+    except ValueError as error:
+        raise InputError(
+            f"--energy-reference: {text!r} is none of fit, isolated_atoms and a list such as Cu=-3.5,Zn=-1.2."
+        ) from error
+
+
+def told_reference(reference: Mapping[str, float] | None) -> list[str]:
+    """Say which energies of single atoms a training is given."""
+    told = ", ".join(f"{element} {value:.6g} eV" for element, value in (reference or {}).items())
+    return [f"energy reference: {told}"] if told else []
+
+
+def told_training(summary: Mapping[str, Any]) -> list[str]:
+    """Say how large the errors on seen frames are, by role, and what is odd about them."""
+    lines = []
+    for role, found in summary["errors"].items():
+        numbers = [f"{key} {found[key]['value']:.3g} {found[key]['unit']}" for key in LABELS if key in found]
+        if numbers:
+            lines.append(f"RMSE on {found['n_frames']} frames of the role {role}: {', '.join(numbers)}")
+        lines += [f"Warning: {sentence}" for sentence in found["warnings"]]
+    return list(dict.fromkeys(lines))
+
+
+def told_facts(facts: Mapping[str, Mapping[str, str]], odd: Mapping[str, Sequence[str]]) -> list[str]:
+    """Lines of a table for people: what is in each file, and what is odd about it."""
+    lines = []
+    for path, rows in facts.items():
+        told = [*rows.items(), *(("odd", sentence) for sentence in odd[path] or ["nothing that is looked for"])]
+        lines += [path, *(f"  {name:<14}  {text}" for name, text in told)]
+    return lines
+
+
+def told_warnings(summary: Mapping[str, Any]) -> list[str]:
+    """The warnings of an observable, a line each."""
+    return [f"Warning: {sentence}" for sentence in summary.get("warnings", [])]
 
 
 def predicted_frames(frames: Configurations, archive: Path) -> Configurations:

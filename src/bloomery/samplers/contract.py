@@ -27,6 +27,9 @@ a block (int, unique within the run); ``temperature``: the target in K (float, -
 ``stop_reason``: why the frame's trajectory ended (text, empty where nothing can stop it).
 """
 
+SELECTION_KEYS = ("role", "rule", "score", "pool", "pool_index", "parent")
+"""Per-frame arrays that a selection or labelling fills: those of another campaign say nothing here."""
+
 COMPLETED = "completed"
 """``stop_reason`` of a trajectory that came to its end."""
 

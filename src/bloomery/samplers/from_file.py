@@ -8,7 +8,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
-from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
+from bloomery.samplers.contract import ORIGIN_KEYS, SELECTION_KEYS, SamplerReport, Task, TaskSampler
 from bloomery.samplers.origin import with_origin
 from bloomery.seeds import derive_seed
 
@@ -50,7 +50,7 @@ class FromFile(TaskSampler):
             temperature = np.full(len(frames), -1.0)
         start, block = indices if self.settings.file is None else -1, indices // self.settings.block_frames
         taken = with_origin(
-            frames[indices].without_info(*frames.info),
+            frames[indices].without_info(*ORIGIN_KEYS, *SELECTION_KEYS),
             start=start, trajectory=block, block=block, step=indices, temperature=temperature[indices],
         )  # fmt: skip
         task.progress("sample", len(taken), len(taken), {})

@@ -80,7 +80,8 @@ def gather(job: Model, folder: Path, *, describe: bool) -> Candidates:
     files = [folder / path for path in (*job.pools.values(), *([job.features] if job.features else []))]
     aside = folder if too_large(files, job.memory) else None
     pools = {
-        key: _with_all_origins(Configurations.read(folder / path, folder=aside)) for key, path in job.pools.items()
+        key: _with_all_origins(Configurations.read(folder / path, folder=aside), path)
+        for key, path in job.pools.items()
     }
     known = {key: Configurations.read(folder / path) for key, path in job.data_set.items()}
     controls = {key: Configurations.read(folder / path) for key, path in job.control_data_set.items()}
@@ -88,7 +89,7 @@ def gather(job: Model, folder: Path, *, describe: bool) -> Candidates:
         raise InputError(f"the pools ({', '.join(pools)}) hold no frame, so there is nothing to select from.")
     keys = np.array([key for key, frames in pools.items() for _ in range(len(frames))], dtype=np.str_)
     rows = np.concatenate([np.arange(len(frames)) for frames in pools.values()])
-    frames = Configurations.concatenate(list(pools.values()))
+    frames = Configurations.united(list(pools.values()))
     blocks = [
         f"{key}/{trajectory}/{block}"
         for key, trajectory, block in zip(keys, frames.info["trajectory"], frames.info["block"], strict=True)
@@ -154,12 +155,24 @@ def _stacked(parts: list[NDArray[np.float64]]) -> NDArray[np.float64] | None:
     return join(parts) if parts else None
 
 
-def _with_all_origins(frames: Configurations) -> Configurations:
-    """Keep only what is said of a frame's origin; frames of plain files are trajectories of their own."""
+def _with_all_origins(frames: Configurations, path: str) -> Configurations:
+    """Say the origin of each frame, beside what else is said of it; those of plain files are trajectories of their own.
+
+    An origin of another type than samplers give it is an `InputError`.
+    """
     order = np.arange(len(frames))
     known = {key: frames.info[key] for key in ORIGIN_KEYS if key in frames.info}
-    bare = frames.without_info(*frames.info)
-    return with_origin(bare, **({"trajectory": order, "block": order} | known))
+    for key, values in known.items():
+        told = values.dtype.kind == "U"
+        if told != (key == "stop_reason") or values.ndim != 1:
+            kind = "text" if told else "number"
+            raise InputError(
+                f"{path}: {key} is a {kind} in its frames, which it is not in frames of a sampler; rename it."
+            )
+        if not told and not np.isfinite(values).all():
+            bad = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise InputError(f"{path}: frame {bad} does not say {key}, which others do; say it, or rename it.")
+    return with_origin(frames.without_info(*known), **({"trajectory": order, "block": order} | known))
 
 
 def _read_features(

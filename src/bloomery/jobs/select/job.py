@@ -195,6 +195,11 @@ def _asked(pool: Pool, selectors: list[Selector], job: Model, folder: Path, prog
         frames = pool.configurations[np.flatnonzero(unknown)]
         alone = measure(potential, frames, frozenset({DISAGREEMENT}), chunk_atoms=job.chunk_atoms, progress=progress)
         values[unknown] = alone[DISAGREEMENT]
+    if needed and potential.members == 1 and not values.any():
+        raise InputError(
+            "selectors: a selector asks for the disagreement, which a potential of one member does not have; train a "
+            "committee."
+        )
     return replace(pool, disagreement=values, measures=found)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomery.frames.census import far_energies
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.points.comparison import Comparison
 from bloomery.statistics import ToldNumbers
@@ -38,7 +39,13 @@ def warnings(comparison: Comparison, stress: ToldNumbers, elements: Mapping[str,
 
     Of what the comparison says of stresses, and of the forces of each element, the slopes count.
     """
-    return [*_stress(stress), *_scales(elements), *_net_forces(comparison), *_far_out(comparison)]
+    return [
+        *_stress(stress),
+        *_scales(elements),
+        *_net_forces(comparison),
+        *_far_out(comparison),
+        *_far_energies(comparison),
+    ]
 
 
 def _stress(stress: ToldNumbers) -> Iterator[str]:
@@ -98,6 +105,24 @@ def net_force(frames: Configurations, forces: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.square(sums).sum() / squares))
 
 
+def name_of(frames: Configurations, place: int) -> str:
+    """How a frame is called: by its number in the file of the user, where that is known."""
+    number = int(frames.info["source_frame"][place]) if "source_frame" in frames.info else place
+    return f"Frame {number}" + (f" of {frames.info['source'][place]}" if "source" in frames.info else "")
+
+
+def _far_energies(comparison: Comparison) -> Iterator[str]:
+    """Frames whose energy is far from what the composition of all others lets expect."""
+    far = far_energies(comparison.frames)
+    for place in far[:NAMED]:
+        yield (
+            f"{name_of(comparison.frames, place)} is far out: its energy of {comparison.energy[place]:.5g} eV/atom "
+            "does not go with those of the other frames. Look at its label before the potential is blamed."
+        )
+    if len(far) > NAMED:
+        yield f"{len(far) - NAMED} more energies are as far out."
+
+
 def _far_out(comparison: Comparison) -> Iterator[str]:
     """Frames whose worst force is many times off the RMSE of all that are not far out themselves.
 
@@ -117,8 +142,9 @@ def _far_out(comparison: Comparison) -> Iterator[str]:
         if largest[order[n - 1]] > FAR * usual > 0:
             for frame in order[: min(n, NAMED)]:
                 yield (
-                    f"Frame {frame} is far out: a force on it is wrong by {largest[frame]:.3g} eV/Å, where the RMSE of "
-                    f"all other frames is {usual:.3g} eV/Å. Look at its label before the potential is blamed."
+                    f"{name_of(comparison.frames, int(frame))} is far out: a force on it is wrong by "
+                    f"{largest[frame]:.3g} eV/Å, where the RMSE of all other frames is {usual:.3g} eV/Å. Look at its "
+                    "label before the potential is blamed."
                 )
             if n > NAMED:
                 yield f"{n - NAMED} more frames are as far out."
