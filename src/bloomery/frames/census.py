@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import composition
 from bloomery.frames.geometry import DistanceLimits
-from bloomery.frames.labels import LABELS, TOLERANCES
+from bloomery.frames.labels import LABELS, TOLERANCES, told_difference
 
 GROUP_KEYS = ("config_type", "group")
 """Keys of ``info`` that name the group of a frame."""
@@ -62,11 +62,8 @@ class Contradiction:
     @property
     def told(self) -> str:
         """One sentence, without an end."""
-        unit = LABELS[self.label].unit + ("/atom" if self.label == "energy" else "")
-        return (
-            f"frames {self.first} and {self.second} are the same, and their {self.label} differs by "
-            f"{self.difference:.3g} {unit}"
-        )
+        told = told_difference(self.label, self.difference)
+        return f"frames {self.first} and {self.second} are the same, and their {self.label} differs by {told}"
 
 
 def contradictions(frames: Configurations) -> list[Contradiction]:

@@ -76,6 +76,11 @@ def looks_like_label(name: str, value: object, n_atoms: int) -> bool:
     return array.dtype.kind in "iuf" and array.size in sizes
 
 
+def told_difference(label: str, difference: float) -> str:
+    """A difference of two values of a label with its unit; energies per atom."""
+    return f"{difference:.3g} {LABELS[label].unit}" + ("/atom" if label == "energy" else "")
+
+
 @dataclass(frozen=True)
 class Doubt:
     """Two names of one label in one frame whose values differ: the one that was taken, and by how much they differ."""
@@ -88,7 +93,7 @@ class Doubt:
     @property
     def told(self) -> str:
         """The difference with its unit."""
-        return f"{self.difference:.3g} {LABELS[self.label].unit}" + ("/atom" if self.label == "energy" else "")
+        return told_difference(self.label, self.difference)
 
 
 @dataclass(frozen=True)
