@@ -120,6 +120,25 @@ def test_set_up_starts_the_daemon(healthy: dict[str, Any]) -> None:
     assert len(healthy["workers"]) == 2
 
 
+def roll_calls(machine: Machine) -> list[int]:
+    """Processes that call the roll of the machine's workers."""
+    words = ("aiida_bloomery.services.roll_call", str(machine.folder))
+    lines = {process.pid: " ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])}
+    return [pid for pid, line in lines.items() if all(word in line for word in words)]
+
+
+def test_the_roll_is_called_while_the_daemon_lives(machine: Machine, healthy: dict[str, Any]) -> None:
+    (pid,) = roll_calls(machine)
+    machine.ensure()
+    assert roll_calls(machine) == [pid]
+    kill(pid)
+    wait_until(lambda: roll_calls(machine), "another that calls the roll")
+    kill(healthy["daemon"])
+    wait_until(lambda: not roll_calls(machine), "its end with the daemon")
+    machine.ensure()
+    assert len(roll_calls(machine)) == 1
+
+
 def test_killed_broker_is_noticed_and_mended(machine: Machine, healthy: dict[str, Any]) -> None:
     kill(healthy["broker"])
     # Its successor is up at once, and looks well, but the workers do not know it.
@@ -166,6 +185,7 @@ def test_number_files_of_the_dead_are_not_believed(machine: Machine, healthy: di
 def test_stop_ends_all_and_setup_starts_again(machine: Machine, healthy: dict[str, Any]) -> None:
     assert machine.call("stop").returncode == 0
     assert not any(psutil.pid_exists(pid) for pid in (healthy["daemon"], healthy["broker"], *healthy["workers"]))
+    assert not roll_calls(machine)
     assert machine.inspect()["problems"] == ["the daemon does not run"]
     assert machine.call("stop").stdout.strip() == "The daemon did not run."
     assert "started the daemon" in machine.call("setup").stdout

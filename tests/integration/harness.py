@@ -21,12 +21,18 @@ PROGRAMS = Path(sys.executable).parent
 BEGIN = "from aiida import load_profile, orm\nimport json\nload_profile()\n"
 
 # One process looks, as to start one for every look takes more than half of a core. It tells the campaign's status
-# again and again, or once it has ended.
+# again and again, or once it has ended, and gives up where nothing has been written for long.
 WATCH = """
 import time
 from aiida_bloomery.provenance.progress import ACTIVE, campaign_state
 query = orm.QueryBuilder().append(orm.ProcessNode, filters={{'id': {pk}}}, project='attributes.process_state')
+touched = orm.QueryBuilder().append(orm.Node, project='mtime').order_by({{orm.Node: {{'mtime': 'desc'}}}}).limit(1)
+last, end = None, 0
 while True:
+    if touched.first(flat=True) != last:
+        last, end = touched.first(flat=True), time.monotonic() + {patience}
+    if time.monotonic() > end:
+        raise SystemExit(f'nothing has moved since {{last}}: {{campaign_state({pk}).as_dict()}}')
     if {always} or (query.first(flat=True) or 'created') not in ACTIVE:
         print(json.dumps(campaign_state({pk}).as_dict()), flush=True)
     time.sleep(0.25)
@@ -69,7 +75,7 @@ class Home:
 
     def wait(self, pk: int, until: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
         """Wait until a campaign has ended, or until something holds of its status before."""
-        code = BEGIN + WATCH.format(pk=pk, always=until is not None)
+        code = BEGIN + WATCH.format(pk=pk, always=until is not None, patience=PATIENCE)
         with subprocess.Popen(
             [sys.executable, "-c", code], env=self.environment, stdout=subprocess.PIPE, text=True
         ) as watcher:

@@ -2,21 +2,24 @@
 
 AiiDA's daemon (circus) starts the ZeroMQ broker and the workers. When the broker is killed the daemon starts another,
 but the workers stay connected to the one that is gone: everything looks alive and nothing moves. That shows in the
-processes' ages: the broker must be older than every worker.
+processes' ages: the broker must be older than every worker. A worker's death escapes the broker now and then; see
+`roll_call`, which runs beside the workers of our own profile, and is done with every look at another.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiida_bloomery.services import processes, queue
+from aiida_bloomery.services import processes, queue, roll_call
 from aiida_bloomery.services.queue import ARRIVAL, has_task, revive_lost
+from aiida_bloomery.services.roll_call import call_the_roll
 from aiida_bloomery.setup.home import Home
 from bloomery.errors import BloomeryError
 
@@ -49,7 +52,7 @@ class Services:
 
 
 def inspect(home: Home) -> Services:
-    """Look at daemon and broker of the loaded profile."""
+    """Look at daemon and broker of the loaded profile, and have the broker look at its workers."""
     profile = processes.profile()
     zeromq = profile.process_control_backend == "core.zeromq"
     if profile.process_control_backend is None:
@@ -57,6 +60,8 @@ def inspect(home: Home) -> Services:
         return Services(problems=("the profile has no broker, so nothing can be submitted",), remedy=remedy)
     daemon, workers = processes.daemon(), processes.workers()
     broker = processes.broker() if zeromq else None
+    if broker is not None:
+        call_the_roll(processes.broker_folder())
     pending, processing = (len(tasks) for tasks in queue.tasks()) if zeromq else (0, 0)
     problems = list(_problems(daemon, workers, broker, zeromq=zeromq))
     return Services(
@@ -80,6 +85,8 @@ def ensure(home: Home, workers: int | None = None) -> list[str]:
     """
     found = inspect(home)
     if found.healthy:
+        if home.own:
+            _add_roll_call()
         return []
     if not home.own:
         problems, remedy = "; ".join(found.problems), "; ".join(found.remedy)
@@ -122,7 +129,7 @@ def stop(home: Home) -> bool:
     from aiida.engine.daemon.client import DaemonException  # noqa: PLC0415
 
     # Running jobs are not the daemon's children: they go on, and are looked after when it is back.
-    ours = (processes.daemon(), processes.broker(), *processes.workers(), *processes.statisticians())
+    ours = (processes.daemon(), processes.broker(), *processes.workers(), *processes.helpers())
     alive = running = [process for process in ours if process is not None]
     if processes.daemon() is not None:
         with contextlib.suppress(DaemonException):
@@ -189,6 +196,22 @@ def _start(workers: int | None) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and (len(processes.workers()) < wanted or not _broker_ready()):
         time.sleep(0.1)
+    _add_roll_call()
+
+
+def _add_roll_call() -> None:
+    """Have the daemon run `roll_call` beside its workers, if it does not yet."""
+    from aiida.engine.daemon.client import DaemonException  # noqa: PLC0415
+
+    daemon = processes.daemon()
+    if daemon is None or not processes.uses_zeromq():
+        return
+    arguments = ["-m", roll_call.__name__, str(processes.broker_folder()), str(daemon.pid)]
+    how = {"start": True, "options": {"copy_env": True}}
+    watcher = {"name": "roll-call", "cmd": sys.executable, "args": arguments, **how}
+    # One that is there already is not added again. Without one all is as well as AiiDA leaves it.
+    with contextlib.suppress(DaemonException):
+        processes.client().call_client({"command": "add", "properties": watcher})
 
 
 def _broker_ready() -> bool:

@@ -51,12 +51,12 @@ def workers() -> list[Any]:
     return sorted(found, key=lambda process: int(process.pid))
 
 
-def statisticians() -> list[Any]:
-    """The helper process of the daemon, which outlives a daemon that is killed."""
+def helpers() -> list[Any]:
+    """What runs beside the workers, and outlives a daemon that is killed: circus's statistics, and the roll call."""
     import psutil  # noqa: PLC0415
 
-    log = client().circus_log_file
-    return [process for process in psutil.process_iter(["cmdline"]) if log in (process.info["cmdline"] or [])]
+    marks = {client().circus_log_file, str(broker_folder())} if uses_zeromq() else {client().circus_log_file}
+    return [process for process in psutil.process_iter(["cmdline"]) if marks & set(process.info["cmdline"] or [])]
 
 
 def broker() -> Any:
