@@ -31,6 +31,8 @@ WIDE_FLAG = "-mprefer-vector-width=512"
 COMPILERS = ("cc", "gcc", "clang")
 PATIENCE = 120.0
 """Seconds that a compilation may take."""
+DIGEST = 32
+"""Characters at the end of a compiled file that tell whether it is whole."""
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ def load_kernel(source: Path, dtype: str, defines: tuple[tuple[str, int], ...] =
     for folder in _folders():
         library = folder / name
         try:
-            if not library.is_file():
+            if not _whole(library):
                 _compile(compiler, flags, source, library)
             opened = ctypes.CDLL(str(library))
         except (OSError, subprocess.SubprocessError) as error:
@@ -98,8 +100,20 @@ def _folders() -> Iterator[Path]:
         yield Path(folder_of_process)
 
 
+def _whole(library: Path) -> bool:
+    """Whether a file is what `_compile` wrote: one that is cut, or foreign, would end this process."""
+    try:
+        content = library.read_bytes()
+    except OSError:
+        return False
+    return content[-DIGEST:] == digest_of(content[:-DIGEST], size=DIGEST // 2).encode()
+
+
 def _compile(compiler: str, flags: list[str], source: Path, library: Path) -> None:
     """Compile into place in one step: processes that start together may all be here."""
     with in_one_step(library) as temporary:
         command = [compiler, *flags, f"-I{HEADERS}", str(source), "-o", str(temporary), "-lm"]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
+        # The loader reads nothing behind what the file's header tells of.
+        with temporary.open("ab") as file:
+            file.write(digest_of(temporary.read_bytes(), size=DIGEST // 2).encode())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +67,13 @@ FIRST = ("engine", "format_version", "elements", "energy_reference", "members", 
 """Variables of a potential that `POTENTIAL_FILE` begins with."""
 STANDARD = (*FIRST, "units", "versions")
 """Keys of `POTENTIAL_FILE` that are no details."""
+
+
+UNREADABLE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, RecursionError, BadZipFile,
+    zlib.error,
+)  # fmt: skip
+"""What reading files that are damaged or foreign raises."""
 
 
 class Potential:
@@ -198,6 +207,8 @@ class Potential:
             content = json.loads((folder / POTENTIAL_FILE).read_text(encoding="utf-8"))
             if content["format_version"] > cls.format_version:
                 raise InputError(f"{folder}: was written by a later version of bloomery; update this one.")
+            if wrong := _what_is_wrong(content):
+                raise InputError(f"{folder / POTENTIAL_FILE}: {wrong}; copy the folder again, or train anew.")
             common = Common(
                 elements=content["elements"],
                 energy_reference=content["energy_reference"],
@@ -206,7 +217,7 @@ class Potential:
                 details=cast("Details", {k: v for k, v in content.items() if k not in (*STANDARD, *cls.own_entries)}),
             )
             return cls.read_files(folder, content, common)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        except UNREADABLE as error:
             raise InputError(f"{folder}: is not a potential of the engine {cls.engine!r} ({error}).") from error
 
     @classmethod
@@ -278,6 +289,23 @@ class Potential:
         )
 
 
+def _what_is_wrong(content: Mapping[str, Any]) -> str:
+    """Say which of the variables that every potential has does not fit, or nothing."""
+    elements, reference = content["elements"], content["energy_reference"]
+    if not isinstance(elements, list) or not elements or not {*elements} <= {*chemical_symbols[1:]}:
+        return f"elements is {elements!r}, and must be a list of elements"
+    if set(reference) != set(elements):
+        return f"energy_reference is of {', '.join(reference) or 'nothing'}, and elements of {', '.join(elements)}"
+    numbers = {f"energy_reference of {element}": value for element, value in reference.items()}
+    for name, value in {**numbers, "cutoff": content["cutoff"]}.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            return f"{name} is {value!r}, and must be a number"
+    if not isinstance(content["members"], int) or content["members"] < 1:
+        return f"members is {content['members']!r}, and must be 1 or more"
+    fits = content["dtype"] in ("float32", "float64")
+    return "" if fits else f"dtype is {content['dtype']!r}, and must be float32 or float64"
+
+
 def load_potential(folder: str | Path, device: str = "auto") -> Potential:
     """Read a potential of any engine; `InputError` if the folder holds none, or its engine is not installed."""
     file = Path(folder) / POTENTIAL_FILE
@@ -287,7 +315,7 @@ def load_potential(folder: str | Path, device: str = "auto") -> Potential:
         )
     try:
         engine = json.loads(file.read_text(encoding="utf-8"))["engine"]
-    except (ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{file}: does not say which engine wrote it ({error}).") from error
     return load_plugin("engines", engine).load(folder, device)
 

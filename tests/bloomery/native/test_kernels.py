@@ -262,6 +262,13 @@ def test_compiled_once_and_kept_where_nobody_else_writes(tmp_path: Path, monkeyp
     forget()
     assert native.load_kernel(SOURCE, "float64") is not None
     assert kept.stat().st_mtime_ns == changed
+    for content in (kept.read_bytes()[:5000], b"foreign", Path(SOURCE).read_bytes()):
+        kept.unlink()  # the loader has it in memory
+        kept.write_bytes(content)
+        forget()
+        assert native.load_kernel(SOURCE, "float64") is not None
+        assert kept.read_bytes()[:4] == b"\x7fELF"
+        assert len(kept.read_bytes()) > 5000
     kept.parent.chmod(0o777)
     forget()
     assert native.load_kernel(SOURCE, "float64") is not None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NotRequired, Self, cast
 
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 from bloomery.descriptors.contract import Descriptor
 from bloomery.descriptors.species import species_of
 from bloomery.engines.hdnnp.evaluation import Evaluation, Evaluator
-from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling
+from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Parameters, Ranges, Scaling
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec
-from bloomery.potentials.contract import Common, Details, Potential
+from bloomery.potentials.contract import FIRST, POTENTIAL_FILE, Common, Details, Potential
 from bloomery.potentials.prediction import Prediction, voigt
+from bloomery.seeds import digest_of
 
 WEIGHTS_FILE = "weights.npz"
 CHUNK_ATOMS = 2048
@@ -56,7 +59,7 @@ class NetworkPotential(Potential):
 
     engine = "hdnnp"
     takes_empty_frames = True
-    own_entries = ("descriptor", "network")
+    own_entries = ("descriptor", "network", "digest")
 
     def __init__(
         self,
@@ -141,25 +144,39 @@ class NetworkPotential(Potential):
             arrays |= {f"range:{name}": value for name, value in vars(self.ranges).items()}
         arrays["seen"] = np.array(sorted(self.seen), dtype=np.bytes_)
         np.savez(folder / WEIGHTS_FILE, allow_pickle=False, **arrays)
-        return {
+        own = {
             "descriptor": self.descriptor_spec.model_dump(),
             "network": {"activations": list(self.form.activations), "isolation_switch": self.form.switch},
         }
+        content = {name: getattr(self, name) for name in FIRST} | own
+        return {**own, "digest": _digest(content, folder / WEIGHTS_FILE)}
 
     @classmethod
     def read_files(cls, folder: Path, content: Mapping[str, Any], common: Common) -> Self:
-        """Read what `write_files` wrote."""
+        """Read what `write_files` wrote; nothing reaches a kernel whose shape was not checked."""
+        # Potentials that were written before there were digests have none.
+        if "digest" in content and content["digest"] != _digest(content, folder / WEIGHTS_FILE):
+            raise InputError(
+                f"{folder}: {POTENTIAL_FILE} or {WEIGHTS_FILE} is not what was written (the digest is another one); "
+                "copy the folder again, or train anew."
+            )
         with np.load(folder / WEIGHTS_FILE, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         scaling, ranges, parameters = (_named(arrays, prefix) for prefix in ("scaling:", "range:", "parameter:"))
         network = content.get("network", {"activations": ["silu"], "isolation_switch": True})
+        descriptor = PluginSpec.model_validate(content["descriptor"])
+        sizes = content["members"], len(content["elements"]), descriptor.load("descriptors").size(content["elements"])
+        if wrong := what_does_not_fit(parameters, scaling, ranges, sizes):
+            raise InputError(f"{folder / WEIGHTS_FILE}: {wrong}; copy the folder again, or train anew.")
+        if unknown := [name for name in network["activations"] if name not in ACTIVATIONS]:
+            raise InputError(f"{folder / POTENTIAL_FILE}: {unknown[0]!r} is no activation function.")
         return cls(
             parameters={name: torch.from_numpy(value) for name, value in parameters.items()},
             form=Form(tuple(network["activations"]), bool(network["isolation_switch"])),
             ranges=Ranges(**ranges) if ranges else None,
             seen=[text.decode() for text in arrays["seen"].tolist()] if "seen" in arrays else [],
             scaling=replace(Scaling(**scaling), energy=float(scaling["energy"])),
-            descriptor=PluginSpec.model_validate(content["descriptor"]),
+            descriptor=descriptor,
             dtype=content["dtype"],
             **common,
         )
@@ -176,6 +193,46 @@ def _stresses(part: Configurations, virials: torch.Tensor | None) -> NDArray[np.
 
 def _named(arrays: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _digest(content: Mapping[str, Any], weights: Path) -> str:
+    """Return the digest of all that predictions hang on."""
+    told = {name: content.get(name) for name in (*FIRST, "descriptor", "network")}
+    return digest_of(weights.read_bytes(), json.dumps(told, sort_keys=True))
+
+
+def what_does_not_fit(
+    parameters: Mapping[str, Any], scaling: Mapping[str, Any], ranges: Mapping[str, Any], sizes: tuple[int, int, int]
+) -> str:
+    """Say which array is missing or not as it must be for so many members, elements and features; or nothing."""
+    members, species, features = sizes
+    table = (species, features)
+    wanted: dict[str, tuple[int, ...]] = {
+        f"scaling:{name}": table for name in ("mean", "scale", "isolated", "magnitude")
+    }
+    wanted |= {"scaling:offset": (species,), "scaling:energy": ()}
+    wanted |= {f"range:{field.name}": table for field in fields(Ranges)} if ranges else {}
+    width, layers = features, sum(name.startswith("weight") for name in parameters)
+    for layer in range(layers):
+        weight = np.shape(parameters.get(f"weight_{layer}", ()))
+        out = weight[-1] if weight and layer < layers - 1 else 1
+        wanted |= {f"parameter:weight_{layer}": (members, species, width, out)}
+        wanted |= {f"parameter:bias_{layer}": (members, species, 1, out)}
+        width = out
+    if "skip" in parameters:
+        wanted["parameter:skip"] = (members, species, features, 1)
+    found = {f"parameter:{name}": value for name, value in parameters.items()}
+    found |= {f"scaling:{name}": value for name, value in scaling.items()}
+    found |= {f"range:{name}": value for name, value in ranges.items()}
+    for name in sorted({*wanted, *found, "parameter:weight_0"}):
+        if name not in found or name not in wanted:
+            return f"{name} is {'missing' if name in wanted or name not in found else 'unknown'}"
+        if found[name].dtype != np.float64 or found[name].shape != wanted[name]:
+            shape = "float64 of shape " + str(wanted[name])
+            return f"{name} is {found[name].dtype} of shape {found[name].shape}, and the potential has {shape}"
+        if not name.startswith("range:") and not np.isfinite(found[name]).all():
+            return f"{name} holds values that are no numbers"
+    return ""
 
 
 def descriptor_spec(descriptor: Descriptor) -> PluginSpec:
