@@ -18,9 +18,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Settings(BaseModel):
-    """Base of all settings models: unknown keys are refused, instances are immutable."""
+    """Base of all settings models: unknown keys and numbers that are none are refused, instances are immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class PluginSpec(Settings):

@@ -241,7 +241,7 @@ def test_supercell_and_index_of_structures(folder: Path) -> None:
 def test_notes_say_when_a_target_cannot_be_reached(folder: Path) -> None:
     (folder / "campaign.yaml").write_text(edited(("iterations: {min: 1, max: 3}", "iterations: 1")))
     _, notes = load_campaign(folder / "campaign.yaml")
-    assert notes == ["stop: targets wait for 10 probe frames; the campaign draws 5 at most, so none is reached."]
+    assert notes == ["stop: targets wait for 6 probe frames; the campaign draws 5 at most, so none is reached."]
 
 
 # -- schema -----------------------------------------------------------------------------------------------------------
@@ -336,6 +336,30 @@ def test_schema_is_printed_and_written(tmp_path: Path) -> None:
     CliRunner().invoke(main, ["schema", "--to", str(tmp_path / "campaign.schema.json")], catch_exceptions=False)
     assert printed == (tmp_path / "campaign.schema.json").read_text(encoding="utf-8")
     assert json.loads(printed) == schema()
+
+
+@pytest.mark.parametrize("protocol", ["fast", "balanced", "stringent"])
+def test_every_protocol_can_reach_its_targets(folder: Path, protocol: str) -> None:
+    text = f"name: a\nstructures: [si8.extxyz]\nprotocol: {protocol}\nlabelling: {{quantumespresso: {{}}}}\n"
+    result = check(folder, text)
+    assert result.exit_code == 0, result.output
+    assert "??" not in result.output, result.output
+
+
+def test_one_mesh_for_cells_of_different_size_is_told(folder: Path) -> None:
+    write(folder / "si64.extxyz", bulk("Si", cubic=True) * 2, format="extxyz")
+    text = edited(("[si8.extxyz]", "[si8.extxyz, si64.extxyz]"))
+    told = "one mesh for cells of 8, 64 atoms puts k-points 0.29 to 0.58 1/Å apart"
+    assert told in check(folder, text).output
+    assert told not in check(folder, edited()).output
+    distance = edited(("{mesh: [2, 2, 2], shift: [1, 1, 1]}", "{distance: 0.3 1/Å}"), ("[si8", "[si64.extxyz, si8"))
+    assert "one mesh" not in check(folder, distance).output
+
+
+def test_a_path_that_the_system_refuses_is_one_sentence(folder: Path) -> None:
+    result = check(folder, edited(("si8.extxyz", "a" * 300)))
+    assert result.exit_code == 2
+    assert "aaa: cannot be used: file name too long" in result.output
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)

@@ -83,11 +83,10 @@ class Structures(ShortForm):
     def _is_index(cls, value: str) -> str:
         parts = value.split(":")
         try:
-            for part in parts:
-                int(part or 0)
+            numbers = [int(part or 1) for part in parts]
         except ValueError:
-            parts = []
-        if not 1 <= len(parts) <= 3:
+            numbers = []
+        if not 1 <= len(numbers) <= 3 or not all(numbers[2:]):
             raise ValueError("should be an index or a slice of frames, such as 0, '10:20' or '::5'")
         return value
 

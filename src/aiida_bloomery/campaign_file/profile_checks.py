@@ -40,8 +40,7 @@ def check_environment(campaign: Campaign, *, ask: bool = True) -> Iterator[Findi
         else:
             yield Finding(f"code {label_of(code)}", "exists")
     yield from labeller(campaign).findings(campaign)
-    check_inputs(campaign)
-    yield Finding("inputs", "are accepted by the campaign's workchain")
+    yield from check_inputs(campaign)
 
 
 def code_keys(campaign: Campaign, program: Program | None) -> list[str]:
@@ -83,10 +82,10 @@ def ask_version(campaign: Campaign, key: str, code: Any, program: Program) -> Fi
     return Finding(name, f"answers: version {match[1]}")
 
 
-def check_inputs(campaign: Campaign) -> None:
+def check_inputs(campaign: Campaign) -> Iterator[Finding]:
     """Do what a submission would do first, and raise `InputError` if an input is refused.
 
-    The validators of all ports are asked, and the labeller about the structures.
+    The validators of all ports are asked, and the labeller about the structures and what it makes of them.
     """
     from aiida.plugins import WorkflowFactory  # noqa: PLC0415
 
@@ -102,3 +101,6 @@ def check_inputs(campaign: Campaign) -> None:
     message = labelling.check(unique(list(wanted.values())), builder.labelling) if wanted else None
     if message is not None:
         raise campaign.source.error(("validation",), f"the labeller cannot be asked for what is wanted: {message}")
+    yield Finding("inputs", "are accepted by the campaign's workchain")
+    for what, settings in labelling.told(campaign.structures, builder.labelling):
+        yield Finding(what, settings)

@@ -24,9 +24,10 @@ def read_yaml(path: Path) -> Source:
         raise InputError(f"{path}: there is no such file; check the path.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error}); give a YAML file in UTF-8.") from error
-    loader = yaml.SafeLoader(text)
     lines: dict[Key, int] = {}
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         _walk(root, (), lines, path)
         content = loader.construct_document(root) if root is not None else None
@@ -35,10 +36,15 @@ def read_yaml(path: Path) -> Source:
         problem = error.problem or error.context or "it cannot be parsed"
         message = f"{path}{line}: is not valid YAML ({problem}); correct the line or the one before it."
         raise InputError(message) from error
+    except yaml.reader.ReaderError as error:
+        number = text.count("\n", 0, error.position) + 1
+        message = f"holds the character {error.character:#x}, which is none of a text; remove it."
+        raise InputError(f"{path}, line {number}: {message}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid YAML ({error}).") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no keys; write `name: ...`, `structures: ...` and so on, one to a line.")
     return Source(path, content, lines)
@@ -95,3 +101,6 @@ def _walk(node: yaml.Node | None, key: Key, lines: dict[Key, int], path: Path) -
         for index, value in enumerate(node.value):
             lines[(*key, index)] = value.start_mark.line + 1
             _walk(value, (*key, index), lines, path)
+    elif isinstance(node, yaml.ScalarNode) and any(ord(letter) < 32 and letter not in "\n\t" for letter in node.value):
+        line, place = node.start_mark.line + 1, ".".join(map(str, key))
+        raise InputError(f"{path}, line {line}: {place}: holds a control character; remove it.")

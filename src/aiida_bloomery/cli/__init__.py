@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from bloomery.errors import BloomeryError
-from bloomery.program.console import printable, told_warnings
+from bloomery.program.console import in_one_sentence
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "setup": ("setup", "Make profile, computer, codes and pseudopotentials; start the daemon."),
@@ -55,13 +54,8 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        try:
-            with told_warnings():
-                return super().invoke(ctx)
-        except BloomeryError as error:
-            failure = click.ClickException(printable(error))
-            failure.exit_code = BAD_INPUT
-            raise failure from error
+        with in_one_sentence(failed=BAD_INPUT):
+            return super().invoke(ctx)
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiida_bloomery.campaign_file.codes import DEFAULT_CODE
+from aiida_bloomery.data.ended import how_it_ended
 from bloomery.campaign.learning_curves import LearningCurve
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
@@ -235,7 +236,7 @@ def selection_state(pk: int) -> SelectionState:
         raise InputError(f"{pk} is no learning curve, cross-validation or search but {node.__class__.__name__}.")
     jobs = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
     failed = {
-        link.link_label: str(link.node.exit_message or link.node.process_state.value)
+        link.link_label: how_it_ended(link.node)
         for link in node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
         if link.node.is_terminated and not link.node.is_finished_ok
     }

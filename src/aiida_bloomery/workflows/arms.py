@@ -14,6 +14,7 @@ from aiida.engine import ProcessSpec, WorkChain
 from aiida_bloomery.calculations.functions.control import compare_arms, control_batch, judge_control, training_seeds
 from aiida_bloomery.calculations.functions.frames import frames_only_in
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import optional, optional_output, outputs_by_key, put_under
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
@@ -234,5 +235,5 @@ class ControlArm:
 
     def _went_well(self, process: orm.WorkChainNode) -> bool:
         if not process.is_finished_ok:
-            self.stages.report(f"control arm: {process.process_label}<{process.pk}> failed: {process.exit_message}")
+            self.stages.report(f"control arm: {process.process_label}<{process.pk}> failed: {how_it_ended(process)}")
         return bool(process.is_finished_ok)

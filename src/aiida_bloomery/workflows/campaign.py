@@ -6,6 +6,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 
 from aiida_bloomery.calculations.functions.campaign import plan_iteration
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import under
 from aiida_bloomery.workflows.arms import ControlArm
 from aiida_bloomery.workflows.campaign_builder import FromProtocol
@@ -68,8 +69,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
     def _fail(self, label: str, process: orm.ProcessNode) -> ExitCode:
         """Attach what there is, then end: nothing that was computed is lost."""
         self.results()
-        message = process.exit_message or f"<{process.pk}> ended as {process.process_state.value}."
-        return self.exit_codes[label].format(where=self._stages.where, message=message)
+        return self.exit_codes[label].format(where=self._stages.where, message=how_it_ended(process))
 
     def _with_potential(self) -> dict[str, orm.Data]:
         """The present potential and its known error, where there are any."""

@@ -10,6 +10,7 @@ from aiida.plugins import WorkflowFactory
 
 from aiida_bloomery.calculations.functions.frames import frames_only_in, specs_of, wanted_frames
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import by_key, optional, optional_output, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
@@ -108,14 +109,14 @@ class ComparisonWorkChain(SubmitsOnce):
         if "labelling" in self.ctx:
             self.hand_out(self.ctx.labelling, "labelled", "ledger")
             if not self.ctx.labelling.is_finished_ok:
-                failed = self.exit_codes.ERROR_LABELLING_FAILED.format(message=self.ctx.labelling.exit_message)
+                failed = self.exit_codes.ERROR_LABELLING_FAILED.format(message=how_it_ended(self.ctx.labelling))
         processes = [self.ctx[name] for name in ("validation", "trajectories") if name in self.ctx]
         for name in ("observations", "arrays"):
             given = [process.outputs[name] for process in processes if name in process.outputs]
             self.out(name, {key: node for part in given for key, node in part.items()})
         for process in processes:
             if not process.is_finished_ok:
-                failed = failed or self.exit_codes.ERROR_OBSERVABLE_FAILED.format(message=process.exit_message)
+                failed = failed or self.exit_codes.ERROR_OBSERVABLE_FAILED.format(message=how_it_ended(process))
         return failed
 
     def _observables(self, *, of_frames: bool) -> dict[str, orm.Dict]:

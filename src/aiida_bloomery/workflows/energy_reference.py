@@ -8,6 +8,7 @@ from aiida.plugins import WorkflowFactory
 
 from aiida_bloomery.calculations.functions.frames import energy_reference, isolated_atoms
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import by_key, optional_output
 from aiida_bloomery.workflows.once import SubmitsOnce
 
@@ -39,6 +40,6 @@ class EnergyReferenceWorkChain(SubmitsOnce):
         process = self.ctx.labelling
         self.hand_out(process, "ledger")
         if not process.is_finished_ok or "labelled" not in process.outputs:
-            return self.exit_codes.ERROR_LABELLING_FAILED.format(message=process.exit_message)
+            return self.exit_codes.ERROR_LABELLING_FAILED.format(message=how_it_ended(process))
         self.out("energy_reference", self.call_as("values", energy_reference, process.outputs.labelled))
         return None

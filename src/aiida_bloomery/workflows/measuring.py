@@ -15,6 +15,7 @@ from aiida_bloomery.calculations.functions.campaign import plan_validation
 from aiida_bloomery.calculations.functions.frames import specs_of
 from aiida_bloomery.calculations.functions.labels import merge_ledgers
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import optional, optional_output, outputs_by_key, put_under, under
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
@@ -113,7 +114,7 @@ class Measuring:
         if process.is_finished_ok:
             return process.outputs.pools[REFERENCE_TRAJECTORY]
         if process.is_terminated:
-            what = f"{process.process_label}<{process.pk}> {process.exit_message}"
+            what = f"{process.process_label}<{process.pk}> {how_it_ended(process)}"
             self.stages.report(f"without a reference trajectory: {what}")
         return None
 
@@ -171,7 +172,7 @@ class Measuring:
         if comparison is not None:
             outputs = comparison.outputs
             if not comparison.is_finished_ok:
-                self.stages.report(f"{comparison.process_label}<{comparison.pk}>: {comparison.exit_message}")
+                self.stages.report(f"{comparison.process_label}<{comparison.pk}>: {how_it_ended(comparison)}")
             if "labelled" in outputs:
                 self.ctx.known[f"labels_{len(self.ctx.known):03d}"] = outputs.labelled
             if "ledger" in outputs:

@@ -8,6 +8,7 @@ from aiida.plugins import CalculationFactory, WorkflowFactory
 from aiida.plugins.entry_point import get_entry_point_names
 
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import by_key, optional, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
@@ -89,7 +90,7 @@ class SamplingWorkChain(SubmitsOnce):
         for key in self.inputs.samplers:
             process = self.ctx[key]
             if not process.is_finished_ok:
-                self.report(f"sampler {key} <{process.pk}> failed: {process.exit_message or process.exit_status}")
+                self.report(f"sampler {key} <{process.pk}> failed: {how_it_ended(process)}")
             if "frames" in process.outputs and process.outputs.frames.n_frames:
                 pools[key] = process.outputs.frames
             if "left" in process.outputs:

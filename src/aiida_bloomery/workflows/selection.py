@@ -8,6 +8,7 @@ from aiida.plugins import CalculationFactory
 
 from aiida_bloomery.calculations.select import selection_ports
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import optional, optional_output
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
@@ -63,7 +64,7 @@ class SelectionWorkChain(SubmitsOnce):
         inputs |= self.given("parameters", "pools", "data_set", "control_data_set", "potential", "scale")
         if "described" in self.ctx:
             if not self.ctx.described.is_finished_ok:
-                return self.exit_codes.ERROR_DESCRIBE_FAILED.format(message=self.ctx.described.exit_message)
+                return self.exit_codes.ERROR_DESCRIBE_FAILED.format(message=how_it_ended(self.ctx.described))
             inputs["features"] = self.ctx.described.outputs.features
         if any(selector.needs_environments for selector in self.selectors):
             inputs["descriptor"] = self.inputs.descriptor
@@ -73,6 +74,6 @@ class SelectionWorkChain(SubmitsOnce):
         """Attach the selected frames."""
         process = self.ctx.selection
         if not process.is_finished_ok:
-            return self.exit_codes.ERROR_SELECT_FAILED.format(message=process.exit_message)
+            return self.exit_codes.ERROR_SELECT_FAILED.format(message=how_it_ended(process))
         self.hand_out(process, "funnel", "selected", "control")
         return None

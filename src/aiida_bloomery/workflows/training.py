@@ -8,6 +8,7 @@ from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, ProcessSpec
 from aiida_bloomery.calculations.functions.campaign import next_seed
 from aiida_bloomery.calculations.train import TrainCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import by_key, optional
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
@@ -57,5 +58,5 @@ class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
         """Bad input stays bad, however often it is tried."""
         if calculation.exit_status is None or not 200 <= calculation.exit_status < 300:
             return None
-        exit_code = self.exit_codes.ERROR_TRAINING_FAILED.format(message=calculation.exit_message)
+        exit_code = self.exit_codes.ERROR_TRAINING_FAILED.format(message=how_it_ended(calculation))
         return ProcessHandlerReport(do_break=True, exit_code=exit_code)

@@ -12,6 +12,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import by_key, optional, under
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.comparison import EXECUTION
@@ -91,7 +92,7 @@ class TrialsWorkChain(SubmitsOnce):
     def _went_well(self, key: str, process: orm.ProcessNode) -> bool:
         """Whether a trial can go on; otherwise it is reported."""
         if not process.is_finished_ok:
-            message = process.exit_message or "it was ended from outside"
+            message = how_it_ended(process)
             self.ctx.failure = f"{key}: {message}"
             self.report(f"{key} failed and is left out: {message}")
         return bool(process.is_finished_ok)

@@ -7,6 +7,7 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory
 
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import by_key, optional, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
@@ -50,7 +51,9 @@ class ValidationWorkChain(SubmitsOnce):
         for key in self.inputs.observables:
             process = self.ctx[key]
             if not process.is_finished_ok:
-                failed = failed or self.exit_codes.ERROR_OBSERVABLE_FAILED.format(key=key, message=process.exit_message)
+                failed = failed or self.exit_codes.ERROR_OBSERVABLE_FAILED.format(
+                    key=key, message=how_it_ended(process)
+                )
                 continue
             observations[key] = process.outputs.observation
             if "arrays" in process.outputs:

@@ -40,19 +40,33 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command: exit status 2 for bad input, 1 for what failed otherwise."""
-        try:
-            with told_warnings():
-                return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except BloomeryError as error:
-            raise Refusal(printable(error), 2 if isinstance(error, InputError) else 1) from error
-        except Exception as error:
-            if os.environ.get(DEBUG_VARIABLE):
-                traceback.print_exc()
-            raise Refusal(
-                f"unexpected {type(error).__name__}: {error} (set {DEBUG_VARIABLE}=1 to see where).", 1
-            ) from error
+        with in_one_sentence(failed=1):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def in_one_sentence(failed: int) -> Iterator[None]:
+    """Turn what goes wrong inside into one sentence: exit status 2 for bad input, another for what failed otherwise."""
+    try:
+        with told_warnings():
+            yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise
+    except BloomeryError as error:
+        raise Refusal(printable(error), 2 if isinstance(error, InputError) else failed) from error
+    except OSError as error:
+        if error.strerror is None or error.filename is None:
+            _refuse_unexpected(error)
+        raise Refusal(printable(f"{error.filename}: cannot be used: {error.strerror.lower()}."), 2) from error
+    except Exception as error:  # noqa: BLE001  whatever it is, its user sees one sentence
+        _refuse_unexpected(error)
+
+
+def _refuse_unexpected(error: Exception) -> NoReturn:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exc()
+    what = f"unexpected {type(error).__name__}: {error}"
+    raise Refusal(printable(f"{what} (set {DEBUG_VARIABLE}=1 to see where)."), 1) from error
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, ClassVar
 
 import ase
 import numpy as np
 from ase.calculators.abc import GetPropertiesMixin
-from ase.calculators.calculator import BaseCalculator
+from ase.calculators.calculator import BaseCalculator, Calculator
+from ase.calculators.emt import parameters as emt_parameters
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
@@ -56,6 +57,11 @@ class CalculatorSpec(Settings):
                 f"calculator {self.name!r} cannot be made with {self.arguments}: {type(error).__name__}: {error}."
             ) from error
 
+    def check(self, elements: Collection[str]) -> None:
+        """Raise what `make` does, and `InputError` if the calculator says that it does not know an element."""
+        if message := unknown_elements(self.make(), elements, self.name):
+            raise InputError(message)
+
     def _class(self, place: str) -> type:
         module, separator, attribute = place.partition(":")
         if not separator:
@@ -82,7 +88,9 @@ def _stillinger_weber(**parameters: Any) -> Any:
             raise InputError(
                 f"calculator 'stillinger_weber': {name}={value!r} is not one of its numbers {', '.join(sorted(known))}."
             )
-    return Manybody(**StillingerWeber({**silicon, **parameters}))
+    # With numbers of one's own it is one's own element.
+    covered = None if parameters else {"Si"}
+    return _of_elements(Manybody, covered, "stillinger_weber")(**StillingerWeber({**silicon, **parameters}))
 
 
 def _tersoff(parameters: str = "Tersoff_PRB_39_5566_Si_C") -> Any:
@@ -93,8 +101,35 @@ def _tersoff(parameters: str = "Tersoff_PRB_39_5566_Si_C") -> Any:
     if parameters not in sets:
         known = ", ".join(sorted(sets))
         raise InputError(f"calculator 'tersoff': parameters {parameters!r} are not known; choose of {known}.")
-    return Manybody(**TersoffBrenner(sets[parameters]))
+    return _of_elements(Manybody, set(sets[parameters]["el"]), "tersoff")(**TersoffBrenner(sets[parameters]))
 
+
+def _of_elements(kind: type[Calculator], covered: set[str] | None, name: str) -> type[Calculator]:
+    """Return a class of calculators that takes no frame with other elements, of which it would make its own."""
+
+    class OfElements(kind):  # type: ignore[misc, valid-type]
+        elements: ClassVar[set[str] | None] = covered
+
+        def calculate(self, atoms: Any = None, *arguments: Any, **more: Any) -> None:
+            found = {*(self.atoms if atoms is None else atoms).symbols}
+            if message := unknown_elements(self, found, name):
+                raise InputError(message)
+            super().calculate(atoms, *arguments, **more)
+
+    return OfElements
+
+
+def unknown_elements(calculator: Any, elements: Collection[str], name: str) -> str:
+    """Return a sentence if a calculator says which ``elements`` it knows, and not all of these are among them."""
+    known = EMT_ELEMENTS if name == "emt" else getattr(calculator, "elements", None)
+    strange = sorted({*elements} - known) if isinstance(known, set | frozenset) else []
+    if not strange:
+        return ""
+    return f"calculator {name!r} knows {', '.join(sorted(known or ()))}, and not {', '.join(strange)}; choose another."
+
+
+EMT_ELEMENTS = frozenset({*emt_parameters})
+"""What effective medium theory has parameters of."""
 
 CALCULATORS: dict[str, str | Callable[..., Any]] = {
     "emt": "ase.calculators.emt:EMT",

@@ -31,6 +31,7 @@ from aiida_bloomery.calculations.pw_pack import (
 )
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.parsers.pw_pack import read_log
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 
 pytestmark = pytest.mark.slow
@@ -290,6 +291,19 @@ def test_settings_by_element_are_cut_down_to_the_frame(inputs, tmp_path, monkeyp
         ("2", "1.0000000000d-01"),
     ]
     assert parameters_for({"SYSTEM": {"a": {"Si": 1, "C": 2}, "b": 3}}, ["Si"]) == {"SYSTEM": {"a": {"Si": 1}, "b": 3}}
+
+
+def test_settings_of_other_elements_leave_a_frame_that_pw_takes():
+    system = {"nspin": 2, "starting_magnetization": {"Fe": 0.5}, "lda_plus_u": True, "Hubbard_U": {"Fe": 4.0}}
+    assert parameters_for({"SYSTEM": system}, ["Ni", "O"])["SYSTEM"] == {
+        "nspin": 2,
+        "starting_magnetization": {"Ni": 0.0, "O": 0.0},
+    }
+    assert parameters_for({"SYSTEM": system}, ["Fe", "O"])["SYSTEM"] == system
+    with pytest.raises(InputError, match=r"SYSTEM.starting_magnetization is a list, whose numbers would be of other"):
+        parameters_for({"SYSTEM": {"starting_magnetization": [0.5, 0.1]}}, ["Ni"])
+    vectors = {"SYSTEM": {"fixed_magnetization": [0, 0, 1], "starting_ns_eigenvalue": [[1, 1, "Fe", 0.5]]}}
+    assert parameters_for(vectors, ["Fe"]) == vectors
 
 
 def test_job_script_honours_code_mpi_and_options(inputs, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
+from aiida_bloomery.data.ended import cause_of, how_it_ended
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.labels import LABELS
 from bloomery.labellers.contract import LedgerEntry
@@ -111,14 +112,15 @@ def _entry(
     for uuid, frames in processes.get("packs", []):
         if frame in frames and uuid not in {entry.job for entry in tries}:
             node = orm.load_node(uuid)
-            exit_code, reason, last_job = node.exit_status or 1, _message(node), uuid
+            exit_code, reason, last_job = node.exit_status or 1, how_it_ended(node), uuid
     single = processes.get("frames", {}).get(str(frame))
     if single is not None:
         node = orm.load_node(single)
         calculations = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
         attempts += len(calculations)
         seconds += sum(_seconds(calculation) for calculation in calculations)
-        exit_code, reason = node.exit_status or 1, _message(node)
+        cause = cause_of(node)
+        exit_code, reason = cause.exit_status or 1, how_it_ended(cause)
         last_job = calculations[-1].uuid if calculations else node.uuid
     if found is not None:
         return LedgerEntry(frame, hash_, "labelled", attempts, round(seconds, 3), job=job)
@@ -126,13 +128,6 @@ def _entry(
         frame, hash_, "failed", attempts, round(seconds, 3), exit_code or 1,
         reason or "it was never finished: every job that it was in was ended before.", last_job,
     )  # fmt: skip
-
-
-def _message(node: orm.ProcessNode) -> str:
-    """One sentence on how a process ended."""
-    if node.exception:
-        return str(node.exception).strip().splitlines()[-1]
-    return str(node.exit_message or f"{node.process_label} ended as {node.process_state.value}.")
 
 
 def _seconds(calculation: orm.CalcJobNode) -> float:

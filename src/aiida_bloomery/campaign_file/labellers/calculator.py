@@ -19,9 +19,9 @@ class Part(InProcessPart):
     """Give a frame up after this time, in s; by default never."""
 
     def check(self, campaign: Campaign) -> None:
-        """See that the calculator can be made."""
+        """See that the calculator can be made, and knows the elements."""
         with campaign.source.at(campaign.labeller_key("calculator")):
-            self.calculator.make()
+            self.calculator.check(campaign.structures.elements)
 
     def labeller_settings(self) -> dict[str, object]:
         """All that it shares, by the names that it has there."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from aiida_bloomery.campaign_file.campaign import Campaign
@@ -23,6 +24,8 @@ from bloomery.quantities import Unit
 Rydberg = Annotated[float, Unit("Ry"), Field(gt=0)]
 Repeat = Annotated[int, Field(ge=1)]
 Shift = Literal[0, 1]
+UNEVEN = 1.5
+"""Distances between k-points may differ by this factor between structures."""
 HEADER = 20_000
 """Characters of a UPF file that hold its header."""
 
@@ -119,6 +122,21 @@ class Part(LabellerPart):
                     raise _error(campaign, f"has no file for {element}; add one.")
             for element, name in self.pseudopotentials.items():
                 _upf_file(campaign, element, name)
+
+    def notes(self, campaign: Campaign) -> Iterator[str]:
+        """Say where one mesh is meant for cells of different size."""
+        if self.kpoints is None or self.kpoints.mesh is None:
+            return
+        frames = campaign.structures
+        reciprocal = np.linalg.norm(np.linalg.inv(frames.cells), axis=1) * 2 * np.pi
+        apart = (reciprocal / self.kpoints.mesh).max(axis=1)
+        if apart.max() > UNEVEN * apart.min():
+            sizes = ", ".join(map(str, sorted(set(frames.counts.tolist()))))
+            yield (
+                f"labelling.quantumespresso.kpoints: one mesh for cells of {sizes} atoms puts k-points "
+                f"{apart.min():.2f} to {apart.max():.2f} 1/Å apart, so that energies per atom are not comparable; give "
+                "a distance."
+            )
 
     def findings(self, campaign: Campaign) -> Iterator[Finding]:
         """See that all pseudopotentials were made with the same functional, as their headers say."""

@@ -10,6 +10,7 @@ from aiida.engine import ExitCode, ProcessSpec
 
 from aiida_bloomery.calculations.functions.labels import collect_labels
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import optional_output
 from aiida_bloomery.workflows.once import SubmitsOnce
 from bloomery.frames.configurations import Configurations
@@ -64,6 +65,11 @@ class LabellingWorkChain(SubmitsOnce):
         """
         return None
 
+    @classmethod
+    def told(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:  # noqa: ARG003
+        """Say what frames like these are labelled with: of each kind of frame its name and the settings that matter."""
+        return []
+
     def setup(self) -> None:
         """Note what is to be done."""
         self.ctx.pending = list(range(self.inputs.configurations.n_frames))
@@ -80,7 +86,7 @@ class LabellingWorkChain(SubmitsOnce):
         if "labelled" in process.outputs:
             self.ctx.nodes[f"labelled_{key}"] = process.outputs.labelled
         if "ledger" not in process.outputs:
-            self.report(f"{what} <{process.pk}> left no ledger: {process.exit_message or process.process_state}")
+            self.report(f"{what} <{process.pk}> left no ledger: {how_it_ended(process)}")
             return None
         self.ctx.nodes[f"ledger_{key}"] = process.outputs.ledger
         entries: list[dict[str, Any]] = process.outputs.ledger["entries"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
+import ase
 import numpy as np
 
+from aiida_bloomery.calculations.pw_pack import not_by_element
 from bloomery.frames.configurations import Configurations
 
-Namelists = Mapping[str, Mapping[str, object]]
+Namelists = Mapping[str, Mapping[str, Any]]
 
 DECIDED = {"calculation", "tprnfor", "tstress"}
 """Variables of pw.x by which a single point gives labels: the protocol sets them."""
@@ -19,8 +22,8 @@ WRITTEN = {
 
 
 def check_given(parameters: Namelists) -> str | None:
-    """Return one sentence about the first variable that is not for the user to set."""
-    return _set_for_user(parameters, DECIDED | WRITTEN)
+    """Return one sentence about the first variable that is not for the user to set, or not by element as it must be."""
+    return _set_for_user(parameters, DECIDED | WRITTEN) or not_by_element(parameters)
 
 
 def check_parameters(parameters: Namelists) -> str | None:
@@ -28,7 +31,7 @@ def check_parameters(parameters: Namelists) -> str | None:
     for namelist, content in parameters.items():
         if not isinstance(content, Mapping) or namelist != namelist.upper():
             return f"parameters.{namelist}: must be the name of a namelist in capitals, with its keys below it."
-    found = _set_for_user(parameters, WRITTEN)
+    found = _set_for_user(parameters, WRITTEN) or not_by_element(parameters)
     if found is not None:
         return f"{found}."
     if "ecutwfc" not in parameters.get("SYSTEM", {}):
@@ -77,3 +80,39 @@ def check_frames(
             "set its pbc, or `assume_isolated` in SYSTEM."
         )
     return None
+
+
+def one_of_each(configurations: Configurations) -> dict[str, ase.Atoms]:
+    """Return one frame of each composition, by its formula."""
+    found: dict[str, ase.Atoms] = {}
+    for atoms in configurations.without_labels().to_atoms():
+        found.setdefault(atoms.get_chemical_formula(), atoms)
+    return found
+
+
+def check_electrons(configurations: Configurations, valences: Mapping[str, float], parameters: Namelists) -> str | None:
+    """Return one sentence about the first composition whose electrons do not go into fixed occupations in pairs."""
+    system = {name.lower(): value for name, value in parameters.get("SYSTEM", {}).items()}
+    if system.get("occupations", "fixed") != "fixed" or system.get("nspin", 1) != 1 or system.get("noncolin"):
+        return None
+    for name, atoms in one_of_each(configurations).items():
+        electrons = sum(valences[symbol] for symbol in atoms.symbols) - float(str(system.get("tot_charge", 0)))
+        if abs(electrons % 2) > 1e-6:
+            return (
+                f"{name} has {electrons:g} electrons, which fixed occupations cannot hold in pairs; leave out "
+                "`smearing: none`, or give nspin 2 with tot_magnetization."
+            )
+    return None
+
+
+def told_settings(parameters: Namelists, mesh: Sequence[int], shift: Sequence[float]) -> str:
+    """Say in few words what pw.x is asked for."""
+    everything = {key.lower(): value for content in parameters.values() for key, value in content.items()}
+    points = " x ".join(map(str, mesh)) + (" shifted" if any(shift) else "")
+    words = [f"mesh {points}", f"cutoffs {everything['ecutwfc']:g} and {everything.get('ecutrho', 0):g} Ry"]
+    if everything.get("occupations") == "smearing":
+        words.append(f"{everything.get('smearing', 'gaussian')} smearing {everything.get('degauss', 0):g} Ry")
+    else:
+        words.append(f"{everything.get('occupations', 'fixed')} occupations")
+    shown = ("conv_thr", "nspin", "starting_magnetization", "tot_charge", "vdw_corr", "lda_plus_u", "hubbard_u")
+    return ", ".join([*words, *(f"{name} {everything[name]}" for name in shown if name in everything)])

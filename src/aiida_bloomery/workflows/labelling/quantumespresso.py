@@ -14,11 +14,17 @@ from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 from aiida_bloomery.calculations.functions.labels import labels_from_cache
 from aiida_bloomery.calculations.functions.pw import frame_inputs, isolated_atom_settings, parse_pw_frame
 from aiida_bloomery.calculations.label_cache import find_labels, fingerprint, kpoints_of
-from aiida_bloomery.calculations.pw_pack import PwPackCalculation
+from aiida_bloomery.calculations.pw_pack import (
+    PwPackCalculation,
+    frame_input,
+    frame_kpoints,
+    frame_structure,
+    parameters_for,
+)
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.contract import MAX_ROUNDS, LabellingWorkChain
 from aiida_bloomery.workflows.labelling.packing import default_concurrency, pack_options, share_out
-from aiida_bloomery.workflows.labelling.pw_checks import check_frames
+from aiida_bloomery.workflows.labelling.pw_checks import check_electrons, check_frames, one_of_each, told_settings
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_inputs
 from bloomery.frames.configurations import Configurations
@@ -106,13 +112,29 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
     @classmethod
     def check(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> str | None:
         """Return one sentence about the first frame that pw.x cannot take."""
+        pw, isolated = inputs["pw"], bool(inputs.get("isolated_atoms", False))
+        parameters = pw["parameters"].get_dict()
+        message = check_frames(configurations, set(pw["pseudos"]), parameters, isolated_atoms=isolated)
+        if message is not None or isolated:
+            return message
+        for name, atoms in one_of_each(configurations).items():
+            try:
+                frame_input(atoms, parameters, pw["pseudos"], pw.get("kpoints"), pw.get("kpoints_rule"))
+            except Exception as error:  # noqa: BLE001  what aiida-quantumespresso makes of odd variables
+                return f"parameters: the input of {name} cannot be written ({type(error).__name__}: {error})."
+        return check_electrons(configurations, {key: node.z_valence for key, node in pw["pseudos"].items()}, parameters)
+
+    @classmethod
+    def told(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Say mesh, cutoffs, occupations and thresholds of one frame of each composition."""
         pw = inputs["pw"]
-        return check_frames(
-            configurations,
-            set(pw["pseudos"]),
-            pw["parameters"].get_dict(),
-            isolated_atoms=bool(inputs.get("isolated_atoms", False)),
-        )
+        found = []
+        for name, atoms in one_of_each(configurations).items():
+            structure = frame_structure(atoms)
+            kpoints = frame_kpoints(structure, pw.get("kpoints"), pw.get("kpoints_rule"))
+            parameters = parameters_for(pw["parameters"].get_dict(), structure.get_kind_names())
+            found.append((f"pw.x for {name}", told_settings(parameters, *kpoints.get_kpoints_mesh())))
+        return found
 
     def setup(self) -> None:
         """Note what is to be done, and with which settings."""

@@ -13,6 +13,7 @@ from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 from aiida_bloomery.calculations.functions.dynamics import md_frames, md_settings, md_starts
 from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import under
 from aiida_bloomery.workflows.labelling.pw_checks import check_frames
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
@@ -108,7 +109,7 @@ class QuantumEspressoReferenceMdWorkChain(ReferenceMdWorkChain):
         ended = {name: process for name, process in processes.items() if process.is_finished_ok}
         for name in sorted(set(processes) - set(ended)):
             process = processes[name]
-            self.report(f"{name} <{process.pk}> failed: {process.exit_message or process.process_state}")
+            self.report(f"{name} <{process.pk}> failed: {how_it_ended(process)}")
         pw = self.inputs.pw
         # Of single points without symmetry, as the dynamics are.
         parameters = merge(pw.parameters.get_dict(), {"SYSTEM": {"nosym": True}})
@@ -125,5 +126,4 @@ class QuantumEspressoReferenceMdWorkChain(ReferenceMdWorkChain):
         if "frames" in outputs:
             return None
         first = self.ctx[self.ctx.names[0]]
-        message = first.exit_message or f"ended as {first.process_state.value}."
-        return self.exit_codes.ERROR_NO_FRAMES.format(process=first.pk, message=message)
+        return self.exit_codes.ERROR_NO_FRAMES.format(process=first.pk, message=how_it_ended(first))

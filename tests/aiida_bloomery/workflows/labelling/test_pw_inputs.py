@@ -14,7 +14,12 @@ from aiida_pseudo.groups.family.pseudo import PseudoPotentialFamily
 from ase.build import bulk
 
 from aiida_bloomery.calculations.label_cache import fingerprint
-from aiida_bloomery.workflows.labelling.pw_checks import check_frames, check_parameters
+from aiida_bloomery.workflows.labelling.pw_checks import (
+    check_electrons,
+    check_frames,
+    check_parameters,
+    told_settings,
+)
 from aiida_bloomery.workflows.labelling.pw_inputs import (
     kpoints_input,
     pw_inputs,
@@ -156,6 +161,30 @@ def test_frame_without_volume_or_atoms_is_refused():
     assert "frame 0 has no cell, or one without volume" in check_frames(Configurations.from_atoms([flat]), {"Si"}, GOOD)
     empty = ase.Atoms(cell=[3, 3, 3], pbc=True)
     assert "frame 0 holds no atom" in check_frames(Configurations.from_atoms([empty]), set(), GOOD)
+
+
+def test_electrons_that_fixed_occupations_cannot_hold_are_counted():
+    copper = Configurations.from_atoms([bulk("Cu"), bulk("Cu", cubic=True)])
+    fixed = {**GOOD, "SYSTEM": {"ecutwfc": 30, "occupations": "fixed"}}
+    assert check_electrons(copper, {"Cu": 11.0}, GOOD | {"SYSTEM": {"occupations": "smearing"}}) is None
+    assert "Cu has 11 electrons, which fixed occupations cannot hold" in check_electrons(copper, {"Cu": 11.0}, fixed)
+    assert check_electrons(copper[1], {"Cu": 11.0}, fixed) is None
+    for name, value in (("tot_charge", 1), ("nspin", 2), ("noncolin", True)):
+        system = {**fixed["SYSTEM"], name: value}
+        found = check_electrons(copper[0], {"Cu": 11.0}, {"SYSTEM": system})
+        assert found is None, name
+
+
+def test_settings_are_told_in_few_words():
+    parameters = {
+        "SYSTEM": {"ecutwfc": 15.0, "ecutrho": 60.0, "occupations": "smearing", "smearing": "cold", "degauss": 0.05},
+        "ELECTRONS": {"conv_thr": 1e-7},
+    }
+    assert told_settings(parameters, [3, 3, 2], [0.5, 0.5, 0.5]) == (
+        "mesh 3 x 3 x 2 shifted, cutoffs 15 and 60 Ry, cold smearing 0.05 Ry, conv_thr 1e-07"
+    )
+    told = told_settings({"SYSTEM": {"ecutwfc": 30, "ecutrho": 120, "nspin": 2}}, [1, 1, 1], [0, 0, 0])
+    assert told == "mesh 1 x 1 x 1, cutoffs 30 and 120 Ry, fixed occupations, nspin 2"
 
 
 # -- fingerprint ------------------------------------------------------------------------------------------------------
