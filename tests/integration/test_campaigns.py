@@ -87,3 +87,30 @@ def test_a_killed_broker_is_noticed_and_mended(home: Home, campaign_file: Callab
     assert status["succeeded"], status
     entries = home.ledger(pk)
     assert status["labels"] == len(entries) == len({entry["hash"] for entry in entries})
+
+
+def test_a_campaign_is_ended_archived_and_deleted(
+    home: Home, campaign_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What was computed before the end can be looked at, and goes into another home by one file."""
+    pk = home.submit(campaign_file(name="ended"))
+    for command in ("archive", "delete"):
+        refused = home.call(command, "ended", check=False)
+        assert (refused.returncode, f"campaign {pk} runs" in refused.stderr) == (2, True), refused.stderr
+    home.wait(pk, until=lambda status: status["labels"] > 0)
+    assert f"Campaign ended, PK {pk}, is ended; its data are kept." in home.call("end", "ended").stdout
+    status = home.facts("status", pk)
+    assert (status["state"], status["finished"], status["labels"]) == ("killed", True, 13)
+    assert "has ended already" in home.call("end", pk).stdout
+    home.call("report", pk, "--to", tmp_path / "report.html")
+    assert "ended" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    file = tmp_path / "ended.aiida"
+    assert home.call("archive", pk, "--to", file).stderr == ""
+    assert home.call("archive", pk, "--to", file, check=False).returncode == 2
+    home.call("delete", "ended", "--yes")
+    gone = home.call("status", pk, check=False)
+    assert (gone.returncode, f"there is no campaign {pk}" in gone.stderr) == (2, True)
+    home.python(
+        f"from aiida.tools.archive import import_archive\nimport_archive({str(file)!r})\nprint(json.dumps(None))"
+    )
+    assert home.facts("status", "ended")["labels"] == 13

@@ -122,6 +122,8 @@ def test_workers_killed_in_every_stage_and_in_the_submission(
     assert [entry["hash"] for entry in twins] == [entry["hash"] for entry in entries]
     assert {entry["outcome"] for entry in twins} == {"cached"}
     assert starts(log) == len(entries)
+    refused = home.call("delete", "kills", "--yes", check=False)
+    assert (refused.returncode, f"made labels that unharmed ({unharmed}) used" in refused.stderr) == (2, True)
 
 
 def test_two_campaigns_at_once_stay_within_the_cores(

@@ -12,6 +12,7 @@ from aiida_bloomery.cli.options import (
     file_argument,
     json_option,
     loaded,
+    plain,
     print_json,
     profile_option,
     program,
@@ -51,13 +52,13 @@ def check_command(file: Path, rehearse: bool, file_only: bool, profile: str | No
         return
     structures = campaign.structures
     console.print(
-        f" {MARKS['fine']} {file}: {len(structures)} starting structure(s) of {', '.join(structures.elements)}, "
+        f" {MARKS['fine']} {plain(file)}: {len(structures)} starting structure(s) of {', '.join(structures.elements)}, "
         f"labels from {campaign.file.labeller}"
     )
     for finding in findings:
-        console.print(f" {MARKS[finding.level]} {finding.what}: {finding.detail}")
+        console.print(f" {MARKS[finding.level]} {plain(finding.what)}: {plain(finding.detail)}")
     for note in notes:
-        console.print(f" {MARKS['warning']} {note}")
+        console.print(f" {MARKS['warning']} {plain(note)}")
     _print_plan(plan)
     for _, spec in campaign.samplers("sampling"):
         if spec.words:
@@ -107,7 +108,7 @@ def run_command(
     home, campaign = _prepare(file, rehearse, profile)
     submission = submit_campaign(campaign, home, again=again)
     for note in submission.notes:
-        console.print(f"[yellow]{note}[/]")
+        console.print(f"[yellow]{plain(note)}[/]")
     console.print(f"{HOW[submission.how]} campaign [bold]{campaign.file.name}[/], PK {submission.pk}.")
     if detach:
         return

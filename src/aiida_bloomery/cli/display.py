@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aiida_bloomery.cli.chart import Point, chart
-from aiida_bloomery.cli.options import console, table
+from aiida_bloomery.cli.options import console, plain, table
 from aiida_bloomery.provenance.progress import CampaignState, campaign_state
 from aiida_bloomery.setup.home import Home
 from bloomery.campaign.record import Decision, QuotedRow
@@ -44,7 +44,7 @@ def watch(pk: int, home: Home) -> CampaignState:
                 live.update(render(state), refresh=True)
             elif (line := one_line(state)) != said:
                 said = line
-                console.print(f"{clock(state.seconds)}  {line}")
+                console.print(f"{clock(state.seconds)}  {plain(line)}")
             time.sleep(REFRESH[console.is_terminal])
             if time.monotonic() - looked > WATCH_SERVICES:
                 _look_after(home)
@@ -163,7 +163,7 @@ def summary(state: CampaignState, paths: dict[str, str]) -> RenderableType:
     grid.add_row("time", clock(state.seconds))
     grid.add_row("jobs", f"{state.jobs['done']} done, {state.jobs['failed']} failed")
     for name, path in paths.items():
-        grid.add_row(name, path)
+        grid.add_row(name, plain(path))
     parts.append(grid)
     return Group(*parts)
 
@@ -232,11 +232,11 @@ def _bar(done: int, total: int | None) -> RenderableType:
 def _look_after(home: Home) -> None:
     from aiida_bloomery import services  # noqa: PLC0415
 
-    if not home.own:
+    if not home.own or (home.folder / services.HELD).exists():
         return
     try:
         done = [*services.ensure(home), *services.revive_lost()]
     except BloomeryError as error:
         done = [f"{error} It is tried again."]
     for sentence in done:
-        console.print(f"[yellow]{sentence}[/]")
+        console.print(f"[yellow]{plain(sentence)}[/]")

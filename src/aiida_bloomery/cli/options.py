@@ -12,9 +12,11 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from aiida_bloomery.setup.home import Home, find_home, load_profile
+from bloomery.program.console import printable
 
 Command = Callable[..., Any]
 
@@ -48,6 +50,11 @@ rehearse_option = click.option(
     is_flag=True,
     help="Label with a quick potential from a library instead: a rehearsal before paying for the campaign.",
 )
+
+
+def plain(text: object) -> str:
+    """Return somebody's text as it is shown: no markup of ours, no control characters."""
+    return escape(printable(text))
 
 
 def to_option(name: str, text: str, *, required: bool = False) -> Callable[[Command], Command]:

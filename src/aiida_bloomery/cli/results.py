@@ -11,6 +11,7 @@ from aiida_bloomery.cli.options import (
     json_option,
     loaded,
     pk_argument,
+    plain,
     print_json,
     profile_option,
     table,
@@ -121,7 +122,7 @@ def export_command(pk: str, folder: Path | None, profile: str | None, as_json: b
         print_json(paths)
         return
     for name, path in paths.items():
-        console.print(f"{name}: {path}")
+        console.print(f"{name}: {plain(path)}")
 
 
 def deliver(pk: int, folder: Path, *, strict: bool = False) -> dict[str, str]:

@@ -67,6 +67,7 @@ def stop_command(profile: str | None) -> None:
 
     home = loaded(profile)
     stopped = services.stop(home)
+    (home.folder / services.HELD).touch()
     console.print(
         "The daemon is stopped; `aiida-bloomery run FILE` or `setup` starts it again."
         if stopped

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option, table
+from aiida_bloomery.cli.options import console, json_option, loaded, plain, print_json, profile_option, table
 
 if TYPE_CHECKING:
     from aiida_bloomery.services import Services
@@ -59,13 +59,13 @@ def status_command(pk: str | None, watch: bool, profile: str | None, as_json: bo
 def _print_services(home: Home, found: Services, *, only_problems: bool = False) -> None:
     if not only_problems:
         whose = "our own" if home.own else "yours"
-        console.print(f"profile {home.profile or 'default'} ({whose}) in {home.folder}")
+        console.print(f"profile {home.profile or 'default'} ({whose}) in {plain(home.folder)}")
     if found.healthy and not only_problems:
         console.print(
             f"daemon runs, {len(found.workers)} worker(s); queue: {found.processing} at work, {found.pending} waiting"
         )
     for problem in found.problems:
-        console.print(f"[yellow]{problem}[/]")
+        console.print(f"[yellow]{plain(problem)}[/]")
     for command in found.remedy:
         console.print(f"  to mend it: {command}")
 
@@ -76,7 +76,7 @@ def _print_campaigns(states: list[Any]) -> None:
     if not states:
         console.print("No campaign yet; `aiida-bloomery run FILE` starts one.")
         return
-    titles = ("PK", "name", "state", "iteration", "labels", "force RMSE", "time")
+    titles = ("PK", "name", "from", "state", "iteration", "labels", "force RMSE", "time")
     listed = table(*titles, left=titles, padding=1)
     for state in states:
         last = state.iterations[-1] if state.iterations else None
@@ -84,5 +84,6 @@ def _print_campaigns(states: list[Any]) -> None:
         doing = display.stage_text(state) if state.active else display.ending(state)
         iteration, error = (str(last.iteration), last.error("forces")) if last else ("", None)
         numbers = f"{state.labels}{budget}", display.quantity(error), display.clock(state.seconds)
-        listed.add_row(str(state.pk), state.name, doing, iteration, *numbers)
+        begun = state.started[:16].replace("T", " ")
+        listed.add_row(str(state.pk), plain(state.name), begun, doing, iteration, *numbers)
     console.print(listed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from bloomery.campaign.record import Decision, Iteration, QuotedRow, Record
 from bloomery.campaign.stage_label import StageLabel
 from bloomery.campaign.targets import TARGETS
-from bloomery.errors import InputError
+from bloomery.errors import DataWarning, InputError
 
 CAMPAIGN_TYPE = "aiida.workflows:bloomery.campaign"
 ACTIVE = ("created", "running", "waiting")
@@ -127,13 +128,21 @@ def _quoted(entry: Iteration) -> dict[str, object]:
 
 
 def load_campaign_node(identifier: str | int) -> Any:
-    """Load a campaign by PK, UUID or name, of several with one name the latest; `InputError` if there is none."""
+    """Load a campaign by PK, UUID or name; `InputError` if there is none.
+
+    Of several with one name it is the latest that runs, else that has succeeded, and a `DataWarning` tells of the rest.
+    """
     from aiida import orm  # noqa: PLC0415  a profile must be loaded before
     from aiida.common.exceptions import MultipleObjectsError, NotExistent  # noqa: PLC0415
 
     named = campaigns(name=str(identifier))
     if named:
-        return named[0]
+        best = max(named, key=lambda node: (not node.is_terminated, node.is_finished_ok, node.pk))
+        if rest := [f"{node.pk} of {node.ctime:%Y-%m-%d %H:%M}" for node in named if node.pk != best.pk]:
+            this = f"{best.pk} of {best.ctime:%Y-%m-%d %H:%M}"
+            message = f"{len(named)} campaigns are called {identifier}: this is {this}; there are {', '.join(rest)}."
+            warnings.warn(message, DataWarning, stacklevel=2)
+        return best
     try:
         node = orm.load_node(identifier)
     except (NotExistent, MultipleObjectsError, ValueError) as error:

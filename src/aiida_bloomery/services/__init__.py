@@ -23,8 +23,10 @@ from aiida_bloomery.services.roll_call import call_the_roll
 from aiida_bloomery.setup.home import Home
 from bloomery.errors import BloomeryError
 
-__all__ = ["ARRIVAL", "Services", "ensure", "has_task", "inspect", "repair", "revive_lost", "stop"]
+__all__ = ["ARRIVAL", "HELD", "Services", "ensure", "has_task", "inspect", "repair", "revive_lost", "stop"]
 
+HELD = "stopped"
+"""File in our own home while its user wants the daemon stopped: what only watches does not start it."""
 SILENCE = 60.0
 """Seconds after which a broker that does not write its status counts as hanging; it writes every five."""
 
@@ -84,6 +86,8 @@ def ensure(home: Home, workers: int | None = None) -> list[str]:
         If they cannot be brought to life, or the profile is the user's and something is wrong with it.
     """
     found = inspect(home)
+    if home.own:
+        (home.folder / HELD).unlink(missing_ok=True)
     if found.healthy:
         if home.own:
             _add_roll_call()
