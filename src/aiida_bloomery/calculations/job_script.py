@@ -6,6 +6,7 @@ They need bash and util-linux (``flock``) where the job runs, and nothing else.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ flock "$bloomery_lock"
 _SLOTS = """\
 # No more cores at a time than declared, over all jobs of this machine. Who waits holds the gate, so nobody waits for
 # slots while another collects them, and nobody is overtaken for ever.
-bloomery_slots="@SLOTS@"
+bloomery_slots=@SLOTS@
 mkdir -p "$bloomery_slots"
 exec {bloomery_gate}>>"$bloomery_slots/gate"
 flock "$bloomery_gate"
@@ -70,7 +71,8 @@ def guard(computer: orm.Computer, cores: int, done: str | None = None) -> str:
         lines.append(f"# What an earlier start of this folder has finished is not done again.\n{done} && exit 0\n")
     total = declared_cores(computer)
     if total is not None:
-        folder = f"{computer.get_workdir()}/{SLOTS_FOLDER}".replace("{username}", "$(id -un)")
+        parts = f"{computer.get_workdir()}/{SLOTS_FOLDER}".split("{username}")
+        folder = '"$(id -un)"'.join(map(shlex.quote, parts))
         lines.append(filled(_SLOTS, SLOTS=folder, CORES=min(cores, total), TOTAL=total))
     return "\n".join(lines)
 

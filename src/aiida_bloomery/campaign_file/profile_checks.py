@@ -57,7 +57,9 @@ def ask_version(campaign: Campaign, key: str, code: Any, program: Program) -> Fi
     prepend = "\n".join(text for text in (code.computer.get_prepend_text(), code.prepend_text) if text)
     script = (
         f"{prepend}\ncommand -v {shlex.quote(executable)} >/dev/null || exit 127\n"
-        f"cd $(mktemp -d) && timeout {PATIENCE} {shlex.quote(executable)} {program.arguments}"
+        'folder=$(mktemp -d) && cd "$folder" || exit 126\n'
+        f"timeout {PATIENCE} {shlex.quote(executable)} {program.arguments}\n"
+        'status=$?; rm -rf "$folder"; exit $status'
     )
     try:
         with code.computer.get_transport() as transport:

@@ -13,6 +13,9 @@ from aiida_bloomery.campaign_file.campaign import Key, Source
 from bloomery.errors import InputError
 from bloomery.plugins import first_mistake
 
+MOST_VALUES = 100_000
+"""Keys and items that a campaign file may hold; aliases of aliases make many of a few lines."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -84,6 +87,10 @@ def _child(node: Any, part: Hashable) -> Any:
 
 
 def _walk(node: yaml.Node | None, key: Key, lines: dict[Key, int], path: Path) -> None:
+    if len(lines) > MOST_VALUES:
+        raise InputError(
+            f"{path}: holds more than {MOST_VALUES} values, those of its aliases counted; leave aliases out."
+        )
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for name, value in node.value:

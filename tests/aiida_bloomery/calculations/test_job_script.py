@@ -178,7 +178,15 @@ def test_no_slots_where_a_scheduler_queues_or_nothing_is_declared(tmp_path, core
 
 def test_slots_folder_is_one_per_machine_and_user():
     computer = StubComputer(Path("/scratch/{username}/aiida"), cores=4)
-    assert f'"/scratch/$(id -un)/aiida/{SLOTS_FOLDER}"' in guard(computer, 1)
+    assert f'bloomery_slots=/scratch/"$(id -un)"/aiida/{SLOTS_FOLDER}' in guard(computer, 1)
+
+
+def test_the_home_may_be_called_anything(jobs):
+    folder = jobs.root / "a $(touch expanded) `touch it` 'b\\"
+    folder.mkdir()
+    assert jobs.start("job", guard(StubComputer(folder, cores=1), 1) + work("job")).wait(PATIENCE) == 0
+    assert (folder / SLOTS_FOLDER / "0").exists()
+    assert not [path for path in jobs.root.rglob("*") if path.name in {"expanded", "it"}]
 
 
 def test_time_limit_ends_the_command_and_says_so(jobs):
