@@ -9,7 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, hidden_layers, isolation_switch, networks
+from bloomery.engines.hdnnp.model import (
+    Form,
+    Parameters,
+    Ranges,
+    Scaling,
+    by_element,
+    hidden_layers,
+    isolation_switch,
+    networks,
+)
 
 if TYPE_CHECKING:
     from bloomery.engines.hdnnp.kernel import CommitteeKernel, CompiledCommittee
@@ -68,7 +77,7 @@ class Evaluator:
 
     def element(self, values: torch.Tensor, species: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Energies ``(M, n)`` and derivatives ``(M, n, F)`` of atoms of one element."""
-        energies, gradients = networks(self.parameters, species, values - self.mean[species], self.form)
+        energies, gradients = networks(by_element(self.parameters)[species], values - self.mean[species], self.form)
         if not self.form.switch:
             return energies, gradients
         switch, slopes = isolation_switch((values - self.isolated[species]) / self.magnitude[species])

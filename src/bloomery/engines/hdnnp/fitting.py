@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+import warnings
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
@@ -25,7 +27,7 @@ from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, Trainer
 from bloomery.engines.hdnnp.weights import groups_of, importance, member_weights
 from bloomery.engines.preparation import membership_seed, prepare, usable_start
-from bloomery.errors import InputError
+from bloomery.errors import DataWarning, InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.plugins import PluginSpec, Settings
@@ -33,6 +35,10 @@ from bloomery.potentials.contract import reference_energies
 from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import versions
 
+BYTES_OF_WEIGHT = 75
+"""Measured: of one weight of the first layer in a training, copies in two precisions and moments included."""
+WORTH_TELLING = 2.0
+"""GiB from which on it is told."""
 CHECKPOINT_FILE = "checkpoint.npz"
 EARLY_STOPPING_FRAMES = 16
 """Early-stopping frames are looked at so many at a time."""
@@ -49,6 +55,7 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     train, n_replayed = _new_first(usable.train, old, settings)
     form = Form((settings.activation,), settings.isolation_switch)
     descriptor = settings.descriptor.load("descriptors").fitted(train, elements) if start is None else start.descriptor
+    _tell_size(settings, descriptor.size(elements), len(elements))
     scaling, ranges = _scaling(settings, train, elements, descriptor, data.energy_reference, str(place))
     if start is not None:
         scaling, ranges = _no_narrower(scaling, ranges, start)
@@ -116,6 +123,22 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     summary["n_replayed"] = sum(text in old for text in train.hashes())
     summary["groups"] = dict(Counter(groups_of(train, settings.group_key))) if settings.groups else {}
     return potential, TrainingHistory(state.columns, summary)
+
+
+def _tell_size(settings: HdnnpSettings, features: int, n_elements: int) -> None:
+    """Say what many elements cost; raise `InputError` if the networks cannot fit into this machine's memory."""
+    weights = settings.members * n_elements * features * (settings.hidden[0] + 1)
+    needed, there = weights * BYTES_OF_WEIGHT / 2**30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    if needed < WORTH_TELLING:
+        return
+    text = (
+        f"training: {n_elements} elements make {features:,} features per atom, and a committee of {settings.members} "
+        f"needs about {needed:.0f} GiB; for less, set fewer members, or descriptor: {{power_spectrum: {{radial: 2, "
+        "max_degree: 2, four_body: 0}}."
+    )
+    if needed > there:
+        raise InputError(f"{text} This machine has {there:.0f} GiB.")
+    warnings.warn(text, DataWarning, stacklevel=2)
 
 
 def _count_labels(frames: Configurations) -> int:

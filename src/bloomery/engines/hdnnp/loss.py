@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from bloomery.engines.hdnnp.blocks import Block
-from bloomery.engines.hdnnp.model import DEFAULT_FORM, Form, Parameters, networks
+from bloomery.engines.hdnnp.model import DEFAULT_FORM, Form, Parameters, by_element, networks
 from bloomery.engines.hdnnp.settings import LossWeights
 
 
@@ -67,12 +67,14 @@ class LossFunction:
     def _atoms(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor]:
         """Atomic energies ``(M, A)`` in eV and their gradients by the inputs ``(M, A, F)``."""
         if len(block.species) == 1:
-            outputs, gradients = networks(parameters, 0, block.inputs, self.form)
+            outputs, gradients = networks(by_element(parameters)[0], block.inputs, self.form)
             offset = self.offset
         else:
             order = torch.cat(block.species)
             back = torch.argsort(order)
-            parts = [networks(parameters, s, block.inputs[atoms], self.form) for s, atoms in enumerate(block.species)]
+            elements = list(zip(by_element(parameters), block.species, strict=True))
+            present = [(own, atoms) for own, atoms in elements if len(atoms)] or elements[:1]
+            parts = [networks(own, block.inputs[atoms], self.form) for own, atoms in present]
             outputs = torch.cat([part[0] for part in parts], dim=1)[:, back]
             gradients = torch.cat([part[1] for part in parts], dim=1)[:, back]
             offset = torch.cat([self.offset[s].expand(len(atoms)) for s, atoms in enumerate(block.species)])[back]

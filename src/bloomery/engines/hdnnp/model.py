@@ -139,13 +139,21 @@ def hidden_layers(parameters: Parameters) -> int:
     return sum(name.startswith("weight") for name in parameters) - 1
 
 
-def networks(
-    parameters: Parameters, species: int, inputs: torch.Tensor, form: Form = DEFAULT_FORM
-) -> tuple[torch.Tensor, torch.Tensor]:
+def by_element(parameters: Parameters) -> list[Parameters]:
+    """Return the weights of each element's networks, ``(M, ...)`` each.
+
+    All at once: one element alone would have a gradient as large as that of all, so that of many elements cost their
+    square.
+    """
+    parts = {name: value.unbind(1) for name, value in parameters.items()}
+    return [dict(zip(parts, own, strict=True)) for own in zip(*parts.values(), strict=True)]
+
+
+def networks(own: Parameters, inputs: torch.Tensor, form: Form = DEFAULT_FORM) -> tuple[torch.Tensor, torch.Tensor]:
     """Outputs ``(M, n)`` of one element's networks at scaled features ``(n, F)``, and gradients ``(M, n, F)``."""
-    hidden = hidden_layers(parameters)
-    weights = [parameters[f"weight_{layer}"][:, species] for layer in range(hidden + 1)]
-    biases = [parameters[f"bias_{layer}"][:, species] for layer in range(hidden + 1)]
+    hidden = hidden_layers(own)
+    weights = [own[f"weight_{layer}"] for layer in range(hidden + 1)]
+    biases = [own[f"bias_{layer}"] for layer in range(hidden + 1)]
     x = inputs.expand(len(weights[0]), *inputs.shape)
     slopes, value = [], x
     for weight, bias, activation in zip(weights[:-1], biases[:-1], form.layers(hidden), strict=True):
@@ -155,9 +163,9 @@ def networks(
     gradient = slopes[-1] * weights[-1].transpose(1, 2)
     for weight, slope in zip(weights[-2:0:-1], slopes[-2::-1], strict=True):
         gradient = slope * torch.bmm(gradient, weight.transpose(1, 2))
-    if "skip" not in parameters:
+    if "skip" not in own:
         return output.squeeze(-1), torch.bmm(gradient, weights[0].transpose(1, 2))
-    skip = parameters["skip"][:, species]
+    skip = own["skip"]
     gradient = torch.baddbmm(skip.transpose(1, 2), gradient, weights[0].transpose(1, 2))
     return (output + torch.bmm(x, skip)).squeeze(-1), gradient
 

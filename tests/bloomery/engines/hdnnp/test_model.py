@@ -9,7 +9,15 @@ import torch
 from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
-from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Scaling, initial_parameters, isolation_switch, networks
+from bloomery.engines.hdnnp.model import (
+    ACTIVATIONS,
+    Form,
+    Scaling,
+    by_element,
+    initial_parameters,
+    isolation_switch,
+    networks,
+)
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.response import JacobianResponse
 from bloomery.engines.hdnnp.settings import HdnnpSettings, LossWeights
@@ -26,7 +34,7 @@ ELEMENTS = ["C", "Si"]
 def test_gradients_agree_with_automatic_differentiation(hidden: tuple[int, ...]) -> None:
     parameters = initial_parameters(2, 7, hidden, seeds=[1, 2, 3])
     inputs = torch.randn(4, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    outputs, gradients = networks(parameters, 1, inputs)
+    outputs, gradients = networks(by_element(parameters)[1], inputs)
     assert outputs.shape == (3, 4)
     for member in range(3):
         (expected,) = torch.autograd.grad(outputs[member].sum(), inputs, retain_graph=True)
@@ -40,12 +48,12 @@ def test_every_activation_and_no_linear_path(activation: str) -> None:
     parameters = initial_parameters(1, 5, (6, 4), seeds=[1, 2], skip=False)
     assert "skip" not in parameters
     inputs = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    outputs, gradients = networks(parameters, 0, inputs, Form(("tanh", activation)))
+    outputs, gradients = networks(by_element(parameters)[0], inputs, Form(("tanh", activation)))
     for member in range(2):
         (expected,) = torch.autograd.grad(outputs[member].sum(), inputs, retain_graph=True)
         torch.testing.assert_close(gradients[member], expected, rtol=1e-12, atol=1e-12)
     if activation != "tanh":
-        assert not torch.allclose(outputs, networks(parameters, 0, inputs, Form(("tanh",)))[0]), (
+        assert not torch.allclose(outputs, networks(by_element(parameters)[0], inputs, Form(("tanh",)))[0]), (
             "the name has a meaning"
         )
 

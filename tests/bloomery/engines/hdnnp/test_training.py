@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from bloomery.engines.contract import TrainingData
-from bloomery.engines.hdnnp import Hdnnp, training
+from bloomery.engines.hdnnp import Hdnnp, fitting, training
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.fitting import CHECKPOINT_FILE, rescaled
-from bloomery.engines.hdnnp.model import Scaling
+from bloomery.engines.hdnnp.model import Scaling, by_element, initial_parameters, networks
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.weights import member_weights
-from bloomery.errors import DivergedError, InputError
+from bloomery.errors import DataWarning, DivergedError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.potentials.contract import Potential
@@ -316,7 +316,7 @@ def test_files_of_a_potential_say_what_it_is(data: TrainingData, tmp_path: Path)
         for path in tmp_path.glob("*.*"):
             if path.is_file():
                 (broken / path.name).write_bytes(file if path.name == name else path.read_bytes())
-        with pytest.raises(InputError, match="is not a potential of the engine 'hdnnp'"):
+        with pytest.raises(InputError, match="is not (a potential of the engine 'hdnnp'|what was written)"):
             Hdnnp.load(broken, "cpu")
 
 
@@ -358,3 +358,27 @@ def test_a_gpu_trains_and_predicts_as_the_cpu_does(data: TrainingData, tmp_path:
 def test_wrong_settings_are_one_sentence(settings: dict[str, Any], key: str) -> None:
     with pytest.raises(InputError, match=key):
         Hdnnp.make(**settings)
+
+
+def test_what_many_elements_cost_is_told(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "BYTES_OF_WEIGHT", 3 * 2**30)
+    monkeypatch.setattr(fitting.os, "sysconf", {"SC_PHYS_PAGES": 2**60, "SC_PAGE_SIZE": 1}.get)
+    with pytest.warns(DataWarning, match=r"1 elements make \d+ features per atom, and a committee of 2 needs"):
+        train(data, steps=1)
+    monkeypatch.setattr(fitting.os, "sysconf", {"SC_PHYS_PAGES": 2**31, "SC_PAGE_SIZE": 1}.get)
+    with pytest.raises(InputError, match=r"four_body: 0}}\. This machine has 2 GiB\."):
+        train(data, steps=1)
+
+
+def test_elements_share_one_gradient(silicon: Configurations) -> None:
+    """The gradient of one element's weights is that element's alone, in the loss of all."""
+    parameters = initial_parameters(3, 4, [5], [1, 2])
+    for value in parameters.values():
+        value.requires_grad_()
+    own = by_element(parameters)
+    assert len(own) == 3
+    networks(own[1], torch.ones(2, 4, dtype=torch.float64))[0].sum().backward()
+    for name, value in parameters.items():
+        assert value.grad is not None, name
+        assert not value.grad[:, [0, 2]].any(), name
+        assert value.grad[:, 1].any(), name
