@@ -316,7 +316,7 @@ def test_files_of_a_potential_say_what_it_is(data: TrainingData, tmp_path: Path)
         for path in tmp_path.glob("*.*"):
             if path.is_file():
                 (broken / path.name).write_bytes(file if path.name == name else path.read_bytes())
-        with pytest.raises(InputError, match="is not (a potential of the engine 'hdnnp'|what was written)"):
+        with pytest.raises(InputError, match=r"is not (a potential of the engine 'hdnnp'|what was written)"):
             Hdnnp.load(broken, "cpu")
 
 
