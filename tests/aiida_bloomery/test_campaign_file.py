@@ -346,6 +346,19 @@ def test_every_protocol_can_reach_its_targets(folder: Path, protocol: str) -> No
     assert "??" not in result.output, result.output
 
 
+def test_a_bootstrap_that_takes_all_labels_is_told(folder: Path) -> None:
+    told = "the bootstrap takes all 15 labels, so that no iteration follows"
+    assert told in check(folder, edited(("labels: 60", "labels: 15"))).output
+    assert told not in check(folder, edited(("labels: 60", "labels: 16"))).output
+
+
+def test_charges_that_are_left_out_are_told(folder: Path) -> None:
+    atoms = bulk("Si", cubic=True)
+    atoms.info["charge"] = 1
+    write(folder / "si8.extxyz", atoms, format="extxyz")
+    assert "si8.extxyz holds charges, which are left out" in check(folder, edited()).stderr
+
+
 def test_one_mesh_for_cells_of_different_size_is_told(folder: Path) -> None:
     write(folder / "si64.extxyz", bulk("Si", cubic=True) * 2, format="extxyz")
     text = edited(("[si8.extxyz]", "[si8.extxyz, si64.extxyz]"))

@@ -16,8 +16,10 @@ from aiida_bloomery.campaign_file.reader import parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable
 from bloomery.campaign.schedules import SamplerSpec, shares_of
 from bloomery.campaign.stopping import StopRules
+from bloomery.engines.contract import Engine
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.roles import RoleSettings
+from bloomery.jobs.sample import DISAGREEMENT_LIMITS
 from bloomery.plugins import Kind, Plugin, PluginSpec, load_plugin
 from bloomery.potentials.acceptance import AcceptanceSettings
 
@@ -107,6 +109,7 @@ def _plugins(campaign: Campaign) -> None:
     if campaign.selection.descriptor is not None:
         _plugin(campaign, "descriptors", campaign.selection.descriptor, ("descriptor",))
     _plugin(campaign, "engines", campaign.training.engine, ("training",))
+    _committee(campaign)
     for key, spec in campaign.samplers("bootstrap"):
         if spec.schedule:
             raise campaign.source.error(
@@ -116,6 +119,22 @@ def _plugins(campaign: Campaign) -> None:
             raise campaign.source.error(
                 key, f"{spec.name} needs a potential, and the bootstrap has none yet; use rattle_strain or from_file."
             )
+
+
+def _committee(campaign: Campaign) -> None:
+    """See that a potential of one member is not asked how far its members disagree."""
+    engine: Engine = campaign.training.engine.load("engines")
+    if engine.disagrees:
+        return
+    why = f"asks for the disagreement, and {engine.name} fits one member; train a committee, or leave it out."
+    for key, spec in (*campaign.selectors("sampling"), *campaign.control_selectors()):
+        if spec.load("selectors").needs_disagreement:
+            raise campaign.source.error((*key, spec.name), why)
+    for key, sampler in campaign.samplers("sampling"):
+        for stage in sampler.stages:
+            for name in DISAGREEMENT_LIMITS:
+                if stage.settings.get(name) is not None:
+                    raise campaign.source.error((*key, sampler.name, name), why)
 
 
 def _sampler(campaign: Campaign, spec: SamplerSpec, key: Key) -> None:
@@ -232,6 +251,10 @@ def _notes(campaign: Campaign) -> Iterator[str]:
     if not (targets or stop.observables or stop.plateau):
         yield "stop: there is no target, so the campaign ends when its labels or iterations are spent."
     needed = stop.min_probe_frames
+    if stop.max_labels is not None and stop.max_iterations:
+        taken = plan_stage(campaign, "bootstrap", limit=None).labels
+        if taken >= stop.max_labels:
+            yield f"stop.labels: the bootstrap takes all {taken} labels, so that no iteration follows; allow more."
     bootstrap, loop = (plan_stage(campaign, stage, stop.max_labels) for stage in ("bootstrap", "sampling"))
     probe = bootstrap.probe + stop.max_iterations * loop.probe
     if campaign.file.control is not None and not stop.max_iterations:

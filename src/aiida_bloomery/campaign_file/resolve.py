@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+
+import numpy as np
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts
@@ -11,7 +14,7 @@ from aiida_bloomery.campaign_file.model import CampaignFile, Codes, Iterations, 
 from aiida_bloomery.campaign_file.reference_md import with_calculator
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from bloomery.campaign.schedules import SamplerSpec
-from bloomery.errors import BloomeryError
+from bloomery.errors import BloomeryError, DataWarning
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec, declares, registered
 from bloomery.reference.teachers import teacher_for
@@ -79,6 +82,10 @@ def read_structures(entry: Structures, source: Source, key: Key) -> Configuratio
         ) from error
     if not len(chosen):
         raise source.error((*key, "index"), f"{entry.index!r} takes none of the {len(found)} frames; widen the slice.")
+    charges = np.asarray(chosen.info.get("charge", [0.0]), dtype=float)
+    if charges.any():
+        message = f"{entry.file} holds charges, which are left out: set tot_charge, or its like, where labels are made."
+        warnings.warn(str(source.error(key, message)), DataWarning, stacklevel=2)
     chosen = chosen.without_labels().without_info(*chosen.info)
     if entry.supercell == (1, 1, 1):
         return chosen

@@ -104,6 +104,11 @@ class Engine(Plugin):
         """Fit a committee by `fitted_by`; see `train`. The engine's package is there."""
         return resolve_name(self.fitted_by)(self.settings, data, replace(training, device=self.place(training.device)))
 
+    @property
+    def disagrees(self) -> bool:
+        """Whether its potentials say how far they may be wrong: a committee does, or a variance of their own."""
+        return int(getattr(self.settings, "members", 2)) > 1
+
     @classmethod
     def potential_class(cls) -> type[Any]:
         """Return the class of its potentials."""

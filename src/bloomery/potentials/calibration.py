@@ -16,6 +16,10 @@ from bloomery.potentials.prediction import Prediction
 LEVELS = (0.5, 0.68, 0.9, 0.95)
 NEGLIGIBLE = 1e-3
 """Share of a large sigma below which another one says nothing."""
+FEWEST = 3
+"""Energies, or atoms that feel a force, that a factor is taken from at least."""
+FELT = 1e-4
+"""eV/Å. Forces up to this are what is left of zero."""
 LARGE = 0.9
 """Share of the sigmas that a large one is larger than."""
 
@@ -25,7 +29,7 @@ class Calibration:
     """Factors that turn disagreements into standard errors, and the number of values they come from."""
 
     energy: float | None
-    """What to multiply the disagreement of energies by; ``None`` where no frame had the label."""
+    """What to multiply the disagreement of energies by; ``None`` where too few frames had the label."""
     force: float | None
     n_energies: int
     n_forces: int
@@ -104,22 +108,31 @@ def coverage(errors: ArrayLike, sigmas: ArrayLike, levels: Sequence[float] = LEV
 
 
 def calibrate(prediction: Prediction, configurations: Configurations) -> Calibration:
-    """Fit the scale factors to labelled frames that the potential has not seen (the role calibration)."""
+    """Fit the scale factors to labelled frames that the potential has not seen (the role calibration).
+
+    There is none from fewer than `FEWEST` energies, or atoms that feel a force, which by symmetry all may not; and none
+    where errors are so small beside the disagreement that it would be zero.
+    """
     energies, has_energy = configurations.label("energy")
     forces, has_forces = configurations.label("forces")
     atoms = has_forces[configurations.frame_of_atom]
+    felt = int((np.linalg.norm(forces[atoms], axis=1) > FELT).sum())
     return Calibration(
         energy=_factor(
             (prediction.energy - energies)[has_energy],
             prediction.energy_disagreement[has_energy],
             prediction.members if prediction.energy_sigma is None else None,
-        ),
+        )
+        if has_energy.sum() >= FEWEST
+        else None,
         force=_factor(
             (prediction.force - forces)[atoms],
             np.repeat(prediction.atom_disagreement[atoms, None], 3, axis=1),
             prediction.members if prediction.force_sigma is None else None,
             components=3,
-        ),
+        )
+        if felt >= FEWEST
+        else None,
         n_energies=int(has_energy.sum()),
         n_forces=3 * int(atoms.sum()),
     )
@@ -128,4 +141,4 @@ def calibrate(prediction: Prediction, configurations: Configurations) -> Calibra
 def _factor(
     errors: NDArray[np.float64], sigmas: NDArray[np.float64], members: int | None, components: int = 1
 ) -> float | None:
-    return scale_factor(errors, sigmas, members, components) if (sigmas > 0).any() else None
+    return (scale_factor(errors, sigmas, members, components) or None) if (sigmas > 0).any() else None

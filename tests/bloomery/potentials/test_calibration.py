@@ -88,21 +88,38 @@ def test_sigmas_of_zero_are_left_out_and_refused_if_alone() -> None:
         scale_factor([1.0], [0.0])
 
 
-def test_calibrate_reads_labels_and_skips_frames_without() -> None:
-    forces = np.zeros((2, 2, 3))
-    forces[0] += 1.0
-    forces[1] -= 1.0
-    prediction = Prediction(np.array([1, 1]), np.array([[1.0, 1.0], [3.0, 3.0]]), forces)
+def single_atoms(n: int, labelled: int, force: float = 2.0) -> tuple[Prediction, Configurations]:
+    """Frames of one atom, some of them labelled, and what two members at +1 and -1 say of them."""
+    forces = np.stack([np.full((n, 3), 1.0), np.full((n, 3), -1.0)])
+    energies = np.stack([np.linspace(1, 2, n), np.linspace(2, 4, n)])
     frames = Configurations(
-        counts=np.array([1, 1]),
-        numbers=np.array([14, 14]),
-        positions=np.zeros((2, 3)),
-        cells=np.zeros((2, 3, 3)),
-        pbc=np.zeros((2, 3), dtype=bool),
-    ).with_labels(forces=np.full((2, 3), 2.0), masks={"forces": [True, False]})
-    found = calibrate(prediction, frames)
+        counts=np.ones(n, dtype=int),
+        numbers=np.full(n, 14),
+        positions=np.zeros((n, 3)),
+        cells=np.zeros((n, 3, 3)),
+        pbc=np.zeros((n, 3), dtype=bool),
+    )
+    mask = np.arange(n) < labelled
+    labels = {"energy": np.zeros(n), "forces": np.full((n, 3), force)}
+    return Prediction(np.ones(n, dtype=int), energies, forces), frames.with_labels(
+        **labels, masks={"energy": mask, "forces": mask}
+    )
+
+
+def test_calibrate_reads_labels_and_skips_frames_without() -> None:
+    found = calibrate(*single_atoms(4, 3))
     # The members are at +1 and -1: standard deviation sqrt(2), error 2. Where all values are alike, their own is most
     # likely, and half of a variance is the uncertainty of the mean of two members.
     assert found.force == pytest.approx(np.sqrt(2.0 - 0.5))
-    assert found.energy is None
-    assert (found.n_energies, found.n_forces) == (0, 3)
+    assert found.energy is not None
+    assert (found.n_energies, found.n_forces) == (3, 9)
+
+
+def test_no_factor_comes_from_two_frames_or_from_forces_of_zero() -> None:
+    for frames in (single_atoms(4, 2), single_atoms(4, 0)):
+        found = calibrate(*frames)
+        assert (found.energy, found.force) == (None, None)
+    found = calibrate(*single_atoms(4, 4, force=0.0))
+    assert found.force is None
+    # The mean is right to the last digit, so that the factor would be zero.
+    assert found.n_forces == 12

@@ -18,3 +18,8 @@ class Gap(Engine):
     starts_warm = False
     fitted_by = "bloomery.engines.gap.fitting:fit"
     potentials = "bloomery.engines.gap.potential:GapPotential"
+
+    @property
+    def disagrees(self) -> bool:
+        """A single one may have a variance of its own."""
+        return super().disagrees or self.settings.uncertainty.enabled
