@@ -346,6 +346,17 @@ def test_every_protocol_can_reach_its_targets(folder: Path, protocol: str) -> No
     assert "??" not in result.output, result.output
 
 
+def test_what_is_in_the_file_wins_key_by_key(folder: Path) -> None:
+    """The bootstrap's selection alone leaves its samplers to the protocol; a budget of null is none."""
+    text = edited(("  samplers: [rattle_strain: {frames: 24}]\n", ""), ("labels: 60", "labels: null"))
+    (folder / "campaign.yaml").write_text(text, encoding="utf-8")
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    (_, sampler), *others = campaign.samplers("bootstrap")
+    assert (sampler.name, sampler.settings, others) == ("rattle_strain", {"frames": 24}, [])
+    assert [spec.name for _, spec in campaign.selectors("bootstrap")] == ["sanity", "random"]
+    assert campaign.stop.max_labels is None
+
+
 def test_a_bootstrap_that_takes_all_labels_is_told(folder: Path) -> None:
     told = "the bootstrap takes all 15 labels, so that no iteration follows"
     assert told in check(folder, edited(("labels: 60", "labels: 15"))).output

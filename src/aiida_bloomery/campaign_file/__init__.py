@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiida_bloomery.campaign_file.campaign import Campaign
-from aiida_bloomery.campaign_file.checks import check_file
+from aiida_bloomery.campaign_file.checks import check_file, check_nulls
 from aiida_bloomery.campaign_file.model import CampaignFile
 from aiida_bloomery.campaign_file.reader import parse_model, read_yaml
 from aiida_bloomery.campaign_file.resolve import resolve
@@ -21,5 +21,6 @@ def load_campaign(path: str | Path, *, rehearsal: bool = False) -> tuple[Campaig
     """
     source = read_yaml(Path(path))
     file = parse_model(CampaignFile, source.content, source, ())
+    check_nulls(source)
     campaign = resolve(file, source, rehearsal=rehearsal)
     return campaign, check_file(campaign)

@@ -94,8 +94,8 @@ class Structures(ShortForm):
 class Bootstrap(Settings):
     """Iteration 0: frames for a first potential, made without one."""
 
-    samplers: list[Sampler] = Field(min_length=1)
-    """What makes the pool."""
+    samplers: list[Sampler] | None = Field(default=None, min_length=1)
+    """What makes the pool; by default the samplers of the protocol."""
     selection: list[Selector] | None = None
     """Selectors applied in turn; by default those of the protocol."""
 

@@ -98,6 +98,8 @@ def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None])
     rules, bounds = settings["stop"], file.stop.iterations
     if bounds is not None and bounds.min is None and bounds.max is not None:
         rules["min_iterations"] = min(rules.get("min_iterations", 0), bounds.max)
+    if "labels" in file.stop.model_fields_set:
+        rules["max_labels"] = file.stop.labels  # null is no budget
     if file.stop.given or file.stop.observables:
         # Targets that are given stand alone: those of the protocol are not asked for on top.
         rules["targets"] = file.stop.given
@@ -130,7 +132,6 @@ def _overrides(file: CampaignFile, samplers: Mapping[str, list[Values] | None]) 
         "stop": {
             "min_iterations": iterations.min,
             "max_iterations": iterations.max,
-            "max_labels": file.stop.labels,
             "consecutive": file.stop.consecutive,
             "min_probe_frames": file.stop.probe_frames,
             "plateau": _plateau(file),
