@@ -33,10 +33,17 @@ def broker(tmp_path: Path) -> Iterator[ZeromqBrokerServer]:
     server = ZeromqBrokerServer(tmp_path / "storage", tmp_path / "sockets")
     server.start()
     (tmp_path / "broker.sockets").write_text(str(tmp_path / "sockets"))
-    running = threading.Thread(target=server.run_forever)
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set():
+            server.run_once(0.1)
+        server.stop()  # sockets are closed where they are used, or their context waits for them forever
+
+    running = threading.Thread(target=run)
     running.start()
     yield server
-    server._running = False  # stop() closes sockets that the thread polls
+    ended.set()
     running.join()
 
 
