@@ -34,12 +34,11 @@ def call_the_roll(folder: Path) -> bool:
         return False
     with zmq.Context() as context, context.socket(zmq.DEALER) as connection:
         connection.linger = 0
-        monitor = connection.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        with contextlib.suppress(zmq.ZMQError):
-            connection.connect(f"ipc://{sockets}/router.sock")
-        reached = bool(monitor.poll(int(PATIENCE * 1000)))
-        connection.disable_monitor()
-        monitor.close(linger=0)
+        with connection.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED) as monitor:
+            with contextlib.suppress(zmq.ZMQError):
+                connection.connect(f"ipc://{sockets}/router.sock")
+            reached = bool(monitor.poll(int(PATIENCE * 1000)))
+            connection.disable_monitor()
     return reached
 
 
