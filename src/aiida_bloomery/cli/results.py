@@ -24,7 +24,7 @@ REPORT_FILE = "report.html"
 
 @click.command("report")
 @pk_argument
-@to_option("file", "The page; by default NAME-report.html.")
+@to_option("file", "The page, or a folder for it; by default NAME-report.html.")
 @click.option(
     "--figures/--no-figures",
     default=True,
@@ -41,7 +41,8 @@ def report_command(pk: str, file: Path | None, figures: bool, profile: str | Non
     node = load_campaign_node(pk)
     if sentence := campaign_state(node.pk).control:
         click.echo(sentence, err=True)
-    file = file or Path(f"{node.label or node.pk}-{REPORT_FILE}")
+    name = f"{node.label or node.pk}-{REPORT_FILE}"
+    file = file / name if file is not None and file.is_dir() else file or Path(name)
     folder = file.with_name(f"{file.stem}-figures") if figures else None
     click.echo(write_report(node, file, folder))
     if folder is not None:

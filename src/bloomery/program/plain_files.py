@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -87,7 +89,15 @@ def check_output(path: str | Path, suffixes: Sequence[str] = FRAME_SUFFIXES) -> 
         raise InputError(f"{path}: the name of this output must end in {' or '.join(suffixes)}.")
     if not path.parent.is_dir():
         raise InputError(f"{path}: its folder {path.parent} does not exist; make it first.")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the name of a file in it.")
+    _check_writable(path if path.exists() else path.parent)
     return path
+
+
+def _check_writable(place: Path) -> None:
+    if not os.access(place, os.W_OK):
+        raise InputError(f"{place}: cannot be written to; give another place.")
 
 
 Prepare = Callable[[Path, Progress], Mapping[str, object]]
@@ -106,7 +116,16 @@ def finished_job(
         with progress_bar() as progress:
             prepared = {} if prepare is None else prepare(folder, progress)
             summary = run_job(module, {**fields, **prepared, **common.fields}, folder, progress)
-        yield folder, summary
+        try:
+            yield folder, summary
+        except OSError as error:
+            if common.keep is not None:
+                raise
+            kept = Path(tempfile.mkdtemp(prefix="bloomery-kept-")) / "job"
+            folder.rename(kept)
+            folder.mkdir()  # to be removed by who made it
+            reason = f"{error.filename}: {(error.strerror or 'cannot be written').lower()}"
+            raise BloomeryError(f"{reason}; what was computed is kept in {kept}.") from error
 
 
 def run_job(
@@ -335,6 +354,10 @@ def check_new_folder(path: str | Path) -> Path:
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path}: exists already; give another folder, or remove it.")
+    above = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not above.is_dir():
+        raise InputError(f"{path}: cannot be made, since {above} is a file.")
+    _check_writable(above)
     return path
 
 

@@ -1,6 +1,9 @@
 """The command `bloomery`: plain files in, plain files out, and one sentence where something is wrong."""
 
+import errno
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -190,12 +193,27 @@ def test_n2p2_files_go_out_and_come_back(here: Path, silicon: Configurations) ->
         ("convert no.data --out a.npz", "no.data: there is no such file"),
         ("convert si.extxyz", "Missing option '--out'"),
         ("sample rattle_strain --start si.extxyz --out a.data", "must end in .extxyz or .xyz or .npz"),
+        ("convert si.extxyz --out folder.npz", "folder.npz: is a folder; give the name of a file in it"),
+        ("train si.extxyz --out si.extxyz/pot", "cannot be made, since"),
     ],
 )
 def test_mistakes_are_one_sentence_and_status_2(here: Path, line: str, sentence: str) -> None:
+    (here / "folder.npz").mkdir()
     result = bloomery(line, 2)
     assert sentence in result.output
     assert not (here / "a.npz").exists()
+
+
+def test_what_was_computed_survives_a_full_disk(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "labelled.extxyz")
+
+    monkeypatch.setattr("bloomery.program.plain_files.write_frames", full)
+    result = bloomery("label si.extxyz --set calculator=stillinger_weber --out labelled.extxyz", 1)
+    told = re.search(r"labelled.extxyz: no space left on device; what was computed is kept in (\S+)\.", result.output)
+    assert told is not None, result.output
+    assert len(Configurations.load(Path(told[1]) / "labelled.npz"))
+    shutil.rmtree(Path(told[1]).parent)
 
 
 def test_plugins_are_listed_with_their_settings() -> None:
