@@ -123,7 +123,7 @@ def test_workers_killed_in_every_stage_and_in_the_submission(
     assert {entry["outcome"] for entry in twins} == {"cached"}
     assert starts(log) == len(entries)
     refused = home.call("delete", "kills", "--yes", check=False)
-    assert (refused.returncode, f"made labels that unharmed ({unharmed}) used" in refused.stderr) == (2, True)
+    assert (refused.returncode, f"made data that unharmed ({unharmed}) used" in refused.stderr) == (2, True)
 
 
 def test_two_campaigns_at_once_stay_within_the_cores(

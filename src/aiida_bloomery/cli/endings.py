@@ -20,7 +20,7 @@ PATIENCE = 120.0
 @pk_argument
 @profile_option
 def end_command(pk: str, profile: str | None) -> None:
-    """End a campaign and its jobs. What it has computed stays: report, export and the labels for the next campaign."""
+    """End a campaign and its jobs. What it has computed stays, for report and export; labels of pw.x are used again."""
     from aiida_bloomery import services  # noqa: PLC0415
     from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
     from bloomery.errors import BloomeryError  # noqa: PLC0415
@@ -80,10 +80,11 @@ def archive_command(pk: str, file: Path | None, profile: str | None) -> None:
 @profile_option
 def delete_command(pk: str, yes: bool, profile: str | None) -> None:
     """Delete a campaign, its jobs and what they made, labels included. Other campaigns stay as they are."""
-    from aiida_bloomery.provenance.progress import campaigns, load_campaign_node  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
     from bloomery.errors import InputError  # noqa: PLC0415
 
     loaded(profile)
+    from aiida import orm  # noqa: PLC0415
     from aiida.tools import delete_nodes  # noqa: PLC0415
 
     node = load_campaign_node(pk)
@@ -92,10 +93,12 @@ def delete_command(pk: str, yes: bool, profile: str | None) -> None:
     _quiet()
     rules: dict[str, Any] = {"create_forward": True, "call_calc_forward": True, "call_work_forward": True}
     doomed, _ = delete_nodes([node.pk], dry_run=True, **rules)
-    others = [other for other in campaigns() if other.pk in doomed and other.pk != node.pk]
+    own = {node.pk, *(child.pk for child in node.called_descendants)}
+    query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": {"in": list(doomed - own)}})
+    others = [other for other in query.all(flat=True) if other.caller is None]
     if others:
-        names = ", ".join(f"{other.label} ({other.pk})" for other in others)
-        raise InputError(f"campaign {node.pk} made labels that {names} used; it stays, unless these are deleted first.")
+        names = ", ".join(f"{other.label or other.process_label} ({other.pk})" for other in others)
+        raise InputError(f"campaign {node.pk} made data that {names} used; it stays, unless these are deleted first.")
     what = f"campaign {node.label}, PK {node.pk}, of {node.ctime:%Y-%m-%d %H:%M}: {len(doomed)} nodes"
     if not yes and not click.confirm(f"Delete {printable(what)}?"):
         return

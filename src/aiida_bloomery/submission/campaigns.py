@@ -49,7 +49,7 @@ def submit_campaign(campaign: Campaign, home: Home, *, again: bool = False) -> S
             return Submission(found.pk, "running" if found.active else "finished", tuple(notes))
         if found is not None and not found.succeeded:
             notes.append(
-                f"campaign {found.pk} like this one ended without success; labels that it has are not computed again"
+                f"campaign {found.pk} like this one ended without success; labels of pw.x that it has are kept"
             )
         pk = _submit(campaign)
         notes += _await_arrival(pk, home)

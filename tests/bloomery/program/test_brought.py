@@ -187,3 +187,16 @@ def test_archives_of_wrong_shapes_are_refused(here: Path, broken: str) -> None:
         assert (
             f"{name}.npz: is not an archive of configurations" in bloomery(f"convert {name}.npz --out o.npz", 2).output
         )
+
+
+def test_a_folder_of_deepmd_is_converted_and_trained_on(here: Path) -> None:
+    dpdata = pytest.importorskip("dpdata")
+    frames = copper(12)
+    systems = dpdata.LabeledSystem(frames[0], fmt="ase/structure")
+    for atoms in frames[1:]:
+        systems.append(dpdata.LabeledSystem(atoms, fmt="ase/structure"))
+    systems.to("deepmd/npy", "collected")
+    assert "frames          12" in bloomery("convert collected --check").output
+    bloomery("convert collected --out data.extxyz")
+    assert Configurations.read("data.extxyz").has("stress").all()
+    assert "12 energies" in bloomery(f"train collected --out pot {SMALL}").output

@@ -53,8 +53,7 @@ class LabellingWorkChain(SubmitsOnce):
             450,
             "ERROR_TOO_MANY_FAILED",
             message="{failed} of {total} frames could not be labelled, more than may fail; the first, frame {frame}: "
-            "{reason} Read the ledger, mend the labeller's settings or the frames, and submit again: labels that exist "
-            "are not computed twice.",
+            "{reason} Read the ledger, mend the labeller's settings or the frames, and submit again.",
         )
 
     @classmethod
