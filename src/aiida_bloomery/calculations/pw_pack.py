@@ -13,16 +13,12 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.calculations.pw import PwCalculation
-from ase.data import chemical_symbols
 
 from aiida_bloomery.calculations import job_script
 from aiida_bloomery.calculations.job_script import ONE_CORE, cores_of, declared_cores, guard, processes_of
+from aiida_bloomery.calculations.pw_namelists import Namelists, parameters_for
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import by_key, optional, optional_output
-from bloomery.errors import InputError
-
-Namelists = Mapping[str, Mapping[str, object]]
-"""Variables of pw.x, by namelist."""
 
 FRAME_FOLDER = "frame_{:04d}"
 INPUT_FILE = "aiida.in"
@@ -30,9 +26,6 @@ OUTPUT_FILE = "aiida.out"
 XML_FILE = "data-file-schema.xml"
 LOG_FILE = "frames.log"
 PROGRESS_FILE = "progress.json"
-
-VECTORS = {"fixed_magnetization", "b_field", "efield_cart"}
-"""Variables of pw.x whose numbers are of the Cartesian directions, not of elements."""
 
 DEFAULT_PACK = {"concurrency": 1, "frame_timeout_s": 3600}
 
@@ -283,46 +276,3 @@ def frame_kpoints(
     node = orm.KpointsData()
     node.set_kpoints_mesh(mesh.tolist(), offset=offset.tolist())
     return node
-
-
-def not_by_element(parameters: Namelists) -> str | None:
-    """Return one sentence about the first list, which would count the elements of each frame anew, or odd element."""
-    for namelist, content in parameters.items():
-        for name, value in content.items():
-            where = f"parameters.{namelist}.{name}"
-            plain = isinstance(value, list) and not any(isinstance(item, list) for item in value)
-            if plain and name.lower() not in VECTORS:
-                return (
-                    f"{where} is a list, whose numbers would be of other elements in each frame; give values by "
-                    "element, such as {Fe: 0.5, Ni: 0.1}"
-                )
-            for element in value if isinstance(value, dict) else ():
-                if element not in chemical_symbols[1:]:
-                    return f"{where} names {element!r}, which is no element; write it as in {{Fe: 0.5}}"
-    return None
-
-
-def parameters_for(parameters: Namelists, kinds: list[str]) -> dict[str, dict[str, object]]:
-    """Return the namelists with settings by element cut down to the elements that a frame has.
-
-    What is of none of them goes: with ``nspin: 2`` the atoms then start without magnetization, which pw.x wants to be
-    said, and without Hubbard parameters there is no ``lda_plus_u``. `InputError` says if a value is a list.
-    """
-    if message := not_by_element(parameters):
-        raise InputError(f"{message}.")
-    result: dict[str, dict[str, object]] = {}
-    for namelist, content in parameters.items():
-        cut = {
-            key: {kind: value[kind] for kind in kinds if kind in value} if isinstance(value, dict) else value
-            for key, value in content.items()
-        }
-        result[namelist] = {key: value for key, value in cut.items() if value != {}}
-        gone = {key.lower() for key in cut} - {key.lower() for key in result[namelist]}
-        if "starting_magnetization" in gone:
-            result[namelist]["starting_magnetization"] = dict.fromkeys(kinds, 0.0)
-        left = any(key.lower().startswith("hubbard") for key in result[namelist])
-        if not left and any(key.startswith("hubbard") for key in gone):
-            result[namelist] = {
-                key: value for key, value in result[namelist].items() if not key.lower().startswith("lda_plus_u")
-            }
-    return result

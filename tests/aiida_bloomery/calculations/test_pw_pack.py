@@ -21,11 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.waiting import PATIENCE, wait_until
 
+from aiida_bloomery.calculations.pw_namelists import parameters_for
 from aiida_bloomery.calculations.pw_pack import (
     PwPackCalculation,
     driver,
     frame_kpoints,
-    parameters_for,
     validate_kpoints_rule,
     validate_pack,
 )

@@ -80,6 +80,17 @@ def call(profile: Any) -> Callable[..., Any]:
     return run
 
 
+def test_a_file_is_checked_before_aiida_is_imported() -> None:
+    """Which home it works on is told to AiiDA by a variable that it reads when it is imported."""
+    file = Path(__file__).resolve().parents[3] / "examples" / "silicon" / "campaign.yaml"
+    code = (
+        "import sys\nfrom aiida_bloomery.campaign_file import load_campaign\n"
+        f"load_campaign({str(file)!r})\nprint('aiida' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_help_lists_every_command_without_importing_one() -> None:
     code = "import sys, aiida_bloomery.cli as c; c.main(['--help'], standalone_mode=False); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,8 +13,9 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from aiida_bloomery.calculations.label_cache import mark
+from aiida_bloomery.calculations.pw_namelists import parameters_for
 from aiida_bloomery.calculations.pw_output import read_stdout, read_xml
-from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpoints, frame_structure, parameters_for
+from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpoints, frame_structure
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec, parse_settings

@@ -6,8 +6,9 @@ from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
 from aiida_bloomery.calculations.label_cache import mark
+from aiida_bloomery.calculations.pw_namelists import parameters_for
 from aiida_bloomery.calculations.pw_output import FrameFailure, labelled_frames, read_frame
-from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpoints, frame_structure, parameters_for
+from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpoints, frame_structure
 from aiida_bloomery.data.configurations import ConfigurationsData
 
 

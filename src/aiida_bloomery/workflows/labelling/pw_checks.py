@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import ase
 import numpy as np
 
-from aiida_bloomery.calculations.pw_pack import not_by_element
+from aiida_bloomery.calculations.pw_namelists import Namelists, not_by_element
 from bloomery.frames.configurations import Configurations
-
-Namelists = Mapping[str, Mapping[str, Any]]
 
 DECIDED = {"calculation", "tprnfor", "tstress"}
 """Variables of pw.x by which a single point gives labels: the protocol sets them."""

@@ -14,12 +14,12 @@ from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 from aiida_bloomery.calculations.functions.labels import labels_from_cache
 from aiida_bloomery.calculations.functions.pw import frame_inputs, isolated_atom_settings, parse_pw_frame
 from aiida_bloomery.calculations.label_cache import find_labels, fingerprint, kpoints_of
+from aiida_bloomery.calculations.pw_namelists import parameters_for
 from aiida_bloomery.calculations.pw_pack import (
     PwPackCalculation,
     frame_input,
     frame_kpoints,
     frame_structure,
-    parameters_for,
 )
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.contract import MAX_ROUNDS, LabellingWorkChain
