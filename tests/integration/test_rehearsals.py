@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,18 @@ def test_lineage_of_a_frame_of_the_loop_reaches_the_starting_structure(
     assert data.hashes()[last] in json.dumps(chain)
     for word in ("label", "selection", "sampl", "potential"):
         assert word in text.lower(), text
+
+
+def test_recipes_of_the_docs_run(home: Home, pair: list[tuple[int, Path]]) -> None:
+    """Every block of the page on provenance, one after the other, on a campaign that is smaller than the page's."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "provenance.md").read_text(encoding="utf-8")
+    code = "".join(re.findall(r"^```\{code-block\} python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    for there, here in (("1234", str(pair[0][0])), ('"md_0", 117', '"md_0", 3'), ("minimum=0.1", "minimum=0.0")):
+        assert there in code
+        code = code.replace(there, here)
+    found = home.python(f"{code}\nprint()\nprint(json.dumps([len(hot), len(worst), len(query.all())]))")
+    assert found[0] > 0
+    assert found[1:] == [5, 2]
 
 
 def test_the_exported_potential_drives_ase_in_three_lines(pair: list[tuple[int, Path]]) -> None:
