@@ -31,16 +31,16 @@ SMALLEST_CELL, LARGEST_CELL = 1.0, 10_000.0
 
 def check_nulls(source: Source) -> None:
     """Refuse null where it would leave the protocol's value in place; ``stop.labels: null`` is no budget."""
-    content = dict(source.content)
-    places: list[tuple[Key, object]] = [((), content), *(((key,), value) for key, value in content.items())]
-    for parent in ("labelling", "stop"):
-        inner = content.get(parent)
-        places += [((parent, key), value) for key, value in inner.items()] if isinstance(inner, dict) else []
-    for key, value in places:
-        if isinstance(value, dict) and key[:1] not in {("training",), ("energy_reference",)}:
-            empty = next((name for name, own in value.items() if own is None and key != ("labelling",)), None)
-            if empty is not None and (*key, empty) != ("stop", "labels"):
-                raise source.error((*key, empty), "null says nothing here; give a value, or leave the key out.")
+    content = source.content
+    places: dict[Key, object] = {(): content}
+    places |= {(key,): content.get(key) for key in ("bootstrap", "control", "validation", "stop")}
+    for key in ("labelling", "stop"):
+        inner = content.get(key)
+        places |= {(key, name): value for name, value in inner.items()} if isinstance(inner, dict) else {}
+    for place, values in places.items():
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if value is None and (*place, name) != ("stop", "labels"):
+                raise source.error((*place, name), "null says nothing here; give a value, or leave the key out.")
 
 
 def check_file(campaign: Campaign) -> list[str]:
