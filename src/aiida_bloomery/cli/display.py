@@ -27,6 +27,7 @@ WATCH_SERVICES = 15.0
 WIDE = 120
 """Columns that the table of errors needs to show their intervals too."""
 SIDES = ("potential", "reference", "difference", "experiment")
+TEST_SET = f"test set\n{TARGETS['forces'].short} RMSE {TARGETS['forces'].unit}"
 
 
 def watch(pk: int, home: Home) -> CampaignState:
@@ -80,11 +81,14 @@ def iterations_table(state: CampaignState) -> Table:
     # A terminal of 80 columns has no room for the intervals.
     narrow = console.width < WIDE
     titles = [_title(target, narrow=narrow) for target in TARGETS.values()]
-    made = table("iteration", "pool", "labels", "probe", *titles, padding=1, no_wrap=True)
+    tested = [TEST_SET] if any(entry.test_set for entry in state.iterations) else []
+    made = table("iteration", "pool", "labels", "probe", *titles, *tested, padding=1, no_wrap=True)
     for entry in state.iterations:
         numbers = [quantity(entry.error(name), unit=False, interval=not narrow) for name in TARGETS]
         name = str(entry.iteration or "bootstrap")
         frames = entry.validation.n_frames if entry.validation else 0
+        fixed = entry.test_set.error("forces") if entry.test_set else None
+        numbers += [quantity(fixed, unit=False, interval=False)] if tested else []
         made.add_row(name, str(entry.n_pool), str(entry.labels_total), str(frames), *numbers)
     if state.targets:
         wanted = [

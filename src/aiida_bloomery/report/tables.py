@@ -96,11 +96,17 @@ def _error_cells(validation: Validation | None) -> list[Cell]:
 
 
 def sets_rows(facts: CampaignFacts) -> list[tuple[str, list[Cell]]]:
-    """Errors on the probe beside those on the independent set; nothing without one."""
+    """Errors on the probe beside those on the independent set, by iteration; nothing without one."""
     test = facts.beyond.test_set
     if test is None:
         return []
-    return [("probe", _error_cells(facts.validation_summary)), ("independent set", _error_cells(test))]
+    earlier = [
+        (f"independent set, {f'iteration {entry.iteration}' if entry.iteration else 'bootstrap'}", _error_cells(found))
+        for entry in facts.iterations
+        if (found := entry.test_set) is not None
+    ]
+    probe = ("probe", _error_cells(facts.validation_summary))
+    return [*earlier, probe, ("independent set, delivered potential", _error_cells(test))]
 
 
 def arms_rows(verdict: ControlVerdict) -> list[tuple[str, str, list[Cell]]]:
