@@ -36,24 +36,25 @@ builder = ReinforcementWorkChain.get_builder_from_protocol(
     protocol="balanced",
     overrides={
         "bootstrap": {
-            "samplers": [{"rattle_strain": {"frames": 40, "rattle": [0.02, 0.15], "strain": 0.03}}],
+            "samplers": [{"rattle_strain": {"frames": 40, "rattle": [0.02, 0.08], "strain": 0.03}}],
             "selectors": ["sanity", "duplicates", {"random": {"frames": 16}}],
         },
         "sampling": {
             "samplers": [
                 {
                     "md": {
-                        "temperatures": [300, 600, 900, 1200],
-                        "strains": [-0.02, 0, 0.02],
+                        "temperatures": [600, 1200, 1800, 2400],
+                        "strains": [-0.03, 0, 0.03],
                         "steps": 400,
                         "interval": 20,
                     }
                 }
             ]
         },
-        "selection": {"selectors": ["sanity", "duplicates", {"farthest_point": {"frames": 12}}]},
-        "stop": {"targets": {"relative_forces": 0.1}, "min_iterations": 3, "max_iterations": 6, "max_labels": 90},
+        "selection": {"selectors": ["sanity", "duplicates", {"farthest_point": {"frames": 16}}]},
+        "stop": {"targets": {"relative_forces": 0.1}, "min_iterations": 3, "max_iterations": 5, "max_labels": 110},
     },
+    validation={"test_set": ConfigurationsData(Configurations.read(Path(__file__).with_name("test.extxyz")))},
     seed=1,
 )
 builder.metadata.label = "silicon"

@@ -21,7 +21,7 @@ from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.cost import plan_campaign
 from aiida_bloomery.campaign_file.schema import describe_plugins, schema
 from aiida_bloomery.cli import main
-from bloomery.errors import InputError
+from bloomery.errors import DataWarning, InputError
 from bloomery.reference.teachers import teacher_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -355,6 +355,14 @@ def test_what_is_in_the_file_wins_key_by_key(folder: Path) -> None:
     assert (sampler.name, sampler.settings, others) == ("rattle_strain", {"frames": 24}, [])
     assert [spec.name for _, spec in campaign.selectors("bootstrap")] == ["sanity", "random"]
     assert campaign.stop.max_labels is None
+
+
+def test_a_rehearsal_is_not_measured_on_what_the_reference_said() -> None:
+    file = ROOT / "examples" / "silicon" / "campaign.yaml"
+    assert set(load_campaign(file)[0].validation) == {"test_set"}
+    with pytest.warns(DataWarning, match=r"validation.test_set: is of the reference method, and left out"):
+        campaign, _ = load_campaign(file, rehearsal=True)
+    assert not campaign.validation
 
 
 def test_a_bootstrap_that_takes_all_labels_is_told(folder: Path) -> None:

@@ -34,11 +34,24 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
     if rehearsal:
         labelling = {"calculator": {"calculator": _teacher(starts, source)}}
         file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": labelling})
+        file = _without_reference_data(file, source)
     frames: dict[str, Configurations] = {}
     settings = settings_of(file, _samplers(file, source, frames))
     if file.validation is not None:
         settings["validation"] = validation_settings(file, source)
     return Campaign(file, source, starts, frames, settings, _validation(file, source))
+
+
+def _without_reference_data(file: CampaignFile, source: Source) -> CampaignFile:
+    """Leave out what the reference method said: a teacher's potential is not measured on it."""
+    given = file.validation
+    names = [name for name in FILES.values() if given is not None and isinstance(getattr(given, name), str)]
+    if given is None or not names:
+        return file
+    for name in names:
+        message = "is of the reference method, and left out of the rehearsal."
+        warnings.warn(str(source.error((KEY, name), message)), DataWarning, stacklevel=2)
+    return file.model_copy(update={"validation": given.model_copy(update=dict.fromkeys(names))})
 
 
 def _check_programs(file: CampaignFile, source: Source) -> None:
