@@ -33,6 +33,8 @@ LOOKED_AT = 50
 
 def is_input_data(path: str | Path) -> bool:
     """Tell whether a file is one, by its first word, which no other format of atomic structures begins with."""
+    if Path(path).is_dir():
+        return False
     with Path(path).open("rb") as file:
         lines = (line.split() for line in file.read(4096).splitlines())
         first = next((words for words in lines if words and not words[0].startswith(b"#")), [])

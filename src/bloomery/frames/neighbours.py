@@ -10,6 +10,7 @@ from ase.geometry import complete_cell
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import check_reach
 from bloomery.threads import share_out
 
 
@@ -56,6 +57,7 @@ def _find(
         positions = configurations.positions[offsets[frame] : offsets[frame + 1]]
         if len(positions):
             cell, pbc = configurations.cells[frame], configurations.pbc[frame]
+            check_reach(len(positions), cell, pbc, cutoff)
             cell = cell if pbc.all() else complete_cell(cell)
             pairs, vectors = search.compute(positions, cell, pbc, quantities="PD")
             found.append((pairs.astype(np.int64) + offsets[frame], vectors))
