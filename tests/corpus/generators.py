@@ -15,10 +15,10 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
+from tests.corpus.materials import ACSF, TRAINING, Files
 
 from bloomery.plugins import KINDS, find_plugin, registered
 from bloomery.program.cli import cli
-from tests.corpus.materials import ACSF, TRAINING, Files
 
 Draw = Callable[..., Any]
 Value = TypeVar("Value")
@@ -69,10 +69,7 @@ how_many = st.sampled_from([1, 1, 1, 2, 3])
 def spoilt_text(draw: Draw, content: bytes) -> bytes:
     """A text with words or lines of it changed, or bytes."""
     for _ in range(draw(how_many)):
-        if draw(st.integers(0, 3)) == 0:
-            content = draw(spoilt_bytes(content))
-        else:
-            content = draw(spoilt_lines(content))
+        content = draw(spoilt_lines(content) if draw(st.integers(0, 3)) else spoilt_bytes(content))
     return content
 
 
@@ -206,7 +203,7 @@ CHANGES: Mapping[str, Callable[[Any], Any]] = {
     "single": lambda array: array.astype("float32") if array.dtype.kind in "iufb" else array,
     "whole": lambda array: np.zeros(array.shape, dtype="int8"),
     "swapped": lambda array: array.astype(array.dtype.newbyteorder()),
-    "fortran": lambda array: np.asfortranarray(array),
+    "fortran": np.asfortranarray,
     "fields": lambda array: np.zeros(array.shape, dtype=[("a", "f8"), ("b", "i4")]),
     "dates": lambda array: np.zeros(array.shape, dtype="datetime64[s]"),
 }
@@ -301,9 +298,10 @@ def data_inputs(draw: Draw, formats: Mapping[str, Files]) -> Input:
 # -- campaign files ------------------------------------------------------------------------------------------------
 
 SNIPPETS = (
-    "&a", "*a", "!!python/object:os.system", "!!binary abc", "<<: *x", "<<: {a: 1}", "---", "...", "? [a]\n: b", "\t", "%YAML 9.9",
-    "- - -", "{", "}", "key: key: key", "'", '"\\x00"', "!!set {a}", "!!float x", "!!int 'x'", "!!timestamp 2001", "2001-99-99",
-    "name: again", "? ", ": ", "~: ~", "0o777: 0x1F", "a: &a [*a]", "b: [&x {c: *x}]", "!<tag> x", "!!omap [a: 1]", "|\n x", ">",
+    "&a", "*a", "!!python/object:os.system", "!!binary abc", "<<: *x", "<<: {a: 1}", "---", "...", "? [a]\n: b", "\t",
+    "%YAML 9.9", "- - -", "{", "}", "key: key: key", "'", '"\\x00"', "!!set {a}", "!!float x", "!!int 'x'",
+    "!!timestamp 2001", "2001-99-99", "name: again", "? ", ": ", "~: ~", "0o777: 0x1F", "a: &a [*a]",
+    "b: [&x {c: *x}]", "!<tag> x", "!!omap [a: 1]", "|\n x", ">",
 )  # fmt: skip
 WHOLE = (
     b"", b"\n\n", b"# nothing\n", b"---\n---\n", b"[]", b"- a\n- b\n", b"7", b"text", b"~", b"{}", b"\xff\xfe\x00",
@@ -393,8 +391,9 @@ def without_digest(content: bytes) -> bytes:
 
 # -- command lines -------------------------------------------------------------------------------------------------
 
+SHORT = "--set dynamics.steps=4 --set dynamics.interval=1 --set dynamics.equilibration=1"
 LINES = (
-    "sample md --start bare.extxyz --potential pot --set steps=3 --set interval=1 --set temperatures=[300] --out o.extxyz",
+    "sample md --start bare.extxyz --potential pot --set steps=3 --set interval=1 --set temperatures=[9] --out o.npz",
     "sample rattle_strain --start bare.extxyz --set frames=3 --out o.extxyz",
     "sample surfaces --start POSCAR --set frames=1 --out o.npz",
     "sample supercells --start bare.extxyz --set repeats=[[1,1,1]] --out o.npz",
@@ -411,7 +410,7 @@ LINES = (
     f"train good.extxyz good.npz {TRAINING} --start-from pot --energy-reference Cu=-3.5 --out o",
     "predict pot good.extxyz --out o.extxyz --stress",
     "observe errors good.extxyz --potential pot --arrays o.npz --role train",
-    "observe rdf good.extxyz --potential pot --set dynamics.steps=4 --set dynamics.interval=1 --set dynamics.equilibration=1 --reference good.extxyz",
+    f"observe rdf good.extxyz --potential pot {SHORT} --reference good.extxyz",
     "observe equation_of_state POSCAR --potential pot",
     "observe equation_of_state POSCAR --wanted o.extxyz",
     "observe errors good.npz --potential acsf --json",
@@ -426,20 +425,22 @@ SMALL_ONLY = {"steps", "frames", "members", "members_at_once"}
 """Settings of which a large value is a good one, and takes long."""
 DEFAULTS = {"describe": "power_spectrum", "train": "hdnnp"}
 ODD_WORDS_OF_A_LINE = (
-    "", " ", ".", "..", "-", "--", "-1", "0", "1", "2", "1.5", "nan", "inf", "-inf", "1e400", "10" * 20, "x", "a=b", "=", "a=",
-    "=1", "a.b=1", "Cu=x", "Cu=nan", "Cu=1,Cu=2", "Cu=1,", ",", "Å", "Å,eV", "eV,Å", "m,J", "folder", "folder/", "pot",
-    "pot/potential.json", "pot/weights.npz", "good.extxyz", "good.npz", "empty.extxyz", "bare.extxyz", "missing.extxyz",
-    "folder/o.extxyz", "missing/o.extxyz", "missing/o", "good.extxyz/o.extxyz", "noext", "o.EXTXYZ", "o.data", "o.xyz", ".npz",
-    "@", "good.extxyz@0", "good.extxyz@:", "*", "~", "~/x.extxyz", "\udcff.extxyz", "é.npz", "a\nb.npz", "\x1b[31m", "A" * 300,
-    "random", "sanity:", "random:frames=2,frames=3", "random:frames=-1", "random:frames=1e99", "random:frames=[", ":", "random:x",
-    "disagreement:lower=nan", "disagreement:share=2", "farthest_point:frames=0", "duplicates:tolerance=-1", "random:{frames: 2}",
-    "energy_window:upper=x", "cuda", "cpu", "fit", "isolated_atoms", "hdnnp", "mace", "gap", "train", "probe", "errors", "n2p2",
-    "POSCAR", "job.json", "missing.json", "o.json",
+    "", " ", ".", "..", "-", "--", "-1", "0", "1", "2", "1.5", "nan", "inf", "-inf", "1e400", "10" * 20, "x", "a=b",
+    "=", "a=", "=1", "a.b=1", "Cu=x", "Cu=nan", "Cu=1,Cu=2", "Cu=1,", ",", "Å", "Å,eV", "eV,Å", "m,J", "folder",
+    "folder/", "pot", "pot/potential.json", "pot/weights.npz", "good.extxyz", "good.npz", "empty.extxyz",
+    "bare.extxyz", "missing.extxyz", "folder/o.extxyz", "missing/o.extxyz", "missing/o", "good.extxyz/o.extxyz",
+    "noext", "o.EXTXYZ", "o.data", "o.xyz", ".npz", "@", "good.extxyz@0", "good.extxyz@:", "*", "~", "~/x.extxyz",
+    "\udcff.extxyz", "é.npz", "a\tb.npz", "\x1b[31m", "A" * 300, "random", "sanity:", "random:frames=2,frames=3",
+    "random:frames=-1", "random:frames=1e99", "random:frames=[", ":", "random:x", "disagreement:lower=nan",
+    "disagreement:share=2", "farthest_point:frames=0", "duplicates:tolerance=-1", "random:{frames: 2}",
+    "energy_window:upper=x", "cuda", "cpu", "fit", "isolated_atoms", "hdnnp", "mace", "gap", "train", "probe",
+    "errors", "n2p2", "POSCAR", "job.json", "missing.json", "o.json",
 )  # fmt: skip
 ODD_YAML = (
-    "", "~", "true", "-1", "0", "1", "1.5", ".nan", ".inf", "1e400", "1e30", "1e5", "x", "[]", "{}", "[1, 2]", "[x]", "[300, -5]",
-    "{a: 1}", "'", "[", "{", "&a [*a]", "!!python/object:os.system x", "2001-01-01", "10 %", "5 GPa", "é", "\x1b[31m", "*a", "1_000",
-    "0x10", "good.extxyz", "folder", "[[1, 1, 1]]", "[[0, 0, 0]]", "{name: x}", "{name: acsf, settings: {cutoff: -1}}", "cuda",
+    "", "~", "true", "-1", "0", "1", "1.5", ".nan", ".inf", "1e400", "1e30", "1e5", "x", "[]", "{}", "[1, 2]", "[x]",
+    "[300, -5]", "{a: 1}", "'", "[", "{", "&a [*a]", "!!python/object:os.system x", "2001-01-01", "10 %", "5 GPa", "é",
+    "\x1b[31m", "*a", "1_000", "0x10", "good.extxyz", "folder", "[[1, 1, 1]]", "[[0, 0, 0]]", "{name: x}",
+    "{name: acsf, settings: {cutoff: -1}}", "cuda",
 )  # fmt: skip
 
 

@@ -71,6 +71,7 @@ def data_files() -> dict[str, Files]:
                    for row in np.hstack([first.positions, forces]))  # fmt: skip
     xsf = "".join("Cu {:.5f} {:.5f} {:.5f} {:.5f} {:.5f} {:.5f}\n".format(*row)
                   for row in np.hstack([first.positions, forces]))  # fmt: skip
+    said = f"comment {UNITS_WORD}Å,eV\n"
     archive = BytesIO()
     frames.save(archive)
     deepmd = {"type.raw": b"0\n" * 4, "type_map.raw": b"Cu\n"}
@@ -87,7 +88,7 @@ def data_files() -> dict[str, Files]:
     return {
         "extxyz": {"a.extxyz": as_text(labelled, "extxyz")},
         "npz": {"a.npz": archive.getvalue()},
-        "input.data": {"input.data": f"begin\ncomment {UNITS_WORD}Å,eV\n{vectors_of(first)}{rows}energy 0.5\ncharge 0.0\nend\n".encode()},
+        "input.data": {"input.data": f"begin\n{said}{vectors_of(first)}{rows}energy 0.5\nend\n".encode()},
         "poscar": {"POSCAR": poscar(first)},
         "dump": {
             "a.lammpstrj": (

@@ -6,10 +6,9 @@ import os
 import time
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ from bloomery.errors import DataWarning, InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.plugins import PluginSpec, Settings
-from bloomery.potentials.contract import UNREADABLE, reference_energies
+from bloomery.potentials.contract import reference_energies
 from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import versions
 
@@ -153,15 +152,6 @@ def _told(settings: HdnnpSettings, elements: list[str], start: HdnnpPotential) -
     trained = start.details.get("settings")
     if trained is None:
         raise InputError("start_from: was trained by another program, whose files do not say how; train from scratch.")
-    try:
-        return _compared(settings, elements, start, trained)
-    except UNREADABLE as error:
-        raise InputError(f"start_from: does not say how it was trained ({error}); train from scratch.") from error
-
-
-def _compared(
-    settings: HdnnpSettings, elements: list[str], start: HdnnpPotential, trained: Mapping[str, Any]
-) -> dict[str, tuple[object, object]]:
     return {
         "elements": (start.elements, elements),
         "descriptor": (_asked(PluginSpec.model_validate(trained["descriptor"])), _asked(settings.descriptor)),
