@@ -43,6 +43,8 @@ def read_yaml(path: Path) -> Source:
         number = text.count("\n", 0, error.position) + 1
         message = f"holds the character {error.character:#x}, which is none of a text; remove it."
         raise InputError(f"{path}, line {number}: {message}") from error
+    except (AttributeError, LookupError) as error:
+        raise InputError(f"{path}: holds a tag of YAML (!!...) that does not fit its value; leave it out.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid YAML ({error}).") from error
     finally:

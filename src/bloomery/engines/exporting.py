@@ -50,6 +50,8 @@ def export_potential(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists already; give another folder, or remove it.")
+    if frames is not None and (unknown := potential.unknown_element(frames)):
+        raise InputError(unknown)
     files = potential.export(format, folder)
     if frames is None:
         return Exported(files)

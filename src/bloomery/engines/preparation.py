@@ -18,7 +18,7 @@ from bloomery.engines.contract import TrainingData
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, bad_label
 from bloomery.frames.energy_reference import check_energy_reference
-from bloomery.potentials.contract import Potential, TrainedOn
+from bloomery.potentials.contract import UNREADABLE, Potential, TrainedOn
 from bloomery.seeds import derive_seed, digest_of
 
 Kind = TypeVar("Kind", bound=Potential)
@@ -88,7 +88,11 @@ def usable_start(
             f"start_from: is a potential of the engine {start.engine!r}; give one of {kind.engine!r}, or train from "
             "scratch."
         )
-    for what, (old, new) in told(start).items():
+    try:
+        compared = told(start)
+    except UNREADABLE as error:
+        raise InputError(f"start_from: does not say how it was trained ({error}); train from scratch.") from error
+    for what, (old, new) in compared.items():
         if old != new:
             values = "" if isinstance(new, dict) else f" ({old} there, {new} in this training)"
             raise InputError(f"start_from: its {what.replace('_', ' ')} differ{values}; train from scratch.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from bloomery.errors import InputError
 from bloomery.frames.file_units import FileUnits
 from bloomery.frames.input_data import is_input_data, read_arrays
-from bloomery.frames.labels import LABELS, common_info, labels_of
+from bloomery.frames.labels import ABSURD, LABELS, common_info, labels_of
 from bloomery.frames.mapped import join, load_arrays, put, take, take_runs
 from bloomery.frames.reading import EXTXYZ, ReadAs, absurd, pieces
 from bloomery.seeds import digest_of
@@ -396,8 +397,8 @@ class Configurations:
             )
         if path.suffix == ".npz":
             return cls.load(path, folder)
-        if path.is_file() and path.suffix not in EXTXYZ and is_input_data(path):
-            return _possible(cls.from_arrays(read_arrays(path, units)), path)
+        if path.suffix not in EXTXYZ and is_input_data(path):
+            return _labelled(_possible(cls.from_arrays(read_arrays(path, units)), path), path)
         parts = []
         for piece in pieces(path, ReadAs(units, elements, prefix)):
             part = cls._of_labelled(piece.atoms, piece.labels, info_keys, prefix)
@@ -450,14 +451,9 @@ class Configurations:
             if problem:
                 raise InputError(f"{path}: is not an archive of configurations: {problem}.")
             frames = cls.from_arrays(arrays)
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, MemoryError, zlib.error) as error:
             raise InputError(f"{path}: is not an archive of configurations ({error}).") from error
-        wrong = bad_label(frames)
-        if wrong is not None:
-            raise InputError(
-                f"{path}: frame {wrong[0]} has a label {wrong[1]} that is not finite; remove the label or the frame."
-            )
-        return frames
+        return _labelled(frames, path)
 
 
 def _on_grid(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -485,15 +481,15 @@ def bad_label(configurations: Configurations) -> tuple[int, str] | None:
     """Return the first frame with a label that is not finite, and which label; ``None`` if all are."""
     for name, values in configurations.labels.items():
         frames = configurations.frames_of(name)
-        wrong = frames[_not_finite(values) & configurations.masks[name][frames]]
+        wrong = frames[_not_finite(values, ABSURD) & configurations.masks[name][frames]]
         if len(wrong):
             return int(wrong[0]), name
     return None
 
 
-def _not_finite(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows hold a value that is not finite."""
-    return np.asarray(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
+def _not_finite(values: NDArray[np.float64], below: float = np.inf) -> NDArray[np.bool_]:
+    """Which rows hold a value that is not finite, or not below a bound."""
+    return np.asarray(~(np.abs(values) < below).all(axis=tuple(range(1, values.ndim))))
 
 
 def _absent(value: object) -> bool:
@@ -527,6 +523,17 @@ def _misshapen(arrays: Mapping[str, NDArray[Any]]) -> str:
     unknown = np.flatnonzero((arrays["numbers"] < 1) | (arrays["numbers"] >= len(chemical_symbols)))
     frame = int(np.searchsorted(np.cumsum(counts), unknown[0], side="right")) if len(unknown) else 0
     return f"frame {frame} has an atom whose number is no element's" if len(unknown) else ""
+
+
+def _labelled(frames: Configurations, path: str | Path | IO[bytes]) -> Configurations:
+    """Return frames of a file, all labels of which are numbers that can be meant."""
+    wrong = bad_label(frames)
+    if wrong is not None:
+        raise InputError(
+            f"{path}: frame {wrong[0]} has a label {wrong[1]} that is not finite, or beyond {ABSURD:g}; remove the "
+            "label or the frame."
+        )
+    return frames
 
 
 def _possible(frames: Configurations, path: Path) -> Configurations:

@@ -344,15 +344,16 @@ def _ml_ab(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
 
 
 def _ml_ab_sections(block: str) -> dict[str, list[str]]:
-    """Lines below each heading; headings stand between lines of ``=`` and ``-``."""
+    """Lines below each heading; headings stand between a line of ``=``, ``*`` or ``-`` and one of ``-``."""
     lines = [line.strip() for line in block.splitlines()]
     ruled = [bool(line) and not line.strip("=-*") for line in lines]
+    under = [bool(line) and not line.strip("-") for line in lines]
     sections: dict[str, list[str]] = {}
     name = ""
     for place, line in enumerate(lines):
         if ruled[place] or not line:
             continue
-        if place + 1 < len(lines) and ruled[place + 1] and (place == 0 or ruled[place - 1]) and not _number(line):
+        if place + 1 < len(lines) and under[place + 1] and (place == 0 or ruled[place - 1]) and not _number(line):
             name = line
             sections[name] = []
         elif name:

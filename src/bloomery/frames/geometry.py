@@ -11,8 +11,13 @@ from ase.geometry import complete_cell
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
+from bloomery.errors import InputError
+
 DEGENERATE = 1e-3
 """A periodic cell whose volume is less than this share of the product of its edges is degenerate."""
+
+MOST_PAIRS = 2e8
+"""Pairs of atoms of one frame, of 40 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class DistanceLimits:
         cutoff = float(self.of_pairs(numbers, numbers).max(initial=0.0))
         if cutoff <= 0:
             return np.inf, ""
+        check_reach(len(numbers), cell, pbc, cutoff)
         first, second, distances = neighbour_list(
             "ijd", positions=positions, cell=complete_cell(cell), pbc=pbc, cutoff=cutoff + skin
         )
@@ -66,6 +72,18 @@ class DistanceLimits:
         return least, (
             f"atoms {i} ({chemical_symbols[numbers[i]]}) and {j} ({chemical_symbols[numbers[j]]}) are "
             f"{distances[worst]:.2f} Å apart, less than {distances[worst] - margins[worst]:.2f} Å"
+        )
+
+
+def check_reach(n_atoms: int, cell: NDArray[np.float64], pbc: NDArray[np.bool_], cutoff: float) -> None:
+    """Refuse, as an `InputError`, to look for more pairs of atoms within a cutoff in Å than fit into memory."""
+    if not pbc.all():
+        return
+    pairs = 4 / 3 * np.pi * cutoff**3 * n_atoms**2 / max(abs(float(np.linalg.det(cell))), 1e-9)
+    if pairs > MOST_PAIRS:
+        raise InputError(
+            f"within {cutoff:g} Å the {n_atoms} atom(s) of a periodic frame have about {pairs:.0e} pairs with all "
+            "their images, which is more than can be looked at; lower the cutoff or least distance, or mend the cell."
         )
 
 

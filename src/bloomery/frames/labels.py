@@ -48,6 +48,9 @@ LABELS: dict[str, LabelKind] = {
 }
 """The labels known so far. Stress is in ASE's Voigt order (xx, yy, zz, yz, xz, xy) and sign (tension positive)."""
 
+ABSURD = 1e12
+"""Labels are below this, in any unit."""
+
 PREFIXES = ("ref_", "dft_", "")
 """What may stand before a word, in the order of trust."""
 WORDS: dict[str, tuple[str, ...]] = {
@@ -213,8 +216,8 @@ def _of_shape(name: str, value: object, label: str, n_atoms: int) -> NDArray[np.
     if array.size not in wanted[label] or (label == "forces" and array.shape[:1] != (n_atoms,)):
         numbers = " or ".join(str(size) for size in wanted[label])
         raise InputError(f"{name} has {array.size} number(s) instead of {numbers}; mend or remove it")
-    if not np.isfinite(array).all():
-        raise InputError(f"{name} is not finite; remove the label or the frame")
+    if not (np.abs(array) < ABSURD).all():
+        raise InputError(f"{name} is not finite, or beyond {ABSURD:g}; remove the label or the frame")
     return _voigt(array) if label == "stress" else array.reshape((n_atoms, 3) if label == "forces" else ())
 
 

@@ -7,10 +7,15 @@ from functools import partial
 
 import numpy as np
 from ase.geometry import complete_cell
+from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.geometry import check_reach
 from bloomery.threads import share_out
+
+WIDE = 200.0
+"""Frames wider than so many cutoffs are left to another library: vesin divides by zero where they are thin too."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,13 @@ def _find(
         positions = configurations.positions[offsets[frame] : offsets[frame + 1]]
         if len(positions):
             cell, pbc = configurations.cells[frame], configurations.pbc[frame]
+            check_reach(len(positions), cell, pbc, cutoff)
             cell = cell if pbc.all() else complete_cell(cell)
-            pairs, vectors = search.compute(positions, cell, pbc, quantities="PD")
+            if max(np.ptp(positions, axis=0).max(), np.abs(cell).max()) > WIDE * cutoff:
+                places = {"positions": positions, "cell": cell, "pbc": pbc, "cutoff": cutoff}
+                first_atoms, second_atoms, vectors = neighbour_list("ijD", **places)
+                pairs = np.stack([first_atoms, second_atoms], axis=1)
+            else:
+                pairs, vectors = search.compute(positions, cell, pbc, quantities="PD")
             found.append((pairs.astype(np.int64) + offsets[frame], vectors))
     return found

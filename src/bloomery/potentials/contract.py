@@ -292,6 +292,10 @@ class Potential:
 def _what_is_wrong(content: Mapping[str, Any]) -> str:
     """Say which of the variables that every potential has does not fit, or nothing."""
     elements, reference = content["elements"], content["energy_reference"]
+    kinds = {**dict.fromkeys(("versions", "settings", "trained_on", "measurements"), dict), "membership_seed": int}
+    for name, kind in kinds.items():
+        if not isinstance(content.get(name, kind()), kind):
+            return f"{name} is {content[name]!r}, and must be {'a mapping' if kind is dict else 'a number'}"
     if not isinstance(elements, list) or not elements or not {*elements} <= {*chemical_symbols[1:]}:
         return f"elements is {elements!r}, and must be a list of elements"
     if set(reference) != set(elements):
@@ -314,7 +318,7 @@ def load_potential(folder: str | Path, device: str = "auto") -> Potential:
             f"{folder}: holds no {POTENTIAL_FILE}, so it is not a potential; give the folder that an engine wrote."
         )
     try:
-        engine = json.loads(file.read_text(encoding="utf-8"))["engine"]
+        engine = str(json.loads(file.read_text(encoding="utf-8"))["engine"])
     except UNREADABLE as error:
         raise InputError(f"{file}: does not say which engine wrote it ({error}).") from error
     return load_plugin("engines", engine).load(folder, device)

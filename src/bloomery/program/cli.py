@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bloomery.errors import TooManyFailedError
+from bloomery.errors import InputError
 from bloomery.program.console import (
     Common,
     Program,
@@ -173,7 +173,7 @@ def label(what: str, labeller: str, out: str | None, assignments: tuple[str, ...
         ledger = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))["entries"]
         failed = [f"  frame {entry['frame']}: {entry['reason']}" for entry in ledger if entry["outcome"] == "failed"]
         if not len(frames):
-            raise TooManyFailedError(f"no frame could be labelled:{failed[0]}.")
+            raise InputError(f"{what}: no frame could be labelled; {failed[0].strip()}.")
         files.write_frames(frames, target)
         common.tell({**summary, "ledger": ledger}, *failed, f"{len(frames)} labelled frames -> {target}")
 

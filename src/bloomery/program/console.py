@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from bloomery.errors import BloomeryError, DataWarning, InputError
+from bloomery.errors import BloomeryError, DataWarning, InputError, RefusedPotentialError
 
 if TYPE_CHECKING:
     from bloomery.progress import Progress
@@ -31,7 +31,7 @@ class Refusal(click.ClickException):
     """One sentence on standard error, and the exit status of its kind."""
 
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
+        super().__init__(" ".join(printable(line).strip() for line in message.splitlines()))
         self.exit_code = exit_code
 
 
@@ -53,11 +53,12 @@ def in_one_sentence(failed: int) -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         raise
     except BloomeryError as error:
-        raise Refusal(printable(error), 2 if isinstance(error, InputError) else failed) from error
+        # Who tries a potential has brought it: one that is refused is bad input.
+        raise Refusal(str(error), 2 if isinstance(error, InputError | RefusedPotentialError) else failed) from error
     except OSError as error:
         if error.strerror is None or error.filename is None:
             _refuse_unexpected(error)
-        raise Refusal(printable(f"{error.filename}: cannot be used: {error.strerror.lower()}."), 2) from error
+        raise Refusal(f"{error.filename}: cannot be used: {error.strerror.lower()}.", 2) from error
     except Exception as error:  # noqa: BLE001  whatever it is, its user sees one sentence
         _refuse_unexpected(error)
 
@@ -66,22 +67,24 @@ def _refuse_unexpected(error: Exception) -> NoReturn:
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
     what = f"unexpected {type(error).__name__}: {error}"
-    raise Refusal(printable(f"{what} (set {DEBUG_VARIABLE}=1 to see where)."), 1) from error
+    raise Refusal(f"{what} (set {DEBUG_VARIABLE}=1 to see where).", 1) from error
 
 
 @contextmanager
 def told_warnings() -> Iterator[None]:
-    """Say what is doubtful about somebody's data on standard error, each sentence once; leave other warnings alone."""
+    """Say what is doubtful about somebody's data on standard error, each sentence once; leave what developers read."""
     seen = set()
     with warnings.catch_warnings():
         usual = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
-            if not issubclass(category, DataWarning):
+            if issubclass(category, RuntimeWarning) and not os.environ.get(DEBUG_VARIABLE):
+                return  # of arithmetic: where numbers end up not finite, that is said
+            if not issubclass(category, UserWarning):
                 usual(message, category, *where, **options)
             elif str(message) not in seen:
                 seen.add(str(message))
-                click.echo(f"Note: {printable(message)}", err=True)
+                click.echo(f"Note: {' '.join(printable(message).split())}", err=True)
 
         warnings.showwarning = show
         warnings.simplefilter("always", DataWarning)

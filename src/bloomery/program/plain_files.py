@@ -436,6 +436,10 @@ def read_all(paths: Sequence[str], units: FileUnits | None = None) -> Configurat
 
 def _yaml(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        aliases = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:
         raise InputError(f"{where!r} holds a value that cannot be read as YAML.") from error
+    if aliases:  # which may stand for what holds them
+        raise InputError(f"{where!r} holds an alias of YAML; write out what it stands for.")
+    return value

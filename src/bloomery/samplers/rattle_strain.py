@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from scipy.special import ndtr
 
-from bloomery.frames.geometry import DistanceLimits, strained
+from bloomery.frames.geometry import DistanceLimits, check_reach, strained
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
 from bloomery.samplers.building.contract import BuildingSampler, BuildingSettings, Recipe, rattled
@@ -144,6 +144,7 @@ def _pairs(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Pairs that may meet, sorted by the first: both indices, the second's shift in Å, and the shortest distance."""
     cutoff = float(limits.of_pairs(atoms.numbers, atoms.numbers).max(initial=0.0)) + 2 * reach
+    check_reach(len(atoms), atoms.cell.array, atoms.pbc, cutoff)
     cell = complete_cell(atoms.cell.array)
     first, second, images = neighbour_list("ijS", positions=atoms.positions, cell=cell, pbc=atoms.pbc, cutoff=cutoff)
     return first, second, images @ cell, limits.of_pairs(atoms.numbers[first], atoms.numbers[second])

@@ -18,12 +18,14 @@ from bloomery.engines.hdnnp.evaluation import Evaluation, Evaluator
 from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Parameters, Ranges, Scaling
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.plugins import PluginSpec
+from bloomery.plugins import PluginSpec, parse_settings
 from bloomery.potentials.contract import FIRST, POTENTIAL_FILE, Common, Details, Potential
 from bloomery.potentials.prediction import Prediction, voigt
 from bloomery.seeds import digest_of
 
 WEIGHTS_FILE = "weights.npz"
+ABSURD = 1e30
+"""Weights and scales are below this."""
 CHUNK_ATOMS = 2048
 """Frames are evaluated together up to this many atoms."""
 DEVICE_CHUNK_ATOMS = 65536
@@ -164,12 +166,15 @@ class NetworkPotential(Potential):
             arrays = {name: archive[name] for name in archive.files}
         scaling, ranges, parameters = (_named(arrays, prefix) for prefix in ("scaling:", "range:", "parameter:"))
         network = content.get("network", {"activations": ["silu"], "isolation_switch": True})
-        descriptor = PluginSpec.model_validate(content["descriptor"])
+        descriptor = parse_settings(PluginSpec, content["descriptor"], f"{folder / POTENTIAL_FILE}: descriptor")
         sizes = content["members"], len(content["elements"]), descriptor.load("descriptors").size(content["elements"])
         if wrong := what_does_not_fit(parameters, scaling, ranges, sizes):
             raise InputError(f"{folder / WEIGHTS_FILE}: {wrong}; copy the folder again, or train anew.")
         if unknown := [name for name in network["activations"] if name not in ACTIVATIONS]:
             raise InputError(f"{folder / POTENTIAL_FILE}: {unknown[0]!r} is no activation function.")
+        if len(network["activations"]) != (layers := sum(name.startswith("weight") for name in parameters) - 1):
+            told = f"{len(network['activations'])} activation functions, and {WEIGHTS_FILE} {layers} hidden layers"
+            raise InputError(f"{folder / POTENTIAL_FILE}: has {told}; copy the folder again, or train anew.")
         return cls(
             parameters={name: torch.from_numpy(value) for name, value in parameters.items()},
             form=Form(tuple(network["activations"]), bool(network["isolation_switch"])),
@@ -230,8 +235,8 @@ def what_does_not_fit(
         if found[name].dtype != np.float64 or found[name].shape != wanted[name]:
             shape = "float64 of shape " + str(wanted[name])
             return f"{name} is {found[name].dtype} of shape {found[name].shape}, and the potential has {shape}"
-        if not name.startswith("range:") and not np.isfinite(found[name]).all():
-            return f"{name} holds values that are no numbers"
+        if not name.startswith("range:") and not (np.abs(found[name]) < ABSURD).all():
+            return f"{name} holds values that are no numbers, or beyond {ABSURD:g}"
     return ""
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pydantic
 import torch
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from bloomery.engines.hdnnp.network_potential import Parts, descriptor_spec
 from bloomery.errors import InputError
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.input_data import UNITS_WORD, read_lines
+from bloomery.plugins import describe_validation_error
 from bloomery.versions import versions
 
 INPUT_FILE = "input.nn"
@@ -208,12 +210,16 @@ def _descriptor(keywords: Keywords, lines: list[Line], units: FileUnits) -> Acsf
             "energy and force)."
         ) from None
     largest = max(line.cutoff for line in lines)
-    return AcsfSettings(
-        cutoff=largest * units.in_angstrom,
-        cutoff_function=kind,
-        inner_cutoff=0.0 if kind.startswith("tanh") else inner,
-        functions=tuple(line.function(units, largest) for line in lines),
-    )
+    try:
+        return AcsfSettings(
+            cutoff=largest * units.in_angstrom,
+            cutoff_function=kind,
+            inner_cutoff=0.0 if kind.startswith("tanh") else inner,
+            functions=tuple(line.function(units, largest) for line in lines),
+        )
+    except pydantic.ValidationError as error:
+        told = describe_validation_error(error, "symfunction_short", AcsfSettings)
+        raise keywords.error(f"holds a symmetry function that cannot be read: {told}") from error
 
 
 def _scales(
