@@ -172,8 +172,9 @@ class NetworkPotential(Potential):
             raise InputError(f"{folder / WEIGHTS_FILE}: {wrong}; copy the folder again, or train anew.")
         if unknown := [name for name in network["activations"] if name not in ACTIVATIONS]:
             raise InputError(f"{folder / POTENTIAL_FILE}: {unknown[0]!r} is no activation function.")
-        if len(network["activations"]) != (layers := sum(name.startswith("weight") for name in parameters) - 1):
-            told = f"{len(network['activations'])} activation functions, and {WEIGHTS_FILE} {layers} hidden layers"
+        given, layers = len(network["activations"]), sum(name.startswith("weight") for name in parameters) - 1
+        if not 1 <= given <= max(1, layers):  # the last one serves all further layers
+            told = f"{given} activation functions for {layers} hidden layers"
             raise InputError(f"{folder / POTENTIAL_FILE}: has {told}; copy the folder again, or train anew.")
         return cls(
             parameters={name: torch.from_numpy(value) for name, value in parameters.items()},
