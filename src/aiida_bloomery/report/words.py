@@ -14,10 +14,15 @@ from bloomery.campaign.measuring import closer
 from bloomery.campaign.record import ControlVerdict
 from bloomery.campaign.targets import TARGETS
 from bloomery.campaign.validation import Calibration
+from bloomery.reference.calculators import CALCULATORS
 from bloomery.statistics import Number
 
 NO_PHYSICS = frozenset({"code", "options", "pack", "uuid", "md5", "CONTROL", "max_failed_share"})
 """Keys of a labeller's inputs that do not change its labels."""
+REHEARSED = (
+    "Labels are those of {teacher}, a quick potential of a library: this page shows the loop and its settings, and "
+    "says nothing of a material."
+)
 ENERGY_REFERENCES = {
     "fit": "least-squares fit of the composition to the training frames",
     "isolated_atoms": "isolated atoms through the labeller",
@@ -39,7 +44,17 @@ def verdict(facts: CampaignFacts) -> Verdict:
     """Say what came of the campaign, and how good its potential is."""
     tone, headline, why = _standing(facts)
     arms = (_control(facts), observables_of_arms(facts.history.control))
-    return Verdict(tone, headline, list(filter(None, (why, *_quality(facts), *arms, _failures(facts)))))
+    teacher = _teacher(facts)
+    headline, rehearsed = (f"Rehearsal: {headline[:1].lower()}{headline[1:]}", REHEARSED) if teacher else (headline, "")
+    sentences = (why, rehearsed.format(teacher=teacher), *_quality(facts), *arms, _failures(facts))
+    return Verdict(tone, headline, list(filter(None, sentences)))
+
+
+def _teacher(facts: CampaignFacts) -> str:
+    """Return the quick potential of a library that labelled in the place of a reference method, if it was one."""
+    settings = facts.inputs.get("labelling", {}).get("parameters", {}).get("labeller", {}).get("settings", {})
+    name = (settings.get("calculator") or {}).get("name", "") if facts.inputs.get("labeller") == "calculator" else ""
+    return name if name in CALCULATORS else ""
 
 
 def _standing(facts: CampaignFacts) -> tuple[str, str, str]:
@@ -70,7 +85,7 @@ def _quality(facts: CampaignFacts) -> list[str]:
         return []
     frames = summary.n_frames
     probe = f"{count(frames, 'frame')} drawn at random from the pools and never trained on"
-    met = [] if facts.decision.success else _targets(facts)
+    met = _targets(facts)
     needed = facts.inputs.get("stop", {}).get("min_probe_frames", 10)
     wait = f" They count once the probe holds {needed} frames." if frames < needed else ""
     return [

@@ -14,6 +14,18 @@ def test_a_reached_target_is_a_success_with_its_reason_and_error(example: Simple
     assert "force RMSE is 48.0 meV/Å (95 % interval 43.2 to 52.8), which is 4.8 % of" in said.sentences[1]
 
 
+def test_a_rehearsal_says_that_it_is_one(example: SimpleNamespace) -> None:
+    labelled = {"labeller": {"settings": {"calculator": {"name": "stillinger_weber", "arguments": {}}}}}
+    said = verdict(example.campaign(inputs={"labeller": "calculator", "labelling": {"parameters": labelled}}))
+    assert said.headline == "Rehearsal: done"
+    assert "Labels are those of stillinger_weber, a quick potential of a library" in said.sentences[1]
+    labelled["labeller"]["settings"]["calculator"]["name"] = "mace.calculators:mace_mp"
+    assert (
+        verdict(example.campaign(inputs={"labeller": "calculator", "labelling": {"parameters": labelled}})).headline
+        == "Done"
+    )
+
+
 def test_the_delivered_potential_speaks_not_the_last_iterations(example: SimpleNamespace) -> None:
     history = {"iterations": [example.iteration(0, 50.0)], "final": {"validation": example.errors(48.0)}}
     assert "48.0 meV/Å" in verdict(example.campaign(history=history)).sentences[0]
