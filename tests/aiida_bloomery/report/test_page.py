@@ -67,7 +67,7 @@ def test_ids_are_unique(html: str) -> None:
 
 
 def test_sections_of_a_finished_campaign(html: str) -> None:
-    sections = ["verdict", "done", "errors", "iterations", "parity", "selection", "ledger", "time", "methods"]
+    sections = ["verdict", "errors", "done", "iterations", "parity", "selection", "ledger", "time", "methods"]
     sections.append("provenance")
     assert [name for name in Page(html).ids if name in sections] == sections
 
