@@ -427,7 +427,7 @@ class Configurations:
 
         return cls(
             **{name: np.asanyarray(arrays[name], dtype=kind) for name, kind in ARRAYS.items()},
-            labels=group("label:"),
+            labels=group("label:", float),
             masks=group("mask:", bool),
             info=group("info:"),
         )

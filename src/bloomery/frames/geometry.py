@@ -77,14 +77,10 @@ class DistanceLimits:
 
 def check_reach(n_atoms: int, cell: NDArray[np.float64], pbc: NDArray[np.bool_], cutoff: float) -> None:
     """Refuse, as an `InputError`, to look for more pairs of atoms within a cutoff in Å than fit into memory."""
-    if not pbc.all():
-        return
     pairs = 4 / 3 * np.pi * cutoff**3 * n_atoms**2 / max(abs(float(np.linalg.det(cell))), 1e-9)
-    if pairs > MOST_PAIRS:
-        raise InputError(
-            f"within {cutoff:g} Å the {n_atoms} atom(s) of a periodic frame have about {pairs:.0e} pairs with all "
-            "their images, which is more than can be looked at; lower the cutoff or least distance, or mend the cell."
-        )
+    if pbc.all() and pairs > MOST_PAIRS:
+        told = f"within {cutoff:g} Å a periodic frame of {n_atoms} atom(s) has about {pairs:.0e} pairs, with all images"
+        raise InputError(f"{told}: too many to look at; lower the cutoff or least distance, or mend the cell.")
 
 
 def degenerate_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> bool:

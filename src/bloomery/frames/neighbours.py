@@ -10,8 +10,10 @@ from ase.geometry import complete_cell
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import check_reach
+from bloomery.frames.reading import FARTHEST
 from bloomery.threads import share_out
 
 WIDE = 200.0
@@ -63,10 +65,12 @@ def _find(
             cell, pbc = configurations.cells[frame], configurations.pbc[frame]
             check_reach(len(positions), cell, pbc, cutoff)
             cell = cell if pbc.all() else complete_cell(cell)
-            if max(np.ptp(positions, axis=0).max(), np.abs(cell).max()) > WIDE * cutoff:
-                places = {"positions": positions, "cell": cell, "pbc": pbc, "cutoff": cutoff}
-                first_atoms, second_atoms, vectors = neighbour_list("ijD", **places)
-                pairs = np.stack([first_atoms, second_atoms], axis=1)
+            width = max(np.ptp(positions, axis=0).max(), np.abs(cell).max())
+            if width > 2 * FARTHEST:
+                raise InputError(f"a frame is {width:g} Å wide, beyond anything that is a structure; leave it out.")
+            if width > WIDE * cutoff:
+                *both, vectors = neighbour_list("ijD", positions=positions, cell=cell, pbc=pbc, cutoff=cutoff)
+                pairs = np.stack(both, axis=1)
             else:
                 pairs, vectors = search.compute(positions, cell, pbc, quantities="PD")
             found.append((pairs.astype(np.int64) + offsets[frame], vectors))

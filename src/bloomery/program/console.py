@@ -244,4 +244,4 @@ def tell(summary: Mapping[str, object], *sentences: str, as_json: bool) -> None:
         click.echo(json.dumps(summary, indent=1))
         return
     for sentence in sentences:
-        click.echo(sentence)
+        click.echo(printable(sentence))

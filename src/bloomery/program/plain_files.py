@@ -196,6 +196,8 @@ def with_roles(folder: Path, _: Progress, *, frames: Configurations, share: floa
     """Write labelled frames for a training; if one of them has no role, ``share`` of them are drawn to stop it."""
     roles = frames.info.get("role")
     if roles is None or roles.dtype.kind != "U" or not (roles != "").all():
+        if not 0 <= share <= 0.5:  # which is so of nan
+            raise InputError(f"--early-stopping: {share} is no share; give one from 0 to 0.5.")
         settings = RoleSettings(early_stopping_share=share, calibration_share=0.0)
         frames = frames.with_info(role=np.array(split_roles(frames.hashes(), settings, seed=seed), dtype=np.str_))
     frames.save(folder / "data.npz")

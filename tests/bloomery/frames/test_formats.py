@@ -233,6 +233,8 @@ def test_ml_ab_of_vasp(tmp_path: Path) -> None:
     assert found.labels["energy"].tolist() == [-14.5]
     np.testing.assert_allclose(found.labels["stress"][0], -np.array([1.0, 2.0, 3.0, 0.2, 0.3, 0.1]) * GPa)
     np.testing.assert_allclose(found.labels["forces"][1], [-0.1, -0.2, -0.3])
+    (tmp_path / "of_one").write_text(ML_AB.replace("     Si      1\n     C       1\n", "     Si      2\n"))
+    assert Configurations.read(tmp_path / "of_one").numbers.tolist() == [14, 14]
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("angstrom", 1.0), ("atomic_unit", Bohr)])

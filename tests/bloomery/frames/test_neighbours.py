@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from ase import Atoms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,3 +66,14 @@ def test_threads_find_the_same(threads: int) -> None:
     alone, shared = find_neighbours(frames, 4.0), find_neighbours(frames, 4.0, threads=threads)
     np.testing.assert_array_equal(shared.pairs, alone.pairs)
     np.testing.assert_array_equal(shared.vectors, alone.vectors)
+
+
+@pytest.mark.parametrize("width", [1e3, 1e5])
+@pytest.mark.parametrize("directions", [1, 2, 3])
+def test_wide_and_thin_frames_are_searched(width: float, directions: int) -> None:
+    """Two clusters far apart: their pairs are those of each; vesin alone ends the process."""
+    cluster = np.random.default_rng(1).uniform(0, 6, (20, 3))
+    positions = np.concatenate([cluster, cluster + width * (np.arange(3) < directions)])
+    distances = np.linalg.norm(cluster[:, None] - cluster[None], axis=-1)
+    frame = Configurations.from_atoms([Atoms("Cu40", positions)])
+    assert len(find_neighbours(frame, 4.0)) == 2 * ((distances < 4.0).sum() - 20)

@@ -201,3 +201,25 @@ def test_a_folder_of_deepmd_is_converted_and_trained_on(here: Path) -> None:
     assert Configurations.read("data.extxyz").has("stress").all()
     told = bloomery(f"train collected --out pot {SMALL}").output
     assert "12 frames: 12 with energy, 12 with forces, 12 with stress" in told
+
+
+def test_folders_and_absurd_settings_are_taken_or_refused(here: Path) -> None:
+    write("a.extxyz", copper(8))
+    for name in ("type.raw", "type_map.raw"):
+        (here / "deepmd" / "set.000").mkdir(parents=True, exist_ok=True)
+        (here / "deepmd" / name).write_text("Cu\n" if "map" in name else "0\n0\n")
+    np.save("deepmd/set.000/coord.npy", np.arange(6.0)[None])
+    np.save("deepmd/set.000/box.npy", 5 * np.eye(3).reshape(1, 9))
+    for command in ("convert deepmd --check", "convert deepmd --out o.extxyz"):
+        bloomery(command)
+    asked = (
+        ("sample rattle_strain --start a.extxyz --set frames=1 --set min_distance=1e5 --out o.extxyz", "too many"),
+        ("describe a.extxyz --set cutoff=1e5 --out o.npz", "too many"),
+        (f"train a.extxyz {SMALL} --early-stopping nan --out pot", "--early-stopping: nan is no share"),
+    )
+    for line, sentence in asked:
+        assert sentence in bloomery(line, 2).output
+    told = CliRunner().invoke(cli, ["describe", "a.extxyz", "--set", "radial=&a [*a]", "--out", "o.npz"])
+    assert (told.exit_code, "holds an alias of YAML" in told.output) == (2, True)
+    write("absurd.extxyz", [relabelled(copper(1)[0], energy=1e308)])
+    assert "energy is not finite, or beyond 1e+12" in bloomery("convert absurd.extxyz --check", 2).output

@@ -24,8 +24,6 @@ from bloomery.potentials.prediction import Prediction, voigt
 from bloomery.seeds import digest_of
 
 WEIGHTS_FILE = "weights.npz"
-ABSURD = 1e30
-"""Weights and scales are below this."""
 CHUNK_ATOMS = 2048
 """Frames are evaluated together up to this many atoms."""
 DEVICE_CHUNK_ATOMS = 65536
@@ -236,8 +234,8 @@ def what_does_not_fit(
         if found[name].dtype != np.float64 or found[name].shape != wanted[name]:
             shape = "float64 of shape " + str(wanted[name])
             return f"{name} is {found[name].dtype} of shape {found[name].shape}, and the potential has {shape}"
-        if not name.startswith("range:") and not (np.abs(found[name]) < ABSURD).all():
-            return f"{name} holds values that are no numbers, or beyond {ABSURD:g}"
+        if not name.startswith("range:") and not (np.abs(found[name]) < 1e30).all():
+            return f"{name} holds values that are no numbers, or beyond 1e30"
     return ""
 
 
