@@ -65,7 +65,7 @@ def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(root / "examples" / "silicon" / "si8.extxyz", folder)
     frames, _ = RattleStrain.make(frames=40).sample(Configurations.read(folder / "si8.extxyz"))
     labelled, _ = CalculatorLabeller.make(calculator="stillinger_weber").label(frames)
-    for name in ("labelled", "trajectory"):
+    for name in ("labelled", "trajectory", "test"):
         ase.io.write(folder / f"{name}.extxyz", labelled.without_info(*labelled.info).to_atoms())
     return folder
 

@@ -60,8 +60,7 @@ class CalculatorLabeller(OneByOne):
                 yield labelled, ""
 
     def check(self, configurations: Configurations) -> None:
-        """Refuse frames without atoms, and elements that the calculator does not know."""
-        self.settings.calculator.check(configurations.elements)
+        """Refuse frames without atoms."""
         if not configurations.counts.all():
             frame = int(np.argmin(configurations.counts))
             raise InputError(f"calculator: frame {frame} holds no atom, so there is nothing to label.")

@@ -295,13 +295,13 @@ def test_observe_keeps_the_roles_asked_for(folder: Path, run: Run) -> None:
 
 def test_observe_measures_several_observables_in_one_job(folder: Path, run: Run) -> None:
     teacher = TeacherCommittee(members=1, spread=0.05)
-    roles = ["probe", "calibration", "train", "probe"]
-    teacher.label(rattled(folder, "a.npz", 4)).with_info(role=roles).save(folder / "a.npz")
+    roles = ["probe", "calibration", "train", "probe", "calibration", "calibration"]
+    teacher.label(rattled(folder, "a.npz", 6)).with_info(role=roles).save(folder / "a.npz")
     calibration = {"observable": "calibration", "roles": ["calibration", "probe"]}
     job = {"verb": "observe", "observable": "errors", "potential": "potential", "configurations": ["a.npz"]}
     summary = run(**job, roles=["probe"], further=[calibration])
     assert summary["n_frames"] == 2
-    assert (summary["calibration"]["n_calibration"], summary["calibration"]["n_frames"]) == (1, 2)
+    assert (summary["calibration"]["n_calibration"], summary["calibration"]["n_frames"]) == (3, 2)
     with np.load(folder / "observation.npz") as arrays:
         assert {"forces_reference", "calibration_forces_level"} <= set(arrays.files)
     assert "'calibratoin' is not registered" in run(2, **job, further=[{"observable": "calibratoin"}])["message"]
