@@ -294,7 +294,7 @@ def test_observe_keeps_the_roles_asked_for(folder: Path, run: Run) -> None:
 
 
 def test_observe_measures_several_observables_in_one_job(folder: Path, run: Run) -> None:
-    teacher = TeacherCommittee(members=1, spread=0.05)
+    teacher = TeacherCommittee(members=1, spread=0.2)
     roles = ["probe", "calibration", "train", "probe", "calibration", "calibration"]
     teacher.label(rattled(folder, "a.npz", 6)).with_info(role=roles).save(folder / "a.npz")
     calibration = {"observable": "calibration", "roles": ["calibration", "probe"]}
