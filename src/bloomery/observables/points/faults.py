@@ -26,6 +26,8 @@ NAMED = 5
 """Frames that are far out are named one by one up to this many."""
 SCALED = 0.01
 """Slopes closer to 1 than this are not worth a warning."""
+LEARNT = 0.7
+"""A slope between this and its reciprocal is that of a potential that has not learnt stresses."""
 STRESS_SCALED = 0.1
 """Slopes of stresses closer to 1 than this are not worth a warning."""
 NET_PREDICTED = 1e-3
@@ -58,10 +60,14 @@ def _stress(stress: ToldNumbers) -> Iterator[str]:
             "positive here)."
         )
     elif abs(slope["value"] - 1) > STRESS_SCALED and not slope.get("lower", 0.0) <= 1 <= slope.get("upper", np.inf):
-        yield (
-            f"Predicted stresses are {100 * slope['value']:.0f} % of those of the reference throughout: labels of the "
-            "wrong sign or unit contradict the energies, and no potential can follow both."
+        # Labels of another sign or unit are farther off; between, it is rather the potential.
+        learnt = LEARNT < slope["value"] < 1 / LEARNT
+        cause = (
+            "it has not learnt them yet; train longer, on more frames, or weigh them more."
+            if learnt
+            else "labels of the wrong sign or unit contradict the energies, and no potential can follow both."
         )
+        yield f"Predicted stresses are {100 * slope['value']:.0f} % of those of the reference throughout: {cause}"
 
 
 def _scales(elements: Mapping[str, ToldNumbers]) -> Iterator[str]:
