@@ -29,13 +29,18 @@ def ended(kind, state, parent=None, *, status=None, message=None, exception=None
 
 
 def test_the_message_of_what_failed_is_found_below_its_wrappers():
-    wrapper = ended(orm.WorkChainNode, ProcessState.FINISHED, status=402, message="an unhandled failure.")
+    wrapper = ended(
+        orm.WorkChainNode, ProcessState.FINISHED, status=402, message="The process failed with an unhandled failure."
+    )
     ended(orm.CalcFunctionNode, ProcessState.FINISHED, wrapper, status=0)
     ended(orm.CalcFunctionNode, ProcessState.FINISHED, wrapper, status=410, message="not converged.")
     last = ended(orm.CalcFunctionNode, ProcessState.FINISHED, wrapper, status=531, message="smearing is needed.")
     assert cause_of(wrapper).pk == last.pk
     assert how_it_ended(cause_of(wrapper)) == "smearing is needed."
-    assert how_it_ended(wrapper) == "an unhandled failure."
+    assert how_it_ended(wrapper) == "smearing is needed."
+    own = ended(orm.WorkChainNode, ProcessState.FINISHED, status=450, message="2 of 2 frames have no label.")
+    ended(orm.CalcFunctionNode, ProcessState.FINISHED, own, status=531, message="smearing is needed.")
+    assert how_it_ended(own) == "2 of 2 frames have no label."
 
 
 def test_what_excepted_is_said():
