@@ -51,4 +51,10 @@ class SubmitsOnce(WorkChain):
     def _submitted(self, label: str) -> orm.ProcessNode | None:
         query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": self.node.pk}, tag="self")
         query.append(orm.ProcessNode, with_incoming="self", edge_filters={"label": label, "type": {"in": _CALLS}})
-        return query.first(flat=True)
+        return next((child for child in query.all(flat=True) if not self._is_half_made(child)), None)
+
+    def _is_half_made(self, child: orm.ProcessNode) -> bool:
+        """Whether the worker died while it made the child: without state or checkpoint nothing can carry it on."""
+        if child.process_state is ProcessState.CREATED:
+            return self.runner.is_daemon_runner and child.checkpoint is None
+        return child.process_state is None

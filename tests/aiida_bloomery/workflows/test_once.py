@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import engine, orm
+from aiida.common.links import LinkType
 from aiida.engine import ToContext, WorkChain
 from plumpy import ProcessState
 
@@ -46,6 +47,27 @@ class Parent(SubmitsOnce):
         """Submit once more what has ended already."""
         again = self.submit(Child, metadata={"call_link_label": "first"})
         self.out("pks", orm.List([self.ctx.first.pk, again.pk, self.ctx.second.pk, int(self.ctx.same)]).store())
+
+
+class Widow(Parent):
+    """Its worker died while it made a child, whose node is all that there is."""
+
+    def submit_twice(self) -> ToContext:
+        """Submit what seems to be there."""
+        half = orm.WorkChainNode(process_type="")
+        half.base.links.add_incoming(self.node, LinkType.CALL_WORK, "first")
+        half.store()
+        return super().submit_twice()
+
+
+def test_a_child_that_was_never_finished_is_made_anew(profile: Any) -> None:
+    outputs, node = engine.run_get_node(Widow)
+    assert node.is_finished_ok, node.exit_message
+    first, again, second, same = outputs["pks"].get_list()
+    assert first == again
+    assert same
+    assert {first, second} < {child.pk for child in node.called}
+    assert orm.load_node(first).is_finished_ok
 
 
 def test_a_child_submitted_before_is_found_by_its_label(profile: Any) -> None:
