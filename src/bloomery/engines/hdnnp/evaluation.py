@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,12 +78,17 @@ class Evaluator:
 
     def element(self, values: torch.Tensor, species: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Energies ``(M, n)`` and derivatives ``(M, n, F)`` of atoms of one element."""
-        energies, gradients = networks(by_element(self.parameters)[species], values - self.mean[species], self.form)
+        energies, gradients = networks(self._own[species], values - self.mean[species], self.form)
         if not self.form.switch:
             return energies, gradients
         switch, slopes = isolation_switch((values - self.isolated[species]) / self.magnitude[species])
         gradients = switch * gradients + energies[..., None] * (slopes / self.magnitude[species])
         return energies * switch.T, gradients
+
+    @cached_property
+    def _own(self) -> list[Parameters]:
+        """Weights by element, taken apart once and not for every element of every evaluation."""
+        return by_element(self.parameters)
 
     def _make_kernel(self, last: int, dtype: str) -> CommitteeKernel | None:
         from bloomery.engines.hdnnp.kernel import CommitteeKernel  # noqa: PLC0415

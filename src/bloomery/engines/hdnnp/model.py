@@ -5,7 +5,7 @@ Gradients by the features are written out, not traced: the loss on forces is the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -134,7 +134,7 @@ def initial_parameters(
     return {name: torch.stack(parts) for name, parts in result.items()}
 
 
-def hidden_layers(parameters: Parameters) -> int:
+def hidden_layers(parameters: Collection[str]) -> int:
     """Number of hidden layers; the output layer is numbered so."""
     return sum(name.startswith("weight") for name in parameters) - 1
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bloomery.descriptors.contract import Descriptor
 from bloomery.descriptors.species import species_of
 from bloomery.engines.hdnnp.evaluation import Evaluation, Evaluator
-from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Parameters, Ranges, Scaling
+from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Parameters, Ranges, Scaling, hidden_layers
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec, parse_settings
@@ -170,7 +170,7 @@ class NetworkPotential(Potential):
             raise InputError(f"{folder / WEIGHTS_FILE}: {wrong}; copy the folder again, or train anew.")
         if unknown := [name for name in network["activations"] if name not in ACTIVATIONS]:
             raise InputError(f"{folder / POTENTIAL_FILE}: {unknown[0]!r} is no activation function.")
-        given, layers = len(network["activations"]), sum(name.startswith("weight") for name in parameters) - 1
+        given, layers = len(network["activations"]), hidden_layers(parameters)
         if not 1 <= given <= max(1, layers):  # the last one serves all further layers
             told = f"{given} activation functions for {layers} hidden layers"
             raise InputError(f"{folder / POTENTIAL_FILE}: has {told}; copy the folder again, or train anew.")
@@ -216,10 +216,10 @@ def what_does_not_fit(
     }
     wanted |= {"scaling:offset": (species,), "scaling:energy": ()}
     wanted |= {f"range:{field.name}": table for field in fields(Ranges)} if ranges else {}
-    width, layers = features, sum(name.startswith("weight") for name in parameters)
-    for layer in range(layers):
+    width, hidden = features, hidden_layers(parameters)
+    for layer in range(hidden + 1):
         weight = np.shape(parameters.get(f"weight_{layer}", ()))
-        out = weight[-1] if weight and layer < layers - 1 else 1
+        out = weight[-1] if weight and layer < hidden else 1
         wanted |= {f"parameter:weight_{layer}": (members, species, width, out)}
         wanted |= {f"parameter:bias_{layer}": (members, species, 1, out)}
         width = out
