@@ -27,6 +27,12 @@ exec {bloomery_lock}>>.bloomery.lock
 flock "$bloomery_lock"
 """
 
+_OWN_MPI_FOLDER = """\
+# Programs of Open MPI 4 that begin and end at the same time remove the folder under each other that they share.
+OMPI_MCA_orte_tmpdir_base=$(mktemp -d) && export OMPI_MCA_orte_tmpdir_base
+trap 'rm -rf "$OMPI_MCA_orte_tmpdir_base"' EXIT
+"""
+
 _SLOTS = """\
 # No more cores at a time than declared, over all jobs of this machine. Who waits holds the gate, so nobody waits for
 # slots while another collects them, and nobody is overtaken for ever.
@@ -75,6 +81,11 @@ def guard(computer: orm.Computer, cores: int, done: str | None = None) -> str:
         folder = '"$(id -un)"'.join(map(shlex.quote, parts))
         lines.append(filled(_SLOTS, SLOTS=folder, CORES=min(cores, total), TOTAL=total))
     return "\n".join(lines)
+
+
+def own_mpi_folder(resources: Mapping[str, Any]) -> str:
+    """Lines that give the programs of a shell a folder of their own for Open MPI; none for a job on many machines."""
+    return _OWN_MPI_FOLDER if int(resources.get("num_machines") or 1) == 1 else ""
 
 
 def filled(template: str, **values: object) -> str:

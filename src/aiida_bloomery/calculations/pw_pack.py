@@ -53,6 +53,7 @@ bloomery_one() {
   if ! bloomery_complete; then
     rm -rf out @OUTPUT@ @XML@ CRASH
     mkdir out
+    @MPI@
     bloomery_log "$1" start
     timeout --kill-after=10 @TIMEOUT@ bash -c bloomery_frame &
     bloomery_pid=$!
@@ -94,7 +95,7 @@ done
 """
 
 
-def driver(*, total: int, concurrency: int, timeout: int, threads: int) -> str:
+def driver(*, total: int, concurrency: int, timeout: int, threads: int, mpi: str = "") -> str:
     """Lines that run a function in the folders of ``total`` frames, ``concurrency`` at a time.
 
     A second start does again only what was not finished. What happens goes to `LOG_FILE`, one line for each start and
@@ -106,8 +107,10 @@ def driver(*, total: int, concurrency: int, timeout: int, threads: int) -> str:
         Seconds that a frame may take.
     threads
         OpenMP threads of each process.
+    mpi
+        Lines that each frame's shell begins with.
     """
-    numbers = {"CONCURRENCY": concurrency, "TIMEOUT": timeout, "THREADS": threads, "TOTAL": total}
+    numbers = {"CONCURRENCY": concurrency, "TIMEOUT": timeout, "THREADS": threads, "TOTAL": total, "MPI": mpi}
     return job_script.filled(_DRIVER, **numbers, OUTPUT=OUTPUT_FILE, XML=XML_FILE, LOG=LOG_FILE, PROGRESS=PROGRESS_FILE)
 
 
@@ -202,7 +205,8 @@ class PwPackCalculation(CalcJob):
         calc_info.codes_info = [job_script.code_info(self.inputs.code, ["-in", INPUT_FILE], OUTPUT_FILE)]
         calc_info.prepend_text = f"{guard(self.node.computer, cores)}\n{_BEFORE}"
         total, timeout = len(self.inputs.frames), (DEFAULT_PACK | self.inputs.pack.get_dict())["frame_timeout_s"]
-        calc_info.append_text = driver(total=total, concurrency=concurrency, timeout=timeout, threads=threads)
+        mpi = job_script.own_mpi_folder(self.node.get_option("resources"))
+        calc_info.append_text = driver(total=total, concurrency=concurrency, timeout=timeout, threads=threads, mpi=mpi)
         calc_info.local_copy_list = self._write_inputs(folder)
         from_frames = [(f"frame_*/{name}", ".", 2) for name in (OUTPUT_FILE, XML_FILE, "CRASH")]
         calc_info.retrieve_list = [LOG_FILE, *from_frames]

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.waiting import PATIENCE, wait_until
 
+from aiida_bloomery.calculations.job_script import ONE_CORE, own_mpi_folder
 from aiida_bloomery.calculations.pw_namelists import parameters_for
 from aiida_bloomery.calculations.pw_pack import (
     PwPackCalculation,
@@ -60,8 +61,8 @@ class Pack:
     def start(
         self, body: str, *, concurrency: int = 2, timeout: int = 3600, grace: int = 10
     ) -> subprocess.Popen[bytes]:
-        total = len(list(self.folder.glob("frame_*")))
-        script = driver(total=total, concurrency=concurrency, timeout=timeout, threads=1)
+        total, mpi = len(list(self.folder.glob("frame_*"))), own_mpi_folder(ONE_CORE)
+        script = driver(total=total, concurrency=concurrency, timeout=timeout, threads=1, mpi=mpi)
         script = script.replace("--kill-after=10", f"--kill-after={grace}")
         before = 'echo "$(basename $PWD) $$" >> ../starts\nhere=$(basename $PWD)\n'
         (self.folder / "job.sh").write_text(f"bloomery_frame() {{\n{before}{body}\n{script}")
@@ -113,6 +114,21 @@ def test_every_frame_runs_once_and_leaves_what_is_parsed(pack):
     assert {entry.status for entry in pack.log().values()} == {0}
     progress = json.loads((pack.folder / "progress.json").read_text())
     assert (progress["stage"], progress["step"], progress["total"]) == ("label", 5, 5)
+
+
+def test_every_frame_has_its_own_folder_of_open_mpi_while_it_runs(pack):
+    assert (
+        pack.start('echo "$OMPI_MCA_orte_tmpdir_base" >> ../mpi\n[ -d "$OMPI_MCA_orte_tmpdir_base" ] || exit 9').wait(
+            PATIENCE
+        )
+        == 0
+    )
+    folders = (pack.folder / "mpi").read_text().split()
+    assert len(set(folders)) == 5
+    assert {entry.status for entry in pack.log().values()} == {0}
+    assert not any(Path(folder).exists() for folder in folders)
+    # Where a job has several machines, the folder would be on one of them only.
+    assert own_mpi_folder({"num_machines": 2}) == ""
 
 
 def test_at_most_as_many_frames_at_a_time_as_asked(pack):

@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.engine import ProcessSpec
 from aiida_pseudo.data.pseudo.upf import UpfData
 
-from aiida_bloomery.calculations.job_script import ONE_CORE, guard, time_limit
+from aiida_bloomery.calculations.job_script import ONE_CORE, guard, own_mpi_folder, time_limit
 from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, validate_kpoints_rule, validate_pack
 from aiida_bloomery.data.ports import by_key, optional
 from aiida_bloomery.workflows.labelling.packing import frame_cores
@@ -51,10 +51,13 @@ def pw_ports(spec: ProcessSpec) -> None:
 def single_options(pw: Any) -> dict[str, object]:
     """Options of a calculation of its own, from the inputs `pw`: guarded like a pack, ended when its time is over."""
     options = dict(pw.options.get_dict())
+    resources = options.get("resources", {})
     lines = guard(pw.code.computer, frame_cores(options), done=f"grep -qs 'JOB DONE' {OUTPUT_FILE}")
     before, after = time_limit(int(options.get("max_wallclock_seconds", A_DAY)))
-    threads = f"export OMP_NUM_THREADS={options.get('resources', {}).get('num_cores_per_mpiproc', 1)}"
-    options["prepend_text"] = "\n".join([lines, threads, options.get("prepend_text", ""), before])
+    threads = f"export OMP_NUM_THREADS={resources.get('num_cores_per_mpiproc', 1)}"
+    options["prepend_text"] = "\n".join(
+        [lines, own_mpi_folder(resources), threads, options.get("prepend_text", ""), before]
+    )
     options["append_text"] = f"{after}\n{options.get('append_text', '')}"
     return options
 
