@@ -40,9 +40,3 @@ class OutOfMemoryError(BloomeryError):
 
 class DataWarning(UserWarning):
     """Something about a user's data that cannot be decided for them, in one sentence: file, frames, what was done."""
-
-
-class TooManyFailedError(BloomeryError):
-    """More frames of a batch failed than the settings tolerate."""
-
-    kind = "too_many_failed"

@@ -207,6 +207,35 @@ def test_a_reference_trajectory_is_counted_and_compared_like_with_like(folder: P
     assert spec["settings"]["calculator"] == "stillinger_weber"
 
 
+def test_a_calculator_may_live_only_where_labels_are_computed(folder: Path) -> None:
+    file = folder / "campaign.yaml"
+    text = GOOD[: GOOD.index("labelling:")] + 'labelling: {calculator: {calculator: "nowhere.at:All"}}\n'
+    for codes in ("", "codes: {label: bloomery@localhost}\n"):
+        file.write_text(text + codes)
+        with pytest.raises(InputError, match="No module named 'nowhere'"):
+            load_campaign(file)
+    for codes in ("codes: {label: bloomery@cluster}\n", "codes: {bloomery: bloomery@cluster}\n"):
+        file.write_text(text + codes)
+        assert any("nowhere.at is not installed here" in note for note in load_campaign(file)[1])
+
+
+def test_a_bootstrap_of_one_block_is_told_of(folder: Path) -> None:
+    file, frames = folder / "campaign.yaml", [bulk("Si", cubic=True)] * 12
+    write(folder / "run.extxyz", frames)
+
+    def told(block_frames: int, more: str = "") -> bool:
+        sampler = f"from_file: {{file: run.extxyz, block_frames: {block_frames}}}"
+        file.write_text(
+            edited(("rattle_strain: {frames: 24}", sampler), ("random: {frames: 12}", "random: {frames: 6}")) + more
+        )
+        return any("all its frames are of one block" in note for note in load_campaign(file)[1])
+
+    assert told(12)
+    assert told(100)
+    assert not told(6)
+    assert not told(12, "roles: {probe_share: 0, min_probe: 0}\n")
+
+
 def test_one_number_of_iterations_is_the_upper_bound(folder: Path) -> None:
     (folder / "campaign.yaml").write_text(edited(("{min: 1, max: 3}", "0")))
     campaign, _ = load_campaign(folder / "campaign.yaml")

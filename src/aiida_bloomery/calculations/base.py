@@ -250,6 +250,5 @@ def _exit_codes(spec: CalcJobProcessSpec) -> None:
         (420, "ERROR_OUT_OF_MEMORY", True, memory),
         (430, "ERROR_OUT_OF_WALLTIME", True, time),
         (440, "ERROR_POTENTIAL_REFUSED", False, "The physics is wrong: {message}"),
-        (450, "ERROR_TOO_MANY_FAILED", False, "Too many frames failed: {message}"),
     ):
         spec.exit_code(status, label, message, invalidates_cache=invalidates_cache)

@@ -271,6 +271,12 @@ def _notes(campaign: Campaign) -> Iterator[str]:
             yield f"stop.labels: the bootstrap takes all {taken} labels, so that no iteration follows; allow more."
     bootstrap, loop = (plan_stage(campaign, stage, stop.max_labels) for stage in ("bootstrap", "sampling"))
     probe = bootstrap.probe + stop.max_iterations * loop.probe
+    blocks = sum(sampler_bounds(campaign, spec)["blocks"] for _, spec in campaign.samplers("bootstrap"))
+    if bootstrap.probe and blocks < 2:
+        yield (
+            "bootstrap: all its frames are of one block, correlated in time, so none can be the probe and the first "
+            "errors are unknown; sample several trajectories, or make blocks shorter."
+        )
     if campaign.file.control is not None and not stop.max_iterations:
         yield "control: the control arm begins after the bootstrap, and there is no iteration; it does nothing."
     if targets and probe < needed:

@@ -100,12 +100,14 @@ def plan_stage(campaign: Campaign, stage: str, limit: int | None) -> StagePlan:
 
 
 def sampler_bounds(campaign: Campaign, spec: SamplerSpec) -> dict[str, int]:
-    """Upper bounds of one sampler, whatever its schedule leads to: ``frames`` and ``md_steps``."""
+    """Upper bounds of one sampler, whatever its schedule leads to: ``frames``, ``md_steps`` and ``blocks``."""
     label = spec.settings.get("frames")
     frames = campaign.frames.get(label, campaign.structures) if isinstance(label, str) else campaign.structures
     samplers: list[Sampler] = [stage.load("samplers") for stage in checkable(campaign, spec).stages]
     bounds = [sampler.plan(len(frames)) for sampler in samplers]
-    return {name: max(bound[name] for bound in bounds) for name in ("frames", "md_steps")}
+    return {
+        name: max(bound.get(name, bound["frames"]) for bound in bounds) for name in ("frames", "md_steps", "blocks")
+    }
 
 
 def selectors(campaign: Campaign, stage: str) -> list[tuple[Key, Selector]]:

@@ -35,7 +35,6 @@ class BloomeryParser(Parser):
         errors.DivergedError.kind: "ERROR_DIVERGED",
         errors.OutOfMemoryError.kind: "ERROR_OUT_OF_MEMORY",
         errors.RefusedPotentialError.kind: "ERROR_POTENTIAL_REFUSED",
-        errors.TooManyFailedError.kind: "ERROR_TOO_MANY_FAILED",
     }
     """By the kind of the error; any other, such as a crash, is ``ERROR_JOB_FAILED``."""
 

@@ -11,11 +11,12 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_bloomery.calculations.job_script import cores_of
+from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.parsers.observe import UNITS_ATTRIBUTE
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
 from aiida_bloomery.provenance.campaign import Stage
-from aiida_bloomery.report.collect_frames import data_set, pool_disagreements
+from aiida_bloomery.report.collect_frames import data_set, last_runs, pool_disagreements
 from aiida_bloomery.report.facts import FINAL, Arrays, CampaignFacts, Measured, Node, Outcome
 from bloomery.campaign.record import Funnel
 
@@ -43,6 +44,7 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
         times=_by_stage(stages, lambda process: (process.mtime - process.ctime).total_seconds()),
         core_times=_by_stage(stages, _core_time),
         pools=pool_disagreements(stages),
+        runs=last_runs(stages),
         measured=_measured(stages),
         data_set=data_set(campaign, stages),
         funnels={
@@ -65,10 +67,8 @@ def _outcome(campaign: orm.ProcessNode, stages: list[Stage]) -> Outcome:
         return Outcome("running", stage=(under_way or [stage.label for stage in stages] or [""])[-1])
     if campaign.is_finished_ok:
         return Outcome("finished")
-    state = campaign.process_state.value if campaign.process_state else "lost"
-    message = campaign.exit_message or campaign.exception or f"The campaign was {state}."
     code = f" (exit code {campaign.exit_status})" if campaign.exit_status else ""
-    return Outcome("failed", message=f"{message.strip().splitlines()[-1]}{code}")
+    return Outcome("failed", message=f"{how_it_ended(campaign)}{code}")
 
 
 def _by_stage(stages: list[Stage], measure: Callable[[orm.ProcessNode], float]) -> dict[int, dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,13 @@ from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance.campaign import Stage
 from aiida_bloomery.provenance.trace import Tracer
 from aiida_bloomery.report.facts import DataSet
+from bloomery.campaign.advice import Run
 from bloomery.descriptors.maps import map_of
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.plugins import PluginSpec
+from bloomery.samplers.contract import COMPLETED
+from bloomery.samplers.dynamics.trajectories import PAUSED
 
 ORIGIN = (
     "role", "rule", "score", "pool", "trajectory", "step", "temperature", "disagreement", "stop_reason",
@@ -35,6 +41,20 @@ def pool_disagreements(stages: list[Stage]) -> dict[int, NDArray[np.float64]]:
         if (values >= 0).any():
             found[stage.iteration] = values[values >= 0]
     return found
+
+
+def last_runs(stages: list[Stage]) -> list[Run]:
+    """Trajectories of the last sampling that a potential drove."""
+    sampled = [stage.process for stage in stages if stage.name == "sample" and "potential" in stage.process.inputs]
+    runs = []
+    for key, node in sampled[-1].outputs.reports.items() if sampled and "reports" in sampled[-1].outputs else ():
+        sampler = PluginSpec.model_validate(sampled[-1].inputs.samplers[key]["sampler"])
+        with suppress(InputError):
+            planned = getattr(sampler.load("samplers").settings, "steps", 0)
+            told = [entry for entry in node.get_dict().get("trajectories", []) if {"steps", "stop_reason"} <= {*entry}]
+            ends = [(entry["steps"], entry["stop_reason"]) for entry in told]
+            runs += [Run(steps, planned, "" if why in {COMPLETED, PAUSED} else why) for steps, why in ends]
+    return runs
 
 
 def data_set(campaign: orm.ProcessNode, stages: list[Stage]) -> DataSet | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomery.campaign.advice import Run
 from bloomery.campaign.record import Beyond, Decision, FunnelRow, Iteration, Record
 from bloomery.campaign.validation import Validation
 from bloomery.descriptors.maps import FrameMap
@@ -101,6 +102,8 @@ class CampaignFacts:
     """Iteration to what each selector saw and took."""
     pools: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
     """Iteration to the disagreement on the frames of its pools in eV/Å, where it is known."""
+    runs: list[Run] = field(default_factory=list)
+    """Trajectories of the last sampling that a potential drove."""
     ledger: list[Mapping[str, Any]] = field(default_factory=list)
     """One entry per frame that was to be labelled, with ``iteration``."""
     validation: Arrays = field(default_factory=dict)

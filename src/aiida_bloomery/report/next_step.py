@@ -34,4 +34,4 @@ def next_step(facts: CampaignFacts) -> str:
             f"{share} of the labels failed, so the potential may never have seen what is hard for the reference "
             "method: read their reasons in the ledger first."
         )
-    return advice.next_step(facts.history, StopRules.model_validate(facts.inputs.get("stop") or {}))
+    return advice.next_step(facts.history, StopRules.model_validate(facts.inputs.get("stop") or {}), facts.runs)

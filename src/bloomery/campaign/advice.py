@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bloomery.campaign.agreement import described, differences, reached
 from bloomery.campaign.learning_curves import PowerLaw, fit_history
 from bloomery.campaign.plateau import UNIT, next_batch
 from bloomery.campaign.record import Iteration, Record
@@ -20,33 +23,51 @@ FAR = 10.0
 """Labels that would multiply those there are by more than this are no plan."""
 LATEST = 5
 """The next batch is judged by so many of the latest iterations, once there are as many."""
+EARLY, OFTEN = 0.1, 0.5
+"""Sampling is cut short where more than the second share of trajectories stopped within the first of their steps."""
 
 
-def next_step(record: Record, rules: StopRules) -> str:
+@dataclass(frozen=True)
+class Run:
+    """A trajectory of the last sampling: ``steps`` that it did and those it was to do, and why it stopped early."""
+
+    steps: int
+    planned: int
+    stopped: str = ""
+
+
+def next_step(record: Record, rules: StopRules, runs: Sequence[Run] = ()) -> str:
     """Say in one sentence or two what would be the most useful next step.
 
-    In turn: a probe that is large enough to judge, a model that can express what it was shown, the labels that the
-    learning curve asks for, wider sampling; nothing where the targets are reached. The campaign runs or has ended.
+    In turn: a probe that is large enough to judge, trajectories that get somewhere, a model that can express what it
+    was shown, the labels that the learning curve asks for, wider sampling, frames that observables depend on; nothing
+    where the targets are reached. The campaign runs or has ended; ``runs`` are the trajectories of its last sampling.
     """
     validation = record.delivered
     if record.latest is None or validation is None:
         return "Label more frames: there is no potential with a known error yet."
-    missed = _missed(validation, rules)
-    frames = validation.n_frames
-    if rules.targets.given and not missed:
+    missed, off = _missed(validation, rules), _observables(record, rules)
+    frames, asked = validation.n_frames, rules.targets.given or rules.observables
+    if asked and not missed and not off:
         if "targets" in {record.decision.rule if record.decision else "", decide(record, rules).rule}:
             return (
                 "Nothing for these targets, which are reached: compute with the potential what it is meant for, and "
                 "sample any conditions that are not in the data set."
             )
-        if frames >= rules.min_probe_frames:
+        if frames >= rules.min_probe_frames or not rules.targets.given:
             return "Go on for another iteration: the targets are reached, and must hold in several running."
     if rules.targets.given and frames < rules.min_probe_frames:
         return (
             f"Enlarge the probe: it holds {frames} frames, and targets wait for {rules.min_probe_frames}; its share of "
             "the labels may be raised."
         )
-    return _underfit(record, validation) or (_toward(record, missed) if missed else _without_target(record))
+    return (
+        _cut_short(runs)
+        or _underfit(record, validation)
+        or (_toward(record, missed) if missed else "")
+        or off
+        or _without_target(record)
+    )
 
 
 @dataclass(frozen=True)
@@ -78,6 +99,45 @@ def _missed(validation: Validation, rules: StopRules) -> list[_Missed]:
         told = f"{100 * limit:.3g} % {target.measure}" if target.is_share else f"{limit:.3g} {target.unit}"
         missed.append(_Missed(target.quantity, own, wanted, told))
     return sorted(missed, key=lambda one: -one.now.value / one.wanted)
+
+
+def _cut_short(runs: Sequence[Run]) -> str:
+    """Trajectories that stop at once: the pools hold little else than where they started."""
+    short = [run for run in runs if run.stopped and run.steps < EARLY * run.planned]
+    if len(short) <= OFTEN * len(runs):
+        return ""
+    steps = sorted(run.steps for run in short)[len(short) // 2]
+    return (
+        f"Sample more gently at first (lower temperatures, smaller strains, a shorter time step, a `schedule` that "
+        f"heats up): {len(short)} of the last {len(runs)} trajectories stopped after {steps} of "
+        f"{max(run.planned for run in short)} steps or so ({_most_common(run.stopped for run in short)}), so the pools "
+        "hold little beyond where they started."
+    )
+
+
+def _most_common(reasons: Iterable[str]) -> str:
+    """The reason that is given most often, without the step that it begins with."""
+    return Counter(reason.partition(": ")[2] or reason for reason in reasons).most_common(1)[0][0]
+
+
+def _observables(record: Record, rules: StopRules) -> str:
+    """Observables that miss their targets although the errors do not: the probe does not hold what they depend on."""
+    measured = record.iterations[-1].observables | record.beyond.observables
+    missed = {key: target for key, target in rules.observables.items() if not reached({key: target}, measured)}
+    if not missed:
+        return ""
+    unknown = [f"`{key}`" for key, target in missed.items() if not [*differences(key, target, measured)]]
+    if unknown:
+        return f"Look at the validation, which is to tell {', '.join(unknown)} and does not: a target waits for it."
+    told = "; ".join(
+        f"{found}, where {target} is asked"
+        for found, target in zip(described(missed, measured), missed.values(), strict=True)
+    )
+    names = ", ".join(sorted({f"`{key.partition('.')[0]}`" for key in missed}))
+    return (
+        f"Sample what {names} is measured on (its structures and strains, at its temperatures, as a sampler or among "
+        f"the structures): {told}, and the errors on the probe do not show it."
+    )
 
 
 def _underfit(record: Record, validation: Validation) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
@@ -10,6 +10,7 @@ import ase
 import numpy as np
 from ase.calculators.abc import GetPropertiesMixin
 from ase.calculators.calculator import BaseCalculator, Calculator
+from ase.calculators.emt import EMT
 from ase.calculators.emt import parameters as emt_parameters
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
@@ -57,6 +58,12 @@ class CalculatorSpec(Settings):
                 f"calculator {self.name!r} cannot be made with {self.arguments}: {type(error).__name__}: {error}."
             ) from error
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether its package is in this environment."""
+        package, separator, _ = self.name.partition(":")
+        return not separator or importlib.util.find_spec(package.partition(".")[0]) is not None
+
     def check(self, elements: Collection[str]) -> None:
         """Raise what `make` does, and `InputError` if the calculator says that it does not know an element."""
         if message := unknown_elements(self.make(), elements, self.name):
@@ -75,6 +82,10 @@ class CalculatorSpec(Settings):
         if not (isinstance(found, type) and issubclass(found, BaseCalculator | GetPropertiesMixin)):
             raise InputError(f"calculator {self.name!r} is not a class of ASE calculators.")
         return found
+
+
+def _emt(**arguments: Any) -> Any:
+    return _of_elements(EMT, {*emt_parameters}, "emt")(**arguments)
 
 
 def _stillinger_weber(**parameters: Any) -> Any:
@@ -121,18 +132,15 @@ def _of_elements(kind: type[Calculator], covered: set[str] | None, name: str) ->
 
 def unknown_elements(calculator: Any, elements: Collection[str], name: str) -> str:
     """Return a sentence if a calculator says which ``elements`` it knows, and not all of these are among them."""
-    known = EMT_ELEMENTS if name == "emt" else getattr(calculator, "elements", None)
+    known = getattr(calculator, "elements", None)
     strange = sorted({*elements} - known) if isinstance(known, set | frozenset) else []
     if not strange:
         return ""
     return f"calculator {name!r} knows {', '.join(sorted(known or ()))}, and not {', '.join(strange)}; choose another."
 
 
-EMT_ELEMENTS = frozenset({*emt_parameters})
-"""What effective medium theory has parameters of."""
-
 CALCULATORS: dict[str, str | Callable[..., Any]] = {
-    "emt": "ase.calculators.emt:EMT",
+    "emt": _emt,
     "lj": "ase.calculators.lj:LennardJones",
     "stillinger_weber": _stillinger_weber,
     "tersoff": _tersoff,

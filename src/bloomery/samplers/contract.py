@@ -91,7 +91,10 @@ class Sampler(Plugin):
 
     @abstractmethod
     def plan(self, n_start: int) -> dict[str, int]:
-        """Upper bounds for ``n_start`` starting configurations: ``frames`` and ``md_steps``."""
+        """Upper bounds for ``n_start`` starting configurations: ``frames`` and ``md_steps``.
+
+        Also ``blocks``, where several frames may share one; left out, each frame is a block of its own.
+        """
 
     def new_elements(self) -> list[str]:
         """Elements that its settings bring in, whatever the starting structures hold."""

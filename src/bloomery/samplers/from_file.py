@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 from pydantic import Field
 
@@ -59,4 +61,5 @@ class FromFile(TaskSampler):
     def plan(self, n_start: int) -> dict[str, int]:
         """Upper bounds; reads the file if there is one, to count its frames."""
         n = n_start if self.settings.file is None else len(Configurations.read(self.settings.file))
-        return {"frames": n if self.settings.max_frames is None else min(n, self.settings.max_frames), "md_steps": 0}
+        frames = n if self.settings.max_frames is None else min(n, self.settings.max_frames)
+        return {"frames": frames, "md_steps": 0, "blocks": ceil(n / self.settings.block_frames)}

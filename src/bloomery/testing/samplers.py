@@ -37,7 +37,7 @@ def check_sampler(
     again, _ = sampler.sample(start, potential=potential, seed=1, scale=scale)
     assert again.digest() == frames.digest(), "the same seed gave other frames"
     assert len(frames) <= sampler.plan(len(start))["frames"], "more frames than planned"
-    assert set(sampler.plan(len(start))) == {"frames", "md_steps"}
+    assert set(sampler.plan(len(start))) - {"blocks"} == {"frames", "md_steps"}
     order = np.arange(len(start))[::-1]
     turned, _ = sampler.sample(start[order], potential=potential, seed=1, scale=scale)
     assert Counter(turned.hashes()) == Counter(frames.hashes()), "the order of the starting structures has a say"

@@ -21,7 +21,6 @@ def failure(kind):
         ("diverged", 410),
         ("out_of_memory", 420),
         ("refused", 440),
-        ("too_many_failed", 450),
         ("of a later version", 400),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.bloomery.campaign.histories import history, law
 
-from bloomery.campaign.advice import next_step
+from bloomery.campaign.advice import Run, next_step
 from bloomery.campaign.record import Decision, Final, Record
 from bloomery.campaign.stopping import StopRules
 
@@ -45,6 +45,45 @@ def test_exhausted_pools() -> None:
     assert next_step(history(*flat, surprise=1.0), rules(forces=25)).startswith("Sample more widely")
     assert "no frame of the last pool" in next_step(history(*flat, selected=0), rules(forces=25))
     assert next_step(history(*flat), rules(forces=25)).startswith("Go on for some iterations")
+
+
+def test_trajectories_that_stop_at_once() -> None:
+    unsure = Run(3, 400, "step 3: the committee disagrees by 0.9 eV/Å")
+    said = next_step(history(*law(5)), rules(forces=25), [unsure, unsure, Run(12, 400, "step 12: x"), Run(400, 400)])
+    assert said.startswith("Sample more gently at first")
+    assert "3 of the last 4 trajectories stopped after 3 of 400 steps" in said
+    assert "(the committee disagrees by 0.9 eV/Å)" in said
+    # As many that get somewhere, or come to their end, are no reason.
+    assert "Label about" in next_step(history(*law(5)), rules(forces=25), [unsure, Run(399, 400, "step 399: x")])
+    assert "Label about" in next_step(history(*law(5)), rules(forces=25), [Run(1, 1)])
+    # Nor is anything, once the targets are reached.
+    assert next_step(history(40, 30), rules(forces=50), [unsure]).startswith("Nothing")
+
+
+def eos(difference: float) -> dict[str, Any]:
+    number = {"value": difference, "unit": "Å", "lower": 0.9 * difference, "upper": 1.1 * difference}
+    return {"equation_of_state": {"difference": {"a": number}}}
+
+
+def measured(record: Record, **observables: Any) -> Record:
+    *before, last = record.iterations
+    return record.model_copy(update={"iterations": [*before, last.model_copy(update={"observables": observables})]})
+
+
+def test_targets_missed_by_observables() -> None:
+    asked = {"observables": {"equation_of_state.a": "0.01 Å"}, "consecutive": 1}
+    both = StopRules.model_validate({"targets": {"forces": 50}, **asked})
+    said = next_step(measured(history(40, 30), **eos(0.03)), both)
+    assert said.startswith("Sample what `equation_of_state` is measured on")
+    assert "equation_of_state.a off by 0.03 (at most 0.033) Å, where 0.01 Å is asked" in said
+    alone = StopRules.model_validate(asked)
+    assert next_step(measured(history(*law(5)), **eos(0.03)), alone).startswith("Sample what")
+    # Errors that are asked for come first, and what is reached is not spoken of.
+    farther = StopRules.model_validate({"targets": {"forces": 25}, **asked})
+    assert next_step(measured(history(*law(5)), **eos(0.03)), farther).startswith("Label about")
+    assert next_step(measured(history(40, 30), **eos(0.003)), both).startswith("Nothing")
+    assert next_step(measured(history(40, 30), **eos(0.003)), alone).startswith("Nothing")
+    assert "`equation_of_state.a` and does not" in next_step(history(40, 30), both)
 
 
 def test_a_probe_that_is_too_small() -> None:

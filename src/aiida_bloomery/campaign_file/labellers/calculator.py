@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydantic import Field
 
 from aiida_bloomery.campaign_file.campaign import Campaign
+from aiida_bloomery.campaign_file.codes import DEFAULT_CODE, entry_of
 from aiida_bloomery.campaign_file.labellers.contract import InProcessPart
 from bloomery.quantities import Seconds
 from bloomery.reference.calculators import CalculatorSpec
@@ -19,9 +22,22 @@ class Part(InProcessPart):
     """Give a frame up after this time, in s; by default never."""
 
     def check(self, campaign: Campaign) -> None:
-        """See that the calculator can be made, and knows the elements."""
+        """See that the calculator can be made, and knows the elements, unless it is elsewhere."""
+        if self._elsewhere(campaign):
+            return
         with campaign.source.at(campaign.labeller_key("calculator")):
             self.calculator.check(campaign.structures.elements)
+
+    def notes(self, campaign: Campaign) -> Iterator[str]:
+        """Say that a calculator was not seen."""
+        if code := self._elsewhere(campaign):
+            package = self.calculator.name.partition(":")[0]
+            yield f"labelling.calculator: {package} is not installed here, so nothing of it is seen; {code} needs it."
+
+    def _elsewhere(self, campaign: Campaign) -> str | None:
+        """The code that labels, if the file names one and the calculator is not in this environment."""
+        code = entry_of(campaign, self.code_key()).code
+        return None if self.calculator.is_installed or code == DEFAULT_CODE else code
 
     def labeller_settings(self) -> dict[str, object]:
         """All that it shares, by the names that it has there."""

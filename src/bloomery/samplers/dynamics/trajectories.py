@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import Annotated, Any
 
 import ase
@@ -114,7 +115,11 @@ class DynamicsSettings(Settings):
         """Upper bounds of one run for so many starting structures."""
         trajectories = n_start * self.trajectories_each
         frames = trajectories * self.frames_each
-        return {"frames": min(frames, self.max_frames or frames), "md_steps": trajectories * self.last(0)}
+        return {
+            "frames": min(frames, self.max_frames or frames),
+            "md_steps": trajectories * self.last(0),
+            "blocks": trajectories * ceil(self.last(0) / self.block_steps),
+        }
 
 
 @dataclass(frozen=True)
