@@ -92,15 +92,22 @@ class ConfigurationsData(orm.Data):
         return True
 
     def _read(self) -> Configurations:
-        with self.base.repository.open(self.FILENAME, "rb") as handle:
-            return Configurations.load(io.BytesIO(handle.read()))
+        try:
+            with self.base.repository.open(self.FILENAME, "rb") as handle:
+                return Configurations.load(io.BytesIO(handle.read()))
+        except (FileNotFoundError, InputError) as error:
+            what = "is missing in" if isinstance(error, FileNotFoundError) else "is damaged in"
+            raise InputError(
+                f"node {self.pk or self.uuid}: its file {self.FILENAME} {what} the profile's repository; restore it "
+                "from a backup, or import an archive that holds it."
+            ) from error
 
     def _validate(self) -> bool:
         """Check that the file can be read, says what the attributes say, and that parents are what they should be."""
         super()._validate()
         try:
             configurations = self._read()
-        except (InputError, FileNotFoundError) as error:
+        except InputError as error:
             raise ValidationError(f"the frames of this node cannot be read: {error}") from error
         if configurations.digest() != self.base.attributes.get("digest", None):
             raise ValidationError("the frames in the file are not those that the attributes describe.")

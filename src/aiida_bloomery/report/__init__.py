@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiida_bloomery.report.page import draw, render
+from bloomery.errors import DataWarning
 
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
@@ -27,6 +29,8 @@ def write_report(campaign: ProcessNode, path: str | Path, figures: str | Path | 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     facts = collect(campaign)
+    for sentence in facts.lost:
+        warnings.warn(sentence, DataWarning, stacklevel=2)
     drawn = draw(facts)
     path.write_text(render(facts, drawn), encoding="utf-8")
     if figures is not None:

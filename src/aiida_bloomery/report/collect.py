@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from aiida import orm
 from aiida.common.links import LinkType
@@ -19,7 +19,9 @@ from aiida_bloomery.provenance.campaign import Stage
 from aiida_bloomery.report.collect_frames import data_set, last_runs, pool_disagreements
 from aiida_bloomery.report.facts import FINAL, Arrays, CampaignFacts, Measured, Node, Outcome
 from bloomery.campaign.record import Funnel
+from bloomery.errors import InputError
 
+_T = TypeVar("_T")
 FINAL_PREFIX = "final_"
 CONTROL_PREFIX = "control_"
 COMPARISONS = {"compare": "control_observables", "final_compare": "control_final_compare"}
@@ -29,7 +31,16 @@ COMPARISONS = {"compare": "control_observables", "final_compare": "control_final
 def collect(campaign: orm.ProcessNode) -> CampaignFacts:
     """Return the facts of a campaign; raise `InputError` if the node is none."""
     stages = campaigns.stages(campaigns.require_campaign(campaign))
-    arrays, units = _validation(stages)
+    lost: list[str] = []
+
+    def read(what: str, how: Callable[[], _T], otherwise: _T) -> _T:
+        try:
+            return how()
+        except (InputError, FileNotFoundError) as error:
+            lost.append(f"{what} cannot be shown: {str(error).rstrip('.')}.")
+            return otherwise
+
+    arrays, units = read("errors on the probe by frame", lambda: _validation(stages), ({}, {}))
     moments = [stage.process.mtime for stage in stages]
     return CampaignFacts(
         title=campaign.label or "Reinforcement campaign",
@@ -43,16 +54,17 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
         history=campaigns.record(campaign),
         times=_by_stage(stages, lambda process: (process.mtime - process.ctime).total_seconds()),
         core_times=_by_stage(stages, _core_time),
-        pools=pool_disagreements(stages),
+        pools=read("the disagreement in the pools", lambda: pool_disagreements(stages), {}),
         runs=last_runs(stages),
-        measured=_measured(stages),
-        data_set=data_set(campaign, stages),
+        measured=read("observables", lambda: _measured(stages), []),
+        data_set=read("the data set", lambda: data_set(campaign, stages), None),
         funnels={
             stage.iteration: Funnel.model_validate(stage.process.outputs.funnel.get_dict()).funnel
             for stage in stages
             if stage.name == "select" and "funnel" in stage.process.outputs
         },
         ledger=list(ledger.entries(campaign)),
+        lost=lost,
         validation=arrays,
         units=units,
         versions=_versions(campaign),

@@ -102,6 +102,8 @@ class CampaignFacts:
     """Iteration to what each selector saw and took."""
     pools: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
     """Iteration to the disagreement on the frames of its pools in eV/Å, where it is known."""
+    lost: list[str] = field(default_factory=list)
+    """What could not be read, since the repository lacks a file of it; one sentence each."""
     runs: list[Run] = field(default_factory=list)
     """Trajectories of the last sampling that a potential drove."""
     ledger: list[Mapping[str, Any]] = field(default_factory=list)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from aiida import orm
 from aiida.common.links import LinkType
+from aiida.manage import get_manager
 from ase.build import bulk
 
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
@@ -13,7 +14,7 @@ from aiida_bloomery.provenance.campaign import CAMPAIGN_TYPE
 from aiida_bloomery.report import write_report
 from aiida_bloomery.report.collect import collect
 from aiida_bloomery.report.facts import FINAL
-from bloomery.errors import InputError
+from bloomery.errors import DataWarning, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.samplers.origin import with_origin
 
@@ -215,6 +216,31 @@ def test_observables_beside_the_reference_are_read(example: SimpleNamespace) -> 
     assert found.summary["Si2"]["potential"]["C11"]["value"] == 160.0
     assert found.control is not None
     assert found.control.summary["Si2"]["potential"]["C11"]["value"] == 1.0
+
+
+def lose(node: orm.Node) -> None:
+    """Take the files of a node out of the repository, as a broken disk would."""
+    files = node.base.repository.serialize()["o"].values()
+    get_manager().get_profile_storage().get_repository().delete_objects([file["k"] for file in files])
+
+
+def test_what_the_repository_has_lost_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    node = campaign()
+    frames = Configurations.from_atoms([bulk("Si", a=7.77)]).with_labels(energy=[-1.25]).with_info(role=["train"])
+    labelled = ConfigurationsData(frames)
+    give(process(node, "bootstrap_label"), labelled=labelled)
+    errors = orm.ArrayData({"frame_force_rmse": np.array([0.777]), "frame_force_components": np.array([24])})
+    give(process(node, "bootstrap_validate"), arrays__probe=errors)
+    for lost in (labelled, errors):
+        lose(lost)
+    again = orm.load_node(node.pk)
+    with pytest.warns(DataWarning, match="cannot be shown") as told:
+        page = write_report(again, tmp_path / "report.html").read_text()
+    assert len(told) == 2
+    assert f"node {labelled.pk}: its file configurations.npz is missing in the profile" in page
+    assert "errors on the probe by frame cannot be shown" in page
+    with pytest.raises(InputError, match="restore it from a backup"):
+        _ = orm.load_node(labelled.pk).configurations
 
 
 def test_other_nodes_are_refused() -> None:
