@@ -339,8 +339,9 @@ def import_(
     engine = files.importing_engine(form)
     place = files.absolute(given(source, "FILES"), "potential")
     target = files.check_new_folder(given(folder, "--to"))
-    potential = engine.import_files(form, Path(place), files.file_units(units))
-    measured = {} if test is None else files.measured(potential, files.absolute(test, "file"))
+    read_in = files.file_units(units)
+    potential = engine.import_files(form, Path(place), read_in)
+    measured = {} if test is None else files.measured(potential, files.absolute(test, "file"), read_in)
     potential.save(target)
     done = {"engine": potential.engine, "elements": potential.elements, "members": potential.members, **measured}
     said = potential.details.get("units_read", "")

@@ -23,7 +23,7 @@ from bloomery.frames.census import coinciding, isolated_atoms, oddities
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import check_energy_reference
 from bloomery.frames.file_units import ATOMIC, FileUnits
-from bloomery.frames.input_data import write_data
+from bloomery.frames.input_data import unsaid, write_data
 from bloomery.frames.labels import LABELS
 from bloomery.frames.roles import RoleSettings, split_roles
 from bloomery.jobs import describe, sample
@@ -387,9 +387,12 @@ def file_units(text: str | None) -> FileUnits | None:
     return None if text is None else FileUnits.parse(text)
 
 
-def measured(potential: Potential, path: str) -> dict[str, object]:
-    """Check the physics of a potential on frames (else `RefusedPotentialError`), and its errors if they have labels."""
-    frames = Configurations.read(path)
+def measured(potential: Potential, path: str, units: FileUnits | None = None) -> dict[str, object]:
+    """Check the physics of a potential on frames (else `RefusedPotentialError`), and its errors if they have labels.
+
+    ``units`` are those of a file of n2p2 that says none.
+    """
+    frames = Configurations.read(path, units=units if unsaid(path) else None)
     check_potential(potential, frames).raise_if_refused()
     labelled = frames[frames.has("energy") | frames.has("forces")]
     observed = load_plugin("observables", "errors").make().observe(potential, labelled).summary if labelled else {}

@@ -15,8 +15,10 @@ from click.testing import CliRunner, Result
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.file_units import FileUnits
+from bloomery.potentials.contract import load_potential
 from bloomery.program.cli import cli
-from bloomery.program.plain_files import parse_assignments, parse_selector
+from bloomery.program.plain_files import measured, parse_assignments, parse_selector
 
 
 @pytest.fixture
@@ -148,6 +150,14 @@ def test_n2p2_files_go_out_and_come_back(here: Path, silicon: Configurations) ->
     np.testing.assert_allclose(second.labels["energy"], first.labels["energy"], rtol=1e-12)
     np.testing.assert_allclose(second.labels["forces"], first.labels["forces"], rtol=1e-8, atol=1e-9)
     assert first.hashes() == silicon[10:].hashes()
+    # Frames of n2p2 that do not say their units are read in those that its potential is said to be in.
+    bloomery("convert test.extxyz --out said.data --units Å,eV")
+    lines = Path("said.data").read_text(encoding="utf-8").splitlines(keepends=True)
+    Path("unsaid.data").write_text("".join(line for line in lines if not line.startswith("comment")), encoding="utf-8")
+    potential, units = load_potential("back", "cpu"), FileUnits.parse("Å,eV")
+    assert measured(potential, "unsaid.data", units) == measured(potential, "said.data")
+    with pytest.raises(InputError, match="bohr"):
+        measured(potential, "unsaid.data")
     bloomery("convert data.extxyz pot.data --out all.data --units Å,eV")
     assert "16 frames (16 with energy, 16 with forces) -> all.npz" in bloomery("convert all.data --out all.npz").output
     text = Path("pot.data").read_text(encoding="utf-8").replace("units=bohr,Ha", "")
