@@ -16,6 +16,7 @@ from ase.symbols import Symbols
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from aiida_bloomery.data.repository import reading
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 
@@ -92,15 +93,8 @@ class ConfigurationsData(orm.Data):
         return True
 
     def _read(self) -> Configurations:
-        try:
-            with self.base.repository.open(self.FILENAME, "rb") as handle:
-                return Configurations.load(io.BytesIO(handle.read()))
-        except (FileNotFoundError, InputError) as error:
-            what = "is missing in" if isinstance(error, FileNotFoundError) else "is damaged in"
-            raise InputError(
-                f"node {self.pk or self.uuid}: its file {self.FILENAME} {what} the profile's repository; restore it "
-                "from a backup, or import an archive that holds it."
-            ) from error
+        with reading(self, f"file {self.FILENAME}"), self.base.repository.open(self.FILENAME, "rb") as handle:
+            return Configurations.load(io.BytesIO(handle.read()))
 
     def _validate(self) -> bool:
         """Check that the file can be read, says what the attributes say, and that parents are what they should be."""

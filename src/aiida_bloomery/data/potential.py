@@ -12,6 +12,7 @@ from aiida.common.exceptions import ValidationError
 from ase.calculators.calculator import Calculator
 from pydantic import JsonValue
 
+from aiida_bloomery.data.repository import reading
 from bloomery.errors import InputError
 from bloomery.potentials.contract import POTENTIAL_FILE, Potential, load_potential
 
@@ -82,7 +83,8 @@ class PotentialData(orm.Data):
     def export_to(self, folder: str | Path) -> None:
         """Write the potential's files into a folder, which is made if missing."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        self.base.repository.copy_tree(Path(folder).absolute())
+        with reading(self, "potential"):
+            self.base.repository.copy_tree(Path(folder).absolute())
 
     def _validate(self) -> bool:
         """Check that the node holds a potential that says what it is."""

@@ -33,14 +33,14 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
     stages = campaigns.stages(campaigns.require_campaign(campaign))
     lost: list[str] = []
 
-    def read(what: str, how: Callable[[], _T], otherwise: _T) -> _T:
+    def read(what: str, how: Callable[[], _T]) -> _T | None:
         try:
             return how()
         except (InputError, FileNotFoundError) as error:
             lost.append(f"{what} cannot be shown: {str(error).rstrip('.')}.")
-            return otherwise
+            return None
 
-    arrays, units = read("errors on the probe by frame", lambda: _validation(stages), ({}, {}))
+    arrays, units = read("errors on the probe by frame", lambda: _validation(stages)) or ({}, {})
     moments = [stage.process.mtime for stage in stages]
     return CampaignFacts(
         title=campaign.label or "Reinforcement campaign",
@@ -54,10 +54,10 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
         history=campaigns.record(campaign),
         times=_by_stage(stages, lambda process: (process.mtime - process.ctime).total_seconds()),
         core_times=_by_stage(stages, _core_time),
-        pools=read("the disagreement in the pools", lambda: pool_disagreements(stages), {}),
+        pools=read("the disagreement in the pools", lambda: pool_disagreements(stages)) or {},
         runs=last_runs(stages),
-        measured=read("observables", lambda: _measured(stages), []),
-        data_set=read("the data set", lambda: data_set(campaign, stages), None),
+        measured=read("observables", lambda: _measured(stages)) or [],
+        data_set=read("the data set", lambda: data_set(campaign, stages)),
         funnels={
             stage.iteration: Funnel.model_validate(stage.process.outputs.funnel.get_dict()).funnel
             for stage in stages

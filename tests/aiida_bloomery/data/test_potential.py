@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from aiida.common.exceptions import ValidationError
+from aiida.manage import get_manager
 from aiida.orm import load_node
 
 from aiida_bloomery.data.potential import PotentialData
@@ -45,6 +47,16 @@ def test_export_writes_the_same_files(potential, potential_folder, tmp_path):
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == files
     for name in files:
         assert (tmp_path / "new" / name).read_bytes() == (potential_folder / name).read_bytes()
+
+
+def test_one_that_the_repository_has_lost_says_so(potential_folder, tmp_path):
+    folder = shutil.copytree(potential_folder, tmp_path / "other")
+    (folder / "unlike.txt").write_text("no other node has this")
+    node = PotentialData(folder).store()
+    lost = node.base.repository.serialize()["o"]["unlike.txt"]["k"]
+    get_manager().get_profile_storage().get_repository().delete_objects([lost])
+    with pytest.raises(InputError, match=rf"node {node.pk}: its potential is missing in the profile's repository"):
+        node.load()
 
 
 def test_equal_files_make_equal_nodes(potential, potential_folder):
