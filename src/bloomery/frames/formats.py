@@ -5,6 +5,7 @@ ASE reads most. Where it does not know a format, or is wrong about one, what sta
 - extended XYZ: a key of a frame that ASE refuses costs the file, and a blank line ends it; i-PI's is in bohr;
 - dumps of LAMMPS, for which ASE makes up energies of zero, and takes types for atomic numbers;
 - XSF of aenet, whose energy stands in a comment and whose forces are in eV/Å;
+- outputs of CP2K, whose stress dpdata leaves out, and its trajectories, which are in several files;
 - folders of DeePMD (by dpdata), CFG of MTP, ML_AB of VASP, H5MD (by znh5md).
 """
 
@@ -26,6 +27,7 @@ from ase.geometry import cellpar_to_cell
 from ase.units import Bohr, Hartree
 
 from bloomery.errors import InputError
+from bloomery.frames import cp2k
 from bloomery.frames.file_units import FileUnits
 
 EXTXYZ = {".xyz", ".extxyz"}
@@ -134,8 +136,11 @@ _LENGTHS = {"atomic_unit": Bohr, "bohr": Bohr, "angstrom": 1.0, "nanometer": 10.
 def _extxyz(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
     from ase.io.extxyz import read_xyz  # noqa: PLC0415
 
+    run: cp2k.Trajectory | None = None
     with path.open(encoding="utf-8", errors="replace") as file:
         for index, (block, comment) in enumerate(_blocks(file, path)):
+            if index == 0 and cp2k.COMMENT.match(comment):
+                run = cp2k.Trajectory(path, _cp2k_forces(path))
             factor = _ipi_length(comment, path, index) if _IPI.match(comment) else 1.0
             try:
                 (atoms,) = read_xyz(StringIO(block), slice(0, 1), properties_parser=_comment)
@@ -145,7 +150,16 @@ def _extxyz(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
                 atoms.info[key.removeprefix(_HIDDEN)] = atoms.info.pop(key)
             if factor != 1.0:
                 atoms.positions *= factor
+            if run is not None:
+                run.complete(atoms, comment)
             yield atoms
+
+
+def _cp2k_forces(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    beside = cp2k.forces_beside(path)
+    if beside is not None:
+        with beside.open(encoding="utf-8", errors="replace") as file:
+            yield from cp2k.forces_in(_blocks(file, beside))
 
 
 def _blocks(file: TextIO, path: Path) -> Iterator[tuple[str, str]]:
@@ -385,7 +399,13 @@ def _deepmd(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
 
 
 def _cp2k(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
-    return _by_dpdata(path, "cp2k/output", how)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    cp2k.check_output(path, text)
+    stress = cp2k.stress_in(text)
+    for atoms in _by_dpdata(path, "cp2k/output", how):
+        if stress is not None and "virial" not in atoms.info:
+            atoms.info["stress"] = stress
+        yield atoms
 
 
 def _by_dpdata(path: Path, form: str, how: ReadAs) -> Iterator[ase.Atoms]:
