@@ -64,7 +64,7 @@ VIRIALS = {"virial", "virials"}
 TOLERANCES = {"energy": 1e-3, "forces": 1e-3, "stress": 1e-4}
 """Two values of a label are the same within this much, in its unit; energies per atom."""
 
-_LIKE = re.compile(r"(^|_)(energy|forces?|virials?|stress|toten)(_ref|_dft)?$")
+_LIKE = re.compile(r"(^|_)(energy(?:_per_atom)?|e_?tot|e_?pot|forces?|virials?|stress|toten)(_ref|_dft)?$")
 _UNLIKE = re.compile(r"kinetic|disagree|error|uncertain|std|var|weight|sigma|unit|cutoff|scale|shift|cut(_|$)|max|rms")
 
 

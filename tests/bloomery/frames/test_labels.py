@@ -132,6 +132,14 @@ def test_what_looks_like_a_label_is_named_and_a_prefix_makes_it_one(tmp_path: Pa
     assert set(found.info) == {"kinetic_energy"}
 
 
+@pytest.mark.parametrize("name", ["energy_per_atom", "Etot", "E_pot", "dft_e_tot"])
+def test_energies_by_other_names_are_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "emt.xyz"
+    path.write_text(text(f"{name}={ENERGY}", "forces"))
+    with pytest.warns(DataWarning, match=f"{name} look like labels and are not read.*; rename what is one"):
+        assert set(Configurations.read(path).labels) == {"forces"}
+
+
 @pytest.mark.parametrize(
     ("comment", "column", "sentence"),
     [
