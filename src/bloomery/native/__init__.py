@@ -29,7 +29,7 @@ FLAGS = (
 )  # fmt: skip
 WIDE_FLAG = "-mprefer-vector-width=512"
 COMPILERS = ("cc", "gcc", "clang")
-PATIENCE = 120.0
+PATIENCE = 600.0
 """Seconds that a compilation may take."""
 DIGEST = 32
 """Characters at the end of a compiled file that tell whether it is whole."""
