@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from bloomery.errors import InputError
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.labels import labels_of
+from bloomery.frames.opening import BROKEN, head_of, read_text
 
 UNITS_WORD = "units="
 """How the comment of a frame says its units: ``units=bohr,Ha``."""
@@ -35,10 +36,9 @@ def is_input_data(path: str | Path) -> bool:
     """Tell whether a file is one, by its first word, which no other format of atomic structures begins with."""
     if Path(path).is_dir():
         return False
-    with Path(path).open("rb") as file:
-        lines = (line.split() for line in file.read(4096).splitlines())
-        first = next((words for words in lines if words and not words[0].startswith(b"#")), [])
-    return first[:1] == [b"begin"]
+    lines = (line.split() for line in head_of(Path(path)).splitlines())
+    first = next((words for words in lines if words and not words[0].startswith("#")), [])
+    return first[:1] == ["begin"]
 
 
 def unsaid(path: str | Path) -> bool:
@@ -101,8 +101,8 @@ def write_data(path: str | Path, frames: Sequence[ase.Atoms], units: FileUnits =
 def read_lines(path: Path) -> list[str]:
     """Read a text file's lines; `InputError` if it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
+        return read_text(path).splitlines()
+    except BROKEN as error:
         raise InputError(f"{path}: cannot be read ({error}).") from error
 
 
