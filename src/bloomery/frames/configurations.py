@@ -18,10 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from bloomery.errors import InputError
 from bloomery.frames.file_units import FileUnits
+from bloomery.frames.formats import EXTXYZ, ReadAs, check_heeded
 from bloomery.frames.input_data import is_input_data, read_arrays
 from bloomery.frames.labels import ABSURD, LABELS, common_info, labels_of
 from bloomery.frames.mapped import join, load_arrays, put, take, take_runs
-from bloomery.frames.reading import EXTXYZ, ReadAs, absurd, pieces
+from bloomery.frames.opening import kind_of
+from bloomery.frames.reading import absurd, pieces
 from bloomery.seeds import digest_of
 
 ARRAYS: dict[str, Any] = {"counts": np.int64, "numbers": np.int64, "positions": float, "cells": float, "pbc": bool}
@@ -395,12 +397,15 @@ class Configurations:
             raise InputError(
                 f"{path}: there is no such file; check the path, which is relative to the file that names it."
             )
-        if path.suffix == ".npz":
+        how = ReadAs(units, elements, prefix)
+        if units is not None or elements:
+            check_heeded(path, how)
+        if kind_of(path) == ".npz":
             return cls.load(path, folder)
-        if path.suffix not in EXTXYZ and is_input_data(path):
+        if kind_of(path) not in EXTXYZ and is_input_data(path):
             return _labelled(_possible(cls.from_arrays(read_arrays(path, units)), path), path)
         parts = []
-        for piece in pieces(path, ReadAs(units, elements, prefix)):
+        for piece in pieces(path, how):
             part = cls._of_labelled(piece.atoms, piece.labels, info_keys, prefix)
             parts.append(part if folder is None else part.in_files(folder))
         if not parts:

@@ -3,15 +3,18 @@
 ASE reads most. Where it does not know a format, or is wrong about one, what stands here does, around it:
 
 - extended XYZ: a key of a frame that ASE refuses costs the file, and a blank line ends it; i-PI's is in bohr;
-- dumps of LAMMPS, for which ASE makes up energies of zero, and takes types for atomic numbers;
-- XSF of aenet, whose energy stands in a comment and whose forces are in eV/Å;
+- LAMMPS (`frames.lammps`), XSF (`frames.xsf`), CFG of MTP (`frames.mtp`), H5MD (`frames.h5md`);
+- outputs of pw.x that end too early, and databases, whose labels may stand beside the frames;
 - outputs of CP2K, whose stress dpdata leaves out, and its trajectories, which are in several files;
-- folders of DeePMD (by dpdata), CFG of MTP, ML_AB of VASP, H5MD (by znh5md).
+- folders of DeePMD (by dpdata), ML_AB of VASP.
+
+Files may be compressed; suffixes are in any case.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,20 +24,19 @@ from typing import Any, TextIO
 
 import ase
 import numpy as np
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 from ase.geometry import cellpar_to_cell
-from ase.units import Bohr, Hartree
+from ase.units import Bohr
 
-from bloomery.errors import InputError
-from bloomery.frames import cp2k
+from bloomery.errors import DataWarning, InputError
+from bloomery.frames import cp2k, h5md, lammps, mtp, xsf
 from bloomery.frames.file_units import FileUnits
+from bloomery.frames.input_data import is_input_data
+from bloomery.frames.opening import head_of, is_compressed, kind_of, open_text, read_text
 
 EXTXYZ = {".xyz", ".extxyz"}
 """Suffixes of files that are extended XYZ, whatever their content is like."""
 H5MD = {".h5", ".hdf5", ".h5md"}
-HEAD = 4096
-"""So many bytes of a file are looked at to see which format it is."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,9 @@ def atoms_in(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
     InputError
         If it cannot be read; the frame is named.
     """
-    reader = _reader(path)
     index = 0
     try:
+        reader = _reader(path)
         for atoms in reader(path, how):
             yield atoms
             index += 1
@@ -87,12 +89,13 @@ def _reader(path: Path) -> Reader:
     """What reads a file: by its suffix, or by what it begins with."""
     if path.is_dir():
         return _deepmd
-    by_suffix: dict[str, Reader] = {**dict.fromkeys(EXTXYZ, _extxyz), **dict.fromkeys(H5MD, _h5md), ".xsf": _xsf}
-    if path.suffix in by_suffix:
-        return by_suffix[path.suffix]
-    with path.open("rb") as file:
-        head = file.read(HEAD).decode("latin-1")
-    return next((reader for sign, reader in _SIGNS if re.search(sign, head, re.MULTILINE)), _by_ase)
+    reader = _SUFFIXES.get(kind_of(path))
+    if reader is None:
+        head = head_of(path)
+        reader = next((found for sign, found in _SIGNS if re.search(sign, head, re.MULTILINE)), _by_ase)
+    if reader in _ONLY_PLAIN and is_compressed(path):
+        raise InputError(f"{path}: is of a format that is not read compressed; decompress it first.")
+    return reader
 
 
 def _reason(error: Exception) -> str:
@@ -103,8 +106,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, KeyError) and error.args and str(error.args[0]) in {"D", "T"}:
         return f"{error.args[0]!r} is not an element here; write H (masses are given to what needs them)"
     if isinstance(error, KeyError) and error.args:
-        return f"{error.args[0]!r} is not known, as an element or a key"
+        return f"{str(error.args[0])!r} is not known, as an element or a key"
     text = " ".join(str(error).split()).rstrip(".")
+    if "usecols" in text:  # of numpy, which ASE reads rows with
+        return "a row has too few or too many columns; mend it, or the file is cut off"
     return f"{text[:200]} ({type(error).__name__})" if text else type(error).__name__
 
 
@@ -119,6 +124,38 @@ def _by_ase(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
             f"{path}: is in no format that is known (extended XYZ, POSCAR, CIF, OUTCAR, vasprun.xml, ML_AB, outputs of "
             "pw.x and CP2K, dumps and data of LAMMPS, XSF, MTP's CFG, n2p2's input.data, H5MD, DeePMD's folders, ...)."
         ) from error
+
+
+def _pw(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
+    """An output of pw.x, up to where it ends too early."""
+    from ase.io import iread  # noqa: PLC0415
+
+    index = 0
+    try:
+        for atoms in iread(str(path), index=":", format="espresso-out", do_not_split_by_at_sign=True):
+            yield atoms
+            index += 1
+    except Exception as error:
+        why = f"{path}: frame {index} cannot be read: the output is cut off, or its SCF did not converge"
+        if index == 0:
+            raise InputError(f"{why}; give one that is complete.") from error
+        warnings.warn(f"{why}; it and what follows are left out.", DataWarning, stacklevel=2)
+
+
+def _database(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
+    """A database of ASE: what stands beside a frame, as ``key=value`` or in ``data``, belongs to it."""
+    from ase.db import connect  # noqa: PLC0415
+
+    with connect(str(path), type=kind_of(path).removeprefix("."), use_lock_file=False) as rows:
+        for row in rows.select():
+            atoms = row.toatoms()
+            atoms.info |= {key: vars(row).get(key, value) for key, value in row.key_value_pairs.items()}
+            for name, value in row.data.items():
+                if isinstance(value, np.ndarray | list) and np.shape(value) == (len(atoms), 3):
+                    atoms.arrays[name] = np.asarray(value)
+                else:
+                    atoms.info[name] = value
+            yield atoms
 
 
 # -- extended XYZ -----------------------------------------------------------------------------------------------------
@@ -137,9 +174,13 @@ def _extxyz(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
     from ase.io.extxyz import read_xyz  # noqa: PLC0415
 
     run: cp2k.Trajectory | None = None
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with open_text(path) as file:
         for index, (block, comment) in enumerate(_blocks(file, path)):
             if index == 0 and cp2k.COMMENT.match(comment):
+                if is_compressed(path):
+                    raise InputError(
+                        f"{path}: is a trajectory of CP2K, which has files beside it; decompress it first."
+                    )
                 run = cp2k.Trajectory(path, _cp2k_forces(path))
             factor = _ipi_length(comment, path, index) if _IPI.match(comment) else 1.0
             try:
@@ -158,7 +199,7 @@ def _extxyz(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
 def _cp2k_forces(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     beside = cp2k.forces_beside(path)
     if beside is not None:
-        with beside.open(encoding="utf-8", errors="replace") as file:
+        with open_text(beside) as file:
             yield from cp2k.forces_in(_blocks(file, beside))
 
 
@@ -236,111 +277,33 @@ def _ipi_length(comment: str, path: Path, index: int) -> float:
         raise InputError(f"{path}: frame {index}: {error}.") from error
 
 
-# -- LAMMPS -----------------------------------------------------------------------------------------------------------
+# -- one file each, and VASP ------------------------------------------------------------------------------------------
 
 
-def _lammps_dump(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
-    from ase.io import iread  # noqa: PLC0415
-
-    with path.open(encoding="utf-8", errors="replace") as file:
-        columns = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), [])
-    if not {"element", "mass"} & set(columns) and not how.elements:
-        raise InputError(
-            f"{path}: numbers its types and does not say their elements; convert it with bloomery convert --elements, "
-            "such as --elements Si,C for the types 1 and 2."
-        )
-    options: dict[str, Any] = {"specorder": list(how.elements)} if how.elements else {}
-    for atoms in iread(str(path), ":", format="lammps-dump-text", do_not_split_by_at_sign=True, **options):
-        if atoms.calc is not None:
-            atoms.calc.results.pop("energy", None)  # which ASE makes up
-        yield _in_units(atoms, how.units)
-
-
-def _lammps_data(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
-    from ase.io import iread  # noqa: PLC0415
-
-    (atoms,) = iread(str(path), format="lammps-data", do_not_split_by_at_sign=True)
-    if "type" in atoms.arrays and how.elements:
-        atoms.numbers = [atomic_numbers[how.elements[kind - 1]] for kind in atoms.arrays["type"]]
-    elif not atoms.has("masses") and (atoms.numbers == atoms.arrays.get("type", 0)).all():
-        raise InputError(f"{path}: has no masses, so its types have no elements; say them with --elements, as Si,C.")
-    for name in ("id", "type", "masses", "mol-id", "bonds", "angles", "dihedrals"):
-        atoms.arrays.pop(name, None)
-    yield _in_units(atoms, how.units)
-
-
-def _in_units(atoms: ase.Atoms, units: FileUnits | None) -> ase.Atoms:
-    """Turn lengths and forces, read as if in Å and eV/Å, into these."""
-    if units is None:
-        return atoms
-    atoms.set_cell(atoms.cell.array * units.in_angstrom, scale_atoms=False)
-    atoms.positions *= units.in_angstrom
-    if atoms.calc is not None and "forces" in atoms.calc.results:
-        atoms.calc.results["forces"] = atoms.calc.results["forces"] * units.in_ev / units.in_angstrom
-    return atoms
-
-
-# -- aenet, MTP, VASP -------------------------------------------------------------------------------------------------
-
-
-def _xsf(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
-    energy = re.search(r"#\s*total energy\s*=\s*([-+.\deEdD]+)", path.read_text(encoding="utf-8", errors="replace"))
-    for atoms in _by_ase(path, how):
-        results = {} if atoms.calc is None else dict(atoms.calc.results)
-        if "forces" in results:
-            results["forces"] = results["forces"] / Hartree  # by which ASE multiplies what is in eV/Å
-        if energy:
-            results["energy"] = float(energy.group(1).lower().replace("d", "e"))
-        atoms.calc = SinglePointCalculator(atoms, **results) if results else None
-        yield atoms
+def _xsf(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
+    yield from xsf.frames_in(path, read_text(path))
 
 
 def _mtp(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
-    """CFG of MLIP: lengths in Å, energies and virials (``PlusStress``) in eV, forces in eV/Å."""
     if not how.elements:
         raise InputError(
             f"{path}: is MTP's CFG, which numbers its types and does not say their elements; convert it with bloomery "
             "convert --elements, such as --elements Si,C for the types 0 and 1."
         )
-    text = path.read_text(encoding="utf-8", errors="replace")
-    for block in re.findall(r"BEGIN_CFG(.*?)END_CFG", text, re.DOTALL):
-        lines = [line.split() for line in block.strip().splitlines()]
-        heads = {words[0].rstrip(":"): place for place, words in enumerate(lines) if words and words[0][0].isalpha()}
-        n_atoms = int(lines[heads["Size"] + 1][0])
-        columns = lines[heads["AtomData"]][1:]
-        rows = lines[heads["AtomData"] + 1 : heads["AtomData"] + 1 + n_atoms]
-        table = {name: np.array([row[place] for row in rows], dtype=float) for place, name in enumerate(columns)}
-        first = "cartes" if "cartes_x" in table else "direct"
-        places = np.stack([table[f"{first}_{axis}"] for axis in "xyz"], axis=1)
-        cell = None
-        if "Supercell" in heads:
-            start = heads["Supercell"] + 1
-            vectors = [words for words in lines[start : start + 3] if len(words) == 3 and _number(words[0])]
-            cell = np.array(vectors, dtype=float)
-            if cell.shape != (3, 3):
-                raise ValueError(f"a cell of {len(cell)} vectors, where three are read")
-        types = table["type"].astype(int)
-        if types.max(initial=0) >= len(how.elements):
-            raise InputError(f"{path}: has type {types.max()}, and --elements names {len(how.elements)} element(s).")
-        atoms = ase.Atoms(
-            [how.elements[kind] for kind in types], cell=cell, pbc=cell is not None,
-            **{"positions" if first == "cartes" else "scaled_positions": places},
-        )  # fmt: skip
-        if "fx" in table:
-            atoms.arrays["forces"] = np.stack([table[f"f{axis}"] for axis in "xyz"], axis=1)
-        if "Energy" in heads:
-            atoms.info["energy"] = float(lines[heads["Energy"] + 1][0])
-        stress = next((heads[name] for name in ("PlusStress", "Stress") if name in heads), None)
-        if stress is not None:
-            six = dict(zip(lines[stress][1:], lines[stress + 1], strict=True))
-            sign = 1 if "PlusStress" in heads else -1
-            atoms.info["virial"] = [sign * float(six[name]) for name in ("xx", "yy", "zz", "yz", "xz", "xy")]
-        yield atoms
+    yield from mtp.frames_in(path, read_text(path), how.elements)
+
+
+def _lammps_dump(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
+    yield from lammps.dump(path, how.units, how.elements)
+
+
+def _lammps_data(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
+    yield from lammps.data(path, how.units, how.elements)
 
 
 def _ml_ab(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
     """ML_AB of VASP: lengths in Å, energies in eV, forces in eV/Å, stress in kbar with pressure positive."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(path)
     for block in re.split(r"^\s*Configuration num\..*$", text, flags=re.MULTILINE)[1:]:
         sections = _ml_ab_sections(block)
         kinds = [line.split() for line in sections["Atom types and atom numbers"]]
@@ -391,15 +354,20 @@ def _deepmd(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
     if not folders:
         raise InputError(f"{path}: is a folder, and none of DeePMD's data (type.raw); give a file with frames.")
     for folder in folders:
-        if not (folder / "type_map.raw").is_file() and not how.elements:
+        said = (folder / "type_map.raw").read_text().split() if (folder / "type_map.raw").is_file() else []
+        if not said and not how.elements:
             raise InputError(f"{folder}: has no type_map.raw, so its types have no elements; say them with --elements.")
+        if said and how.elements and said != list(how.elements):
+            raise InputError(
+                f"{folder}: its type_map.raw says {','.join(said)}, and --elements does not; leave it out."
+            )
         sets = sorted(folder.glob("set.*"))
         mixed = any((found / "real_atom_types.npy").is_file() for found in sets)
         yield from _by_dpdata(folder, "deepmd/npy/mixed" if mixed else "deepmd/npy" if sets else "deepmd/raw", how)
 
 
 def _cp2k(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(path)
     cp2k.check_output(path, text)
     stress = cp2k.stress_in(text)
     for atoms in _by_dpdata(path, "cp2k/output", how):
@@ -434,15 +402,48 @@ def _by_dpdata(path: Path, form: str, how: ReadAs) -> Iterator[ase.Atoms]:
 
 
 def _h5md(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
-    znh5md: Any = import_module("znh5md")
-    yield from znh5md.iread(str(path))
+    yield from h5md.frames_in(path)
 
 
+_SUFFIXES: dict[str, Reader] = {
+    **dict.fromkeys(EXTXYZ, _extxyz), **dict.fromkeys(H5MD, _h5md), **dict.fromkeys((".xsf", ".axsf"), _xsf),
+    **dict.fromkeys((".db", ".json"), _database),
+}  # fmt: skip
 _SIGNS: tuple[tuple[str, Reader], ...] = (
-    (r"\AITEM:", _lammps_dump),
-    (r"\A\s*BEGIN_CFG", _mtp),
+    (r"\A\s*ITEM:", _lammps_dump),
+    (r"\A(?:\s*#.*\n)*\s*BEGIN_CFG", _mtp),
+    (xsf.BEGINS, _xsf),
     (r"\A\s*1\.0\s+Version", _ml_ab),
     (r"^\s*\d+\s+atoms\b[^\0]*(\bxlo\s+xhi\b|\bavec\b)", _lammps_data),
     (r"^\s*CP2K\|", _cp2k),
+    (r"^\s*Program PWSCF", _pw),
+    (r"\A\s*\d+[ \t]*\r?\n.*\b(?i:lattice|properties)\s*=", _extxyz),
+    (r"\A\s*\d+[ \t]*\r?\n.*\n[ \t]*[A-Z][a-z]?(?:[ \t]+[-+.\deE]+){3}", _extxyz),
 )
 """What files begin with, in the order in which they are tried."""
+_HEEDED: dict[Reader, frozenset[str]] = {
+    _lammps_dump: frozenset({"units", "elements"}), _lammps_data: frozenset({"units", "elements"}),
+    _mtp: frozenset({"elements"}), _deepmd: frozenset({"elements"}),
+}  # fmt: skip
+_ONLY_PLAIN = {_h5md, _database, _cp2k}
+"""What does not read compressed files."""
+
+
+def heeded(path: Path) -> frozenset[str]:
+    """Which of ``units`` and ``elements`` the format of a file leaves to be said."""
+    if kind_of(path) == ".npz":
+        return frozenset()
+    if kind_of(path) not in EXTXYZ and is_input_data(path):
+        return frozenset({"units"})
+    return _HEEDED.get(_reader(path), frozenset())
+
+
+def check_heeded(path: Path, how: ReadAs) -> None:
+    """Raise `InputError` if a user says what the format of a file says itself, or the name of no element."""
+    unknown = [symbol for symbol in how.elements if symbol not in chemical_symbols[1:]]
+    if unknown:
+        raise InputError(f"--elements names {unknown[0]!r}, which is not an element; give symbols, such as Si,C.")
+    given = {"units": how.units is not None, "elements": bool(how.elements)}
+    for name in sorted(name for name, said in given.items() if said and name not in heeded(path)):
+        formats = "n2p2 and LAMMPS" if name == "units" else "LAMMPS, MTP and DeePMD"
+        raise InputError(f"{path}: is of a format that says its own {name}; --{name} is for {formats}, leave it out.")

@@ -20,7 +20,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from bloomery.errors import DataWarning, InputError
-from bloomery.frames.formats import EXTXYZ, ReadAs, atoms_in
+from bloomery.frames.formats import ReadAs, atoms_in
 from bloomery.frames.geometry import degenerate_cell
 from bloomery.frames.labels import Doubt, carried, column_of, find_labels, is_label_name, looks_like_label
 
@@ -39,8 +39,6 @@ MADE_ANEW = {
 """What readers of ASE add, and what a calculator says by atom of what it says of the frame."""
 NAMED = 8
 """So many names are listed in one sentence."""
-
-__all__ = ["EXTXYZ", "Piece", "ReadAs", "pieces"]
 
 
 @dataclass(frozen=True)
