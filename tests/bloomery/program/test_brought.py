@@ -203,6 +203,17 @@ def test_a_folder_of_deepmd_is_converted_and_trained_on(here: Path) -> None:
     assert "12 frames: 12 with energy, 12 with forces, 12 with stress" in told
 
 
+def test_units_are_of_the_target_where_the_source_says_its_own(here: Path) -> None:
+    write("a.extxyz", copper(2))
+    assert (
+        "a.extxyz: is of a format that says its own units"
+        in bloomery("convert a.extxyz --check --units Å,eV", 2).output
+    )
+    bloomery("convert a.extxyz --units Å,eV --out a.data")
+    bloomery("convert a.data --units Å,eV --out b.extxyz")
+    np.testing.assert_allclose(Configurations.read("b.extxyz").positions, Configurations.read("a.extxyz").positions)
+
+
 def test_folders_and_absurd_settings_are_taken_or_refused(here: Path) -> None:
     write("a.extxyz", copper(8))
     for name in ("type.raw", "type_map.raw"):
