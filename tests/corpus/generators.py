@@ -418,7 +418,7 @@ LINES = (
     "export pot --format ase --to o --test good.extxyz --json",
     "import n2p2 --format n2p2 --to o --units bohr,Ha --test good.extxyz",
     "convert good.extxyz good.npz --out o.extxyz --prefix REF_",
-    "convert good.extxyz --check --elements Cu,Zn --units Å,eV",
+    "convert good.extxyz --out o.data --units Å,eV",
     "plugins --json",
 )
 SMALL_ONLY = {"steps", "frames", "members", "members_at_once"}

@@ -76,6 +76,12 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
         check(Configurations.read(tmp_path / name))
 
 
+def test_n2p2s_data_may_be_compressed(tmp_path: Path) -> None:
+    atom = "atom 0.1 0.2 0.3 H 0 0 0 0 0\n"
+    (tmp_path / "a.data.gz").write_bytes(gzip.compress(f"begin\ncomment units=Å,eV\n{atom}energy 1\nend\n".encode()))
+    assert Configurations.read(tmp_path / "a.data.gz").positions.tolist() == [[0.1, 0.2, 0.3]]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
