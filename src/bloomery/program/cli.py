@@ -229,6 +229,7 @@ def predict(what: tuple[str, ...], out: str | None, stress: bool, common: Common
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
+    files.check_apart(files.read_all(what[1:]), what[1])
     fields = {
         "potential": files.potential(what[0]),
         "configurations": files.absolute(what[1], "file"),

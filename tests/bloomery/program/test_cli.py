@@ -18,7 +18,13 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import FileUnits
 from bloomery.potentials.contract import load_potential
 from bloomery.program.cli import cli
-from bloomery.program.plain_files import measured, parse_assignments, parse_selector
+from bloomery.program.plain_files import (
+    labelled_frames,
+    measured,
+    parse_assignments,
+    parse_selector,
+    with_roles,
+)
 
 
 @pytest.fixture
@@ -129,6 +135,28 @@ def test_an_export_is_tried_and_measured(here: Path, silicon: Configurations) ->
     assert "out: exists already" in bloomery("export pot --format ase --to out", 2).output
     assert "cannot be exported as 'gap'; formats: ase" in bloomery("export pot --format gap --to other", 2).output
     assert not (here / "other").exists()
+
+
+def test_roles_that_are_given_stay(here: Path, silicon: Configurations) -> None:
+    frames = silicon[:8].with_info(role=["probe"] * 3 + [""] * 5)
+    frames.write_extxyz("half.extxyz")
+    kept = labelled_frames(["half.extxyz"])
+    with_roles(here, lambda *_: None, frames=kept, share=0.2, seed=1)
+    roles = Configurations.load(here / "data.npz").info["role"].tolist()
+    assert roles[:3] == ["probe"] * 3
+    assert sorted(set(roles[3:])) == ["early_stopping", "train"]
+    frames.with_info(role=["train"] * 7 + ["banana"]).write_extxyz("odd.extxyz")
+    said = bloomery("train odd.extxyz --set members=1 --out pot", 2).output
+    assert "frame 7 of the file has the role 'banana', which is none of probe, train" in said
+
+
+def test_atoms_that_coincide_are_not_predicted(here: Path) -> None:
+    atoms = bulk("Si", cubic=True)
+    atoms.positions[1] = atoms.positions[0] + atoms.cell[2]
+    Configurations.from_atoms([bulk("Si", cubic=True), atoms]).write_extxyz("same.extxyz")
+    (here / "pot").mkdir()
+    said = bloomery("predict pot same.extxyz --out p.extxyz", 2).output
+    assert "same.extxyz: frame 1 cannot be used: atoms 0" in said
 
 
 def test_n2p2_files_go_out_and_come_back(here: Path, silicon: Configurations) -> None:
