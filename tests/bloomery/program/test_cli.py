@@ -129,6 +129,15 @@ def test_an_export_is_tried_and_measured(here: Path, silicon: Configurations) ->
     assert not (here / "other").exists()
 
 
+def test_what_packages_print_is_not_in_the_json(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "chatty.py").write_text("from ase.calculators.lj import LennardJones\nprint('acceleration is disabled')\n")
+    monkeypatch.syspath_prepend(here)
+    line = "label si.extxyz --set calculator=chatty:LennardJones --out labelled.extxyz --json"
+    done = bloomery(line)
+    assert json.loads(done.stdout)["n_labelled"] == 1
+    assert "acceleration is disabled" in done.stderr
+
+
 def test_n2p2_files_go_out_and_come_back(here: Path, silicon: Configurations) -> None:
     """A potential of ours, written for n2p2 and read again; its predictions as n2p2's data."""
     silicon[:10].write_extxyz("data.extxyz")
