@@ -222,7 +222,7 @@ def state(**changes: Any) -> CampaignState:
     facts = {
         "pk": 7, "uuid": "", "name": "small", "state": "waiting", "exit_status": None, "message": "", "started": "",
         "seconds": 3725.0, "iteration": 2, "stage": "label", "labels": 12, "max_labels": 20,
-        "jobs": {"running": 2, "waiting": 1, "done": 5, "failed": 0},
+        "jobs": {"running": 2, "waiting": 1, "done": 5, "failed": 0}, "engine": "mace",
     }  # fmt: skip
     return CampaignState(**(facts | changes))
 
@@ -242,6 +242,7 @@ def test_live_display_says_where_the_campaign_is() -> None:
         "small",
         "PK 7",
         "iteration 2: label",
+        "mace",
         "1:02:05",
         "2 running, 1 waiting, 5 done, 0 failed",
         "12 of 20",
