@@ -47,6 +47,8 @@ def campaign(labelled_frames: ConfigurationsData, potential: PotentialData) -> o
     node.label = "commands"
     node.description = "campaign.yaml [content 0123456789abcdef]"
     node.base.links.add_incoming(stop, LinkType.INPUT_WORK, "stop")
+    training = orm.Dict({"engine": {"mace": {"members": 2}}}).store()
+    node.base.links.add_incoming(training, LinkType.INPUT_WORK, "training")
     node.store()
     job = orm.CalcJobNode()
     job.base.links.add_incoming(node, LinkType.CALL_CALC, "iteration_001_train")
@@ -113,6 +115,7 @@ def test_status_of_a_campaign(call: Callable[..., Any], campaign: orm.WorkChainN
     assert facts["name"] == "commands"
     assert facts["finished"]
     assert facts["succeeded"]
+    assert facts["engine"] == "mace"
     assert (facts["labels"], facts["max_labels"]) == (12, 20)
     assert facts["jobs"] == {"running": 0, "waiting": 0, "done": 1, "failed": 0}
     assert [entry["errors"]["forces"]["value"] for entry in facts["iterations"]] == [80.0, 40.0]
