@@ -23,6 +23,7 @@ from bloomery.program.console import (
     option_set,
     option_units,
     tell,
+    tell_json,
     verb,
 )
 
@@ -307,7 +308,7 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
 
     loaded = load_potential(files.absolute(potential, "potential"), "cpu")
     if form is None:
-        click.echo(json.dumps(loaded.formats, indent=1) if as_json else files.told_formats(loaded))
+        tell_json(loaded.formats) if as_json else click.echo(files.told_formats(loaded))
         return
     frames = None if test is None else files.read_all([test])
     done = export_potential(loaded, form, Path(given(folder, "--to")), frames)
@@ -403,7 +404,7 @@ def plugins(as_json: bool) -> None:
 
     found = files.registered_plugins()
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        tell_json(found)
         return
     for kind, names in found.items():
         click.echo(f"{kind}:")

@@ -159,6 +159,15 @@ def test_atoms_that_coincide_are_not_predicted(here: Path) -> None:
     assert "same.extxyz: frame 1 cannot be used: atoms 0" in said
 
 
+def test_what_packages_print_is_not_in_the_json(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "chatty.py").write_text("from ase.calculators.lj import LennardJones\nprint('acceleration is disabled')\n")
+    monkeypatch.syspath_prepend(here)
+    line = "label si.extxyz --set calculator=chatty:LennardJones --out labelled.extxyz --json"
+    done = bloomery(line)
+    assert json.loads(done.stdout)["n_labelled"] == 1
+    assert "acceleration is disabled" in done.stderr
+
+
 def test_n2p2_files_go_out_and_come_back(here: Path, silicon: Configurations) -> None:
     """A potential of ours, written for n2p2 and read again; its predictions as n2p2's data."""
     silicon[:10].write_extxyz("data.extxyz")
