@@ -155,6 +155,10 @@ def write_frames(frames: Configurations, path: Path, units: FileUnits | None = N
     if path.suffix == ".npz":
         frames.save(path)
     elif path.suffix == ".data":
+        left = [*(["stress"] if frames.has("stress").any() else []), *sorted(set(frames.info) - {"charge"})]
+        if left:
+            what = f"{path}: {', '.join(left)} have no place in n2p2's format and are left out."
+            warnings.warn(what, DataWarning, stacklevel=2)
         write_data(path, frames.to_atoms(), units or ATOMIC)
     else:
         frames.write_extxyz(path)

@@ -187,6 +187,10 @@ def test_n2p2_files_go_out_and_come_back(here: Path, silicon: Configurations) ->
     np.testing.assert_allclose(second.labels["energy"], first.labels["energy"], rtol=1e-12)
     np.testing.assert_allclose(second.labels["forces"], first.labels["forces"], rtol=1e-8, atol=1e-9)
     assert first.hashes() == silicon[10:].hashes()
+    silicon[:2].with_info(config_type=["liquid"] * 2).write_extxyz("more.extxyz")
+    told = bloomery("convert more.extxyz --out more.data").output
+    assert "config_type have no place in n2p2's format" in told
+    assert ("stress, config_type" in told) == silicon.has("stress").any()
     # Frames of n2p2 that do not say their units are read in those that its potential is said to be in.
     bloomery("convert test.extxyz --out said.data --units Å,eV")
     lines = Path("said.data").read_text(encoding="utf-8").splitlines(keepends=True)
