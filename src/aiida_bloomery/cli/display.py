@@ -60,6 +60,7 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
         (state.name, "bold"), f"  PK {state.pk}   ", (stage_text(state), "cyan"), f"   {clock(state.seconds)}"
     )
     facts = Table.grid(padding=(0, 2))
+    facts.add_row("engine", state.engine, "")
     facts.add_row("jobs", ", ".join(f"{count} {name}" for name, count in state.jobs.items()), "")
     budget = f" of {state.max_labels}" if state.max_labels else ""
     under_way = sum(job.step for job in state.doing if job.stage == "label")
@@ -164,6 +165,7 @@ def summary(state: CampaignState, paths: dict[str, str]) -> RenderableType:
     if state.control:
         parts.append(Text(state.control))
     grid = Table.grid(padding=(0, 2))
+    grid.add_row("engine", state.engine)
     grid.add_row("time", clock(state.seconds))
     grid.add_row("jobs", f"{state.jobs['done']} done, {state.jobs['failed']} failed")
     for name, path in paths.items():

@@ -15,6 +15,7 @@ from bloomery.campaign.record import Decision, Iteration, QuotedRow, Record
 from bloomery.campaign.stage_label import StageLabel
 from bloomery.campaign.targets import TARGETS
 from bloomery.errors import DataWarning, InputError
+from bloomery.plugins import PluginSpec
 
 CAMPAIGN_TYPE = "aiida.workflows:bloomery.campaign"
 ACTIVE = ("created", "running", "waiting")
@@ -67,6 +68,7 @@ class CampaignState:
     message: str
     started: str
     seconds: float
+    engine: str = ""
     iteration: int | None = None
     stage: str = ""
     stage_seconds: float = 0.0
@@ -177,7 +179,7 @@ def campaign_state(pk: int) -> CampaignState:
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, project=columns)
     uuid, label, state, exit_status, message, exception, started, changed = query.first()
     end = datetime.now(UTC) if state in ACTIVE else changed
-    processes, record, stop = below(pk), _record(pk), _stop(pk)
+    processes, record, stop, training = below(pk), _record(pk), _given(pk, "stop"), _given(pk, "training")
     children = [process for process in processes if process.parent == pk]
     iteration, stage, stage_seconds = _stage(children, active=state in ACTIVE)
     return CampaignState(
@@ -189,6 +191,7 @@ def campaign_state(pk: int) -> CampaignState:
         message=message or (exception or "").strip().rsplit("\n", maxsplit=1)[-1],
         started=started.isoformat(timespec="seconds"),
         seconds=(end - started).total_seconds(),
+        engine=PluginSpec.model_validate(training["engine"]).name if training else "",
         iteration=iteration,
         stage=stage,
         stage_seconds=stage_seconds,
@@ -286,10 +289,11 @@ def _record(pk: int) -> Record:
     return Record.model_validate(found)
 
 
-def _stop(pk: int) -> dict[str, Any]:
+def _given(pk: int, label: str) -> dict[str, Any]:
+    """An input of a campaign, if it has it."""
     from aiida import orm  # noqa: PLC0415  a profile must be loaded before
 
-    query = _query(pk).append(orm.Dict, with_outgoing="campaign", edge_filters={"label": "stop"}, project="attributes")
+    query = _query(pk).append(orm.Dict, with_outgoing="campaign", edge_filters={"label": label}, project="attributes")
     return dict(query.first(flat=True) or {})
 
 

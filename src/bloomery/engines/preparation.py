@@ -19,7 +19,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, bad_label
 from bloomery.frames.energy_reference import check_energy_reference
 from bloomery.potentials.contract import UNREADABLE, Potential, TrainedOn
-from bloomery.seeds import derive_seed, digest_of
+from bloomery.seeds import derive_seed, digest_of, draw
 
 Kind = TypeVar("Kind", bound=Potential)
 
@@ -113,13 +113,17 @@ def member_frames(hashes: list[str], members: int, share: float, seed: int) -> N
     """Which member of a committee sees which frame, ``(M, N)``: a share of the members each, by the frame's content.
 
     A frame is seen by the same members in every training with this seed: one that starts from an earlier member has not
-    seen, through it, what it should not see. Every frame is seen by one member at least, and a single one sees all.
+    seen, through it, what it should not see. Every frame is seen by one member at least, and a single one sees all. A
+    member that would see no frame at all, as may happen with very few, sees all.
     """
-    count = max(1, round(share * members))
+    wanted = share * members
     result = np.zeros((members, len(hashes)), dtype=bool)
     for frame, text in enumerate(hashes):
         ranks = [digest_of(f"{seed}|{member}|{text}", size=8) for member in range(members)]
-        result[np.argsort(ranks)[:count], frame] = True
+        # Where rounding would let all members see all frames, as many frames lack one member as the share says.
+        spared = round(wanted) == members and draw(seed, text) < members - wanted
+        result[np.argsort(ranks)[: max(1, round(wanted) - spared)], frame] = True
+    result[~result.any(axis=1)] = True
     return result
 
 

@@ -6,7 +6,7 @@ ASE reads most. Where it does not know a format, or is wrong about one, what sta
 - LAMMPS (`frames.lammps`), XSF (`frames.xsf`), CFG of MTP (`frames.mtp`), H5MD (`frames.h5md`);
 - outputs of pw.x that end too early, and databases, whose labels may stand beside the frames;
 - outputs of CP2K, whose stress dpdata leaves out, and its trajectories, which are in several files;
-- folders of DeePMD (by dpdata), ML_AB of VASP.
+- folders of DeePMD, ML_AB of VASP.
 
 Files may be compressed; suffixes are in any case.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from io import StringIO
@@ -161,6 +161,7 @@ def _database(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
 # -- extended XYZ -----------------------------------------------------------------------------------------------------
 
 _HIDDEN = "@"
+_QUOTED = re.compile(r"""=\s*(?:"[^"]*"|'[^']*'|\{[^}]*\}|\[[^\]]*\])""")
 _SPECIAL = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
 _KEYS = re.compile(
     r"""("[^"]*"|'[^']*'|\{[^}]*\}|\[[^\]]*\])|(?<!\S)(lattice|properties|pbc|stress|virial)(?=\s*=)""", re.IGNORECASE
@@ -245,6 +246,10 @@ def _comment(line: str) -> dict[str, Any]:
         return {"Lattice": _ipi_cell(found.group(1).lower(), found.group(2), line).T, "pbc": [True] * 3}
     if "=" not in line:
         return {}  # the comment of a plain XYZ file is prose
+    keys = re.findall(r"(?<!\S)([^\s=]+)\s*=", _QUOTED.sub("=", line))
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} stands twice in its comment")
     named = _KEYS.sub(lambda hit: hit.group(1) or _SPECIAL.get(hit.group(2).lower(), _HIDDEN + hit.group(2)), line)
     return {key: value for key, value in key_val_str_to_dict(named).items() if key}
 
@@ -346,7 +351,7 @@ def _rows(lines: list[str]) -> np.ndarray:
     return np.array([line.split() for line in lines], dtype=float)
 
 
-# -- by dpdata and znh5md ---------------------------------------------------------------------------------------------
+# -- DeePMD, CP2K, H5MD ----------------------------------------------------------------------------------------------
 
 
 def _deepmd(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
@@ -354,51 +359,81 @@ def _deepmd(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
     if not folders:
         raise InputError(f"{path}: is a folder, and none of DeePMD's data (type.raw); give a file with frames.")
     for folder in folders:
-        said = (folder / "type_map.raw").read_text().split() if (folder / "type_map.raw").is_file() else []
+        said = read_text(folder / "type_map.raw").split() if (folder / "type_map.raw").is_file() else []
         if not said and not how.elements:
             raise InputError(f"{folder}: has no type_map.raw, so its types have no elements; say them with --elements.")
         if said and how.elements and said != list(how.elements):
             raise InputError(
                 f"{folder}: its type_map.raw says {','.join(said)}, and --elements does not; leave it out."
             )
-        sets = sorted(folder.glob("set.*"))
-        mixed = any((found / "real_atom_types.npy").is_file() for found in sets)
-        yield from _by_dpdata(folder, "deepmd/npy/mixed" if mixed else "deepmd/npy" if sets else "deepmd/raw", how)
+        yield from _deepmd_system(folder, how)
 
 
-def _cp2k(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
+_DEEPMD_LABELS = {"energy": "energy", "force": "forces", "virial": "virial"}
+
+
+def _deepmd_system(folder: Path, how: ReadAs) -> Iterator[ase.Atoms]:
+    """Frames of one system in their order, in Å and eV: of its sets, or of its texts.
+
+    By ourselves: dpdata sorts the frames of mixed systems by formula, and reads no forces without energies.
+    """
+    named = folder / "type_map.raw"
+    names = named.read_text(encoding="utf-8").split() if named.is_file() else list(how.elements)
+    types = np.loadtxt(folder / "type.raw", dtype=int, ndmin=1)
+    sets = sorted(folder.glob("set.*"))
+    for place in sets or [folder]:
+        suffix = ".npy" if sets else ".raw"
+        files = {path.stem: path for path in place.glob(f"*{suffix}") if path.stem not in {"type", "type_map"}}
+        data = {name: np.load(path) if sets else np.loadtxt(path, ndmin=1) for name, path in files.items()}
+        coordinates = data.pop("coord").reshape(-1, len(types), 3)
+        cells = None if (folder / "nopbc").is_file() or "box" not in data else data["box"].reshape(-1, 3, 3)
+        data.pop("box", None)
+        kinds = data.pop("real_atom_types", np.broadcast_to(types, coordinates.shape[:2]))
+        if kinds.max(initial=0) >= len(names):
+            raise InputError(
+                f"{folder}: has atoms of type {kinds.max()}, and names {len(names)} elements; name them all."
+            )
+        n_frames = len(coordinates)
+        short = next((name for name, values in data.items() if values.size % n_frames), None)
+        if short is not None:
+            raise InputError(f"{files[short]}: does not hold as many frames as coord, {n_frames}; mend the set.")
+        for frame in range(n_frames):
+            real = kinds[frame] >= 0
+            symbols = [names[kind] for kind in kinds[frame][real]]
+            cell = None if cells is None else cells[frame]
+            atoms = ase.Atoms(symbols, coordinates[frame][real], cell=cell, pbc=cell is not None)
+            for name, values in data.items():
+                value = values.reshape(n_frames, -1)[frame]
+                if name == "force":
+                    atoms.arrays["forces"] = value.reshape(-1, 3)[real]
+                else:
+                    atoms.info[_DEEPMD_LABELS.get(name, name)] = value[0] if value.size == 1 else value
+            yield atoms
+
+
+def _cp2k(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
     text = read_text(path)
     cp2k.check_output(path, text)
-    stress = cp2k.stress_in(text)
-    for atoms in _by_dpdata(path, "cp2k/output", how):
+    stress, state, axes = cp2k.stress_in(text), cp2k.state_in(text), cp2k.periodic_in(text)
+    for atoms in _by_dpdata(path, cp2k.kinds_in(text)):
+        atoms.info |= state
+        atoms.pbc &= axes
         if stress is not None and "virial" not in atoms.info:
             atoms.info["stress"] = stress
         yield atoms
 
 
-def _by_dpdata(path: Path, form: str, how: ReadAs) -> Iterator[ase.Atoms]:
-    """Frames by dpdata: Å, eV, and virials in eV."""
-    dpdata: Any = import_module("dpdata")
-    options = {"type_map": list(how.elements)} if how.elements else {}
-    if form.endswith("mixed"):
-        systems = list(dpdata.MultiSystems().load_systems_from_file(str(path), fmt=form, **options))
-    else:
-        labelled = form.startswith("cp2k") or any(path.glob("set.*/energy.npy")) or (path / "energy.raw").is_file()
-        systems = [(dpdata.LabeledSystem if labelled else dpdata.System)(str(path), fmt=form, **options)]
-    for system in systems:
-        data = system.data
-        symbols = [data["atom_names"][kind] for kind in data["atom_types"]]
-        for frame in range(len(data["coords"])):
-            cell = data["cells"][frame]
-            open_frame = data.get("nopbc", False) or not np.abs(cell).any()
-            atoms = ase.Atoms(symbols, data["coords"][frame], cell=None if open_frame else cell, pbc=not open_frame)
-            if "energies" in data:
-                atoms.info["energy"] = float(data["energies"][frame])
-            if "forces" in data:
-                atoms.arrays["forces"] = np.asarray(data["forces"][frame], dtype=float)
-            if "virials" in data:
-                atoms.info["virial"] = np.asarray(data["virials"][frame], dtype=float)
-            yield atoms
+def _by_dpdata(path: Path, kinds: Mapping[str, str]) -> Iterator[ase.Atoms]:
+    """The frame of an output of CP2K by dpdata: Å, eV, and its virial in eV; kinds that are no elements by name."""
+    data = import_module("dpdata").LabeledSystem(str(path), fmt="cp2k/output").data
+    symbols = [kinds.get(data["atom_names"][kind], data["atom_names"][kind]) for kind in data["atom_types"]]
+    for frame, positions in enumerate(data["coords"]):
+        atoms = ase.Atoms(symbols, positions, cell=data["cells"][frame], pbc=True)
+        atoms.info["energy"] = float(data["energies"][frame])
+        atoms.arrays["forces"] = np.asarray(data["forces"][frame], dtype=float)
+        if "virials" in data:
+            atoms.info["virial"] = np.asarray(data["virials"][frame], dtype=float)
+        yield atoms
 
 
 def _h5md(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:

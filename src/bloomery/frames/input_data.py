@@ -7,6 +7,7 @@ comment of each frame.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from ase.geometry import complete_cell
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
-from bloomery.errors import InputError
+from bloomery.errors import DataWarning, InputError
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.labels import labels_of
 from bloomery.frames.opening import BROKEN, head_of, read_text
@@ -68,6 +69,14 @@ def read_arrays(path: str | Path, units: FileUnits | None = None) -> dict[str, N
         raise InputError(f"{path}: the comments of its frames say different units ({', '.join(map(str, said))}).")
     if units is None and not said:
         _check_distances(path, frames)
+    charged = [index for index, frame in enumerate(frames) if frame.charge]
+    if charged:
+        warnings.warn(
+            f"{path}: charge of {len(charged)} frames (first {charged[0]}) stays with the frames and is not treated.",
+            DataWarning, stacklevel=2,
+        )  # fmt: skip
+    if any(frame.charged_atoms for frame in frames):
+        warnings.warn(f"{path}: charges of atoms are left out: they have no place here.", DataWarning, stacklevel=2)
     return _joined(frames, units or next(iter(said), None) or ATOMIC)
 
 
@@ -94,7 +103,11 @@ def write_data(path: str | Path, frames: Sequence[ase.Atoms], units: FileUnits =
         forces = np.asarray(labels["forces"]) * (length / energy)
         for symbol, place, force in zip(atoms.get_chemical_symbols(), atoms.positions / length, forces, strict=True):
             lines.append(f"atom {_numbers(place)} {symbol:2s} {_numbers([0.0, 0.0])} {_numbers(force)}")
-        lines += [f"energy {_numbers(np.asarray([labels['energy']]) / energy)}", f"charge {_numbers([0.0])}", "end"]
+        lines += [
+            f"energy {_numbers(np.asarray([labels['energy']]) / energy)}",
+            f"charge {_numbers([float(atoms.info.get('charge', 0.0))])}",
+            "end",
+        ]
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -120,6 +133,8 @@ class _Frame:
     rows: list[list[float]] = field(default_factory=list)
     energy: float | None = None
     units: FileUnits | None = None
+    charge: float = 0.0
+    charged_atoms: bool = False
 
     def add(self, words: list[str]) -> None:
         """Take in a line; `ValueError` if it is not understood."""
@@ -131,16 +146,21 @@ class _Frame:
                 raise ValueError(f"{rest[3]!r} is not an element")
             self.numbers.append(atomic_numbers[rest[3]])
             self.rows.append(_floats([*rest[:3], *rest[6:9]]))
+            self.charged_atoms |= any(_floats(rest[4:5]))
         elif keyword == "lattice":
             if len(rest) < 3 or len(self.cell) == 3:
                 raise ValueError("a frame has three lattice vectors of three numbers, or none")
             self.cell.append(_floats(rest[:3]))
         elif keyword == "energy":
+            if self.energy is not None:
+                raise ValueError("a frame has one energy")
             (self.energy,) = _floats(rest[:1] or [""])
         elif keyword == "comment":
             found = [word.removeprefix(UNITS_WORD) for word in rest if word.startswith(UNITS_WORD)]
             self.units = FileUnits.parse(found[0]) if found else None
-        elif keyword != "charge":
+        elif keyword == "charge":
+            (self.charge,) = _floats(rest[:1] or [""])
+        else:
             raise ValueError(f"the keyword {keyword!r} is not known")
 
 
@@ -199,6 +219,7 @@ def _joined(frames: list[_Frame], units: FileUnits) -> dict[str, NDArray[Any]]:
         "mask:energy": np.array([frame.energy is not None for frame in frames]),
         "label:forces": table[:, 3:] * (energy / length),
         "mask:forces": np.ones(len(frames), dtype=bool),
+        **({"info:charge": charges} if (charges := np.array([frame.charge for frame in frames])).any() else {}),
     }
 
 

@@ -64,6 +64,9 @@ VIRIALS = {"virial", "virials"}
 TOLERANCES = {"energy": 1e-3, "forces": 1e-3, "stress": 1e-4}
 """Two values of a label are the same within this much, in its unit; energies per atom."""
 
+ASYMMETRY = 0.05
+"""A tensor of nine numbers is a stress if it is symmetric within this share of its largest number."""
+
 _LIKE = re.compile(r"(^|_)(energy(?:_per_atom)?|e_?tot|e_?pot|forces?|virials?|stress|toten)(_ref|_dft)?$")
 _UNLIKE = re.compile(r"kinetic|disagree|error|uncertain|std|var|weight|sigma|unit|cutoff|scale|shift|cut(_|$)|max|rms")
 
@@ -195,6 +198,19 @@ def carried(frame: ase.Atoms) -> dict[str, Any]:
     return {**frame.info, **arrays, **{name: value for name, value in results.items() if value is not None}}
 
 
+def contradictions(frame: ase.Atoms) -> Iterator[Doubt]:
+    """Labels that stand under one name in a frame and in its calculator, which is believed, with different values."""
+    for name, value in (frame.calc.results if frame.calc is not None else {}).items():
+        other, meant = frame.info.get(name, frame.arrays.get(name)), _meaning(name, PREFIXES)
+        if other is None or value is None or meant is None:
+            continue
+        label = meant[1]
+        first, second = (_of_shape(name, one, label, len(frame)) for one in (value, other))
+        difference = _difference(label, first, second, len(frame))
+        if difference > TOLERANCES[label]:
+            yield Doubt(label, f"{name} of the calculator", f"{name} of the frame itself", difference)
+
+
 def _meaning(name: str, prefixes: Sequence[str]) -> tuple[int, str, str] | None:
     """Place of the prefix, label and word of a name."""
     lower = name.lower()
@@ -209,6 +225,8 @@ def _meaning(name: str, prefixes: Sequence[str]) -> tuple[int, str, str] | None:
 
 def _of_shape(name: str, value: object, label: str, n_atoms: int) -> NDArray[np.float64]:
     try:
+        if np.asarray(value).dtype.kind == "b":
+            raise ValueError  # noqa: TRY301  a truth value, which would become 0 or 1
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} is {str(value)[:40]!r}, which is no number; mend or remove it") from error
@@ -218,13 +236,16 @@ def _of_shape(name: str, value: object, label: str, n_atoms: int) -> NDArray[np.
         raise InputError(f"{name} has {array.size} number(s) instead of {numbers}; mend or remove it")
     if not (np.abs(array) < ABSURD).all():
         raise InputError(f"{name} is not finite, or beyond {ABSURD:g}; remove the label or the frame")
-    return _voigt(array) if label == "stress" else array.reshape((n_atoms, 3) if label == "forces" else ())
+    return _voigt(name, array) if label == "stress" else array.reshape((n_atoms, 3) if label == "forces" else ())
 
 
-def _voigt(stress: NDArray[np.float64]) -> NDArray[np.float64]:
+def _voigt(name: str, stress: NDArray[np.float64]) -> NDArray[np.float64]:
     if stress.size == 6:
         return stress.reshape(6)
     full = stress.reshape(3, 3)
+    if np.abs(full - full.T).max() > ASYMMETRY * np.abs(full).max():
+        raise InputError(f"{name} is not symmetric; mend or remove it")
+    full = (full + full.T) / 2
     return np.array([full[0, 0], full[1, 1], full[2, 2], full[1, 2], full[0, 2], full[0, 1]])
 
 

@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 from bloomery.errors import DataWarning, InputError
 from bloomery.frames.formats import ReadAs, atoms_in
 from bloomery.frames.geometry import degenerate_cell
-from bloomery.frames.labels import Doubt, carried, column_of, find_labels, is_label_name, looks_like_label
+from bloomery.frames.labels import (
+    Doubt,
+    carried,
+    column_of,
+    contradictions,
+    find_labels,
+    is_label_name,
+    looks_like_label,
+)
 
 PIECE = 1000
 """Frames that are ASE's atoms at a time: these take ten times the memory of our arrays."""
@@ -128,12 +136,18 @@ def _looked_at(frame: ase.Atoms, index: int, how: ReadAs, odd: _Oddities) -> dic
     problem = absurd(frame.numbers, frame.positions, frame.cell.array, frame.pbc)
     if problem:
         raise InputError(f"{where} {problem}; mend or remove the frame.")
+    shared = _shared_site(frame)
+    if shared:
+        raise InputError(
+            f"{where} has {shared} on one site; give a structure in which each site is one atom, or empty."
+        )
     everything = carried(frame)
     try:
         found = find_labels(everything, frame, how.prefix)
+        doubts = [*found.doubts, *contradictions(frame)]
     except InputError as error:
         raise InputError(f"{where}: {error}.") from error
-    for doubt in found.doubts:
+    for doubt in doubts:
         odd.doubts[doubt.taken, doubt.other].append((index, doubt))
     for name in found.unread:
         odd.unread[name].append(index)
@@ -142,7 +156,8 @@ def _looked_at(frame: ase.Atoms, index: int, how: ReadAs, odd: _Oddities) -> dic
         if not told and (name not in frame.info or column_of([value]) is None) and not _trivial(name, value):
             odd.dropped[name].append(index)
     for name in frame.info:
-        if name.lower() in STATES and everything[name] not in STATES[name.lower()]:
+        value = everything[name]
+        if name.lower() in STATES and np.ndim(value) == 0 and value not in STATES[name.lower()]:
             odd.states[name].append(index)
     if frame.constraints:
         odd.held.append(index)
@@ -167,6 +182,15 @@ def absurd(
         return f"is periodic along cell vector {int(missing[0]) + 1}, which is missing"
     if degenerate_cell(cell, pbc):
         return "is periodic in a cell that is flat"
+    return ""
+
+
+def _shared_site(frame: ase.Atoms) -> str:
+    """What shares a site of a CIF file, or fills it in part only; ASE takes what there is most of."""
+    sites = frame.info.get("occupancy")
+    for site in sites.values() if isinstance(sites, dict) else ():
+        if isinstance(site, dict) and (len(site) > 1 or any(share < 1 - 1e-3 for share in site.values())):
+            return " and ".join(f"{100 * share:g} % {element}" for element, share in site.items())
     return ""
 
 

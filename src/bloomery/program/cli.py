@@ -23,6 +23,7 @@ from bloomery.program.console import (
     option_set,
     option_units,
     tell,
+    tell_json,
     verb,
 )
 
@@ -229,6 +230,7 @@ def predict(what: tuple[str, ...], out: str | None, stress: bool, common: Common
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
+    files.check_apart(files.read_all(what[1:]), what[1])
     fields = {
         "potential": files.potential(what[0]),
         "configurations": files.absolute(what[1], "file"),
@@ -306,7 +308,7 @@ def export(potential: str, form: str | None, folder: str | None, test: str | Non
 
     loaded = load_potential(files.absolute(potential, "potential"), "cpu")
     if form is None:
-        click.echo(json.dumps(loaded.formats, indent=1) if as_json else files.told_formats(loaded))
+        tell_json(loaded.formats) if as_json else click.echo(files.told_formats(loaded))
         return
     frames = None if test is None else files.read_all([test])
     done = export_potential(loaded, form, Path(given(folder, "--to")), frames)
@@ -406,7 +408,7 @@ def plugins(as_json: bool) -> None:
 
     found = files.registered_plugins()
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        tell_json(found)
         return
     for kind, names in found.items():
         click.echo(f"{kind}:")

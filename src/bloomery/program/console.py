@@ -8,7 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -35,8 +35,20 @@ class Refusal(click.ClickException):
         self.exit_code = exit_code
 
 
+class Verb(click.Command):
+    """With ``--json``, standard output is JSON and nothing else: what packages print goes to standard error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; its context keeps what `tell_json` writes to."""
+        ctx.obj = sys.stdout
+        with redirect_stdout(sys.stderr) if ctx.params.get("as_json") else nullcontext():
+            return super().invoke(ctx)
+
+
 class Program(click.Group):
     """Turns every error into one sentence: a traceback is a bug, and shown only on demand."""
+
+    command_class = Verb
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command: exit status 2 for bad input, 1 for what failed otherwise."""
@@ -241,7 +253,12 @@ def progress_bar() -> Iterator[Progress]:
 def tell(summary: Mapping[str, object], *sentences: str, as_json: bool) -> None:
     """Print the summary as JSON, or a few sentences."""
     if as_json:
-        click.echo(json.dumps(summary, indent=1))
+        tell_json(summary)
         return
     for sentence in sentences:
         click.echo(printable(sentence))
+
+
+def tell_json(content: object) -> None:
+    """Print JSON, where `Verb` has seen to it that nothing else is."""
+    click.echo(json.dumps(content, indent=1), file=click.get_current_context().obj)

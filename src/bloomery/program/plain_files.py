@@ -25,7 +25,7 @@ from bloomery.frames.energy_reference import check_energy_reference
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.input_data import unsaid, write_data
 from bloomery.frames.labels import LABELS
-from bloomery.frames.roles import RoleSettings, split_roles
+from bloomery.frames.roles import ROLES, RoleSettings, split_roles
 from bloomery.jobs import describe, sample
 from bloomery.jobs.base import JobModule, Summary_co, limit_threads
 from bloomery.observables.contract import Observable
@@ -155,6 +155,10 @@ def write_frames(frames: Configurations, path: Path, units: FileUnits | None = N
     if path.suffix == ".npz":
         frames.save(path)
     elif path.suffix == ".data":
+        left = [*(["stress"] if frames.has("stress").any() else []), *sorted(set(frames.info) - {"charge"})]
+        if left:
+            what = f"{path}: {', '.join(left)} have no place in n2p2's format and are left out."
+            warnings.warn(what, DataWarning, stacklevel=2)
         write_data(path, frames.to_atoms(), units or ATOMIC)
     else:
         frames.write_extxyz(path)
@@ -182,9 +186,7 @@ def labelled_frames(paths: Sequence[str], prefix: str | None = None) -> Configur
         part = Configurations.read(absolute(path, "file"), prefix=prefix)
         if not any(mask.any() for mask in part.masks.values()):
             raise InputError(f"{path}: none of its {len(part)} frames has a label; label them first.")
-        same = coinciding(part)
-        if same is not None:
-            raise InputError(f"{path}: frame {same[0]} cannot be used: {same[1]}; mend or remove it.")
+        check_apart(part, path)
         for oddity in oddities(part):
             warnings.warn(f"{path}: {oddity}", DataWarning, stacklevel=2)
         source = {"source": Path(path).name} if len(paths) > 1 else {}
@@ -192,14 +194,35 @@ def labelled_frames(paths: Sequence[str], prefix: str | None = None) -> Configur
     return Configurations.united(parts)
 
 
+def check_apart(frames: Configurations, path: str) -> None:
+    """Raise `InputError` if two atoms of a frame coincide, images counted, or it has none; file and frame are named."""
+    same = coinciding(frames)
+    if same is not None:
+        raise InputError(f"{path}: frame {same[0]} cannot be used: {same[1]}; mend or remove it.")
+    if len(frames) and not frames.counts.all():
+        raise InputError(f"{path}: frame {int(np.argmin(frames.counts))} has no atoms; remove it.")
+
+
 def with_roles(folder: Path, _: Progress, *, frames: Configurations, share: float, seed: int) -> dict[str, list[str]]:
-    """Write labelled frames for a training; if one of them has no role, ``share`` of them are drawn to stop it."""
-    roles = frames.info.get("role")
-    if roles is None or roles.dtype.kind != "U" or not (roles != "").all():
+    """Write labelled frames for a training; of those without a role ``share`` are drawn to stop it."""
+    given = frames.info.get("role")
+    roles = np.full(len(frames), "") if given is None or given.dtype.kind != "U" else given
+    strange = np.flatnonzero(~np.isin(roles, ["", *ROLES]))
+    if len(strange):
+        index = int(strange[0])
+        source = frames.info["source"][index] if "source" in frames.info else "the file"
+        raise InputError(
+            f"frame {frames.info['source_frame'][index]} of {source} has the role {str(roles[index])!r}, which is none "
+            f"of {', '.join(ROLES)}; mend or remove it."
+        )
+    bare = np.flatnonzero(roles == "")
+    if len(bare):
         if not 0 <= share <= 0.5:  # which is so of nan
             raise InputError(f"--early-stopping: {share} is no share; give one from 0 to 0.5.")
         settings = RoleSettings(early_stopping_share=share, calibration_share=0.0)
-        frames = frames.with_info(role=np.array(split_roles(frames.hashes(), settings, seed=seed), dtype=np.str_))
+        roles = roles.astype(object)
+        roles[bare] = split_roles(frames[bare].hashes(), settings, seed=seed)
+        frames = frames.with_info(role=roles.astype(np.str_))
     frames.save(folder / "data.npz")
     return {"batches": ["data.npz"]}
 
@@ -228,6 +251,8 @@ def energy_reference(text: str | None, frames: Configurations) -> dict[str, floa
         return found
     try:
         pairs = [part.split("=") for part in text.split(",")]
+        if len({element.strip() for element, _ in pairs}) < len(pairs):
+            raise ValueError  # noqa: TRY301  an element twice
         return check_energy_reference({element.strip(): float(value) for element, value in pairs}, elements)
     except ValueError as error:
         raise InputError(

@@ -47,6 +47,8 @@ def campaign(labelled_frames: ConfigurationsData, potential: PotentialData) -> o
     node.label = "commands"
     node.description = "campaign.yaml [content 0123456789abcdef]"
     node.base.links.add_incoming(stop, LinkType.INPUT_WORK, "stop")
+    training = orm.Dict({"engine": {"mace": {"members": 2}}}).store()
+    node.base.links.add_incoming(training, LinkType.INPUT_WORK, "training")
     node.store()
     job = orm.CalcJobNode()
     job.base.links.add_incoming(node, LinkType.CALL_CALC, "iteration_001_train")
@@ -113,6 +115,7 @@ def test_status_of_a_campaign(call: Callable[..., Any], campaign: orm.WorkChainN
     assert facts["name"] == "commands"
     assert facts["finished"]
     assert facts["succeeded"]
+    assert facts["engine"] == "mace"
     assert (facts["labels"], facts["max_labels"]) == (12, 20)
     assert facts["jobs"] == {"running": 0, "waiting": 0, "done": 1, "failed": 0}
     assert [entry["errors"]["forces"]["value"] for entry in facts["iterations"]] == [80.0, 40.0]
@@ -222,7 +225,7 @@ def state(**changes: Any) -> CampaignState:
     facts = {
         "pk": 7, "uuid": "", "name": "small", "state": "waiting", "exit_status": None, "message": "", "started": "",
         "seconds": 3725.0, "iteration": 2, "stage": "label", "labels": 12, "max_labels": 20,
-        "jobs": {"running": 2, "waiting": 1, "done": 5, "failed": 0},
+        "jobs": {"running": 2, "waiting": 1, "done": 5, "failed": 0}, "engine": "mace",
     }  # fmt: skip
     return CampaignState(**(facts | changes))
 
@@ -242,6 +245,7 @@ def test_live_display_says_where_the_campaign_is() -> None:
         "small",
         "PK 7",
         "iteration 2: label",
+        "mace",
         "1:02:05",
         "2 running, 1 waiting, 5 done, 0 failed",
         "12 of 20",

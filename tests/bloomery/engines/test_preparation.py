@@ -51,6 +51,16 @@ def test_every_frame_is_seen_by_its_share_of_the_members() -> None:
     assert (member_frames(hashes, 5, 0.8, seed=4) != seen).any()
 
 
+@pytest.mark.parametrize(("members", "share"), [(2, 0.75), (2, 0.8), (4, 0.9)])
+def test_members_of_a_small_committee_see_different_frames(members: int, share: float) -> None:
+    """Or a trainer that does the same with every seed would make two potentials that never disagree."""
+    seen = member_frames([f"frame {index}" for index in range(1000)], members, share, seed=3)
+    assert seen.any(axis=0).all()
+    # Four standard deviations of a thousand draws.
+    assert seen.mean() == pytest.approx(share, abs=4 * 0.5 / 1000**0.5 / members)
+    assert all(member_frames(["alone"], members, share, seed).all() for seed in range(20))
+
+
 def test_frames_that_say_nothing_are_left_out(silicon: Configurations) -> None:
     bare = silicon[:1].without_labels()
     foreign = Configurations.from_atoms([ase.Atoms("C")]).with_labels(energy=[1.0])

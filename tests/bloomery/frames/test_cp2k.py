@@ -12,6 +12,7 @@ import pytest
 from ase.units import GPa, Hartree
 
 from bloomery.errors import DataWarning, InputError
+from bloomery.frames import cp2k
 from bloomery.frames.configurations import Configurations
 
 CP2K = next((found for name in ("cp2k.psmp", "cp2k.ssmp", "cp2k.popt", "cp2k") if (found := shutil.which(name))), None)
@@ -199,6 +200,38 @@ def test_cells_by_step_count_more_than_the_last_one(tmp_path: Path) -> None:
 def test_frames_without_a_cell_are_told_of(tmp_path: Path, beside: dict[str, str], why: str) -> None:
     with pytest.warns(DataWarning, match=f"has no cell.*{why}"):
         assert not Configurations.read(write(tmp_path, [0], [0], **beside)).pbc.any()
+
+
+@pytest.mark.parametrize(("said", "axes"), [("XY", [True, True, False]), ("Z", [False, False, True])])
+def test_a_cell_may_be_periodic_along_some_vectors(tmp_path: Path, said: str, axes: list[bool]) -> None:
+    restart = RESTART.format(ensemble="NVE", more=f"\n     PERIODIC  {said}")
+    assert Configurations.read(write(tmp_path, [0], [0], restart=restart)).pbc[0].tolist() == axes
+
+
+def test_what_an_output_says_of_its_state_and_its_kinds() -> None:
+    text = """\
+ CELL| Periodicity                                                          NONE
+ DFT| Multiplicity                                                             2
+ DFT| Charge                                                                   1
+       1    1 H1   1   0.950000   0.100000   0.050000     1.0000       1.0079
+       2    2 Fe2 26  -0.200000   0.900000   0.020000    16.0000      55.8450
+"""
+    assert cp2k.state_in(text) == {"charge": 1, "multiplicity": 2}
+    assert cp2k.periodic_in(text) == [False, False, False]
+    assert cp2k.kinds_in(text) == {"H1": "H", "Fe2": "Fe"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("GLOBAL| Run type  ENERGY\n", "holds no forces; run it with RUN_TYPE ENERGY_FORCE"),
+        ("GLOBAL| Run type  ENERGY_FORCE\n", "holds no forces"),
+        ("GLOBAL| Run type  GEO_OPT\n ATOMIC FORCES in [a.u.]\n", "is the output of a run of type GEO_OPT"),
+    ],
+)
+def test_outputs_that_are_not_of_one_calculation_are_refused(text: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=rf"w\.out: {sentence}"):
+        cp2k.check_output(Path("w.out"), f" {text}")
 
 
 def test_an_open_cell_is_none(tmp_path: Path) -> None:

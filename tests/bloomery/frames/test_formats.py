@@ -12,7 +12,7 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.units import Bohr, GPa
 
-from bloomery.errors import InputError
+from bloomery.errors import DataWarning, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import FileUnits
 
@@ -56,6 +56,57 @@ def test_folders_of_deepmd(tmp_path: Path, labelled: list[Atoms], form: str) -> 
         found.labels["forces"], np.concatenate([atoms.get_forces() for atoms in labelled]), atol=1e-4
     )
     np.testing.assert_allclose(found.labels["stress"], [atoms.get_stress() for atoms in labelled], atol=1e-5)
+
+
+def mixed_system(folder: Path, **arrays: np.ndarray) -> Path:
+    """Three frames of two compositions, as DeePMD's mixed type writes them; one atom of the second is virtual."""
+    place = folder / "set.000"
+    place.mkdir(parents=True)
+    (folder / "type.raw").write_text("0\n0\n0\n")
+    (folder / "type_map.raw").write_text("Si\nO\n")
+    np.save(place / "real_atom_types.npy", np.array([[0, 1, 1], [0, 1, -1], [0, 1, 1]]))
+    np.save(place / "coord.npy", np.arange(27.0).reshape(3, 9))
+    np.save(place / "box.npy", np.tile(30 * np.eye(3).ravel(), (3, 1)))
+    for name, values in arrays.items():
+        np.save(place / f"{name}.npy", values)
+    return folder
+
+
+def test_mixed_systems_of_deepmd_keep_the_order_of_their_frames(tmp_path: Path) -> None:
+    forces = np.arange(27.0).reshape(3, 9) / 10
+    found = Configurations.read(mixed_system(tmp_path / "all", energy=np.array([1.0, 2.0, 3.0]), force=forces))
+    assert found.labels["energy"].tolist() == [1.0, 2.0, 3.0]
+    assert [atoms.get_chemical_formula() for atoms in found.to_atoms()] == ["O2Si", "OSi", "O2Si"]
+    np.testing.assert_allclose(found[1].labels["forces"], forces[1].reshape(3, 3)[:2])
+    alone = Configurations.read(mixed_system(tmp_path / "forces", force=forces))
+    assert (alone.has("forces").all(), alone.has("energy").any()) == (True, False)
+
+
+def test_what_else_a_system_of_deepmd_says_stays_or_is_named(tmp_path: Path) -> None:
+    folder = mixed_system(tmp_path, energy=np.zeros(3), fparam=np.array([300.0, 600, 900]), dipole=np.ones((3, 3)))
+    with pytest.warns(DataWarning, match="dipole of 3 frames"):
+        assert Configurations.read(folder).info["fparam"].tolist() == [300.0, 600.0, 900.0]
+    np.save(folder / "set.000" / "energy.npy", np.zeros(2))
+    with pytest.raises(InputError, match=r"energy\.npy: does not hold as many frames as coord, 3"):
+        Configurations.read(folder)
+
+
+def test_a_site_that_atoms_share_is_refused(tmp_path: Path) -> None:
+    alloy = bulk("Si", cubic=True)
+    alloy.info["occupancy"] = {"0": {"Si": 0.6, "Ge": 0.4}}
+    alloy.set_array("spacegroup_kinds", np.zeros(8, dtype=int))
+    ase.io.write(tmp_path / "alloy.cif", alloy)
+    with pytest.raises(InputError, match="frame 0 has 60 % Si and 40 % Ge on one site"):
+        Configurations.read(tmp_path / "alloy.cif")
+
+
+def test_a_calculator_that_contradicts_its_frame_is_told_of(tmp_path: Path, labelled: list[Atoms]) -> None:
+    labelled[1].info["energy"] = labelled[1].get_potential_energy() + 4.0
+    ase.io.write(tmp_path / "a.traj", labelled)
+    with pytest.warns(
+        DataWarning, match="energy of the calculator and energy of the frame itself differ in frame 1, by"
+    ):
+        agree(Configurations.read(tmp_path / "a.traj"), labelled)
 
 
 def test_h5md(tmp_path: Path, labelled: list[Atoms]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bloomery.errors import InputError
+from bloomery.errors import DataWarning, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.input_data import is_input_data, read_arrays, unsaid, write_data
@@ -21,6 +21,28 @@ EVERY_UNITS = [FileUnits(length=length, energy=energy) for length in ("bohr", "Ã
 numbers = st.floats(-1e4, 1e4, allow_nan=False, allow_subnormal=False).map(
     lambda number: number if abs(number) > 1e-200 else 0.0
 )
+
+
+CHARGED = """\
+begin
+atom 0 0 0 Na {atomic} 0 0 0 0
+energy -1.5
+charge {charge}
+end
+"""
+
+
+def test_charges_stay_with_frames_and_those_of_atoms_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "input.data"
+    path.write_text(CHARGED.format(atomic=0, charge=0) + CHARGED.format(atomic=0, charge=1))
+    with pytest.warns(DataWarning, match=r"charge of 1 frames \(first 1\) stays"):
+        assert read_arrays(path)["info:charge"].tolist() == [0.0, 1.0]
+    path.write_text(CHARGED.format(atomic=0.8, charge=0))
+    with pytest.warns(DataWarning, match="charges of atoms are left out"):
+        assert "info:charge" not in read_arrays(path)
+    path.write_text(CHARGED.format(atomic=0, charge=0).replace("charge 0", "energy -1.4"))
+    with pytest.raises(InputError, match=r"line 4.*a frame has one energy"):
+        read_arrays(path)
 
 
 @st.composite

@@ -143,6 +143,9 @@ def test_energies_by_other_names_are_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("comment", "column", "sentence"),
     [
+        ("energy=1.0 energy=2.0", "forces", "frame 1 cannot be read: energy stands twice in its comment"),
+        ("energy=T", "forces", "frame 1: energy is 'True', which is no number"),
+        ('stress="1 2 3 4 5 6 7 8 9"', "forces", "frame 1: stress is not symmetric"),
         ("energy=None", "forces", "frame 1: energy is 'None', which is no number"),
         ('energy="1 2 3"', "forces", "frame 1: energy has 3 number(s) instead of 1"),
         ('REF_stress="1 2 3"', "forces", "frame 1: REF_stress has 3 number(s) instead of 6 or 9"),

@@ -18,7 +18,13 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import FileUnits
 from bloomery.potentials.contract import load_potential
 from bloomery.program.cli import cli
-from bloomery.program.plain_files import measured, parse_assignments, parse_selector
+from bloomery.program.plain_files import (
+    labelled_frames,
+    measured,
+    parse_assignments,
+    parse_selector,
+    with_roles,
+)
 
 
 @pytest.fixture
@@ -131,6 +137,37 @@ def test_an_export_is_tried_and_measured(here: Path, silicon: Configurations) ->
     assert not (here / "other").exists()
 
 
+def test_roles_that_are_given_stay(here: Path, silicon: Configurations) -> None:
+    frames = silicon[:8].with_info(role=["probe"] * 3 + [""] * 5)
+    frames.write_extxyz("half.extxyz")
+    kept = labelled_frames(["half.extxyz"])
+    with_roles(here, lambda *_: None, frames=kept, share=0.2, seed=1)
+    roles = Configurations.load(here / "data.npz").info["role"].tolist()
+    assert roles[:3] == ["probe"] * 3
+    assert sorted(set(roles[3:])) == ["early_stopping", "train"]
+    frames.with_info(role=["train"] * 7 + ["banana"]).write_extxyz("odd.extxyz")
+    said = bloomery("train odd.extxyz --set members=1 --out pot", 2).output
+    assert "frame 7 of the file has the role 'banana', which is none of probe, train" in said
+
+
+def test_atoms_that_coincide_are_not_predicted(here: Path) -> None:
+    atoms = bulk("Si", cubic=True)
+    atoms.positions[1] = atoms.positions[0] + atoms.cell[2]
+    Configurations.from_atoms([bulk("Si", cubic=True), atoms]).write_extxyz("same.extxyz")
+    (here / "pot").mkdir()
+    said = bloomery("predict pot same.extxyz --out p.extxyz", 2).output
+    assert "same.extxyz: frame 1 cannot be used: atoms 0" in said
+
+
+def test_what_packages_print_is_not_in_the_json(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "chatty.py").write_text("from ase.calculators.lj import LennardJones\nprint('acceleration is disabled')\n")
+    monkeypatch.syspath_prepend(here)
+    line = "label si.extxyz --set calculator=chatty:LennardJones --out labelled.extxyz --json"
+    done = bloomery(line)
+    assert json.loads(done.stdout)["n_labelled"] == 1
+    assert "acceleration is disabled" in done.stderr
+
+
 def test_n2p2_files_go_out_and_come_back(here: Path, silicon: Configurations) -> None:
     """A potential of ours, written for n2p2 and read again; its predictions as n2p2's data."""
     silicon[:10].write_extxyz("data.extxyz")
@@ -150,6 +187,10 @@ def test_n2p2_files_go_out_and_come_back(here: Path, silicon: Configurations) ->
     np.testing.assert_allclose(second.labels["energy"], first.labels["energy"], rtol=1e-12)
     np.testing.assert_allclose(second.labels["forces"], first.labels["forces"], rtol=1e-8, atol=1e-9)
     assert first.hashes() == silicon[10:].hashes()
+    silicon[:2].with_info(config_type=["liquid"] * 2).write_extxyz("more.extxyz")
+    told = bloomery("convert more.extxyz --out more.data").output
+    assert "config_type have no place in n2p2's format" in told
+    assert ("stress, config_type" in told) == silicon.has("stress").any()
     # Frames of n2p2 that do not say their units are read in those that its potential is said to be in.
     bloomery("convert test.extxyz --out said.data --units Å,eV")
     lines = Path("said.data").read_text(encoding="utf-8").splitlines(keepends=True)
