@@ -183,6 +183,12 @@ def _extxyz(path: Path, _: ReadAs) -> Iterator[ase.Atoms]:
                         f"{path}: is a trajectory of CP2K, which has files beside it; decompress it first."
                     )
                 run = cp2k.Trajectory(path, _cp2k_forces(path))
+            first_row = block.splitlines()[2:3]
+            if index == 0 and first_row and len(first_row[0].split()) > 4 and "properties=" not in comment.lower():
+                warnings.warn(
+                    f"{path}: its rows have {len(first_row[0].split())} columns, and the comment does not say of what "
+                    "(Properties=...); what follows the positions is not read.", DataWarning, stacklevel=2,
+                )  # fmt: skip
             factor = _ipi_length(comment, path, index) if _IPI.match(comment) else 1.0
             try:
                 (atoms,) = read_xyz(StringIO(block), slice(0, 1), properties_parser=_comment)

@@ -132,6 +132,13 @@ def test_what_looks_like_a_label_is_named_and_a_prefix_makes_it_one(tmp_path: Pa
     assert set(found.info) == {"kinetic_energy"}
 
 
+def test_columns_that_nobody_explains_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "bare.xyz"
+    path.write_text(text(f"energy={ENERGY}").replace("Properties=species:S:1:pos:R:3:forces:R:3", ""))
+    with pytest.warns(DataWarning, match=r"rows have 7 columns.*\(Properties=\.\.\.\); what follows .* is not read"):
+        assert set(Configurations.read(path).labels) == {"energy"}
+
+
 @pytest.mark.parametrize("name", ["energy_per_atom", "Etot", "E_pot", "dft_e_tot"])
 def test_energies_by_other_names_are_named(tmp_path: Path, name: str) -> None:
     path = tmp_path / "emt.xyz"
