@@ -192,7 +192,7 @@ def chain(jobs: Jobs, frames: ConfigurationsData) -> Chain:
     pools = {"md_0": sample_1.outputs.frames}
     described = {"pool_md_0": pools["md_0"], "data_batch_000": batches["batch_000"]}
     describe_1 = jobs.done("describe", configurations=described, parameters={"descriptor": "power_spectrum"})
-    chosen = {"selectors": ["sanity", "duplicates", {"farthest_point": {"frames": 4}}], "max_frames": 6}
+    chosen = {"selectors": ["sanity", "duplicates", {"farthest_point": {"frames": 3}}], "max_frames": 6}
     features = {"features": describe_1.outputs.features}
     select_1 = jobs.done(
         "select", pools=pools, data_set=batches, seed=2, parameters=chosen, scale={"error": 0.5}, **features, **driven

@@ -276,7 +276,7 @@ def test_blocks_and_equilibration(primitive: Configurations, committee: TeacherC
     assert first.info["step"].tolist() == [6, 8, 10, 12, 14, 16, 18, 20]
     assert first.info["block"].tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
     assert len(set(frames.info["block"])) == 8
-    assert sampler.plan(1) == {"frames": 36, "md_steps": 80}
+    assert sampler.plan(1) == {"frames": 36, "md_steps": 80, "blocks": 8}
 
 
 def test_thinning_keeps_the_frames_at_which_trajectories_stopped(silicon: Configurations) -> None:
@@ -336,4 +336,4 @@ def test_a_single_atom_moves() -> None:
 
 def test_the_plan_counts_every_frame() -> None:
     settings = DynamicsSettings(steps=100, interval=10, temperatures=[300, 600], strains=[0.0, 0.01, -0.01])
-    assert settings.plan(2) == {"frames": 12 * 11, "md_steps": 1200}
+    assert settings.plan(2) == {"frames": 12 * 11, "md_steps": 1200, "blocks": 12}

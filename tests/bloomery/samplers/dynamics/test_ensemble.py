@@ -41,7 +41,7 @@ def test_stages_say_what_frames_were_aimed_at(silicon: Configurations, committee
         {"steps": 4, "temperature": [900, 500], "pressure": [0, "2 GPa"]},
     ]
     sampler = MolecularDynamics.make(stages=stages, interval=4)
-    assert sampler.plan(2) == {"frames": 12, "md_steps": 40}
+    assert sampler.plan(2) == {"frames": 12, "md_steps": 40, "blocks": 2}
     assert sampler.settings.targets(18, 300) == (700, 1)
     frames, report = sampler.sample(silicon, potential=committee)
     assert frames.info["step"].tolist() == [4, 8, 12, 16, 20] * 2
@@ -66,7 +66,7 @@ def test_replicas_are_trajectories_of_md(silicon: Configurations, committee: Tea
     alone, _ = MolecularDynamics.make(**shared).sample(silicon[[1]], potential=committee, seed=3)
     sampler = BatchedMolecularDynamics.make(**shared, replicas=3, batch_atoms=20)
     frames, report = sampler.sample(silicon[[1]], potential=committee, seed=3)
-    assert sampler.plan(1) == {"frames": 9, "md_steps": 300}
+    assert sampler.plan(1) == {"frames": 9, "md_steps": 300, "blocks": 3}
     np.testing.assert_allclose(frames[[0, 1]].positions, alone.positions, atol=1e-9)
     assert len(set(frames.hashes())) == 6
     assert [entry["replica"] for entry in report.trajectories] == [0, 1, 2]
