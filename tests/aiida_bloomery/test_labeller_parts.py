@@ -147,7 +147,7 @@ def test_frame_that_is_not_periodic_is_taken_if_pw_is_told_to_isolate_it(load: A
     text = "structures: [slab.extxyz]\nlabelling: {quantumespresso: {parameters: {SYSTEM: {%s}}}}\n"
     (tmp_path / "slab.yaml").write_text("name: slab\n" + text % "assume_isolated: 2D")
     assert load_campaign(tmp_path / "slab.yaml")[0].structures.counts.tolist() == [2]
-    (tmp_path / "slab.yaml").write_text("name: slab\n" + text % "nspin: 2")
+    (tmp_path / "slab.yaml").write_text("name: slab\n" + text % "nspin: 1")
     with pytest.raises(InputError, match="frame 0 is not periodic along all three vectors"):
         load_campaign(tmp_path / "slab.yaml")
 

@@ -79,7 +79,7 @@ class Part(LabellerPart):
     smearing: Smearing | Literal["none"] | None = None
     """Smearing of the occupations, or ``none`` for fixed ones; by default the protocol's."""
     parameters: dict[str, dict[str, object]] = Field(default={})
-    """Further variables of pw.x by namelist, such as ``SYSTEM: {nspin: 2}``."""
+    """Further variables of pw.x by namelist, such as ``SYSTEM: {vdw_corr: dft-d3}``."""
     frames_per_job: int | None = Field(default=None, ge=1)
     """How many frames one job labels."""
     frame_time: Annotated[float, Unit("s"), Field(gt=0)] | None = None

@@ -20,7 +20,7 @@ WRITTEN = {
 
 def check_given(parameters: Namelists) -> str | None:
     """Return one sentence about the first variable that is not for the user to set, or not by element as it must be."""
-    return _set_for_user(parameters, DECIDED | WRITTEN) or not_by_element(parameters)
+    return _set_for_user(parameters, DECIDED | WRITTEN) or not_by_element(parameters) or _without_moments(parameters)
 
 
 def check_parameters(parameters: Namelists) -> str | None:
@@ -28,7 +28,7 @@ def check_parameters(parameters: Namelists) -> str | None:
     for namelist, content in parameters.items():
         if not isinstance(content, Mapping) or namelist != namelist.upper():
             return f"parameters.{namelist}: must be the name of a namelist in capitals, with its keys below it."
-    found = _set_for_user(parameters, WRITTEN) or not_by_element(parameters)
+    found = _set_for_user(parameters, WRITTEN) or not_by_element(parameters) or _without_moments(parameters)
     if found is not None:
         return f"{found}."
     if "ecutwfc" not in parameters.get("SYSTEM", {}):
@@ -47,6 +47,16 @@ def _set_for_user(parameters: Namelists, names: Collection[str]) -> str | None:
             if name.lower() in names or name.lower().startswith("celldm"):
                 return f"parameters.{namelist}.{name} is set by the labeller itself; remove it"
     return None
+
+
+def _without_moments(parameters: Namelists) -> str | None:
+    given = {name.lower(): value for content in parameters.values() for name, value in content.items()}
+    if given.get("nspin") != 2 or {"starting_magnetization", "tot_magnetization"} & {*given}:
+        return None
+    return (
+        "parameters.SYSTEM.nspin is 2 and no atom has a moment to start from, without which pw.x does not run; give "
+        "starting_magnetization by element, such as {Fe: 0.5}, or tot_magnetization"
+    )
 
 
 def open_frame(configurations: Configurations, parameters: Namelists) -> int | None:

@@ -133,6 +133,7 @@ def test_kpoints_by_mesh_or_by_distance(profile):
         ({"CONTROL": {"tprnfor": True, "prefix": "x"}}, "CONTROL.prefix is set by the labeller itself"),
         ({"SYSTEM": {"ecutwfc": 30, "celldm(1)": 10}}, r"celldm\(1\) is set by the labeller itself"),
         ({"SYSTEM": {"ecutwfc": 30, "nat": 3}}, "SYSTEM.nat is set by the labeller itself"),
+        ({"SYSTEM": {"ecutwfc": 30, "nspin": 2}}, "nspin is 2 and no atom has a moment"),
         ({"electrons": {"conv_thr": 1e-8}}, "electrons: must be the name of a namelist in capitals"),
         ({"ELECTRONS": 3}, "ELECTRONS: must be the name of a namelist"),
     ],
@@ -145,6 +146,8 @@ def test_bad_namelists_are_named(change, message):
 
 def test_good_namelists_and_frames_pass():
     assert check_parameters(GOOD) is None
+    for name, moments in (("starting_magnetization", {"Fe": 0.5}), ("Tot_magnetization", 2)):
+        assert check_parameters({**GOOD, "SYSTEM": {"ecutwfc": 30, "nspin": 2, name: moments}}) is None
     assert check_frames(Configurations.from_atoms([bulk("Si")]), {"Si", "Ge"}, GOOD) is None
 
 
