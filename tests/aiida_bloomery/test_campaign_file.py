@@ -20,6 +20,8 @@ from tests.campaign_text import GOOD
 
 from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.cost import plan_campaign
+from aiida_bloomery.campaign_file.labellers import labeller
+from aiida_bloomery.campaign_file.labellers.quantumespresso import Part as QuantumEspresso
 from aiida_bloomery.campaign_file.schema import describe_plugins, schema
 from aiida_bloomery.cli import main
 from bloomery.errors import DataWarning, InputError
@@ -406,6 +408,25 @@ def test_a_path_that_the_system_refuses_is_one_sentence(folder: Path) -> None:
     result = check(folder, edited(("si8.extxyz", "a" * 300)))
     assert result.exit_code == 2
     assert "aaa: cannot be used: file name too long" in result.output
+
+
+def test_numbers_of_pw_are_numbers_however_they_are_spelt(folder: Path) -> None:
+    """YAML takes 1e-8 for a text, which pw.x would not read."""
+    given = "{electrons: {conv_thr: 1e-8, Mixing_Beta: 1.5D-1}, SYSTEM: {Noncolin: .TRUE., nbnd: 1e1, degauss: 1d-2}}"
+    (folder / "campaign.yaml").write_text(edited(("ecutwfc: 30 Ry", f"ecutwfc: 30 Ry, parameters: {given}")))
+    part = labeller(load_campaign(folder / "campaign.yaml")[0])
+    assert isinstance(part, QuantumEspresso)
+    assert part.namelists == {
+        "ELECTRONS": {"conv_thr": 1e-8, "mixing_beta": 0.15},
+        "SYSTEM": {"noncolin": True, "nbnd": 10, "degauss": 0.01},
+    }
+    assert [type(value) for value in part.namelists["SYSTEM"].values()] == [bool, int, float]
+
+
+def test_variables_that_may_be_of_a_newer_pw_are_told(folder: Path) -> None:
+    result = check(folder, edited(("ecutwfc: 30 Ry", "ecutwfc: 30 Ry, parameters: {SYSTEM: {quux: 3}}")))
+    assert result.exit_code == 0, result.output
+    assert "parameters.SYSTEM.quux: pw.x up to 7.5 has no such variable" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
