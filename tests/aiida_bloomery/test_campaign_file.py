@@ -394,6 +394,34 @@ def test_charges_that_are_left_out_are_told(folder: Path) -> None:
     assert "si8.extxyz holds charges, which are left out" in check(folder, edited()).stderr
 
 
+@pytest.mark.parametrize(
+    ("charges", "told"),
+    [(["neutral"], False), (["0", None], False), (["0", "1"], True), (["+1", None], True), (["cation"], True)],
+)
+def test_charges_may_be_texts_or_missing(folder: Path, charges: list[str | None], told: bool) -> None:
+    write(folder / "si8.extxyz", [bulk("Si", cubic=True) for _ in charges], format="extxyz")
+    comments = iter("" if charge is None else f" charge={charge}" for charge in charges)
+    lines = (folder / "si8.extxyz").read_text().splitlines()
+    said = [line + next(comments) if "Lattice" in line else line for line in lines]
+    (folder / "si8.extxyz").write_text("\n".join(said) + "\n")
+    result = check(folder, edited())
+    assert result.exit_code == 0, result.output
+    assert ("holds charges, which are left out" in result.stderr) == told
+
+
+def test_lengths_and_shares_may_carry_a_unit(folder: Path) -> None:
+    text = edited(
+        ("rattle_strain: {frames: 24}", "rattle_strain: {frames: 24, rattle: [0.02 Å, 0.15 Å], strain: 3 %}"),
+        ("{members: 4}", "{members: 4, share: 80 %, descriptor: {power_spectrum: {cutoff: 0.5 nm}}}"),
+        ("steps: 100, ", "steps: 100, strains: [-2 %, 0], "),
+    )
+    result = check(folder, text + "roles: {probe_share: 20 %}\n")
+    assert result.exit_code == 0, result.output
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    assert campaign.selection.roles.probe_share == 0.2
+    assert campaign.stage("bootstrap").samplers[0].load("samplers").settings.strain == 0.03
+
+
 def test_one_mesh_for_cells_of_different_size_is_told(folder: Path) -> None:
     write(folder / "si64.extxyz", bulk("Si", cubic=True) * 2, format="extxyz")
     text = edited(("[si8.extxyz]", "[si8.extxyz, si64.extxyz]"))
