@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from bloomery.plugins import Settings
-from bloomery.quantities import Angstrom, EnergyPerAtomInEV, ForceInEV, Share
+from bloomery.quantities import Angstrom, EnergyInEV, EnergyPerAtomInEV, ForceInEV, Share
 
 
 class PairSettings(Settings):
@@ -19,7 +19,7 @@ class PairSettings(Settings):
     """Width in Å over which pairs fade at the cutoff."""
     sparse: int = Field(default=20, ge=1)
     """Sparse points for each pair of elements, spread evenly over the distances that occur."""
-    delta: float = Field(default=1.0, gt=0)
+    delta: EnergyInEV = Field(default=1.0, gt=0)
     """Energy scale of the part in eV."""
     theta: Angstrom = Field(default=1.0, gt=0)
     """Length scale of the kernel in Å."""
@@ -40,7 +40,7 @@ class SoapSettings(Settings):
     """Width of the Gaussian that stands for an atom in Å."""
     zeta: int = Field(default=4, ge=1)
     """Exponent of the kernel."""
-    delta: float = Field(default=0.5, gt=0)
+    delta: EnergyInEV = Field(default=0.5, gt=0)
     """Energy scale of the part in eV."""
     sparse: int = Field(default=400, ge=1)
     """Sparse points for each element; all environments where there are fewer."""
@@ -56,7 +56,7 @@ class Sigmas(Settings):
     """Of the energy in eV per atom; of a frame it grows with the square root of the number of its atoms."""
     forces: ForceInEV = Field(default=0.05, gt=0)
     """Of a force component in eV/Å."""
-    virial: float = Field(default=0.02, gt=0)
+    virial: EnergyPerAtomInEV = Field(default=0.02, gt=0)
     """Of a component of stress times volume in eV per atom, which grows like that of the energy."""
 
 
