@@ -396,9 +396,17 @@ def test_charges_that_are_left_out_are_told(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("charges", "told"),
-    [(["neutral"], False), (["0", None], False), (["0", "1"], True), (["+1", None], True), (["cation"], True)],
+    [
+        (["neutral"], False),
+        (['"0 0 1"'], False),
+        (["0", None], False),
+        (["0", "1"], True),
+        (["+1", None], True),
+        (["cation"], True),
+    ],
 )
 def test_charges_may_be_texts_or_missing(folder: Path, charges: list[str | None], told: bool) -> None:
+    """A vector, which is the charge of nothing, is told of where files are read."""
     write(folder / "si8.extxyz", [bulk("Si", cubic=True) for _ in charges], format="extxyz")
     comments = iter("" if charge is None else f" charge={charge}" for charge in charges)
     lines = (folder / "si8.extxyz").read_text().splitlines()

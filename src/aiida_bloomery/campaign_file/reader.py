@@ -75,7 +75,7 @@ def _plain_location(loc: Key, source: Source, where: Key) -> Key:
     for index, part in enumerate(loc):
         child = _child(node, part)
         last = index == len(loc) - 1
-        missing = isinstance(part, str) and part.isidentifier() and (isinstance(node, dict) or part not in MEMBERS)
+        missing = isinstance(part, str) and part.isidentifier() and part not in MEMBERS
         if child is None and not (last and missing):
             continue
         kept.append(part)

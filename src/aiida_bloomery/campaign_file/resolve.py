@@ -95,7 +95,8 @@ def read_structures(entry: Structures, source: Source, key: Key) -> Configuratio
         ) from error
     if not len(chosen):
         raise source.error((*key, "index"), f"{entry.index!r} takes none of the {len(found)} frames; widen the slice.")
-    if any(_is_charged(value) for value in np.ravel(chosen.info.get("charge", [])).tolist()):
+    charges = [chosen.info[name] for name in ("charge", "total_charge") if name in chosen.info]
+    if any(_is_charged(value) for values in charges for value in np.ravel(values).tolist()):
         message = f"{entry.file} holds charges, which are left out: set tot_charge, or its like, where labels are made."
         warnings.warn(str(source.error(key, message)), DataWarning, stacklevel=2)
     chosen = chosen.without_labels().without_info(*chosen.info)

@@ -144,7 +144,8 @@ def _looked_at(frame: ase.Atoms, index: int, how: ReadAs, odd: _Oddities) -> dic
         if not told and (name not in frame.info or column_of([value]) is None) and not _trivial(name, value):
             odd.dropped[name].append(index)
     for name in frame.info:
-        if name.lower() in STATES and everything[name] not in STATES[name.lower()]:
+        usual = [[state] for state in STATES.get(name.lower(), ())]
+        if usual and np.ravel(everything[name]).tolist() not in usual:
             odd.states[name].append(index)
     if frame.constraints:
         odd.held.append(index)
