@@ -79,26 +79,36 @@ def first_mistake(error: pydantic.ValidationError, model: type[BaseModel]) -> tu
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     loc = first["loc"]
     if first["type"] == "extra_forbidden":
-        known = list(_model_at(model, loc).model_fields)
+        known = list(_model_at(model, loc[:-1]).model_fields)
         close = difflib.get_close_matches(str(loc[-1]), known, n=1)
         choice = f"write {close[0]!r}, or " if close else f"choose one of {', '.join(known)}, or " if known else ""
         return loc, f"there is no such key; {choice}remove it."
     if first["type"] == "missing":
         return loc, "is missing; add this key."
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if first["type"] in {"model_type", "model_attributes_type"}:
+        message = f"needs keys with values below it: {', '.join(_model_at(model, loc).model_fields)}"
+    elif first["type"] == "list_type":
+        message = "should be a list, of which each item stands in a line of its own behind a hyphen, or all in [...]"
+    elif first["type"] == "string_type" and not isinstance(first["input"], dict | list | None):
+        message = "should be a text; put it in quotes"
     got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
     return loc, f"{message[:1].lower()}{message[1:]}{got}."
 
 
 def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model that the last key of a place belongs to."""
-    for part in loc[:-1]:
-        annotation = getattr(model.model_fields.get(str(part)), "annotation", None)
-        for candidate in (annotation, *get_args(annotation)):
-            for item in (candidate, *get_args(candidate)):
-                if isinstance(item, type) and issubclass(item, BaseModel):
-                    model = item
+    """The model at a place, or the nearest above it."""
+    for part in loc:
+        field = model.model_fields.get(str(part))
+        model = (_model_in(field.annotation) if field is not None else None) or model
     return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The last model in an annotation, however deep."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in reversed(get_args(annotation)) if (found := _model_in(part)) is not None), None)
 
 
 @cache

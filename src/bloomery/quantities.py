@@ -68,7 +68,7 @@ class Unit:
             return (3600 * hours + 60 * minutes + seconds) / known[self.name]
         match = _QUANTITY.fullmatch(value)
         if match is None:
-            raise ValueError(f"should be {kind}, such as '1 {self.name}'")
+            raise ValueError(f"should be {kind}, such as '{'20 %' if self.name == '1' else f'1 {self.name}'}'")
         number, name = match.groups()
         if not name:
             return float(number)
@@ -76,7 +76,9 @@ class Unit:
             others = ", ".join([other for other in known if other != self.name][:3])
             measured = next((dimension for dimension, names in DIMENSIONS.items() if name in names), None)
             wrong = f"{name!r} measures {_with_article(measured)}" if measured else f"the unit {name!r} is not known"
-            raise ValueError(f"should be {kind} in {self.name} (or {others}), but {wrong}")
+            units = f"{self.name} (or {others})" if others else self.name
+            wanted = ", such as 0.2 or '20 %'" if self.name == "1" else f" in {units}"
+            raise ValueError(f"should be {kind}{wanted}, but {wrong}")
         factor = known[name] / known[self.name]
         return float(f"{float(number) * factor:.12g}")
 
@@ -113,5 +115,7 @@ Kelvin = Annotated[float, Unit("K")]
 Angstrom = Annotated[float, Unit("Å")]
 ForceInEV = Annotated[float, Unit("eV/Å")]
 Share = Annotated[float, Unit("1")]
+EnergyInEV = Annotated[float, Unit("eV")]
 EnergyPerAtomInEV = Annotated[float, Unit("eV/atom")]
+InverseAngstrom = Annotated[float, Unit("1/Å")]
 PressureInGPa = Annotated[float, Unit("GPa")]

@@ -20,6 +20,8 @@ from tests.campaign_text import GOOD
 
 from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.cost import plan_campaign
+from aiida_bloomery.campaign_file.labellers import labeller
+from aiida_bloomery.campaign_file.labellers.quantumespresso import Part as QuantumEspresso
 from aiida_bloomery.campaign_file.schema import describe_plugins, schema
 from aiida_bloomery.cli import main
 from bloomery.errors import DataWarning, InputError
@@ -392,6 +394,42 @@ def test_charges_that_are_left_out_are_told(folder: Path) -> None:
     assert "si8.extxyz holds charges, which are left out" in check(folder, edited()).stderr
 
 
+@pytest.mark.parametrize(
+    ("charges", "told"),
+    [
+        (["neutral"], False),
+        (['"0 0 1"'], False),
+        (["0", None], False),
+        (["0", "1"], True),
+        (["+1", None], True),
+        (["cation"], True),
+    ],
+)
+def test_charges_may_be_texts_or_missing(folder: Path, charges: list[str | None], told: bool) -> None:
+    """A vector, which is the charge of nothing, is told of where files are read."""
+    write(folder / "si8.extxyz", [bulk("Si", cubic=True) for _ in charges], format="extxyz")
+    comments = iter("" if charge is None else f" charge={charge}" for charge in charges)
+    lines = (folder / "si8.extxyz").read_text().splitlines()
+    said = [line + next(comments) if "Lattice" in line else line for line in lines]
+    (folder / "si8.extxyz").write_text("\n".join(said) + "\n")
+    result = check(folder, edited())
+    assert result.exit_code == 0, result.output
+    assert ("holds charges, which are left out" in result.stderr) == told
+
+
+def test_lengths_and_shares_may_carry_a_unit(folder: Path) -> None:
+    text = edited(
+        ("rattle_strain: {frames: 24}", "rattle_strain: {frames: 24, rattle: [0.02 Å, 0.15 Å], strain: 3 %}"),
+        ("{members: 4}", "{members: 4, share: 80 %, descriptor: {power_spectrum: {cutoff: 0.5 nm}}}"),
+        ("steps: 100, ", "steps: 100, strains: [-2 %, 0], "),
+    )
+    result = check(folder, text + "roles: {probe_share: 20 %}\n")
+    assert result.exit_code == 0, result.output
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    assert campaign.selection.roles.probe_share == 0.2
+    assert campaign.stage("bootstrap").samplers[0].load("samplers").settings.strain == 0.03
+
+
 def test_one_mesh_for_cells_of_different_size_is_told(folder: Path) -> None:
     write(folder / "si64.extxyz", bulk("Si", cubic=True) * 2, format="extxyz")
     text = edited(("[si8.extxyz]", "[si8.extxyz, si64.extxyz]"))
@@ -406,6 +444,25 @@ def test_a_path_that_the_system_refuses_is_one_sentence(folder: Path) -> None:
     result = check(folder, edited(("si8.extxyz", "a" * 300)))
     assert result.exit_code == 2
     assert "aaa: cannot be used: file name too long" in result.output
+
+
+def test_numbers_of_pw_are_numbers_however_they_are_spelt(folder: Path) -> None:
+    """YAML takes 1e-8 for a text, which pw.x would not read."""
+    given = "{electrons: {conv_thr: 1e-8, Mixing_Beta: 1.5D-1}, SYSTEM: {Noncolin: .TRUE., nbnd: 1e1, degauss: 1d-2}}"
+    (folder / "campaign.yaml").write_text(edited(("ecutwfc: 30 Ry", f"ecutwfc: 30 Ry, parameters: {given}")))
+    part = labeller(load_campaign(folder / "campaign.yaml")[0])
+    assert isinstance(part, QuantumEspresso)
+    assert part.namelists == {
+        "ELECTRONS": {"conv_thr": 1e-8, "mixing_beta": 0.15},
+        "SYSTEM": {"noncolin": True, "nbnd": 10, "degauss": 0.01},
+    }
+    assert [type(value) for value in part.namelists["SYSTEM"].values()] == [bool, int, float]
+
+
+def test_variables_that_may_be_of_a_newer_pw_are_told(folder: Path) -> None:
+    result = check(folder, edited(("ecutwfc: 30 Ry", "ecutwfc: 30 Ry, parameters: {SYSTEM: {quux: 3}}")))
+    assert result.exit_code == 0, result.output
+    assert "parameters.SYSTEM.quux: pw.x up to 7.5 has no such variable" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)

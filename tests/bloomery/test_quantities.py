@@ -75,7 +75,7 @@ def test_there_and_back(value: float, pair: tuple[str, str], other: tuple[str, s
         ({"force": True}, "should be a force in meV/Å, not a yes or no"),
         ({"force": "-1 eV/Å"}, "Input should be greater than 0"),
         ({"seconds": "0.5 s"}, "Input should be a valid integer, got a number with a fractional part"),
-        ({"share": "3 eV"}, "should be a share in 1 (or %), but 'eV' measures an energy"),
+        ({"share": "3 eV"}, "should be a share, such as 0.2 or '20 %', but 'eV' measures an energy"),
     ],
 )
 def test_refusal(values: dict[str, object], message: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
+from aiida_bloomery.calculations.pw_variables import find_variable
 from bloomery.errors import InputError
 
 Namelists = Mapping[str, Mapping[str, Any]]
@@ -17,10 +18,16 @@ VECTORS = {"fixed_magnetization", "b_field", "efield_cart"}
 
 
 def not_by_element(parameters: Namelists) -> str | None:
-    """Return one sentence about the first list, which would count the elements of each frame anew, or odd element."""
+    """Return one sentence about the first number, which would be of other elements in each frame, or odd element."""
     for namelist, content in parameters.items():
         for name, value in content.items():
             where = f"parameters.{namelist}.{name}"
+            variable = find_variable(namelist, name)
+            if variable is not None and variable.by_element and not isinstance(value, dict | list):
+                return (
+                    f"{where} is one number, which would be of other elements in each frame; give values by element, "
+                    f"such as {name.partition('(')[0]}: {{Fe: 0.5, Ni: 0.1}}"
+                )
             plain = isinstance(value, list) and not any(isinstance(item, list) for item in value)
             if plain and name.lower() not in VECTORS:
                 return (

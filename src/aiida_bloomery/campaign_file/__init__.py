@@ -20,7 +20,7 @@ def load_campaign(path: str | Path, *, rehearsal: bool = False) -> tuple[Campaig
     meant; the first mistake is an `InputError`, one sentence with file, line, key and remedy.
     """
     source = read_yaml(Path(path))
-    file = parse_model(CampaignFile, source.content, source, ())
     check_nulls(source)
+    file = parse_model(CampaignFile, source.content, source, ())
     campaign = resolve(file, source, rehearsal=rehearsal)
     return campaign, check_file(campaign)

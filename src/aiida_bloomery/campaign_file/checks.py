@@ -133,6 +133,11 @@ def _plugins(campaign: Campaign) -> None:
             raise campaign.source.error(
                 key, f"{spec.name} needs a potential, and the bootstrap has none yet; use rattle_strain or from_file."
             )
+    for key, made in selectors(campaign, "bootstrap"):
+        if made.needs_disagreement or made.measures:
+            raise campaign.source.error(
+                key, f"{made.name} asks a potential, and the bootstrap has none yet; use random or farthest_point."
+            )
 
 
 def _committee(campaign: Campaign) -> None:

@@ -25,6 +25,9 @@ SANE_TARGETS = {"energy": (0.01, 1000.0), "forces": (0.1, 10000.0), "stress": (1
 """Smallest and largest target that can be meant, in the units of `bloomery.campaign.targets.TARGETS`: potentials are
 not better than labels, and worse is of no use."""
 
+LEAST_MEMORY = 1024
+"""kB. Who asks for less has left out the unit."""
+
 
 @dataclass(frozen=True)
 class OfKind:
@@ -169,7 +172,7 @@ class Code(ShortForm):
     """Account that the scheduler charges."""
     qos: str | None = None
     """Quality of service of the scheduler."""
-    memory: Annotated[int, Unit("kB"), Field(ge=1)] | None = None
+    memory: Annotated[int, Unit("kB")] | None = None
     """Memory of one job per machine, in kB (``4 GB``)."""
     gpus: int = Field(default=0, ge=0)
     """GPUs of one job; the request is written for the computer's scheduler."""
@@ -179,6 +182,13 @@ class Code(ShortForm):
     """Further lines for the head of the job script, such as ``#SBATCH --constraint=v100``."""
     prepend: list[str] = Field(default=[])
     """Shell lines that run before the program, such as ``module load QuantumESPRESSO``."""
+
+    @field_validator("memory")
+    @classmethod
+    def _enough(cls, value: int | None) -> int | None:
+        if value is not None and value < LEAST_MEMORY:
+            raise ValueError(f"is {value} kB, in which no program runs; give a number with its unit, such as '4 GB'")
+        return value
 
 
 class Codes(Settings):
@@ -249,7 +259,7 @@ class Validation(ShortForm):
 class CampaignFile(Settings):
     """A reinforcement campaign: what it starts from, how it samples, selects, labels and trains, and when it ends."""
 
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Name of the campaign: of its process, and of the folder with its results."""
     description: str = ""
     """What it is for, in your words."""

@@ -15,6 +15,8 @@ from bloomery.plugins import first_mistake
 
 MOST_VALUES = 100_000
 """Keys and items that a campaign file may hold; aliases of aliases make many of a few lines."""
+MEMBERS = {"bool", "float", "int", "str"}
+"""What pydantic calls the members of a union that are no models."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -73,7 +75,8 @@ def _plain_location(loc: Key, source: Source, where: Key) -> Key:
     for index, part in enumerate(loc):
         child = _child(node, part)
         last = index == len(loc) - 1
-        if child is None and not (last and isinstance(part, str) and part.isidentifier()):
+        missing = isinstance(part, str) and part.isidentifier() and part not in MEMBERS
+        if child is None and not (last and missing):
             continue
         kept.append(part)
         node = child

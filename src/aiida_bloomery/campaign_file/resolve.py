@@ -95,14 +95,23 @@ def read_structures(entry: Structures, source: Source, key: Key) -> Configuratio
         ) from error
     if not len(chosen):
         raise source.error((*key, "index"), f"{entry.index!r} takes none of the {len(found)} frames; widen the slice.")
-    charges = np.asarray(chosen.info.get("charge", [0.0]), dtype=float)
-    if charges.any():
+    charges = [chosen.info[name] for name in ("charge", "total_charge") if name in chosen.info]
+    if any(_is_charged(value) for values in charges for value in np.ravel(values).tolist()):
         message = f"{entry.file} holds charges, which are left out: set tot_charge, or its like, where labels are made."
         warnings.warn(str(source.error(key, message)), DataWarning, stacklevel=2)
     chosen = chosen.without_labels().without_info(*chosen.info)
     if entry.supercell == (1, 1, 1):
         return chosen
     return Configurations.from_atoms([atoms.repeat(entry.supercell) for atoms in chosen.to_atoms()], info_keys=())
+
+
+def _is_charged(value: object) -> bool:
+    """Whether a frame's ``charge`` is one: not zero, missing (NaN), or a text that is none."""
+    try:
+        charge = float(str(value))
+    except ValueError:
+        return str(value).strip().lower() not in {"", "none", "neutral"}
+    return charge != 0 and not np.isnan(charge)
 
 
 def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None]) -> dict[str, Mapping[str, object]]:

@@ -70,6 +70,8 @@ class SamplerSpec(PluginSpec):
         if not isinstance(value, dict) or {"name", "settings"} & set(value):
             return value
         names = [key for key in value if key not in cls.model_fields]
+        if len(names) > 1 and value[names[0]] is None:
+            raise ValueError(f"{', '.join(map(str, names[1:]))} must stand below {names[0]}; indent by two more spaces")
         if len(names) != 1 or len(value) == 1:
             return value
         rest = {key: item for key, item in value.items() if key != names[0]}

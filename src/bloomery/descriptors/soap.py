@@ -24,6 +24,7 @@ from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.neighbours import Neighbours, find_neighbours
 from bloomery.papers import BARTOK_2013
 from bloomery.plugins import Settings
+from bloomery.quantities import Angstrom
 
 if TYPE_CHECKING:
     from bloomery.descriptors.contract import EdgeGradients
@@ -41,7 +42,7 @@ class RadialScaling(Settings):
 
     rate: float = Field(default=1.0, gt=0)
     """How long neighbours count fully."""
-    scale: float = Field(default=2.0, gt=0)
+    scale: Angstrom = Field(default=2.0, gt=0)
     """Distance in Å at which the weight is down to about a half."""
     exponent: float = Field(default=4.0, ge=0)
     """How fast the weight falls."""
@@ -50,11 +51,11 @@ class RadialScaling(Settings):
 class SoapSettings(Settings):
     """Settings of the descriptor `soap`."""
 
-    cutoff: float = Field(default=5.0, gt=0)
+    cutoff: Angstrom = Field(default=5.0, gt=0)
     """Neighbours up to this distance in Å are seen."""
-    smoothing: float = Field(default=0.5, gt=0)
+    smoothing: Angstrom = Field(default=0.5, gt=0)
     """Over how many Å before the cutoff neighbours fade away, along a cosine."""
-    width: float = Field(default=0.4, gt=0)
+    width: Angstrom = Field(default=0.4, gt=0)
     """Width of the Gaussian density of each neighbour in Å."""
     radial: int = Field(default=6, ge=1)
     """Number of radial functions, Gaussian-type orbitals made orthogonal."""

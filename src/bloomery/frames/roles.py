@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
+from bloomery.quantities import Share
 from bloomery.seeds import draw
 
 Role = Literal["probe", "train", "early_stopping", "calibration"]
@@ -30,13 +31,13 @@ TRAINED_ROLES: list[Role] = [role for role in ROLES if role != "probe"]
 class RoleSettings(Settings):
     """Which share of the labelled frames plays which role."""
 
-    probe_share: float = Field(default=0.2, ge=0, lt=1)
+    probe_share: Share = Field(default=0.2, ge=0, lt=1)
     """Share of each batch that is drawn at random and never trained on."""
     min_probe: int = Field(default=2, ge=0)
     """Frames of the probe in each batch, at least."""
-    early_stopping_share: float = Field(default=0.1, ge=0, lt=1)
+    early_stopping_share: Share = Field(default=0.1, ge=0, lt=1)
     """Share of the other frames that trainings stop on; one at least, of five or more."""
-    calibration_share: float = Field(default=0.1, ge=0, lt=1)
+    calibration_share: Share = Field(default=0.1, ge=0, lt=1)
     """Share of the other frames on which uncertainties are calibrated; one at least, of eight or more."""
 
     @model_validator(mode="after")

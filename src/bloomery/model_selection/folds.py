@@ -21,6 +21,7 @@ from bloomery.frames.blocks import blocks_of, smallest_of_each
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import RoleSettings, split_roles
 from bloomery.plugins import Settings
+from bloomery.quantities import Share
 from bloomery.seeds import derive_seed, draw
 
 UNUSED = "unused"
@@ -44,7 +45,7 @@ class Splitting(Settings):
 
     groups: str | None = None
     """Per-frame value by which frames belong together; by default their trajectory block, where they tell one."""
-    early_stopping: float = Field(default=0.1, ge=0, le=0.5)
+    early_stopping: Share = Field(default=0.1, ge=0, le=0.5)
     """Share of the frames to learn from that trainings stop on."""
 
 

@@ -7,6 +7,8 @@ trajectories that did not fail count for as long as they ran (Epstein and Sobel,
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -19,6 +21,7 @@ from bloomery.observables.averages.curves import block_quantity
 from bloomery.observables.contract import Observation, OfPotential, number
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
+from bloomery.quantities import Unit
 from bloomery.statistics import MILLI, ToldNumber
 
 
@@ -29,7 +32,7 @@ class NveStabilitySettings(ConstantEnergySettings):
     """Trajectories of each structure, with velocities of their own."""
     interval: int = Field(default=10, ge=1)
     """Steps between the energies that are kept."""
-    max_energy_change: float = Field(default=100.0, gt=0)
+    max_energy_change: Annotated[float, Unit("meV/atom")] = Field(default=100.0, gt=0)
     """A trajectory has failed when its total energy has changed by more than this, in meV/atom."""
     min_relative_distance: float = Field(default=0.5, ge=0, le=1)
     """It has failed when two atoms are closer than this multiple of the sum of their covalent radii."""

@@ -18,6 +18,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import Curve
 from bloomery.observables.averages.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
 from bloomery.observables.contract import Axes
+from bloomery.quantities import InverseAngstrom
 
 WHOLE = "all"
 
@@ -25,9 +26,9 @@ WHOLE = "all"
 class StructureFactorSettings(DrivenSettings):
     """Settings of the observable `structure_factor`."""
 
-    max_k: float = Field(default=8.0, gt=0)
+    max_k: InverseAngstrom = Field(default=8.0, gt=0)
     """Longest wave vector in 1/Å."""
-    bin_width: float = Field(default=0.1, gt=0)
+    bin_width: InverseAngstrom = Field(default=0.1, gt=0)
     """Width of a bin in 1/Å."""
     vectors: int = Field(default=40, ge=1)
     """At most so many wave vectors are taken in each bin, evenly among those that the cell has."""

@@ -48,7 +48,9 @@ class CalculatorSpec(Settings):
         `InputError` says if there is no such calculator, it is not an ASE calculator, or it refuses its arguments.
         """
         found = CALCULATORS.get(self.name, self.name)
-        factory = self._class(found) if isinstance(found, str) else found
+        factory: Any = self._class(found) if isinstance(found, str) else found
+        if factory is EMT:
+            factory = _emt
         try:
             return factory(**self.arguments)
         except InputError:

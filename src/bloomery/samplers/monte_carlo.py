@@ -19,7 +19,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
 from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
-from bloomery.quantities import Angstrom, Kelvin
+from bloomery.quantities import Angstrom, Kelvin, Share
 from bloomery.samplers.checkpoint import State
 from bloomery.samplers.contract import COMPLETED, Repeats, SamplerReport, Task, TaskSampler
 from bloomery.samplers.origin import joined, sane_starts
@@ -41,7 +41,7 @@ class MonteCarloSettings(TrustSettings):
     """Moves between frames that are kept."""
     equilibration: int = Field(default=0, ge=0)
     """Moves at the beginning of which no frame is kept."""
-    swaps: float = Field(default=0.5, ge=0, le=1)
+    swaps: Share = Field(default=0.5, ge=0, le=1)
     """Share of the moves that swap two atoms of different elements; structures of one element are only displaced."""
     displacement: Angstrom = Field(default=0.1, gt=0)
     """A displaced atom moves at most so far along each direction, in Å."""

@@ -18,7 +18,7 @@ from scipy.special import ndtr
 
 from bloomery.frames.geometry import DistanceLimits, check_reach, strained
 from bloomery.plugins import Settings
-from bloomery.quantities import Angstrom
+from bloomery.quantities import Angstrom, Share
 from bloomery.samplers.building.contract import BuildingSampler, BuildingSettings, Recipe, rattled
 from bloomery.samplers.contract import Repeats
 
@@ -42,7 +42,7 @@ class RattleStrainSettings(BuildingSettings):
 
     rattle: Angstrom | tuple[Angstrom, Angstrom] = 0.1
     """Standard deviation of every Cartesian displacement in Å; of a range, each frame draws its own."""
-    strain: float | tuple[float, float] = 0.03
+    strain: Share | tuple[Share, Share] = 0.03
     """Largest component of the symmetric strain tensor; a range is that of the normal components, with shears up to
     half its width."""
     supercell: Repeats = (1, 1, 1)

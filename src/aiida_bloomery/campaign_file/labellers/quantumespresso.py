@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from aiida_bloomery.calculations.pw_variables import not_a_variable, read_namelists, unknown_variables
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.labellers.contract import Finding, LabellerPart, Program
 from aiida_bloomery.campaign_file.model import Code
@@ -28,6 +29,9 @@ UNEVEN = 1.5
 """Distances between k-points may differ by this factor between structures."""
 HEADER = 20_000
 """Characters of a UPF file that hold its header."""
+
+SAID_BY = {"ecutwfc": ("ecutwfc",), "ecutrho": ("ecutrho",), "smearing": ("occupations", "smearing", "degauss")}
+"""Keys of their own, and the variables of pw.x in SYSTEM that they set."""
 
 
 class Kpoints(Settings):
@@ -85,13 +89,18 @@ class Part(LabellerPart):
     frame_time: Annotated[float, Unit("s"), Field(gt=0)] | None = None
     """Longest time of one frame, in s."""
 
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _as_pw_reads(cls, value: Any) -> Any:
+        return read_namelists(value) if isinstance(value, dict) else value
+
     @model_validator(mode="after")
     def _settings_fit(self) -> Part:
         if self.ecutwfc is not None and self.ecutrho is not None and self.ecutrho < 4 * self.ecutwfc:
             raise ValueError(
                 f"ecutrho is {self.ecutrho:g} Ry and must be at least 4 times ecutwfc ({self.ecutwfc:g} Ry)"
             )
-        message = check_given(self.parameters)
+        message = self._given_twice() or not_a_variable(self.parameters) or check_given(self.parameters)
         if message is not None:
             raise ValueError(message)
         return self
@@ -103,8 +112,17 @@ class Part(LabellerPart):
 
     @property
     def namelists(self) -> dict[str, dict[str, object]]:
-        """The further variables, by namelist in capitals."""
-        return {name.upper(): dict(variables) for name, variables in self.parameters.items()}
+        """The further variables, by namelist."""
+        return {name: dict(variables) for name, variables in self.parameters.items()}
+
+    def _given_twice(self) -> str | None:
+        """Return a sentence about the first key that says what a variable says too."""
+        system = self.parameters.get("SYSTEM", {})
+        for key, names in SAID_BY.items():
+            for name in names:
+                if getattr(self, key) is not None and name in system:
+                    return f"{key} and parameters.SYSTEM.{name} say the same thing; keep one of them"
+        return None
 
     def check(self, campaign: Campaign) -> None:
         """See that cells are periodic, and that pseudopotential files and elements fit."""
@@ -124,7 +142,12 @@ class Part(LabellerPart):
                 _upf_file(campaign, element, name)
 
     def notes(self, campaign: Campaign) -> Iterator[str]:
-        """Say where one mesh is meant for cells of different size."""
+        """Say where one mesh is meant for cells of different size, and which variables of pw.x nobody knows."""
+        for name in unknown_variables(self.parameters):
+            yield (
+                f"labelling.quantumespresso.parameters.{name}: pw.x up to 7.5 has no such variable, and stops at what "
+                "it does not know; look at its spelling."
+            )
         if self.kpoints is None or self.kpoints.mesh is None:
             return
         frames = campaign.structures

@@ -26,6 +26,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from bloomery.errors import InputError
 from bloomery.frames.configurations import symbols_to_numbers
 from bloomery.plugins import Settings
+from bloomery.quantities import Angstrom
 
 Kind = Literal["radial", "narrow", "wide", "weighted_radial", "weighted_narrow"]
 CutoffFunction = Literal[
@@ -49,13 +50,13 @@ class SymmetryFunction(Settings):
     """Elements of the neighbours: one for ``radial``, two for ``narrow`` and ``wide``, none for the weighted kinds."""
     eta: float = Field(ge=0)
     """Steepness of the Gaussians in 1/Å^2."""
-    shift: float = 0.0
+    shift: Angstrom = 0.0
     """Centre of the Gaussians in Å."""
     lambda_: float = Field(default=1.0, alias="lambda", ge=-1, le=1)
     """Angular kinds: 1 for angles around 0, -1 for angles around 180 degrees."""
     zeta: float = Field(default=1.0, ge=1)
     """Angular kinds: how sharply angles are resolved."""
-    cutoff: float | None = Field(default=None, gt=0)
+    cutoff: Angstrom | None = Field(default=None, gt=0)
     """In Å; by default that of the descriptor, which is the largest."""
 
     @field_validator("neighbours", mode="before")
@@ -109,7 +110,7 @@ class SetRules(Settings):
     """Values of ``zeta``."""
     weighted: bool = False
     """Use the weighted kinds, so that the number of functions does not grow with that of the elements."""
-    inner: float | None = Field(default=None, gt=0)
+    inner: Angstrom | None = Field(default=None, gt=0)
     """Shortest distance that matters in Å. By default the shortest of each pair of elements in the training frames, and
     1 Å where none is known."""
 

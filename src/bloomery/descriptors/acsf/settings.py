@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from bloomery.descriptors.acsf.functions import CutoffFunction, SetRules, SymmetryFunction, make_set
 from bloomery.plugins import Settings
+from bloomery.quantities import Angstrom, Share
 
 
 class Reduction(Settings):
@@ -22,11 +23,11 @@ class Reduction(Settings):
 class AcsfSettings(Settings):
     """Settings of the descriptor `acsf`."""
 
-    cutoff: float = Field(default=6.0, gt=0)
+    cutoff: Angstrom = Field(default=6.0, gt=0)
     """Neighbours up to this distance in Å are seen."""
     cutoff_function: CutoffFunction = "tanh"
     """How terms go to zero at the cutoff. CP2K knows ``cosine`` and ``tanh`` only."""
-    inner_cutoff: float = Field(default=0.0, ge=0, lt=1)
+    inner_cutoff: Share = Field(default=0.0, ge=0, lt=1)
     """The cutoff function is one up to this share of the cutoff; not for ``tanh`` and ``tanh_normalised``."""
     functions: tuple[SymmetryFunction, ...] | None = None
     """All functions, one by one; by default they are made by ``rules``."""

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from bloomery.descriptors.power_spectrum.angular_momenta import degree_triples
 from bloomery.plugins import Settings
+from bloomery.quantities import Angstrom
 
 DEFAULT_INNER = 1.0
 
@@ -15,11 +16,11 @@ DEFAULT_INNER = 1.0
 class PowerSpectrumSettings(Settings):
     """Settings of the descriptor `power_spectrum`."""
 
-    cutoff: float = Field(default=5.0, gt=0)
+    cutoff: Angstrom = Field(default=5.0, gt=0)
     """Neighbours up to this distance in Å are seen."""
     radial: int = Field(default=6, ge=1)
     """Number of radial functions: Gaussians at equal distances from ``inner`` on, times a cutoff function."""
-    inner: float | None = Field(default=None, ge=0)
+    inner: Angstrom | None = Field(default=None, ge=0)
     """Centre of the first Gaussian in Å; by default four fifths of the shortest distance in the training frames.
 
     Where there are no training frames, as in a selection, the default is 1 Å.

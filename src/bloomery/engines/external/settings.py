@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema
 from bloomery.engines.external.definition import Definition, fill, read_definition
 from bloomery.errors import InputError
 from bloomery.plugins import Settings
+from bloomery.quantities import Share
 
 
 class _OrItsName:
@@ -33,7 +34,7 @@ class ExternalSettings(Settings):
     """Parameters of the definition that shall differ from their defaults."""
     members: int = Field(default=4, ge=1)
     """Members of the committee."""
-    share: float = Field(default=0.75, gt=0, le=1)
+    share: Share = Field(default=0.75, gt=0, le=1)
     """Share of the members that each training frame is shown to; the draw follows from the frame's content."""
 
     @field_validator("definition", mode="before")

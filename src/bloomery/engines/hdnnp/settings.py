@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec, Settings
+from bloomery.quantities import Share
 
 
 class LossWeights(Settings):
@@ -76,7 +77,7 @@ class HdnnpSettings(Settings):
     `subsample`: the share `share` of them. `bootstrap`: as many, drawn with replacement, so that some count several
     times. `cross_validation`: all but one of as many folds as there are members. `disjoint`: one of these folds.
     """
-    share: float = Field(default=0.9, gt=0, le=1)
+    share: Share = Field(default=0.9, gt=0, le=1)
     """Share of the training frames that each member sees if `resampling` is `subsample`."""
     descriptor: PluginSpec = PluginSpec(name="power_spectrum")
     """Descriptor of the atomic environments, with its settings."""
@@ -119,11 +120,11 @@ class HdnnpSettings(Settings):
     """Which per-frame value names a frame's group."""
     hot: HotWeights = HotWeights()
     """How much less hot frames weigh."""
-    replay: float = Field(default=1.0, ge=0, le=1)
+    replay: Share = Field(default=1.0, ge=0, le=1)
     """For a training that starts from an earlier potential: of the frames that this one was trained on, as far as they
     are given again, the share that is seen in each pass beside all new frames. With a small share a pass is short, and
     little is forgotten; with 0 they are left out."""
-    patience: float = Field(default=0.5, gt=0, le=1)
+    patience: Share = Field(default=0.5, gt=0, le=1)
     """Training stops when the loss on the early-stopping frames has not improved for this share of the steps."""
     dtype: Literal["float32", "float64"] = "float64"
     """Precision of the potential."""

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from bloomery.plugins import Settings
+from bloomery.quantities import Angstrom, Share
 
 
 class LossWeights(Settings):
@@ -27,7 +28,7 @@ class ModelSettings(Settings):
     """Features of each atom and symmetry."""
     max_l: int = Field(default=0, ge=0, le=3)
     """Highest symmetry of the messages: 0 is fastest, 1 and 2 are more accurate."""
-    cutoff: float = Field(default=5.0, gt=0)
+    cutoff: Angstrom = Field(default=5.0, gt=0)
     """Distance in Å to which atoms are neighbours; messages carry as many times as far as there are interactions."""
     interactions: int = Field(default=2, ge=1, le=4)
     """Layers of messages."""
@@ -46,7 +47,7 @@ class MaceSettings(Settings):
 
     members: int = Field(default=4, ge=1)
     """Members of the committee; each takes a training of its own."""
-    share: float = Field(default=0.9, gt=0, le=1)
+    share: Share = Field(default=0.9, gt=0, le=1)
     """Share of the training frames that each of several members sees; the draw follows from the frame's content."""
     model: ModelSettings = ModelSettings()
     """Size of the network."""

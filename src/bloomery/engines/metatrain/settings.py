@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from bloomery.plugins import Settings
-from bloomery.quantities import Angstrom
+from bloomery.quantities import Angstrom, Share
 
 
 class MetatrainLoss(Settings):
@@ -38,7 +38,7 @@ class MetatrainSettings(Settings):
     """
     members: int = Field(default=4, ge=1)
     """Members of the committee."""
-    share: float = Field(default=0.75, gt=0, le=1)
+    share: Share = Field(default=0.75, gt=0, le=1)
     """Share of the members that each training frame is shown to; the draw follows from the frame's content."""
     cutoff: Angstrom = Field(default=5.0, gt=0)
     """Range of an atom's environment in Å; of one layer, for PET."""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from bloomery.plugins import Settings
-from bloomery.quantities import Angstrom
+from bloomery.quantities import Angstrom, Share
 
 
 class NequipLoss(Settings):
@@ -30,7 +30,7 @@ class NequipSettings(Settings):
 
     members: int = Field(default=4, ge=1)
     """Members of the committee."""
-    share: float = Field(default=0.75, gt=0, le=1)
+    share: Share = Field(default=0.75, gt=0, le=1)
     """Share of the members that each training frame is shown to; the draw follows from the frame's content."""
     cutoff: Angstrom = Field(default=5.0, gt=0)
     """Range of one layer in Å; the whole model reaches as many times farther as it has layers."""

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.plugins import Settings
+from bloomery.quantities import ForceInEV
 
 
 class PathSettings(Settings):
@@ -29,7 +30,7 @@ class PathSettings(Settings):
     """Straight lines, or an image-dependent pair potential, which keeps atoms apart (molecules)."""
     band_steps: int = Field(default=0, ge=0)
     """Steps of a nudged elastic band, by which the path is brought towards that of least energy."""
-    band_force: float = Field(default=0.05, gt=0)
+    band_force: ForceInEV = Field(default=0.05, gt=0)
     """Force in eV/Å below which the band is at rest."""
 
 

@@ -16,7 +16,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, strain_tensor, strained
 from bloomery.plugins import Settings
-from bloomery.quantities import Angstrom, Femtoseconds, Kelvin
+from bloomery.quantities import Angstrom, Femtoseconds, Kelvin, Share
 from bloomery.reference.calculators import Values, as_labels
 from bloomery.samplers.checkpoint import State
 from bloomery.samplers.contract import COMPLETED, Repeats
@@ -24,7 +24,7 @@ from bloomery.samplers.origin import joined, sane_starts
 from bloomery.seeds import derive_seed
 
 Temperature = Annotated[Kelvin, Field(gt=0)]
-Small = Annotated[float, Field(gt=-0.5, lt=0.5)]
+Small = Annotated[Share, Field(gt=-0.5, lt=0.5)]
 Strain = Small | tuple[Small, Small, Small, Small, Small, Small]
 
 PAUSED = "paused"
