@@ -307,7 +307,7 @@ def test_units_may_be_given() -> None:
     assert settings.settings.temperatures == [300.0, 600.0]
     assert settings.settings.timestep_fs == 1.0
     assert settings.settings.max_disagreement == 0.3
-    with pytest.raises(InputError, match=r"temperatures.0: should be a temperature in K .*'Å' measures a length"):
+    with pytest.raises(InputError, match=r"temperatures.0: should be a temperature in K, but 'Å' measures a length"):
         MolecularDynamics.make(temperatures=["300 Å"])
     with pytest.raises(InputError, match="greater than 0"):
         MolecularDynamics.make(temperatures=["-3 K"])
