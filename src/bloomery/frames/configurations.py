@@ -393,7 +393,11 @@ class Configurations:
             Where labels contradict each other, look like some and are none, or something of a frame is left out.
         """
         path = Path(path)
-        if not path.exists():
+        try:
+            there = path.exists()
+        except OSError as error:  # a name that is too long, a folder that is closed
+            raise InputError(f"{path}: cannot be used: {str(error.strerror).lower()}; check the path.") from error
+        if not there:
             raise InputError(
                 f"{path}: there is no such file; check the path, which is relative to the file that names it."
             )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from io import StringIO
@@ -470,13 +470,26 @@ _ONLY_PLAIN = {_h5md, _database, _cp2k}
 """What does not read compressed files."""
 
 
+_UNSAID: dict[str, Any] = {"units": None, "elements": ()}
+
+
+def heeded_here(paths: Sequence[Path], also: Collection[str] = ()) -> list[dict[str, Any]]:
+    """For each of several files what not to say of it, since only another of them, or ``also``, needs it."""
+    own = [heeded(path) for path in paths]
+    used = frozenset().union(*own, also)
+    return [{name: _UNSAID[name] for name in used - heeds} for heeds in own]
+
+
 def heeded(path: Path) -> frozenset[str]:
-    """Which of ``units`` and ``elements`` the format of a file leaves to be said."""
+    """Which of ``units`` and ``elements`` the format of a file leaves to be said; both, if it cannot be looked at."""
     if kind_of(path) == ".npz":
         return frozenset()
-    if kind_of(path) not in EXTXYZ and is_input_data(path):
-        return frozenset({"units"})
-    return _HEEDED.get(_reader(path), frozenset())
+    try:
+        if kind_of(path) not in EXTXYZ and is_input_data(path):
+            return frozenset({"units"})
+        return _HEEDED.get(_reader(path), frozenset())
+    except OSError:
+        return frozenset(_UNSAID)
 
 
 def check_heeded(path: Path, how: ReadAs) -> None:

@@ -367,16 +367,15 @@ def convert(what: tuple[str, ...], out: str | None, check: bool, as_json: bool, 
     from bloomery.frames.census import facts, oddities, told_labels  # noqa: PLC0415
     from bloomery.frames.configurations import Configurations  # noqa: PLC0415
     from bloomery.frames.file_units import ATOMIC  # noqa: PLC0415
-    from bloomery.frames.formats import heeded  # noqa: PLC0415
+    from bloomery.frames.formats import heeded_here  # noqa: PLC0415
     from bloomery.frames.input_data import unsaid  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = None if check else files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
     how = options | {"units": files.file_units(options["units"])}
-    parts = []
-    for path in (files.absolute(path, "file") for path in what):
-        for_target = target is not None and target.suffix == ".data" and "units" not in heeded(Path(path))
-        parts.append(Configurations.read(path, **how | ({"units": None} if for_target else {})))
+    paths = [Path(files.absolute(path, "file")) for path in what]
+    spared = heeded_here(paths, ["units"] if target is not None and target.suffix == ".data" else [])
+    parts = [Configurations.read(path, **how | less) for path, less in zip(paths, spared, strict=True)]
     guessed = (
         [] if how["units"] else [f"{path}: does not say its units; read in {ATOMIC}" for path in what if unsaid(path)]
     )

@@ -187,6 +187,7 @@ def labelled_frames(paths: Sequence[str], prefix: str | None = None) -> Configur
         if not any(mask.any() for mask in part.masks.values()):
             raise InputError(f"{path}: none of its {len(part)} frames has a label; label them first.")
         check_apart(part, path)
+        _check_roles(part, path)
         for oddity in oddities(part):
             warnings.warn(f"{path}: {oddity}", DataWarning, stacklevel=2)
         source = {"source": Path(path).name} if len(paths) > 1 else {}
@@ -203,18 +204,22 @@ def check_apart(frames: Configurations, path: str) -> None:
         raise InputError(f"{path}: frame {int(np.argmin(frames.counts))} has no atoms; remove it.")
 
 
+def _check_roles(frames: Configurations, path: str) -> None:
+    roles = frames.info.get("role")
+    if roles is None or roles.dtype.kind != "U":
+        return
+    strange = np.flatnonzero(~np.isin(roles, ["", *ROLES]))
+    if len(strange):
+        raise InputError(
+            f"{path}: frame {strange[0]} has the role {str(roles[strange[0]])!r}, which is none of {', '.join(ROLES)}; "
+            "mend or remove it."
+        )
+
+
 def with_roles(folder: Path, _: Progress, *, frames: Configurations, share: float, seed: int) -> dict[str, list[str]]:
     """Write labelled frames for a training; of those without a role ``share`` are drawn to stop it."""
     given = frames.info.get("role")
     roles = np.full(len(frames), "") if given is None or given.dtype.kind != "U" else given
-    strange = np.flatnonzero(~np.isin(roles, ["", *ROLES]))
-    if len(strange):
-        index = int(strange[0])
-        source = frames.info["source"][index] if "source" in frames.info else "the file"
-        raise InputError(
-            f"frame {frames.info['source_frame'][index]} of {source} has the role {str(roles[index])!r}, which is none "
-            f"of {', '.join(ROLES)}; mend or remove it."
-        )
     bare = np.flatnonzero(roles == "")
     if len(bare):
         if not 0 <= share <= 0.5:  # which is so of nan
@@ -223,6 +228,8 @@ def with_roles(folder: Path, _: Progress, *, frames: Configurations, share: floa
         roles = roles.astype(object)
         roles[bare] = split_roles(frames[bare].hashes(), settings, seed=seed)
         frames = frames.with_info(role=roles.astype(np.str_))
+    elif "train" not in roles:
+        raise InputError("no frame has the role train; mend the roles, or leave them out.")
     frames.save(folder / "data.npz")
     return {"batches": ["data.npz"]}
 

@@ -87,8 +87,8 @@ def test_n2p2s_data_may_be_compressed(tmp_path: Path) -> None:
     [
         ("a.xyz.gz", EXTXYZ.encode(), "a.xyz.gz: frame 0 cannot be read"),
         ("a.gz", EXTXYZ.encode(), "a.gz: cannot be read"),
-        ("a.h5.gz", gzip.compress(b"x"), "not read compressed; decompress it first"),
-        ("P-pos-1.xyz.gz", gzip.compress(b"1\n i = 0, time = 0.0, E = -1.0\nH 0 0 0\n"), "trajectory of CP2K"),
+        ("a.h5.gz", gzip.compress(b"x", mtime=0), "not read compressed; decompress it first"),
+        ("P-pos-1.xyz.gz", gzip.compress(b"1\n i = 0, time = 0.0, E = -1.0\nH 0 0 0\n", mtime=0), "trajectory of CP2K"),
     ],
 )
 def test_compressed_files_that_cannot_be_read_are_named(

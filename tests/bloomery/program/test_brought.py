@@ -11,6 +11,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from click.testing import CliRunner, Result
 
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.potentials.contract import load_potential
 from bloomery.program.cli import cli
@@ -234,3 +235,21 @@ def test_folders_and_absurd_settings_are_taken_or_refused(here: Path) -> None:
     assert (told.exit_code, "holds an alias of YAML" in told.output) == (2, True)
     write("absurd.extxyz", [relabelled(copper(1)[0], energy=1e308)])
     assert "energy is not finite, or beyond 1e+12" in bloomery("convert absurd.extxyz --check", 2).output
+
+
+def test_an_option_that_one_file_needs_is_no_mistake_beside_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.dump").write_text(
+        "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 5\n0 5\n0 5\n"
+        "ITEM: ATOMS id type x y z\n1 1 0 0 0\n"
+    )
+    Configurations.from_atoms([bulk("Cu")]).write_extxyz("b.extxyz")
+    runner = CliRunner()
+    both = runner.invoke(cli, ["convert", "a.dump", "b.extxyz", "--elements", "Cu", "--out", "o.extxyz"])
+    assert both.exit_code == 0, both.output
+    alone = runner.invoke(cli, ["convert", "b.extxyz", "--elements", "Cu", "--out", "p.extxyz"])
+    assert (alone.exit_code, "its own elements" in alone.output) == (2, True)
+    with pytest.raises(InputError, match="cannot be used: file name too long; check the path"):
+        Configurations.read(f"{'a' * 300}.extxyz")

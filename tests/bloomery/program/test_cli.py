@@ -147,7 +147,9 @@ def test_roles_that_are_given_stay(here: Path, silicon: Configurations) -> None:
     assert sorted(set(roles[3:])) == ["early_stopping", "train"]
     frames.with_info(role=["train"] * 7 + ["banana"]).write_extxyz("odd.extxyz")
     said = bloomery("train odd.extxyz --set members=1 --out pot", 2).output
-    assert "frame 7 of the file has the role 'banana', which is none of probe, train" in said
+    assert "odd.extxyz: frame 7 has the role 'banana', which is none of probe, train" in said
+    frames.with_info(role=["probe"] * 8).write_extxyz("odd.extxyz")
+    assert "no frame has the role train" in bloomery("train odd.extxyz --set members=1 --out pot", 2).output
 
 
 def test_atoms_that_coincide_are_not_predicted(here: Path) -> None:

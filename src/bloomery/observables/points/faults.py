@@ -32,6 +32,8 @@ STRESS_SCALED = 0.1
 """Slopes of stresses closer to 1 than this are not worth a warning."""
 NET_PREDICTED = 1e-3
 """Root mean square net force that is still rounding, as a share of what independent forces would add up to."""
+VANISHING = 1e-8
+"""eV/Å. Forces of this root mean square are rounding themselves."""
 NET_REFERENCE = 1e-2
 """The same for labels, which reference methods leave a little of."""
 
@@ -104,7 +106,7 @@ def net_force(frames: Configurations, forces: NDArray[np.float64]) -> float:
     """
     several = (frames.counts > 1)[frames.frame_of_atom]
     squares = float((forces[several] ** 2).sum())
-    if squares == 0:
+    if squares <= VANISHING**2 * several.sum():
         return 0.0
     place = frames.frame_of_atom[several]
     sums = [np.bincount(place, weights=forces[several, axis], minlength=len(frames)) for axis in range(3)]
