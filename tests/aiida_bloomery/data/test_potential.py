@@ -49,7 +49,7 @@ def test_export_writes_the_same_files(potential, potential_folder, tmp_path):
         assert (tmp_path / "new" / name).read_bytes() == (potential_folder / name).read_bytes()
 
 
-def test_one_that_the_repository_has_lost_says_so(potential_folder, tmp_path):
+def test_one_that_the_repository_has_lost_says_so(profile, potential_folder, tmp_path):
     folder = shutil.copytree(potential_folder, tmp_path / "other")
     (folder / "unlike.txt").write_text("no other node has this")
     node = PotentialData(folder).store()
