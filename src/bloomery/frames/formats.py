@@ -372,19 +372,17 @@ def _deepmd(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:
             raise InputError(
                 f"{folder}: its type_map.raw says {','.join(said)}, and --elements does not; leave it out."
             )
-        yield from _deepmd_system(folder, how)
+        yield from _deepmd_system(folder, said or list(how.elements))
 
 
 _DEEPMD_LABELS = {"energy": "energy", "force": "forces", "virial": "virial"}
 
 
-def _deepmd_system(folder: Path, how: ReadAs) -> Iterator[ase.Atoms]:
-    """Frames of one system in their order, in Å and eV: of its sets, or of its texts.
+def _deepmd_system(folder: Path, names: Sequence[str]) -> Iterator[ase.Atoms]:
+    """Frames of one system in their order, in Å and eV: of its sets, or of its texts; ``names`` are its elements.
 
     By ourselves: dpdata sorts the frames of mixed systems by formula, and reads no forces without energies.
     """
-    named = folder / "type_map.raw"
-    names = named.read_text(encoding="utf-8").split() if named.is_file() else list(how.elements)
     types = np.loadtxt(folder / "type.raw", dtype=int, ndmin=1)
     sets = sorted(folder.glob("set.*"))
     for place in sets or [folder]:

@@ -230,14 +230,15 @@ def predict(what: tuple[str, ...], out: str | None, stress: bool, common: Common
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
-    files.check_apart(files.read_all(what[1:]), what[1])
+    given_frames = files.read_all(what[1:])
+    files.check_apart(given_frames, what[1])
     fields = {
         "potential": files.potential(what[0]),
         "configurations": files.absolute(what[1], "file"),
         "stress": stress,
     }
     with files.finished_job(job, fields, common) as (folder, summary):
-        frames = files.predicted_frames(files.read_all(what[1:]), folder / "prediction.npz")
+        frames = files.predicted_frames(given_frames, folder / "prediction.npz")
         files.write_frames(frames, target)
         common.tell(summary, f"{len(frames)} frames -> {target}")
 
