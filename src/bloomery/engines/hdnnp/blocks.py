@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from bloomery.descriptors.contract import Descriptor, ForceMap
 from bloomery.descriptors.species import species_of
+from bloomery.engines.hdnnp.components import Components
 from bloomery.engines.hdnnp.model import DEFAULT_FORM, Form, Scaling, isolation_switch
-from bloomery.engines.hdnnp.response import MappedResponse, Response, jacobian_response, jacobian_width
+from bloomery.engines.hdnnp.response import MappedResponse, Response, by_species, jacobian_response, jacobian_width
 from bloomery.engines.hdnnp.weights import Importance
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
@@ -25,11 +26,11 @@ class Block:
     Parameters
     ----------
     inputs
-        Scaled features, ``(A, F)``.
-    switch, switch_gradients
-        `isolation_switch` of each atom and its derivatives by the inputs, ``(A, 1)`` and ``(A, F)``.
+        Components of the scaled features, ``(A, P)``.
+    switch
+        `isolation_switch` of each atom, ``(A, 1)``.
     response
-        How forces and virials follow from derivatives by the inputs.
+        How forces and virials follow from derivatives by the inputs and by the switch.
     species
         For each element of the potential, the atoms of that element.
     frames
@@ -42,7 +43,6 @@ class Block:
 
     inputs: torch.Tensor
     switch: torch.Tensor
-    switch_gradients: torch.Tensor
     response: Response
     species: list[torch.Tensor]
     frames: torch.Tensor
@@ -72,29 +72,34 @@ class BlockBuilder:
     descriptor: Descriptor
     elements: list[str]
     scaling: Scaling
+    components: Components
     device: torch.device
     dtype: torch.dtype
     form: Form = DEFAULT_FORM
 
-    def build(self, chosen: NDArray[np.int64]) -> Block:
-        """Make the block of these frames."""
+    def build(self, chosen: NDArray[np.int64], *, keep_jacobian: bool = True) -> Block:
+        """Make the block of these frames, with a table of derivatives or, where there is one, a map to forces."""
         part = self.configurations[chosen]
         species = species_of(part, self.elements)
         device, frames = str(self.device), torch.from_numpy(part.frame_of_atom).to(self.device)
-        force_map = self.force_map(part)
+        force_map = None if keep_jacobian else self.force_map(part)
         found = self.descriptor.features(part, self.elements, gradients=force_map is None, device=device)
         of_atom = torch.from_numpy(species).to(self.device)
         tables = (self.scaling.mean, self.scaling.scale, self.scaling.isolated, self.scaling.magnitude)
         mean, scale, isolated, magnitude = (torch.from_numpy(table).to(self.device)[of_atom] for table in tables)
-        inputs = (found.values - mean) / scale
+        table = torch.from_numpy(self.components.table).to(self.device)
+        inputs = by_species((found.values - mean) / scale, of_atom, table)
         switch, by_relative = isolation_switch((found.values - isolated) / magnitude)
         if not self.form.switch:
             switch, by_relative = torch.ones_like(switch), torch.zeros_like(by_relative)
+        by_feature = (by_relative / magnitude).to(self.dtype)
+        scale, table = scale.to(self.dtype), table.to(self.dtype)
         response: Response
         if force_map is None:
-            response = jacobian_response(found, self.descriptor.name, scale, frames, len(part), self.dtype)
+            name = self.descriptor.name
+            response = jacobian_response(found, name, (scale, table, by_feature, of_atom), frames, len(part))
         else:
-            response = MappedResponse(force_map, scale.to(self.dtype))
+            response = MappedResponse(force_map, scale, table, by_feature, of_atom)
         labels = {"energy": self.energies[chosen], "forces": part.label("forces")[0], "stress": part.label("stress")[0]}
         periodic = part.pbc.all(axis=1) & (part.volumes > 0)
         atoms = np.concatenate([np.arange(*self.configurations.offsets[frame : frame + 2]) for frame in chosen])
@@ -102,7 +107,6 @@ class BlockBuilder:
         return Block(
             inputs=inputs.to(self.dtype),
             switch=switch.to(self.dtype),
-            switch_gradients=(by_relative * scale / magnitude).to(self.dtype),
             response=response,
             species=[torch.from_numpy(np.flatnonzero(species == s)).to(self.device) for s in range(len(self.elements))],
             frames=frames,
@@ -119,10 +123,8 @@ class BlockBuilder:
         return self.descriptor.force_map(part, self.elements, device=str(self.device), dtype=dtype)
 
     def bytes_of(self, batches: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
-        """Memory in bytes that the Jacobian of the block of each of these batches of frames takes, if there is one."""
-        if self.force_map(Configurations.empty()) is not None:
-            return np.zeros(len(batches))
-        size = self.descriptor.size(self.elements) * torch.finfo(self.dtype).bits / 8
+        """Memory in bytes that the table of derivatives of each of these batches of frames takes."""
+        size = (self.components.count + 1) * torch.finfo(self.dtype).bits / 8
         cutoff = getattr(self.descriptor.settings, "cutoff", None)
         widths = np.ones(len(self.configurations), dtype=np.int64)
         for index in np.concatenate([np.zeros(0, dtype=np.int64), *batches]):

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
@@ -16,15 +16,18 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from bloomery.descriptors.contract import Descriptor
+from bloomery.descriptors.species import species_of
 from bloomery.engines.contract import Training, TrainingData, TrainingHistory
-from bloomery.engines.hdnnp.blocks import BlockBuilder
+from bloomery.engines.hdnnp.blocks import Block, BlockBuilder
 from bloomery.engines.hdnnp.checkpoint import State
-from bloomery.engines.hdnnp.loss import LossFunction, Spreads
+from bloomery.engines.hdnnp.components import FIRST_LAYER, Components
+from bloomery.engines.hdnnp.loss import ENERGY_SCALE, LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, hidden_layers, initial_parameters
 from bloomery.engines.hdnnp.network_potential import descriptor_spec
 from bloomery.engines.hdnnp.potential import HdnnpPotential
+from bloomery.engines.hdnnp.ridge import Ridge, fit_ridge
 from bloomery.engines.hdnnp.settings import HdnnpSettings
-from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, Trainer
+from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, Trainer, made
 from bloomery.engines.hdnnp.weights import groups_of, importance, member_weights
 from bloomery.engines.preparation import membership_seed, prepare, usable_start
 from bloomery.errors import DataWarning, InputError
@@ -32,6 +35,7 @@ from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.potentials.contract import reference_energies
+from bloomery.progress import Progress
 from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import versions
 
@@ -39,6 +43,8 @@ BYTES_OF_WEIGHT = 75
 """Measured: of one weight of the first layer in a training, copies in two precisions and moments included."""
 WORTH_TELLING = 2.0
 """GiB from which on it is told."""
+HIDDEN = 1.0
+"""Hidden layers that are added to a linear solution begin at this share of their usual size."""
 CHECKPOINT_FILE = "checkpoint.npz"
 EARLY_STOPPING_FRAMES = 16
 """Early-stopping frames are looked at so many at a time."""
@@ -56,9 +62,11 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     form = Form((settings.activation,), settings.isolation_switch)
     descriptor = settings.descriptor.load("descriptors").fitted(train, elements) if start is None else start.descriptor
     _tell_size(settings, descriptor.size(elements), len(elements))
-    scaling, ranges = _scaling(settings, train, elements, descriptor, data.energy_reference, str(place))
+    values = _values(descriptor, train, elements, str(place))
+    scaling, ranges = _scaling(train, elements, descriptor, values, data.energy_reference, str(place))
     if start is not None:
         scaling, ranges = _no_narrower(scaling, ranges, start)
+    components = _components(settings, train, elements, values, scaling, start)
     membership = membership_seed(seed, start)
     frames = Configurations.concatenate([train, early])
     builder = BlockBuilder(
@@ -69,26 +77,33 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
         descriptor=descriptor,
         elements=elements,
         scaling=scaling,
+        components=components,
         device=place,
         dtype=getattr(torch, settings.training_dtype),
         form=form,
     )
     progress("prepare", 0, 1, {})
     blocks, kept = _blocks(builder, settings, len(train), n_replayed, seed)
+    offset = torch.from_numpy(scaling.offset).to(device=place, dtype=builder.dtype)
+    spreads = _spreads(train, builder.energies[: len(train)])
+    loss = LossFunction(settings.loss, spreads, offset, scaling.energy, form)
+    ridge = None
     if start is None:
         seeds = [derive_seed(seed, "weights", member) for member in range(settings.members)]
-        size = descriptor.size(elements)
-        parameters = initial_parameters(len(elements), size, settings.hidden, seeds, skip=settings.skip)
+        hidden = settings.hidden if settings.networks == "committee" else (1,)
+        parameters = initial_parameters(len(elements), components.count, hidden, seeds, skip=settings.skip)
+        if settings.skip and not os.environ.get("NORIDGE"):
+            ridge = _ridge(settings, blocks, loss, components, seed, progress)
+            parameters = ridge.start(parameters, scaling.energy, HIDDEN if settings.networks == "committee" else 0.0)
     else:
-        parameters = rescaled(start.parameters, start.scaling, scaling)
+        parameters = components.reduced(rescaled(start.parameters, start.scaling, scaling))
     packing = Packing.of(parameters)
     packed = packing.pack(parameters)
     asked, reference = settings.model_dump_json(), str(sorted(data.energy_reference.items()))
-    offset = torch.from_numpy(scaling.offset).to(device=place, dtype=builder.dtype)
-    loss = LossFunction(settings.loss, _spreads(train, builder.energies[: len(train)]), offset, scaling.energy, form)
+    schedule = Schedule.of(settings, len(train), blocks.per_epoch, spreads, warm=start is not None)
     trainer = Trainer(
         settings=settings,
-        schedule=Schedule.of(settings, len(train), blocks.per_epoch, warm=start is not None),
+        schedule=schedule if settings.networks == "committee" else replace(schedule, steps=0),
         weight_decay=settings.weight_decay / max(_count_labels(train), 1),
         loss=loss,
         packing=packing,
@@ -100,6 +115,7 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     prepared = time.perf_counter() - began
     state = trainer.fit(packed.to(device=place, dtype=builder.dtype), blocks)
     best = {name: value.detach().double().cpu().contiguous() for name, value in packing.unpack(state.best).items()}
+    best = components.expanded(best)
     potential = HdnnpPotential(
         parameters=best,
         scaling=scaling,
@@ -120,6 +136,8 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
         },
     )
     summary = _summary(state, trainer, prepared, len(train), len(early), kept, start is not None, str(place))
+    if ridge is not None:
+        summary["ridge"] = {"strength": ridge.strength, "shared": ridge.shared, "unseen_error": ridge.unseen}
     summary["n_replayed"] = sum(text in old for text in train.hashes())
     summary["groups"] = dict(Counter(groups_of(train, settings.group_key))) if settings.groups else {}
     return potential, TrainingHistory(state.columns, summary)
@@ -157,6 +175,7 @@ def _told(settings: HdnnpSettings, elements: list[str], start: HdnnpPotential) -
         "descriptor": (_asked(PluginSpec.model_validate(trained["descriptor"])), _asked(settings.descriptor)),
         "members": (start.members, settings.members),
         "hidden layers": (tuple(trained["hidden"]), settings.hidden),
+        "networks": (trained.get("networks", "committee"), settings.networks),
         "activation functions": (start.form.activations, (settings.activation,)),
         "linear path": ("skip" in start.parameters, settings.skip),
         "isolation switch": (start.form.switch, settings.isolation_switch),
@@ -197,19 +216,24 @@ def _member_weights(
     return np.concatenate([seen, np.ones((settings.members, len(early)))], axis=1)
 
 
+def _values(descriptor: Descriptor, frames: Configurations, elements: list[str], device: str) -> NDArray[np.float64]:
+    """Features of all atoms, ``(A, F)``."""
+    parts = (frames[i : i + 64] for i in range(0, len(frames), 64))
+    found = [descriptor.features(part, elements, device=device).values.cpu().numpy() for part in parts]
+    return np.concatenate(found)
+
+
 def _scaling(
-    settings: HdnnpSettings,
     train: Configurations,
     elements: list[str],
     descriptor: Descriptor,
+    values: NDArray[np.float64],
     reference: dict[str, float],
     device: str,
 ) -> tuple[Scaling, Ranges]:
     """Learn all scales from the training frames, and what values their features have."""
     lonely = Configurations.from_atoms([Atoms(element) for element in elements])
-    parts = [lonely, *(train[i : i + 64] for i in range(0, len(train), 64))]
-    found = [descriptor.features(part, elements, device=device).values.cpu().numpy() for part in parts]
-    isolated, values = found[0], np.concatenate(found[1:])
+    isolated = _values(descriptor, lonely, elements, device)
     mean, scale, magnitude = np.zeros_like(isolated), np.ones_like(isolated), np.ones_like(isolated)
     ranges = Ranges(*[np.zeros_like(isolated) for _ in range(4)])
     for species, number in enumerate(symbols_to_numbers(elements)):
@@ -221,8 +245,9 @@ def _scaling(
         magnitude[species] = np.where(usual > 1e-8, usual, 1.0)
         # A feature that hardly varies in the training frames must not be blown up outside them.
         spread = np.maximum(rows.std(axis=0), np.maximum(1e-3 * usual, 1e-8))
-        scale[species] = spread**settings.feature_scaling
-        scale[species] *= np.sqrt(np.mean((spread / scale[species]) ** 2))
+        scale[species] = spread
+    # One number for all: features keep their natural proportions, and mean the same for every element.
+    scale[:] = np.sqrt(np.mean(scale**2))
     energies, mask = train.label("energy")
     residual = train.without_labels().with_labels(
         energy=np.where(mask, energies - reference_energies(train, reference), 0.0), masks={"energy": mask}
@@ -231,6 +256,44 @@ def _scaling(
     offset = np.array([fitted[element] for element in elements])
     unit = _unit(train, _spreads(train, residual.label("energy")[0]))
     return Scaling(mean, scale, isolated, magnitude, offset, unit), ranges
+
+
+def _components(
+    settings: HdnnpSettings,
+    train: Configurations,
+    elements: list[str],
+    values: NDArray[np.float64],
+    scaling: Scaling,
+    start: HdnnpPotential | None,
+) -> Components:
+    """Learn the components of the training frames; those of a start are kept if its frames are not all among them."""
+    species = species_of(train, elements)
+    inputs = (values - scaling.mean[species]) / scaling.scale[species]
+    kept = np.zeros((len(elements), inputs.shape[1], 0))
+    if start is not None and not start.seen <= set(train.hashes()):
+        old = rescaled(start.parameters, start.scaling, scaling)
+        # From (M, S, F, H) to (S, F, M H).
+        kept = np.concatenate(
+            [torch.cat(list(old[name]), dim=2).numpy() for name in FIRST_LAYER if name in old], axis=2
+        )
+    return Components.of(inputs, species, settings.components, settings.feature_scaling, kept)
+
+
+def _ridge(
+    settings: HdnnpSettings, blocks: Blocks, loss: LossFunction, components: Components, seed: int, progress: Progress
+) -> Ridge:
+    """Solve for the linear path of each member."""
+    total = len(blocks.train)
+    return fit_ridge(
+        map(made, blocks.train),
+        loss,
+        torch.from_numpy(components.common),
+        settings.members,
+        settings.ridge,
+        seed,
+        draws=settings.networks == "none",
+        told=lambda done: progress("ridge", done, total, {}),
+    )
 
 
 def _no_narrower(scaling: Scaling, ranges: Ranges, start: HdnnpPotential) -> tuple[Scaling, Ranges]:
@@ -265,7 +328,8 @@ def _spreads(train: Configurations, energies: NDArray[np.float64]) -> Spreads:
     force = float(np.sqrt((present**2).mean())) if present.size else 0.0
     stress, has = train.label("stress")
     tension = float(np.sqrt((stress[has] ** 2).mean())) if has.any() else 0.0
-    return Spreads(max(energy, 1e-3), max(force, 1e-2), max(tension, 1e-4))
+    energy, force = max(energy, 1e-3), max(force, 1e-2)
+    return Spreads(max(energy, ENERGY_SCALE * force), force, max(tension, 1e-4))
 
 
 def _blocks(
@@ -278,8 +342,11 @@ def _blocks(
     train, replayed = _split(fresh, settings.batch_size), _split(old, settings.batch_size)
     batches = [*train, *replayed, *_split(rest, EARLY_STOPPING_FRAMES)]
     kept = np.cumsum(builder.bytes_of(batches)) < settings.memory * 2**30
-    choices = zip(batches, kept, strict=True)
-    blocks = [builder.build(batch) if keep else partial(builder.build, batch) for batch, keep in choices]
+    blocks: list[Block | Callable[[], Block]] = []
+    for batch, keep in zip(batches, kept, strict=True):
+        # A map to forces takes no memory; without one, tables that do not fit are made again at every step.
+        again = not keep and builder.force_map(Configurations.empty()) is None
+        blocks.append(partial(builder.build, batch) if again else builder.build(batch, keep_jacobian=bool(keep)))
     n_blocks = len(train) + len(replayed)
     return Blocks(blocks[:n_blocks], blocks[n_blocks:], len(replayed), settings.replay), float(kept.mean())
 

@@ -20,6 +20,10 @@ class Spreads:
     stress: float
 
 
+ENERGY_SCALE = 0.15
+"""In Å: times the root mean square of the forces, how large an error of the energy per atom counts as one of forces."""
+
+
 @dataclass(frozen=True)
 class LossFunction:
     """Loss of each member on a block.
@@ -37,6 +41,11 @@ class LossFunction:
     offset: torch.Tensor
     unit: float
     form: Form = DEFAULT_FORM
+
+    @property
+    def energy_error(self) -> float:
+        """Error of the energy per atom that weighs as much as one of forces that is as large as they are, in eV."""
+        return min(self.spreads.energy, ENERGY_SCALE * self.spreads.forces)
 
     def predict(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Energies ``(N, M)`` in eV, forces ``(A, 3, M)`` in eV/Å and stresses ``(N, 6, M)`` in eV/Å^3."""
@@ -65,7 +74,7 @@ class LossFunction:
         return (weights * loss.T).mean(dim=1)
 
     def _atoms(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor]:
-        """Atomic energies ``(M, A)`` in eV and their gradients by the inputs ``(M, A, F)``."""
+        """Atomic energies ``(M, A)`` in eV, and their gradients by the inputs and by the switch, ``(M, A, P + 1)``."""
         if len(block.species) == 1:
             outputs, gradients = networks(by_element(parameters)[0], block.inputs, self.form)
             offset = self.offset
@@ -80,5 +89,5 @@ class LossFunction:
             offset = torch.cat([self.offset[s].expand(len(atoms)) for s, atoms in enumerate(block.species)])[back]
         raw = outputs * self.unit + offset
         switch = block.switch.T
-        slopes = (switch * self.unit)[..., None] * gradients + raw[..., None] * block.switch_gradients
+        slopes = torch.cat([(switch * self.unit)[..., None] * gradients, raw[..., None]], dim=2)
         return raw * switch, slopes

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from bloomery.descriptors.contract import Features, ForceMap
 
+TOGETHER = 32
+"""Columns that a linear map is asked for at a time."""
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
@@ -21,7 +23,26 @@ class Response(Protocol):
     """The linear map of a few frames with ``A`` atoms in all; torch knows its derivatives."""
 
     def __call__(self, by_input: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Turn derivatives ``(M, A, F)`` into forces ``(A, 3, M)`` and virials in Voigt order ``(N, 6, M)``."""
+        """Turn derivatives ``(M, A, P + 1)`` into forces ``(A, 3, M)`` and virials in Voigt order ``(N, 6, M)``.
+
+        Derivatives are by the ``P`` components of each atom, and by its isolation switch.
+        """
+        ...
+
+    def linear(
+        self, values: torch.Tensor, switch: torch.Tensor, species: torch.Tensor, n_species: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Forces ``(A, 3, S, Q)`` and virials ``(N, 6, S, Q)`` of energies that are linear in the components.
+
+        Parameters
+        ----------
+        values
+            What the energy of an atom is a linear combination of, ``(A, Q)``: its first components and, last, a one.
+        switch
+            Isolation switch of each atom, by which its energy is multiplied, ``(A, 1)``.
+        species
+            Element of each atom, of ``S``, ``(A,)``: each has coefficients of its own.
+        """
         ...
 
 
@@ -35,8 +56,8 @@ class JacobianResponse:
     Parameters
     ----------
     jacobian
-        Derivatives of an atom's inputs by the places of the atoms it depends on, then by the strain (Voigt order):
-        ``(A, 3 U + 6, F)``, padded with zeros.
+        Derivatives of an atom's components and of its switch by the places of the atoms it depends on, then by the
+        strain (Voigt order): ``(A, 3 U + 6, P + 1)``, padded with zeros.
     targets
         Which atom each of the ``U`` triples belongs to, ``(A U,)``; ``A`` for padding.
     frames
@@ -57,6 +78,22 @@ class JacobianResponse:
         virials = by_input.new_zeros((self.n_frames, 6, members)).index_add(0, self.frames, moved[:, -6:])
         return forces, virials
 
+    def linear(
+        self, values: torch.Tensor, switch: torch.Tensor, species: torch.Tensor, n_species: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Response`."""
+        n_atoms, count = values.shape
+        moved = self.jacobian[..., -1:] * values[:, None, :]
+        moved[..., :-1].addcmul_(self.jacobian[..., : count - 1], switch[:, None, :])
+        triples, tension = moved[:, :-6].reshape(-1, 3, count), moved[:, -6:]
+        width = len(triples) // max(n_atoms, 1)
+        places = self.targets * n_species + species.repeat_interleave(width)
+        forces = -moved.new_zeros(((n_atoms + 1) * n_species, 3, count)).index_add(0, places, triples)
+        forces = forces.unflatten(0, (n_atoms + 1, n_species))[:n_atoms].transpose(1, 2)
+        virials = moved.new_zeros((self.n_frames * n_species, 6, count))
+        virials.index_add_(0, self.frames * n_species + species, tension)
+        return forces, virials.unflatten(0, (self.n_frames, n_species)).transpose(1, 2)
+
 
 @dataclass(frozen=True)
 class MappedResponse:
@@ -66,15 +103,46 @@ class MappedResponse:
     ----------
     scale
         What the features were divided by, ``(A, F)``.
+    table
+        From scaled features to components for each element, ``(S, F, P)``.
+    by_feature
+        Derivatives of the isolation switch by the features, ``(A, F)``.
+    species
+        Element of each atom, ``(A,)``.
     """
 
     force_map: ForceMap
     scale: torch.Tensor
+    table: torch.Tensor
+    by_feature: torch.Tensor
+    species: torch.Tensor
 
     def __call__(self, by_input: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Response`."""
-        forces, virials = _Mapped.apply(by_input / self.scale, self.force_map)  # type: ignore[no-untyped-call]
+        by_feature = by_species(by_input[..., :-1].transpose(0, 1), self.species, self.table.transpose(1, 2)).transpose(
+            0, 1
+        )
+        by_feature = by_feature / self.scale + by_input[..., -1:] * self.by_feature
+        forces, virials = _Mapped.apply(by_feature, self.force_map)  # type: ignore[no-untyped-call]
         return forces, torch.stack([virials[:, a, b] for a, b in VOIGT], dim=1)
+
+    def linear(
+        self, values: torch.Tensor, switch: torch.Tensor, species: torch.Tensor, n_species: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Response`."""
+        count = values.shape[1]
+        unit = torch.eye(count, self.table.shape[2], dtype=values.dtype, device=values.device)
+        unit[-1] = 0
+        forces, virials = [], []
+        for element in range(n_species):
+            own = (species == element).to(values.dtype)[:, None]
+            for some in torch.arange(count, device=values.device).split(TOGETHER):
+                along = (own * switch)[None] * unit[some][:, None, :]
+                parts = self(torch.cat([along, (own * values[:, some]).T[..., None]], dim=2))
+                forces.append(parts[0])
+                virials.append(parts[1])
+        shape = (n_species, count)
+        return torch.cat(forces, dim=2).unflatten(2, shape), torch.cat(virials, dim=2).unflatten(2, shape)
 
 
 class _Mapped(torch.autograd.Function):
@@ -98,14 +166,30 @@ def jacobian_width(edges: NDArray[np.int64], n_atoms: int) -> int:
     return int(np.bincount(unique // max(n_atoms, 1), minlength=1).max())
 
 
+def by_species(values: torch.Tensor, species: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
+    """Multiply the rows ``(..., F)`` of each atom with the table of its element, of ``(S, F, P)``."""
+    if len(tables) == 1:
+        return values @ tables[0]
+    result = values.new_zeros((*values.shape[:-1], tables.shape[2]))
+    for element, table in enumerate(tables):
+        rows = torch.nonzero(species == element)[:, 0]
+        result = result.index_copy(0, rows, values[rows] @ table)
+    return result
+
+
 def jacobian_response(
-    found: Features, name: str, scale: torch.Tensor, frames: torch.Tensor, n_frames: int, dtype: torch.dtype
+    found: Features,
+    name: str,
+    maps: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
+    frames: torch.Tensor,
+    n_frames: int,
 ) -> JacobianResponse:
-    """Make the table from features of the descriptor of this name and what they are divided by, ``(A, F)``.
+    """Make the table from features of the descriptor of this name; ``maps`` are the last fields of `MappedResponse`.
 
     Edges that join the same atoms are added up, and their part in the strain derivative. Large arrays are made few
     times: most of the time goes into memory that is touched for the first time.
     """
+    scale, table, by_feature, species = maps
     edges, vectors, jacobian = found.gradients(name)
     (centres, neighbours), n_atoms = edges.cpu().numpy(), len(found.values)
     selves = np.arange(n_atoms)
@@ -118,20 +202,23 @@ def jacobian_response(
     within = np.arange(len(keys)) - (np.cumsum(counts) - counts)[owners]
     targets = np.full(n_atoms * width, n_atoms, dtype=np.int64)
     targets[owners * width + within] = others
-    device, n_features = jacobian.device, jacobian.shape[-1]
+    device, dtype, n_inputs = jacobian.device, table.dtype, table.shape[2] + 1
     centre = torch.from_numpy(centres).to(device)
-    scaled = (jacobian * scale.reciprocal()[centre][:, None, :]).to(dtype)
+    plain = jacobian.to(dtype)
+    switched = (plain * by_feature[centre][:, None, :]).sum(dim=2, keepdim=True)
+    plain.mul_(scale.reciprocal()[centre][:, None, :])
+    scaled = torch.cat([by_species(plain, species[centre], table), switched], dim=2)
     # Behind the triples of each atom, two more hold the six derivatives by the strain.
-    full = scaled.new_zeros((n_atoms, width + 2, 3, n_features))
-    triples = full.view(n_atoms * (width + 2), 3, n_features)
+    full = scaled.new_zeros((n_atoms, width + 2, 3, n_inputs))
+    triples = full.view(n_atoms * (width + 2), 3, n_inputs)
     slots = torch.from_numpy(owners * (width + 2) + within).to(device)
     triples.index_add_(0, slots[torch.from_numpy(inverse[n_atoms:]).to(device)], scaled)
     triples.index_add_(0, slots[torch.from_numpy(inverse[centres]).to(device)], scaled, alpha=-1)
-    flat = full.view(n_atoms, 3 * (width + 2), n_features)
+    flat = full.view(n_atoms, 3 * (width + 2), n_inputs)
     along = vectors.to(dtype)
     for place, (a, b) in enumerate(VOIGT, start=3 * width):
         strain = along[:, a, None] * scaled[:, b]
         if a != b:
             strain = strain.addcmul_(along[:, b, None], scaled[:, a]).mul_(0.5)
-        flat[:, place] = scaled.new_zeros((n_atoms, n_features)).index_add_(0, centre, strain)
+        flat[:, place] = scaled.new_zeros((n_atoms, n_inputs)).index_add_(0, centre, strain)
     return JacobianResponse(flat, torch.from_numpy(targets).to(device), frames, n_frames)

@@ -15,13 +15,15 @@ class LossWeights(Settings):
     """Weight of each label in the loss, relative to its own spread in the training frames."""
 
     energy: float = Field(default=0.5, ge=0)
-    """Of the energy per atom, in units of its standard deviation, at the start."""
+    """Of the energy per atom at the start, in units of its standard deviation or, if that is more, of 0.15 Å times the
+    root mean square of the forces: where frames differ little in energy, as molecules and liquids do, a smaller unit
+    would leave nothing to the forces."""
     energy_growth: float | None = Field(default=None, ge=1, le=1e6)
     """By what factor the weight of the energy has grown at the end, exponentially over the last 70 % of the steps.
 
     Forces shape the potential while steps are large; energies are few, and are made right when steps are small. By
     default the square of the number of training frames over 50, between 1 and 20: tens of energies tell less than
-    their forces do.
+    their forces do. No more in any case than makes 0.08 Å times the root mean square of the forces the unit.
     """
     forces: float = Field(default=1.0, ge=0)
     """Of the force components, in units of their root mean square."""
@@ -81,11 +83,19 @@ class HdnnpSettings(Settings):
     """Share of the training frames that each member sees if `resampling` is `subsample`."""
     descriptor: PluginSpec = PluginSpec(name="power_spectrum")
     """Descriptor of the atomic environments, with its settings."""
-    feature_scaling: float = Field(default=0.5, ge=0, le=1)
-    """How far features are brought to equal variance: 1 is all the way, 0 keeps their natural proportions.
+    components: int = Field(default=256, ge=1)
+    """Networks are trained on at most so many principal components of the features."""
+    feature_scaling: float = Field(default=0.25, ge=0, le=1)
+    """How far components are brought to equal variance: 1 is all the way, 0 keeps their natural proportions.
 
-    Features that vary little are mostly fine detail: with few frames, blowing them up costs accuracy.
+    Components that vary little are mostly fine detail: blowing them up costs accuracy.
     """
+    networks: Literal["committee", "none"] = "committee"
+    """With ``none`` the potential is linear in the features: a ridge regression, done in seconds. Members are then
+    draws of its Bayesian posterior."""
+    ridge: float | None = Field(default=None, gt=0)
+    """Strength of the prior of the linear path, per label; by default what predicts those frames best that a member
+    does not see."""
     hidden: tuple[int, ...] = (32, 32)
     """Width of each hidden layer."""
     activation: Literal["silu", "tanh", "logistic", "softplus", "gaussian", "cosine"] = "silu"
@@ -147,4 +157,6 @@ class HdnnpSettings(Settings):
             raise ValueError(f"resampling: {self.resampling} needs two members at least, one for each fold")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError("hidden needs at least one layer of width 1 or more")
+        if self.networks == "none" and not self.skip:
+            raise ValueError("networks: none leaves only the linear path; leave skip: false out")
         return self

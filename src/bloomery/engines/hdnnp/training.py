@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bloomery.engines.hdnnp.blocks import Block
 from bloomery.engines.hdnnp.checkpoint import State, load_checkpoint, save_checkpoint
-from bloomery.engines.hdnnp.loss import LossFunction
+from bloomery.engines.hdnnp.loss import LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Parameters
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.errors import DivergedError
@@ -27,6 +27,8 @@ CHECKPOINT_SECONDS = 5.0
 GROWTH_BEGINS = 0.3
 """The weight of the energy grows from this share of the steps on."""
 FRAMES_OF_GROWTH, MOST_GROWTH = 50, 20.0
+LEAST_ENERGY_SCALE = 0.08
+"""In Å: see `LossWeights.energy_growth`."""
 STEPS, EPOCHS = 2000, 100
 WARM_STEPS, WARM_EPOCHS = 800, 40
 
@@ -69,7 +71,7 @@ class Schedule:
     energy_growth: float
 
     @classmethod
-    def of(cls, settings: HdnnpSettings, n_frames: int, n_batches: int, *, warm: bool) -> Schedule:
+    def of(cls, settings: HdnnpSettings, n_frames: int, n_batches: int, spreads: Spreads, *, warm: bool) -> Schedule:
         """Return the schedule of a training from scratch or from an earlier potential."""
         cold = (settings.steps, STEPS, EPOCHS, settings.learning_rate)
         again = (settings.warm_steps, WARM_STEPS, WARM_EPOCHS, settings.warm_learning_rate)
@@ -77,7 +79,8 @@ class Schedule:
         steps = max(least, passes * n_batches) if asked is None else asked
         growth = settings.loss.energy_growth
         if growth is None:
-            growth = float(np.clip((n_frames / FRAMES_OF_GROWTH) ** 2, 1, MOST_GROWTH))
+            most = (spreads.energy / (LEAST_ENERGY_SCALE * spreads.forces)) ** 2
+            growth = float(np.clip((n_frames / FRAMES_OF_GROWTH) ** 2, 1, max(1.0, min(most, MOST_GROWTH))))
         return cls(steps, rate, settings.averaging, growth)
 
     def learning_rate(self, step: int) -> float:
@@ -130,7 +133,8 @@ class Blocks:
         return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(seen)
 
 
-def _made(block: Block | Callable[[], Block]) -> Block:
+def made(block: Block | Callable[[], Block]) -> Block:
+    """Return the block, made now if it is not kept."""
     return block if isinstance(block, Block) else block()
 
 
@@ -184,7 +188,7 @@ class Trainer:
     def _step(self, state: State, blocks: Blocks, decays: torch.Tensor) -> torch.Tensor:
         """One step of Adam (Kingma and Ba, arXiv:1412.6980) and of the running average; the members' losses."""
         epoch, index = divmod(state.step, blocks.per_epoch)
-        block = _made(blocks.train[int(blocks.order(self.seed, epoch)[index])])
+        block = made(blocks.train[int(blocks.order(self.seed, epoch)[index])])
         weights = state.weights.requires_grad_(True)
         losses = self.loss(self.packing.unpack(weights), block, energy_weight=self.schedule.energy_weight(state.step))
         (gradient,) = torch.autograd.grad(losses.sum(), weights)
@@ -232,7 +236,7 @@ class Trainer:
         total, frames = torch.zeros_like(weights[:, 0]), 0
         with torch.no_grad():
             parameters = self.packing.unpack(weights)
-            for block in map(_made, blocks.early_stopping):
+            for block in map(made, blocks.early_stopping):
                 every = torch.ones_like(block.weights)
                 total += self.loss(parameters, block, every, energy_weight=weight) * len(block.counts)
                 frames += len(block.counts)

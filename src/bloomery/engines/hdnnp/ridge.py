@@ -1,0 +1,247 @@
+"""Ridge regression on the components: a linear potential, which networks start from or which stands alone.
+
+Energies, forces and stresses are linear in the coefficients, so that the best ones follow from one linear system. The
+prior belief is that components matter in proportion to their variance, and that elements are alike: coefficients of an
+element scatter about what all have in common. With few labels the latter is worth more than they are: an element that
+was seen near equilibrium only is described by what others do when they are hot. How strong both beliefs are is decided
+by the frames that each member of the committee does not see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+
+from bloomery.engines.hdnnp.blocks import Block
+from bloomery.engines.hdnnp.loss import LossFunction
+from bloomery.engines.hdnnp.model import Parameters, hidden_layers
+from bloomery.seeds import derive_seed
+
+STRENGTHS = tuple(10.0**power for power in range(-10, 0))
+"""Prior strengths that are tried, per unit of weight of the data."""
+LEAST_START = 1e-4
+"""Networks begin with a smooth solution: what is finer is better learnt by them."""
+USUAL_STRENGTH = 1e-3
+"""Where no frame is unseen by any member, so that nothing can be tried."""
+SHARED = (0.0, 0.98)
+"""Shares of the prior variance of coefficients that all elements have in common, which are tried."""
+LOOSE = 1e-2
+"""Precision of the prior of the elements' constants, relative to that of the coefficients."""
+MOST_COEFFICIENTS = 1600
+"""For many elements fewer components are taken, so that the linear system stays small."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over labels of products of what they are linear in, in units of their errors: matrix, vector and square."""
+
+    matrix: torch.Tensor
+    vector: torch.Tensor
+    square: torch.Tensor
+
+    @classmethod
+    def zero(cls, size: int) -> Sums:
+        """Return sums over nothing."""
+        zero = torch.zeros((), dtype=torch.float64)
+        return cls(zero.new_zeros((size, size)), zero.new_zeros(size), zero.clone())
+
+    def add(self, rows: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> None:
+        """Add labels ``(R,)`` and what they are linear in, ``(R, C)``, with weights ``(R,)``."""
+        weighted = rows * weights[:, None]
+        self.matrix.addmm_(rows.T, weighted)
+        self.vector.addmv_(weighted.T, labels)
+        self.square.add_((weights * labels * labels).sum())
+
+    def error(self, coefficients: torch.Tensor) -> float:
+        """Sum of the weighted squared errors of a solution."""
+        quadratic = coefficients @ (self.matrix @ coefficients)
+        return float(self.square - 2 * self.vector @ coefficients + quadratic)
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Coefficients of each member, in eV.
+
+    Parameters
+    ----------
+    coefficients, constants
+        ``(M, S, Q)`` by component and ``(M, S)``.
+    strength, shared
+        Of the prior, as they were chosen.
+    unseen
+        Root mean square error on the frames that members do not see, in units of the labels' errors; ``None`` where
+        there are none.
+    """
+
+    coefficients: torch.Tensor
+    constants: torch.Tensor
+    strength: float
+    shared: float
+    unseen: float | None
+
+    def start(self, parameters: Parameters, unit: float, hidden: float) -> Parameters:
+        """Let networks begin with these coefficients in their linear path, and hidden layers at a share of theirs."""
+        result, last = dict(parameters), hidden_layers(parameters)
+        result["skip"] = (self.coefficients / unit)[..., None]
+        result[f"weight_{last}"] = hidden * parameters[f"weight_{last}"]
+        result[f"bias_{last}"] = (self.constants / unit)[:, :, None, None]
+        return result
+
+
+def fit_ridge(
+    blocks: Iterable[Block],
+    loss: LossFunction,
+    common: torch.Tensor,
+    members: int,
+    strength: float | None,
+    seed: int,
+    draws: bool,
+    told: Callable[[int], None],
+) -> Ridge:
+    """Solve for every member.
+
+    Parameters
+    ----------
+    blocks
+        Of the training frames.
+    loss
+        Labels count as they do there; each frame by the number of its atoms.
+    common
+        From the components of each element to those in which elements are compared, ``(S, P, C)``.
+    strength
+        Of the prior; chosen if ``None``.
+    draws
+        Members are draws of the posterior of all frames, about its mean, instead of solutions for theirs.
+    told
+        Called with the number of blocks that are done.
+    """
+    n_species = len(common)
+    common = common[:, :, : max(1, MOST_COEFFICIENTS // n_species - 1)]
+    count = common.shape[2] + 1
+    whole = Sums.zero(n_species * count)
+    changes = [Sums.zero(n_species * count) for _ in range(members)]
+    unseen = [Sums.zero(n_species * count) for _ in range(members)]
+    n_rows = unseen_rows = 0.0
+    for done, block in enumerate(blocks):
+        rows, labels, frames = _rows(block, loss, common)
+        every = torch.ones_like(labels)
+        whole.add(rows, labels, every)
+        n_rows += len(labels)
+        for member in range(members):
+            weights = block.weights[member].double().cpu()[frames]
+            other = weights != 1
+            if not other.any():
+                continue
+            part = rows[other], labels[other]
+            changes[member].add(*part, weights[other] - 1)
+            hidden = weights == 0
+            if hidden.any():
+                unseen[member].add(rows[hidden], labels[hidden], every[hidden])
+                unseen_rows += float(hidden.sum())
+        told(done + 1)
+    own = [
+        Sums(whole.matrix + change.matrix, whole.vector + change.vector, whole.square + change.square)
+        for change in changes
+    ]
+    judged = [(sums, other) for sums, other in zip(own, unseen, strict=True) if float(other.square) > 0]
+    strengths = [each for each in STRENGTHS if draws or each >= LEAST_START] if strength is None else [strength]
+    choices = list(product(SHARED if n_species > 1 else (0.0,), strengths))
+    if not judged:
+        choices = [(choices[-1][0], USUAL_STRENGTH if strength is None else strength)]
+    errors = [
+        sum(other.error(_solve(sums, prior(n_species, count, shared), much * n_rows)[0]) for sums, other in judged)
+        for shared, much in choices
+    ]
+    best = int(np.argmin(errors))
+    shared, much = choices[best]
+    precision = prior(n_species, count, shared)
+    found = float(np.sqrt(max(errors[best], 0.0) / unseen_rows)) if unseen_rows else None
+    if draws:
+        solutions = _draws(whole, precision, much * n_rows, (found or 0.0) ** 2, members, seed)
+    else:
+        solutions = torch.stack([_solve(sums, precision, much * n_rows)[0] for sums in own])
+    table = solutions.reshape(members, n_species, count)
+    coefficients = (common @ table[..., :-1, None])[..., 0]
+    return Ridge(coefficients, table[..., -1].contiguous(), much, shared, found)
+
+
+def prior(n_species: int, count: int, shared: float) -> torch.Tensor:
+    """Precision of the coefficients' prior, ``(S Q, S Q)``; the last one of each element is its constant."""
+    one = torch.eye(n_species, dtype=torch.float64)
+    between = torch.linalg.inv(shared * torch.ones_like(one) + (1 - shared) * one).contiguous()
+    own = torch.ones(count, dtype=torch.float64)
+    own[-1] = 0
+    return torch.kron(between, torch.diag(own)) + torch.kron(LOOSE * one, torch.diag(1 - own))
+
+
+def _solve(sums: Sums, precision: torch.Tensor, much: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Coefficients, and the Cholesky factor of the matrix that they are the solution of."""
+    factor = torch.linalg.cholesky(sums.matrix + much * precision)
+    return torch.cholesky_solve(sums.vector[:, None], factor)[:, 0], factor
+
+
+def _draws(sums: Sums, precision: torch.Tensor, much: float, noise: float, members: int, seed: int) -> torch.Tensor:
+    """Draw from the posterior of a linear model with Gaussian errors; the mean of the draws is that of the posterior.
+
+    Bishop, Pattern Recognition and Machine Learning (2006), equation 3.49, with the variance of the errors taken from
+    unseen frames.
+    """
+    mean, factor = _solve(sums, precision, much)
+    if members == 1:
+        return mean[None]
+    random = torch.Generator().manual_seed(derive_seed(seed, "posterior"))
+    drawn = torch.randn(len(mean), members, dtype=torch.float64, generator=random)
+    drawn = (drawn - drawn.mean(dim=1, keepdim=True)) * (members / (members - 1)) ** 0.5
+    return mean + noise**0.5 * torch.linalg.solve_triangular(factor.T, drawn, upper=True).T
+
+
+def _rows(block: Block, loss: LossFunction, common: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What each label is linear in, ``(R, S Q)``, and the label less the elements' offsets, in units of its error.
+
+    And the frame of each, ``(R,)``. Labels that weigh nothing are left out.
+    """
+    inputs = block.inputs
+    n_species, n_components, count = common.shape
+    values = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)
+    species = torch.empty(len(inputs), dtype=torch.long, device=inputs.device)
+    for element, atoms in enumerate(block.species):
+        species[atoms] = element
+    forces, virials = block.response.linear(values, block.switch, species, n_species)
+    n_frames, atoms = len(block.counts), block.counts
+    energies = inputs.new_zeros((n_frames * n_species, n_components + 1))
+    energies.index_add_(0, block.frames * n_species + species, block.switch * values)
+    parts = []
+    every = torch.arange(n_frames, device=inputs.device)
+    weights, spreads = loss.weights, loss.spreads
+    # The loss is a mean over frames; times three times its atoms each force component of a frame counts as one.
+    error = loss.energy_error * atoms
+    parts.append((
+        energies.reshape(n_frames, -1), block.labels["energy"], every,
+        weights.energy * block.importance["energy"] * 3 * atoms / error**2,
+    ))  # fmt: skip
+    parts.append((
+        forces.flatten(2).flatten(0, 1), block.labels["forces"].flatten(), block.frames.repeat_interleave(3),
+        weights.forces * block.importance["forces"].repeat_interleave(3) / spreads.forces**2,
+    ))  # fmt: skip
+    tension = virials.flatten(2) / block.volumes[:, None, None]
+    parts.append((
+        tension.flatten(0, 1), block.labels["stress"].flatten(), every.repeat_interleave(6),
+        (weights.stress * block.importance["stress"] * 0.5 * atoms).repeat_interleave(6) / spreads.stress**2,
+    ))  # fmt: skip
+    offsets = torch.zeros(n_species, count + 1, dtype=torch.float64)
+    offsets[:, -1] = loss.offset.double().cpu()
+    rows, labels, frames = [], [], []
+    for linear, label, frame, weight in parts:
+        used = weight > 0
+        table = linear[used].double().cpu().unflatten(1, (n_species, -1))
+        compared = torch.einsum("rsp,spc->rsc", table[..., :-1], common)
+        kept = torch.cat([compared, table[..., -1:]], dim=2).flatten(1)
+        root = weight[used].double().cpu().sqrt()
+        rows.append(kept * root[:, None])
+        labels.append((label[used].double().cpu() - kept @ offsets.flatten()) * root)
+        frames.append(frame[used].cpu())
+    return torch.cat(rows), torch.cat(labels), torch.cat(frames)
