@@ -50,7 +50,7 @@ class PowerSpectrumKernel(ForceKernel):
     @classmethod
     def make(cls, settings: PowerSpectrumSettings, n_species: int, dtype: str) -> PowerSpectrumKernel | None:
         """Return the kernel, or ``None`` where there is none: see `load_kernel`."""
-        if n_species > MOST_SPECIES:
+        if n_species > MOST_SPECIES or settings.mixing is not None:
             return None
         defines = {
             "RADIAL": settings.radial,
