@@ -174,7 +174,7 @@ class Expansion:
         return torch.cat(parts, dim=-1)
 
     def _mixed_by_row(self, gradients: torch.Tensor) -> torch.Tensor:
-        """Mix what the neighbours of rows, of one species each, add: ``(rows, w, 3, n, H)`` to ``(rows, w, 3, K, H)``."""
+        """Mix what neighbours in rows of one species each add, ``(rows, v, 3, n, H)`` to ``(rows, v, 3, K, H)``."""
         if self.mixing is None:
             return gradients
         of_species = self.mixing.unflatten(2, (self.n_species, -1))

@@ -366,7 +366,7 @@ def test_what_many_elements_cost_is_told(data: TrainingData, monkeypatch: pytest
     with pytest.warns(DataWarning, match=r"1 elements make \d+ features per atom, and a committee of 2 needs"):
         train(data, steps=1)
     monkeypatch.setattr(fitting.os, "sysconf", {"SC_PHYS_PAGES": 2**31, "SC_PAGE_SIZE": 1}.get)
-    with pytest.raises(InputError, match=r"four_body: 0}}\. This machine has 2 GiB\."):
+    with pytest.raises(InputError, match=r"channels: 6}}\. This machine has 2 GiB\."):
         train(data, steps=1)
 
 
