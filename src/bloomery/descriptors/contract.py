@@ -105,6 +105,10 @@ class Descriptor(Plugin):
         """
         return self
 
+    def fitted_size(self, elements: list[str]) -> int:
+        """Number of features per atom that the descriptor will have once it is `fitted`."""
+        return self.size(elements)
+
     def feature_name(self, elements: list[str], element: str, feature: int) -> str:  # noqa: ARG002
         """Say what a feature of an atom of ``element`` is, in few words."""
         return f"feature {feature}"

@@ -18,7 +18,8 @@ typedef struct {
     double cutoff, inner, width;
     const int32_t *triples;   /* (couplings, 4): which term, and three harmonics */
     const double *gaunt;      /* (couplings,) */
-    int64_t couplings;
+    int64_t couplings, channels;
+    const REAL *mixing;       /* (DEGREE + 1, S RADIAL, PAD(channels)); NULL: there are S RADIAL channels, unmixed */
 } Settings;
 
 static double norms[DEGREE + 1][DEGREE + 1];

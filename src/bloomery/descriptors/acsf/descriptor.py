@@ -51,6 +51,10 @@ class Acsf(Descriptor):
         """Number of features per atom: that of the element with most functions."""
         return max((len(functions) for functions in self.functions(elements).values()), default=0)
 
+    def fitted_size(self, elements: list[str]) -> int:
+        """Number of features per atom after a reduction."""
+        return self.size(elements) if self.settings.reduce is None else self.settings.reduce.functions
+
     def feature_name(self, elements: list[str], element: str, feature: int) -> str:
         """Give the kind of the function, its elements and its parameters."""
         functions = self.functions(elements)[element]

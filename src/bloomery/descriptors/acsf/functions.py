@@ -35,6 +35,8 @@ CutoffFunction = Literal[
 """In the order of n2p2's types, which count from one."""
 N_NEIGHBOURS: dict[Kind, int] = {"radial": 1, "narrow": 2, "wide": 2, "weighted_radial": 0, "weighted_narrow": 0}
 ANGULAR: tuple[Kind, ...] = ("narrow", "wide", "weighted_narrow")
+FEW_ELEMENTS = 4
+"""Up to so many, functions by element are affordable: at the default rules 272 for four elements, 5200 for twenty."""
 
 
 class SymmetryFunction(Settings):
@@ -108,8 +110,9 @@ class SetRules(Settings):
     """Whether the Gaussians of angular functions are shifted; CP2K knows unshifted ones only."""
     zetas: tuple[float, ...] = (1.0, 2.0, 4.0, 16.0)
     """Values of ``zeta``."""
-    weighted: bool = False
-    """Use the weighted kinds, so that the number of functions does not grow with that of the elements."""
+    weighted: bool | None = None
+    """Use the weighted kinds, so that the number of functions does not grow with that of the elements; by default for
+    more than four elements, unless ``angular`` is ``wide``. CP2K does not know them."""
     inner: Angstrom | None = Field(default=None, gt=0)
     """Shortest distance that matters in Å. By default the shortest of each pair of elements in the training frames, and
     1 Å where none is known."""
@@ -121,6 +124,10 @@ class SetRules(Settings):
         if min(self.zetas, default=1.0) < 1:
             raise ValueError("zetas are numbers of 1 or more")
         return self
+
+    def are_weighted(self, n_elements: int) -> bool:
+        """Whether functions for so many elements are of the weighted kinds."""
+        return n_elements > FEW_ELEMENTS and self.angular != "wide" if self.weighted is None else self.weighted
 
 
 Nearest = dict[frozenset[str], float]
@@ -137,12 +144,13 @@ def make_set(
     Pairs of elements of whose nearest distance nothing is known are taken to come as close as 1 Å.
     """
     symbols = [symbol for _, symbol in sorted(zip(symbols_to_numbers(elements), elements, strict=True))]
-    radial: Kind = "weighted_radial" if rules.weighted else "radial"
-    angular: Kind | None = "weighted_narrow" if rules.weighted and rules.angular else rules.angular
+    weighted = rules.are_weighted(len(symbols))
+    radial: Kind = "weighted_radial" if weighted else "radial"
+    angular: Kind | None = "weighted_narrow" if weighted and rules.angular else rules.angular
 
     def groups(centre: str, count: int) -> Iterator[tuple[tuple[str, ...], float]]:
         """Elements of so many neighbours, and where their functions begin."""
-        every: Iterable[tuple[str, ...]] = [()] if rules.weighted else combinations_with_replacement(symbols, count)
+        every: Iterable[tuple[str, ...]] = [()] if weighted else combinations_with_replacement(symbols, count)
         for group in every:
             found = rules.inner
             if found is None:

@@ -11,6 +11,9 @@ With channels ``a`` (a neighbour species and a radial function), ``c_a,lm = sum_
 
 for ``a <= b`` and ``l = 0 ... max_degree``, with ``w_ab = 1`` for ``a = b`` and ``sqrt(2)`` otherwise, and for
 ``1 <= l1 <= l2 <= l3 <= four_body`` with an even sum; ``G`` are Gaunt coefficients of unit norm.
+
+Fitted to training frames of several species, channels are mixtures of these: ``c'_k,lm = sum_a W_l,ka c_a,lm``. There
+are as many as `channels` says, however many species there are; see `bloomery.descriptors.power_spectrum.mixing`.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bloomery.descriptors.contract import Descriptor, Features, ForceMap
+from bloomery.descriptors.power_spectrum.mixing import learn_mixing
 from bloomery.descriptors.power_spectrum.settings import DEFAULT_INNER, PowerSpectrumSettings
 from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
@@ -41,7 +45,12 @@ class PowerSpectrum(Descriptor):
     """Two-, three- and four-body terms, for any number of species, any periodicity and any size of cell."""
 
     name = "power_spectrum"
-    references = (BARTOK_2013, Paper("R. Drautz, Phys. Rev. B 99, 014104 (2019)", "10.1103/PhysRevB.99.014104"))
+    references = (
+        BARTOK_2013,
+        Paper("R. Drautz, Phys. Rev. B 99, 014104 (2019)", "10.1103/PhysRevB.99.014104"),
+        Paper("S. De et al., Phys. Chem. Chem. Phys. 18, 13754 (2016)", "10.1039/C6CP00415F"),
+        Paper("A. Goscinski et al., J. Chem. Phys. 155, 104106 (2021)", "10.1063/5.0057229"),
+    )
     Settings = PowerSpectrumSettings
     settings: PowerSpectrumSettings
 
@@ -49,14 +58,30 @@ class PowerSpectrum(Descriptor):
         """Number of features per atom, ``F``."""
         return self.settings.size(len(elements))
 
-    def fitted(self, configurations: Configurations, elements: list[str]) -> PowerSpectrum:  # noqa: ARG002
-        """Put the first Gaussian just inside the shortest distance of the frames, unless its place was given."""
-        if self.settings.inner is not None:
-            return self
+    def fitted_size(self, elements: list[str]) -> int:
+        """Number of features per atom of the fitted descriptor."""
+        channels = self.settings.channels_to_learn(len(elements))
+        return self.size(elements) if channels is None else self.settings.size_of(channels)
+
+    def fitted(self, configurations: Configurations, elements: list[str]) -> PowerSpectrum:
+        """Put the first Gaussian just inside the shortest distance of the frames, and learn how channels are mixed.
+
+        What was given stays as it is.
+        """
+        settings = self.settings
+        if settings.inner is None:
+            settings = settings.model_copy(update={"inner": self._innermost(configurations)})
+        channels = settings.channels_to_learn(len(elements))
+        if channels is not None:
+            mixing = learn_mixing(settings, configurations, elements, channels)
+            settings = settings.model_copy(update={"mixing": mixing})
+        return self if settings is self.settings else PowerSpectrum(settings)
+
+    def _innermost(self, configurations: Configurations) -> float:
+        """Where the first Gaussian goes, in Å."""
         found = (find_neighbours(frame, self.settings.cutoff).vectors for frame in configurations)
         shortest = min((float(np.linalg.norm(vectors, axis=1).min(initial=inf)) for vectors in found), default=inf)
-        inner = DEFAULT_INNER if shortest == inf else round(INNER_SHARE * shortest, 2)
-        return PowerSpectrum(self.settings.model_copy(update={"inner": inner}))
+        return DEFAULT_INNER if shortest == inf else round(INNER_SHARE * shortest, 2)
 
     def features(
         self, configurations: Configurations, elements: list[str], *, gradients: bool = False, device: str = "cpu"

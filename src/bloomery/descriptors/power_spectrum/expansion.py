@@ -40,7 +40,7 @@ class Basis:
     jets
         Monomials of the unit vectors and their derivatives, ``(rows, K, 4, H)``.
     moments
-        The sums ``c`` of the descriptor's formulas, ``(centres, S n, H)``.
+        The sums ``c`` of the descriptor's formulas, mixed if they are, ``(centres, K, H)``.
     """
 
     distances: torch.Tensor
@@ -59,6 +59,8 @@ def _orders(degree: int) -> slice:
 class Expansion:
     """Power spectrum with given settings for ``S`` species on one device.
 
+    Of ``S n`` channels of species and radial functions the features know ``K`` mixtures; unmixed, ``K = S n``.
+
     Attributes
     ----------
     size
@@ -70,7 +72,10 @@ class Expansion:
     def __init__(self, settings: PowerSpectrumSettings, n_species: int, device: str, dtype: str) -> None:
         self.n_species, self.cutoff = n_species, settings.cutoff
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
-        self.channels, self.degrees = n_species * settings.radial, settings.max_degree + 1
+        self.channels, self.degrees = settings.mixed_channels(n_species), settings.max_degree + 1
+        mixing = settings.mixing
+        # ``(L + 1, K, S n)``.
+        self.mixing = None if mixing is None else torch.tensor(mixing, dtype=self.dtype, device=self.device)
         self.width = (settings.cutoff - settings.first_centre) / settings.radial
         centres = settings.first_centre + self.width * np.arange(settings.radial)
         self.centres = torch.tensor(centres).to(device=self.device, dtype=self.dtype)
@@ -121,6 +126,12 @@ class Expansion:
                 jacobians.append(self._jacobian(basis, four_body[1], layout.slots, others))
         return torch.cat(values), torch.cat(jacobians) if jacobian else None
 
+    def moments(self, neighbours: Neighbours, species: NDArray[np.int64]) -> torch.Tensor:
+        """Moments of every atom, ``(A, K, H)``."""
+        placed = torch.from_numpy(neighbours.vectors).to(device=self.device, dtype=self.dtype)
+        found = [self._basis(layout, placed).moments for layout in self.layouts(neighbours, species)]
+        return torch.cat([placed.new_zeros((0, self.channels, len(self.table.matrix))), *found])
+
     def edge_gradients(self, layouts: list[Layout], vectors: torch.Tensor, model: Model) -> torch.Tensor:
         """Derivatives of ``M`` functions of the features by the edge vectors, ``(M, E, 3)``."""
         result = []
@@ -128,7 +139,8 @@ class Expansion:
             basis = self._basis(layout, vectors)
             values, slopes = self._four_body(basis.moments)
             by_feature = model(self._values(basis.moments, values), layout.atoms)
-            by_vector = self._by_vector(basis, self._by_moment(basis.moments, slopes, by_feature))
+            by_moment = self._unmixed(self._by_moment(basis.moments, slopes, by_feature))
+            by_vector = self._by_vector(basis, by_moment)
             result.append(by_vector.index_select(0, layout.slots))
         if not result:
             nothing = torch.zeros((0, self.size), dtype=self.dtype, device=self.device)
@@ -144,7 +156,34 @@ class Expansion:
         radial, slopes = self._radial(distances)
         jets = monomial_jets(units.reshape(-1, 3), self.table).unflatten(0, layout.shape)
         sums = torch.bmm(radial.transpose(1, 2), jets[:, :, 0]) @ self.table.matrix
-        return Basis(distances, units, radial, slopes, jets, sums.reshape(-1, self.channels, sums.shape[-1]))
+        moments = self._mixed(sums.reshape(layout.shape[0] // self.n_species, -1, sums.shape[-1]))
+        return Basis(distances, units, radial, slopes, jets, moments)
+
+    def _mixed(self, moments: torch.Tensor) -> torch.Tensor:
+        """Mix the channels of moments ``(..., S n, H)``."""
+        if self.mixing is None:
+            return moments
+        parts = [matrix @ moments[..., _orders(degree)] for degree, matrix in enumerate(self.mixing)]
+        return torch.cat(parts, dim=-1)
+
+    def _unmixed(self, by_moment: torch.Tensor) -> torch.Tensor:
+        """Chain rule from mixed moments ``(..., K, H)`` to moments."""
+        if self.mixing is None:
+            return by_moment
+        parts = [matrix.T @ by_moment[..., _orders(degree)] for degree, matrix in enumerate(self.mixing)]
+        return torch.cat(parts, dim=-1)
+
+    def _mixed_by_row(self, gradients: torch.Tensor) -> torch.Tensor:
+        """Mix what neighbours in rows of one species each add, ``(rows, v, 3, n, H)`` to ``(rows, v, 3, K, H)``."""
+        if self.mixing is None:
+            return gradients
+        of_species = self.mixing.unflatten(2, (self.n_species, -1))
+        given = gradients.unflatten(0, (-1, self.n_species))
+        parts = [
+            torch.einsum("asvcnh,ksn->asvckh", given[..., _orders(degree)], matrix)
+            for degree, matrix in enumerate(of_species)
+        ]
+        return torch.cat(parts, dim=-1).flatten(0, 1)
 
     def _radial(self, distances: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Gaussians times the squared cosine cutoff, whose first three derivatives vanish at the cutoff."""
@@ -162,7 +201,7 @@ class Expansion:
         return torch.cat([moments[..., 0], powers.flatten(1), four_body.flatten(1)], dim=1)
 
     def _four_body(self, moments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Four-body terms ``(a, S n, T)`` and their derivatives by the moments, ``(a, S n, T, H)``."""
+        """Four-body terms ``(a, K, T)`` and their derivatives by the moments, ``(a, K, T, H)``."""
         if not self.triples:
             none = moments[:, :, None][:, :, :0]
             return none[..., 0], none
@@ -186,7 +225,7 @@ class Expansion:
     # -- backward -------------------------------------------------------------------------------------------------
 
     def _by_moment(self, moments: torch.Tensor, slopes: torch.Tensor, by_feature: torch.Tensor) -> torch.Tensor:
-        """Chain rule from features ``(M, a, F)`` to moments, as ``(a, M, S n, H)``; ``slopes`` as in `_four_body`."""
+        """Chain rule from features ``(M, a, F)`` to moments, as ``(a, M, K, H)``; ``slopes`` as in `_four_body`."""
         members, n_atoms = by_feature.shape[:2]
         pairs, triples = by_feature[..., self.channels :].tensor_split([self.n_pairs], dim=2)
         pairs = pairs.unflatten(2, (len(self.first), self.degrees)).permute(1, 3, 0, 2)
@@ -222,10 +261,13 @@ class Expansion:
         rows, width, n = basis.radial.shape
         across, along = (self._gradient_parts(basis)[..., None, :]).chunk(2, dim=-1)
         full = along * basis.slopes[:, :, None, :, None] + across * basis.radial[:, :, None, :, None]
-        full = full @ self.table.matrix  # (rows, K, 3, n, H)
+        full = self._mixed_by_row(full @ self.table.matrix)
+        n = full.shape[3]
         moments = basis.moments.repeat_interleave(self.n_species, dim=0)
         n_edges = len(slots)
-        columns = torch.from_numpy(neighbour_species * n).to(self.device)[:, None] + torch.arange(n, device=self.device)
+        # The channels that an edge adds to: those of its neighbour's species, or mixtures of them, which are all.
+        first = neighbour_species * n if self.mixing is None else np.zeros_like(neighbour_species)
+        columns = torch.from_numpy(first).to(self.device)[:, None] + torch.arange(n, device=self.device)
         edge = torch.arange(n_edges, device=self.device)[:, None]
         pairs = []
         for degree in range(self.degrees):
@@ -241,7 +283,9 @@ class Expansion:
         three_body = torch.stack(pairs, dim=-1) * self.weights
         result = [two_body.transpose(1, 2), three_body.flatten(2)]
         if self.triples:
-            # Rows are pairs of a centre and a species, and so are the channels in groups of n.
+            # Rows are pairs of a centre and a species, and so are the channels in groups of n, unless they are mixed.
+            if self.mixing is not None:
+                slopes = slopes.repeat_interleave(self.n_species, dim=0)
             slopes = slopes.reshape(rows * n, len(self.triples), -1)
             left = full.permute(0, 3, 1, 2, 4).reshape(rows * n, width * 3, -1)
             product = torch.bmm(left, slopes.transpose(1, 2)).reshape(rows, n, width, 3, -1)

@@ -8,6 +8,8 @@
  *                                         FOUR_DEGREE  their largest degree
  *
  * CHUNK atoms at a time go all the way from neighbours to forces: what lies between stays in the cache.
+ *
+ * "Plain" are channels of a species and a radial function each, as tiles give them, and "mixed" what features know.
  */
 
 #include "tiles.h"
@@ -15,13 +17,26 @@
 #define FOUR_H ((FOUR_DEGREE + 1) * (FOUR_DEGREE + 1))
 enum { CHUNK = 48 };
 
+/* A function of one degree for each: degrees are constants, so that sums over orders stay in registers. */
+#define OF_DEGREE static inline __attribute__((always_inline)) void
+#define AT_DEGREE(l, function, ...) if (l <= DEGREE) function(l, __VA_ARGS__)
+#define EVERY_DEGREE(...) \
+    do { \
+        AT_DEGREE(0, __VA_ARGS__); AT_DEGREE(1, __VA_ARGS__); AT_DEGREE(2, __VA_ARGS__); \
+        AT_DEGREE(3, __VA_ARGS__); AT_DEGREE(4, __VA_ARGS__); AT_DEGREE(5, __VA_ARGS__); \
+        AT_DEGREE(6, __VA_ARGS__); AT_DEGREE(7, __VA_ARGS__); AT_DEGREE(8, __VA_ARGS__); \
+    } while (0)
+
 /* Where everything of one chunk lies. */
 typedef struct {
     int64_t *rows, *lanes;
     vec *tiles, *steps;
     REAL *moments, *slopes, *features, *derivatives;   /* of all atoms of the chunk */
     REAL *gathered, *wanted, *pushed, *own, *tension;  /* of one atom */
+    REAL *plain, *unmixed;                             /* of one atom, where channels are mixed */
 } Space;
+
+static inline int64_t plain_channels(const Settings *settings) { return settings->species * RADIAL; }
 
 static inline int64_t features_of(int64_t channels) {
     return channels * (1 + TRIPLES) + channels * (channels + 1) / 2 * (DEGREE + 1);
@@ -35,8 +50,9 @@ static inline int64_t pair_place(int64_t channels, int64_t a, int64_t b) {
 
 /* Divide up what `work_bytes` asked for; the bytes that are used. */
 static int64_t divide(const Settings *settings, int64_t members, int64_t most_tiles, void *base, Space *space) {
-    const int64_t channels = settings->species * RADIAL, size = features_of(channels), real = sizeof(REAL);
+    const int64_t channels = settings->channels, size = features_of(channels), real = sizeof(REAL);
     const int64_t each = PAD(members), wide = PAD(3 * members);
+    const int64_t plain = settings->mixing ? plain_channels(settings) : 0;
     int64_t used = 0;
     space->rows = take(base, &used, (CHUNK * settings->species + 1) * 8);
     space->lanes = take(base, &used, most_tiles * LANES * 8);
@@ -51,6 +67,8 @@ static int64_t divide(const Settings *settings, int64_t members, int64_t most_ti
     space->pushed = take(base, &used, LANES * wide * real);
     space->own = take(base, &used, wide * real);
     space->tension = take(base, &used, 3 * wide * real);
+    space->plain = take(base, &used, plain * PADDED * real);
+    space->unmixed = take(base, &used, plain * PADDED * each * real);
     return used;
 }
 
@@ -104,6 +122,30 @@ static void find_moments(int64_t n_tiles, const vec *tiles, REAL *moments) {
     }
 }
 
+/* Where the factors of a plain channel are, one for each mixed channel. */
+static inline const REAL *factors(const Settings *settings, int l, int64_t a) {
+    return settings->mixing + (l * plain_channels(settings) + a) * PAD(settings->channels);
+}
+
+/* One degree of LANES mixed moments of one atom: species that are not among its neighbours have none. */
+OF_DEGREE mix_degree(const int l, const Settings *settings, const int64_t *rows, int64_t first, const REAL *c,
+                     REAL *mixed) {
+    vec total[2 * DEGREE + 1] = {{0}};
+    for (int64_t s = 0; s < settings->species; s++)
+        for (int64_t a = s * RADIAL; a < (s + 1) * RADIAL && rows[s] < rows[s + 1]; a++) {
+            const vec factor = load(factors(settings, l, a) + first);
+            for (int h = 0; h < 2 * l + 1; h++) total[h] += factor * c[a * PADDED + l * l + h];
+        }
+    for (int e = 0; e < LANES && first + e < settings->channels; e++)
+        for (int h = 0; h < 2 * l + 1; h++) mixed[(first + e) * PADDED + l * l + h] = total[h][e];
+}
+
+/* Moments (plain channels, PADDED) of one atom to (channels, PADDED). */
+static void mix(const Settings *settings, const int64_t *rows, const REAL *c, REAL *mixed) {
+    for (int64_t first = 0; first < settings->channels; first += LANES)
+        EVERY_DEGREE(mix_degree, settings, rows, first, c, mixed);
+}
+
 /* Features of one atom from its moments, and the slopes of the four-body terms; lanes are channels. */
 static void from_moments(const Settings *settings, int64_t channels, const REAL *c, REAL *slopes, REAL *values) {
     for (int64_t a = 0; a < channels; a++) values[a] = c[a * PADDED];
@@ -138,16 +180,20 @@ static void from_moments(const Settings *settings, int64_t channels, const REAL 
 /* Fill the tiles of a chunk, and find its atoms' moments, slopes and features. */
 static void prepare(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last, Space *space,
                     REAL *values) {
-    const int64_t n_species = settings->species, channels = n_species * RADIAL, size = features_of(channels);
+    const int64_t n_species = settings->species, channels = settings->channels, size = features_of(channels);
     count_tiles(settings, atoms, first, last, space->rows);
     for (int64_t i = 0; i < last - first; i++) {
-        REAL *c = space->moments + i * channels * PADDED;
+        REAL *c = space->moments + i * channels * PADDED, *plain = settings->mixing ? space->plain : c;
+        const int64_t *rows = space->rows + i * n_species;
         for (int64_t s = 0; s < n_species; s++) {
-            const int64_t begin = space->rows[i * n_species + s], count = space->rows[i * n_species + s + 1] - begin;
-            vec *tiles = space->tiles + begin * TILE;
-            fill_row(settings, atoms, first + i, s, count, tiles, space->lanes + begin * LANES);
-            find_moments(count, tiles, c + s * RADIAL * PADDED);
+            const int64_t count = rows[s + 1] - rows[s];
+            vec *tiles = space->tiles + rows[s] * TILE;
+            if (count) {
+                fill_row(settings, atoms, first + i, s, count, tiles, space->lanes + rows[s] * LANES);
+                find_moments(count, tiles, plain + s * RADIAL * PADDED);
+            } else memset(plain + s * RADIAL * PADDED, 0, RADIAL * PADDED * sizeof(REAL));
         }
+        if (settings->mixing) mix(settings, rows, plain, c);
         from_moments(settings, channels, c, space->slopes + i * channels * TRIPLES * PADDED, values + i * size);
     }
 }
@@ -156,15 +202,14 @@ static void prepare(const Settings *settings, const Atoms *atoms, int64_t first,
 void features(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last, REAL *values, void *work) {
     Space space;
     divide(settings, 1, most_tiles(settings, atoms, first, last), work, &space);
-    const int64_t size = features_of(settings->species * RADIAL);
+    const int64_t size = features_of(settings->channels);
     for (int64_t i = first; i < last; i += CHUNK)
         prepare(settings, atoms, i, i + CHUNK < last ? i + CHUNK : last, &space, values + (i - first) * size);
 }
 
 /* One degree of `by_moment`, of one channel and LANES members: the sums stay in registers. */
-static inline __attribute__((always_inline)) void of_degree(const int l, int64_t channels, int64_t a, int64_t wide,
-                                                            const REAL *c, const REAL *slopes, const REAL *given,
-                                                            REAL *result) {
+OF_DEGREE by_degree(const int l, int64_t channels, int64_t a, int64_t wide, const REAL *c, const REAL *slopes,
+                    const REAL *given, REAL *result) {
     vec total[2 * DEGREE + 1];
     for (int h = 0; h < 2 * l + 1; h++) total[h] = l ? (vec){0} : load(given + a * wide);
     for (int64_t b = 0; b < channels; b++) {
@@ -185,12 +230,27 @@ static inline __attribute__((always_inline)) void of_degree(const int l, int64_t
 /* Chain rule from all members' derivatives by the features, (F, wide), to those by the moments: (channels, H, wide). */
 static void by_moment(int64_t channels, int64_t wide, const REAL *c, const REAL *slopes, const REAL *given,
                       REAL *result) {
-#define OF_DEGREE(l) if (l <= DEGREE) of_degree(l, channels, a, wide, c, slopes, given + m, result + m)
     for (int64_t m = 0; m < wide; m += LANES)
-        for (int64_t a = 0; a < channels; a++) {
-            OF_DEGREE(0); OF_DEGREE(1); OF_DEGREE(2); OF_DEGREE(3); OF_DEGREE(4);
-            OF_DEGREE(5); OF_DEGREE(6); OF_DEGREE(7); OF_DEGREE(8);
-        }
+        for (int64_t a = 0; a < channels; a++)
+            EVERY_DEGREE(by_degree, channels, a, wide, c, slopes, given + m, result + m);
+}
+
+/* One degree of `unmix`, of one plain channel and LANES members. */
+OF_DEGREE unmix_degree(const int l, const Settings *settings, int64_t a, int64_t wide, const REAL *given,
+                       REAL *result) {
+    vec total[2 * DEGREE + 1] = {{0}};
+    const REAL *factor = factors(settings, l, a);
+    for (int64_t k = 0; k < settings->channels; k++)
+        for (int h = 0; h < 2 * l + 1; h++) total[h] += factor[k] * load(given + (k * H + l * l + h) * wide);
+    for (int h = 0; h < 2 * l + 1; h++) store(result + (a * H + l * l + h) * wide, total[h]);
+}
+
+/* Chain rule from mixed moments, (channels, H, wide), to those of the species among the neighbours of one atom. */
+static void unmix(const Settings *settings, const int64_t *rows, int64_t wide, const REAL *given, REAL *result) {
+    for (int64_t m = 0; m < wide; m += LANES)
+        for (int64_t s = 0; s < settings->species; s++)
+            for (int64_t a = s * RADIAL; a < (s + 1) * RADIAL && rows[s] < rows[s + 1]; a++)
+                EVERY_DEGREE(unmix_degree, settings, a, wide, given + m, result + m);
 }
 
 /* Derivatives of one member's energy by the vectors to a tile's neighbours, from those by their species' moments. */
@@ -210,9 +270,9 @@ static inline void push(const vec *tile, const REAL *by_moment, int64_t wide, ve
     for (int k = 0; k < 3; k++) result[k] = turn[k] + rise * tile[k];
 }
 
-/* Forces on one centre and its neighbours. */
+/* Forces on one centre and its neighbours, from the derivatives by its plain moments. */
 static void push_all(const Settings *settings, const Atoms *atoms, int64_t centre, const int64_t *rows,
-                     const Space *space, const Sums *sums) {
+                     const REAL *by_moment, const Space *space, const Sums *sums) {
     const int64_t members = sums->members, each = PAD(members), wide = sums->wide;
     begin_centre(sums);
     for (int64_t s = 0; s < settings->species; s++)
@@ -220,7 +280,7 @@ static void push_all(const Settings *settings, const Atoms *atoms, int64_t centr
             const vec *tile = space->tiles + t * TILE;
             for (int64_t m = 0; m < members; m++) {
                 vec found[3];
-                push(tile, space->wanted + s * RADIAL * H * each + m, each, found);
+                push(tile, by_moment + s * RADIAL * H * each + m, each, found);
                 for (int k = 0; k < 3; k++)
                     for (int e = 0; e < LANES; e++) space->pushed[e * wide + k * members + m] = found[k][e];
             }
@@ -239,7 +299,7 @@ static void push_all(const Settings *settings, const Atoms *atoms, int64_t centr
  */
 void forces(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last, int64_t members, Model model,
             const void *context, const REAL *given, int64_t stride, REAL *result, double *virials, void *work) {
-    const int64_t n_species = settings->species, channels = n_species * RADIAL, size = features_of(channels);
+    const int64_t n_species = settings->species, channels = settings->channels, size = features_of(channels);
     const int64_t each = PAD(members);
     Space space;
     divide(settings, members, most_tiles(settings, atoms, first, last), work, &space);
@@ -257,7 +317,9 @@ void forces(const Settings *settings, const Atoms *atoms, int64_t first, int64_t
                 for (int64_t f = 0; f < size; f++) space.gathered[f * each + m] = slope[m * step + f];
             by_moment(channels, each, space.moments + i * channels * PADDED,
                       space.slopes + i * channels * TRIPLES * PADDED, space.gathered, space.wanted);
-            push_all(settings, atoms, begin + i, rows, &space, &sums);
+            if (settings->mixing) unmix(settings, rows, each, space.wanted, space.unmixed);
+            const REAL *plain = settings->mixing ? space.unmixed : space.wanted;
+            push_all(settings, atoms, begin + i, rows, plain, &space, &sums);
         }
     }
 }
@@ -298,6 +360,25 @@ static void move_moments(int64_t members, int64_t count, const vec *tiles, const
     }
 }
 
+/* One degree of `mix_moved`, of one mixed channel and LANES members. */
+OF_DEGREE mix_moved_degree(const int l, const Settings *settings, const int64_t *rows, int64_t k, int64_t wide,
+                           const REAL *moved, REAL *mixed) {
+    vec total[2 * DEGREE + 1] = {{0}};
+    for (int64_t s = 0; s < settings->species; s++)
+        for (int64_t a = s * RADIAL; a < (s + 1) * RADIAL && rows[s] < rows[s + 1]; a++) {
+            const REAL factor = factors(settings, l, a)[k];
+            for (int h = 0; h < 2 * l + 1; h++) total[h] += factor * load(moved + (a * PADDED + l * l + h) * wide);
+        }
+    for (int h = 0; h < 2 * l + 1; h++) store(mixed + (k * PADDED + l * l + h) * wide, total[h]);
+}
+
+/* Changes of the moments of one atom, from (plain channels, PADDED, wide) to (channels, PADDED, wide). */
+static void mix_moved(const Settings *settings, const int64_t *rows, int64_t wide, const REAL *moved, REAL *mixed) {
+    for (int64_t m = 0; m < wide; m += LANES)
+        for (int64_t k = 0; k < settings->channels; k++)
+            EVERY_DEGREE(mix_moved_degree, settings, rows, k, wide, moved + m, mixed + m);
+}
+
 /* Chain rule from changes of the moments to those of the features, (F, members). */
 static void move_features(int64_t channels, int64_t members, const REAL *c, const REAL *slopes, const REAL *moved,
                           REAL *result) {
@@ -335,7 +416,7 @@ static void move_features(int64_t channels, int64_t members, const REAL *c, cons
  */
 void changes(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last, int64_t members,
              const REAL *moves, const REAL *strains, REAL *result, void *work) {
-    const int64_t n_species = settings->species, channels = n_species * RADIAL, size = features_of(channels);
+    const int64_t n_species = settings->species, channels = settings->channels, size = features_of(channels);
     const int64_t wide = PAD(members);
     Space space;
     divide(settings, members, most_tiles(settings, atoms, first, last), work, &space);
@@ -345,18 +426,20 @@ void changes(const Settings *settings, const Atoms *atoms, int64_t first, int64_
         for (int64_t i = 0; i < n; i++) {
             const REAL *own = moves + 3 * members * (begin + i);
             const REAL *strain = strains + 9 * members * atoms->frames[begin + i];
-            memset(space.wanted, 0, (size_t)(channels * PADDED * wide) * sizeof(REAL));
+            const int64_t *rows = space.rows + i * n_species;
+            REAL *plain = settings->mixing ? space.unmixed : space.wanted;
             for (int64_t s = 0; s < n_species; s++) {
-                const int64_t row = space.rows[i * n_species + s], count = space.rows[i * n_species + s + 1] - row;
+                const int64_t row = rows[s], count = rows[s + 1] - row, each = RADIAL * PADDED * wide;
+                memset(plain + s * each, 0, (size_t)each * sizeof(REAL));
                 for (int64_t lane = 0; lane < count * LANES; lane++) {
                     const int64_t j = space.lanes[row * LANES + lane];
                     const REAL *other = moves + 3 * members * (j < 0 ? begin + i : j);
                     REAL *step = (REAL *)(space.steps + lane / LANES * 3 * members) + lane % LANES;
                     for (int64_t k = 0; k < 3 * members; k++) step[k * LANES] = own[k] - other[k];
                 }
-                move_moments(members, count, space.tiles + row * TILE, strain, space.steps,
-                             space.wanted + s * RADIAL * PADDED * wide);
+                move_moments(members, count, space.tiles + row * TILE, strain, space.steps, plain + s * each);
             }
+            if (settings->mixing) mix_moved(settings, rows, wide, plain, space.wanted);
             move_features(channels, members, space.moments + i * channels * PADDED,
                           space.slopes + i * channels * TRIPLES * PADDED, space.wanted,
                           result + (begin + i) * size * members);

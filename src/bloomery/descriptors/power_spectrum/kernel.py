@@ -15,7 +15,7 @@ from bloomery.descriptors.kernels import CHUNK_ATOMS, AtomTables, ForceKernel
 from bloomery.descriptors.power_spectrum.angular_momenta import couplings
 from bloomery.descriptors.power_spectrum.settings import PowerSpectrumSettings
 from bloomery.native import load_kernel
-from bloomery.native.arrays import Integer, Kept, Place, Real, pointer
+from bloomery.native.arrays import Integer, Kept, Place, Real, padded, pointer
 from bloomery.threads import share_out
 
 SOURCE = Path(__file__).with_suffix(".c")
@@ -25,7 +25,7 @@ MOST_SPECIES = 128
 class _Settings(ctypes.Structure):
     _fields_ = (
         ("species", Integer), ("cutoff", Real), ("inner", Real), ("width", Real), ("triples", Place), ("gaunt", Place),
-        ("couplings", Integer),
+        ("couplings", Integer), ("channels", Integer), ("mixing", Place),
     )  # fmt: skip
 
 
@@ -44,7 +44,8 @@ class PowerSpectrumKernel(ForceKernel):
         self._kept = Kept()
         width = (settings.cutoff - settings.first_centre) / settings.radial
         terms = (self._kept.array(list(entries), "int32"), self._kept.array(list(entries.values())), len(entries))
-        filled = _Settings(n_species, settings.cutoff, settings.first_centre, width, *terms)
+        mixed = settings.mixed_channels(n_species), self._mixing(settings, library.vector_lanes(), dtype)
+        filled = _Settings(n_species, settings.cutoff, settings.first_centre, width, *terms, *mixed)
         super().__init__(library, filled, settings.size(n_species), dtype)
 
     @classmethod
@@ -65,6 +66,14 @@ class PowerSpectrumKernel(ForceKernel):
         library.initialise()
         library.changes.argtypes = [Place, Place, *[Integer] * 3, *[Place] * 4]
         return cls(library, settings, n_species, dtype)
+
+    def _mixing(self, settings: PowerSpectrumSettings, lanes: int, dtype: str) -> int | None:
+        """Address of what channels are mixed by, with the factors of each plain channel side by side."""
+        if settings.mixing is None:
+            return None
+        matrices = np.array(settings.mixing).swapaxes(1, 2)
+        channels = matrices.shape[2]
+        return self._kept.array(np.pad(matrices, [(0, 0), (0, 0), (0, padded(channels, lanes) - channels)]), dtype)
 
     def changes(
         self, atoms: AtomTables, moves: NDArray[np.floating], strains: NDArray[np.floating]

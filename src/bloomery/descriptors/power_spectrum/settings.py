@@ -7,10 +7,14 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from bloomery.descriptors.power_spectrum.angular_momenta import degree_triples
+from bloomery.errors import InputError
 from bloomery.plugins import Settings
-from bloomery.quantities import Angstrom
+from bloomery.quantities import Angstrom, Share
 
 DEFAULT_INNER = 1.0
+DEFAULT_CHANNELS = 12
+Mixing = tuple[tuple[tuple[float, ...], ...], ...]
+"""Matrices ``W_l``, ``(L + 1, K, C)``."""
 
 
 class PowerSpectrumSettings(Settings):
@@ -29,12 +33,39 @@ class PowerSpectrumSettings(Settings):
     """Largest angular momentum ``l`` of the three-body terms."""
     four_body: int = Field(default=3, ge=0, le=8)
     """Largest angular momentum of the four-body terms, never more than ``max_degree``; 0 and 1 leave them out."""
+    channels: int | None = Field(default=None, ge=1)
+    """Into how many channels those of all species and radial functions are mixed, as training frames teach; by default
+    12 for several species, and one species alone is not mixed.
+
+    Where there are no training frames, as in a selection, nothing is mixed.
+    """
+    sharing: Share = Field(default=0.9, ge=0, le=1)
+    """How much species are alike to begin with: at 0 each is on its own, at 1 there is no telling them apart."""
+    mixing: Mixing | None = None
+    """How channels are mixed, a matrix for each degree. It is learnt from the training frames: leave it out."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if self.first_centre >= self.cutoff:
             raise ValueError(f"inner must be below the cutoff of {self.cutoff} Å; lower it, got {self.first_centre}")
+        if self.mixing is not None and (wrong := self._misshapen(self.mixing)):
+            raise ValueError(f"mixing {wrong}; leave it out, so that it is learnt from training frames")
         return self
+
+    def _misshapen(self, mixing: Mixing) -> str:
+        """Say what is wrong about the shape of the mixing, or nothing."""
+        if len(mixing) != self.max_degree + 1:
+            return f"has {len(mixing)} matrices for {self.max_degree + 1} degrees"
+        if not mixing[0] or len({len(matrix) for matrix in mixing}) > 1:
+            return "has not as many rows for each degree"
+        widths = {len(row) for matrix in mixing for row in matrix}
+        if len(widths) > 1 or (width := widths.pop()) < 1 or width % self.radial:
+            return f"has rows that are not of {self.radial} numbers for each species"
+        return ""
+
+    def __hash__(self) -> int:
+        """Of all but the mixing, which is long: tables are looked up at each step of molecular dynamics."""
+        return hash(tuple(value for name, value in self if name != "mixing"))
 
     @property
     def four_body_degree(self) -> int:
@@ -46,10 +77,39 @@ class PowerSpectrumSettings(Settings):
         """Centre of the first Gaussian in Å, where no data say better."""
         return DEFAULT_INNER if self.inner is None else self.inner
 
-    def size(self, n_species: int) -> int:
-        """Number of features per atom.
+    def mixed_channels(self, n_species: int) -> int:
+        """Number of channels ``K`` that features are made of.
 
-        ``C (1 + (l + 1) (C + 1) / 2 + T)`` with ``C`` channels, species times Gaussians, and ``T`` triples of degrees.
+        Raises
+        ------
+        InputError
+            If the mixing was learnt for another number of species.
         """
-        channels, triples = n_species * self.radial, len(degree_triples(self.four_body_degree))
+        plain = n_species * self.radial
+        if self.mixing is None:
+            return plain
+        learnt = len(self.mixing[0][0])
+        if learnt != plain:
+            raise InputError(
+                f"power_spectrum.mixing: was learnt for {learnt // self.radial} species, not for {n_species}; leave it "
+                "out, so that it is learnt from training frames."
+            )
+        return len(self.mixing[0])
+
+    def channels_to_learn(self, n_species: int) -> int | None:
+        """Into how many channels training frames will mix those of so many species; ``None`` if they will not."""
+        if self.mixing is not None or (n_species < 2 and self.channels is None):
+            return None
+        return min(n_species * self.radial, self.channels or DEFAULT_CHANNELS)
+
+    def size(self, n_species: int) -> int:
+        """Number of features per atom."""
+        return self.size_of(self.mixed_channels(n_species))
+
+    def size_of(self, channels: int) -> int:
+        """Number of features that so many channels make.
+
+        ``K (1 + (l + 1) (K + 1) / 2 + T)`` with ``K`` channels and ``T`` triples of degrees.
+        """
+        triples = len(degree_triples(self.four_body_degree))
         return channels * (1 + triples) + (self.max_degree + 1) * channels * (channels + 1) // 2

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
 
 from bloomery.descriptors.contract import Descriptor, ForceMap
 from bloomery.descriptors.species import species_of
@@ -51,6 +53,23 @@ class Block:
     labels: dict[str, torch.Tensor]
     importance: dict[str, torch.Tensor]
     weights: torch.Tensor
+
+    @cached_property
+    def table(self) -> torch.Tensor:
+        """The atoms of each element in a row, ``(S, n)``, padded with the first of all."""
+        return pad_sequence(self.species, batch_first=True)
+
+    @cached_property
+    def places(self) -> torch.Tensor:
+        """Where each atom is in the flattened `table`, ``(A,)``."""
+        width = self.table.shape[1]
+        filled = [row * width + torch.arange(len(atoms)) for row, atoms in enumerate(self.species)]
+        return torch.cat(filled).to(self.table.device)[torch.argsort(torch.cat(self.species))]
+
+    @property
+    def padding(self) -> int:
+        """How many places of `table` are empty."""
+        return self.table.numel() - len(self.inputs)
 
 
 @dataclass(frozen=True)

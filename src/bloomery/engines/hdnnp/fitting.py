@@ -60,8 +60,10 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     old = frozenset() if start is None else start.seen
     train, n_replayed = _new_first(usable.train, old, settings)
     form = Form((settings.activation,), settings.isolation_switch)
-    descriptor = settings.descriptor.load("descriptors").fitted(train, elements) if start is None else start.descriptor
-    _tell_size(settings, descriptor.size(elements), len(elements))
+    descriptor = settings.descriptor.load("descriptors") if start is None else start.descriptor
+    _tell_size(settings, descriptor.fitted_size(elements), len(elements))
+    if start is None:
+        descriptor = descriptor.fitted(train, elements)
     values = _values(descriptor, train, elements, str(place))
     scaling, ranges = _scaling(train, elements, descriptor, values, data.energy_reference, str(place))
     if start is not None:
@@ -151,8 +153,8 @@ def _tell_size(settings: HdnnpSettings, features: int, n_elements: int) -> None:
         return
     text = (
         f"training: {n_elements} elements make {features:,} features per atom, and a committee of {settings.members} "
-        f"needs about {needed:.0f} GiB; for less, set fewer members, or descriptor: {{power_spectrum: {{radial: 2, "
-        "max_degree: 2, four_body: 0}}."
+        f"needs about {needed:.0f} GiB; for less, set fewer members, or descriptor: {{power_spectrum: {{channels: "
+        "6}}."
     )
     if needed > there:
         raise InputError(f"{text} This machine has {there:.0f} GiB.")

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import torch
 
 from bloomery.engines.hdnnp.blocks import Block
-from bloomery.engines.hdnnp.model import DEFAULT_FORM, Form, Parameters, by_element, networks
+from bloomery.engines.hdnnp.model import DEFAULT_FORM, Form, Parameters, by_element, networks, networks_side_by_side
 from bloomery.engines.hdnnp.settings import LossWeights
+
+PADDING = 10
+"""So many atoms cost as much as the networks of one more element by themselves."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ class LossFunction:
         if len(block.species) == 1:
             outputs, gradients = networks(by_element(parameters)[0], block.inputs, self.form)
             offset = self.offset
+        elif block.padding <= PADDING * len(block.species):
+            found = networks_side_by_side(parameters, block.inputs[block.table], self.form)
+            outputs, gradients = (each.index_select(1, block.places) for each in found)
+            offset = self.offset.repeat_interleave(block.table.shape[1])[block.places]
         else:
             order = torch.cat(block.species)
             back = torch.argsort(order)

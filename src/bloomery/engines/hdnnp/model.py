@@ -150,11 +150,14 @@ def by_element(parameters: Parameters) -> list[Parameters]:
 
 
 def networks(own: Parameters, inputs: torch.Tensor, form: Form = DEFAULT_FORM) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs ``(M, n)`` of one element's networks at scaled features ``(n, F)``, and gradients ``(M, n, F)``."""
+    """Outputs ``(M, n)`` of one element's networks at scaled features ``(n, F)``, and gradients ``(M, n, F)``.
+
+    Features may also be given for each network, ``(M, n, F)``.
+    """
     hidden = hidden_layers(own)
     weights = [own[f"weight_{layer}"] for layer in range(hidden + 1)]
     biases = [own[f"bias_{layer}"] for layer in range(hidden + 1)]
-    x = inputs.expand(len(weights[0]), *inputs.shape)
+    x = inputs.expand(len(weights[0]), *inputs.shape[-2:])
     slopes, value = [], x
     for weight, bias, activation in zip(weights[:-1], biases[:-1], form.layers(hidden), strict=True):
         value, slope = ACTIVATIONS[activation](torch.baddbmm(bias, value, weight))
@@ -168,6 +171,17 @@ def networks(own: Parameters, inputs: torch.Tensor, form: Form = DEFAULT_FORM) -
     skip = own["skip"]
     gradient = torch.baddbmm(skip.transpose(1, 2), gradient, weights[0].transpose(1, 2))
     return (output + torch.bmm(x, skip)).squeeze(-1), gradient
+
+
+def networks_side_by_side(
+    parameters: Parameters, inputs: torch.Tensor, form: Form = DEFAULT_FORM
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`networks` of all elements in one pass, at features ``(S, n, F)``: ``(M, S n)`` and ``(M, S n, F)``."""
+    members, n_species = parameters["weight_0"].shape[:2]
+    own = {name: value.flatten(0, 1) for name, value in parameters.items()}
+    found = networks(own, inputs.expand(members, *inputs.shape).flatten(0, 1), form)
+    outputs, gradients = (each.unflatten(0, (members, n_species)).flatten(1, 2) for each in found)
+    return outputs, gradients
 
 
 def isolation_switch(relative: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -209,6 +209,15 @@ def test_a_set_covers_every_combination_of_elements() -> None:
     assert functions == make_set(SetRules(radial=4, angular_radial=2, zetas=(1.0, 4.0)), 6.0, ["C", "H", "O"])
 
 
+def test_sets_for_many_elements_do_not_grow() -> None:
+    few, many = ["C", "H", "O", "Si"], ["C", "H", "N", "O", "Si"]
+    assert Acsf().size(few) == 4 * 8 + 10 * 3 * 4 * 2
+    assert Acsf().size(many) == Acsf().fitted_size(many) == 8 + 3 * 4 * 2
+    assert Acsf.make(rules={"weighted": False}).size(many) == 5 * 8 + 15 * 3 * 4 * 2
+    assert Acsf.make(rules={"angular": "wide"}).size(many) == 5 * 8 + 15 * 3 * 4 * 2
+    assert Acsf.make(reduce={"functions": 20}).fitted_size(many) == 20
+
+
 def test_sets_made_from_data_start_at_the_nearest_distance() -> None:
     frames = water_and_methane()
     elements = ["H", "C", "O"]

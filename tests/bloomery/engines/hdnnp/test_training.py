@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.engines.contract import TrainingData
-from bloomery.engines.hdnnp import Hdnnp, fitting, training
+from bloomery.engines.hdnnp import Hdnnp, fitting, loss, training
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.fitting import CHECKPOINT_FILE, rescaled
 from bloomery.engines.hdnnp.model import Scaling, by_element, initial_parameters, networks
@@ -21,7 +22,7 @@ from bloomery.engines.hdnnp.weights import member_weights
 from bloomery.errors import DataWarning, DivergedError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_reference
-from bloomery.potentials.contract import Potential
+from bloomery.potentials.contract import Potential, load_potential
 from bloomery.testing.engines import assert_same
 
 MakeSilicon = Callable[..., Configurations]
@@ -274,12 +275,44 @@ def test_one_kind_of_label_is_enough(data: TrainingData, name: str) -> None:
 
 @pytest.mark.slow
 def test_two_elements_are_learnt_together(data: TrainingData) -> None:
-    numbers = np.where(np.arange(data.train.n_atoms) % 4 == 0, 6, 14)
-    mixed = replace(data, train=replace(data.train, numbers=numbers), energy_reference={"Si": -4.0, "C": -4.0})
-    potential, history = Hdnnp.make(**{**SMALL, "steps": 200}).train(mixed, device="cpu")
+    potential, history = Hdnnp.make(**{**SMALL, "steps": 200}).train(two_elements(data), device="cpu")
     assert potential.elements == ["C", "Si"]
     assert history.summary["n_early_stopping"] == 3
     assert history.columns["train_loss"][-1] < 0.5 * history.columns["train_loss"][0]
+
+
+def two_elements(data: TrainingData) -> TrainingData:
+    """Every fourth atom is carbon; the early-stopping frames have none."""
+    numbers = np.where(np.arange(data.train.n_atoms) % 4 == 0, 6, 14)
+    return replace(data, train=replace(data.train, numbers=numbers), energy_reference={"Si": -4.0, "C": -4.0})
+
+
+def test_elements_are_trained_side_by_side_or_one_by_one(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = train(two_elements(data), steps=3, training_dtype="float64")
+    monkeypatch.setattr(loss, "PADDING", -1)
+    apart = train(two_elements(data), steps=3, training_dtype="float64")
+    for name, value in together.parameters.items():
+        torch.testing.assert_close(value, apart.parameters[name], rtol=1e-9, atol=1e-9)
+
+
+def test_how_channels_are_mixed_is_kept_in_the_files(data: TrainingData, tmp_path: Path) -> None:
+    """And serves a training that starts from the potential, whatever its frames."""
+    mixed = two_elements(data)
+    descriptor = {"power_spectrum": {"radial": 3, "max_degree": 2, "cutoff": 4.0, "channels": 4}}
+    start = train(mixed, descriptor=descriptor, steps=4)
+    assert isinstance(start.descriptor, PowerSpectrum)
+    assert np.shape(start.descriptor.settings.mixing) == (3, 4, 6)
+    start.save(tmp_path)
+    loaded = load_potential(tmp_path, device="cpu")
+    assert isinstance(loaded, HdnnpPotential)
+    assert loaded.descriptor.settings == start.descriptor.settings
+    assert_same(loaded.predict(mixed.train), start.predict(mixed.train))
+    few = replace(mixed, train=mixed.train[:2])
+    tuned, _ = Hdnnp.make(**SMALL | {"descriptor": descriptor, "warm_steps": 2}).train(
+        few, device="cpu", start_from=loaded
+    )
+    assert isinstance(tuned, HdnnpPotential)
+    assert tuned.descriptor.settings == start.descriptor.settings
 
 
 def test_early_stopping_stops_and_keeps_the_best(data: TrainingData) -> None:
@@ -366,7 +399,7 @@ def test_what_many_elements_cost_is_told(data: TrainingData, monkeypatch: pytest
     with pytest.warns(DataWarning, match=r"1 elements make \d+ features per atom, and a committee of 2 needs"):
         train(data, steps=1)
     monkeypatch.setattr(fitting.os, "sysconf", {"SC_PHYS_PAGES": 2**31, "SC_PAGE_SIZE": 1}.get)
-    with pytest.raises(InputError, match=r"four_body: 0}}\. This machine has 2 GiB\."):
+    with pytest.raises(InputError, match=r"channels: 6}}\. This machine has 2 GiB\."):
         train(data, steps=1)
 
 

@@ -17,6 +17,7 @@ class ScriptedPowerSpectrum(torch.nn.Module):
     lookup: torch.Tensor
     pairs: torch.Tensor
     weights: torch.Tensor
+    mixing: torch.Tensor
     couplings: torch.Tensor
 
     def __init__(self, descriptor: PowerSpectrum, elements: list[str], dtype: str) -> None:
@@ -31,6 +32,8 @@ class ScriptedPowerSpectrum(torch.nn.Module):
         self.register_buffer("lookup", tables.table.lookup.reshape(3, 4, -1)[:, 0].contiguous())
         self.register_buffer("pairs", tables.first * tables.channels + tables.second)
         self.register_buffer("weights", tables.weights)
+        self.mixed = tables.mixing is not None
+        self.register_buffer("mixing", tables.centres[:0] if tables.mixing is None else tables.mixing)
         # TorchScript knows no type of an empty list.
         self.triples = [[part.start for part in parts] for parts, _ in tables.triples] or [[0, 0, 0]]
         self.shapes = [list(gaunt.shape) for _, gaunt in tables.triples] or [[0, 0, 0]]
@@ -53,7 +56,9 @@ class ScriptedPowerSpectrum(torch.nn.Module):
         cosine = 0.5 * (1 + torch.cos(self.factor * distances))
         radial = torch.exp(-0.5 * scaled * scaled) * (cosine * cosine)
         sums = torch.bmm(radial.transpose(1, 2), self.monomials(table / distances)) @ self.matrix
-        moments = sums.reshape(n_atoms, self.channels, sums.shape[2])
+        moments = sums.reshape(n_atoms, -1, sums.shape[2])
+        if self.mixed:
+            moments = self.mix(moments)
         powers: list[torch.Tensor] = []
         for degree in range(self.degrees):
             part = moments[:, :, degree * degree : (degree + 1) * (degree + 1)]
@@ -64,6 +69,14 @@ class ScriptedPowerSpectrum(torch.nn.Module):
         if self.n_triples > 0:
             parts.append(self.four_body(moments).flatten(1))
         return torch.cat(parts, dim=1)
+
+    def mix(self, moments: torch.Tensor) -> torch.Tensor:
+        """Mix the channels of moments, ``(a, S n, H)`` to ``(a, K, H)``."""
+        parts = [
+            self.mixing[degree] @ moments[:, :, degree * degree : (degree + 1) * (degree + 1)]
+            for degree in range(self.degrees)
+        ]
+        return torch.cat(parts, dim=2)
 
     def monomials(self, units: torch.Tensor) -> torch.Tensor:
         """Monomials ``(rows, K, H)`` of unit vectors ``(rows, K, 3)``."""

@@ -32,6 +32,7 @@ from bloomery.engines.hdnnp.metatomic.export import make_model
 from bloomery.engines.hdnnp.metatomic.networks import activate
 from bloomery.engines.hdnnp.metatomic.symmetry_functions import ScriptedGaussians, whole_power
 from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Scaling, initial_parameters
+from bloomery.engines.hdnnp.network_potential import descriptor_spec
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
@@ -136,6 +137,14 @@ def assert_agrees(potential: HdnnpPotential, folder: Path, seeds: range = range(
 def test_exported_models_agree_with_our_own_evaluation(name: str, tmp_path: Path) -> None:
     """Slabs, wires, small cells, molecules and isolated atoms of two elements."""
     assert_agrees(make_potential(DESCRIPTORS[name]), tmp_path)
+
+
+@needs_metatomic
+@pytest.mark.parametrize("settings", [{"max_degree": 3}, {"max_degree": 2, "four_body": 0}, {"max_degree": 0}])
+def test_exported_models_mix_channels(settings: dict[str, int], tmp_path: Path) -> None:
+    made = PowerSpectrum.make(radial=2, cutoff=4.0, channels=3, **settings)
+    fitted = made.fitted(odd_frames(ELEMENTS), ELEMENTS)
+    assert_agrees(make_potential(descriptor_spec(fitted).model_dump()), tmp_path)
 
 
 @needs_metatomic
