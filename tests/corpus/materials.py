@@ -30,7 +30,7 @@ TRAINING = (
 )
 ACSF = (
     "--set members=2 --set steps=2 --set hidden=[4] --set skip=false --set isolation_switch=false "
-    "--set activation=tanh --set descriptor.name=acsf --set descriptor.settings.cutoff=4.0 "
+    "--set repulsion=false --set activation=tanh --set descriptor.name=acsf --set descriptor.settings.cutoff=4.0 "
     "--set descriptor.settings.reduce.functions=5 --threads 1"
 )
 

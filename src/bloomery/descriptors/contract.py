@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from bloomery.descriptors.kernels import ForceKernel
-    from bloomery.descriptors.layouts import Model
+    from bloomery.descriptors.layouts import Model, Watch
 
     EdgeGradients = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     """Edges ``(2, E)`` and vectors ``(E, 3)`` as in `Features`, and the derivatives by the vectors, ``(M, E, 3)``."""
@@ -148,18 +148,22 @@ class Descriptor(Plugin):
         virials: bool = True,
         device: str = "cpu",
         dtype: str = "float64",
+        watch: Watch | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Forces of ``M`` functions of the features, and the virials of those frames that are periodic throughout.
 
         Forces are ``(A, 3, M)`` in units of the functions per Å; virials, if asked for, the symmetric derivatives by
         the strain, ``(N, 3, 3, M)``. By the descriptor's `kernel` where it has one; else `edge_gradients` are added up.
+        Who needs the neighbours as well is given them by ``watch``, once, so that none looks for them again.
         """
         import torch  # noqa: PLC0415
 
         kernel = self.kernel(elements, device, dtype)
         if kernel is not None:
-            return kernel.forces_of(configurations, elements, model, virials=virials)
+            return kernel.forces_of(configurations, elements, model, virials=virials, watch=watch)
         edges, vectors, gradients = self.edge_gradients(configurations, elements, model, device=device, dtype=dtype)
+        if watch is not None:
+            watch(edges, vectors)
         by_edge = gradients.permute(1, 2, 0)
         members = by_edge.shape[2]
         forces = by_edge.new_zeros((configurations.n_atoms, 3, members))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bloomery.descriptors.layouts import Model
+from bloomery.descriptors.layouts import Model, Watch
 from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import Neighbours, find_neighbours
@@ -71,7 +71,13 @@ class ForceKernel:
         return self._features(AtomTables.of(neighbours, species), 0, len(species))
 
     def forces_of(
-        self, configurations: Configurations, elements: list[str], model: Model, *, virials: bool
+        self,
+        configurations: Configurations,
+        elements: list[str],
+        model: Model,
+        *,
+        virials: bool,
+        watch: Watch | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return what `Descriptor.forces` returns.
 
@@ -80,6 +86,8 @@ class ForceKernel:
         """
         species, frames = species_of(configurations, elements), configurations.frame_of_atom
         neighbours = find_neighbours(configurations, self._settings.cutoff, threads=torch.get_num_threads())
+        if watch is not None:
+            watch(torch.from_numpy(neighbours.pairs), torch.from_numpy(neighbours.vectors))
         atoms, compiled = AtomTables.of(neighbours, species, frames), getattr(model, "compiled", None)
         n_frames = len(configurations) if virials else 0
 

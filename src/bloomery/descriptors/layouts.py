@@ -15,6 +15,10 @@ Model = Callable[[torch.Tensor, slice], torch.Tensor]
 """Called as ``model(values, atoms)`` for consecutive slices of the atoms, with their features ``(a, F)``; returns the
 derivatives of ``M`` functions by these features, ``(M, a, F)``."""
 
+Watch = Callable[[torch.Tensor, torch.Tensor], None]
+"""Called as ``watch(edges, vectors)``, ``(2, E)`` and ``(E, 3)`` in Å, with the neighbours that forces come from, each
+pair from both ends; some may be as far apart as the cutoff."""
+
 
 @dataclass(frozen=True)
 class Layout:

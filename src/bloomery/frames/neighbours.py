@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from ase.data import chemical_symbols
 from ase.geometry import complete_cell
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from bloomery.threads import share_out
 
 WIDE = 200.0
 """Frames wider than so many cutoffs are left to another library: vesin divides by zero where they are thin too."""
+
+Nearest = dict[frozenset[str], float]
+"""Shortest distance in Å of each pair of elements."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,16 @@ def find_neighbours(configurations: Configurations, cutoff: float, *, threads: i
     pairs, vectors = zip(*found, strict=True)
     joined = pairs[0] if len(pairs) == 1 else np.concatenate(pairs)
     return Neighbours(np.ascontiguousarray(joined.T), vectors[0] if len(vectors) == 1 else np.concatenate(vectors))
+
+
+def nearest_distances(configurations: Configurations, cutoff: float) -> Nearest:
+    """Shortest distance in Å of each pair of elements that come closer than the cutoff in some frame."""
+    least = np.full((len(chemical_symbols), len(chemical_symbols)), np.inf)
+    for frame in configurations:
+        neighbours = find_neighbours(frame, cutoff)
+        np.minimum.at(least, tuple(frame.numbers[neighbours.pairs]), np.linalg.norm(neighbours.vectors, axis=1))
+    met = np.argwhere(np.isfinite(least)).tolist()
+    return {frozenset((chemical_symbols[i], chemical_symbols[j])): float(least[i, j]) for i, j in met}
 
 
 def _find(

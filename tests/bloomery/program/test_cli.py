@@ -174,7 +174,7 @@ def test_n2p2_files_go_out_and_come_back(here: Path, silicon: Configurations) ->
     """A potential of ours, written for n2p2 and read again; its predictions as n2p2's data."""
     silicon[:10].write_extxyz("data.extxyz")
     silicon[10:].write_extxyz("test.extxyz")
-    settings = "activation=tanh skip=false isolation_switch=false members=2 steps=20 hidden=[4]"
+    settings = "activation=tanh skip=false isolation_switch=false repulsion=false members=2 steps=20 hidden=[4]"
     words = " ".join(f"--set {word}" for word in settings.split())
     bloomery(f"train data.extxyz {words} --set descriptor.name=acsf --set descriptor.settings.cutoff=4.0 --out pot")
     told = bloomery("export pot --format n2p2 --to files").output

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import combinations_with_replacement, product
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -27,6 +27,9 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import symbols_to_numbers
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
+
+if TYPE_CHECKING:
+    from bloomery.frames.neighbours import Nearest
 
 Kind = Literal["radial", "narrow", "wide", "weighted_radial", "weighted_narrow"]
 CutoffFunction = Literal[
@@ -129,9 +132,6 @@ class SetRules(Settings):
         """Whether functions for so many elements are of the weighted kinds."""
         return n_elements > FEW_ELEMENTS and self.angular != "wide" if self.weighted is None else self.weighted
 
-
-Nearest = dict[frozenset[str], float]
-"""Shortest distance in Å of each pair of elements."""
 
 DEFAULT_INNER = 1.0
 

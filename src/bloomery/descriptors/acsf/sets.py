@@ -1,4 +1,4 @@
-"""Sets of symmetry functions from data: nearest distances, and the functions that tell most.
+"""Sets of symmetry functions from data: those from the nearest distances on, and those that tell most.
 
 Selection among candidates as in Imbalzano et al., J. Chem. Phys. 148, 241730 (2018): CUR decomposition and
 farthest-point sampling on the matrix of features, which only has to be computed once.
@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from bloomery.descriptors.acsf.functions import Nearest, SymmetryFunction, make_set
+from bloomery.descriptors.acsf.functions import SymmetryFunction, make_set
 from bloomery.descriptors.acsf.settings import AcsfSettings, Reduction, functions_of
 from bloomery.descriptors.contract import Descriptor
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
-from bloomery.frames.neighbours import find_neighbours
+from bloomery.frames.neighbours import nearest_distances
 
 MAX_ATOMS = 5000
 """Features of about so many atoms decide a reduction: frames are left out evenly beyond."""
@@ -47,20 +46,6 @@ def explicit_settings(
         return plain
     kept = _reduced(plain, settings.reduce, configurations, elements, describe(plain))
     return plain.model_copy(update={"functions": kept})
-
-
-def nearest_distances(configurations: Configurations, cutoff: float) -> Nearest:
-    """Shortest distance in Å of each pair of elements that come closer than the cutoff in some frame."""
-    found: Nearest = {}
-    for frame in configurations:
-        neighbours = find_neighbours(frame, cutoff)
-        distances = np.linalg.norm(neighbours.vectors, axis=1)
-        kinds = frame.numbers[neighbours.pairs]
-        for first, second in np.unique(kinds, axis=1).T.tolist() if len(distances) else []:
-            key = frozenset((chemical_symbols[first], chemical_symbols[second]))
-            shortest = float(distances[(kinds[0] == first) & (kinds[1] == second)].min())
-            found[key] = min(found.get(key, np.inf), shortest)
-    return found
 
 
 def _reduced(

@@ -23,8 +23,9 @@ from bloomery.engines.hdnnp.checkpoint import State
 from bloomery.engines.hdnnp.components import FIRST_LAYER, Components
 from bloomery.engines.hdnnp.loss import ENERGY_SCALE, LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, hidden_layers, initial_parameters
-from bloomery.engines.hdnnp.network_potential import descriptor_spec
+from bloomery.engines.hdnnp.network_potential import cutoff_of, descriptor_spec
 from bloomery.engines.hdnnp.potential import HdnnpPotential
+from bloomery.engines.hdnnp.repulsion import Repulsion
 from bloomery.engines.hdnnp.ridge import Ridge, fit_ridge
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, Trainer, made
@@ -69,6 +70,7 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     if start is not None:
         scaling, ranges = _no_narrower(scaling, ranges, start)
     components = _components(settings, train, elements, values, scaling, start)
+    repulsion = _repulsion(settings, Configurations.concatenate([usable.train, early]), elements, descriptor, start)
     membership = membership_seed(seed, start)
     frames = Configurations.concatenate([train, early])
     builder = BlockBuilder(
@@ -122,6 +124,7 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
         parameters=best,
         scaling=scaling,
         ranges=ranges,
+        repulsion=repulsion,
         seen=old.union(train.hashes()),
         form=form,
         descriptor=descriptor_spec(descriptor),
@@ -181,6 +184,8 @@ def _told(settings: HdnnpSettings, elements: list[str], start: HdnnpPotential) -
         "activation functions": (start.form.activations, (settings.activation,)),
         "linear path": ("skip" in start.parameters, settings.skip),
         "isolation switch": (start.form.switch, settings.isolation_switch),
+        # Those of earlier versions do not say how close the atoms of their frames were.
+        "short-range repulsion": (trained.get("repulsion", False), settings.repulsion),
     }
 
 
@@ -310,6 +315,20 @@ def _no_narrower(scaling: Scaling, ranges: Ranges, start: HdnnpPotential) -> tup
         lowest, highest = np.minimum(ranges.minimum, known.minimum), np.maximum(ranges.maximum, known.maximum)
         ranges = replace(ranges, minimum=lowest, maximum=highest)
     return scaling, ranges
+
+
+def _repulsion(
+    settings: HdnnpSettings,
+    frames: Configurations,
+    elements: list[str],
+    descriptor: Descriptor,
+    start: HdnnpPotential | None,
+) -> Repulsion | None:
+    """Return what leaves these frames alone, and those of the start, which may not be among them."""
+    if not settings.repulsion:
+        return None
+    repulsion = Repulsion.fitted(frames, elements, cutoff_of(descriptor))
+    return repulsion if start is None or start.repulsion is None else repulsion.no_wider(start.repulsion)
 
 
 def _unit(train: Configurations, spreads: Spreads) -> float:

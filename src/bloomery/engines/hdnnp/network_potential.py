@@ -16,6 +16,7 @@ from bloomery.descriptors.contract import Descriptor
 from bloomery.descriptors.species import species_of
 from bloomery.engines.hdnnp.evaluation import Evaluation, Evaluator
 from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Parameters, Ranges, Scaling, hidden_layers
+from bloomery.engines.hdnnp.repulsion import Repulsion, Watcher, read_repulsion
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec, parse_settings
@@ -38,6 +39,7 @@ class Parts(Common):
     descriptor: PluginSpec
     form: Form
     ranges: NotRequired[Ranges | None]
+    repulsion: NotRequired[Repulsion | None]
     seen: NotRequired[Collection[str]]
     dtype: NotRequired[str]
 
@@ -51,6 +53,8 @@ class NetworkPotential(Potential):
         Name to float64 tensor ``(M, S, ...)``, for inputs and outputs of unit variance.
     ranges
         What values the features have in the training frames, for `Prediction.extrapolation`.
+    repulsion
+        What is added where atoms are closer than in any training frame.
     seen
         Content hashes of all frames that it, or a potential that it started from, was trained on.
     details
@@ -59,7 +63,7 @@ class NetworkPotential(Potential):
 
     engine = "hdnnp"
     takes_empty_frames = True
-    own_entries = ("descriptor", "network", "digest")
+    own_entries = ("descriptor", "network", "repulsion", "digest")
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class NetworkPotential(Potential):
         energy_reference: dict[str, float],
         form: Form | None = None,
         ranges: Ranges | None = None,
+        repulsion: Repulsion | None = None,
         seen: Collection[str] = (),
         dtype: str = "float64",
         device: str = "cpu",
@@ -78,33 +83,38 @@ class NetworkPotential(Potential):
         details: Details | None = None,
     ) -> None:
         self.parameters, self.scaling, self.ranges = parameters, scaling, ranges
-        self.form, self.seen = form or Form(), frozenset(seen)
+        self.form, self.repulsion, self.seen = form or Form(), repulsion, frozenset(seen)
         self.descriptor_spec = descriptor
         self.descriptor: Descriptor = descriptor.load("descriptors")
         self.elements, self.energy_reference = elements, energy_reference
         self.members = parameters["weight_0"].shape[0]
         self.dtype, self.device = dtype, torch.device(device)
         self.versions, self.details = versions or {}, details or {}
-        self.cutoff = float(getattr(self.descriptor.settings, "cutoff", 0.0))
+        self.cutoff = cutoff_of(self.descriptor)
         self.chunk_atoms = CHUNK_ATOMS if self.device.type == "cpu" else DEVICE_CHUNK_ATOMS
         self._evaluator = Evaluator.make(parameters, scaling, self.form, ranges, self.device, dtype)
 
     @torch.inference_mode()
     def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
         """Energies, forces and stresses of all members; see `Potential.evaluate`."""
-        evaluation = Evaluation(self._evaluator, species_of(part, self.elements))
-        forces, virials = self.descriptor.forces(
-            part, self.elements, evaluation, device=str(self.device), dtype=self.dtype, virials=stress
+        species = species_of(part, self.elements)
+        evaluation = Evaluation(self._evaluator, species)
+        watcher = None if self.repulsion is None else Watcher(self.repulsion, part, species)
+        by_atom, virials = self.descriptor.forces(
+            part, self.elements, evaluation, device=str(self.device), dtype=self.dtype, virials=stress, watch=watcher
         )
+        forces = by_atom.permute(2, 0, 1).double().cpu()
         per_atom = evaluation.energies.double().cpu().numpy()
         if len(part) == 1:
             totals = per_atom.sum(axis=1, keepdims=True)
         else:
             owner = part.frame_of_atom
             totals = np.array([np.bincount(owner, energies, len(part)) for energies in per_atom])
-        prediction = Prediction(
-            part.counts, totals, forces.permute(2, 0, 1).double().cpu().numpy(), _stresses(part, virials)
-        )
+        if watcher is not None and watcher.sums is not None:
+            added = watcher.sums
+            totals, forces = totals + added.energies.numpy(), forces + added.forces
+            virials = None if virials is None else virials.cpu() + added.virials[..., None]
+        prediction = Prediction(part.counts, totals, forces.numpy(), _stresses(part, virials))
         if self.ranges is None:
             return prediction
         distances = evaluation.distances.cpu().numpy()
@@ -148,6 +158,8 @@ class NetworkPotential(Potential):
             "descriptor": self.descriptor_spec.model_dump(),
             "network": {"activations": list(self.form.activations), "isolation_switch": self.form.switch},
         }
+        if self.repulsion is not None:
+            own["repulsion"] = self.repulsion.told()
         content = {name: getattr(self, name) for name in FIRST} | own
         return {**own, "digest": _digest(content, folder / WEIGHTS_FILE)}
 
@@ -178,6 +190,7 @@ class NetworkPotential(Potential):
             parameters={name: torch.from_numpy(value) for name, value in parameters.items()},
             form=Form(tuple(network["activations"]), bool(network["isolation_switch"])),
             ranges=Ranges(**ranges) if ranges else None,
+            repulsion=_repulsion(folder, content, descriptor.load("descriptors")),
             seen=[text.decode() for text in arrays["seen"].tolist()] if "seen" in arrays else [],
             scaling=replace(Scaling(**scaling), energy=float(scaling["energy"])),
             descriptor=descriptor,
@@ -199,9 +212,22 @@ def _named(arrays: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
 
 
+def _repulsion(folder: Path, content: Mapping[str, Any], descriptor: Descriptor) -> Repulsion | None:
+    """Return what `write_files` told of it; potentials that were written before there was one have none."""
+    if "repulsion" not in content:
+        return None
+    try:
+        return read_repulsion(content["repulsion"], content["elements"], cutoff_of(descriptor))
+    except ValueError as error:
+        raise InputError(
+            f"{folder / POTENTIAL_FILE}: repulsion: {error}; copy the folder again, or train anew."
+        ) from error
+
+
 def _digest(content: Mapping[str, Any], weights: Path) -> str:
     """Return the digest of all that predictions hang on."""
-    told = {name: content.get(name) for name in (*FIRST, "descriptor", "network")}
+    later = [name for name in ("repulsion",) if name in content]
+    told = {name: content.get(name) for name in (*FIRST, "descriptor", "network", *later)}
     return digest_of(weights.read_bytes(), json.dumps(told, sort_keys=True))
 
 
@@ -237,6 +263,11 @@ def what_does_not_fit(
         if not name.startswith("range:") and not (np.abs(found[name]) < 1e30).all():
             return f"{name} holds values that are no numbers, or beyond 1e30"
     return ""
+
+
+def cutoff_of(descriptor: Descriptor) -> float:
+    """Return how far an atom sees in Å; zero if the settings do not say it."""
+    return float(getattr(descriptor.settings, "cutoff", 0.0))
 
 
 def descriptor_spec(descriptor: Descriptor) -> PluginSpec:

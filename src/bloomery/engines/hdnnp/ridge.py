@@ -21,9 +21,9 @@ from bloomery.engines.hdnnp.loss import LossFunction
 from bloomery.engines.hdnnp.model import Parameters, hidden_layers
 from bloomery.seeds import derive_seed
 
-STRENGTHS = tuple(10.0**power for power in range(-10, 0))
+STRENGTHS = tuple(10.0**power for power in range(-10, 1))
 """Prior strengths that are tried, per unit of weight of the data."""
-LEAST_START = 1e-4
+LEAST_START = 1e-2
 """Networks begin with a smooth solution: what is finer is better learnt by them."""
 USUAL_STRENGTH = 1e-3
 """Where no frame is unseen by any member, so that nothing can be tried."""

@@ -104,6 +104,10 @@ class HdnnpSettings(Settings):
     """Add a linear path from the features to the energy. n2p2 and CP2K know none."""
     isolation_switch: bool = True
     """Take an atom's energy to its reference as its last neighbour leaves. n2p2 and CP2K cannot."""
+    repulsion: bool = True
+    """Keep atoms apart where the data say nothing: between two that are closer than 0.95 of the shortest distance of
+    their elements in the training frames, the repulsion of screened nuclei is switched on. Within the data nothing
+    changes. n2p2 and CP2K cannot."""
     steps: int | None = Field(default=None, ge=1)
     """Gradient steps of a training from scratch; by default 2000, or 100 passes through the frames if that is more."""
     warm_steps: int | None = Field(default=None, ge=1)

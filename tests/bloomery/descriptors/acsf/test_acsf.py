@@ -12,10 +12,10 @@ from ase.data import atomic_numbers, chemical_symbols
 from bloomery.descriptors.acsf.cutoffs import CORES, cutoff_values
 from bloomery.descriptors.acsf.descriptor import Acsf
 from bloomery.descriptors.acsf.functions import SetRules, SymmetryFunction, make_set
-from bloomery.descriptors.acsf.sets import cur_columns, fps_columns, nearest_distances
+from bloomery.descriptors.acsf.sets import cur_columns, fps_columns
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.neighbours import find_neighbours
+from bloomery.frames.neighbours import find_neighbours, nearest_distances
 from bloomery.testing.descriptors import check_descriptor
 from bloomery.testing.frames import odd_frames
 

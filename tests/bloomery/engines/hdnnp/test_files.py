@@ -60,6 +60,13 @@ def changed(source: Path, folder: Path, changes: dict[str, Any]) -> Path:
         ({"cutoff": None}, "is not a potential of the engine 'hdnnp'"),
         ({"network": {"activations": ["swish"], "isolation_switch": True}}, "'swish' is no activation function"),
         ({"network": {"activations": [], "isolation_switch": True}}, "has 0 activation functions for 1 hidden layers"),
+        ({"repulsion": {"C-Si": 2.0}}, "potential.json: repulsion: 'C-Si' is no pair of its elements"),
+        (
+            {"repulsion": {"Si-Si": 4.5}},
+            "repulsion: Si-Si is 4.5, and must be a distance between 0 and the cutoff of 4",
+        ),
+        ({"repulsion": {"Si-Si": "far"}}, "repulsion: Si-Si is 'far', and must be a distance"),
+        ({"repulsion": ["Si-Si"]}, "is not a potential of the engine 'hdnnp'"),
         ({"descriptor": {"name": 7}}, "potential.json: descriptor.name: "),
         ({"versions": None}, "is not a potential of the engine 'hdnnp'"),
         ({"settings": 7}, "potential.json: settings is 7, and must be a mapping"),

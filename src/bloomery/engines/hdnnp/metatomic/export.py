@@ -16,6 +16,7 @@ from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.descriptors.soap import Soap
 from bloomery.engines.hdnnp.metatomic.networks import Committee
 from bloomery.engines.hdnnp.metatomic.power_spectrum import ScriptedPowerSpectrum
+from bloomery.engines.hdnnp.metatomic.repulsion import ScriptedRepulsion
 from bloomery.engines.hdnnp.metatomic.symmetry_functions import ScriptedSymmetryFunctions
 from bloomery.engines.hdnnp.network_potential import NetworkPotential
 from bloomery.frames.configurations import symbols_to_numbers
@@ -117,18 +118,19 @@ def make_model(potential: NetworkPotential) -> Any:
 def _module(potential: NetworkPotential) -> torch.nn.Module:
     from bloomery.engines.hdnnp.metatomic.model import Atoms, ModelOfSystems, ModelOfVectors  # noqa: PLC0415
 
+    repulsion = None if potential.repulsion is None else ScriptedRepulsion(potential.repulsion)
     atoms = Atoms(Committee(potential.folded()), potential.elements, potential.energy_reference)
     descriptor = potential.descriptor
     if isinstance(descriptor, Soap):
         from bloomery.engines.hdnnp.metatomic.soap import ScriptedSoap  # noqa: PLC0415
 
-        return ModelOfSystems(atoms, ScriptedSoap(descriptor, potential.elements))
+        return ModelOfSystems(atoms, ScriptedSoap(descriptor, potential.elements), potential.cutoff, repulsion)
     if isinstance(descriptor, Acsf):
         functions = ScriptedSymmetryFunctions(descriptor, potential.elements, potential.dtype)
-        return ModelOfVectors(atoms, functions, potential.cutoff)
+        return ModelOfVectors(atoms, functions, potential.cutoff, repulsion)
     if isinstance(descriptor, PowerSpectrum):
         spectrum = ScriptedPowerSpectrum(descriptor, potential.elements, potential.dtype)
-        return ModelOfVectors(atoms, spectrum, potential.cutoff)
+        return ModelOfVectors(atoms, spectrum, potential.cutoff, repulsion)
     raise TypeError("what_is_in_the_way says so")
 
 

@@ -1,7 +1,7 @@
 """What simulation programs call: systems in, energies of the committee out, in TorchScript."""
 
 from collections.abc import Mapping
-from typing import Dict, List, Optional  # noqa: UP035
+from typing import Dict, List, Optional, Tuple  # noqa: UP035
 
 import torch
 from ase.data import atomic_numbers
@@ -9,12 +9,14 @@ from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic.torch import ModelOutput, NeighborListOptions, System
 
 from bloomery.engines.hdnnp.metatomic.networks import Committee
+from bloomery.engines.hdnnp.metatomic.repulsion import ScriptedRepulsion
 
 # metatomic wants these, and no built-in types.
 Systems = List[System]  # noqa: UP006
 Outputs = Dict[str, ModelOutput]  # noqa: UP006
 Selection = Optional[Labels]  # noqa: UP045
 Maps = Dict[str, TensorMap]  # noqa: UP006
+Found = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # noqa: UP006
 
 
 class Atoms(torch.nn.Module):
@@ -72,11 +74,18 @@ class Atoms(torch.nn.Module):
         return offsets.index_select(0, chosen[:, 0].long()) + chosen[:, 1].long()
 
     def outputs(
-        self, features: torch.Tensor, species: torch.Tensor, chosen: torch.Tensor, systems: Systems, outputs: Outputs
+        self,
+        features: torch.Tensor,
+        added: torch.Tensor,
+        species: torch.Tensor,
+        chosen: torch.Tensor,
+        systems: Systems,
+        outputs: Outputs,
     ) -> Maps:
-        """Everything that is asked for, from the features ``(a, F)`` of the chosen atoms."""
+        """Everything that is asked for, from features ``(a, F)`` of the chosen atoms and energies ``(a,)`` to add."""
         kind = systems[0].positions.dtype
         atomic = self.committee(features, species).to(kind)
+        atomic = atomic + added.to(kind).unsqueeze(1)
         atomic = atomic + self.reference.to(kind).index_select(0, species).unsqueeze(1)
         # Isolated atoms and empty systems too must have a derivative, which is zero.
         for system in systems:
@@ -108,23 +117,22 @@ class Atoms(torch.nn.Module):
         return result
 
 
-class ModelOfVectors(torch.nn.Module):
-    """A potential whose descriptor takes the vectors to an atom's neighbours."""
+class Edges(torch.nn.Module):
+    """The neighbours that the program finds, of all systems together."""
 
-    def __init__(self, atoms: Atoms, descriptor: torch.nn.Module, cutoff: float) -> None:
+    def __init__(self, cutoff: float) -> None:
         super().__init__()
-        self.atoms, self.descriptor, self.cutoff = atoms, descriptor, cutoff
+        self.cutoff = cutoff
 
     def requested_neighbor_lists(self) -> List[NeighborListOptions]:  # noqa: UP006
         """Say which neighbours the program must find."""
         return [NeighborListOptions(cutoff=self.cutoff, full_list=True, strict=True, requestor="bloomery")]
 
-    def forward(self, systems: Systems, outputs: Outputs, selected_atoms: Selection) -> Maps:
-        """Evaluate; see metatomic's ``ModelInterface``."""
-        nothing: Maps = {}
-        if len(systems) == 0 or len(outputs) == 0:
-            return nothing
-        species, chosen = self.atoms.species(systems), self.atoms.chosen(systems, selected_atoms)
+    def forward(self, systems: Systems, species: torch.Tensor, centres: torch.Tensor) -> Found:
+        """Find the neighbours of the chosen atoms ``(a,)``.
+
+        Vectors to them ``(E, 3)``, where the centre is among the chosen, and the neighbour's species, ``(E,)`` each.
+        """
         options = self.requested_neighbor_lists()[0]
         pairs: list[torch.Tensor] = []
         vectors: list[torch.Tensor] = []
@@ -134,28 +142,26 @@ class ModelOfVectors(torch.nn.Module):
             pairs.append(block.samples.values[:, :2].long() + start)
             vectors.append(block.values.squeeze(-1))
             start += len(system)
-        centres = self.atoms.centres(systems, chosen)
         rows = torch.full((start,), -1, device=species.device, dtype=torch.long)
         rows[centres] = torch.arange(len(centres), device=species.device)
         joined = torch.cat(pairs)
         wanted = torch.nonzero(rows.index_select(0, joined[:, 0]) >= 0).squeeze(1)
         joined = joined.index_select(0, wanted)
-        own = species.index_select(0, centres)
-        features = self.descriptor(
-            torch.cat(vectors).index_select(0, wanted).to(self.atoms.committee.mean.dtype),
+        return (
+            torch.cat(vectors).index_select(0, wanted),
             rows.index_select(0, joined[:, 0]),
             species.index_select(0, joined[:, 1]),
-            own,
         )
-        return self.atoms.outputs(features, own, chosen, systems, outputs)
 
 
-class ModelOfSystems(torch.nn.Module):
-    """A potential whose descriptor takes whole systems."""
+class ModelOfVectors(torch.nn.Module):
+    """A potential whose descriptor takes the vectors to an atom's neighbours."""
 
-    def __init__(self, atoms: Atoms, descriptor: torch.nn.Module) -> None:
+    def __init__(
+        self, atoms: Atoms, descriptor: torch.nn.Module, cutoff: float, repulsion: ScriptedRepulsion | None
+    ) -> None:
         super().__init__()
-        self.atoms, self.descriptor = atoms, descriptor
+        self.atoms, self.descriptor, self.edges, self.repulsion = atoms, descriptor, Edges(cutoff), repulsion
 
     def forward(self, systems: Systems, outputs: Outputs, selected_atoms: Selection) -> Maps:
         """Evaluate; see metatomic's ``ModelInterface``."""
@@ -163,6 +169,37 @@ class ModelOfSystems(torch.nn.Module):
         if len(systems) == 0 or len(outputs) == 0:
             return nothing
         species, chosen = self.atoms.species(systems), self.atoms.chosen(systems, selected_atoms)
-        own = species.index_select(0, self.atoms.centres(systems, chosen))
+        centres = self.atoms.centres(systems, chosen)
+        vectors, rows, others = self.edges(systems, species, centres)
+        own = species.index_select(0, centres)
+        features = self.descriptor(vectors.to(self.atoms.committee.mean.dtype), rows, others, own)
+        added = torch.zeros((own.shape[0],), dtype=vectors.dtype, device=vectors.device)
+        if self.repulsion is not None:
+            added = self.repulsion(vectors, rows, others, own)
+        return self.atoms.outputs(features, added, own, chosen, systems, outputs)
+
+
+class ModelOfSystems(torch.nn.Module):
+    """A potential whose descriptor takes whole systems."""
+
+    def __init__(
+        self, atoms: Atoms, descriptor: torch.nn.Module, cutoff: float, repulsion: ScriptedRepulsion | None
+    ) -> None:
+        super().__init__()
+        self.atoms, self.descriptor, self.repulsion = atoms, descriptor, repulsion
+        self.edges = None if repulsion is None else Edges(cutoff)
+
+    def forward(self, systems: Systems, outputs: Outputs, selected_atoms: Selection) -> Maps:
+        """Evaluate; see metatomic's ``ModelInterface``."""
+        nothing: Maps = {}
+        if len(systems) == 0 or len(outputs) == 0:
+            return nothing
+        species, chosen = self.atoms.species(systems), self.atoms.chosen(systems, selected_atoms)
+        centres = self.atoms.centres(systems, chosen)
+        own = species.index_select(0, centres)
         features = self.descriptor(systems, chosen).to(self.atoms.committee.mean.dtype)
-        return self.atoms.outputs(features, own, chosen, systems, outputs)
+        added = torch.zeros((own.shape[0],), dtype=features.dtype, device=features.device)
+        if self.edges is not None and self.repulsion is not None:
+            vectors, rows, others = self.edges(systems, species, centres)
+            added = self.repulsion(vectors, rows, others, own)
+        return self.atoms.outputs(features, added, own, chosen, systems, outputs)

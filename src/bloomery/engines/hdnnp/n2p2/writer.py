@@ -57,6 +57,8 @@ def what_is_in_the_way(potential: NetworkPotential) -> str:
         found["skip: false"] = "its networks have a linear path beside the hidden layers"
     if potential.form.switch:
         found["isolation_switch: false"] = "its energies are switched off for isolated atoms"
+    if potential.repulsion is not None:
+        found["repulsion: false"] = "it keeps atoms apart that are closer than in its training frames"
     if strange:
         found["activation: tanh"] = f"its activation function is {strange[0]}"
     if found:

@@ -34,6 +34,7 @@ from bloomery.engines.hdnnp.metatomic.symmetry_functions import ScriptedGaussian
 from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Scaling, initial_parameters
 from bloomery.engines.hdnnp.network_potential import descriptor_spec
 from bloomery.engines.hdnnp.potential import HdnnpPotential
+from bloomery.engines.hdnnp.repulsion import Repulsion
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec
@@ -109,6 +110,8 @@ def make_potential(
         descriptor=spec,
         elements=ELEMENTS,
         energy_reference={"Si": -10.5, "C": -20.25},
+        # Of carbon nothing is known; many atoms of these frames are closer than the others begin to act.
+        repulsion=Repulsion(tuple(ELEMENTS), {frozenset({"Si"}): 1.9, frozenset(ELEMENTS): 1.6}, made.settings.cutoff),
         dtype=dtype,
     )
 
@@ -153,6 +156,12 @@ def test_networks_without_switch_and_linear_path(name: str, tmp_path: Path) -> N
     """Two activation functions, as n2p2 has them."""
     form = Form(("tanh", "gaussian"), switch=False)
     assert_agrees(make_potential(DESCRIPTORS[name], form, skip=False), tmp_path, range(1))
+
+
+@needs_metatomic
+@pytest.mark.parametrize("name", ["power_spectrum", "soap"])
+def test_potentials_without_repulsion(name: str, tmp_path: Path) -> None:
+    assert_agrees(make_potential(DESCRIPTORS[name]).changed(repulsion=None), tmp_path, range(1))
 
 
 @pytest.mark.parametrize("inner", [0.0, 0.3])

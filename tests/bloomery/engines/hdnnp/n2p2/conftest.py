@@ -13,6 +13,7 @@ from bloomery.descriptors.acsf.descriptor import Acsf
 from bloomery.engines.hdnnp.model import Form, Ranges, Scaling, initial_parameters
 from bloomery.engines.hdnnp.network_potential import descriptor_spec
 from bloomery.engines.hdnnp.potential import HdnnpPotential
+from bloomery.engines.hdnnp.repulsion import Repulsion
 from bloomery.frames.configurations import Configurations
 
 ELEMENTS = ["O", "H"]
@@ -47,7 +48,11 @@ def make_potential(water: Configurations) -> MakePotential:
     """Return a function that makes a committee of random weights on given symmetry functions."""
 
     def make(
-        activations: tuple[str, ...] = ("tanh", "tanh"), form: Form | None = None, skip: bool = False, **settings: Any
+        activations: tuple[str, ...] = ("tanh", "tanh"),
+        form: Form | None = None,
+        skip: bool = False,
+        repulsion: Repulsion | None = None,
+        **settings: Any,
     ) -> HdnnpPotential:
         settings = {"cutoff": 4.0, "rules": {"radial": 3, "angular_radial": 2, "zetas": [1, 4]}, **settings}
         descriptor = Acsf.make(**settings)
@@ -68,6 +73,7 @@ def make_potential(water: Configurations) -> MakePotential:
                 energy=0.3,
             ),
             ranges=ranges,
+            repulsion=repulsion,
             form=form or Form(activations, switch=False),
             descriptor=descriptor_spec(descriptor),
             elements=ELEMENTS,

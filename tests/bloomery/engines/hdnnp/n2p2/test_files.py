@@ -16,6 +16,7 @@ from bloomery.engines.hdnnp.n2p2 import FileUnits, read_potential, write_potenti
 from bloomery.engines.hdnnp.n2p2.functions import read_functions
 from bloomery.engines.hdnnp.n2p2.keywords import Keywords
 from bloomery.engines.hdnnp.potential import HdnnpPotential
+from bloomery.engines.hdnnp.repulsion import Repulsion
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.potentials.contract import load_potential
@@ -114,6 +115,7 @@ def test_a_trained_committee_is_exported(silicon: Configurations, tmp_path: Path
     """The settings that the messages ask for; what is trained is what is written."""
     engine = Hdnnp.make(
         members=2, hidden=[5], steps=20, activation="tanh", skip=False, isolation_switch=False,
+        repulsion=False,
         descriptor={"acsf": {"cutoff": 4.5, "reduce": {"functions": 6}}},
     )  # fmt: skip
     data = TrainingData(silicon[:6], silicon[6:8], {"Si": -4.0})
@@ -139,6 +141,7 @@ def test_what_n2p2_can_express_keeps_the_contract_of_engines(silicon: Configurat
     """The physics of the acceptance check included, though no switch takes isolated atoms to their references."""
     engine = Hdnnp.make(
         members=2, hidden=[6], steps=30, warm_steps=10, activation="tanh", skip=False, isolation_switch=False,
+        repulsion=False,
         descriptor={"acsf": {"cutoff": 4.5, "rules": {"radial": 3, "angular_radial": 1, "zetas": [1, 4]}}},
     )  # fmt: skip
     check_engine(engine, TrainingData(silicon[:8], silicon[8:11], {"Si": -4.0}), tmp_path)
@@ -153,6 +156,7 @@ def test_what_n2p2_can_express_keeps_the_contract_of_engines(silicon: Configurat
         ({"activations": ("silu",)}, "activation function is silu; train with activation: tanh"),
         ({"skip": True}, "linear path .* train with skip: false"),
         ({"form": Form(("tanh",), switch=True)}, "isolation_switch: false"),
+        ({"repulsion": Repulsion(("O", "H"), {}, cutoff=4.0)}, "keeps atoms apart .* train with repulsion: false"),
     ],
 )
 def test_what_n2p2_cannot_express_is_refused(
@@ -167,7 +171,9 @@ def test_other_descriptors_and_formats_are_refused(silicon: Configurations, tmp_
     engine = Hdnnp.make(members=2, hidden=[4], steps=2, descriptor={"power_spectrum": {"radial": 2, "max_degree": 1}})
     potential, _ = engine.train(TrainingData(silicon[:4], Configurations.empty(), {"Si": -4.0}), device="cpu")
     # All settings to change in one sentence: else a user would train three times to hear of all of them.
-    advice = "train with the descriptor acsf, skip: false, isolation_switch: false and activation: tanh"
+    advice = (
+        "train with the descriptor acsf, skip: false, isolation_switch: false, repulsion: false and activation: tanh"
+    )
     with pytest.raises(InputError, match=f"descriptor is 'power_spectrum', .*; {advice}"):
         potential.export("n2p2", tmp_path)
     with pytest.raises(InputError, match="formats: ase, n2p2"):
