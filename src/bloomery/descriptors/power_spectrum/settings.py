@@ -12,7 +12,7 @@ from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom, Share
 
 DEFAULT_INNER = 1.0
-DEFAULT_CHANNELS = 12
+DEFAULT_CHANNELS = 18
 Mixing = tuple[tuple[tuple[float, ...], ...], ...]
 """Matrices ``W_l``, ``(L + 1, K, C)``."""
 
@@ -35,11 +35,11 @@ class PowerSpectrumSettings(Settings):
     """Largest angular momentum of the four-body terms, never more than ``max_degree``; 0 and 1 leave them out."""
     channels: int | None = Field(default=None, ge=1)
     """Into how many channels those of all species and radial functions are mixed, as training frames teach; by default
-    12 for several species, and one species alone is not mixed.
+    18 for several species, and one species alone is not mixed.
 
     Where there are no training frames, as in a selection, nothing is mixed.
     """
-    sharing: Share = Field(default=0.9, ge=0, le=1)
+    sharing: Share = Field(default=0.99, ge=0, le=1)
     """How much species are alike to begin with: at 0 each is on its own, at 1 there is no telling them apart."""
     mixing: Mixing | None = None
     """How channels are mixed, a matrix for each degree. It is learnt from the training frames: leave it out."""

@@ -36,7 +36,6 @@ from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.energy_reference import fit_energy_reference
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.potentials.contract import reference_energies
-from bloomery.progress import Progress
 from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import versions
 
@@ -44,7 +43,7 @@ BYTES_OF_WEIGHT = 75
 """Measured: of one weight of the first layer in a training, copies in two precisions and moments included."""
 WORTH_TELLING = 2.0
 """GiB from which on it is told."""
-HIDDEN = 1.0
+HIDDEN = 0.2
 """Hidden layers that are added to a linear solution begin at this share of their usual size."""
 CHECKPOINT_FILE = "checkpoint.npz"
 EARLY_STOPPING_FRAMES = 16
@@ -91,16 +90,10 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     offset = torch.from_numpy(scaling.offset).to(device=place, dtype=builder.dtype)
     spreads = _spreads(train, builder.energies[: len(train)])
     loss = LossFunction(settings.loss, spreads, offset, scaling.energy, form)
-    ridge = None
-    if start is None:
-        seeds = [derive_seed(seed, "weights", member) for member in range(settings.members)]
-        hidden = settings.hidden if settings.networks == "committee" else (1,)
-        parameters = initial_parameters(len(elements), components.count, hidden, seeds, skip=settings.skip)
-        if settings.skip and not os.environ.get("NORIDGE"):
-            ridge = _ridge(settings, blocks, loss, components, seed, progress)
-            parameters = ridge.start(parameters, scaling.energy, HIDDEN if settings.networks == "committee" else 0.0)
+    if start is None or settings.networks == "none":
+        parameters, ridge = _first_parameters(settings, blocks, loss, components, training)
     else:
-        parameters = components.reduced(rescaled(start.parameters, start.scaling, scaling))
+        parameters, ridge = components.reduced(rescaled(start.parameters, start.scaling, scaling)), None
     packing = Packing.of(parameters)
     packed = packing.pack(parameters)
     asked, reference = settings.model_dump_json(), str(sorted(data.energy_reference.items()))
@@ -119,9 +112,8 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     prepared = time.perf_counter() - began
     state = trainer.fit(packed.to(device=place, dtype=builder.dtype), blocks)
     best = {name: value.detach().double().cpu().contiguous() for name, value in packing.unpack(state.best).items()}
-    best = components.expanded(best)
     potential = HdnnpPotential(
-        parameters=best,
+        parameters=components.expanded(best),
         scaling=scaling,
         ranges=ranges,
         repulsion=repulsion,
@@ -141,8 +133,7 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
         },
     )
     summary = _summary(state, trainer, prepared, len(train), len(early), kept, start is not None, str(place))
-    if ridge is not None:
-        summary["ridge"] = {"strength": ridge.strength, "shared": ridge.shared, "unseen_error": ridge.unseen}
+    summary["ridge"] = None if ridge is None else ridge.summary
     summary["n_replayed"] = sum(text in old for text in train.hashes())
     summary["groups"] = dict(Counter(groups_of(train, settings.group_key))) if settings.groups else {}
     return potential, TrainingHistory(state.columns, summary)
@@ -286,21 +277,29 @@ def _components(
     return Components.of(inputs, species, settings.components, settings.feature_scaling, kept)
 
 
-def _ridge(
-    settings: HdnnpSettings, blocks: Blocks, loss: LossFunction, components: Components, seed: int, progress: Progress
-) -> Ridge:
-    """Solve for the linear path of each member."""
+def _first_parameters(
+    settings: HdnnpSettings, blocks: Blocks, loss: LossFunction, components: Components, training: Training
+) -> tuple[Parameters, Ridge | None]:
+    """Draw hidden layers, and solve for the linear path of each member, if there is to be one."""
+    n_species, alone = len(loss.offset), settings.networks == "none"
+    seeds = [derive_seed(training.seed, "weights", member) for member in range(settings.members)]
+    # A linear potential has one hidden unit, which says nothing.
+    hidden = (1,) if alone else settings.hidden
+    parameters = initial_parameters(n_species, components.count, hidden, seeds, skip=settings.skip)
+    if not settings.skip:
+        return parameters, None
     total = len(blocks.train)
-    return fit_ridge(
+    ridge = fit_ridge(
         map(made, blocks.train),
         loss,
         torch.from_numpy(components.common),
         settings.members,
         settings.ridge,
-        seed,
-        draws=settings.networks == "none",
-        told=lambda done: progress("ridge", done, total, {}),
+        training.seed,
+        draws=alone,
+        told=lambda done: training.progress("ridge", done, total, {}),
     )
+    return ridge.start(parameters, loss.unit, 0.0 if alone else HIDDEN), ridge
 
 
 def _no_narrower(scaling: Scaling, ranges: Ranges, start: HdnnpPotential) -> tuple[Scaling, Ranges]:
@@ -350,7 +349,8 @@ def _spreads(train: Configurations, energies: NDArray[np.float64]) -> Spreads:
     stress, has = train.label("stress")
     tension = float(np.sqrt((stress[has] ** 2).mean())) if has.any() else 0.0
     energy, force = max(energy, 1e-3), max(force, 1e-2)
-    return Spreads(max(energy, ENERGY_SCALE * force), force, max(tension, 1e-4))
+    unit = max(energy, ENERGY_SCALE * force)
+    return Spreads(unit, force, max(tension, 1e-4), (energy / unit) ** 2)
 
 
 def _blocks(
@@ -409,5 +409,5 @@ def _summary(
         "seconds_preparing": prepared,
         "seconds_training": state.seconds,
         "train_loss": state.columns["train_loss"][-1] if state.columns["train_loss"] else None,
-        "early_stopping_loss": float(state.best_loss.mean()) if n_early else None,
+        "early_stopping_loss": float(state.best_loss.mean()) if n_early and state.step else None,
     }

@@ -16,11 +16,18 @@ PADDING = 10
 
 @dataclass(frozen=True)
 class Spreads:
-    """Spread of each label in the training frames: eV per atom, eV/Å, eV/Å^3. Errors are counted in these units."""
+    """Spread of each label in the training frames: eV per atom, eV/Å, eV/Å^3. Errors are counted in these units.
+
+    Parameters
+    ----------
+    energy_share
+        Which share of the square of the energy's unit is the energies' own variance: 1 unless forces decide the unit.
+    """
 
     energy: float
     forces: float
     stress: float
+    energy_share: float = 1.0
 
 
 ENERGY_SCALE = 0.15

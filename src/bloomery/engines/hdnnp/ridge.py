@@ -22,7 +22,7 @@ from bloomery.engines.hdnnp.model import Parameters, hidden_layers
 from bloomery.seeds import derive_seed
 
 STRENGTHS = tuple(10.0**power for power in range(-10, 1))
-"""Prior strengths that are tried, per unit of weight of the data."""
+"""Prior strengths that are tried, relative to the weight of all labels."""
 LEAST_START = 1e-2
 """Networks begin with a smooth solution: what is finer is better learnt by them."""
 USUAL_STRENGTH = 1e-3
@@ -83,6 +83,11 @@ class Ridge:
     shared: float
     unseen: float | None
 
+    @property
+    def summary(self) -> dict[str, object]:
+        """What a training tells of it."""
+        return {"strength": self.strength, "shared": self.shared, "unseen_error": self.unseen}
+
     def start(self, parameters: Parameters, unit: float, hidden: float) -> Parameters:
         """Let networks begin with these coefficients in their linear path, and hidden layers at a share of theirs."""
         result, last = dict(parameters), hidden_layers(parameters)
@@ -125,12 +130,12 @@ def fit_ridge(
     whole = Sums.zero(n_species * count)
     changes = [Sums.zero(n_species * count) for _ in range(members)]
     unseen = [Sums.zero(n_species * count) for _ in range(members)]
-    n_rows = unseen_rows = 0.0
+    amount = unseen_amount = 0.0
     for done, block in enumerate(blocks):
-        rows, labels, frames = _rows(block, loss, common)
+        rows, labels, frames, importance = _rows(block, loss, common)
         every = torch.ones_like(labels)
         whole.add(rows, labels, every)
-        n_rows += len(labels)
+        amount += float(importance.sum())
         for member in range(members):
             weights = block.weights[member].double().cpu()[frames]
             other = weights != 1
@@ -141,7 +146,7 @@ def fit_ridge(
             hidden = weights == 0
             if hidden.any():
                 unseen[member].add(rows[hidden], labels[hidden], every[hidden])
-                unseen_rows += float(hidden.sum())
+                unseen_amount += float(importance[hidden].sum())
         told(done + 1)
     own = [
         Sums(whole.matrix + change.matrix, whole.vector + change.vector, whole.square + change.square)
@@ -153,17 +158,17 @@ def fit_ridge(
     if not judged:
         choices = [(choices[-1][0], USUAL_STRENGTH if strength is None else strength)]
     errors = [
-        sum(other.error(_solve(sums, prior(n_species, count, shared), much * n_rows)[0]) for sums, other in judged)
+        sum(other.error(_solve(sums, prior(n_species, count, shared), much * amount)[0]) for sums, other in judged)
         for shared, much in choices
     ]
     best = int(np.argmin(errors))
     shared, much = choices[best]
     precision = prior(n_species, count, shared)
-    found = float(np.sqrt(max(errors[best], 0.0) / unseen_rows)) if unseen_rows else None
+    found = float(np.sqrt(max(errors[best], 0.0) / unseen_amount)) if unseen_amount else None
     if draws:
-        solutions = _draws(whole, precision, much * n_rows, (found or 0.0) ** 2, members, seed)
+        solutions = _draws(whole, precision, much * amount, (found or 0.0) ** 2, members, seed)
     else:
-        solutions = torch.stack([_solve(sums, precision, much * n_rows)[0] for sums in own])
+        solutions = torch.stack([_solve(sums, precision, much * amount)[0] for sums in own])
     table = solutions.reshape(members, n_species, count)
     coefficients = (common @ table[..., :-1, None])[..., 0]
     return Ridge(coefficients, table[..., -1].contiguous(), much, shared, found)
@@ -199,10 +204,12 @@ def _draws(sums: Sums, precision: torch.Tensor, much: float, noise: float, membe
     return mean + noise**0.5 * torch.linalg.solve_triangular(factor.T, drawn, upper=True).T
 
 
-def _rows(block: Block, loss: LossFunction, common: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _rows(
+    block: Block, loss: LossFunction, common: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """What each label is linear in, ``(R, S Q)``, and the label less the elements' offsets, in units of its error.
 
-    And the frame of each, ``(R,)``. Labels that weigh nothing are left out.
+    And the frame of each, and its weight beside its error, ``(R,)`` each. Labels that weigh nothing are left out.
     """
     inputs = block.inputs
     n_species, n_components, count = common.shape
@@ -214,34 +221,43 @@ def _rows(block: Block, loss: LossFunction, common: torch.Tensor) -> tuple[torch
     n_frames, atoms = len(block.counts), block.counts
     energies = inputs.new_zeros((n_frames * n_species, n_components + 1))
     energies.index_add_(0, block.frames * n_species + species, block.switch * values)
-    parts = []
     every = torch.arange(n_frames, device=inputs.device)
-    weights, spreads = loss.weights, loss.spreads
+    weights, spreads, given = loss.weights, loss.spreads, block.importance
     # The loss is a mean over frames; times three times its atoms each force component of a frame counts as one.
-    error = loss.energy_error * atoms
-    parts.append((
-        energies.reshape(n_frames, -1), block.labels["energy"], every,
-        weights.energy * block.importance["energy"] * 3 * atoms / error**2,
-    ))  # fmt: skip
-    parts.append((
-        forces.flatten(2).flatten(0, 1), block.labels["forces"].flatten(), block.frames.repeat_interleave(3),
-        weights.forces * block.importance["forces"].repeat_interleave(3) / spreads.forces**2,
-    ))  # fmt: skip
-    tension = virials.flatten(2) / block.volumes[:, None, None]
-    parts.append((
-        tension.flatten(0, 1), block.labels["stress"].flatten(), every.repeat_interleave(6),
-        (weights.stress * block.importance["stress"] * 0.5 * atoms).repeat_interleave(6) / spreads.stress**2,
-    ))  # fmt: skip
+    parts = (
+        (
+            energies.reshape(n_frames, -1),
+            block.labels["energy"],
+            every,
+            weights.energy * given["energy"],
+            loss.energy_error * (atoms / 3) ** 0.5,
+        ),
+        (
+            forces.flatten(2).flatten(0, 1),
+            block.labels["forces"].flatten(),
+            block.frames.repeat_interleave(3),
+            weights.forces * given["forces"].repeat_interleave(3),
+            torch.full_like(block.labels["forces"].flatten(), spreads.forces),
+        ),
+        (
+            (virials.flatten(2) / block.volumes[:, None, None]).flatten(0, 1),
+            block.labels["stress"].flatten(),
+            every.repeat_interleave(6),
+            weights.stress * given["stress"].repeat_interleave(6),
+            spreads.stress * (2 / atoms).repeat_interleave(6) ** 0.5,
+        ),
+    )
     offsets = torch.zeros(n_species, count + 1, dtype=torch.float64)
     offsets[:, -1] = loss.offset.double().cpu()
-    rows, labels, frames = [], [], []
-    for linear, label, frame, weight in parts:
-        used = weight > 0
+    rows, labels, frames, importance = [], [], [], []
+    for linear, label, frame, own, error in parts:
+        used = own > 0
         table = linear[used].double().cpu().unflatten(1, (n_species, -1))
         compared = torch.einsum("rsp,spc->rsc", table[..., :-1], common)
         kept = torch.cat([compared, table[..., -1:]], dim=2).flatten(1)
-        root = weight[used].double().cpu().sqrt()
+        root = own[used].double().cpu().sqrt() / error[used].double().cpu()
         rows.append(kept * root[:, None])
         labels.append((label[used].double().cpu() - kept @ offsets.flatten()) * root)
         frames.append(frame[used].cpu())
-    return torch.cat(rows), torch.cat(labels), torch.cat(frames)
+        importance.append(own[used].double().cpu())
+    return torch.cat(rows), torch.cat(labels), torch.cat(frames), torch.cat(importance)

@@ -23,7 +23,7 @@ class LossWeights(Settings):
 
     Forces shape the potential while steps are large; energies are few, and are made right when steps are small. By
     default the square of the number of training frames over 50, between 1 and 20: tens of energies tell less than
-    their forces do. No more in any case than makes 0.08 Å times the root mean square of the forces the unit.
+    their forces do. Where forces decide the unit of the energy, less: by the energies' share in its square.
     """
     forces: float = Field(default=1.0, ge=0)
     """Of the force components, in units of their root mean square."""
@@ -118,7 +118,7 @@ class HdnnpSettings(Settings):
     """Largest step size of Adam; it falls to a hundredth along a cosine."""
     warm_learning_rate: float = Field(default=2e-3, gt=0, le=1e30)
     """The same for a training that starts from an earlier potential."""
-    weight_decay: float = Field(default=0.5, ge=0)
+    weight_decay: float = Field(default=0.02, ge=0)
     """L2 penalty on the weights, over the number of labels in the training frames.
 
     The more data there are, the less is left to the prior belief in a smooth function.

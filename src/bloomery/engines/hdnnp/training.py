@@ -27,8 +27,6 @@ CHECKPOINT_SECONDS = 5.0
 GROWTH_BEGINS = 0.3
 """The weight of the energy grows from this share of the steps on."""
 FRAMES_OF_GROWTH, MOST_GROWTH = 50, 20.0
-LEAST_ENERGY_SCALE = 0.08
-"""In Å: see `LossWeights.energy_growth`."""
 STEPS, EPOCHS = 2000, 100
 WARM_STEPS, WARM_EPOCHS = 800, 40
 
@@ -79,8 +77,8 @@ class Schedule:
         steps = max(least, passes * n_batches) if asked is None else asked
         growth = settings.loss.energy_growth
         if growth is None:
-            most = (spreads.energy / (LEAST_ENERGY_SCALE * spreads.forces)) ** 2
-            growth = float(np.clip((n_frames / FRAMES_OF_GROWTH) ** 2, 1, max(1.0, min(most, MOST_GROWTH))))
+            growth = float(np.clip((n_frames / FRAMES_OF_GROWTH) ** 2, 1, MOST_GROWTH))
+            growth = max(1.0, growth * spreads.energy_share)
         return cls(steps, rate, settings.averaging, growth)
 
     def learning_rate(self, step: int) -> float:

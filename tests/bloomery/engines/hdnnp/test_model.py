@@ -8,6 +8,7 @@ import torch
 
 from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.engines.hdnnp.blocks import BlockBuilder
+from bloomery.engines.hdnnp.components import Components
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
 from bloomery.engines.hdnnp.model import (
     ACTIVATIONS,
@@ -97,6 +98,7 @@ def potential() -> HdnnpPotential:
 def test_training_and_evaluation_compute_the_same(potential: HdnnpPotential) -> None:
     """Two routes to energies, forces and stresses: cached, merged Jacobians, and the descriptor's own contraction."""
     frames = odd_frames(ELEMENTS, seed=2)
+    same = np.tile(np.eye(potential.descriptor.size(ELEMENTS)), (2, 1, 1))
     builder = BlockBuilder(
         configurations=frames,
         energies=np.zeros(len(frames)),
@@ -105,6 +107,7 @@ def test_training_and_evaluation_compute_the_same(potential: HdnnpPotential) -> 
         descriptor=potential.descriptor,
         elements=ELEMENTS,
         scaling=potential.scaling,
+        components=Components(same, same, same),
         device=torch.device("cpu"),
         dtype=torch.float64,
     )

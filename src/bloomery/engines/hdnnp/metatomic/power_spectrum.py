@@ -56,7 +56,7 @@ class ScriptedPowerSpectrum(torch.nn.Module):
         cosine = 0.5 * (1 + torch.cos(self.factor * distances))
         radial = torch.exp(-0.5 * scaled * scaled) * (cosine * cosine)
         sums = torch.bmm(radial.transpose(1, 2), self.monomials(table / distances)) @ self.matrix
-        moments = sums.reshape(n_atoms, -1, sums.shape[2])
+        moments = sums.reshape(n_atoms, self.n_species * radial.shape[2], sums.shape[2])
         if self.mixed:
             moments = self.mix(moments)
         powers: list[torch.Tensor] = []
