@@ -9,8 +9,12 @@ what the other committees predicted of the other folds, so that no frame has a s
 share of frames, or of force components with each frame counting once, within the bounds of a level, and beside it what
 a binomial distribution of as many frames allows in 95 of 100 cases if the bounds are right.
 
+With ``--first``, the same for so many of the training frames, drawn by ``numpy.random.default_rng(seed)``, and beside
+each the linear potential of the same features (``networks: none``).
+
     OMP_NUM_THREADS=2 python benchmarks/published_sets.py Si_train.extxyz [--test Si_test.extxyz] [--folds 5]
-        [--only 1] [--settings '{"members": 4}'] [--seed 0] [--device cpu] [--save predictions.npz]
+        [--only 1] [--first 20 60 200] [--every 4] [--settings '{"members": 4}'] [--seed 0] [--device cpu]
+        [--save predictions.npz]
     python benchmarks/published_sets.py Si_train.extxyz --saved predictions.npz
 """
 
@@ -131,6 +135,10 @@ def main() -> None:
     parser.add_argument("--test", type=Path)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--only", type=int, help="Only so many of the folds.")
+    parser.add_argument(
+        "--first", type=int, nargs="*", default=[], help="Train on so many frames, one after the other."
+    )
+    parser.add_argument("--every", type=int, default=1, help="Judge on every so many of the test frames.")
     parser.add_argument("--settings", type=json.loads, default={})
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -145,7 +153,16 @@ def main() -> None:
         report_calibration(predictions, folds)
         return
     if arguments.test is not None:
-        test = Configurations.read(arguments.test)
+        test = Configurations.read(arguments.test)[:: arguments.every]
+        rows = np.random.default_rng(arguments.seed).permutation(len(frames))
+        for count in arguments.first:
+            some = frames[np.sort(rows[:count])]
+            for name, changes in (("linear", {"networks": "none"}), ("networks", {})):
+                told = argparse.Namespace(**vars(arguments) | {"settings": arguments.settings | changes})
+                potential, seconds, steps = train(some, told)
+                report(f"{count} {name}", *errors(predict(potential, test), test), seconds, steps)
+        if arguments.first:
+            return
         potential, seconds, steps = train(frames, arguments)
         report("test", *errors(predict(potential, test), test), seconds, steps)
         report("train", *errors(predict(potential, frames), frames))

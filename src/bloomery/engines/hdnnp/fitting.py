@@ -141,14 +141,14 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
 
 def _tell_size(settings: HdnnpSettings, features: int, n_elements: int) -> None:
     """Say what many elements cost; raise `InputError` if the networks cannot fit into this machine's memory."""
-    weights = settings.members * n_elements * features * (settings.hidden[0] + 1)
+    components = min(features, settings.components)
+    weights = settings.members * n_elements * components * (settings.hidden[0] + 1)
     needed, there = weights * BYTES_OF_WEIGHT / 2**30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     if needed < WORTH_TELLING:
         return
     text = (
-        f"training: {n_elements} elements make {features:,} features per atom, and a committee of {settings.members} "
-        f"needs about {needed:.0f} GiB; for less, set fewer members, or descriptor: {{power_spectrum: {{channels: "
-        "6}}."
+        f"training: networks of {n_elements} elements on {components:,} components, {settings.members} of each, need "
+        f"about {needed:.0f} GiB; set fewer components, members or hidden units for less."
     )
     if needed > there:
         raise InputError(f"{text} This machine has {there:.0f} GiB.")

@@ -397,10 +397,10 @@ def test_wrong_settings_are_one_sentence(settings: dict[str, Any], key: str) -> 
 def test_what_many_elements_cost_is_told(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "BYTES_OF_WEIGHT", 3 * 2**30)
     monkeypatch.setattr(fitting.os, "sysconf", {"SC_PHYS_PAGES": 2**60, "SC_PAGE_SIZE": 1}.get)
-    with pytest.warns(DataWarning, match=r"1 elements make \d+ features per atom, and a committee of 2 needs"):
+    with pytest.warns(DataWarning, match=r"networks of 1 elements on \d+ components, 2 of each, need about"):
         train(data, steps=1)
     monkeypatch.setattr(fitting.os, "sysconf", {"SC_PHYS_PAGES": 2**31, "SC_PAGE_SIZE": 1}.get)
-    with pytest.raises(InputError, match=r"channels: 6}}\. This machine has 2 GiB\."):
+    with pytest.raises(InputError, match=r"for less\. This machine has 2 GiB\."):
         train(data, steps=1)
 
 
