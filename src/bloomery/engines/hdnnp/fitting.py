@@ -41,6 +41,8 @@ from bloomery.versions import versions
 
 BYTES_OF_WEIGHT = 75
 """Measured: of one weight of the first layer in a training, copies in two precisions and moments included."""
+WORTH_A_TABLE = 1.5
+"""Derivatives of components are kept where there are so many times as many features."""
 WORTH_TELLING = 2.0
 """GiB from which on it is told."""
 HIDDEN = 0.2
@@ -362,14 +364,18 @@ def _blocks(
     rest = np.arange(n_train, len(builder.configurations))
     train, replayed = _split(fresh, settings.batch_size), _split(old, settings.batch_size)
     batches = [*train, *replayed, *_split(rest, EARLY_STOPPING_FRAMES)]
-    kept = np.cumsum(builder.bytes_of(batches)) < settings.memory * 2**30
+    mapped = builder.force_map(Configurations.empty()) is not None
+    # A map goes through all features: it is the faster way unless components are much fewer.
+    tables = not mapped or builder.descriptor.size(builder.elements) > WORTH_A_TABLE * builder.components.count
+    kept = np.cumsum(builder.bytes_of(batches)) < (settings.memory * 2**30 if tables else 0)
     blocks: list[Block | Callable[[], Block]] = []
     for batch, keep in zip(batches, kept, strict=True):
-        # A map to forces takes no memory; without one, tables that do not fit are made again at every step.
-        again = not keep and builder.force_map(Configurations.empty()) is None
+        # A map takes no memory; without one, tables that do not fit are made again at every step.
+        again = not keep and not mapped
         blocks.append(partial(builder.build, batch) if again else builder.build(batch, keep_jacobian=bool(keep)))
     n_blocks = len(train) + len(replayed)
-    return Blocks(blocks[:n_blocks], blocks[n_blocks:], len(replayed), settings.replay), float(kept.mean())
+    share = float(kept.mean()) if tables else 1.0
+    return Blocks(blocks[:n_blocks], blocks[n_blocks:], len(replayed), settings.replay), share
 
 
 def _split(frames: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
