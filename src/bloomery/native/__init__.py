@@ -69,6 +69,14 @@ def load_kernel(source: Path, dtype: str, defines: tuple[tuple[str, int], ...] =
     return None
 
 
+def told() -> str:
+    """Say whether kernels in C run here, and how wide the vectors are that they work on."""
+    library = load_kernel(HEADERS / "width.c", "float64")
+    if library is None:
+        return "none (no C compiler, or BLOOMERY_NATIVE=0); torch does the same arithmetic, three to ten times slower"
+    return f"C, on vectors of {64 * library.vector_lanes()} bits (AVX-512 has 512, AVX2 256)"
+
+
 def _fingerprint(source: Path, compiler: str, flags: list[str]) -> str:
     """Return a hash of all that the compiled file depends on; machines of a cluster may share the folder."""
     files = (file.read_bytes() for file in (source, *sorted(HEADERS.glob("*.h"))))

@@ -404,6 +404,7 @@ def convert(what: tuple[str, ...], out: str | None, check: bool, as_json: bool, 
 @option_json
 def plugins(as_json: bool) -> None:
     """List what is registered, of each kind, with its settings."""
+    from bloomery import native  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     found = files.registered_plugins()
@@ -416,6 +417,7 @@ def plugins(as_json: bool) -> None:
             click.echo(f"  {name}: {about['summary']}")
             for key, setting in about["settings"].items():
                 click.echo(f"      {key}: {setting}")
+    click.echo(f"kernels: {native.told()}")
 
 
 def main() -> None:

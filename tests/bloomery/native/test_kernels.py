@@ -344,3 +344,12 @@ def labelled(frames: Configurations) -> Configurations:
         forces=random.normal(size=(frames.n_atoms, 3)),
         stress=random.normal(scale=0.1, size=(len(frames), 6)),
     )
+
+
+def test_the_path_that_runs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLOOMERY_NATIVE", "0")
+    native.load_kernel.cache_clear()
+    assert native.told().startswith("none")
+    monkeypatch.delenv("BLOOMERY_NATIVE")
+    native.load_kernel.cache_clear()
+    assert native.told().startswith("none") or any(f" {bits} bits" in native.told() for bits in (128, 256, 512))
