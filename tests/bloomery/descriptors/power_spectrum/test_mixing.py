@@ -110,11 +110,12 @@ def test_sharing_tells_how_alike_species_are() -> None:
 def test_twenty_elements_have_few_features() -> None:
     descriptor = PowerSpectrum()
     assert descriptor.size(TWENTY) == 36_900
-    assert descriptor.fitted_size(TWENTY) == descriptor.fitted_size(["C", "Si"]) == 450
+    assert descriptor.fitted_size(TWENTY) == descriptor.fitted_size(["C", "H", "O"]) == 945
+    assert descriptor.fitted_size(["C", "Si"]) == 450
     fitted = descriptor.fitted(odd_frames(["C", "Si"]), TWENTY)
     assert fitted.settings.mixing is not None
-    assert np.shape(fitted.settings.mixing) == (5, 12, 120)
-    assert fitted.size(TWENTY) == 450
+    assert np.shape(fitted.settings.mixing) == (5, 18, 120)
+    assert fitted.size(TWENTY) == 945
 
 
 def test_one_element_is_mixed_only_if_asked() -> None:
