@@ -72,15 +72,15 @@ class Components:
             other than its own.
         """
         every = inputs.T @ inputs / max(len(inputs), 1)
-        axes, lengths = _principal(every, most, scaling)
+        axes, lengths, _ = _principal(every, most, scaling)
         whole = axes / lengths
         tables, inverses = [], []
         for element, directions in enumerate(kept):
             rows = inputs[species == element]
             own = (rows.T @ rows + PRIOR_ATOMS * every) / (len(rows) + PRIOR_ATOMS) if len(kept) > 1 else every
-            axes, lengths = _principal(own, most, scaling)
-            rest = directions - axes @ (axes.T @ directions)
-            others = np.linalg.svd(rest, full_matrices=False)[0] if rest.size else rest
+            axes, lengths, rest = _principal(own, most, scaling)
+            # Within what is left of the space, so that they stand at right angles on the components.
+            others = rest @ np.linalg.svd(rest.T @ directions, full_matrices=False)[0]
             axes = np.concatenate([axes, others], axis=1)
             lengths = np.concatenate([lengths, np.full(others.shape[1], lengths[-1])])
             tables.append(axes / lengths)
@@ -103,12 +103,16 @@ class Components:
 
 def _principal(
     covariance: NDArray[np.float64], most: int, scaling: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Axes ``(F, P)`` and what components along them are divided by, ``(P,)``: their mean square is then one."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Axes ``(F, P)``, what components along them are divided by, ``(P,)``, and the axes that are left, ``(F, F - P)``.
+
+    The mean square of the components is then one.
+    """
     variances, axes = np.linalg.eigh(covariance)
-    variances, axes = variances[::-1][:most], axes[:, ::-1][:, :most]
+    variances, axes = variances[::-1][:most], axes[:, ::-1]
+    axes, rest = axes[:, :most], axes[:, most:]
     if variances[0] <= 0:
-        return axes, np.ones(axes.shape[1])
+        return axes, np.ones(axes.shape[1]), rest
     variances = np.maximum(variances, LEAST_VARIANCE * variances[0])
     lengths = variances ** (0.5 * scaling)
-    return axes, lengths * np.sqrt(np.mean(variances / lengths**2))
+    return axes, lengths * np.sqrt(np.mean(variances / lengths**2)), rest

@@ -367,14 +367,14 @@ def _blocks(
     mapped = builder.force_map(Configurations.empty()) is not None
     # A map goes through all features: it is the faster way unless components are much fewer.
     tables = not mapped or builder.descriptor.size(builder.elements) > WORTH_A_TABLE * builder.components.count
-    kept = np.cumsum(builder.bytes_of(batches)) < (settings.memory * 2**30 if tables else 0)
+    fits = np.cumsum(builder.bytes_of(batches)) < settings.memory * 2**30 if tables else np.zeros(len(batches), bool)
     blocks: list[Block | Callable[[], Block]] = []
-    for batch, keep in zip(batches, kept, strict=True):
+    for batch, keep in zip(batches, fits, strict=True):
         # A map takes no memory; without one, tables that do not fit are made again at every step.
         again = not keep and not mapped
         blocks.append(partial(builder.build, batch) if again else builder.build(batch, keep_jacobian=bool(keep)))
     n_blocks = len(train) + len(replayed)
-    share = float(kept.mean()) if tables else 1.0
+    share = float(fits.mean()) if tables else 1.0
     return Blocks(blocks[:n_blocks], blocks[n_blocks:], len(replayed), settings.replay), share
 
 

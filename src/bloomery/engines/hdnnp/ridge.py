@@ -157,10 +157,10 @@ def fit_ridge(
     choices = list(product(SHARED if n_species > 1 else (0.0,), strengths))
     if not judged:
         choices = [(choices[-1][0], USUAL_STRENGTH if strength is None else strength)]
-    errors = [
-        sum(other.error(_solve(sums, prior(n_species, count, shared), much * amount)[0]) for sums, other in judged)
-        for shared, much in choices
-    ]
+    errors = []
+    for shared, much in choices:
+        precision = prior(n_species, count, shared)
+        errors.append(sum(other.error(_solve(sums, precision, much * amount)[0]) for sums, other in judged))
     best = int(np.argmin(errors))
     shared, much = choices[best]
     precision = prior(n_species, count, shared)

@@ -50,6 +50,16 @@ def test_directions_of_an_earlier_potential_are_kept() -> None:
     np.testing.assert_allclose(held.table @ (held.inverse @ kept), kept, atol=1e-10)
 
 
+@pytest.mark.parametrize("most", [4, 11, 12])
+def test_kept_directions_are_counted_once(most: int) -> None:
+    """Also where components fill the space already: what was learnt comes back as it was."""
+    inputs, species = features(300)
+    kept = np.random.default_rng(5).normal(size=(2, 12, 20))
+    found = Components.of(inputs, species, most, 0.25, kept)
+    np.testing.assert_allclose(found.inverse @ found.table, np.eye(found.count)[None].repeat(2, 0), atol=1e-8)
+    np.testing.assert_allclose(found.table @ (found.inverse @ kept), kept, atol=1e-8)
+
+
 def test_elements_are_compared_in_the_same_coordinates() -> None:
     inputs, species = features(2000)
     found = Components.of(inputs, species, 12, 0.25, np.zeros((2, 12, 0)))
