@@ -40,6 +40,8 @@ class TrainingHistory:
     """Name to values, all of one length: ``epoch``, ``train_loss``, ``early_stopping_loss``, ..."""
     summary: Mapping[str, object] = field(default_factory=dict)
     """Numbers and text about the whole training: epochs, seconds, why it stopped."""
+    doubts: list[str] = field(default_factory=list)
+    """Sentences about labels that no potential can follow."""
 
 
 @dataclass(frozen=True)

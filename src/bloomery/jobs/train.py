@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -70,9 +70,11 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
     said = {"columns": history.columns, "summary": history.summary, "acceptance": report.to_dict()}
     write_json(folder / HISTORY_FILE, said)
     report.raise_if_refused()
+    judged = {name: errors(potential, frames, job.seed, progress) for name, frames in roles.items()}
+    judged["train"]["warnings"] = [*history.doubts, *judged["train"]["warnings"]]
     return {
         **history.summary,
-        "errors": {name: errors(potential, frames, job.seed, progress) for name, frames in roles.items()},
+        "errors": judged,
         "energy_reference": reference,
         "energy_reference_method": method,
         "acceptance": report.to_dict(),
@@ -111,7 +113,7 @@ def read_roles(folder: Path, batches: list[str], split: list[list[str]] | None =
     return {"train": train[known], "early_stopping": early}
 
 
-def errors(potential: Potential, frames: Configurations, seed: int, progress: Progress) -> dict[str, object]:
+def errors(potential: Potential, frames: Configurations, seed: int, progress: Progress) -> dict[str, Any]:
     """RMSE of energy, forces and stress on frames that the training has seen, or on some of them if they are many.
 
     Beside the errors on unseen frames they tell whether more frames or a larger model would help.

@@ -92,6 +92,14 @@ class Components:
         """Turn networks of features into those of components."""
         return self._mapped(parameters, self.inverse)
 
+    def drawn(self, parameters: Parameters) -> Parameters:
+        """Turn weights drawn for features of unit variance into such for components.
+
+        They do not depend on the signs of the components, which are any, nor on the axes among equal ones.
+        """
+        axes = self.inverse / np.linalg.norm(self.inverse, axis=2, keepdims=True)
+        return self._mapped(parameters, axes * (axes.shape[2] / axes.shape[1]) ** 0.5)
+
     def expanded(self, parameters: Parameters) -> Parameters:
         """Turn networks of components into those of features."""
         return self._mapped(parameters, self.table)

@@ -47,6 +47,12 @@ WORTH_TELLING = 2.0
 """GiB from which on it is told."""
 HIDDEN = 0.2
 """Hidden layers that are added to a linear solution begin at this share of their usual size."""
+MOVED = 0.05
+"""Angstrom. Atoms of frames with few atoms are moved by this to see what their features depend on."""
+MANY_ATOMS = 1000
+"""An element with as many atoms needs no such copies."""
+MOST_COPIES = 16
+"""No frame is copied more often."""
 CHECKPOINT_FILE = "checkpoint.npz"
 EARLY_STOPPING_FRAMES = 16
 """Early-stopping frames are looked at so many at a time."""
@@ -66,11 +72,12 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     _tell_size(settings, descriptor.fitted_size(elements), len(elements))
     if start is None:
         descriptor = descriptor.fitted(train, elements)
-    values = _values(descriptor, train, elements, str(place))
-    scaling, ranges = _scaling(train, elements, descriptor, values, data.energy_reference, str(place))
+    around = Configurations.concatenate([train.without_labels(), _moved(train, elements)])
+    values, species = _values(descriptor, around, elements, str(place)), species_of(around, elements)
+    scaling, ranges = _scaling(train, elements, descriptor, (values, species), data.energy_reference, str(place))
     if start is not None:
         scaling, ranges = _no_narrower(scaling, ranges, start)
-    components = _components(settings, train, elements, values, scaling, start)
+    components = _components(settings, train, len(elements), (values, species), scaling, start)
     repulsion = _repulsion(settings, Configurations.concatenate([usable.train, early]), elements, descriptor, start)
     membership = membership_seed(seed, start)
     frames = Configurations.concatenate([train, early])
@@ -138,7 +145,7 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     summary["ridge"] = None if ridge is None else ridge.summary
     summary["n_replayed"] = sum(text in old for text in train.hashes())
     summary["groups"] = dict(Counter(groups_of(train, settings.group_key))) if settings.groups else {}
-    return potential, TrainingHistory(state.columns, summary)
+    return potential, TrainingHistory(state.columns, summary, [] if ridge is None else ridge.doubts())
 
 
 def _tell_size(settings: HdnnpSettings, features: int, n_elements: int) -> None:
@@ -227,11 +234,15 @@ def _scaling(
     train: Configurations,
     elements: list[str],
     descriptor: Descriptor,
-    values: NDArray[np.float64],
+    around: tuple[NDArray[np.float64], NDArray[np.int64]],
     reference: dict[str, float],
     device: str,
 ) -> tuple[Scaling, Ranges]:
-    """Learn all scales from the training frames, and what values their features have."""
+    """Learn all scales from the training frames, and what values their features have.
+
+    ``around`` are features ``(A, F)`` and species ``(A,)`` of their atoms and, after these, of `_moved` ones.
+    """
+    values, every = around[0][: train.n_atoms], around[0]
     lonely = Configurations.from_atoms([Atoms(element) for element in elements])
     isolated = _values(descriptor, lonely, elements, device)
     mean, scale, magnitude = np.zeros_like(isolated), np.ones_like(isolated), np.ones_like(isolated)
@@ -241,8 +252,10 @@ def _scaling(
         mean[species] = rows.mean(axis=0)
         ranges.minimum[species], ranges.maximum[species] = rows.min(axis=0), rows.max(axis=0)
         ranges.mean[species], ranges.deviation[species] = mean[species], rows.std(axis=0, ddof=min(1, len(rows) - 1))
+        # What vanishes in a perfect crystal by symmetry must not be measured by its rounding errors.
+        typical = np.sqrt(((every[around[1] == species] - isolated[species]) ** 2).mean(axis=0))
+        magnitude[species] = np.where(typical > 1e-8, typical, 1.0)
         usual = np.sqrt(((rows - isolated[species]) ** 2).mean(axis=0))
-        magnitude[species] = np.where(usual > 1e-8, usual, 1.0)
         # A feature that hardly varies in the training frames must not be blown up outside them.
         spread = np.maximum(rows.std(axis=0), np.maximum(1e-3 * usual, 1e-8))
         scale[species] = spread
@@ -261,15 +274,18 @@ def _scaling(
 def _components(
     settings: HdnnpSettings,
     train: Configurations,
-    elements: list[str],
-    values: NDArray[np.float64],
+    n_elements: int,
+    around: tuple[NDArray[np.float64], NDArray[np.int64]],
     scaling: Scaling,
     start: HdnnpPotential | None,
 ) -> Components:
-    """Learn the components of the training frames; those of a start are kept if its frames are not all among them."""
-    species = species_of(train, elements)
+    """Learn the components of the training frames; those of a start are kept if its frames are not all among them.
+
+    ``around`` as in `_scaling`.
+    """
+    values, species = around
     inputs = (values - scaling.mean[species]) / scaling.scale[species]
-    kept = np.zeros((len(elements), inputs.shape[1], 0))
+    kept = np.zeros((n_elements, inputs.shape[1], 0))
     if start is not None and not start.seen <= set(train.hashes()):
         old = rescaled(start.parameters, start.scaling, scaling)
         # From (M, S, F, H) to (S, F, M H).
@@ -277,6 +293,21 @@ def _components(
             [torch.cat(list(old[name]), dim=2).numpy() for name in FIRST_LAYER if name in old], axis=2
         )
     return Components.of(inputs, species, settings.components, settings.feature_scaling, kept)
+
+
+def _moved(train: Configurations, elements: list[str]) -> Configurations:
+    """Return copies of frames whose atoms are few, with all atoms moved a little at random.
+
+    Few atoms span few directions, a perfect crystal none, but their forces are derivatives along many more: these have
+    to be among the components.
+    """
+    species = species_of(train, elements)
+    rarest = np.full(len(train), MANY_ATOMS)
+    np.minimum.at(rarest, train.frame_of_atom, np.bincount(species)[species])
+    copies = np.minimum(-(-MANY_ATOMS // rarest) - 1, MOST_COPIES)
+    moved = train[np.repeat(np.arange(len(train)), copies)]
+    random = np.random.default_rng(0)
+    return replace(moved, positions=moved.positions + random.normal(scale=MOVED, size=moved.positions.shape))
 
 
 def _first_parameters(
@@ -287,7 +318,8 @@ def _first_parameters(
     seeds = [derive_seed(training.seed, "weights", member) for member in range(settings.members)]
     # A linear potential has one hidden unit, which says nothing.
     hidden = (1,) if alone else settings.hidden
-    parameters = initial_parameters(n_species, components.count, hidden, seeds, skip=settings.skip)
+    drawn = initial_parameters(n_species, components.inverse.shape[2], hidden, seeds, skip=settings.skip)
+    parameters = components.drawn(drawn)
     if not settings.skip:
         return parameters, None
     total = len(blocks.train)
@@ -301,6 +333,8 @@ def _first_parameters(
         draws=alone,
         told=lambda done: training.progress("ridge", done, total, {}),
     )
+    for sentence in ridge.doubts():
+        warnings.warn(sentence, DataWarning, stacklevel=2)
     return ridge.start(parameters, loss.unit, 0.0 if alone else HIDDEN), ridge
 
 

@@ -10,7 +10,7 @@ by the frames that each member of the committee does not see.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 
 import numpy as np
@@ -31,6 +31,10 @@ SHARED = (0.0, 0.98)
 """Shares of the prior variance of coefficients that all elements have in common, which are tried."""
 LOOSE = 1e-2
 """Precision of the prior of the elements' constants, relative to that of the coefficients."""
+WRONG_SIGN, SAME_UNIT = 0.5, 0.8
+"""Squares of the correlation of stresses with what follows from other labels, from which a doubt is told."""
+WRONG_UNIT = 10.0
+"""Labels that are more or less by this have another unit; linear potentials are not so far off."""
 MOST_COEFFICIENTS = 1600
 """For many elements fewer components are taken, so that the linear system stays small."""
 
@@ -61,6 +65,71 @@ class Sums:
         quadratic = coefficients @ (self.matrix @ coefficients)
         return float(self.square - 2 * self.vector @ coefficients + quadratic)
 
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(self.matrix + other.matrix, self.vector + other.vector, self.square + other.square)
+
+    def __sub__(self, other: Sums) -> Sums:
+        return Sums(self.matrix - other.matrix, self.vector - other.vector, self.square - other.square)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of labels with predictions of them, from labels of other kinds alone.
+
+    Parameters
+    ----------
+    slope
+        Of labels against predictions.
+    explained
+        Square of their correlation.
+    """
+
+    slope: float
+    explained: float
+
+    def doubt(self, what: str, unit: str) -> str | None:
+        """Say what is wrong with labels that contradict the others of their frames."""
+        follow = "those that follow from the other labels of the same frames"
+        if self.slope < 0 and self.explained > WRONG_SIGN:
+            return f"Labels contradict each other: {what} fall where {follow} rise. One of them has the wrong sign."
+        if not 1 / WRONG_UNIT < self.slope < WRONG_UNIT and self.explained > SAME_UNIT:
+            return (
+                f"Labels contradict each other: {what} vary {self.slope:.3g} times as much as {follow}. One of them is "
+                f"not in {unit}."
+            )
+        return None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Sums over the labels of one kind, and over what they differ by from the mean of a few frames."""
+
+    labels: Sums
+    varied: Sums
+
+    def add(self, rows: torch.Tensor, labels: torch.Tensor, per_frame: int) -> None:
+        """Add labels of whole frames; see `Sums.add`."""
+        if not len(labels):
+            return
+        every = torch.ones_like(labels)
+        self.labels.add(rows, labels, every)
+        # Means are left out: that of the energies is any, that of stresses at one volume does not follow from forces.
+        about_mean = [
+            (table - table.mean(dim=0)).flatten(0, 1)
+            for table in (rows.unflatten(0, (-1, per_frame)), labels.unflatten(0, (-1, per_frame)))
+        ]
+        self.varied.add(about_mean[0], about_mean[1], every)
+
+    def agreement(self, whole: Sums, precision: torch.Tensor) -> Agreement | None:
+        """Compare the labels with what the others predict of them."""
+        others, square = whole - self.labels, float(self.varied.square)
+        if float(others.square) <= 0 or square <= 0:
+            return None
+        coefficients, _ = _solve(others, precision)
+        together = float(self.varied.vector @ coefficients)
+        predicted = float(coefficients @ (self.varied.matrix @ coefficients))
+        return Agreement(together / predicted, together**2 / (predicted * square)) if predicted > 0 else None
+
 
 @dataclass(frozen=True)
 class Ridge:
@@ -75,6 +144,8 @@ class Ridge:
     unseen
         Root mean square error on the frames that members do not see, in units of the labels' errors; ``None`` where
         there are none.
+    energy, stress
+        Whether these labels agree with those of the other kinds; ``None`` where either are missing.
     """
 
     coefficients: torch.Tensor
@@ -82,11 +153,25 @@ class Ridge:
     strength: float
     shared: float
     unseen: float | None
+    energy: Agreement | None
+    stress: Agreement | None
 
     @property
     def summary(self) -> dict[str, object]:
         """What a training tells of it."""
-        return {"strength": self.strength, "shared": self.shared, "unseen_error": self.unseen}
+        agreements = {
+            name: None if found is None else asdict(found)
+            for name, found in (("energy", self.energy), ("stress", self.stress))
+        }
+        return {"strength": self.strength, "shared": self.shared, "unseen_error": self.unseen, "agreement": agreements}
+
+    def doubts(self) -> list[str]:
+        """Say which kinds of labels contradict the others."""
+        found = [
+            None if self.energy is None else self.energy.doubt("energies", "eV"),
+            None if self.stress is None else self.stress.doubt("stresses (tension is positive)", "eV/Å^3"),
+        ]
+        return [sentence for sentence in found if sentence is not None]
 
     def start(self, parameters: Parameters, unit: float, hidden: float) -> Parameters:
         """Let networks begin with these coefficients in their linear path, and hidden layers at a share of theirs."""
@@ -130,11 +215,14 @@ def fit_ridge(
     whole = Sums.zero(n_species * count)
     changes = [Sums.zero(n_species * count) for _ in range(members)]
     unseen = [Sums.zero(n_species * count) for _ in range(members)]
+    energy, stress = (Kind(Sums.zero(n_species * count), Sums.zero(n_species * count)) for _ in range(2))
     amount = unseen_amount = 0.0
     for done, block in enumerate(blocks):
-        rows, labels, frames, importance = _rows(block, loss, common)
+        rows, labels, frames, importance, n_energies, n_stresses = _rows(block, loss, common)
         every = torch.ones_like(labels)
         whole.add(rows, labels, every)
+        energy.add(rows[:n_energies], labels[:n_energies], 1)
+        stress.add(rows[len(rows) - n_stresses :], labels[len(rows) - n_stresses :], 6)
         amount += float(importance.sum())
         for member in range(members):
             weights = block.weights[member].double().cpu()[frames]
@@ -148,10 +236,7 @@ def fit_ridge(
                 unseen[member].add(rows[hidden], labels[hidden], every[hidden])
                 unseen_amount += float(importance[hidden].sum())
         told(done + 1)
-    own = [
-        Sums(whole.matrix + change.matrix, whole.vector + change.vector, whole.square + change.square)
-        for change in changes
-    ]
+    own = [whole + change for change in changes]
     judged = [(sums, other) for sums, other in zip(own, unseen, strict=True) if float(other.square) > 0]
     strengths = [each for each in STRENGTHS if draws or each >= LEAST_START] if strength is None else [strength]
     choices = list(product(SHARED if n_species > 1 else (0.0,), strengths))
@@ -160,18 +245,19 @@ def fit_ridge(
     errors = []
     for shared, much in choices:
         precision = prior(n_species, count, shared)
-        errors.append(sum(other.error(_solve(sums, precision, much * amount)[0]) for sums, other in judged))
+        errors.append(sum(other.error(_solve(sums, much * amount * precision)[0]) for sums, other in judged))
     best = int(np.argmin(errors))
     shared, much = choices[best]
     precision = prior(n_species, count, shared)
     found = float(np.sqrt(max(errors[best], 0.0) / unseen_amount)) if unseen_amount else None
     if draws:
-        solutions = _draws(whole, precision, much * amount, (found or 0.0) ** 2, members, seed)
+        solutions = _draws(whole, much * amount * precision, (found or 0.0) ** 2, members, seed)
     else:
-        solutions = torch.stack([_solve(sums, precision, much * amount)[0] for sums in own])
+        solutions = torch.stack([_solve(sums, much * amount * precision)[0] for sums in own])
+    agreements = [kind.agreement(whole, much * amount * precision) for kind in (energy, stress)]
     table = solutions.reshape(members, n_species, count)
     coefficients = (common @ table[..., :-1, None])[..., 0]
-    return Ridge(coefficients, table[..., -1].contiguous(), much, shared, found)
+    return Ridge(coefficients, table[..., -1].contiguous(), much, shared, found, *agreements)
 
 
 def prior(n_species: int, count: int, shared: float) -> torch.Tensor:
@@ -183,19 +269,19 @@ def prior(n_species: int, count: int, shared: float) -> torch.Tensor:
     return torch.kron(between, torch.diag(own)) + torch.kron(LOOSE * one, torch.diag(1 - own))
 
 
-def _solve(sums: Sums, precision: torch.Tensor, much: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _solve(sums: Sums, precision: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Coefficients, and the Cholesky factor of the matrix that they are the solution of."""
-    factor = torch.linalg.cholesky(sums.matrix + much * precision)
+    factor = torch.linalg.cholesky(sums.matrix + precision)
     return torch.cholesky_solve(sums.vector[:, None], factor)[:, 0], factor
 
 
-def _draws(sums: Sums, precision: torch.Tensor, much: float, noise: float, members: int, seed: int) -> torch.Tensor:
+def _draws(sums: Sums, precision: torch.Tensor, noise: float, members: int, seed: int) -> torch.Tensor:
     """Draw from the posterior of a linear model with Gaussian errors; the mean of the draws is that of the posterior.
 
     Bishop, Pattern Recognition and Machine Learning (2006), equation 3.49, with the variance of the errors taken from
     unseen frames.
     """
-    mean, factor = _solve(sums, precision, much)
+    mean, factor = _solve(sums, precision)
     if members == 1:
         return mean[None]
     random = torch.Generator().manual_seed(derive_seed(seed, "posterior"))
@@ -206,10 +292,11 @@ def _draws(sums: Sums, precision: torch.Tensor, much: float, noise: float, membe
 
 def _rows(
     block: Block, loss: LossFunction, common: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int, int]:
     """What each label is linear in, ``(R, S Q)``, and the label less the elements' offsets, in units of its error.
 
-    And the frame of each, and its weight beside its error, ``(R,)`` each. Labels that weigh nothing are left out.
+    And the frame of each, and its weight beside its error, ``(R,)`` each, and how many of the first are energies and
+    how many of the last stresses. Labels that weigh nothing are left out.
     """
     inputs = block.inputs
     n_species, n_components, count = common.shape
@@ -260,4 +347,4 @@ def _rows(
         labels.append((label[used].double().cpu() - kept @ offsets.flatten()) * root)
         frames.append(frame[used].cpu())
         importance.append(own[used].double().cpu())
-    return torch.cat(rows), torch.cat(labels), torch.cat(frames), torch.cat(importance)
+    return torch.cat(rows), torch.cat(labels), torch.cat(frames), torch.cat(importance), len(labels[0]), len(labels[-1])

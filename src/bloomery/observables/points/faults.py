@@ -65,7 +65,8 @@ def _stress(stress: ToldNumbers) -> Iterator[str]:
         # Labels of another sign or unit are farther off; between, it is rather the potential.
         learnt = LEARNT < slope["value"] < 1 / LEARNT
         cause = (
-            "it has not learnt them yet; train longer, on more frames, or weigh them more."
+            "it has not learnt them yet; train longer, on more frames, or weigh them more. Or its labels contradict "
+            "each other, which its training tells."
             if learnt
             else "labels of the wrong sign or unit contradict the energies, and no potential can follow both."
         )

@@ -72,3 +72,16 @@ def test_atoms_that_are_all_alike_have_components() -> None:
     found = Components.of(np.zeros((4, 3)), np.zeros(4, dtype=int), 8, 0.25, np.zeros((1, 3, 0)))
     assert np.isfinite(found.table).all()
     np.testing.assert_allclose(found.inverse @ found.table, np.eye(3)[None], atol=1e-12)
+
+
+def test_first_weights_do_not_depend_on_signs() -> None:
+    """Which way a component points is any: two computers draw the same networks all the same."""
+    inputs, species = features(300)
+    found = Components.of(inputs, species, 6, 0.25, np.zeros((2, 12, 0)))
+    signs = np.array([1, -1, -1, 1, -1, 1])
+    turned = Components(found.table * signs, found.inverse * signs[:, None], found.common)
+    drawn = initial_parameters(2, 12, (4,), seeds=[1, 2])
+    one, other = (components.expanded(components.drawn(drawn)) for components in (found, turned))
+    torch.testing.assert_close(one["weight_0"], other["weight_0"])
+    many = initial_parameters(2, 12, (4,), seeds=range(500))
+    assert float(found.drawn(many)["weight_0"].std()) == pytest.approx(6**-0.5, rel=0.03)
