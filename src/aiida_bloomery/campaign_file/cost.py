@@ -84,6 +84,14 @@ def plan_campaign(campaign: Campaign) -> Plan:
     )
 
 
+def foreseen_training(campaign: Campaign) -> list[str]:
+    """What the campaign's engine says of the last training, the longest one; see `Engine.foreseen`."""
+    structures, engine = campaign.structures, campaign.training.engine.load("engines")
+    labels = plan_campaign(campaign).labels
+    told: list[str] = engine.foreseen(structures.elements, labels, float(structures.counts.mean()))
+    return told
+
+
 def plan_stage(campaign: Campaign, stage: str, limit: int | None) -> StagePlan:
     """Upper bounds for the bootstrap, or for one turn of the loop; ``limit`` is how many labels there may be."""
     bounds = [sampler_bounds(campaign, spec) for _, spec in campaign.samplers(stage)]

@@ -40,14 +40,15 @@ HOW = {"submitted": "Submitted", "running": "Attached to the running", "finished
 def check_command(file: Path, rehearse: bool, file_only: bool, profile: str | None, as_json: bool) -> None:
     """Check a campaign file and all it needs, and print what it costs at most. Nothing is run."""
     from aiida_bloomery.campaign_file import load_campaign  # noqa: PLC0415
-    from aiida_bloomery.campaign_file.cost import plan_campaign  # noqa: PLC0415
+    from aiida_bloomery.campaign_file.cost import foreseen_training, plan_campaign  # noqa: PLC0415
 
     campaign, notes = load_campaign(file, rehearsal=rehearse)
     findings = [] if file_only else _environment(campaign, profile)
-    plan = plan_campaign(campaign)
+    plan, foreseen = plan_campaign(campaign), foreseen_training(campaign)
     if as_json:
         found = [vars(finding) for finding in findings]
         facts = {"file": str(file), "name": campaign.file.name, "plan": plan.as_dict(), "found": found, "notes": notes}
+        facts["training"] = foreseen
         print_json(facts)
         return
     structures = campaign.structures
@@ -60,6 +61,8 @@ def check_command(file: Path, rehearse: bool, file_only: bool, profile: str | No
     for note in notes:
         console.print(f" {MARKS['warning']} {plain(note)}")
     _print_plan(plan)
+    for sentence in foreseen:
+        console.print(plain(sentence))
     for _, spec in campaign.samplers("sampling"):
         if spec.words:
             console.print(f"   {spec.words}", markup=False)

@@ -106,6 +106,13 @@ class Engine(Plugin):
         """Fit a committee by `fitted_by`; see `train`. The engine's package is there."""
         return resolve_name(self.fitted_by)(self.settings, data, replace(training, device=self.place(training.device)))
 
+    def foreseen(self, elements: list[str], frames: int, atoms: float) -> list[str]:  # noqa: ARG002
+        """Say what a training on so many frames of so many atoms will cost, and where its potentials can run.
+
+        Nothing is imported or measured for it. Engines that do not know say nothing.
+        """
+        return []
+
     @property
     def disagrees(self) -> bool:
         """Whether its potentials say how far they may be wrong: a committee does, or a variance of their own."""

@@ -200,13 +200,17 @@ def train(what: tuple[str, ...], out: str | None, common: Common, **options: Any
     """Fit a potential to labelled frames."""
     from bloomery.frames.census import told_labels  # noqa: PLC0415
     from bloomery.jobs import train as job  # noqa: PLC0415
+    from bloomery.plugins import PluginSpec  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = files.check_new_folder(given(out, "--out"))
     frames = files.labelled_frames(what, options["prefix"])
     reference = files.energy_reference(options["energy_reference"], frames)
+    engine = PluginSpec(name=options["engine"], settings=files.parse_assignments(options["assignments"]))
+    for sentence in engine.load("engines").foreseen(frames.elements, len(frames), float(frames.counts.mean())):
+        click.echo(sentence, err=True)
     fields = {
-        "engine": {"name": options["engine"], "settings": files.parse_assignments(options["assignments"])},
+        "engine": engine.model_dump(),
         "start_from": files.potential(options["start_from"]),
         "energy_reference": reference,
     }

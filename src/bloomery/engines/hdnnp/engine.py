@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bloomery.engines.contract import Engine, Training, TrainingData, TrainingHistory
+from bloomery.engines.hdnnp.costs import told_costs, told_destinations
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.frames.file_units import FileUnits
 from bloomery.papers import Paper
@@ -31,6 +32,10 @@ class Hdnnp(Engine):
         from bloomery.engines.hdnnp.fitting import fit  # noqa: PLC0415
 
         return fit(self.settings, data, replace(training, device=self.place(training.device)))
+
+    def foreseen(self, elements: list[str], frames: int, atoms: float) -> list[str]:
+        """See `Engine.foreseen`."""
+        return [told_costs(self.settings, elements, frames, atoms), told_destinations(self.settings)]
 
     @classmethod
     def potential_class(cls) -> type[Potential]:

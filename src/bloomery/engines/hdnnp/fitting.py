@@ -21,6 +21,7 @@ from bloomery.engines.contract import Training, TrainingData, TrainingHistory
 from bloomery.engines.hdnnp.blocks import Block, BlockBuilder
 from bloomery.engines.hdnnp.checkpoint import State
 from bloomery.engines.hdnnp.components import FIRST_LAYER, Components
+from bloomery.engines.hdnnp.costs import WORTH_A_TABLE, weights_memory
 from bloomery.engines.hdnnp.loss import ENERGY_SCALE, LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, hidden_layers, initial_parameters
 from bloomery.engines.hdnnp.network_potential import cutoff_of, descriptor_spec
@@ -39,10 +40,6 @@ from bloomery.potentials.contract import reference_energies
 from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import versions
 
-BYTES_OF_WEIGHT = 75
-"""Measured: of one weight of the first layer in a training, copies in two precisions and moments included."""
-WORTH_A_TABLE = 1.5
-"""Derivatives of components are kept where there are so many times as many features."""
 WORTH_TELLING = 2.0
 """GiB from which on it is told."""
 HIDDEN = 0.2
@@ -151,8 +148,8 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
 def _tell_size(settings: HdnnpSettings, features: int, n_elements: int) -> None:
     """Say what many elements cost; raise `InputError` if the networks cannot fit into this machine's memory."""
     components = min(features, settings.components)
-    weights = settings.members * n_elements * components * (settings.hidden[0] + 1)
-    needed, there = weights * BYTES_OF_WEIGHT / 2**30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    needed = weights_memory(settings, components, n_elements)
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     if needed < WORTH_TELLING:
         return
     text = (

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bloomery.engines.hdnnp.blocks import Block
 from bloomery.engines.hdnnp.checkpoint import State, load_checkpoint, save_checkpoint
+from bloomery.engines.hdnnp.costs import steps_of
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Parameters
 from bloomery.engines.hdnnp.settings import HdnnpSettings
@@ -27,8 +28,6 @@ CHECKPOINT_SECONDS = 5.0
 GROWTH_BEGINS = 0.3
 """The weight of the energy grows from this share of the steps on."""
 FRAMES_OF_GROWTH, MOST_GROWTH = 50, 20.0
-STEPS, EPOCHS = 2000, 100
-WARM_STEPS, WARM_EPOCHS = 800, 40
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,9 @@ class Schedule:
     @classmethod
     def of(cls, settings: HdnnpSettings, n_frames: int, n_batches: int, spreads: Spreads, *, warm: bool) -> Schedule:
         """Return the schedule of a training from scratch or from an earlier potential."""
-        cold = (settings.steps, STEPS, EPOCHS, settings.learning_rate)
-        again = (settings.warm_steps, WARM_STEPS, WARM_EPOCHS, settings.warm_learning_rate)
-        asked, least, passes, rate = again if warm else cold
-        steps = max(least, passes * n_batches) if asked is None else asked
+        steps, rate = steps_of(settings, n_batches, warm=warm), settings.learning_rate
+        if warm:
+            rate = settings.warm_learning_rate
         growth = settings.loss.energy_growth
         if growth is None:
             growth = float(np.clip((n_frames / FRAMES_OF_GROWTH) ** 2, 1, MOST_GROWTH))

@@ -14,7 +14,7 @@ from ase.build import bulk
 
 from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.engines.contract import TrainingData
-from bloomery.engines.hdnnp import Hdnnp, fitting, loss, training
+from bloomery.engines.hdnnp import Hdnnp, costs, fitting, loss, training
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.fitting import CHECKPOINT_FILE, rescaled
 from bloomery.engines.hdnnp.model import Scaling, by_element, initial_parameters, networks
@@ -407,7 +407,7 @@ def test_wrong_settings_are_one_sentence(settings: dict[str, Any], key: str) -> 
 
 
 def test_what_many_elements_cost_is_told(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "BYTES_OF_WEIGHT", 3 * 2**30)
+    monkeypatch.setattr(costs, "BYTES_OF_WEIGHT", 3 * 2**30)
     monkeypatch.setattr(fitting.os, "sysconf", {"SC_PHYS_PAGES": 2**60, "SC_PAGE_SIZE": 1}.get)
     with pytest.warns(DataWarning, match=r"networks of 1 elements on \d+ components, 2 of each, need about"):
         train(data, steps=1)
