@@ -18,6 +18,10 @@ from bloomery.engines.hdnnp.model import Parameters
 
 PRIOR_ATOMS = 20
 """An element with few atoms has the components of all elements: so many atoms of the latter count as its own."""
+ALIKE = 0.5
+"""Elements of which the covariances of the features are so similar share their components. In an alloy of four metals
+the least similar two have 0.9, oxygen and hydrogen in water 0.85, in a molecule of carbon, oxygen and hydrogen 0.2:
+networks for these learn better along components of their own."""
 LEAST_VARIANCE = 1e-11
 """Of the first component: what varies less is a rounding error."""
 FIRST_LAYER = ("weight_0", "skip")
@@ -33,13 +37,13 @@ class Components:
         ``components = features @ table``, ``(S, F, P)``.
     inverse
         ``(S, P, F)``; ``inverse @ table`` is one.
-    common
-        From an element's components to those of all elements together, ``(S, P, C)``, by falling variance.
+    alike
+        All elements have the same components, so that what one learns of them can say something to the others.
     """
 
     table: NDArray[np.float64]
     inverse: NDArray[np.float64]
-    common: NDArray[np.float64]
+    alike: bool
 
     @property
     def count(self) -> int:
@@ -72,12 +76,12 @@ class Components:
             other than its own.
         """
         every = inputs.T @ inputs / max(len(inputs), 1)
-        axes, lengths, _ = _principal(every, most, scaling)
-        whole = axes / lengths
+        of_elements = [inputs[species == element] for element in range(len(kept))]
+        alike = len(kept) > 1 and _similarity([rows.T @ rows for rows in of_elements]) > ALIKE
         tables, inverses = [], []
-        for element, directions in enumerate(kept):
-            rows = inputs[species == element]
-            own = (rows.T @ rows + PRIOR_ATOMS * every) / (len(rows) + PRIOR_ATOMS) if len(kept) > 1 else every
+        for rows, directions in zip(of_elements, kept, strict=True):
+            joint = alike or len(kept) == 1
+            own = every if joint else (rows.T @ rows + PRIOR_ATOMS * every) / (len(rows) + PRIOR_ATOMS)
             axes, lengths, rest = _principal(own, most, scaling)
             # Within what is left of the space, so that they stand at right angles on the components.
             others = rest @ np.linalg.svd(rest.T @ directions, full_matrices=False)[0]
@@ -85,8 +89,7 @@ class Components:
             lengths = np.concatenate([lengths, np.full(others.shape[1], lengths[-1])])
             tables.append(axes / lengths)
             inverses.append((axes * lengths).T)
-        table, inverse = np.array(tables), np.array(inverses)
-        return cls(table, inverse, inverse @ whole)
+        return cls(np.array(tables), np.array(inverses), alike)
 
     def reduced(self, parameters: Parameters) -> Parameters:
         """Turn networks of features into those of components."""
@@ -107,6 +110,13 @@ class Components:
     def _mapped(self, parameters: Parameters, maps: NDArray[np.float64]) -> Parameters:
         of_element = torch.from_numpy(maps)
         return {name: of_element @ value if name in FIRST_LAYER else value for name, value in parameters.items()}
+
+
+def _similarity(covariances: list[NDArray[np.float64]]) -> float:
+    """Cosine between the least similar two."""
+    rows = np.stack([covariance.ravel() for covariance in covariances])
+    sizes = np.linalg.norm(rows, axis=1)
+    return float((rows @ rows.T / np.maximum(np.outer(sizes, sizes), np.finfo(float).tiny)).min())
 
 
 def _principal(

@@ -25,11 +25,12 @@ from bloomery.engines.hdnnp.costs import WORTH_A_TABLE, weights_memory
 from bloomery.engines.hdnnp.loss import ENERGY_SCALE, LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, hidden_layers, initial_parameters
 from bloomery.engines.hdnnp.network_potential import cutoff_of, descriptor_spec
+from bloomery.engines.hdnnp.packing import Kinship, Packing
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.repulsion import Repulsion
 from bloomery.engines.hdnnp.ridge import Ridge, fit_ridge
 from bloomery.engines.hdnnp.settings import HdnnpSettings
-from bloomery.engines.hdnnp.training import Blocks, Packing, Schedule, Trainer, made
+from bloomery.engines.hdnnp.training import Blocks, Schedule, Trainer, made
 from bloomery.engines.hdnnp.weights import groups_of, importance, member_weights
 from bloomery.engines.preparation import membership_seed, prepare, usable_start
 from bloomery.errors import DataWarning, InputError
@@ -100,7 +101,7 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
         parameters, ridge = _first_parameters(settings, blocks, loss, components, training)
     else:
         parameters, ridge = components.reduced(rescaled(start.parameters, start.scaling, scaling)), None
-    packing = Packing.of(parameters)
+    packing = Packing.of(parameters, _kinship(settings, components))
     packed = packing.pack(parameters)
     asked, reference = settings.model_dump_json(), str(sorted(data.energy_reference.items()))
     schedule = Schedule.of(settings, len(train), blocks.per_epoch, spreads, warm=start is not None)
@@ -307,6 +308,10 @@ def _moved(train: Configurations, elements: list[str]) -> Configurations:
     return replace(moved, positions=moved.positions + random.normal(scale=MOVED, size=moved.positions.shape))
 
 
+def _kinship(settings: HdnnpSettings, components: Components) -> Kinship:
+    return Kinship.of(settings.sharing if components.alike else 0.0, len(components.table))
+
+
 def _first_parameters(
     settings: HdnnpSettings, blocks: Blocks, loss: LossFunction, components: Components, training: Training
 ) -> tuple[Parameters, Ridge | None]:
@@ -316,14 +321,14 @@ def _first_parameters(
     # A linear potential has one hidden unit, which says nothing.
     hidden = (1,) if alone else settings.hidden
     drawn = initial_parameters(n_species, components.inverse.shape[2], hidden, seeds, skip=settings.skip)
-    parameters = components.drawn(drawn)
+    parameters = _kinship(settings, components).related(components.drawn(drawn))
     if not settings.skip:
         return parameters, None
     total = len(blocks.train)
     ridge = fit_ridge(
         map(made, blocks.train),
         loss,
-        torch.from_numpy(components.common),
+        components,
         settings.members,
         settings.ridge,
         training.seed,

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from bloomery.engines.hdnnp.blocks import Block
+from bloomery.engines.hdnnp.components import Components
 from bloomery.engines.hdnnp.loss import LossFunction
 from bloomery.engines.hdnnp.model import Parameters, hidden_layers
 from bloomery.seeds import derive_seed
@@ -138,7 +139,7 @@ class Ridge:
     Parameters
     ----------
     coefficients, constants
-        ``(M, S, Q)`` by component and ``(M, S)``.
+        ``(M, S, C)`` by the first components and ``(M, S)``.
     strength, shared
         Of the prior, as they were chosen.
     unseen
@@ -176,7 +177,8 @@ class Ridge:
     def start(self, parameters: Parameters, unit: float, hidden: float) -> Parameters:
         """Let networks begin with these coefficients in their linear path, and hidden layers at a share of theirs."""
         result, last = dict(parameters), hidden_layers(parameters)
-        result["skip"] = (self.coefficients / unit)[..., None]
+        result["skip"] = torch.zeros_like(parameters["skip"])
+        result["skip"][:, :, : self.coefficients.shape[2], 0] = self.coefficients / unit
         result[f"weight_{last}"] = hidden * parameters[f"weight_{last}"]
         result[f"bias_{last}"] = (self.constants / unit)[:, :, None, None]
         return result
@@ -185,7 +187,7 @@ class Ridge:
 def fit_ridge(
     blocks: Iterable[Block],
     loss: LossFunction,
-    common: torch.Tensor,
+    components: Components,
     members: int,
     strength: float | None,
     seed: int,
@@ -200,8 +202,8 @@ def fit_ridge(
         Of the training frames.
     loss
         Labels count as they do there; each frame by the number of its atoms.
-    common
-        From the components of each element to those in which elements are compared, ``(S, P, C)``.
+    components
+        Where they are alike, so are their coefficients: how much so is tried.
     strength
         Of the prior; chosen if ``None``.
     draws
@@ -209,16 +211,15 @@ def fit_ridge(
     told
         Called with the number of blocks that are done.
     """
-    n_species = len(common)
-    common = common[:, :, : max(1, MOST_COEFFICIENTS // n_species - 1)]
-    count = common.shape[2] + 1
+    n_species = len(components.table)
+    count = 1 + min(components.count, max(1, MOST_COEFFICIENTS // n_species - 1))
     whole = Sums.zero(n_species * count)
     changes = [Sums.zero(n_species * count) for _ in range(members)]
     unseen = [Sums.zero(n_species * count) for _ in range(members)]
     energy, stress = (Kind(Sums.zero(n_species * count), Sums.zero(n_species * count)) for _ in range(2))
     amount = unseen_amount = 0.0
     for done, block in enumerate(blocks):
-        rows, labels, frames, importance, n_energies, n_stresses = _rows(block, loss, common)
+        rows, labels, frames, importance, n_energies, n_stresses = _rows(block, loss, n_species, count)
         every = torch.ones_like(labels)
         whole.add(rows, labels, every)
         energy.add(rows[:n_energies], labels[:n_energies], 1)
@@ -239,7 +240,7 @@ def fit_ridge(
     own = [whole + change for change in changes]
     judged = [(sums, other) for sums, other in zip(own, unseen, strict=True) if float(other.square) > 0]
     strengths = [each for each in STRENGTHS if draws or each >= LEAST_START] if strength is None else [strength]
-    choices = list(product(SHARED if n_species > 1 else (0.0,), strengths))
+    choices = list(product(SHARED if components.alike else (0.0,), strengths))
     if not judged:
         choices = [(choices[-1][0], USUAL_STRENGTH if strength is None else strength)]
     errors = []
@@ -256,8 +257,7 @@ def fit_ridge(
         solutions = torch.stack([_solve(sums, much * amount * precision)[0] for sums in own])
     agreements = [kind.agreement(whole, much * amount * precision) for kind in (energy, stress)]
     table = solutions.reshape(members, n_species, count)
-    coefficients = (common @ table[..., :-1, None])[..., 0]
-    return Ridge(coefficients, table[..., -1].contiguous(), much, shared, found, *agreements)
+    return Ridge(table[..., :-1], table[..., -1].contiguous(), much, shared, found, *agreements)
 
 
 def prior(n_species: int, count: int, shared: float) -> torch.Tensor:
@@ -291,22 +291,21 @@ def _draws(sums: Sums, precision: torch.Tensor, noise: float, members: int, seed
 
 
 def _rows(
-    block: Block, loss: LossFunction, common: torch.Tensor
+    block: Block, loss: LossFunction, n_species: int, count: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int, int]:
-    """What each label is linear in, ``(R, S Q)``, and the label less the elements' offsets, in units of its error.
+    """What each label is linear in, ``(R, S count)``, and the label less the elements' offsets, in units of its error.
 
     And the frame of each, and its weight beside its error, ``(R,)`` each, and how many of the first are energies and
     how many of the last stresses. Labels that weigh nothing are left out.
     """
-    inputs = block.inputs
-    n_species, n_components, count = common.shape
+    inputs = block.inputs[:, : count - 1]
     values = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)
     species = torch.empty(len(inputs), dtype=torch.long, device=inputs.device)
     for element, atoms in enumerate(block.species):
         species[atoms] = element
     forces, virials = block.response.linear(values, block.switch, species, n_species)
     n_frames, atoms = len(block.counts), block.counts
-    energies = inputs.new_zeros((n_frames * n_species, n_components + 1))
+    energies = inputs.new_zeros((n_frames * n_species, count))
     energies.index_add_(0, block.frames * n_species + species, block.switch * values)
     every = torch.arange(n_frames, device=inputs.device)
     weights, spreads, given = loss.weights, loss.spreads, block.importance
@@ -334,14 +333,12 @@ def _rows(
             spreads.stress * (2 / atoms).repeat_interleave(6) ** 0.5,
         ),
     )
-    offsets = torch.zeros(n_species, count + 1, dtype=torch.float64)
+    offsets = torch.zeros(n_species, count, dtype=torch.float64)
     offsets[:, -1] = loss.offset.double().cpu()
     rows, labels, frames, importance = [], [], [], []
     for linear, label, frame, own, error in parts:
         used = own > 0
-        table = linear[used].double().cpu().unflatten(1, (n_species, -1))
-        compared = torch.einsum("rsp,spc->rsc", table[..., :-1], common)
-        kept = torch.cat([compared, table[..., -1:]], dim=2).flatten(1)
+        kept = linear[used].double().cpu()
         root = own[used].double().cpu().sqrt() / error[used].double().cpu()
         rows.append(kept * root[:, None])
         labels.append((label[used].double().cpu() - kept @ offsets.flatten()) * root)

@@ -90,6 +90,9 @@ class HdnnpSettings(Settings):
 
     Components that vary little are mostly fine detail: blowing them up costs accuracy.
     """
+    sharing: float = Field(default=0.5, ge=0, lt=1)
+    """How much the networks of the elements are alike to begin with, and learn from each other: the share of the
+    variance of their weights that is common to all."""
     networks: Literal["committee", "none"] = "committee"
     """With ``none`` the potential is linear in the features: a ridge regression, done in seconds. Members are then
     draws of its Bayesian posterior."""

@@ -16,7 +16,7 @@ from bloomery.engines.hdnnp.blocks import Block
 from bloomery.engines.hdnnp.checkpoint import State, load_checkpoint, save_checkpoint
 from bloomery.engines.hdnnp.costs import steps_of
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
-from bloomery.engines.hdnnp.model import Parameters
+from bloomery.engines.hdnnp.packing import Packing
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.errors import DivergedError
 from bloomery.progress import Progress
@@ -28,34 +28,6 @@ CHECKPOINT_SECONDS = 5.0
 GROWTH_BEGINS = 0.3
 """The weight of the energy grows from this share of the steps on."""
 FRAMES_OF_GROWTH, MOST_GROWTH = 50, 20.0
-
-
-@dataclass(frozen=True)
-class Packing:
-    """How named parameters ``(M, ...)`` lie in one matrix ``(M, P)``."""
-
-    shapes: dict[str, tuple[int, ...]]
-
-    @classmethod
-    def of(cls, parameters: Parameters) -> Packing:
-        """Take the shapes from parameters."""
-        return cls({name: tuple(value.shape[1:]) for name, value in parameters.items()})
-
-    def pack(self, parameters: Parameters) -> torch.Tensor:
-        """Return the matrix."""
-        return torch.cat([parameters[name].flatten(1) for name in self.shapes], dim=1)
-
-    def unpack(self, matrix: torch.Tensor) -> Parameters:
-        """Return views of the matrix by name."""
-        parts = torch.split(matrix, [int(np.prod(shape)) for shape in self.shapes.values()], dim=1)
-        return {name: part.unflatten(1, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
-
-    def decays(self, like: torch.Tensor) -> torch.Tensor:
-        """Return 1 for weights and 0 for biases, ``(1, P)``."""
-        factors = {
-            name: torch.full((1, *shape), float(not name.startswith("bias"))) for name, shape in self.shapes.items()
-        }
-        return self.pack(factors).to(like)
 
 
 @dataclass(frozen=True)

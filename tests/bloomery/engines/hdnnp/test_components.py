@@ -60,12 +60,18 @@ def test_kept_directions_are_counted_once(most: int) -> None:
     np.testing.assert_allclose(found.table @ (found.inverse @ kept), kept, atol=1e-8)
 
 
-def test_elements_are_compared_in_the_same_coordinates() -> None:
+def test_elements_share_components_if_their_features_vary_alike() -> None:
     inputs, species = features(2000)
-    found = Components.of(inputs, species, 12, 0.25, np.zeros((2, 12, 0)))
-    row = inputs[:1]
-    common = [row @ found.table[element] @ found.common[element] for element in range(2)]
-    np.testing.assert_allclose(common[0], common[1], rtol=1e-6, atol=1e-8)
+    found = Components.of(inputs, species, 5, 0.25, np.zeros((2, 12, 0)))
+    assert found.alike
+    np.testing.assert_array_equal(found.table[0], found.table[1])
+    other = inputs.copy()
+    other[species == 1] = inputs[species == 1, ::-1]
+    found = Components.of(other, species, 5, 0.25, np.zeros((2, 12, 0)))
+    assert not found.alike
+    first = found.table[:, :, 0] / np.linalg.norm(found.table[:, :, 0], axis=1, keepdims=True)
+    assert abs(first[0] @ first[1, ::-1]) > 0.99
+    assert abs(first[0] @ first[1]) < 0.9
 
 
 def test_atoms_that_are_all_alike_have_components() -> None:
@@ -79,7 +85,7 @@ def test_first_weights_do_not_depend_on_signs() -> None:
     inputs, species = features(300)
     found = Components.of(inputs, species, 6, 0.25, np.zeros((2, 12, 0)))
     signs = np.array([1, -1, -1, 1, -1, 1])
-    turned = Components(found.table * signs, found.inverse * signs[:, None], found.common)
+    turned = Components(found.table * signs, found.inverse * signs[:, None], found.alike)
     drawn = initial_parameters(2, 12, (4,), seeds=[1, 2])
     one, other = (components.expanded(components.drawn(drawn)) for components in (found, turned))
     torch.testing.assert_close(one["weight_0"], other["weight_0"])

@@ -42,7 +42,7 @@ def labelled() -> Configurations:
     )
 
 
-def block_of(frames: Configurations, *, keep_jacobian: bool = True) -> tuple[Block, int]:
+def block_of(frames: Configurations, *, keep_jacobian: bool = True) -> tuple[Block, Components]:
     descriptor = PluginSpec(
         name="power_spectrum", settings={"radial": 2, "max_degree": 1, "four_body": 0, "cutoff": 4.0}
     ).load("descriptors")
@@ -50,6 +50,7 @@ def block_of(frames: Configurations, *, keep_jacobian: bool = True) -> tuple[Blo
     mean, isolated, magnitude = random.normal(size=(3, 2, size))
     scaling = Scaling(mean, np.full((2, size), 2.0), isolated, 1 + magnitude**2, np.array([0.3, -0.2]), 0.7)
     table = random.normal(size=(2, size, size))
+    components = Components(table, np.linalg.inv(table), alike=True)
     builder = BlockBuilder(
         configurations=frames,
         energies=frames.label("energy")[0],
@@ -58,11 +59,11 @@ def block_of(frames: Configurations, *, keep_jacobian: bool = True) -> tuple[Blo
         descriptor=descriptor,
         elements=ELEMENTS,
         scaling=scaling,
-        components=Components(table, np.linalg.inv(table), np.linalg.inv(table)),
+        components=components,
         device=torch.device("cpu"),
         dtype=torch.float64,
     )
-    return builder.build(np.arange(len(frames)), keep_jacobian=keep_jacobian), size
+    return builder.build(np.arange(len(frames)), keep_jacobian=keep_jacobian), components
 
 
 LOSS = LossFunction(LossWeights(), Spreads(0.4, 1.3, 0.02), torch.tensor([0.3, -0.2], dtype=torch.float64), 0.7)
@@ -71,9 +72,9 @@ LOSS = LossFunction(LossWeights(), Spreads(0.4, 1.3, 0.02), torch.tensor([0.3, -
 def test_coefficients_are_those_of_the_normal_equations() -> None:
     """Columns by the training's own predictions of one coefficient at a time; the system by numpy."""
     frames = labelled()
-    block, size = block_of(frames)
-    same = torch.eye(size, dtype=torch.float64).expand(2, -1, -1)
-    found = fit_ridge([block], LOSS, same, 3, 0.01, 0, draws=False, told=lambda _: None)
+    block, components = block_of(frames)
+    size = components.count
+    found = fit_ridge([block], LOSS, components, 3, 0.01, 0, draws=False, told=lambda _: None)
     nothing = {name: torch.zeros_like(value) for name, value in initial_parameters(2, size, (1,), [0]).items()}
 
     def predicted(element: int, column: int | None) -> np.ndarray:
