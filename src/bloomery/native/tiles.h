@@ -33,8 +33,11 @@ void initialise(void) {
         }
 }
 
-/* Real harmonics in Racah's norm and their tangential gradients; with Q_lm = d^m P_l / dz^m on the unit sphere. */
-static inline void harmonics(vec x, vec y, vec z, vec inverse, vec *value, vec *gradient) {
+/* Real harmonics in Racah's norm and their gradients; with Q_lm = d^m P_l / dz^m on the unit sphere.
+ *
+ * Of a gradient only what is across the unit vector counts: `across` takes it from a sum of them.
+ */
+static inline void harmonics(vec x, vec y, vec z, vec *value, vec *gradient) {
     vec q[DEGREE + 2][DEGREE + 2], c[DEGREE + 1], s[DEGREE + 1];
     c[0] = broadcast(1);
     s[0] = broadcast(0);
@@ -60,13 +63,19 @@ static inline void harmonics(vec x, vec y, vec z, vec inverse, vec *value, vec *
                 if (m == 0) dx = dy = broadcast(0);
                 else if (imaginary) dx = less * s[m - 1], dy = less * c[m - 1];
                 else dx = less * c[m - 1], dy = -less * s[m - 1];
-                vec radial = x * dx + y * dy + z * dz;
                 value[h] = p * planar;
-                gradient[h] = (dx - x * radial) * inverse;
-                gradient[H + h] = (dy - y * radial) * inverse;
-                gradient[2 * H + h] = (dz - z * radial) * inverse;
+                gradient[h] = dx;
+                gradient[H + h] = dy;
+                gradient[2 * H + h] = dz;
             }
         }
+}
+
+/* What is across the unit vectors of a tile, over the distance. */
+static inline void across(const vec *tile, vec *vector) {
+    const vec along = vector[0] * tile[0] + vector[1] * tile[1] + vector[2] * tile[2];
+    const vec inverse = 1 / tile[3];
+    for (int k = 0; k < 3; k++) vector[k] = (vector[k] - along * tile[k]) * inverse;
 }
 
 /* Fill one tile from LANES vectors in place: units, distance, radial functions, slopes, harmonics, gradients. */
@@ -90,7 +99,7 @@ static inline void fill(const Settings *settings, vec *tile) {
         tile[4 + n] = value;
         tile[4 + RADIAL + n] = gaussian * falling - value * scaled * width;
     }
-    harmonics(x, y, z, inverse, tile + 4 + 2 * RADIAL, tile + 4 + 2 * RADIAL + H);
+    harmonics(x, y, z, tile + 4 + 2 * RADIAL, tile + 4 + 2 * RADIAL + H);
 }
 
 /* Tiles that the rows (an atom and a species each) of some atoms need; `rows` gets where each begins, (rows + 1). */
