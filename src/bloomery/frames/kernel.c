@@ -2,15 +2,14 @@
 
 #include "vectors.h"
 
-/* Both are compiled once, and not into loops of which the last steps are rounded in another way than the first. */
-static __attribute__((noinline)) void find_offset(const int32_t *shift, const double *cell, double *offset) {
-    for (int k = 0; k < 3; k++) offset[k] = shift[0] * cell[k] + shift[1] * cell[3 + k] + shift[2] * cell[6 + k];
+/* It is said where numbers are rounded: a compiler could choose otherwise at the end of a loop than within. */
+static inline double scalar_product(double x, double y, double z, double u, double v, double w) {
+    return fma(z, w, fma(y, v, x * u));
 }
 
-static __attribute__((noinline)) double find_vector(const double *from, const double *to, const double *offset,
-                                                    double *vector) {
-    for (int k = 0; k < 3; k++) vector[k] = to[k] - from[k] + offset[k];
-    return vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2];
+static inline void find_offset(const int32_t *shift, const double *cell, double *offset) {
+    for (int k = 0; k < 3; k++)
+        offset[k] = scalar_product(shift[0], shift[1], shift[2], cell[k], cell[3 + k], cell[6 + k]);
 }
 
 /* Sort places of pairs by one of their atoms; what is equal keeps its order. `begins` is room for (atoms + 1,). */
@@ -62,10 +61,14 @@ int64_t within(int64_t count, const int64_t *pairs, const double *offsets, const
     const int64_t *centres = pairs, *neighbours = pairs + count;
     int64_t found = 0;
     for (int64_t e = 0; e < count; e++) {
-        const double *from = positions + 3 * centres[e], *to = positions + 3 * neighbours[e];
+        const double *from = positions + 3 * centres[e], *to = positions + 3 * neighbours[e], *offset = offsets + 3 * e;
+        const double x = to[0] - from[0] + offset[0], y = to[1] - from[1] + offset[1], z = to[2] - from[2] + offset[2];
         kept[found] = centres[e];
         kept[count + found] = neighbours[e];
-        found += find_vector(from, to, offsets + 3 * e, vectors + 3 * found) < cutoff * cutoff;
+        vectors[3 * found] = x;
+        vectors[3 * found + 1] = y;
+        vectors[3 * found + 2] = z;
+        found += scalar_product(x, y, z, x, y, z) < cutoff * cutoff;
     }
     return found;
 }

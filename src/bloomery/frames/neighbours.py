@@ -112,9 +112,7 @@ class Sight:
 
     def same_atoms(self, frames: Configurations) -> bool:
         """Tell whether only positions may differ."""
-        ours, theirs = (
-            (these.counts, these.numbers, these.cells, these.pbc) for these in (self.frames, frames)
-        )
+        ours, theirs = ((these.counts, these.numbers, these.cells, these.pbc) for these in (self.frames, frames))
         return all(map(np.array_equal, ours, theirs))
 
     def nearby(self, frames: Configurations) -> bool:

@@ -37,7 +37,7 @@ enum { TOGETHER = 1 };
 /* Where everything of one chunk lies. */
 typedef struct {
     int64_t *rows, *lanes;
-    vec *tiles, *steps;
+    vec *tiles, *steps, *gradients;
     REAL *moments, *slopes, *features, *derivatives;   /* of all atoms of the chunk */
     vec *turned, *columns;                             /* moments and features of LANES atoms, an atom to a lane */
     REAL *gathered, *wanted, *pushed, *own, *tension;  /* of one atom */
@@ -66,6 +66,7 @@ static int64_t divide(const Settings *settings, int64_t members, int64_t most_ti
     space->lanes = take(base, &used, most_tiles * LANES * 8);
     space->tiles = take(base, &used, most_tiles * TILE * BYTES);
     space->steps = take(base, &used, most_tiles * (4 + 3 * members) * BYTES);
+    space->gradients = take(base, &used, most_tiles * 3 * H * BYTES);
     space->moments = take(base, &used, CHUNK * channels * PADDED * real);
     space->slopes = take(base, &used, CHUNK * channels * TRIPLES * PADDED * real);
     space->features = take(base, &used, CHUNK * size * real);
@@ -295,9 +296,9 @@ static void unmix(const Settings *settings, const int64_t *rows, int64_t wide, c
 }
 
 /* Derivatives of some members' energies by the vectors to a tile's neighbours, from those by their species' moments. */
-static inline __attribute__((always_inline)) void push(const int count, const vec *tile, const REAL *by_moment,
-                                                       int64_t wide, vec (*result)[LANES]) {
-    const vec *radial = tile + 4, *slope = radial + RADIAL, *y = slope + RADIAL, *gradient = y + H;
+static inline __attribute__((always_inline)) void push(const int count, const vec *tile, const vec *gradient,
+                                                       const REAL *by_moment, int64_t wide, vec (*result)[LANES]) {
+    const vec *radial = tile + 4, *slope = radial + RADIAL, *y = slope + RADIAL;
     vec along[TOGETHER][RADIAL] = {{{0}}}, turn[TOGETHER][3] = {{{0}}};
     for (int h = 0; h < H; h++) {
         vec value[TOGETHER] = {{0}};
@@ -320,13 +321,15 @@ static inline __attribute__((always_inline)) void push(const int count, const ve
 
 /* The same of all members, by neighbour: (LANES, 3, wide). */
 static void push_tile(int64_t members, const vec *tile, const REAL *by_moment, int64_t wide, REAL *pushed) {
+    vec gradient[3 * H];
+    gradients(tile, gradient);
     for (int64_t first = 0; first < members; first += LANES) {
         const int64_t count = members - first < LANES ? members - first : LANES;
         vec found[3][LANES] = {{{0}}};
         for (int64_t m = 0; m < count; m += TOGETHER) {
             vec (*result)[LANES] = (vec (*)[LANES])(found[0] + m);
-            if (m + TOGETHER <= count) push(TOGETHER, tile, by_moment + first + m, wide, result);
-            else push(1, tile, by_moment + first + m, wide, result);
+            if (m + TOGETHER <= count) push(TOGETHER, tile, gradient, by_moment + first + m, wide, result);
+            else push(1, tile, gradient, by_moment + first + m, wide, result);
         }
         for (int k = 0; k < 3; k++) {
             transpose(found[k]);
@@ -385,9 +388,10 @@ void forces(const Settings *settings, const Atoms *atoms, int64_t first, int64_t
 
 /* How the moments of one species' channels change, (RADIAL, PADDED, wide), as the neighbours of a centre move. */
 static void move_moments(int64_t members, int64_t count, const vec *tiles, const REAL *strain,
-                         vec *steps, REAL *moved) {
+                         vec *steps, vec *slopes, REAL *moved) {
     const int64_t wide = PAD(members);
     vec *work = steps + 3 * members * count;
+    for (int64_t t = 0; t < count; t++) gradients(tiles + t * TILE, slopes + t * 3 * H);
     for (int64_t m = 0; m < members && count; m++) {
         for (int64_t t = 0; t < count; t++) {
             const vec *tile = tiles + t * TILE, *given = steps + t * 3 * members + m;
@@ -405,7 +409,7 @@ static void move_moments(int64_t members, int64_t count, const vec *tiles, const
         for (int h = 0; h < H; h++) {
             vec found[RADIAL] = {{0}};
             for (int64_t t = 0; t < count; t++) {
-                const vec *tile = tiles + t * TILE, *y = tile + 4 + 2 * RADIAL, *slope = y + H;
+                const vec *tile = tiles + t * TILE, *y = tile + 4 + 2 * RADIAL, *slope = slopes + t * 3 * H;
                 const vec *step = work + 4 * t, rise = step[3] * y[h];
                 const vec turn = slope[h] * step[0] + slope[H + h] * step[1] + slope[2 * H + h] * step[2];
                 for (int n = 0; n < RADIAL; n++) found[n] += tile[4 + RADIAL + n] * rise + tile[4 + n] * turn;
@@ -497,7 +501,8 @@ void changes(const Settings *settings, const Atoms *atoms, int64_t first, int64_
                     REAL *step = (REAL *)(space.steps + lane / LANES * 3 * members) + lane % LANES;
                     for (int64_t k = 0; k < 3 * members; k++) step[k * LANES] = own[k] - other[k];
                 }
-                move_moments(members, count, space.tiles + row * TILE, strain, space.steps, plain + s * each);
+                move_moments(members, count, space.tiles + row * TILE, strain, space.steps, space.gradients,
+                             plain + s * each);
             }
             if (settings->mixing) mix_moved(settings, rows, wide, plain, space.wanted);
             move_features(channels, members, space.moments + i * channels * PADDED,
