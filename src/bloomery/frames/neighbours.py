@@ -2,15 +2,15 @@
 
 A list found a little further than the cutoff serves as long as atoms move little: Verlet, Phys. Rev. 159, 98 (1967).
 Which list that was must not decide the last digits of a result. Pairs are therefore in an order that follows from them
-alone, by centre, neighbour and periodic image, and vectors are differences of positions plus the image's offset, however
-the pairs were found.
+alone, by centre, neighbour and periodic image, and vectors are differences of positions plus the image's offset,
+however the pairs were found.
 """
 
 from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +164,6 @@ def nearest_distances(configurations: Configurations, cutoff: float) -> Nearest:
     return {frozenset((chemical_symbols[i], chemical_symbols[j])): float(least[i, j]) for i, j in met}
 
 
-@cache
 def _library() -> ctypes.CDLL | None:
     """Return what sorts and measures pairs in C, where there is a compiler."""
     library = load_kernel(SOURCE, "float64")
