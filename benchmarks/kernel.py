@@ -31,8 +31,8 @@ class Build:
     def __init__(self, source: Path, potential: Path, repeats: list[int]) -> None:
         environment = os.environ | {"PYTHONPATH": str(source.resolve()), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, __file__, "--serve", str(potential), "--repeats", *map(str, repeats)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._process = subprocess.Popen(command, env=environment, text=True, **pipes)
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe)
         self.fastest = float("inf")
 
     def turn(self) -> None:

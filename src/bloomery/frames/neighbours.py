@@ -107,8 +107,14 @@ class Sight:
     @classmethod
     def of(cls, frames: Configurations, search: Search | None) -> Sight:
         """Copy the frames: whoever made them may move their atoms in place."""
-        arrays = (frames.counts, frames.numbers, frames.positions, frames.cells, frames.pbc)
-        return cls(Configurations(*(array.copy() for array in arrays)), search)
+        copied = Configurations(
+            counts=frames.counts.copy(),
+            numbers=frames.numbers.copy(),
+            positions=frames.positions.copy(),
+            cells=frames.cells.copy(),
+            pbc=frames.pbc.copy(),
+        )
+        return cls(copied, search)
 
     def same_atoms(self, frames: Configurations) -> bool:
         """Tell whether only positions may differ."""
