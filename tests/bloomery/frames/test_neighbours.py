@@ -122,7 +122,7 @@ def assert_same(found: Neighbours, expected: Neighbours) -> None:
 def test_remembered_neighbours_are_those_of_a_fresh_search(kind: int | slice, reaches: list[float]) -> None:
     """Small cells with several images of a pair, slabs, wires, molecules; pairs that come and go."""
     frames = odd_frames(["Si"], 5)[[kind] if isinstance(kind, int) else kind]
-    expected, memory = [], NeighbourMemory(4.0)
+    memory = NeighbourMemory(4.0)
     steps = [frames := moved(frames, 0.03, seed) for seed in range(30)]
     expected = [find_neighbours(frames, 4.0) for frames in steps]
     reaches.clear()
@@ -139,7 +139,7 @@ def test_other_atoms_are_searched_anew(reaches: list[float]) -> None:
     frames = odd_frames(["Si"], 6)[[0, 1]]
     others = [
         replace(frames, cells=frames.cells * 1.001),
-        replace(frames, pbc=~frames.pbc & False),
+        replace(frames, pbc=np.zeros_like(frames.pbc)),
         replace(frames, numbers=frames.numbers + 1),
         frames[[1, 0]],
         frames[[0]],
