@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bloomery.descriptors.layouts import Model, Watch
 from bloomery.descriptors.species import species_of
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.neighbours import Neighbours, find_neighbours
+from bloomery.frames.neighbours import NeighbourMemory, Neighbours
 from bloomery.native.arrays import Integer, Place, Workspace, pointer
 from bloomery.threads import share_out
 
@@ -61,7 +61,7 @@ class ForceKernel:
 
     def __init__(self, library: ctypes.CDLL, settings: ctypes.Structure, size: int, dtype: str) -> None:
         self.size, self._library, self._settings, self._dtype = size, library, settings, dtype
-        self._workspace = Workspace()
+        self._workspace, self._memory = Workspace(), NeighbourMemory(settings.cutoff)
         library.work_bytes.argtypes, library.work_bytes.restype = [Place, Place, *[Integer] * 3], Integer
         library.features.argtypes = [Place, Place, Integer, Integer, Place, Place]
         library.forces.argtypes = [Place, Place, *[Integer] * 3, *[Place] * 3, Integer, *[Place] * 3]
@@ -85,7 +85,7 @@ class ForceKernel:
         in C, as ``model.compiled``, is called in its place.
         """
         species, frames = species_of(configurations, elements), configurations.frame_of_atom
-        neighbours = find_neighbours(configurations, self._settings.cutoff, threads=torch.get_num_threads())
+        neighbours = self._memory.neighbours(configurations, threads=torch.get_num_threads())
         if watch is not None:
             watch(torch.from_numpy(neighbours.pairs), torch.from_numpy(neighbours.vectors))
         atoms, compiled = AtomTables.of(neighbours, species, frames), getattr(model, "compiled", None)

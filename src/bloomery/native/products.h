@@ -24,14 +24,20 @@ static inline void columns(const int count, int64_t inner, int64_t width, const 
         for (int c = 0; c < count; c++) store(out + r * width + c * LANES, total[r][c]);
 }
 
-/* out = start + a w, for ROWS rows; w is (inner, width), panels of COLUMNS vectors one after the other. */
-static inline void product(int64_t inner, int64_t width, const REAL *a, int64_t stride, const REAL *w,
+/* out = start + a w, for `rows` rows and up to the next multiple of ROWS; w is (inner, width), panels of COLUMNS vectors
+ * one after the other. A panel stays in the first cache while all rows go by.
+ */
+static inline void product(int64_t rows, int64_t inner, int64_t width, const REAL *a, int64_t stride, const REAL *w,
                            const REAL *start, REAL *out) {
     int64_t n = 0;
     for (; n + COLUMNS * LANES <= width; n += COLUMNS * LANES)
-        columns(COLUMNS, inner, width, a, stride, w + n * inner, start ? start + n : NULL, out + n);
+        for (int64_t r = 0; r < rows; r += ROWS)
+            columns(COLUMNS, inner, width, a + r * stride, stride, w + n * inner, start ? start + n : NULL,
+                    out + r * width + n);
     for (; n < width; n += LANES)
-        columns(1, inner, width, a, stride, w + n * inner, start ? start + n : NULL, out + n);
+        for (int64_t r = 0; r < rows; r += ROWS)
+            columns(1, inner, width, a + r * stride, stride, w + n * inner, start ? start + n : NULL,
+                    out + r * width + n);
 }
 
 /* How many columns of w from the n-th on lie together. */

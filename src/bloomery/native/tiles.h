@@ -1,7 +1,8 @@
 /* Neighbours of one species around one centre, LANES at a time: a tile holds all that depends on one neighbour alone.
  *
  * The last tile is padded with neighbours on the cutoff, where every radial function and its slope vanish. Units,
- * distance, radial functions and their slopes, harmonics and their three gradients are TILE vectors.
+ * distance, radial functions and their slopes, and harmonics are TILE vectors. Gradients of the harmonics are made when
+ * they are wanted: that takes less time than to write and read them, as many as there are.
  */
 
 #pragma once
@@ -10,7 +11,7 @@
 
 #define H ((DEGREE + 1) * (DEGREE + 1))
 #define PADDED PAD(H)
-#define TILE (4 + 2 * RADIAL + 4 * H)
+#define TILE (4 + 2 * RADIAL + H)
 
 /* What does not change from call to call. */
 typedef struct {
@@ -33,8 +34,12 @@ void initialise(void) {
         }
 }
 
-/* Real harmonics in Racah's norm and their tangential gradients; with Q_lm = d^m P_l / dz^m on the unit sphere. */
-static inline void harmonics(vec x, vec y, vec z, vec inverse, vec *value, vec *gradient) {
+/* Real harmonics in Racah's norm, (H,), or their gradients, (3, H); with Q_lm = d^m P_l / dz^m on the unit sphere.
+ *
+ * Of a gradient only what is across the unit vector counts: `across` takes it from a sum of them.
+ */
+static inline __attribute__((always_inline)) void expand(const vec *unit, vec *value, vec *gradient) {
+    const vec x = unit[0], y = unit[1], z = unit[2];
     vec q[DEGREE + 2][DEGREE + 2], c[DEGREE + 1], s[DEGREE + 1];
     c[0] = broadcast(1);
     s[0] = broadcast(0);
@@ -60,16 +65,24 @@ static inline void harmonics(vec x, vec y, vec z, vec inverse, vec *value, vec *
                 if (m == 0) dx = dy = broadcast(0);
                 else if (imaginary) dx = less * s[m - 1], dy = less * c[m - 1];
                 else dx = less * c[m - 1], dy = -less * s[m - 1];
-                vec radial = x * dx + y * dy + z * dz;
-                value[h] = p * planar;
-                gradient[h] = (dx - x * radial) * inverse;
-                gradient[H + h] = (dy - y * radial) * inverse;
-                gradient[2 * H + h] = (dz - z * radial) * inverse;
+                if (value) value[h] = p * planar;
+                else gradient[h] = dx, gradient[H + h] = dy, gradient[2 * H + h] = dz;
             }
         }
 }
 
-/* Fill one tile from LANES vectors in place: units, distance, radial functions, slopes, harmonics, gradients. */
+static void harmonics(const vec *unit, vec *value) { expand(unit, value, NULL); }
+
+static void gradients(const vec *unit, vec *gradient) { expand(unit, NULL, gradient); }
+
+/* What is across the unit vectors of a tile, over the distance. */
+static inline void across(const vec *tile, vec *vector) {
+    const vec along = vector[0] * tile[0] + vector[1] * tile[1] + vector[2] * tile[2];
+    const vec inverse = 1 / tile[3];
+    for (int k = 0; k < 3; k++) vector[k] = (vector[k] - along * tile[k]) * inverse;
+}
+
+/* Fill one tile from LANES vectors in place: units, distance, radial functions, slopes, harmonics. */
 static inline void fill(const Settings *settings, vec *tile) {
     vec x = tile[0], y = tile[1], z = tile[2], square = x * x + y * y + z * z, distance, cosine, sine;
     distance = square_root(square);
@@ -90,7 +103,7 @@ static inline void fill(const Settings *settings, vec *tile) {
         tile[4 + n] = value;
         tile[4 + RADIAL + n] = gaussian * falling - value * scaled * width;
     }
-    harmonics(x, y, z, inverse, tile + 4 + 2 * RADIAL, tile + 4 + 2 * RADIAL + H);
+    harmonics(tile, tile + 4 + 2 * RADIAL);
 }
 
 /* Tiles that the rows (an atom and a species each) of some atoms need; `rows` gets where each begins, (rows + 1). */

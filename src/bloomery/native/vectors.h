@@ -47,26 +47,53 @@ static inline vec load(const REAL *from) { return *(const unaligned *)from; }
 
 static inline void store(REAL *to, vec value) { *(unaligned *)to = value; }
 
-/* One step of `sums_of`: groups of 2 * SPAN lanes become groups of SPAN lanes, first those of x, then those of y. */
-#define LOW(e, SPAN) ((e) / (SPAN) * 2 * (SPAN) + (e) % (SPAN))
-#define TWO(e, SPAN, UP) LOW(e, SPAN) + UP, LOW(e + 1, SPAN) + UP
-#define FOUR(e, SPAN, UP) TWO(e, SPAN, UP), TWO(e + 2, SPAN, UP)
-#define EIGHT(e, SPAN, UP) FOUR(e, SPAN, UP), FOUR(e + 4, SPAN, UP)
+/* A vector of lanes of x and y: lane e is the PLACE(e, ...)-th of both, one after the other. */
+#define TWO(e, PLACE, ...) PLACE(e, __VA_ARGS__), PLACE((e) + 1, __VA_ARGS__)
+#define FOUR(e, ...) TWO(e, __VA_ARGS__), TWO((e) + 2, __VA_ARGS__)
+#define EIGHT(e, ...) FOUR(e, __VA_ARGS__), FOUR((e) + 4, __VA_ARGS__)
 #if LANES == 16
-#define MASK(SPAN, UP) EIGHT(0, SPAN, UP), EIGHT(8, SPAN, UP)
+#define EACH_LANE(...) EIGHT(0, __VA_ARGS__), EIGHT(8, __VA_ARGS__)
 #elif LANES == 8
-#define MASK(SPAN, UP) EIGHT(0, SPAN, UP)
+#define EACH_LANE(...) EIGHT(0, __VA_ARGS__)
 #elif LANES == 4
-#define MASK(SPAN, UP) FOUR(0, SPAN, UP)
+#define EACH_LANE(...) FOUR(0, __VA_ARGS__)
 #else
-#define MASK(SPAN, UP) TWO(0, SPAN, UP)
+#define EACH_LANE(...) TWO(0, __VA_ARGS__)
 #endif
 #ifdef __clang__
-#define SHUFFLE(x, y, SPAN, UP) __builtin_shufflevector(x, y, MASK(SPAN, UP))
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, EACH_LANE(__VA_ARGS__))
 #else
-#define SHUFFLE(x, y, SPAN, UP) __builtin_shuffle(x, y, (integers){MASK(SPAN, UP)})
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (integers){EACH_LANE(__VA_ARGS__)})
 #endif
-#define FOLD(x, y, SPAN) (SHUFFLE(x, y, SPAN, 0) + SHUFFLE(x, y, SPAN, SPAN))
+
+/* One step of `sums_of`: groups of 2 * SPAN lanes become groups of SPAN lanes, first those of x, then those of y. */
+#define GROUP(e, SPAN, UP) ((e) / (SPAN) * 2 * (SPAN) + (e) % (SPAN) + (UP))
+#define FOLD(x, y, SPAN) (SHUFFLE(x, y, GROUP, SPAN, 0) + SHUFFLE(x, y, GROUP, SPAN, SPAN))
+
+/* One step of `transpose`: of every 2 * SPAN lanes of x, the upper half changes places with the lower half of y. */
+#define LOWER(e, SPAN) ((e) & (SPAN) ? LANES + (e) - (SPAN) : (e))
+#define UPPER(e, SPAN) ((e) & (SPAN) ? LANES + (e) : (e) + (SPAN))
+#define SWAP(v, SPAN) \
+    for (int k = 0; k < LANES; k++) \
+        if (!(k & (SPAN))) { \
+            const vec x = (v)[k], y = (v)[k + (SPAN)]; \
+            (v)[k] = SHUFFLE(x, y, LOWER, SPAN); \
+            (v)[k + (SPAN)] = SHUFFLE(x, y, UPPER, SPAN); \
+        }
+
+/* Rows to columns of LANES vectors, in place. */
+static inline void transpose(vec *v) {
+#if LANES > 8
+    SWAP(v, 8)
+#endif
+#if LANES > 4
+    SWAP(v, 4)
+#endif
+#if LANES > 2
+    SWAP(v, 2)
+#endif
+    SWAP(v, 1)
+}
 
 /* Sums of LANES vectors, each in a lane of its own: as a tree, with two shuffles for each addition. */
 static inline vec sums_of(const vec *v) {

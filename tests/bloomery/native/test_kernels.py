@@ -115,6 +115,22 @@ def test_kernels_predict_what_torch_predicts(dtype: str, elements: list[str], mo
     compare(potential, Configurations.empty(), monkeypatch)
 
 
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("members", [1, 3, 5, 8, 9, 17])
+def test_any_number_of_members(members: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer than a vector holds, as many, and more; odd and even."""
+    compare(make_potential(dtype=dtype, members=members), odd_frames(ELEMENTS, seed=10), monkeypatch)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_fewer_features_than_a_vector_holds(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    potential = make_potential(dtype=dtype, elements=["Si"], radial=1, max_degree=0, four_body=0)
+    assert potential.descriptor.size(["Si"]) == 2
+    compare(potential, odd_frames(["Si"], seed=11), monkeypatch)
+
+
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

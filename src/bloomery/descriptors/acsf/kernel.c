@@ -93,7 +93,7 @@ static int64_t divide(const Settings *settings, int64_t members, int64_t most, v
             if (PAD(angular->zetas * angular->lambdas) > factors) factors = PAD(angular->zetas * angular->lambdas);
         }
     }
-    const int64_t real = sizeof(REAL), each = PAD(members), wide = PAD(3 * members);
+    const int64_t real = sizeof(REAL), each = PAD(members);
     space->most = most;
     space->stride = (4 * most + ROWS) * terms;
     space->chunk = MOST_BYTES / (space->stride * real);
@@ -115,9 +115,9 @@ static int64_t divide(const Settings *settings, int64_t members, int64_t most, v
     space->derivatives = take(base, &used, space->chunk * settings->features * members * real);
     space->wanted = take(base, &used, terms * each * real);
     space->found = take(base, &used, (4 * most + ROWS) * each * real);
-    space->pushed = take(base, &used, wide * real);
-    space->own = take(base, &used, wide * real);
-    space->tension = take(base, &used, 3 * wide * real);
+    space->pushed = take(base, &used, 3 * each * real);
+    space->own = take(base, &used, 3 * each * real);
+    space->tension = take(base, &used, 9 * each * real);
     return used;
 }
 
@@ -419,17 +419,15 @@ static void push_all(const Settings *settings, const Atoms *atoms, int64_t atom,
             for (int64_t m = n; m < n + panel(n, each); m++)
                 *wanted++ = m < members && centre->columns[t] >= 0
                     ? (REAL)centre->weights[t] * given[m * stride + centre->columns[t]] : 0;
-    for (int64_t row = 0; row < 4 * count; row += ROWS)
-        product(centre->terms, each, jacobian + row * centre->terms, centre->terms, space->wanted, NULL,
-                space->found + row * each);
+    product(4 * count, centre->terms, each, jacobian, centre->terms, space->wanted, NULL, space->found);
     begin_centre(sums);
     for (int64_t k = 0; k < count; k++) {
         const REAL *found = space->found + 4 * k * each;
         REAL vector[3];
         for (int q = 0; q < 3; q++) {
             vector[q] = places[q * most + k];
-            for (int64_t m = 0; m < members; m++)
-                space->pushed[q * members + m] = vector[q] * found[m] + found[(1 + q) * each + m];
+            for (int64_t m = 0; m < each; m += LANES)
+                store(space->pushed + q * each + m, vector[q] * load(found + m) + load(found + (1 + q) * each + m));
         }
         add_neighbour(sums, atoms->neighbours[space->edges[i * most + k]], vector, space->pushed);
     }
@@ -443,11 +441,10 @@ static void push_all(const Settings *settings, const Atoms *atoms, int64_t atom,
  */
 void forces(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last, int64_t members, Model model,
             const void *context, const REAL *given, int64_t stride, REAL *result, double *virials, void *work) {
-    const int64_t F = settings->features, wide = PAD(3 * members);
+    const int64_t F = settings->features;
     Space space;
     divide(settings, members, most_neighbours(atoms, first, last), work, &space);
-    const Sums sums = {members, wide, result, virials, space.own, space.tension};
-    memset(space.pushed, 0, (size_t)wide * sizeof(REAL));
+    const Sums sums = {members, PAD(members), result, virials, space.own, space.tension};
     for (int64_t begin = first; begin < last; begin += space.chunk) {
         const int64_t n = last - begin < space.chunk ? last - begin : space.chunk;
         for (int64_t i = 0; i < n; i++) describe(settings, atoms, begin + i, i, &space, 1, space.features + i * F);

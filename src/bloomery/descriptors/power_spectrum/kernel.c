@@ -15,7 +15,14 @@
 #include "tiles.h"
 
 #define FOUR_H ((FOUR_DEGREE + 1) * (FOUR_DEGREE + 1))
-enum { CHUNK = 48 };
+/* Their tiles, derivatives and weights are to fit into the second cache. */
+enum { CHUNK = 192 / sizeof(REAL) };
+/* So many members share what is read of a tile: as many as registers hold the sums of. */
+#ifdef __AVX512F__
+enum { TOGETHER = 2 };
+#else
+enum { TOGETHER = 1 };
+#endif
 
 /* A function of one degree for each: degrees are constants, so that sums over orders stay in registers. */
 #define OF_DEGREE static inline __attribute__((always_inline)) void
@@ -30,8 +37,9 @@ enum { CHUNK = 48 };
 /* Where everything of one chunk lies. */
 typedef struct {
     int64_t *rows, *lanes;
-    vec *tiles, *steps;
+    vec *tiles, *steps, *gradients;
     REAL *moments, *slopes, *features, *derivatives;   /* of all atoms of the chunk */
+    vec *turned, *columns;                             /* moments and features of LANES atoms, an atom to a lane */
     REAL *gathered, *wanted, *pushed, *own, *tension;  /* of one atom */
     REAL *plain, *unmixed;                             /* of one atom, where channels are mixed */
 } Space;
@@ -51,22 +59,25 @@ static inline int64_t pair_place(int64_t channels, int64_t a, int64_t b) {
 /* Divide up what `work_bytes` asked for; the bytes that are used. */
 static int64_t divide(const Settings *settings, int64_t members, int64_t most_tiles, void *base, Space *space) {
     const int64_t channels = settings->channels, size = features_of(channels), real = sizeof(REAL);
-    const int64_t each = PAD(members), wide = PAD(3 * members);
+    const int64_t each = PAD(members);
     const int64_t plain = settings->mixing ? plain_channels(settings) : 0;
     int64_t used = 0;
     space->rows = take(base, &used, (CHUNK * settings->species + 1) * 8);
     space->lanes = take(base, &used, most_tiles * LANES * 8);
     space->tiles = take(base, &used, most_tiles * TILE * BYTES);
     space->steps = take(base, &used, most_tiles * (4 + 3 * members) * BYTES);
+    space->gradients = take(base, &used, most_tiles * 3 * H * BYTES);
     space->moments = take(base, &used, CHUNK * channels * PADDED * real);
-    space->slopes = take(base, &used, CHUNK * channels * (TRIPLES + 1) * PADDED * real);
+    space->slopes = take(base, &used, CHUNK * channels * TRIPLES * PADDED * real);
     space->features = take(base, &used, CHUNK * size * real);
     space->derivatives = take(base, &used, CHUNK * size * members * real);
+    space->turned = take(base, &used, channels * PADDED * BYTES);
+    space->columns = take(base, &used, size * BYTES);
     space->gathered = take(base, &used, size * each * real);
     space->wanted = take(base, &used, channels * PADDED * each * real);
-    space->pushed = take(base, &used, LANES * wide * real);
-    space->own = take(base, &used, wide * real);
-    space->tension = take(base, &used, 3 * wide * real);
+    space->pushed = take(base, &used, LANES * 3 * each * real);
+    space->own = take(base, &used, 3 * each * real);
+    space->tension = take(base, &used, 9 * each * real);
     space->plain = take(base, &used, plain * PADDED * real);
     space->unmixed = take(base, &used, plain * PADDED * each * real);
     return used;
@@ -87,21 +98,34 @@ int64_t work_bytes(const Settings *settings, const Atoms *atoms, int64_t first, 
     return divide(settings, members, most_tiles(settings, atoms, first, last), NULL, &space);
 }
 
-/* Derivatives of the four-body terms of LANES channels by their moments, into (channels, TRIPLES, PADDED). */
-static void four_body_slopes(const Settings *settings, int64_t channels, int64_t first, const vec *c, REAL *slopes) {
-    vec found[TRIPLES + 1][FOUR_H];
-    memset(found, 0, sizeof found);
-    for (int64_t k = 0; k < settings->couplings; k++) {
-        const int32_t *q = settings->triples + 4 * k;
-        const vec x = c[q[1]], y = c[q[2]], z = c[q[3]], scaled = x * (REAL)settings->gaunt[k];
-        vec *slope = found[q[0]];
-        slope[q[1]] += y * z * (REAL)settings->gaunt[k];
-        slope[q[2]] += scaled * z;
-        slope[q[3]] += scaled * y;
+/* Rows of so many numbers, `step` from row to row, to columns: `size` times LANES rows, `stride` from one to the next.
+ *
+ * There are `count` rows, and those up to LANES are zero. The last block begins where it ends with the row.
+ */
+static inline void to_columns(int64_t count, int64_t size, const REAL *rows, int64_t step, REAL *columns,
+                              int64_t stride) {
+    for (int64_t f = 0; f < size && size < LANES; f++)
+        for (int64_t e = 0; e < LANES; e++) columns[f * stride + e] = e < count ? rows[e * step + f] : 0;
+    for (int64_t f = 0; f < size && size >= LANES; f += LANES) {
+        const int64_t begin = f + LANES <= size ? f : size - LANES;
+        vec block[LANES];
+        for (int e = 0; e < LANES; e++) block[e] = e < count ? load(rows + e * step + begin) : (vec){0};
+        transpose(block);
+        for (int k = 0; k < LANES; k++) store(columns + (begin + k) * stride, block[k]);
     }
-    for (int e = 0; e < LANES && first + e < channels; e++)
-        for (int t = 0; t < TRIPLES; t++)
-            for (int h = 0; h < FOUR_H; h++) slopes[((first + e) * TRIPLES + t) * PADDED + h] = found[t][h][e];
+}
+
+/* The way back, for the first `count` rows. */
+static inline void to_rows(int64_t count, int64_t size, const vec *columns, REAL *rows, int64_t step) {
+    for (int64_t f = 0; f < size && size < LANES; f++)
+        for (int64_t e = 0; e < count; e++) rows[e * step + f] = columns[f][e];
+    for (int64_t f = 0; f < size && size >= LANES; f += LANES) {
+        const int64_t begin = f + LANES <= size ? f : size - LANES;
+        vec block[LANES];
+        memcpy(block, columns + begin, sizeof block);
+        transpose(block);
+        for (int64_t e = 0; e < count; e++) store(rows + e * step + begin, block[e]);
+    }
 }
 
 /* Moments of one atom, (channels, PADDED), from its tiles: two harmonics at a time with all radial functions. */
@@ -146,44 +170,62 @@ static void mix(const Settings *settings, const int64_t *rows, const REAL *c, RE
         EVERY_DEGREE(mix_degree, settings, rows, first, c, mixed);
 }
 
-/* Features of one atom from its moments, and the slopes of the four-body terms; lanes are channels. */
-static void from_moments(const Settings *settings, int64_t channels, const REAL *c, REAL *slopes, REAL *values) {
-    for (int64_t a = 0; a < channels; a++) values[a] = c[a * PADDED];
-    for (int64_t first = 0; first < channels; first += LANES) {
-        vec turned[H];
-        for (int h = 0; h < H; h++)
-            for (int e = 0; e < LANES; e++) turned[h][e] = first + e < channels ? c[(first + e) * PADDED + h] : 0;
-        four_body_slopes(settings, channels, first, turned, slopes);
-        for (int64_t a = 0; a < channels && a < first + LANES; a++) {
-            vec products[DEGREE + 1];
+/* Derivatives of the four-body terms of a channel by its moments. */
+static void four_body_slopes(const Settings *settings, const vec *c, vec slopes[TRIPLES + 1][FOUR_H]) {
+    memset(slopes, 0, sizeof(vec[TRIPLES + 1][FOUR_H]));
+    for (int64_t k = 0; k < settings->couplings; k++) {
+        const int32_t *q = settings->triples + 4 * k;
+        const vec x = c[q[1]], y = c[q[2]], z = c[q[3]], scaled = x * (REAL)settings->gaunt[k];
+        vec *slope = slopes[q[0]];
+        slope[q[1]] += y * z * (REAL)settings->gaunt[k];
+        slope[q[2]] += scaled * z;
+        slope[q[3]] += scaled * y;
+    }
+}
+
+/* Features of LANES atoms from their moments, and the slopes of the four-body terms of the first `count` of them. */
+static void describe(const Settings *settings, int64_t channels, int64_t count, const vec *c, REAL *slopes,
+                     vec *values) {
+    for (int64_t a = 0; a < channels; a++) *values++ = c[a * PADDED];
+    for (int64_t a = 0; a < channels; a++)
+        for (int64_t b = a; b < channels; b++) {
+            const REAL weight = a == b ? 1 : (REAL)1.4142135623730951;
             for (int l = 0; l <= DEGREE; l++) {
-                products[l] = (vec){0};
-                for (int h = l * l; h < (l + 1) * (l + 1); h++) products[l] += turned[h] * c[a * PADDED + h];
+                vec product = {0};
+                for (int h = l * l; h < (l + 1) * (l + 1); h++) product += c[a * PADDED + h] * c[b * PADDED + h];
+                *values++ = weight * product;
             }
-            for (int64_t b = first < a ? a : first; b < channels && b < first + LANES; b++) {
-                REAL *value = values + pair_place(channels, a, b);
-                const REAL weight = a == b ? 1 : (REAL)1.4142135623730951;
-                for (int l = 0; l <= DEGREE; l++) value[l] = weight * products[l][b - first];
-            }
+        }
+    for (int64_t a = 0; a < channels && TRIPLES; a++) {
+        vec found[TRIPLES + 1][FOUR_H];
+        four_body_slopes(settings, c + a * PADDED, found);
+        for (int t = 0; t < TRIPLES; t++) {
+            vec total = {0}; /* A form of degree three is a third of what its slopes give. */
+            for (int h = 0; h < FOUR_H; h++) total += c[a * PADDED + h] * found[t][h];
+            *values++ = total * (REAL)(1.0 / 3);
+            to_rows(count, FOUR_H, found[t], slopes + (a * TRIPLES + t) * PADDED, channels * TRIPLES * PADDED);
         }
     }
-    REAL *value = values + pair_place(channels, channels, channels);
-    for (int64_t a = 0; a < channels; a++)
-        for (int t = 0; t < TRIPLES; t++) {
-            double total = 0; /* A form of degree three is a third of what its slopes give. */
-            const REAL *moment = c + a * PADDED, *slope = slopes + (a * TRIPLES + t) * PADDED;
-            for (int h = 0; h < FOUR_H; h++) total += (double)(moment[h] * slope[h]);
-            *value++ = (REAL)(total / 3);
-        }
+}
+
+/* Features (n, F) of some atoms from their moments, and the slopes of the four-body terms. */
+static void from_moments(const Settings *settings, int64_t n, const Space *space, REAL *values) {
+    const int64_t channels = settings->channels, size = features_of(channels);
+    for (int64_t i = 0; i < n; i += LANES) {
+        const int64_t count = n - i < LANES ? n - i : LANES, each = channels * PADDED;
+        to_columns(count, each, space->moments + i * each, each, (REAL *)space->turned, LANES);
+        describe(settings, channels, count, space->turned, space->slopes + i * each * TRIPLES, space->columns);
+        to_rows(count, size, space->columns, values + i * size, size);
+    }
 }
 
 /* Fill the tiles of a chunk, and find its atoms' moments, slopes and features. */
 static void prepare(const Settings *settings, const Atoms *atoms, int64_t first, int64_t last, Space *space,
                     REAL *values) {
-    const int64_t n_species = settings->species, channels = settings->channels, size = features_of(channels);
+    const int64_t n_species = settings->species;
     count_tiles(settings, atoms, first, last, space->rows);
     for (int64_t i = 0; i < last - first; i++) {
-        REAL *c = space->moments + i * channels * PADDED, *plain = settings->mixing ? space->plain : c;
+        REAL *c = space->moments + i * settings->channels * PADDED, *plain = settings->mixing ? space->plain : c;
         const int64_t *rows = space->rows + i * n_species;
         for (int64_t s = 0; s < n_species; s++) {
             const int64_t count = rows[s + 1] - rows[s];
@@ -194,8 +236,8 @@ static void prepare(const Settings *settings, const Atoms *atoms, int64_t first,
             } else memset(plain + s * RADIAL * PADDED, 0, RADIAL * PADDED * sizeof(REAL));
         }
         if (settings->mixing) mix(settings, rows, plain, c);
-        from_moments(settings, channels, c, space->slopes + i * channels * TRIPLES * PADDED, values + i * size);
     }
+    from_moments(settings, last - first, space, values);
 }
 
 /* Features (last - first, F) of some atoms. */
@@ -253,40 +295,61 @@ static void unmix(const Settings *settings, const int64_t *rows, int64_t wide, c
                 EVERY_DEGREE(unmix_degree, settings, a, wide, given + m, result + m);
 }
 
-/* Derivatives of one member's energy by the vectors to a tile's neighbours, from those by their species' moments. */
-static inline void push(const vec *tile, const REAL *by_moment, int64_t wide, vec *result) {
-    const vec *radial = tile + 4, *slope = radial + RADIAL, *y = slope + RADIAL, *across = y + H;
-    vec along[RADIAL] = {{0}}, turn[3] = {{0}}, rise = {0};
+/* Derivatives of some members' energies by the vectors to a tile's neighbours, from those by their species' moments. */
+static inline __attribute__((always_inline)) void push(const int count, const vec *tile, const vec *gradient,
+                                                       const REAL *by_moment, int64_t wide, vec (*result)[LANES]) {
+    const vec *radial = tile + 4, *slope = radial + RADIAL, *y = slope + RADIAL;
+    vec along[TOGETHER][RADIAL] = {{{0}}}, turn[TOGETHER][3] = {{{0}}};
     for (int h = 0; h < H; h++) {
-        vec value = {0};
-        for (int n = 0; n < RADIAL; n++) {
-            const REAL w = by_moment[(n * H + h) * wide];
-            along[n] += y[h] * w;
-            value += radial[n] * w;
-        }
-        for (int k = 0; k < 3; k++) turn[k] += across[k * H + h] * value;
+        vec value[TOGETHER] = {{0}};
+        for (int n = 0; n < RADIAL; n++)
+            for (int m = 0; m < count; m++) {
+                const REAL w = by_moment[(n * H + h) * wide + m];
+                along[m][n] += y[h] * w;
+                value[m] += radial[n] * w;
+            }
+        for (int k = 0; k < 3; k++)
+            for (int m = 0; m < count; m++) turn[m][k] += gradient[k * H + h] * value[m];
     }
-    for (int n = 0; n < RADIAL; n++) rise += along[n] * slope[n];
-    for (int k = 0; k < 3; k++) result[k] = turn[k] + rise * tile[k];
+    for (int m = 0; m < count; m++) {
+        vec rise = {0};
+        for (int n = 0; n < RADIAL; n++) rise += along[m][n] * slope[n];
+        across(tile, turn[m]);
+        for (int k = 0; k < 3; k++) result[k][m] = turn[m][k] + rise * tile[k];
+    }
+}
+
+/* The same of all members, by neighbour: (LANES, 3, wide). */
+static void push_tile(int64_t members, const vec *tile, const REAL *by_moment, int64_t wide, REAL *pushed) {
+    vec gradient[3 * H];
+    gradients(tile, gradient);
+    for (int64_t first = 0; first < members; first += LANES) {
+        const int64_t count = members - first < LANES ? members - first : LANES;
+        vec found[3][LANES] = {{{0}}};
+        for (int64_t m = 0; m < count; m += TOGETHER) {
+            vec (*result)[LANES] = (vec (*)[LANES])(found[0] + m);
+            if (m + TOGETHER <= count) push(TOGETHER, tile, gradient, by_moment + first + m, wide, result);
+            else push(1, tile, gradient, by_moment + first + m, wide, result);
+        }
+        for (int k = 0; k < 3; k++) {
+            transpose(found[k]);
+            for (int e = 0; e < LANES; e++) store(pushed + (e * 3 + k) * wide + first, found[k][e]);
+        }
+    }
 }
 
 /* Forces on one centre and its neighbours, from the derivatives by its plain moments. */
 static void push_all(const Settings *settings, const Atoms *atoms, int64_t centre, const int64_t *rows,
                      const REAL *by_moment, const Space *space, const Sums *sums) {
-    const int64_t members = sums->members, each = PAD(members), wide = sums->wide;
+    const int64_t each = sums->each;
     begin_centre(sums);
     for (int64_t s = 0; s < settings->species; s++)
         for (int64_t t = rows[s]; t < rows[s + 1]; t++) {
             const vec *tile = space->tiles + t * TILE;
-            for (int64_t m = 0; m < members; m++) {
-                vec found[3];
-                push(tile, by_moment + s * RADIAL * H * each + m, each, found);
-                for (int k = 0; k < 3; k++)
-                    for (int e = 0; e < LANES; e++) space->pushed[e * wide + k * members + m] = found[k][e];
-            }
+            push_tile(sums->members, tile, by_moment + s * RADIAL * H * each, each, space->pushed);
             for (int e = 0; e < LANES && space->lanes[t * LANES + e] >= 0; e++) {
                 const REAL vector[3] = {tile[3][e] * tile[0][e], tile[3][e] * tile[1][e], tile[3][e] * tile[2][e]};
-                add_neighbour(sums, space->lanes[t * LANES + e], vector, space->pushed + e * wide);
+                add_neighbour(sums, space->lanes[t * LANES + e], vector, space->pushed + e * 3 * each);
             }
         }
     end_centre(sums, atoms, centre);
@@ -303,8 +366,7 @@ void forces(const Settings *settings, const Atoms *atoms, int64_t first, int64_t
     const int64_t each = PAD(members);
     Space space;
     divide(settings, members, most_tiles(settings, atoms, first, last), work, &space);
-    const Sums sums = {members, PAD(3 * members), result, virials, space.own, space.tension};
-    memset(space.gathered, 0, (size_t)(size * each) * sizeof(REAL));
+    const Sums sums = {members, each, result, virials, space.own, space.tension};
     for (int64_t begin = first; begin < last; begin += CHUNK) {
         const int64_t n = last - begin < CHUNK ? last - begin : CHUNK, step = model ? n * size : stride;
         prepare(settings, atoms, begin, begin + n, &space, space.features);
@@ -313,8 +375,8 @@ void forces(const Settings *settings, const Atoms *atoms, int64_t first, int64_t
             const int64_t *rows = space.rows + i * n_species;
             if (rows[0] == rows[n_species]) continue;
             const REAL *slope = model ? space.derivatives + i * size : given + (begin + i) * size;
-            for (int64_t m = 0; m < members; m++)
-                for (int64_t f = 0; f < size; f++) space.gathered[f * each + m] = slope[m * step + f];
+            for (int64_t m = 0; m < members; m += LANES)
+                to_columns(members - m, size, slope + m * step, step, space.gathered + m, each);
             by_moment(channels, each, space.moments + i * channels * PADDED,
                       space.slopes + i * channels * TRIPLES * PADDED, space.gathered, space.wanted);
             if (settings->mixing) unmix(settings, rows, each, space.wanted, space.unmixed);
@@ -326,9 +388,10 @@ void forces(const Settings *settings, const Atoms *atoms, int64_t first, int64_t
 
 /* How the moments of one species' channels change, (RADIAL, PADDED, wide), as the neighbours of a centre move. */
 static void move_moments(int64_t members, int64_t count, const vec *tiles, const REAL *strain,
-                         vec *steps, REAL *moved) {
+                         vec *steps, vec *slopes, REAL *moved) {
     const int64_t wide = PAD(members);
     vec *work = steps + 3 * members * count;
+    for (int64_t t = 0; t < count; t++) gradients(tiles + t * TILE, slopes + t * 3 * H);
     for (int64_t m = 0; m < members && count; m++) {
         for (int64_t t = 0; t < count; t++) {
             const vec *tile = tiles + t * TILE, *given = steps + t * 3 * members + m;
@@ -340,14 +403,15 @@ static void move_moments(int64_t members, int64_t count, const vec *tiles, const
                 step[k] = given[k * members] + tile[3] * strained;
                 step[3] += tile[k] * step[k];
             }
+            across(tile, step);
         }
         vec sums[RADIAL][PADDED] = {{{0}}};
         for (int h = 0; h < H; h++) {
             vec found[RADIAL] = {{0}};
             for (int64_t t = 0; t < count; t++) {
-                const vec *tile = tiles + t * TILE, *y = tile + 4 + 2 * RADIAL, *across = y + H;
+                const vec *tile = tiles + t * TILE, *y = tile + 4 + 2 * RADIAL, *slope = slopes + t * 3 * H;
                 const vec *step = work + 4 * t, rise = step[3] * y[h];
-                const vec turn = across[h] * step[0] + across[H + h] * step[1] + across[2 * H + h] * step[2];
+                const vec turn = slope[h] * step[0] + slope[H + h] * step[1] + slope[2 * H + h] * step[2];
                 for (int n = 0; n < RADIAL; n++) found[n] += tile[4 + RADIAL + n] * rise + tile[4 + n] * turn;
             }
             for (int n = 0; n < RADIAL; n++) sums[n][h] = found[n];
@@ -437,7 +501,8 @@ void changes(const Settings *settings, const Atoms *atoms, int64_t first, int64_
                     REAL *step = (REAL *)(space.steps + lane / LANES * 3 * members) + lane % LANES;
                     for (int64_t k = 0; k < 3 * members; k++) step[k * LANES] = own[k] - other[k];
                 }
-                move_moments(members, count, space.tiles + row * TILE, strain, space.steps, plain + s * each);
+                move_moments(members, count, space.tiles + row * TILE, strain, space.steps, space.gradients,
+                             plain + s * each);
             }
             if (settings->mixing) mix_moved(settings, rows, wide, plain, space.wanted);
             move_features(channels, members, space.moments + i * channels * PADDED,

@@ -1,6 +1,6 @@
 /* A committee's atomic energies and their derivatives by the features, on one core.
  *
- * The same arithmetic as engines/hdnnp/model.py, which is where it is explained: this file only makes it fast. ROWS
+ * The same arithmetic as engines/hdnnp/model.py, which is where it is explained: this file only makes it fast. BLOCK
  * atoms at a time go through all layers of a member, so that what lies between the layers stays in the cache.
  */
 
@@ -8,7 +8,7 @@
 
 enum { MOST_LAYERS = 8 };
 /* So many atoms go through a member's layers before the next member's weights are read. */
-enum { BLOCK = 8 * ROWS };
+enum { BLOCK = 6 * ROWS };
 enum { SILU, TANH, LOGISTIC, REVERSE_LOGISTIC, SOFTPLUS, RELU, GAUSSIAN, COSINE, EXPONENTIAL, SQUARE, IDENTITY };
 
 /* Networks of one element. Widths are padded with zeros to multiples of LANES; `widths[0]` belongs to the features. */
@@ -19,7 +19,7 @@ typedef struct {
     /* By member: forward, bias and backward of each hidden layer (see `product`); last weights; last bias; skip. */
     const REAL *weights;
     int64_t stride;      /* from member to member */
-    const REAL *mean, *isolated, *inverse_magnitude, *middle, *inverse_half; /* (widths[0],) each; NULL: not wanted */
+    const REAL *mean, *isolated, *inverse_magnitude, *middle, *inverse_half; /* (widths[0],) each, or NULL */
     double isolation;    /* SWITCH of the isolation switch */
 } Networks;
 
@@ -92,7 +92,7 @@ static inline void activate(int64_t kind, vec *x, vec *slope) {
 int64_t committee_work(const Networks *networks) {
     int64_t width = 0;
     for (int64_t l = 0; l <= networks->layers; l++) width += 2 * networks->widths[l];
-    return 2 * BLOCK * networks->widths[0] + ROWS * width;
+    return BLOCK * (networks->widths[0] + width);
 }
 
 /* What is evaluated: all atoms, and where the results go. */
@@ -117,61 +117,74 @@ typedef struct {
     REAL most_absent;
 } Block;
 
-static void look_for_outermost(const Networks *networks, const REAL *value, REAL *away, int64_t *which,
-                               double *distance) {
-    REAL furthest = -1;
-    for (int64_t f = 0; f < networks->features; f++) {
-        const REAL from_middle = value[f] - networks->middle[f];
-        away[f] = (from_middle < 0 ? -from_middle : from_middle) * networks->inverse_half[f];
+/* Which feature of an atom is outermost, the first of several, and how far. */
+static void look_for_outermost(const Networks *networks, const REAL *value, int64_t *which, double *distance) {
+    vec furthest = broadcast(-1);
+    integers place, at = {0};
+    for (int e = 0; e < LANES; e++) place[e] = e;
+    for (int64_t f = 0; f < networks->widths[0]; f += LANES, place += LANES) {
+        const vec from_middle = load(value + f) - load(networks->middle + f);
+        const vec away = choose(from_middle < 0, -from_middle, from_middle) * load(networks->inverse_half + f);
+        const integers further = away > furthest;
+        furthest = choose(further, away, furthest);
+        at = (place & further) | (at & ~further);
     }
-    for (int64_t f = 0; f < networks->features; f++)
-        if (away[f] > furthest) furthest = away[f], *which = f;
-    *distance = (double)furthest;
+    int best = 0;
+    for (int e = 1; e < LANES; e++)
+        if (furthest[e] > furthest[best] || (furthest[e] == furthest[best] && at[e] < at[best])) best = e;
+    *which = at[best];
+    *distance = (double)furthest[best];
+}
+
+/* Derivatives of the isolation switch of an atom over its rest; the negative logarithm of that. */
+static double look_for_isolation(const Networks *networks, const REAL *value, REAL *pull) {
+    const double steepness = 1 / (networks->isolation * (double)networks->features);
+    vec square = {0};
+    for (int64_t f = 0; f < networks->widths[0]; f += LANES) {
+        const vec inverse = load(networks->inverse_magnitude + f);
+        const vec away = (load(value + f) - load(networks->isolated + f)) * inverse;
+        square += away * away;
+        store(pull + f, (REAL)(2 * steepness) * away * inverse);
+    }
+    return (double)sum(square) * steepness;
 }
 
 /* Fill a block of which `count` and `rows` are set, from the features (of, features) of all that are evaluated. */
 static void prepare(const Committee *committee, const Networks *networks, int64_t first, const REAL *values,
                     Block *block) {
     const int64_t features = networks->features, width = networks->widths[0];
-    memset(block->inputs, 0, (size_t)(BLOCK * width) * sizeof(REAL));
+    const int64_t whole = (block->count + ROWS - 1) / ROWS * ROWS;
+    memset(block->inputs, 0, (size_t)(whole * width) * sizeof(REAL));
     block->most_absent = 0;
     for (int64_t r = 0; r < block->count; r++) {
         const int64_t atom = first + block->rows[r];
-        const REAL *value = values + block->rows[r] * features;
-        REAL *input = block->inputs + r * width, *pull = block->pulls + r * width;
+        REAL *input = block->inputs + r * width;
+        memcpy(input, values + block->rows[r] * features, (size_t)features * sizeof(REAL));
         if (networks->middle)
-            look_for_outermost(networks, value, input, committee->outermost + atom, committee->distances + atom);
-        for (int64_t f = 0; f < features; f++) input[f] = value[f] - networks->mean[f];
-        block->present[r] = 1;
-        block->absent[r] = 0;
-        if (!networks->isolated) continue;
-        const double steepness = 1 / (networks->isolation * (double)features);
-        double square = 0;
-        for (int64_t f = 0; f < features; f++) {
-            const REAL inverse = networks->inverse_magnitude[f], away = (value[f] - networks->isolated[f]) * inverse;
-            square += (double)(away * away);
-            pull[f] = (REAL)(2 * steepness) * away * inverse;
-        }
-        block->present[r] = (REAL)-expm1(-square * steepness);
-        block->absent[r] = (REAL)exp(-square * steepness);
+            look_for_outermost(networks, input, committee->outermost + atom, committee->distances + atom);
+        const double rest = networks->isolated ? expm1(-look_for_isolation(networks, input, block->pulls + r * width))
+                                               : -1;
+        block->present[r] = (REAL)-rest;
+        block->absent[r] = (REAL)(1 + rest);
         if (block->absent[r] > block->most_absent) block->most_absent = block->absent[r];
+        for (int64_t f = 0; f < width; f += LANES) store(input + f, load(input + f) - load(networks->mean + f));
     }
 }
 
-/* Where the hidden layers of ROWS atoms lie. */
+/* Where the hidden layers of a block lie. */
 typedef struct {
     REAL *values[MOST_LAYERS + 1], *slopes[MOST_LAYERS + 1], *gradient;
 } Layers;
 
-/* Energies (ROWS,) of one member, and their derivatives by the inputs (ROWS, widths[0]) in `layers->gradient`. */
-static inline void member(const Networks *networks, const REAL *w, const REAL *inputs, const Layers *layers,
-                          REAL *energies) {
+/* Energies (rows,) of one member, and their derivatives by the inputs (rows, widths[0]) in `layers->gradient`. */
+static void member(const Networks *networks, int64_t rows, const REAL *w, const REAL *inputs, const Layers *layers,
+                   REAL *energies) {
     const int64_t hidden = networks->layers, *widths = networks->widths;
     const REAL *backward[MOST_LAYERS + 1], *below = inputs;
     for (int64_t l = 1; l <= hidden; l++) {
         const int64_t from = widths[l - 1], to = widths[l];
-        product(from, to, below, from, w, w + from * to, layers->values[l]);
-        for (int64_t k = 0; k < ROWS * to; k += LANES) {
+        product(rows, from, to, below, from, w, w + from * to, layers->values[l]);
+        for (int64_t k = 0; k < rows * to; k += LANES) {
             vec value = load(layers->values[l] + k), slope;
             activate(networks->activations[l - 1], &value, &slope);
             store(layers->values[l] + k, value);
@@ -184,7 +197,7 @@ static inline void member(const Networks *networks, const REAL *w, const REAL *i
     const int64_t last = widths[hidden];
     const REAL *skip = w + last + LANES;
     REAL *slopes = layers->slopes[hidden];
-    for (int r = 0; r < ROWS; r++) {
+    for (int64_t r = 0; r < rows; r++) {
         vec total = (vec){0};
         for (int64_t k = 0; k < last; k += LANES) total += load(below + r * last + k) * load(w + k);
         for (int64_t k = 0; k < widths[0]; k += LANES) total += load(inputs + r * widths[0] + k) * load(skip + k);
@@ -194,11 +207,21 @@ static inline void member(const Networks *networks, const REAL *w, const REAL *i
     }
     for (int64_t l = hidden; l > 1; l--) {
         REAL *under = layers->values[l - 1];
-        product(widths[l], widths[l - 1], layers->slopes[l], widths[l], backward[l], NULL, under);
-        for (int64_t k = 0; k < ROWS * widths[l - 1]; k += LANES)
+        product(rows, widths[l], widths[l - 1], layers->slopes[l], widths[l], backward[l], NULL, under);
+        for (int64_t k = 0; k < rows * widths[l - 1]; k += LANES)
             store(layers->slopes[l - 1] + k, load(layers->slopes[l - 1] + k) * load(under + k));
     }
-    product(widths[1], widths[0], layers->slopes[1], widths[1], backward[1], skip, layers->gradient);
+    product(rows, widths[1], widths[0], layers->slopes[1], widths[1], backward[1], skip, layers->gradient);
+}
+
+/* Derivatives of an atom's energy: those of the networks times the isolation switch, and what the switch adds. */
+static inline void switched(int64_t features, const REAL *gradient, REAL present, const REAL *pull, REAL push,
+                            REAL *derivative) {
+    for (int64_t f = 0; f < features && features < LANES; f++) derivative[f] = present * gradient[f] + push * pull[f];
+    for (int64_t f = 0; f < features && features >= LANES; f += LANES) {
+        const int64_t k = f + LANES <= features ? f : features - LANES;
+        store(derivative + k, present * load(gradient + k) + push * load(pull + k));
+    }
 }
 
 /* Energies and derivatives (members, of, features) of n atoms of one element, from features (of, features).
@@ -211,11 +234,11 @@ static void of_element(const Committee *committee, const Networks *networks, int
     const int64_t features = networks->features, width = networks->widths[0];
     Block block = {.inputs = committee->work, .pulls = committee->work + BLOCK * width};
     Layers layers = {.gradient = block.pulls + BLOCK * width};
-    REAL *next = layers.gradient + ROWS * width;
+    REAL *next = layers.gradient + BLOCK * width;
     for (int64_t l = 1; l <= networks->layers; l++) {
         layers.values[l] = next;
-        layers.slopes[l] = next + ROWS * networks->widths[l];
-        next += 2 * ROWS * networks->widths[l];
+        layers.slopes[l] = next + BLOCK * networks->widths[l];
+        next += 2 * BLOCK * networks->widths[l];
     }
     for (int64_t begin = 0; begin < n; begin += BLOCK) {
         block.count = n - begin < BLOCK ? n - begin : BLOCK;
@@ -224,14 +247,13 @@ static void of_element(const Committee *committee, const Networks *networks, int
         for (int64_t m = 0; m < networks->members; m++) {
             const REAL *weights = networks->weights + m * networks->stride;
             REAL energies[BLOCK];
+            member(networks, block.count, weights, block.inputs, &layers, energies);
             for (int64_t r = 0; r < block.count; r++) {
-                if (r % ROWS == 0) member(networks, weights, block.inputs + r * width, &layers, energies + r);
+                const REAL *gradient = layers.gradient + r * width, *pull = block.pulls + r * width;
                 const REAL present = block.present[r], push = energies[r] * block.absent[r];
-                const REAL *gradient = layers.gradient + r % ROWS * width, *pull = block.pulls + r * width;
                 REAL *derivative = derivatives + (m * of + block.rows[r]) * features;
                 committee->energies[m * committee->n_atoms + first + block.rows[r]] = energies[r] * present;
-                if (block.most_absent > 0)
-                    for (int64_t f = 0; f < features; f++) derivative[f] = present * gradient[f] + push * pull[f];
+                if (block.most_absent > 0) switched(features, gradient, present, pull, push, derivative);
                 else memcpy(derivative, gradient, (size_t)features * sizeof(REAL));
             }
         }

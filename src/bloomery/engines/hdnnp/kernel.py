@@ -124,7 +124,10 @@ class CommitteeKernel:
             (Integer * MOST_LAYERS)(*(ACTIVATIONS.index(name) for name in activations)),
             self._kept.array(weights, self._dtype),
             weights.shape[1],
-            *(None if row is None else self._kept.array(row[species], self._dtype) for row in rows),
+            *(
+                None if row is None else self._kept.array(self._rows(row[species, None], widths[0]), self._dtype)
+                for row in rows
+            ),
             SWITCH,
         )
 

@@ -103,7 +103,8 @@ class NetworkPotential(Potential):
         by_atom, virials = self.descriptor.forces(
             part, self.elements, evaluation, device=str(self.device), dtype=self.dtype, virials=stress, watch=watcher
         )
-        forces = by_atom.permute(2, 0, 1).double().cpu()
+        # As a whole member by member: averages over members are several times faster.
+        forces = by_atom.permute(2, 0, 1).contiguous().double().cpu()
         per_atom = evaluation.energies.double().cpu().numpy()
         if len(part) == 1:
             totals = per_atom.sum(axis=1, keepdims=True)
