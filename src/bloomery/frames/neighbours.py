@@ -116,16 +116,13 @@ class Sight:
         )
         return cls(copied, search)
 
-    def same_atoms(self, frames: Configurations) -> bool:
-        """Tell whether only positions may differ."""
+    def moved(self, frames: Configurations) -> float:
+        """Return how far an atom has moved at most in Å; infinite if more than positions differ."""
         ours, theirs = ((these.counts, these.numbers, these.cells, these.pbc) for these in (self.frames, frames))
-        return all(map(np.array_equal, ours, theirs))
-
-    def nearby(self, frames: Configurations) -> bool:
-        """Tell whether no two atoms can have come closer by more than the skin."""
+        if not all(map(np.array_equal, ours, theirs)):
+            return np.inf
         steps = frames.positions - self.frames.positions
-        # Not `>=`: what is not a number has moved.
-        return bool(np.einsum("ak,ak->a", steps, steps).max(initial=0) < (SKIN / 2) ** 2)
+        return float(np.sqrt(np.einsum("ak,ak->a", steps, steps).max(initial=0)))
 
 
 class NeighbourMemory:
@@ -142,13 +139,15 @@ class NeighbourMemory:
     def neighbours(self, frames: Configurations, *, threads: int = 1) -> Neighbours:
         """Return what `find_neighbours` returns, to the last bit."""
         last = self._last
-        if last is None or not last.same_atoms(frames):
-            self._last = Sight.of(frames, None)
+        moved = np.inf if last is None else last.moved(frames)
+        # What is not a number has moved too far: no comparison with it is true.
+        if last is not None and last.search is not None and moved < SKIN / 2:
+            return last.search.within(frames.positions, self.cutoff)
+        # Farther than the skin is no step of dynamics: other frames of the same cell, say, that are seen once.
+        search = Search.of(frames, self.cutoff + SKIN, threads=threads) if moved < SKIN else None
+        self._last = Sight.of(frames, search)
+        if search is None:
             return find_neighbours(frames, self.cutoff, threads=threads)
-        search = last.search
-        if search is None or not last.nearby(frames):
-            search = Search.of(frames, self.cutoff + SKIN, threads=threads)
-            self._last = Sight.of(frames, search)
         return search.within(frames.positions, self.cutoff)
 
 

@@ -45,6 +45,8 @@ WORTH_TELLING = 2.0
 """GiB from which on it is told."""
 HIDDEN = 0.2
 """Hidden layers that are added to a linear solution begin at this share of their usual size."""
+ISOLATED = 1e-3
+"""An atom whose features are so small beside those of the usual one is isolated."""
 MOVED = 0.05
 """Angstrom. Atoms of frames with few atoms are moved by this to see what their features depend on."""
 MANY_ATOMS = 1000
@@ -72,7 +74,7 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
         descriptor = descriptor.fitted(train, elements)
     around = Configurations.concatenate([train.without_labels(), _moved(train, elements)])
     values, species = _values(descriptor, around, elements, str(place)), species_of(around, elements)
-    scaling, ranges = _scaling(train, elements, descriptor, (values, species), data.energy_reference, str(place))
+    scaling, ranges = _scaling(train, elements, descriptor, values, data.energy_reference, str(place))
     if start is not None:
         scaling, ranges = _no_narrower(scaling, ranges, start)
     components = _components(settings, train, len(elements), (values, species), scaling, start)
@@ -232,15 +234,15 @@ def _scaling(
     train: Configurations,
     elements: list[str],
     descriptor: Descriptor,
-    around: tuple[NDArray[np.float64], NDArray[np.int64]],
+    around: NDArray[np.float64],
     reference: dict[str, float],
     device: str,
 ) -> tuple[Scaling, Ranges]:
     """Learn all scales from the training frames, and what values their features have.
 
-    ``around`` are features ``(A, F)`` and species ``(A,)`` of their atoms and, after these, of `_moved` ones.
+    ``around`` are features of their atoms and, after these, of `_moved` ones, ``(A, F)``.
     """
-    values, every = around[0][: train.n_atoms], around[0]
+    values = around[: train.n_atoms]
     lonely = Configurations.from_atoms([Atoms(element) for element in elements])
     isolated = _values(descriptor, lonely, elements, device)
     mean, scale, magnitude = np.zeros_like(isolated), np.ones_like(isolated), np.ones_like(isolated)
@@ -250,10 +252,8 @@ def _scaling(
         mean[species] = rows.mean(axis=0)
         ranges.minimum[species], ranges.maximum[species] = rows.min(axis=0), rows.max(axis=0)
         ranges.mean[species], ranges.deviation[species] = mean[species], rows.std(axis=0, ddof=min(1, len(rows) - 1))
-        # What vanishes in a perfect crystal by symmetry must not be measured by its rounding errors.
-        typical = np.sqrt(((every[around[1] == species] - isolated[species]) ** 2).mean(axis=0))
-        magnitude[species] = np.where(typical > 1e-8, typical, 1.0)
-        usual = np.sqrt(((rows - isolated[species]) ** 2).mean(axis=0))
+        away = (rows - isolated[species]) ** 2
+        magnitude[species], usual = _least_magnitude(away.mean(axis=1)), np.sqrt(away.mean(axis=0))
         # A feature that hardly varies in the training frames must not be blown up outside them.
         spread = np.maximum(rows.std(axis=0), np.maximum(1e-3 * usual, 1e-8))
         scale[species] = spread
@@ -279,7 +279,7 @@ def _components(
 ) -> Components:
     """Learn the components of the training frames; those of a start are kept if its frames are not all among them.
 
-    ``around`` as in `_scaling`.
+    ``around`` are features ``(A, F)`` and species ``(A,)`` of the atoms, and of `_moved` ones.
     """
     values, species = around
     inputs = (values - scaling.mean[species]) / scaling.scale[species]
@@ -291,6 +291,16 @@ def _components(
             [torch.cat(list(old[name]), dim=2).numpy() for name in FIRST_LAYER if name in old], axis=2
         )
     return Components.of(inputs, species, settings.components, settings.feature_scaling, kept)
+
+
+def _least_magnitude(squares: NDArray[np.float64]) -> float:
+    """Return how far the features of an atom are at least from those of an isolated one, from mean squares ``(A,)``.
+
+    The isolation switch leaves atoms alone that are as far, and so all of the training frames: were they counted by
+    what is usual, it would pull at those of them that are less usual. Those that are as good as isolated do not count.
+    """
+    bound = squares[squares > ISOLATED**2 * squares.mean()]
+    return float(np.sqrt(bound.min())) if len(bound) else 1.0
 
 
 def _moved(train: Configurations, elements: list[str]) -> Configurations:

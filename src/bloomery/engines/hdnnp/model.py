@@ -32,7 +32,8 @@ class Scaling:
     isolated
         Features of an isolated atom of each element, ``(S, F)``.
     magnitude
-        Root mean square distance of the features from those of the isolated atom, ``(S, F)``.
+        In what the distance of the features from those of the isolated atom is counted, ``(S, F)``: that of the atom
+        of the training frames that is the least far.
     offset
         Energy of an average atom of each element in eV, above its energy reference, ``(S,)``.
     energy
@@ -187,9 +188,9 @@ def networks_side_by_side(
 def isolation_switch(relative: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Factor ``(n, 1)`` that takes an atom's energy to its reference as its last neighbour leaves, and its gradient.
 
-    ``h = 1 - exp(-q / SWITCH)`` with ``q`` the mean square of the features relative to their usual magnitude, counted
-    from those of the isolated atom: exactly zero without neighbours, one to rounding in condensed matter. The gradient
-    is by ``relative``, which is ``(features - isolated) / magnitude``, ``(n, F)``.
+    ``h = 1 - exp(-q / SWITCH)`` with ``q`` the mean square of the features relative to `Scaling.magnitude`, counted
+    from those of the isolated atom: exactly zero without neighbours, one to rounding in the training frames. The
+    gradient is by ``relative``, which is ``(features - isolated) / magnitude``, ``(n, F)``.
     """
     mean_square = (relative * relative).mean(dim=1, keepdim=True)
     rest = torch.exp(-mean_square / SWITCH)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk
 
 from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
@@ -17,7 +18,7 @@ from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp, costs, fitting, loss, training
 from bloomery.engines.hdnnp.blocks import BlockBuilder
 from bloomery.engines.hdnnp.fitting import CHECKPOINT_FILE, rescaled
-from bloomery.engines.hdnnp.model import Scaling, by_element, initial_parameters, networks
+from bloomery.engines.hdnnp.model import Scaling, by_element, initial_parameters, isolation_switch, networks
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.weights import member_weights
 from bloomery.errors import DataWarning, DivergedError, InputError
@@ -284,6 +285,24 @@ def test_a_perfect_crystal_among_the_frames(data: TrainingData) -> None:
     potential = train(replace(data, train=frames, energy_reference=fit_energy_reference(frames)))
     report = check_potential(potential, crystal)
     assert report.passed, report
+
+
+def test_the_isolation_switch_leaves_all_training_frames_alone(data: TrainingData) -> None:
+    """Those that are unusual too: perfect crystals beside hot ones, and less dense ones."""
+    frames = [bulk("Si", cubic=True), bulk("Si", "fcc", a=4.5), *data.train[:2].to_atoms()]
+    random = np.random.default_rng(0)
+    for atoms in frames[2:]:
+        atoms.rattle(0.2, rng=random)
+    lonely = Atoms("Si2", positions=[[0, 0, 0], [0, 0, 3.5]])
+    train_on = Configurations.from_atoms([*frames, lonely, Atoms("Si")], info_keys=[]).without_labels().snapped()
+    size = train_on.n_atoms
+    train_on = train_on.with_labels(energy=random.normal(size=len(train_on)), forces=random.normal(size=(size, 3)))
+    potential = train(TrainingData(train_on, Configurations.empty(), {"Si": 0.0}), steps=1)
+    features = potential.descriptor.features(train_on, ["Si"]).values
+    relative = (features - torch.from_numpy(potential.scaling.isolated)) / torch.from_numpy(potential.scaling.magnitude)
+    switch = isolation_switch(relative)[0][:, 0]
+    assert float((1 - switch[:-1]).max()) < 1e-8
+    assert float(switch[-1]) == 0
 
 
 @pytest.mark.slow
