@@ -2,20 +2,22 @@
 
 The density of the neighbours of each species is first made more alike to those of all others, as in alchemical kernels
 (De et al., Phys. Chem. Chem. Phys. 18, 13754 (2016)): species are mixed by the square root ``R`` of ``M_st = 1`` for
-``s = t`` and ``sharing`` otherwise. What all species have in common is then large, what tells them apart small. Of the
-moments of each degree the principal components over all training atoms are kept, in their natural proportions, as in
-Goscinski et al., J. Chem. Phys. 155, 104106 (2021).
+``s = t`` and otherwise ``sharing exp(-(r_s - r_t)^2 / 2 w^2)`` with the covalent radii ``r`` and ``w`` of 0.5 Å. What
+all species have in common is then large, what tells them apart small: less so for carbon and hydrogen than for two
+metals. Of the moments of each degree the principal components over all training atoms are kept, in their natural
+proportions, as in Goscinski et al., J. Chem. Phys. 155, 104106 (2021).
 """
 
 from __future__ import annotations
 
 import numpy as np
+from ase.data import covalent_radii
 from numpy.typing import NDArray
 
 from bloomery.descriptors.power_spectrum.settings import Mixing, PowerSpectrumSettings
 from bloomery.descriptors.species import species_of
 from bloomery.frames.chunks import chunks
-from bloomery.frames.configurations import Configurations
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.frames.neighbours import Neighbours, find_neighbours
 
 MAX_ATOMS = 2000
@@ -24,6 +26,8 @@ CHUNK_ATOMS = 256
 NOISE = 1e-6
 """Relative variance of moments as if each had a little of its own: it decides where frames tell nothing."""
 DIGITS = 8
+RADII_ALIKE = 0.5
+"""Å. Elements whose covalent radii differ by less are much alike."""
 
 
 def learn_mixing(
@@ -33,7 +37,7 @@ def learn_mixing(
     covariances = _covariances(settings, _sample(configurations), elements)
     variance = float(covariances.diagonal(axis1=1, axis2=2).mean())
     covariances = covariances + NOISE * (variance or 1.0) * np.eye(covariances.shape[1])
-    alike = np.kron(_shared(len(elements), settings.sharing), np.eye(settings.radial))
+    alike = np.kron(_shared(elements, settings.sharing), np.eye(settings.radial))
     # Ascending eigenvalues: the last columns are the first components.
     components = np.linalg.eigh(alike @ covariances @ alike)[1][:, :, ::-1][:, :, :channels].swapaxes(1, 2)
     mixing = np.stack([_signed(rows) for rows in components]) @ alike
@@ -42,10 +46,14 @@ def learn_mixing(
     )
 
 
-def _shared(n_species: int, sharing: float) -> NDArray[np.float64]:
-    """Symmetric square root of ``sharing * ones + (1 - sharing) * identity``, ``(S, S)``."""
-    common, own = np.full((n_species, n_species), 1 / n_species), np.sqrt(1 - sharing)
-    return own * (np.eye(n_species) - common) + np.sqrt(1 - sharing + sharing * n_species) * common
+def _shared(elements: list[str], sharing: float) -> NDArray[np.float64]:
+    """Symmetric square root of how alike species are, ``(S, S)``."""
+    radii = covalent_radii[symbols_to_numbers(elements)]
+    alike = sharing * np.exp(-0.5 * ((radii[:, None] - radii) / RADII_ALIKE) ** 2)
+    np.fill_diagonal(alike, 1.0)
+    values, axes = np.linalg.eigh(alike)
+    root: NDArray[np.float64] = (axes * np.sqrt(np.maximum(values, 0.0))) @ axes.T
+    return root
 
 
 def _signed(rows: NDArray[np.float64]) -> NDArray[np.float64]:

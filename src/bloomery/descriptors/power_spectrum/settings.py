@@ -40,7 +40,8 @@ class PowerSpectrumSettings(Settings):
     Where there are no training frames, as in a selection, nothing is mixed.
     """
     sharing: Share = Field(default=0.99, ge=0, le=1)
-    """How much species are alike to begin with: at 0 each is on its own, at 1 there is no telling them apart."""
+    """How much species of the same covalent radius are alike to begin with: at 0 each is on its own, at 1 there is no
+    telling them apart. The more their radii differ, the less alike they are."""
     mixing: Mixing | None = None
     """How channels are mixed, a matrix for each degree. It is learnt from the training frames: leave it out."""
 

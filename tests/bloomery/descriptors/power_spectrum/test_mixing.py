@@ -99,12 +99,19 @@ def test_channels_are_principal_components() -> None:
 
 def test_sharing_tells_how_alike_species_are() -> None:
     """Neighbours of an element that was not there make the same features if all is shared, and none if nothing is."""
-    learnt = odd_frames(["C"])[[3]]
-    swapped = replace(learnt, numbers=np.full_like(learnt.numbers, 14))
+    learnt = odd_frames(["Cu"])[[3]]
+    swapped = replace(learnt, numbers=np.full_like(learnt.numbers, 26))
     for sharing, expected in ((1.0, 1.0), (0.0, 0.0)):
-        fitted = PowerSpectrum.make(**SIZES, channels=3, sharing=sharing).fitted(learnt, ["C", "Si"])
-        known, new = (fitted.features(frames, ["C", "Si"]).values for frames in (learnt, swapped))
+        fitted = PowerSpectrum.make(**SIZES, channels=3, sharing=sharing).fitted(learnt, ["Cu", "Fe"])
+        known, new = (fitted.features(frames, ["Cu", "Fe"]).values for frames in (learnt, swapped))
         torch.testing.assert_close(new, expected * known, rtol=1e-6, atol=1e-6)
+
+
+def test_elements_of_other_radii_are_less_alike() -> None:
+    """Copper and iron have the same covalent radius; that of carbon is 0.56 Å less: exp(-0.56^2 / 0.5) is 0.53."""
+    root = mixing._shared(["Cu", "Fe", "C"], 0.9)
+    expected = [[1, 0.9, 0.9 * 0.534], [0.9, 1, 0.9 * 0.534], [0.9 * 0.534, 0.9 * 0.534, 1]]
+    np.testing.assert_allclose(root @ root, expected, atol=1e-3)
 
 
 def test_twenty_elements_have_few_features() -> None:
