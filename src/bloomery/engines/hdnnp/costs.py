@@ -59,12 +59,13 @@ class Costs:
         tables = 12 * components * (NEIGHBOURS + 1) * everything if features > WORTH_A_TABLE * components else 0.0
         memory = weights_memory(settings, components, len(known)) + 24 * features * everything / 2**30
         memory += min(tables / 2**30, settings.memory)
-        alone = settings.networks == "none"
-        return cls(features, components, 0 if alone else steps, memory, 0.0 if alone else steps * step / 60)
+        return cls(features, components, steps, memory, steps * step / 60)
 
 
 def steps_of(settings: HdnnpSettings, batches: int, *, warm: bool = False) -> int:
     """Gradient steps of a training from scratch or from an earlier potential, of so many batches in each pass."""
+    if settings.networks == "none":
+        return 0
     if warm:
         return max(WARM_STEPS, WARM_EPOCHS * batches) if settings.warm_steps is None else settings.warm_steps
     return max(STEPS, EPOCHS * batches) if settings.steps is None else settings.steps

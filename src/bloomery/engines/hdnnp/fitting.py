@@ -106,10 +106,9 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     packing = Packing.of(parameters, _kinship(settings, components))
     packed = packing.pack(parameters)
     asked, reference = settings.model_dump_json(), str(sorted(data.energy_reference.items()))
-    schedule = Schedule.of(settings, len(train), blocks.per_epoch, spreads, warm=start is not None)
     trainer = Trainer(
         settings=settings,
-        schedule=schedule if settings.networks == "committee" else replace(schedule, steps=0),
+        schedule=Schedule.of(settings, len(train), blocks.per_epoch, spreads, warm=start is not None),
         weight_decay=settings.weight_decay / max(_count_labels(train), 1),
         loss=loss,
         packing=packing,

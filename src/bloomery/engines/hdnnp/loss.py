@@ -55,7 +55,7 @@ class LossFunction:
     @property
     def energy_error(self) -> float:
         """Error of the energy per atom that weighs as much as one of forces that is as large as they are, in eV."""
-        return min(self.spreads.energy, ENERGY_SCALE * self.spreads.forces)
+        return ENERGY_SCALE * self.spreads.forces
 
     def predict(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Energies ``(N, M)`` in eV, forces ``(A, 3, M)`` in eV/Å and stresses ``(N, 6, M)`` in eV/Å^3."""

@@ -227,17 +227,14 @@ def fit_ridge(
         amount += float(importance.sum())
         for member in range(members):
             weights = block.weights[member].double().cpu()[frames]
-            other = weights != 1
-            if not other.any():
-                continue
-            part = rows[other], labels[other]
-            changes[member].add(*part, weights[other] - 1)
-            hidden = weights == 0
+            hidden, other = weights == 0, (weights != 0) & (weights != 1)
+            if other.any():
+                changes[member].add(rows[other], labels[other], weights[other] - 1)
             if hidden.any():
                 unseen[member].add(rows[hidden], labels[hidden], every[hidden])
                 unseen_amount += float(importance[hidden].sum())
         told(done + 1)
-    own = [whole + change for change in changes]
+    own = [whole + change - hidden for change, hidden in zip(changes, unseen, strict=True)]
     judged = [(sums, other) for sums, other in zip(own, unseen, strict=True) if float(other.square) > 0]
     strengths = [each for each in STRENGTHS if draws or each >= LEAST_START] if strength is None else [strength]
     choices = list(product(SHARED if components.alike else (0.0,), strengths))
