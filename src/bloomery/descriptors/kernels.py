@@ -86,7 +86,7 @@ class ForceKernel:
         """
         species, frames = species_of(configurations, elements), configurations.frame_of_atom
         neighbours = self._memory.neighbours(configurations, threads=torch.get_num_threads())
-        if watch is not None:
+        if watch is not None and neighbours.shortest < watch.reach:
             watch(torch.from_numpy(neighbours.pairs), torch.from_numpy(neighbours.vectors))
         atoms, compiled = AtomTables.of(neighbours, species, frames), getattr(model, "compiled", None)
         n_frames = len(configurations) if virials else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,9 +16,18 @@ Model = Callable[[torch.Tensor, slice], torch.Tensor]
 """Called as ``model(values, atoms)`` for consecutive slices of the atoms, with their features ``(a, F)``; returns the
 derivatives of ``M`` functions by these features, ``(M, a, F)``."""
 
-Watch = Callable[[torch.Tensor, torch.Tensor], None]
-"""Called as ``watch(edges, vectors)``, ``(2, E)`` and ``(E, 3)`` in Å, with the neighbours that forces come from, each
-pair from both ends; some may be as far apart as the cutoff."""
+
+class Watch(Protocol):
+    """Is shown the neighbours that forces come from, where some may be closer to each other than `reach`, in Å."""
+
+    @property
+    def reach(self) -> float:
+        """What is farther apart is of no interest."""
+        ...
+
+    def __call__(self, edges: torch.Tensor, vectors: torch.Tensor) -> None:
+        """See pairs, ``(2, E)`` and ``(E, 3)`` in Å, each from both ends; some may be as far apart as the cutoff."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,12 @@ void arrange(int64_t atoms, int64_t count, const int64_t *pairs, const int32_t *
     }
 }
 
-/* Those of `count` pairs that are closer than the cutoff, in the same order: how many, and their vectors. */
+/* Those of `count` pairs that are closer than the cutoff, in the same order: how many, and their vectors.
+ *
+ * `shortest` is lowered to the least square of a distance.
+ */
 int64_t within(int64_t count, const int64_t *pairs, const double *offsets, const double *positions, double cutoff,
-               int64_t *kept, double *vectors) {
+               int64_t *kept, double *vectors, double *shortest) {
     const int64_t *centres = pairs, *neighbours = pairs + count;
     int64_t found = 0;
     for (int64_t e = 0; e < count; e++) {
@@ -68,7 +71,9 @@ int64_t within(int64_t count, const int64_t *pairs, const double *offsets, const
         vectors[3 * found] = x;
         vectors[3 * found + 1] = y;
         vectors[3 * found + 2] = z;
-        found += scalar_product(x, y, z, x, y, z) < cutoff * cutoff;
+        const double square = scalar_product(x, y, z, x, y, z);
+        if (square < *shortest) *shortest = square;
+        found += square < cutoff * cutoff;
     }
     return found;
 }

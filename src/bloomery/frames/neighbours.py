@@ -51,6 +51,8 @@ class Neighbours:
     """Centre and neighbour as atom indices over all frames, int64 ``(2, E)``. An atom may neighbour its own images."""
     vectors: NDArray[np.float64]
     """From centre to neighbour in Å, ``(E, 3)``, periodic images included."""
+    shortest: float = 0.0
+    """No two are closer than this in Å; zero where it is not known."""
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -88,13 +90,16 @@ class Search:
         if library is None:
             first, second = self.pairs
             vectors = positions[second] - positions[first] + self.offsets
-            near = (vectors**2).sum(axis=1) < cutoff**2
-            return Neighbours(np.ascontiguousarray(self.pairs[:, near]), vectors[near])
+            squares = (vectors**2).sum(axis=1)
+            near = squares < cutoff**2
+            shortest = float(np.sqrt(squares.min(initial=cutoff**2)))
+            return Neighbours(np.ascontiguousarray(self.pairs[:, near]), vectors[near], shortest)
         pairs, vectors = np.empty_like(self.pairs), np.empty_like(self.offsets)
         positions = np.ascontiguousarray(positions)
         given = (pointer(array) for array in (self.pairs, self.offsets, positions))
-        count = library.within(len(vectors), *given, cutoff, pointer(pairs), pointer(vectors))
-        return Neighbours(np.ascontiguousarray(pairs[:, :count]), vectors[:count])
+        square = np.array([cutoff**2])
+        count = library.within(len(vectors), *given, cutoff, pointer(pairs), pointer(vectors), pointer(square))
+        return Neighbours(np.ascontiguousarray(pairs[:, :count]), vectors[:count], float(np.sqrt(square[0])))
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ def _library() -> ctypes.CDLL | None:
     library = load_kernel(SOURCE, "float64")
     if library is not None:
         library.arrange.argtypes, library.arrange.restype = [*[Integer] * 2, *[Place] * 6], None
-        library.within.argtypes, library.within.restype = [Integer, *[Place] * 3, Real, *[Place] * 2], Integer
+        library.within.argtypes, library.within.restype = [Integer, *[Place] * 3, Real, *[Place] * 3], Integer
     return library
 
 

@@ -178,6 +178,9 @@ def test_numpy_finds_what_c_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     native.load_kernel.cache_clear()
     np.testing.assert_array_equal(plain.pairs, compiled.pairs)
     np.testing.assert_allclose(plain.vectors, compiled.vectors, atol=1e-13)
+    for found in (plain, compiled):
+        assert found.shortest == pytest.approx(np.linalg.norm(found.vectors, axis=1).min())
+    assert find_neighbours(frames, 0.5).shortest == 0.5
 
 
 def test_pairs_are_in_an_order_of_their_own() -> None:
