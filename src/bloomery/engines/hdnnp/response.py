@@ -119,10 +119,11 @@ class MappedResponse:
 
     def __call__(self, by_input: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Response`."""
-        by_feature = by_species(by_input[..., :-1].transpose(0, 1), self.species, self.table.transpose(1, 2)).transpose(
-            0, 1
-        )
-        by_feature = by_feature / self.scale + by_input[..., -1:] * self.by_feature
+        scaled = by_species(by_input[..., :-1], self.species, self.table.transpose(1, 2), dim=1)
+        return self._of(scaled / self.scale + by_input[..., -1:] * self.by_feature)
+
+    def _of(self, by_feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Forces and virials from derivatives by the features, ``(M, A, F)``."""
         forces, virials = _Mapped.apply(by_feature, self.force_map)  # type: ignore[no-untyped-call]
         return forces, torch.stack([virials[:, a, b] for a, b in VOIGT], dim=1)
 
@@ -131,14 +132,15 @@ class MappedResponse:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Response`."""
         count = values.shape[1]
-        unit = torch.eye(count, self.table.shape[2], dtype=values.dtype, device=values.device)
-        unit[-1] = 0
         forces, virials = [], []
-        for element in range(n_species):
+        for element, table in enumerate(self.table):
             own = (species == element).to(values.dtype)[:, None]
+            scaled = own * switch / self.scale
+            # The last column is the constant, which no component stands for.
+            columns = torch.cat([table[:, : count - 1], torch.zeros_like(table[:, :1])], dim=1).T
             for some in torch.arange(count, device=values.device).split(TOGETHER):
-                along = (own * switch)[None] * unit[some][:, None, :]
-                parts = self(torch.cat([along, (own * values[:, some]).T[..., None]], dim=2))
+                by_feature = scaled * columns[some][:, None, :]
+                parts = self._of(by_feature.addcmul_((own * values[:, some]).T[..., None], self.by_feature))
                 forces.append(parts[0])
                 virials.append(parts[1])
         shape = (n_species, count)
@@ -166,14 +168,17 @@ def jacobian_width(edges: NDArray[np.int64], n_atoms: int) -> int:
     return int(np.bincount(unique // max(n_atoms, 1), minlength=1).max())
 
 
-def by_species(values: torch.Tensor, species: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
-    """Multiply the rows ``(..., F)`` of each atom with the table of its element, of ``(S, F, P)``."""
+def by_species(values: torch.Tensor, species: torch.Tensor, tables: torch.Tensor, dim: int = 0) -> torch.Tensor:
+    """Multiply the rows ``(..., F)`` of each atom with the table of its element, of ``(S, F, P)``.
+
+    Atoms are along ``dim``.
+    """
     if len(tables) == 1:
         return values @ tables[0]
     result = values.new_zeros((*values.shape[:-1], tables.shape[2]))
     for element, table in enumerate(tables):
         rows = torch.nonzero(species == element)[:, 0]
-        result = result.index_copy(0, rows, values[rows] @ table)
+        result = result.index_copy(dim, rows, values.index_select(dim, rows) @ table)
     return result
 
 
