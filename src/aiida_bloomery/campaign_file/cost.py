@@ -84,11 +84,10 @@ def plan_campaign(campaign: Campaign) -> Plan:
     )
 
 
-def foreseen_training(campaign: Campaign) -> list[str]:
+def foreseen_training(campaign: Campaign, plan: Plan) -> list[str]:
     """What the campaign's engine says of the last training, the longest one; see `Engine.foreseen`."""
     structures, engine = campaign.structures, campaign.training.engine.load("engines")
-    labels = plan_campaign(campaign).labels
-    told: list[str] = engine.foreseen(structures.elements, labels, float(structures.counts.mean()))
+    told: list[str] = engine.foreseen(structures.elements, plan.labels, float(structures.counts.mean()))
     return told
 
 

@@ -44,7 +44,8 @@ def check_command(file: Path, rehearse: bool, file_only: bool, profile: str | No
 
     campaign, notes = load_campaign(file, rehearsal=rehearse)
     findings = [] if file_only else _environment(campaign, profile)
-    plan, foreseen = plan_campaign(campaign), foreseen_training(campaign)
+    plan = plan_campaign(campaign)
+    foreseen = foreseen_training(campaign, plan)
     if as_json:
         found = [vars(finding) for finding in findings]
         facts = {"file": str(file), "name": campaign.file.name, "plan": plan.as_dict(), "found": found, "notes": notes}

@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 
 from bloomery.descriptors.layouts import Layout
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.neighbours import Neighbours, find_neighbours
-
-SKIN = 0.5
-"""In Å."""
+from bloomery.frames.neighbours import SKIN, Neighbours, find_neighbours
 
 
 class LaysOut(Protocol):

@@ -76,17 +76,20 @@ class Components:
             other than its own.
         """
         every = inputs.T @ inputs / max(len(inputs), 1)
-        of_elements = [inputs[species == element] for element in range(len(kept))]
-        alike = len(kept) > 1 and _similarity([rows.T @ rows for rows in of_elements]) > ALIKE
+        sums = [rows.T @ rows for rows in (inputs[species == element] for element in range(len(kept)))]
+        alike = len(kept) > 1 and _similarity(sums) > ALIKE
+        if alike or len(kept) == 1:
+            principal = [_principal(every, most, scaling)] * len(kept)
+        else:
+            counts = np.bincount(species, minlength=len(kept))
+            shrunk = [(own + PRIOR_ATOMS * every) / (n + PRIOR_ATOMS) for own, n in zip(sums, counts, strict=True)]
+            principal = [_principal(covariance, most, scaling) for covariance in shrunk]
         tables, inverses = [], []
-        for rows, directions in zip(of_elements, kept, strict=True):
-            joint = alike or len(kept) == 1
-            own = every if joint else (rows.T @ rows + PRIOR_ATOMS * every) / (len(rows) + PRIOR_ATOMS)
-            axes, lengths, rest = _principal(own, most, scaling)
+        for (first, sizes, rest), directions in zip(principal, kept, strict=True):
             # Within what is left of the space, so that they stand at right angles on the components.
             others = rest @ np.linalg.svd(rest.T @ directions, full_matrices=False)[0]
-            axes = np.concatenate([axes, others], axis=1)
-            lengths = np.concatenate([lengths, np.full(others.shape[1], lengths[-1])])
+            axes = np.concatenate([first, others], axis=1)
+            lengths = np.concatenate([sizes, np.full(others.shape[1], sizes[-1])])
             tables.append(axes / lengths)
             inverses.append((axes * lengths).T)
         return cls(np.array(tables), np.array(inverses), alike)

@@ -9,10 +9,11 @@ import torch
 from ase import Atoms
 
 from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
-from bloomery.descriptors.power_spectrum.edge_memory import SKIN, EdgeMemory
+from bloomery.descriptors.power_spectrum.edge_memory import EdgeMemory
 from bloomery.descriptors.power_spectrum.expansion import Expansion
 from bloomery.descriptors.power_spectrum.settings import PowerSpectrumSettings
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.neighbours import SKIN
 from bloomery.testing.frames import odd_frames
 
 ELEMENTS = ["C", "Si"]
