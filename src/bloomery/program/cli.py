@@ -207,8 +207,6 @@ def train(what: tuple[str, ...], out: str | None, common: Common, **options: Any
     frames = files.labelled_frames(what, options["prefix"])
     reference = files.energy_reference(options["energy_reference"], frames)
     engine = PluginSpec(name=options["engine"], settings=files.parse_assignments(options["assignments"]))
-    for sentence in engine.load("engines").foreseen(frames.elements, len(frames), float(frames.counts.mean())):
-        click.echo(sentence, err=True)
     fields = {
         "engine": engine.model_dump(),
         "start_from": files.potential(options["start_from"]),
@@ -216,6 +214,8 @@ def train(what: tuple[str, ...], out: str | None, common: Common, **options: Any
     }
     told = [f"{len(frames)} frames: {told_labels(frames)}", *files.told_reference(reference)]
     roles = partial(files.with_roles, frames=frames, share=options["early_stopping"], seed=common.seed)
+    for sentence in engine.load("engines").foreseen(frames.elements, len(frames), float(frames.counts.mean())):
+        click.echo(f"Note: {sentence}", err=True)
     with files.finished_job(job, fields, common, roles) as (folder, summary):
         shutil.copytree(folder / "potential", target, dirs_exist_ok=True)
         common.tell(summary, *told, *files.told_training(summary), f"potential -> {target}")
