@@ -2,9 +2,9 @@
 
     python benchmarks/kernel.py --against PATH_TO_OLD_SRC [--repeats 4 4 4] [--rounds 40]
 
-A committee of `hdnnp` with default settings, of weights that do not matter, moves a silicon crystal. Each build runs in
-a process of its own, with its own ``PYTHONPATH`` and one thread; they take turns, some evaluations each, so that what
-else the machine does slows both. The fastest evaluations are compared: all else is noise.
+A committee of `hdnnp` with default settings, of weights that do not matter, moves a silicon crystal. Each build makes
+its own and runs in a process of its own, with its own ``PYTHONPATH`` and one thread; they take turns, some evaluations
+each, so that what else the machine does slows both. The fastest evaluations are compared: all else is noise.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ OWN_SOURCE = Path(__file__).resolve().parents[1] / "src"
 class Build:
     """A process that evaluates a potential with the package as it is in some folder."""
 
-    def __init__(self, source: Path, potential: Path, repeats: list[int]) -> None:
+    def __init__(self, source: Path, dtype: str, repeats: list[int]) -> None:
         environment = os.environ | {"PYTHONPATH": str(source.resolve()), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, __file__, "--serve", str(potential), "--repeats", *map(str, repeats)]
+        command = [sys.executable, __file__, "--serve", dtype, "--repeats", *map(str, repeats)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe)
         self.fastest = float("inf")
@@ -48,7 +48,7 @@ class Build:
         self._process.communicate()
 
 
-def serve(potential: Path, repeats: list[int]) -> None:
+def serve(dtype: str, repeats: list[int]) -> None:
     """Answer each line on standard input with the seconds of processor time of some evaluations."""
     import time  # noqa: PLC0415
 
@@ -57,7 +57,9 @@ def serve(potential: Path, repeats: list[int]) -> None:
     from bloomery.potentials.contract import load_potential  # noqa: PLC0415
 
     atoms, random = crystal(repeats), np.random.default_rng(1)
-    atoms.calc = load_potential(potential).calculator()
+    with tempfile.TemporaryDirectory() as scratch:
+        make_potential(dtype, Path(scratch, "potential"))
+        atoms.calc = load_potential(Path(scratch, "potential")).calculator()
     for _ in sys.stdin:
         seconds = []
         for _ in range(EVALUATIONS):
@@ -92,32 +94,30 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="the folder src of the earlier build")
     parser.add_argument("--repeats", type=int, nargs=3, default=[4, 4, 4], help="of a cubic cell of 8 atoms")
     parser.add_argument("--rounds", type=int, default=40, help=f"turns of {EVALUATIONS} evaluations of each build")
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", metavar="DTYPE", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
         serve(asked.serve, asked.repeats)
         return
     sources = {"this build": OWN_SOURCE} | ({"the other": asked.against} if asked.against else {})
     n_atoms = len(crystal(asked.repeats))
-    with tempfile.TemporaryDirectory() as scratch:
-        potentials = {dtype: Path(scratch, dtype) for dtype in ("float64", "float32")}
-        builds = {}
-        for dtype, folder in potentials.items():
-            make_potential(dtype, folder)
-            builds[dtype] = {name: Build(source, folder, asked.repeats) for name, source in sources.items()}
-        for _ in range(asked.rounds):
-            for build in (build for both in builds.values() for build in both.values()):
-                build.turn()
-        for dtype, both in builds.items():
-            times = {name: build.fastest for name, build in both.items()}
-            told = [f"{name} {1e6 * seconds / n_atoms:.2f} µs per atom" for name, seconds in times.items()]
-            if asked.against:
-                told.append(f"ratio {times['the other'] / times['this build']:.2f}")
-            print(f"{dtype}: {', '.join(told)}")
-        ours = [both["this build"].fastest for both in builds.values()]
-        print(f"float32 is {ours[0] / ours[1]:.2f} times as fast as float64")
+    builds = {
+        dtype: {name: Build(source, dtype, asked.repeats) for name, source in sources.items()}
+        for dtype in ("float64", "float32")
+    }
+    for _ in range(asked.rounds):
         for build in (build for both in builds.values() for build in both.values()):
-            build.close()
+            build.turn()
+    for dtype, both in builds.items():
+        times = {name: build.fastest for name, build in both.items()}
+        told = [f"{name} {1e6 * seconds / n_atoms:.2f} µs per atom" for name, seconds in times.items()]
+        if asked.against:
+            told.append(f"ratio {times['the other'] / times['this build']:.2f}")
+        print(f"{dtype}: {', '.join(told)}")
+    ours = [both["this build"].fastest for both in builds.values()]
+    print(f"float32 is {ours[0] / ours[1]:.2f} times as fast as float64")
+    for build in (build for both in builds.values() for build in both.values()):
+        build.close()
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from ase import units
+from ase.constraints import FixCom
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.velocitydistribution import thermalize_momenta
 
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
@@ -39,12 +40,14 @@ def trajectory(teacher: Potential, start: Configurations, n_frames: int, kelvin:
     random = np.random.default_rng(seed)
     atoms = start.to_atoms()[0]
     atoms.calc = teacher.calculator()
-    MaxwellBoltzmannDistribution(atoms, temperature_K=kelvin, rng=random)
-    dynamics = Langevin(atoms, STEP * units.fs, temperature_K=kelvin, friction=0.02 / units.fs, rng=random)
+    atoms.set_constraint(FixCom())
+    thermalize_momenta(atoms, temperature_K=kelvin, rng=random)
+    dynamics = Langevin(atoms, STEP * units.fs, temperature_K=kelvin, friction=0.02 / units.fs, rng=random, fixcm=False)
     frames = []
     for _ in range(n_frames):
         dynamics.run(APART)
         frames.append(atoms.copy())
+        frames[-1].set_constraint()
     return labelled(teacher, Configurations.from_atoms(frames, info_keys=[]).without_labels().snapped())
 
 

@@ -167,10 +167,12 @@ def networks(own: Parameters, inputs: torch.Tensor, form: Form = DEFAULT_FORM) -
     gradient = slopes[-1] * weights[-1].transpose(1, 2)
     for weight, slope in zip(weights[-2:0:-1], slopes[-2::-1], strict=True):
         gradient = slope * torch.bmm(gradient, weight.transpose(1, 2))
+    # Weights stand on the left, so that their derivative lies in memory as they do.
+    gradient = gradient.transpose(1, 2)
     if "skip" not in own:
-        return output.squeeze(-1), torch.bmm(gradient, weights[0].transpose(1, 2))
+        return output.squeeze(-1), torch.bmm(weights[0], gradient).transpose(1, 2)
     skip = own["skip"]
-    gradient = torch.baddbmm(skip.transpose(1, 2), gradient, weights[0].transpose(1, 2))
+    gradient = torch.baddbmm(skip, weights[0], gradient).transpose(1, 2)
     return (output + torch.bmm(x, skip)).squeeze(-1), gradient
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Self
 
-import numpy as np
 import torch
 
 from bloomery.engines.hdnnp.model import Parameters
@@ -30,17 +30,34 @@ class Kinship:
 
     def related(self, coordinates: Parameters) -> Parameters:
         """Return the parameters."""
-        return _stretched(coordinates, self.common, self.own)
+        return _mixed(coordinates, self.common, self.own)
 
     def independent(self, parameters: Parameters) -> Parameters:
         """Return the coordinates."""
-        return _stretched(parameters, 1 / self.common, 1 / self.own)
+        return _mixed(parameters, 1 / self.common, 1 / self.own)
+
+    def pull_back(self, slopes: torch.Tensor, into: torch.Tensor) -> None:
+        """Write derivatives by coordinates, from those by parameters: each is as much of the other's. ``(M, S, K)``."""
+        if self.common == self.own:
+            into.copy_(slopes)
+        else:
+            torch.matmul(_mixing(slopes, self.common, self.own), slopes, out=into)
 
 
-def _stretched(values: Parameters, common: float, own: float) -> Parameters:
+def _mixed(values: Parameters, common: float, own: float) -> Parameters:
     if common == own:  # one element, or nothing is shared
         return values
-    return {name: own * value + (common - own) * value.mean(dim=1, keepdim=True) for name, value in values.items()}
+    return {name: (_mixing(value, common, own) @ value.flatten(2)).view(value.shape) for name, value in values.items()}
+
+
+def _mixing(like: torch.Tensor, common: float, own: float) -> torch.Tensor:
+    """Matrix ``(S, S)`` that multiplies the mean of ``(M, S, ...)`` and what differs from it.
+
+    As one product every number is read and written once, of which there are millions.
+    """
+    n_species = like.shape[1]
+    mean = like.new_full((n_species, n_species), 1 / n_species)
+    return (common - own) * mean + own * torch.eye(n_species, dtype=like.dtype, device=like.device)
 
 
 @dataclass(frozen=True)
@@ -61,16 +78,28 @@ class Packing:
 
     def unpack(self, matrix: torch.Tensor) -> Parameters:
         """Return the parameters by name."""
-        parts = torch.split(matrix, [int(np.prod(shape)) for shape in self.shapes.values()], dim=1)
-        named = zip(self.shapes.items(), parts, strict=True)
-        return self.kinship.related({name: part.unflatten(1, shape) for (name, shape), part in named})
+        return self.kinship.related(self._parts(matrix))
 
-    def decays(self, like: torch.Tensor) -> torch.Tensor:
-        """Return 1 for weights and 0 for biases, ``(1, P)``."""
-        factors = {
-            name: torch.full((1, *shape), float(not name.startswith("bias"))) for name, shape in self.shapes.items()
-        }
-        return self._joined(factors).to(like)
+    def pulled_back(self, slopes: Parameters) -> torch.Tensor:
+        """Return derivatives by the matrix, from those by the parameters."""
+        some = next(iter(slopes.values()))
+        result = some.new_empty((len(some), sum(self._widths)))
+        for name, part in self._parts(result).items():
+            self.kinship.pull_back(slopes[name].flatten(2), part.flatten(2))
+        return result
+
+    def biases(self, matrix: torch.Tensor) -> list[torch.Tensor]:
+        """Return the columns that are biases."""
+        return [part for name, part in self._parts(matrix).items() if name.startswith("bias")]
+
+    @property
+    def _widths(self) -> list[int]:
+        return [prod(shape) for shape in self.shapes.values()]
+
+    def _parts(self, matrix: torch.Tensor) -> Parameters:
+        """Views of the matrix, ``(M, S, ...)`` each."""
+        parts = torch.split(matrix, self._widths, dim=1)
+        return {name: part.unflatten(1, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def _joined(self, parts: Parameters) -> torch.Tensor:
         return torch.cat([parts[name].flatten(1) for name in self.shapes], dim=1)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.optim.adam import adam
 
 from bloomery.engines.hdnnp.blocks import Block
 from bloomery.engines.hdnnp.checkpoint import State, load_checkpoint, save_checkpoint
@@ -131,11 +132,10 @@ class Trainer:
         state = load_checkpoint(self.checkpoint, self.digest, State.start(start))
         began = time.perf_counter() - state.seconds
         saved = time.perf_counter()
-        decays = self.packing.decays(state.weights)
         interval = max(1, self.schedule.steps // REPORTS)
         running: list[torch.Tensor] = []
         while state.step < self.schedule.steps and not self._patience_spent(state):
-            running.append(self._step(state, blocks, decays))
+            running.append(self._step(state, blocks))
             if state.step % interval == 0 or state.step == self.schedule.steps:
                 state.seconds = time.perf_counter() - began
                 self._report(state, blocks, torch.stack(running))
@@ -153,21 +153,27 @@ class Trainer:
         waited = state.step - state.best_step
         return bool(torch.isfinite(state.best_loss).any()) and waited > self.settings.patience * self.schedule.steps
 
-    def _step(self, state: State, blocks: Blocks, decays: torch.Tensor) -> torch.Tensor:
+    def _step(self, state: State, blocks: Blocks) -> torch.Tensor:
         """One step of Adam (Kingma and Ba, arXiv:1412.6980) and of the running average; the members' losses."""
         epoch, index = divmod(state.step, blocks.per_epoch)
         block = made(blocks.train[int(blocks.order(self.seed, epoch)[index])])
-        weights = state.weights.requires_grad_(True)
-        losses = self.loss(self.packing.unpack(weights), block, energy_weight=self.schedule.energy_weight(state.step))
-        (gradient,) = torch.autograd.grad(losses.sum(), weights)
-        weights.requires_grad_(False)
+        weights, parameters = state.weights, self.packing.unpack(state.weights)
+        losses = self.loss(
+            {name: value.requires_grad_() for name, value in parameters.items()},
+            block,
+            energy_weight=self.schedule.energy_weight(state.step),
+        )
+        slopes = torch.autograd.grad(losses.sum(), list(parameters.values()))
+        gradient = self.packing.pulled_back(dict(zip(parameters, slopes, strict=True)))
+        for slope, bias in zip(self.packing.biases(gradient), self.packing.biases(weights), strict=True):
+            slope.sub_(bias, alpha=self.weight_decay)  # only weights decay
         rate = self.schedule.learning_rate(state.step)
+        adam(
+            [weights], [gradient], [state.first], [state.second], [], [weights.new_tensor(float(state.step))],
+            fused=True, amsgrad=False, beta1=0.9, beta2=0.999, lr=rate, weight_decay=self.weight_decay, eps=1e-8,
+            maximize=False,
+        )  # fmt: skip
         state.step += 1
-        gradient.addcmul_(weights, decays, value=self.weight_decay)
-        state.first.lerp_(gradient, 0.1)
-        state.second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-        scale = (state.second / (1 - 0.999**state.step)).sqrt_().add_(1e-8)
-        weights.addcdiv_(state.first, scale, value=-rate / (1 - 0.9**state.step))
         state.average.lerp_(weights, 1 - self.schedule.memory(state.step))
         return losses.detach()
 

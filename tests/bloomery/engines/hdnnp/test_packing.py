@@ -30,5 +30,27 @@ def test_an_element_without_atoms_follows_the_others() -> None:
     packing = Packing.of(parameters, Kinship.of(0.5, 3))
     weights = packing.pack(parameters).requires_grad_(True)
     (gradient,) = torch.autograd.grad(packing.unpack(weights)["weight_0"][0, 0, 0], weights)
+    slopes = {"weight_0": torch.tensor([[[1.0], [0.0], [0.0]]], dtype=torch.float64)}
+    torch.testing.assert_close(packing.pulled_back(slopes), gradient)
     moved = packing.unpack(weights.detach() + gradient)["weight_0"][0, :, 0]
     torch.testing.assert_close(moved, torch.tensor([1.0, 0.5, 0.5], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("n_species", [1, 3])
+def test_derivatives_are_pulled_back_as_autograd_does(n_species: int) -> None:
+    parameters = initial_parameters(n_species, 7, (4, 3), seeds=[1, 2])
+    packing = Packing.of(parameters, Kinship.of(0.5, n_species))
+    weights = packing.pack(parameters).requires_grad_(True)
+    (expected,) = torch.autograd.grad(sum((part**3).sum() for part in packing.unpack(weights).values()), weights)
+    slopes = {name: 3 * part**2 for name, part in packing.unpack(weights.detach()).items()}
+    torch.testing.assert_close(packing.pulled_back(slopes), expected)
+
+
+def test_biases_are_found_in_the_matrix() -> None:
+    parameters = initial_parameters(2, 7, (4, 3), seeds=[1])
+    packing = Packing.of(parameters, Kinship.of(0.5, 2))
+    matrix = packing.pack(parameters)
+    for bias in packing.biases(matrix):
+        bias.zero_()
+    for name, value in packing.unpack(matrix).items():
+        assert bool((value == 0).all()) == name.startswith("bias")
