@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections import Counter
@@ -17,11 +16,12 @@ from numpy.typing import NDArray
 
 from bloomery.descriptors.contract import Descriptor
 from bloomery.descriptors.species import species_of
+from bloomery.devices import memory
 from bloomery.engines.contract import Training, TrainingData, TrainingHistory
 from bloomery.engines.hdnnp.blocks import Block, BlockBuilder
 from bloomery.engines.hdnnp.checkpoint import State
 from bloomery.engines.hdnnp.components import FIRST_LAYER, Components
-from bloomery.engines.hdnnp.costs import WORTH_A_TABLE, weights_memory
+from bloomery.engines.hdnnp.costs import WORTH_A_TABLE, Costs
 from bloomery.engines.hdnnp.loss import ENERGY_SCALE, LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, hidden_layers, initial_parameters
 from bloomery.engines.hdnnp.network_potential import cutoff_of, descriptor_spec
@@ -69,7 +69,7 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     train, n_replayed = _new_first(usable.train, old, settings)
     form = Form((settings.activation,), settings.isolation_switch)
     descriptor = settings.descriptor.load("descriptors") if start is None else start.descriptor
-    _tell_size(settings, descriptor.fitted_size(elements), len(elements))
+    _tell_size(settings, elements, train)
     if start is None:
         descriptor = descriptor.fitted(train, elements)
     around = Configurations.concatenate([train.without_labels(), _moved(train, elements)])
@@ -147,18 +147,17 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
     return potential, TrainingHistory(state.columns, summary, [] if ridge is None else ridge.doubts())
 
 
-def _tell_size(settings: HdnnpSettings, features: int, n_elements: int) -> None:
-    """Say what many elements cost; raise `InputError` if the networks cannot fit into this machine's memory."""
-    components = min(features, settings.components)
-    needed = weights_memory(settings, components, n_elements)
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    if needed < WORTH_TELLING:
+def _tell_size(settings: HdnnpSettings, elements: list[str], frames: Configurations) -> None:
+    """Say what a large training needs; raise `InputError` if that cannot fit into this machine's memory."""
+    costs = Costs.of(settings, elements, len(frames), frames.n_atoms / max(len(frames), 1))
+    if costs.memory < WORTH_TELLING:
         return
     text = (
-        f"training: networks of {n_elements} elements on {components:,} components, {settings.members} of each, need "
-        f"about {needed:.0f} GiB; set fewer components, members or hidden units for less."
+        f"training: {costs.features:,} features of {frames.n_atoms:,} atoms and {settings.members} networks for each "
+        f"of {len(elements)} elements on {costs.components:,} components need about {costs.memory:.0f} GiB; give fewer "
+        "frames, or set fewer components, members or hidden units for less."
     )
-    if needed > there:
+    if costs.memory > (there := memory()):
         raise InputError(f"{text} This machine has {there:.0f} GiB.")
     warnings.warn(text, DataWarning, stacklevel=2)
 

@@ -425,12 +425,12 @@ def test_wrong_settings_are_one_sentence(settings: dict[str, Any], key: str) -> 
         Hdnnp.make(**settings)
 
 
-def test_what_many_elements_cost_is_told(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_large_trainings_cost_is_told(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(costs, "BYTES_OF_WEIGHT", 3 * 2**30)
-    monkeypatch.setattr(fitting.os, "sysconf", {"SC_PHYS_PAGES": 2**60, "SC_PAGE_SIZE": 1}.get)
-    with pytest.warns(DataWarning, match=r"networks of 1 elements on \d+ components, 2 of each, need about"):
+    monkeypatch.setattr(fitting, "memory", lambda: 2.0**30)
+    with pytest.warns(DataWarning, match=r"\d+ features of [\d,]+ atoms and 2 networks for each of 1 elements .* need"):
         train(data, steps=1)
-    monkeypatch.setattr(fitting.os, "sysconf", {"SC_PHYS_PAGES": 2**31, "SC_PAGE_SIZE": 1}.get)
+    monkeypatch.setattr(fitting, "memory", lambda: 2.0)
     with pytest.raises(InputError, match=r"for less\. This machine has 2 GiB\."):
         train(data, steps=1)
 
