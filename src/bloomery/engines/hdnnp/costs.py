@@ -50,7 +50,7 @@ class Costs:
         """Foresee a training on so many frames of so many atoms."""
         known = list(elements)
         features = settings.descriptor.load("descriptors").fitted_size(known)
-        components = min(features, settings.components)
+        components = min(features, settings.most_components(len(known)))
         steps = steps_of(settings, -(-frames // settings.batch_size))
         through = sum(inputs * outputs for inputs, outputs in pairwise((components, *settings.hidden, 1)))
         step = SECONDS_OF_STEP + len(known) * SECONDS_OF_ELEMENT

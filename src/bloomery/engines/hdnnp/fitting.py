@@ -288,7 +288,7 @@ def _components(
         kept = np.concatenate(
             [torch.cat(list(old[name]), dim=2).numpy() for name in FIRST_LAYER if name in old], axis=2
         )
-    return Components.of(inputs, species, settings.components, settings.feature_scaling, kept)
+    return Components.of(inputs, species, settings.most_components(n_elements), settings.feature_scaling, kept)
 
 
 def _least_magnitude(squares: NDArray[np.float64]) -> float:

@@ -36,7 +36,7 @@ WRONG_SIGN, SAME_UNIT = 0.5, 0.8
 """Squares of the correlation of stresses with what follows from other labels, from which a doubt is told."""
 WRONG_UNIT = 10.0
 """Labels that are more or less by this have another unit; linear potentials are not so far off."""
-MOST_COEFFICIENTS = 1600
+MOST_COEFFICIENTS = 1280
 """For many elements fewer components are taken, so that the linear system stays small."""
 
 

@@ -65,6 +65,8 @@ class HotWeights(Settings):
     composition, and this is ``a / s`` in units of the root mean square of that."""
 
 
+COMPONENTS, COMPONENTS_OF_ALL = 256, 2560
+"""Of one element, and of all elements together."""
 Resampling = Literal["subsample", "bootstrap", "cross_validation", "disjoint"]
 
 
@@ -83,8 +85,9 @@ class HdnnpSettings(Settings):
     """Share of the training frames that each member sees if `resampling` is `subsample`."""
     descriptor: PluginSpec = PluginSpec(name="power_spectrum")
     """Descriptor of the atomic environments, with its settings."""
-    components: int = Field(default=256, ge=1)
-    """Networks are trained on at most so many principal components of the features."""
+    components: int | None = Field(default=None, ge=1)
+    """Networks are trained on at most so many principal components of the features; by default 256, and for more than
+    ten elements 2560 over their number: a step costs as much as there are weights."""
     feature_scaling: float = Field(default=0.25, ge=0, le=1)
     """How far components are brought to equal variance: 1 is all the way, 0 keeps their natural proportions.
 
@@ -149,6 +152,10 @@ class HdnnpSettings(Settings):
     """Precision of the gradient steps: float32 is nearly twice as fast and ends at the same errors."""
     memory: float = Field(default=4.0, gt=0)
     """Memory for descriptor Jacobians in GiB; where they need more they are computed again at every step."""
+
+    def most_components(self, n_elements: int) -> int:
+        """Most components of the features of an atom, where there are so many elements."""
+        return self.components or min(COMPONENTS, max(1, COMPONENTS_OF_ALL // n_elements))
 
     @model_validator(mode="after")
     def _values_go_together(self) -> Self:

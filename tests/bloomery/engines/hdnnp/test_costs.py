@@ -33,8 +33,9 @@ def test_costs_grow_as_they_should() -> None:
     assert one.minutes < more.minutes < many.minutes
     assert one.memory < more.memory < many.memory
     twenty = Costs.of(settings, [str(number) for number in range(20)], 50, 100)
-    assert twenty.components == 256 < twenty.features
-    assert twenty.memory > 10 * one.memory
+    assert twenty.components == 128 < twenty.features
+    assert Costs.of(HdnnpSettings(components=200), [str(number) for number in range(20)], 50, 100).components == 200
+    assert twenty.memory > 5 * one.memory
     assert Costs.of(HdnnpSettings(networks="none"), ["Cu"], 500, 100).minutes == 0
 
 
