@@ -211,12 +211,75 @@ def fit_ridge(
     told
         Called with the number of blocks that are done.
     """
+    found = _gathered(blocks, loss, components, members, told)
+    strengths = [each for each in STRENGTHS if draws or each >= LEAST_START] if strength is None else [strength]
+    choices = list(product(SHARED if components.alike else (0.0,), strengths))
+    if found.judged:
+        errors = [found.error(*choice) for choice in choices]
+        best = int(np.argmin(errors))
+        (shared, much), error = choices[best], errors[best]
+    else:
+        (shared, much), error = (choices[-1][0], USUAL_STRENGTH if strength is None else strength), None
+    precision = found.precision(shared, much)
+    if draws:
+        solutions = _draws(found.whole, precision, (error or 0.0) ** 2, members, seed)
+    else:
+        solutions = torch.stack([_solve(sums, precision)[0] for sums in found.own])
+    table = solutions.reshape(members, found.n_species, found.count)
+    agreements = [kind.agreement(found.whole, precision) for kind in (found.energy, found.stress)]
+    return Ridge(table[..., :-1], table[..., -1].contiguous(), much, shared, error, *agreements)
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """Sums over the labels of all training frames, of those that each member sees, and of those that it does not.
+
+    Parameters
+    ----------
+    n_species, count
+        Number of elements, and of what each has coefficients of.
+    amount, unseen_amount
+        Weights of all labels, and of those that members do not see.
+    """
+
+    n_species: int
+    count: int
+    whole: Sums
+    own: list[Sums]
+    unseen: list[Sums]
+    energy: Kind
+    stress: Kind
+    amount: float
+    unseen_amount: float
+
+    @property
+    def judged(self) -> list[tuple[Sums, Sums]]:
+        """Of each member that can be judged, what it sees and what it does not."""
+        return [both for both in zip(self.own, self.unseen, strict=True) if float(both[1].square) > 0]
+
+    def precision(self, shared: float, strength: float) -> torch.Tensor:
+        """Of the prior, see `prior`."""
+        return strength * self.amount * prior(self.n_species, self.count, shared)
+
+    def error(self, shared: float, strength: float) -> float:
+        """Root mean square error of members on what they do not see, in units of the labels' errors."""
+        precision = self.precision(shared, strength)
+        total = sum(other.error(_solve(sums, precision)[0]) for sums, other in self.judged)
+        return float(np.sqrt(max(total, 0.0) / self.unseen_amount))
+
+
+def _gathered(
+    blocks: Iterable[Block], loss: LossFunction, components: Components, members: int, told: Callable[[int], None]
+) -> _Gathered:
+    """Go through the training frames once."""
     n_species = len(components.table)
     count = 1 + min(components.count, max(1, MOST_COEFFICIENTS // n_species - 1))
-    whole = Sums.zero(n_species * count)
-    changes = [Sums.zero(n_species * count) for _ in range(members)]
-    unseen = [Sums.zero(n_species * count) for _ in range(members)]
-    energy, stress = (Kind(Sums.zero(n_species * count), Sums.zero(n_species * count)) for _ in range(2))
+
+    def zero() -> Sums:
+        return Sums.zero(n_species * count)
+
+    whole, changes, unseen = zero(), [zero() for _ in range(members)], [zero() for _ in range(members)]
+    energy, stress = (Kind(zero(), zero()) for _ in range(2))
     amount = unseen_amount = 0.0
     for done, block in enumerate(blocks):
         rows, labels, frames, importance, n_energies, n_stresses = _rows(block, loss, n_species, count)
@@ -235,26 +298,7 @@ def fit_ridge(
                 unseen_amount += float(importance[hidden].sum())
         told(done + 1)
     own = [whole + change - hidden for change, hidden in zip(changes, unseen, strict=True)]
-    judged = [(sums, other) for sums, other in zip(own, unseen, strict=True) if float(other.square) > 0]
-    strengths = [each for each in STRENGTHS if draws or each >= LEAST_START] if strength is None else [strength]
-    choices = list(product(SHARED if components.alike else (0.0,), strengths))
-    if not judged:
-        choices = [(choices[-1][0], USUAL_STRENGTH if strength is None else strength)]
-    errors = []
-    for shared, much in choices:
-        precision = prior(n_species, count, shared)
-        errors.append(sum(other.error(_solve(sums, much * amount * precision)[0]) for sums, other in judged))
-    best = int(np.argmin(errors))
-    shared, much = choices[best]
-    precision = prior(n_species, count, shared)
-    found = float(np.sqrt(max(errors[best], 0.0) / unseen_amount)) if unseen_amount else None
-    if draws:
-        solutions = _draws(whole, much * amount * precision, (found or 0.0) ** 2, members, seed)
-    else:
-        solutions = torch.stack([_solve(sums, much * amount * precision)[0] for sums in own])
-    agreements = [kind.agreement(whole, much * amount * precision) for kind in (energy, stress)]
-    table = solutions.reshape(members, n_species, count)
-    return Ridge(table[..., :-1], table[..., -1].contiguous(), much, shared, found, *agreements)
+    return _Gathered(n_species, count, whole, own, unseen, energy, stress, amount, unseen_amount)
 
 
 def prior(n_species: int, count: int, shared: float) -> torch.Tensor:
