@@ -1,10 +1,11 @@
 """Processor time of one step of molecular dynamics with the embedded engine: this build against an earlier one.
 
-    python benchmarks/kernel.py --against PATH_TO_OLD_SRC [--repeats 4 4 4] [--rounds 40]
+    python benchmarks/kernel.py --against PATH_TO_OLD_SRC [--repeats 4 4 4] [--rounds 40] [--disagreement]
 
 A committee of `hdnnp` with default settings, of weights that do not matter, moves a silicon crystal. Each build makes
 its own and runs in a process of its own, with its own ``PYTHONPATH`` and one thread; they take turns, some evaluations
-each, so that what else the machine does slows both. The fastest evaluations are compared: all else is noise.
+each, so that what else the machine does slows both. The fastest evaluations are compared: all else is noise. With
+``--disagreement`` that of the members is looked at in each step, as samplers do.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ OWN_SOURCE = Path(__file__).resolve().parents[1] / "src"
 class Build:
     """A process that evaluates a potential with the package as it is in some folder."""
 
-    def __init__(self, source: Path, dtype: str, repeats: list[int]) -> None:
+    def __init__(self, source: Path, dtype: str, asked: argparse.Namespace) -> None:
         environment = os.environ | {"PYTHONPATH": str(source.resolve()), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, __file__, "--serve", dtype, "--repeats", *map(str, repeats)]
+        command = [sys.executable, __file__, "--serve", dtype, "--repeats", *map(str, asked.repeats)]
+        command += ["--disagreement"] if asked.disagreement else []
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe)
         self.fastest = float("inf")
@@ -48,7 +50,7 @@ class Build:
         self._process.communicate()
 
 
-def serve(dtype: str, repeats: list[int]) -> None:
+def serve(dtype: str, repeats: list[int], disagreement: bool) -> None:
     """Answer each line on standard input with the seconds of processor time of some evaluations."""
     import time  # noqa: PLC0415
 
@@ -66,6 +68,8 @@ def serve(dtype: str, repeats: list[int]) -> None:
             atoms.positions += random.normal(scale=0.005, size=atoms.positions.shape)
             began = time.process_time()
             atoms.get_forces()
+            if disagreement:
+                atoms.calc.results["disagreement"]
             seconds.append(time.process_time() - began)
         print(json.dumps(seconds), flush=True)
 
@@ -94,15 +98,16 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="the folder src of the earlier build")
     parser.add_argument("--repeats", type=int, nargs=3, default=[4, 4, 4], help="of a cubic cell of 8 atoms")
     parser.add_argument("--rounds", type=int, default=40, help=f"turns of {EVALUATIONS} evaluations of each build")
+    parser.add_argument("--disagreement", action="store_true")
     parser.add_argument("--serve", metavar="DTYPE", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
-        serve(asked.serve, asked.repeats)
+        serve(asked.serve, asked.repeats, asked.disagreement)
         return
     sources = {"this build": OWN_SOURCE} | ({"the other": asked.against} if asked.against else {})
     n_atoms = len(crystal(asked.repeats))
     builds = {
-        dtype: {name: Build(source, dtype, asked.repeats) for name, source in sources.items()}
+        dtype: {name: Build(source, dtype, asked) for name, source in sources.items()}
         for dtype in ("float64", "float32")
     }
     for _ in range(asked.rounds):

@@ -93,7 +93,7 @@ class ForceKernel:
 
         def work(first: int, last: int) -> Results:
             if compiled is not None:
-                found = _zeros(len(species), n_frames, compiled.kernel.members, self._dtype)
+                found = _zeros(len(species), n_frames, compiled.columns, self._dtype)
                 context = compiled.context()
                 self._forces(atoms, first, last, found, compiled.kernel.address, ctypes.addressof(context), None, 0)
                 return found

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from bloomery.frames.configurations import Configurations
-from bloomery.potentials.prediction import Predictor
+from bloomery.potentials.prediction import MeanPrediction, Predictor
 
 
 class CommitteeCalculator(Calculator):
     """Mean energy, forces and stress of a potential's members, and how much the members disagree on each atom's force.
 
-    ``results["disagreement"]`` is in eV/Å, one number per atom. Stress is there for frames with a full cell, and
+    ``results["disagreement"]`` is in eV/Å, one number per atom. It takes up to as long again as all else, and is left
+    out until it is asked for; from then on it is there at each step. Stress is there for frames with a full cell, and
     ``results["extrapolation"]``, one number per atom, where ranges of training frames are known (see `Prediction`).
     """
 
@@ -24,6 +26,7 @@ class CommitteeCalculator(Calculator):
     def __init__(self, potential: Predictor, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.potential = potential
+        self._disagreement = False
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:  # noqa: ARG002
         """Say what has changed since the last evaluation, to the last bit; ASE's own comparison takes longer."""
@@ -41,12 +44,14 @@ class CommitteeCalculator(Calculator):
     def calculate(
         self, atoms: Atoms | None = None, properties: list[str] | None = None, system_changes: list[str] = all_changes
     ) -> None:
-        """Evaluate all properties at once; only the stress is left out unless asked for."""
+        """Evaluate all properties at once; only stress and disagreement are left out unless asked for."""
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         present: Any = self.atoms
         cell, pbc = present.cell.array, present.pbc
         stress = "stress" in (properties or []) and bool(pbc.all())
-        prediction = self.potential.predict(
+        self._disagreement |= "disagreement" in (properties or [])
+        predict = self.potential.predict if self._disagreement else self.potential.predict_mean
+        prediction = predict(
             Configurations(
                 counts=np.array([len(present)]),
                 numbers=present.numbers.astype(np.int64),
@@ -57,13 +62,24 @@ class CommitteeCalculator(Calculator):
             stress=stress,
         )
         energy = float(prediction.energy[0])
-        self.results = {
-            "energy": energy,
-            "free_energy": energy,
-            "forces": prediction.force,
-            "disagreement": prediction.atom_disagreement,
-        }
+        self.results = _Results(self, {"energy": energy, "free_energy": energy, "forces": prediction.force})
+        if not isinstance(prediction, MeanPrediction):
+            self.results["disagreement"] = prediction.atom_disagreement
         if prediction.extrapolation is not None:
             self.results["extrapolation"] = prediction.extrapolation
         if prediction.stress is not None:
             self.results["stress"] = prediction.stress[0]
+
+
+class _Results(dict[str, Any]):
+    """Results of a calculator, which evaluates the disagreement once somebody looks for it."""
+
+    def __init__(self, calculator: CommitteeCalculator, known: dict[str, Any]) -> None:
+        super().__init__(known)
+        self._calculator = ref(calculator)
+
+    def __missing__(self, name: str) -> Any:
+        calculator = self._calculator()
+        if name != "disagreement" or calculator is None:
+            raise KeyError(name)
+        return calculator.get_property(name)  # type: ignore[no-untyped-call]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NotRequired, Self, TypedDict, Unpack, cast
@@ -132,6 +132,15 @@ class Potential:
         InputError
             If a frame has an element that the potential does not know; the frame is named.
         """
+        return self._predicted(self.evaluate, configurations, stress)
+
+    def predict_mean(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
+        """Return what `predict` returns, or a `MeanPrediction` if the engine can do that for less."""
+        return self._predicted(self.evaluate_mean, configurations, stress)
+
+    def _predicted(
+        self, evaluate: Callable[..., Prediction], configurations: Configurations, stress: bool
+    ) -> Prediction:
         if unknown := self.unknown_element(configurations):
             raise InputError(unknown)
         counts = configurations.counts
@@ -141,9 +150,9 @@ class Potential:
         if not bounds and self.takes_empty_frames:
             bounds = [(0, 0)]
         parts = [
-            self.evaluate(kept if end - start == len(kept) else kept[start:end], stress=stress) for start, end in bounds
+            evaluate(kept if end - start == len(kept) else kept[start:end], stress=stress) for start, end in bounds
         ]
-        found = Prediction.concatenate(parts) if parts else Prediction.of_nothing(self.members)
+        found = type(parts[0]).concatenate(parts) if parts else Prediction.of_nothing(self.members)
         if kept is not configurations:
             found = found.among(counts, frames)
         energies, stresses = found.energies, found.stresses if stress else None
@@ -161,6 +170,10 @@ class Potential:
         for; what is said of those of frames without a full cell is not looked at.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how frames are evaluated")
+
+    def evaluate_mean(self, part: Configurations, *, stress: bool) -> Prediction:
+        """Return what `evaluate` returns, or a `MeanPrediction` of it for less."""
+        return self.evaluate(part, stress=stress)
 
     def calculator(self) -> Calculator:
         """Return an ASE calculator: energy, forces, stress, and ``disagreement`` per atom in its results."""

@@ -111,6 +111,18 @@ class Prediction:
         return result
 
 
+class MeanPrediction(Prediction):
+    """Predictions whose forces and stresses are means over the members already: ``(1, A, 3)`` and ``(1, N, 6)``.
+
+    Energies are those of all members. How much the members disagree on forces is not known: to ask is an error.
+    """
+
+    @property
+    def atom_disagreement(self) -> NDArray[np.float64]:
+        """Raises `TypeError`."""
+        raise TypeError("forces are means over the members, which say nothing of their disagreement: use predict")
+
+
 def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard deviation over the first axis with ``M - 1`` in the denominator."""
     if len(values) < 2:
@@ -134,3 +146,6 @@ class Predictor(Protocol):
 
     def predict(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
         """Energies, forces and stresses of all members for all frames."""
+
+    def predict_mean(self, configurations: Configurations, *, stress: bool = True) -> Prediction:
+        """Energies of all members, and mean forces and stresses if these alone cost less: `MeanPrediction`."""

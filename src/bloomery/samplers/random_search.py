@@ -163,7 +163,8 @@ class RandomSearch(TaskSampler):
             broken = self.settings.limits.broken_by(frame.numbers, frame.positions, frame.cell.array, frame.pbc)
             if broken or not np.isfinite(calculator.results["forces"]).all():
                 return kept, f"step {step}: {broken or 'a force is not finite'}"
-            disagreement = float(np.max(calculator.results.get("disagreement", -1.0)))
+            known = "disagreement" in calculator.implemented_properties
+            disagreement = float(np.max(calculator.results["disagreement"])) if known else -1.0
             unsure = too_unsure(disagreement, limit)
             if step % self.settings.interval == 0 or unsure or rested or step == most:
                 kept.append((step, frame, disagreement))

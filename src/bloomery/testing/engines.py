@@ -98,6 +98,10 @@ def check_potential_contract(engine: Engine, potential: Potential, frames: Confi
     for index in (0, len(frames) - 1):
         alone = potential.predict(frames[[index]])
         np.testing.assert_allclose(alone.energies[:, 0], found.energies[:, index], rtol=1e-5, atol=1e-5)
+    mean = potential.predict_mean(frames)
+    rounding = 1e-9 if potential.dtype == "float64" else 1e-3
+    np.testing.assert_allclose(mean.energies, found.energies, rtol=rounding, atol=rounding)
+    np.testing.assert_allclose(mean.force, found.force, rtol=rounding, atol=rounding)
     nothing = potential.predict(Configurations.empty())
     assert nothing.energies.shape == (members, 0)
     element = potential.elements[0]

@@ -30,6 +30,7 @@ from bloomery.engines.hdnnp.model import ACTIVATIONS, Form, Ranges, Scaling, ini
 from bloomery.engines.hdnnp.network_potential import descriptor_spec
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.frames.configurations import Configurations
+from bloomery.potentials.prediction import MeanPrediction
 from bloomery.testing.frames import odd_frames
 
 ELEMENTS = ["C", "Si"]
@@ -85,14 +86,14 @@ def make_potential(
 
 
 def compare(potential: HdnnpPotential, frames: Configurations, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Predict with kernels and without."""
-    fast = potential.predict(frames)
+    """Predict with kernels and without, of all members and of their mean alone."""
+    fast, mean = potential.predict(frames), potential.predict_mean(frames)
     with monkeypatch.context() as patch:
         patch.setenv("BLOOMERY_NATIVE", "0")
         forget()
         plain = potential.changed(device="cpu")
         assert plain._evaluator.kernel is None
-        slow = plain.predict(frames)
+        slow, plain_mean = plain.predict(frames), plain.predict_mean(frames)
     forget()
     assert fast.stresses is not None
     assert slow.stresses is not None
@@ -100,6 +101,13 @@ def compare(potential: HdnnpPotential, frames: Configurations, monkeypatch: pyte
     for name in ("energies", "forces", "stresses", "extrapolation"):
         expected = getattr(slow, name)
         np.testing.assert_allclose(getattr(fast, name), expected, atol=precise * np.abs(expected).max(initial=1.0))
+    for found in (mean, plain_mean):
+        assert isinstance(found, MeanPrediction)
+        np.testing.assert_array_equal(found.forces.shape, (1, frames.n_atoms, 3))
+        for name in ("energy", "force", "stress", "extrapolation"):
+            expected = getattr(slow, name)
+            size = np.abs(getattr(slow, f"{name}s", expected)).max(initial=1.0)
+            np.testing.assert_allclose(getattr(found, name), expected, atol=precise * size)
     if potential.dtype == "float64":
         np.testing.assert_array_equal(fast.extrapolating_feature, slow.extrapolating_feature)
 

@@ -114,8 +114,8 @@ class Evaluation:
         The same in C, where there is a kernel.
     """
 
-    def __init__(self, evaluator: Evaluator, species: NDArray[np.int64]) -> None:
-        self._evaluator, self._species = evaluator, species
+    def __init__(self, evaluator: Evaluator, species: NDArray[np.int64], *, averaged: bool = False) -> None:
+        self._evaluator, self._species, self._averaged = evaluator, species, averaged
         mean = evaluator.mean
         members, n_atoms = len(evaluator.parameters["weight_0"]), len(species)
         self.energies = mean.new_zeros((members, n_atoms))
@@ -126,10 +126,13 @@ class Evaluation:
             results = (self.energies.numpy(), self.outermost.numpy(), self.distances.numpy())
             from bloomery.engines.hdnnp.kernel import CompiledCommittee  # noqa: PLC0415
 
-            self.compiled = CompiledCommittee(evaluator.kernel, species, *results)
+            self.compiled = CompiledCommittee(evaluator.kernel, species, *results, averaged=averaged)
 
     def __call__(self, values: torch.Tensor, atoms: slice) -> torch.Tensor:
-        """Derivatives ``(M, n, F)`` of some consecutive atoms' energies by their features ``(n, F)``."""
+        """Derivatives ``(M, n, F)`` of some consecutive atoms' energies by their features ``(n, F)``.
+
+        If averaged, of the mean energy alone, ``(1, n, F)``.
+        """
         if self.compiled is not None:
             return torch.from_numpy(self.compiled(values.numpy(), atoms.start))
         evaluator, species = self._evaluator, self._species[atoms]
@@ -147,7 +150,7 @@ class Evaluation:
             away = (values - evaluator.middles[kinds]).abs_().mul_(evaluator.inverse_halves[kinds])
             most, self.outermost[atoms] = away.max(dim=1)
             self.distances[atoms] = most.double()
-        return derivatives
+        return derivatives.mean(dim=0, keepdim=True) if self._averaged else derivatives
 
 
 def _middles(ranges: Ranges) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -19,6 +19,9 @@ typedef struct {
     /* By member: forward, bias and backward of each hidden layer (see `product`); last weights; last bias; skip. */
     const REAL *weights;
     int64_t stride;      /* from member to member */
+    /* Backward of the first hidden layer of all members, one below the other, over their number; behind it the mean of
+     * skip: from all derivatives by that layer's inputs to the mean of those by the features. */
+    const REAL *together;
     const REAL *mean, *isolated, *inverse_magnitude, *middle, *inverse_half; /* (widths[0],) each, or NULL */
     double isolation;    /* SWITCH of the isolation switch */
 } Networks;
@@ -92,13 +95,14 @@ static inline void activate(int64_t kind, vec *x, vec *slope) {
 int64_t committee_work(const Networks *networks) {
     int64_t width = 0;
     for (int64_t l = 0; l <= networks->layers; l++) width += 2 * networks->widths[l];
-    return BLOCK * (networks->widths[0] + width);
+    return BLOCK * (networks->widths[0] + width + networks->members * networks->widths[1]);
 }
 
 /* What is evaluated: all atoms, and where the results go. */
 typedef struct {
     const Networks *elements;
     int64_t n_elements, n_atoms;
+    int64_t averaged;        /* derivatives are of the mean energy alone, as of one member */
     const int64_t *species;  /* (atoms,) */
     REAL *energies;          /* (members, atoms) */
     int64_t *outermost;      /* which feature is outermost, (atoms,) */
@@ -174,11 +178,14 @@ static void prepare(const Committee *committee, const Networks *networks, int64_
 /* Where the hidden layers of a block lie. */
 typedef struct {
     REAL *values[MOST_LAYERS + 1], *slopes[MOST_LAYERS + 1], *gradient;
+    REAL *together; /* slopes of the first hidden layer of all members, (BLOCK, members widths[1]) */
 } Layers;
 
-/* Energies (rows,) of one member, and their derivatives by the inputs (rows, widths[0]) in `layers->gradient`. */
+/* Energies (rows,) of one member, and their derivatives by what goes into the activations of the first hidden layer in
+ * `layers->slopes[1]`; if wanted, by the inputs (rows, widths[0]) in `layers->gradient`.
+ */
 static void member(const Networks *networks, int64_t rows, const REAL *w, const REAL *inputs, const Layers *layers,
-                   REAL *energies) {
+                   int wanted, REAL *energies) {
     const int64_t hidden = networks->layers, *widths = networks->widths;
     const REAL *backward[MOST_LAYERS + 1], *below = inputs;
     for (int64_t l = 1; l <= hidden; l++) {
@@ -211,7 +218,8 @@ static void member(const Networks *networks, int64_t rows, const REAL *w, const 
         for (int64_t k = 0; k < rows * widths[l - 1]; k += LANES)
             store(layers->slopes[l - 1] + k, load(layers->slopes[l - 1] + k) * load(under + k));
     }
-    product(rows, widths[1], widths[0], layers->slopes[1], widths[1], backward[1], skip, layers->gradient);
+    if (wanted)
+        product(rows, widths[1], widths[0], layers->slopes[1], widths[1], backward[1], skip, layers->gradient);
 }
 
 /* Derivatives of an atom's energy: those of the networks times the isolation switch, and what the switch adds. */
@@ -224,17 +232,39 @@ static inline void switched(int64_t features, const REAL *gradient, REAL present
     }
 }
 
-/* Energies and derivatives (members, of, features) of n atoms of one element, from features (of, features).
+/* Write the derivatives of some energies by the features, `gradient` without the switch, to their places. */
+static void deliver(const Networks *networks, const Block *block, const REAL *energies, const REAL *gradient,
+                    REAL *derivatives) {
+    const int64_t features = networks->features, width = networks->widths[0];
+    for (int64_t r = 0; r < block->count; r++) {
+        const REAL *own = gradient + r * width, *pull = block->pulls + r * width;
+        REAL *derivative = derivatives + block->rows[r] * features;
+        if (block->most_absent > 0)
+            switched(features, own, block->present[r], pull, energies[r] * block->absent[r], derivative);
+        else memcpy(derivative, own, (size_t)features * sizeof(REAL));
+    }
+}
+
+/* Keep the slopes of a member's first hidden layer beside those of the others. */
+static void keep_slopes(const Networks *networks, int64_t rows, int64_t m, const Layers *layers) {
+    const int64_t own = networks->widths[1], all = networks->members * own;
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(layers->together + r * all + m * own, layers->slopes[1] + r * own, (size_t)own * sizeof(REAL));
+}
+
+/* Energies and derivatives (members or 1, of, features) of n atoms of one element, from features (of, features).
  *
  * `committee->rows` are their places among these, and `first` that of the first of these among all atoms. The weights
  * of a member stay in the cache while a block goes through.
  */
 static void of_element(const Committee *committee, const Networks *networks, int64_t n, int64_t first, int64_t of,
                        const REAL *values, REAL *derivatives) {
-    const int64_t features = networks->features, width = networks->widths[0];
+    const int64_t features = networks->features, width = networks->widths[0], members = networks->members;
+    const int64_t beside = members * networks->widths[1];
     Block block = {.inputs = committee->work, .pulls = committee->work + BLOCK * width};
     Layers layers = {.gradient = block.pulls + BLOCK * width};
-    REAL *next = layers.gradient + BLOCK * width;
+    layers.together = layers.gradient + BLOCK * width;
+    REAL *next = layers.together + BLOCK * beside;
     for (int64_t l = 1; l <= networks->layers; l++) {
         layers.values[l] = next;
         layers.slopes[l] = next + BLOCK * networks->widths[l];
@@ -244,23 +274,26 @@ static void of_element(const Committee *committee, const Networks *networks, int
         block.count = n - begin < BLOCK ? n - begin : BLOCK;
         block.rows = committee->rows + begin;
         prepare(committee, networks, first, values, &block);
-        for (int64_t m = 0; m < networks->members; m++) {
-            const REAL *weights = networks->weights + m * networks->stride;
+        REAL mean[BLOCK] = {0};
+        for (int64_t m = 0; m < members; m++) {
             REAL energies[BLOCK];
-            member(networks, block.count, weights, block.inputs, &layers, energies);
+            member(networks, block.count, networks->weights + m * networks->stride, block.inputs, &layers,
+                   !committee->averaged, energies);
             for (int64_t r = 0; r < block.count; r++) {
-                const REAL *gradient = layers.gradient + r * width, *pull = block.pulls + r * width;
-                const REAL present = block.present[r], push = energies[r] * block.absent[r];
-                REAL *derivative = derivatives + (m * of + block.rows[r]) * features;
-                committee->energies[m * committee->n_atoms + first + block.rows[r]] = energies[r] * present;
-                if (block.most_absent > 0) switched(features, gradient, present, pull, push, derivative);
-                else memcpy(derivative, gradient, (size_t)features * sizeof(REAL));
+                committee->energies[m * committee->n_atoms + first + block.rows[r]] = energies[r] * block.present[r];
+                mean[r] += energies[r] / (REAL)members;
             }
+            if (committee->averaged) keep_slopes(networks, (block.count + ROWS - 1) / ROWS * ROWS, m, &layers);
+            else deliver(networks, &block, energies, layers.gradient, derivatives + m * of * features);
         }
+        if (!committee->averaged) continue;
+        product(block.count, beside, width, layers.together, beside, networks->together,
+                networks->together + beside * width, layers.gradient);
+        deliver(networks, &block, mean, layers.gradient, derivatives);
     }
 }
 
-/* Derivatives (members, n, features) of the atoms from `first` on, from features (n, features). */
+/* Derivatives (members or 1, n, features) of the atoms from `first` on, from features (n, features). */
 void evaluate(const Committee *committee, int64_t first, int64_t n, const REAL *features, REAL *derivatives) {
     for (int64_t s = 0; s < committee->n_elements; s++) {
         int64_t count = 0;

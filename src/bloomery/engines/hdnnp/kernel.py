@@ -29,16 +29,16 @@ MOST_LAYERS = 8
 class _Networks(ctypes.Structure):
     _fields_ = (
         ("members", Integer), ("features", Integer), ("layers", Integer), ("widths", Integer * (MOST_LAYERS + 1)),
-        ("activations", Integer * MOST_LAYERS), ("weights", Place), ("stride", Integer), ("mean", Place),
-        ("isolated", Place), ("inverse_magnitude", Place), ("middle", Place), ("inverse_half", Place),
+        ("activations", Integer * MOST_LAYERS), ("weights", Place), ("stride", Integer), ("together", Place),
+        ("mean", Place), ("isolated", Place), ("inverse_magnitude", Place), ("middle", Place), ("inverse_half", Place),
         ("isolation", Real),
     )  # fmt: skip
 
 
 class _Committee(ctypes.Structure):
     _fields_ = (
-        ("elements", Place), ("n_elements", Integer), ("n_atoms", Integer), ("species", Place), ("energies", Place),
-        ("outermost", Place), ("distances", Place), ("rows", Place), ("work", Place),
+        ("elements", Place), ("n_elements", Integer), ("n_atoms", Integer), ("averaged", Integer), ("species", Place),
+        ("energies", Place), ("outermost", Place), ("distances", Place), ("rows", Place), ("work", Place),
     )  # fmt: skip
 
 
@@ -87,16 +87,16 @@ class CommitteeKernel:
         """Of the function `evaluate` of kernel.c."""
         return ctypes.cast(self._library.evaluate, Place).value or 0
 
-    def context(self, species: NDArray[np.int64], *results: NDArray[Any]) -> ctypes.Structure:
+    def context(self, averaged: bool, species: NDArray[np.int64], *results: NDArray[Any]) -> ctypes.Structure:
         """Return the first argument of that function, for one thread; arrays as in `CompiledCommittee`."""
         rows = self._workspace.take("rows", (len(species),), "int64")
         arrays = (species, *results, rows, self._workspace.take("work", (self._work,), self._dtype))
         networks = self._networks
-        return _Committee(ctypes.addressof(networks), len(networks), len(species), *map(pointer, arrays))
+        return _Committee(ctypes.addressof(networks), len(networks), len(species), averaged, *map(pointer, arrays))
 
-    def evaluate(self, context: ctypes.Structure, values: Array, first: int) -> Array:
+    def evaluate(self, context: ctypes.Structure, values: Array, first: int, columns: int) -> Array:
         """See `CompiledCommittee`."""
-        derivatives = np.empty((self.members, *values.shape), dtype=self._dtype)
+        derivatives = np.empty((columns, *values.shape), dtype=self._dtype)
         places = (pointer(values), pointer(derivatives))
         self._library.evaluate(ctypes.addressof(context), first, len(values), *places)
         return derivatives
@@ -114,6 +114,12 @@ class CommitteeKernel:
             parts += [self._panels(forward), self._rows(bias, widths[layer + 1]), self._panels(backward)]
         weight, bias = layers[-1]
         skip = own["skip"][..., 0] if "skip" in own else np.zeros((self.members, features))
+        first = np.zeros((widths[0], self.members, widths[1]))
+        first[:features, :, : layers[0][0].shape[2]] = layers[0][0].transpose(1, 0, 2) / self.members
+        together = (
+            self._panels(first.reshape(1, widths[0], -1).transpose(0, 2, 1)),
+            self._rows(skip.mean(0)[None], widths[0]),
+        )
         parts += [self._rows(weight[:, :, 0], widths[-1]), self._rows(bias, self._lanes), self._rows(skip, widths[0])]
         weights = np.concatenate([part.reshape(self.members, -1) for part in parts], axis=1)
         return _Networks(
@@ -124,6 +130,7 @@ class CommitteeKernel:
             (Integer * MOST_LAYERS)(*(ACTIVATIONS.index(name) for name in activations)),
             self._kept.array(weights, self._dtype),
             weights.shape[1],
+            self._kept.array(np.concatenate([part.ravel() for part in together]), self._dtype),
             *(
                 None if row is None else self._kept.array(self._rows(row[species, None], widths[0]), self._dtype)
                 for row in rows
@@ -156,6 +163,8 @@ class CompiledCommittee:
         They are written here, ``(M, A)``.
     outermost, distances
         Where ranges are known, which feature is outermost and how far are written here, ``(A,)`` each.
+    averaged
+        Derivatives are of the mean energy alone.
     """
 
     kernel: CommitteeKernel
@@ -163,11 +172,17 @@ class CompiledCommittee:
     energies: Array
     outermost: NDArray[np.int64]
     distances: NDArray[np.float64]
+    averaged: bool = False
+
+    @property
+    def columns(self) -> int:
+        """Of how many energies there are derivatives."""
+        return 1 if self.averaged else self.kernel.members
 
     def context(self) -> ctypes.Structure:
         """Return the first argument of the function that evaluates some atoms, for this thread."""
-        return self.kernel.context(self.species, self.energies, self.outermost, self.distances)
+        return self.kernel.context(self.averaged, self.species, self.energies, self.outermost, self.distances)
 
     def __call__(self, values: Array, first: int) -> Array:
-        """Derivatives ``(M, n, F)`` of the atoms from ``first`` on by their features ``(n, F)``."""
-        return self.kernel.evaluate(self.context(), values, first)
+        """Derivatives ``(M, n, F)``, or ``(1, n, F)``, of the atoms from ``first`` on by their features ``(n, F)``."""
+        return self.kernel.evaluate(self.context(), values, first, self.columns)

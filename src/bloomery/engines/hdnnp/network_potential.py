@@ -21,7 +21,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec, parse_settings
 from bloomery.potentials.contract import FIRST, POTENTIAL_FILE, Common, Details, Potential
-from bloomery.potentials.prediction import Prediction, voigt
+from bloomery.potentials.prediction import MeanPrediction, Prediction, voigt
 from bloomery.seeds import digest_of
 
 WEIGHTS_FILE = "weights.npz"
@@ -94,11 +94,18 @@ class NetworkPotential(Potential):
         self.chunk_atoms = CHUNK_ATOMS if self.device.type == "cpu" else DEVICE_CHUNK_ATOMS
         self._evaluator = Evaluator.make(parameters, scaling, self.form, ranges, self.device, dtype)
 
-    @torch.inference_mode()
     def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
         """Energies, forces and stresses of all members; see `Potential.evaluate`."""
+        return self._evaluated(part, stress, averaged=False)
+
+    def evaluate_mean(self, part: Configurations, *, stress: bool) -> Prediction:
+        """Energies of all members, and mean forces and stresses: what all members share is most of the work then."""
+        return self._evaluated(part, stress, averaged=True)
+
+    @torch.inference_mode()
+    def _evaluated(self, part: Configurations, stress: bool, *, averaged: bool) -> Prediction:
         species = species_of(part, self.elements)
-        evaluation = Evaluation(self._evaluator, species)
+        evaluation = Evaluation(self._evaluator, species, averaged=averaged)
         watcher = None if self.repulsion is None else Watcher(self.repulsion, part, species)
         by_atom, virials = self.descriptor.forces(
             part, self.elements, evaluation, device=str(self.device), dtype=self.dtype, virials=stress, watch=watcher
@@ -115,7 +122,8 @@ class NetworkPotential(Potential):
             added = watcher.sums
             totals, forces = totals + added.energies.numpy(), forces + added.forces
             virials = None if virials is None else virials.cpu() + added.virials[..., None]
-        prediction = Prediction(part.counts, totals, forces.numpy(), _stresses(part, virials))
+        kind = MeanPrediction if averaged else Prediction
+        prediction = kind(part.counts, totals, forces.numpy(), _stresses(part, virials))
         if self.ranges is None:
             return prediction
         distances = evaluation.distances.cpu().numpy()
