@@ -4,7 +4,7 @@ Energies, forces and stresses are linear in the coefficients, so that the best o
 prior belief is that components matter in proportion to their variance, and that elements are alike: coefficients of an
 element scatter about what all have in common. With few labels the latter is worth more than they are: an element that
 was seen near equilibrium only is described by what others do when they are hot. How strong both beliefs are is decided
-by the frames that each member of the committee does not see.
+by cross-validation over frames.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ STRENGTHS = tuple(10.0**power for power in range(-10, 1))
 LEAST_START = 1e-2
 """Networks begin with a smooth solution: what is finer is better learnt by them."""
 USUAL_STRENGTH = 1e-3
-"""Where no frame is unseen by any member, so that nothing can be tried."""
+"""Where there is one frame, so that nothing can be tried."""
+FOLDS = 5
+"""Frames are predicted from so many parts of all but one: with few frames, those that members of the committee do not
+see would be too few to judge by."""
 SHARED = (0.0, 0.98)
 """Shares of the prior variance of coefficients that all elements have in common, which are tried."""
 LOOSE = 1e-2
@@ -143,8 +146,8 @@ class Ridge:
     strength, shared
         Of the prior, as they were chosen.
     unseen
-        Root mean square error on the frames that members do not see, in units of the labels' errors; ``None`` where
-        there are none.
+        Root mean square error in cross-validation over frames, in units of the labels' errors; ``None`` where there is
+        one frame.
     energy, stress
         Whether these labels agree with those of the other kinds; ``None`` where either are missing.
     """
@@ -214,7 +217,7 @@ def fit_ridge(
     found = _gathered(blocks, loss, components, members, told)
     strengths = [each for each in STRENGTHS if draws or each >= LEAST_START] if strength is None else [strength]
     choices = list(product(SHARED if components.alike else (0.0,), strengths))
-    if found.judged:
+    if len(found.held) > 1:
         errors = [found.error(*choice) for choice in choices]
         best = int(np.argmin(errors))
         (shared, much), error = choices[best], errors[best]
@@ -232,40 +235,34 @@ def fit_ridge(
 
 @dataclass(frozen=True)
 class _Gathered:
-    """Sums over the labels of all training frames, of those that each member sees, and of those that it does not.
+    """Sums over the labels of all training frames, of those that each member sees, and of those of each fold.
 
     Parameters
     ----------
     n_species, count
         Number of elements, and of what each has coefficients of.
-    amount, unseen_amount
-        Weights of all labels, and of those that members do not see.
+    amount
+        Weight of all labels.
     """
 
     n_species: int
     count: int
     whole: Sums
     own: list[Sums]
-    unseen: list[Sums]
+    held: list[Sums]
     energy: Kind
     stress: Kind
     amount: float
-    unseen_amount: float
-
-    @property
-    def judged(self) -> list[tuple[Sums, Sums]]:
-        """Of each member that can be judged, what it sees and what it does not."""
-        return [both for both in zip(self.own, self.unseen, strict=True) if float(both[1].square) > 0]
 
     def precision(self, shared: float, strength: float) -> torch.Tensor:
         """Of the prior, see `prior`."""
         return strength * self.amount * prior(self.n_species, self.count, shared)
 
     def error(self, shared: float, strength: float) -> float:
-        """Root mean square error of members on what they do not see, in units of the labels' errors."""
+        """Root mean square error on each fold of what the others teach, in units of the labels' errors."""
         precision = self.precision(shared, strength)
-        total = sum(other.error(_solve(sums, precision)[0]) for sums, other in self.judged)
-        return float(np.sqrt(max(total, 0.0) / self.unseen_amount))
+        total = sum(fold.error(_solve(self.whole - fold, precision)[0]) for fold in self.held)
+        return float(np.sqrt(max(total, 0.0) / self.amount))
 
 
 def _gathered(
@@ -278,9 +275,9 @@ def _gathered(
     def zero() -> Sums:
         return Sums.zero(n_species * count)
 
-    whole, changes, unseen = zero(), [zero() for _ in range(members)], [zero() for _ in range(members)]
+    whole, changes, held = zero(), [zero() for _ in range(members)], [zero() for _ in range(FOLDS)]
     energy, stress = (Kind(zero(), zero()) for _ in range(2))
-    amount = unseen_amount = 0.0
+    amount, seen = 0.0, 0
     for done, block in enumerate(blocks):
         rows, labels, frames, importance, n_energies, n_stresses = _rows(block, loss, n_species, count)
         every = torch.ones_like(labels)
@@ -290,15 +287,17 @@ def _gathered(
         amount += float(importance.sum())
         for member in range(members):
             weights = block.weights[member].double().cpu()[frames]
-            hidden, other = weights == 0, (weights != 0) & (weights != 1)
-            if other.any():
+            if (other := weights != 1).any():
                 changes[member].add(rows[other], labels[other], weights[other] - 1)
-            if hidden.any():
-                unseen[member].add(rows[hidden], labels[hidden], every[hidden])
-                unseen_amount += float(importance[hidden].sum())
+        folds = (seen + frames) % FOLDS
+        for fold in folds.unique().tolist():
+            of_fold = folds == fold
+            held[fold].add(rows[of_fold], labels[of_fold], every[of_fold])
+        seen += len(block.counts)
         told(done + 1)
-    own = [whole + change - hidden for change, hidden in zip(changes, unseen, strict=True)]
-    return _Gathered(n_species, count, whole, own, unseen, energy, stress, amount, unseen_amount)
+    own = [whole + change for change in changes]
+    filled = [sums for sums in held if float(sums.square) > 0]
+    return _Gathered(n_species, count, whole, own, filled, energy, stress, amount)
 
 
 def prior(n_species: int, count: int, shared: float) -> torch.Tensor:
@@ -320,7 +319,7 @@ def _draws(sums: Sums, precision: torch.Tensor, noise: float, members: int, seed
     """Draw from the posterior of a linear model with Gaussian errors; the mean of the draws is that of the posterior.
 
     Bishop, Pattern Recognition and Machine Learning (2006), equation 3.49, with the variance of the errors taken from
-    unseen frames.
+    cross-validation.
     """
     mean, factor = _solve(sums, precision)
     if members == 1:

@@ -100,8 +100,8 @@ class HdnnpSettings(Settings):
     """With ``none`` the potential is linear in the features: a ridge regression, done in seconds. Members are then
     draws of its Bayesian posterior."""
     ridge: float | None = Field(default=None, gt=0)
-    """Strength of the prior of the linear path, relative to the weight of all labels; by default what predicts those
-    frames best that a member does not see."""
+    """Strength of the prior of the linear path, relative to the weight of all labels; by default what predicts
+    frames best from others."""
     hidden: tuple[int, ...] = (32, 32)
     """Width of each hidden layer."""
     activation: Literal["silu", "tanh", "logistic", "softplus", "gaussian", "cosine"] = "silu"

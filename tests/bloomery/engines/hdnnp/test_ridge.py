@@ -192,3 +192,16 @@ def test_labels_of_one_kind_are_enough(silicon: Configurations) -> None:
         data = TrainingData(frames, Configurations.empty(), {"Si": -4.3})
         found = Hdnnp.make(**{**SMALL, "members": 2}).train(data, device="cpu")[0].predict(silicon[12:])
         assert np.isfinite(found.forces).all()
+
+
+def test_strength_is_chosen_by_all_frames_not_by_who_sees_which(silicon: Configurations) -> None:
+    """Committees of other members, and of one that sees all, choose alike."""
+    data = TrainingData(silicon[:10], Configurations.empty(), fit_energy_reference(silicon[:10]))
+    chosen = set()
+    for members, share in ((1, 1.0), (2, 0.9), (5, 0.5)):
+        _, history = Hdnnp.make(**SMALL | {"members": members, "share": share}).train(data, device="cpu")
+        told = history.summary["ridge"]
+        assert isinstance(told, dict)
+        assert told["unseen_error"] > 0
+        chosen.add(told["strength"])
+    assert len(chosen) == 1
