@@ -23,6 +23,7 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import GRID, Configurations
+from bloomery.frames.states import EXTENSIVE, times, without_heir
 from bloomery.observables.contract import Axes, Quantity
 from bloomery.observables.points.single_points import (
     FromSinglePoints,
@@ -79,11 +80,16 @@ class Phonons(FromSinglePoints):
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The supercell, then as many with one atom moved as symmetry leaves."""
-        phonopy = self._prepared(structure)
+        phonopy, atoms = self._prepared(structure), structure.to_atoms()[0]
+        if problem := without_heir(atoms, EXTENSIVE):
+            raise InputError(problem)
         frames = [
-            ase.Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True)
+            times(
+                ase.Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True),
+                atoms, len(cell) // len(atoms),
+            )
             for cell in (phonopy.supercell, *phonopy.supercells_with_displacements)
-        ]
+        ]  # fmt: skip
         return Configurations.from_atoms(frames, info_keys=[])
 
     def measure(self, structure: Configurations, frames: Configurations) -> Measurement:

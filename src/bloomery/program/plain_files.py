@@ -155,7 +155,8 @@ def write_frames(frames: Configurations, path: Path, units: FileUnits | None = N
     if path.suffix == ".npz":
         frames.save(path)
     elif path.suffix == ".data":
-        left = [*(["stress"] if frames.has("stress").any() else []), *sorted(set(frames.info) - {"charge"})]
+        told = {*frames.info, *frames.states} - {"charge"}
+        left = [*(["stress"] if frames.has("stress").any() else []), *sorted(told)]
         if left:
             what = f"{path}: {', '.join(left)} have no place in n2p2's format and are left out."
             warnings.warn(what, DataWarning, stacklevel=2)

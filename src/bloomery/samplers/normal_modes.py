@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.states import repeated
 from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 from bloomery.quantities import Angstrom, Kelvin
@@ -139,7 +140,7 @@ class NormalModes(TaskSampler):
 
     def _sites(self, start: Configurations, potential: Potential | None) -> Iterator[_Site]:
         """Structures to displace: the starting structures, or points of the paths between them."""
-        atoms = [each.repeat(self.settings.supercell) for each in start.without_labels().to_atoms()]
+        atoms = [repeated(each, self.settings.supercell) for each in start.without_labels().to_atoms()]
         for index, each in enumerate(atoms):
             require_sane(index, each, self.settings.limits, self.name)
         names = identities(start)

@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, insane
+from bloomery.frames.states import repeated
 from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
@@ -105,7 +106,7 @@ class PathIntegral(TaskSampler):
         harvest = Harvest(task.checkpoint)
         per_case = self.settings.steps // self.settings.block_steps + 1
         for number, ((index, identity, atoms), temperature) in list(enumerate(cases))[harvest.done :]:
-            cell = atoms.repeat(self.settings.supercell)
+            cell = repeated(atoms, self.settings.supercell)
             ring = _Ring(cell, temperature, self.settings, driver, derive_seed(task.seed, identity, temperature))
             kept, reason = self._run(ring, limit, partial(self._tell, task.progress, number, len(cases)))
             steps = np.repeat([step for step, _, _ in kept], self.settings.beads_kept).astype(int)
