@@ -197,6 +197,8 @@ class _Ring:
 
     def _input(self, scripting: Any) -> str:
         boxed = self.atoms.copy()
+        if boxed.has("masses"):
+            boxed.arrays["mass"] = boxed.get_masses()  # the name under which i-PI looks for other than its own
         boxed.set_cell(np.eye(3) * BOX)  # i-PI wants a cell of its own orientation; the potential is given the true one
         timestep, tau = self.settings.timestep_fs * units.fs, self.settings.relaxation_fs * units.fs
         motion = scripting.motion_nvt_xml(timestep, thermostat="pile_g", tau=tau, fixcom=False)

@@ -11,9 +11,8 @@ from aiida.engine import PortNamespace, ProcessBuilder, ProcessSpec, ToContext, 
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
-from aiida_bloomery.calculations.functions.labels import labels_from_cache
 from aiida_bloomery.calculations.functions.pw import frame_inputs, isolated_atom_settings, parse_pw_frame
-from aiida_bloomery.calculations.label_cache import find_labels, fingerprint, kpoints_of
+from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of
 from aiida_bloomery.calculations.pw_namelists import parameters_for
 from aiida_bloomery.calculations.pw_pack import (
     PwPackCalculation,
@@ -148,18 +147,6 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
             settings = self.call_as("isolated_atom_settings", isolated_atom_settings, pw.parameters, frames)
         self.ctx.settings = AttributeDict(settings)
         self.ctx.fingerprint = fingerprint(pw.code, dict(pw.pseudos), **self.ctx.settings)
-
-    def ask_cache(self) -> None:
-        """Take the labels that exist already."""
-        hashes = self.inputs.configurations.hashes
-        found = find_labels(self.ctx.fingerprint, hashes)
-        if not found:
-            return
-        sources = {f"source_{node.pk}": node for node in found.values()}
-        cached = self.call_as("labels_from_cache", labels_from_cache, self.inputs.configurations, **sources)
-        self.ctx.nodes["cached"] = cached
-        self.ctx.pending = [frame for frame in self.ctx.pending if hashes[frame] not in found]
-        self.report(f"{len(hashes) - len(self.ctx.pending)} of {len(hashes)} labels exist already")
 
     def run_packs(self) -> ToContext:
         """Submit packs of about equal cost."""
