@@ -125,7 +125,7 @@ class Part(LabellerPart):
         return None
 
     def check(self, campaign: Campaign) -> None:
-        """See that cells are periodic, that pw.x can be told states, and that pseudopotential files and elements fit."""
+        """See that cells are periodic, that pw.x can be told states, and that pseudopotentials and elements fit."""
         for name, frames in campaign.named_frames:
             frame = open_frame(frames, self.namelists)
             if frame is not None:
