@@ -196,9 +196,8 @@ def first_problem(
             found.append((frame, f"{name}{atom}: {text.format(value)}"))
 
     for name, array in values.items():
-        note(
-            name, ~(np.abs(array) < UNBELIEVABLE), f"is {{}}, not finite or beyond {UNBELIEVABLE:g}; mend or remove it"
-        )
+        wild = ~(np.abs(array) < UNBELIEVABLE)
+        note(name, wild, f"is {{}}, which is not finite, or beyond {UNBELIEVABLE:g}; mend or remove it")
     if found:
         return min(found)
     zero = np.zeros(len(counts))
@@ -222,9 +221,7 @@ def first_problem(
              "is {}, more than the electrons allow; mend or remove it")  # fmt: skip
         if "spin" in values:
             both = masks["spin"] & (np.abs(np.abs(moment) - (values["spin"] - 1)) > STATE_GRID)
-            note(
-                "tot_magnetization", both, "is {}, which contradicts spin, whose multiplicity 2S+1 means 2S; remove one"
-            )
+            note("tot_magnetization", both, "is {}, and spin, which is 2S+1, says that it is 2S; remove one of them")
     if "electronic_temperature" in values:
         note("electronic_temperature", values["electronic_temperature"] < 0, "is {} K, below zero; mend or remove it")
     if "masses" in values:
