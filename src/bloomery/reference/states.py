@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from ase.calculators.emt import EMT
 
 from bloomery.errors import InputError
 from bloomery.frames.states import STATE_GRID, plain
@@ -33,6 +34,8 @@ ARGUMENTS = {
 """State to the keyword arguments that calculators have for it."""
 SUM_OF_MOMENTS = ("tblite.",)
 """Modules of calculators that read starting moments, and do not say so."""
+WITHOUT_SPIN = (EMT,)
+"""Calculators that give moments, all zero, and have no spins."""
 
 
 def routes_of(calculator: Any, said: Mapping[str, str]) -> dict[str, str]:
@@ -45,7 +48,8 @@ def routes_of(calculator: Any, said: Mapping[str, str]) -> dict[str, str]:
         if found is not None:
             routes[name] = found
     properties = {*(getattr(calculator, "implemented_properties", None) or ())}
-    if {"magmom", "magmoms"} & properties or type(calculator).__module__.startswith(SUM_OF_MOMENTS):
+    has_spins = {"magmom", "magmoms"} & properties and not isinstance(calculator, WITHOUT_SPIN)
+    if has_spins or type(calculator).__module__.startswith(SUM_OF_MOMENTS):
         routes["initial_magmoms"] = MOMENTS
     return routes | dict(said)
 
