@@ -51,7 +51,8 @@ def state_problem(parameters: Namelists, state: Mapping[str, Any]) -> str | None
     for name in ("initial_magmoms", "electronic_temperature"):
         if name in state:
             instead = "starting_magnetization by element" if name == "initial_magmoms" else "degauss"
-            return f"{name}: pw.x is not told this frame by frame; leave it out, and give {instead} in SYSTEM"
+            remedy = f"leave it out (bloomery convert --without {name})"
+            return f"{name}: pw.x is not told this frame by frame; {remedy}, and give {instead} in SYSTEM"
     for name, variable in (("charge", "tot_charge"), ("spin", "tot_magnetization"), (TOTAL, TOTAL)):
         if name in state and variable in system:
             return f"{name}: the frame says it, and SYSTEM says {variable}; say it in one place"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -519,13 +519,14 @@ class Configurations:
         folder: Path | None = None,
         elements: Sequence[str] = (),
         prefix: str | None = None,
+        without: Collection[str] = (),
     ) -> Configurations:
         """Read frames from our own ``.npz``, n2p2's ``input.data``, or what `frames.formats` knows: most of the field.
 
         Parameters
         ----------
-        units, elements, prefix
-            What the file does not say itself: see `frames.formats.ReadAs`.
+        units, elements, prefix, without
+            What the file does not say itself, and states that are left out: see `frames.formats.ReadAs`.
         folder
             Keep large arrays in files in this folder (`bloomery.frames.mapped`); by default all are in memory.
 
@@ -549,13 +550,15 @@ class Configurations:
             raise InputError(
                 f"{path}: there is no such file; check the path, which is relative to the file that names it."
             )
-        how = ReadAs(units, elements, prefix)
+        how = ReadAs(units, elements, prefix, without)
         if units is not None or elements:
             check_heeded(path, how)
         if kind_of(path) == ".npz":
-            return cls.load(path, folder)
+            found = cls.load(path, folder)
+            return found.without_states(*without) if without else found
         if kind_of(path) not in EXTXYZ and is_input_data(path):
-            return _labelled(_in_states(_possible(cls.from_arrays(read_arrays(path, units)), path), path), path)
+            found = _possible(cls.from_arrays(read_arrays(path, units)), path)
+            return _labelled(_in_states(found.without_states(*without) if without else found, path), path)
         parts = []
         for piece in pieces(path, how):
             part = cls._of_labelled(piece.atoms, piece.labels, piece.states, info_keys, prefix)

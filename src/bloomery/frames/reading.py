@@ -31,7 +31,7 @@ from bloomery.frames.labels import (
     is_label_name,
     looks_like_label,
 )
-from bloomery.frames.states import find_states, is_state, null_spin
+from bloomery.frames.states import find_states, is_state, null_spin, state_name
 
 PIECE = 1000
 """Frames that are ASE's atoms at a time: these take ten times the memory of our arrays."""
@@ -124,7 +124,7 @@ def pieces(path: Path, how: ReadAs) -> Iterator[Piece]:
         labels, states = [], []
         for frame in atoms:
             labels.append(_looked_at(frame, index, how, odd))
-            states.append(_state_of(frame, index, odd))
+            states.append(_state_of(frame, index, how, odd))
             index += 1
         yield Piece(atoms, labels, states)
     odd.tell()
@@ -161,8 +161,11 @@ def _looked_at(frame: ase.Atoms, index: int, how: ReadAs, odd: _Oddities) -> dic
     return found.values
 
 
-def _state_of(frame: ase.Atoms, index: int, odd: _Oddities) -> dict[str, NDArray[np.float64]]:
-    """What a frame says of its state; what is odd about it is noted."""
+def _state_of(frame: ase.Atoms, index: int, how: ReadAs, odd: _Oddities) -> dict[str, NDArray[np.float64]]:
+    """What a frame says of its state, but for what is to be left out; what is odd about it is noted."""
+    for store in (frame.info, frame.arrays):
+        for word in [word for word in store if isinstance(word, str) and state_name(word) in how.without]:
+            del store[word]
     unknown = null_spin(frame)
     if unknown is not None:
         odd.null_spins[unknown].append(index)

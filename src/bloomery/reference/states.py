@@ -86,7 +86,7 @@ def arguments_for(
         if way is None:
             raise InputError(
                 f"{key}: the calculator {name!r} does not say that it heeds this, and would label another state; leave "
-                f"{key} out of the frames, or say how it is told: state: {{{key}: its argument, or info}}"
+                f"it out (bloomery convert --without {key}), or say how it is told: state: {{{key}: ARGUMENT, or info}}"
             )
         if way in {INFO, MOMENTS}:
             continue
