@@ -139,5 +139,14 @@ def told_settings(parameters: Namelists, mesh: Sequence[int], shift: Sequence[fl
         words.append(f"{everything.get('smearing', 'gaussian')} smearing {everything.get('degauss', 0):g} Ry")
     else:
         words.append(f"{everything.get('occupations', 'fixed')} occupations")
-    shown = ("conv_thr", "nspin", "starting_magnetization", "tot_charge", "vdw_corr", "lda_plus_u", "hubbard_u")
+    shown = (
+        "conv_thr",
+        "nspin",
+        "starting_magnetization",
+        "tot_magnetization",
+        "tot_charge",
+        "vdw_corr",
+        "lda_plus_u",
+        "hubbard_u",
+    )
     return ", ".join([*words, *(f"{name} {everything[name]}" for name in shown if name in everything)])

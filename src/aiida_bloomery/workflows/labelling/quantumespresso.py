@@ -13,7 +13,7 @@ from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
 from aiida_bloomery.calculations.functions.pw import frame_inputs, isolated_atom_settings, parse_pw_frame
 from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of
-from aiida_bloomery.calculations.pw_namelists import parameters_for
+from aiida_bloomery.calculations.pw_namelists import parameters_for, with_state
 from aiida_bloomery.calculations.pw_pack import (
     PwPackCalculation,
     frame_input,
@@ -27,6 +27,7 @@ from aiida_bloomery.workflows.labelling.pw_checks import check_electrons, check_
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_inputs
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.states import states_of
 from bloomery.papers import Paper
 
 
@@ -132,6 +133,7 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
             structure = frame_structure(atoms)
             kpoints = frame_kpoints(structure, pw.get("kpoints"), pw.get("kpoints_rule"))
             parameters = parameters_for(pw["parameters"].get_dict(), structure.get_kind_names())
+            parameters = with_state(parameters, states_of(atoms))
             found.append((f"pw.x for {name}", told_settings(parameters, *kpoints.get_kpoints_mesh())))
         return found
 
