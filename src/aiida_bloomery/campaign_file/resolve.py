@@ -195,6 +195,6 @@ def _samplers(file: CampaignFile, source: Source, frames: dict[str, Configuratio
 
 def _teacher(starts: list[Configurations], source: Source) -> Values:
     try:
-        return teacher_for(Configurations.concatenate(starts).elements).model_dump()
+        return teacher_for(Configurations.concatenate(starts).elements).model_dump(exclude={"state"})
     except BloomeryError as error:
         raise source.error(("structures",), f"this campaign cannot be rehearsed: {error}") from error
