@@ -70,6 +70,19 @@ def job_fingerprint(code: orm.AbstractCode, parameters: orm.Dict, library: Confi
     return digest_of(json.dumps(_as_floats(content), sort_keys=True))
 
 
+def fingerprint_of(node: orm.CalcJobNode) -> str:
+    """Fingerprint of a job of the verb `label`: that which it was given when it was sent, else that of its inputs."""
+    found = node.base.extras.get(FINGERPRINT_ATTRIBUTE, None)
+    if found is not None:
+        return str(found)
+    return job_fingerprint(**of_job(node.inputs))
+
+
+def of_job(inputs: Any) -> dict[str, Any]:
+    """Those inputs of a job of the verb `label` that decide what a label is."""
+    return {name: inputs[name] for name in ("code", "parameters", "library") if name in inputs}
+
+
 def kpoints_of(inputs: Any) -> dict[str, orm.Data]:
     """Those of the inputs `kpoints` and `kpoints_rule` that are given."""
     return {name: inputs[name] for name in ("kpoints", "kpoints_rule") if name in inputs}

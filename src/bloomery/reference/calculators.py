@@ -80,9 +80,9 @@ class CalculatorSpec(Settings):
         if message := unknown_elements(self.make(), elements, self.name):
             raise InputError(message)
 
-    def routes(self) -> dict[str, str]:
-        """State to the way it goes into the calculator (`bloomery.reference.states`); `InputError` as by `make`."""
-        return routes_of(self.make(), {str(name): way for name, way in self.state.items()})
+    def routes(self, made: Any) -> dict[str, str]:
+        """State to the way it goes into the calculator that was ``made`` (`bloomery.reference.states`)."""
+        return routes_of(made, {str(name): way for name, way in self.state.items()})
 
     def check_states(self, frames: Configurations, where: str = "") -> None:
         """Raise `InputError` for the first frame whose state the calculator cannot be told, and what `make` does.
@@ -92,7 +92,7 @@ class CalculatorSpec(Settings):
         said = [name for name in frames.states if STATES[name].counts]
         if not said:
             return
-        routes = self.routes()
+        routes = self.routes(self.make())
         for name in said:
             if routes.get(name) in self.arguments:
                 frame = int(np.argmax(frames.stated[name]))
@@ -137,7 +137,8 @@ class Calculators:
     def of(self, state: Mapping[str, Any]) -> Any:
         """Return the calculator for a state, as `Configurations.state_of` has it; `InputError` if it has none."""
         if self._routes is None and state:
-            self._routes = self.spec.routes()
+            self._made = self._made or self.spec.make()
+            self._routes = self.spec.routes(self._made)
         told = arguments_for(state, self._routes or {}, self.spec.arguments, self.spec.name) if state else {}
         key = b"".join(name.encode() + np.asarray(value, dtype=float).tobytes() for name, value in state.items())
         if self._made is None or told != self._told or (key != self._key and not hasattr(self._made, "reset")):

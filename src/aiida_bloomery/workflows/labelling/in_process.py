@@ -11,7 +11,7 @@ from aiida.engine import ProcessBuilder, ProcessSpec, ToContext, while_
 
 from aiida_bloomery.calculations.functions.frames import take_frames
 from aiida_bloomery.calculations.label import LabelCalculation
-from aiida_bloomery.calculations.label_cache import job_fingerprint
+from aiida_bloomery.calculations.label_cache import job_fingerprint, of_job
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import optional
 from aiida_bloomery.workflows.labelling.contract import MAX_ROUNDS, LabellingWorkChain
@@ -82,7 +82,7 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
     def setup(self) -> None:
         """Note what is to be done, and with which settings."""
         super().setup()
-        self.ctx.fingerprint = job_fingerprint(**self.given("code", "parameters", "library"))
+        self.ctx.fingerprint = job_fingerprint(**of_job(self.inputs))
 
     def run_job(self) -> ToContext:
         """Submit a job with the frames that are left."""

@@ -13,7 +13,7 @@ from aiida.plugins import WorkflowFactory
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from aiida_bloomery.calculations.label_cache import job_fingerprint
+from aiida_bloomery.calculations.label_cache import FINGERPRINT_ATTRIBUTE, job_fingerprint, of_job
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWorkChain
 from aiida_bloomery.workflows.labelling.lookup import LookupLabellingWorkChain
@@ -94,6 +94,7 @@ def test_labels_that_exist_are_taken_from_the_graph(bloomery_code, coppers):
     make = CalculatorLabellingWorkChain.get_builder_from_protocol
     first, node = run_get_node(make(bloomery_code, "emt", coppers))
     (job,) = called(node, "LabelCalculation")
+    assert job.base.extras.get(FINGERPRINT_ATTRIBUTE) == job_fingerprint(**of_job(job.inputs))
     again = ConfigurationsData(coppers.configurations[[2, 0]].with_info(role=["probe", "train"])).store()
     second, node = run_get_node(make(bloomery_code, {"name": "emt", "arguments": {}}, again))
     assert node.is_finished_ok, node.exit_message
