@@ -42,8 +42,8 @@ def test_labels_of_frames_that_were_not_asked_for(parse, frames, make_silicon, b
     """Also those of the same frames in another state."""
     charged = frames.configurations.with_states(charge=2)
     inputs = {"configurations": frames, "parameters": orm.Dict({"labeller": "lookup"}).store(), "code": bloomery_code}
-    for others in (make_silicon(3, seed=5, labelled=True), charged.with_labels(energy=np.zeros(len(charged)))):
-        others = others.with_info(parent=np.arange(len(others)))
+    for labelled in (make_silicon(3, seed=5, labelled=True), charged.with_labels(energy=np.zeros(len(charged)))):
+        others = labelled.with_info(parent=np.arange(len(labelled)))
         files = {"labelled.npz": npz(others), "ledger.json": json.dumps({"entries": []}).encode()}
         _, node = parse("label", inputs, result={}, files=files)
         assert node.exit_status == 301
