@@ -137,7 +137,7 @@ class Calculators:
     def of(self, state: Mapping[str, Any]) -> Any:
         """Return the calculator for a state, as `Configurations.state_of` has it; `InputError` if it has none."""
         if self._routes is None and state:
-            self._made = self._made or self.spec.make()
+            self._made = self.spec.make() if self._made is None else self._made
             self._routes = self.spec.routes(self._made)
         told = arguments_for(state, self._routes or {}, self.spec.arguments, self.spec.name) if state else {}
         key = b"".join(name.encode() + np.asarray(value, dtype=float).tobytes() for name, value in state.items())
