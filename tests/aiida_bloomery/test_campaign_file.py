@@ -387,34 +387,34 @@ def test_a_bootstrap_that_takes_all_labels_is_told(folder: Path) -> None:
     assert told not in check(folder, edited(("labels: 60", "labels: 16"))).output
 
 
-def test_charges_that_are_left_out_are_told(folder: Path) -> None:
+def test_a_state_that_the_labeller_cannot_be_told_is_refused(folder: Path) -> None:
     atoms = bulk("Si", cubic=True)
-    atoms.info["charge"] = 1
+    atoms.info |= {"charge": 1, "spin": 2}
     write(folder / "si8.extxyz", atoms, format="extxyz")
-    assert "si8.extxyz holds charges, which are left out" in check(folder, edited()).stderr
+    result = check(folder, edited())
+    assert result.exit_code == 2
+    assert "structures: frame 0: spin: is 2, which needs spins; set nspin to 2" in " ".join(result.stderr.split())
+
+
+def test_charged_structures_are_taken(folder: Path) -> None:
+    atoms = bulk("Si", cubic=True)
+    atoms.info["charge"] = 2
+    write(folder / "si8.extxyz", atoms, format="extxyz")
+    assert check(folder, edited()).exit_code == 0
 
 
 @pytest.mark.parametrize(
-    ("charges", "told"),
-    [
-        (["neutral"], False),
-        (['"0 0 1"'], False),
-        (["0", None], False),
-        (["0", "1"], True),
-        (["+1", None], True),
-        (["cation"], True),
-    ],
+    ("charge", "problem"),
+    [("neutral", "is the text 'neutral'"), ('"0 0 1"', "is 3 numbers"), ("nan", "is nan"), ("T", "is a truth value")],
 )
-def test_charges_may_be_texts_or_missing(folder: Path, charges: list[str | None], told: bool) -> None:
-    """A vector, which is the charge of nothing, is told of where files are read."""
-    write(folder / "si8.extxyz", [bulk("Si", cubic=True) for _ in charges], format="extxyz")
-    comments = iter("" if charge is None else f" charge={charge}" for charge in charges)
+def test_charges_that_are_none_are_refused(folder: Path, charge: str, problem: str) -> None:
+    write(folder / "si8.extxyz", bulk("Si", cubic=True), format="extxyz")
     lines = (folder / "si8.extxyz").read_text().splitlines()
-    said = [line + next(comments) if "Lattice" in line else line for line in lines]
-    (folder / "si8.extxyz").write_text("\n".join(said) + "\n")
+    lines[1] += f" charge={charge}"
+    (folder / "si8.extxyz").write_text("\n".join(lines) + "\n")
     result = check(folder, edited())
-    assert result.exit_code == 0, result.output
-    assert ("holds charges, which are left out" in result.stderr) == told
+    assert result.exit_code == 2
+    assert f"frame 0: charge: {problem}" in " ".join(result.stderr.split())
 
 
 def test_lengths_and_shares_may_carry_a_unit(folder: Path) -> None:

@@ -240,16 +240,24 @@ USES = (
 )
 KEYS = (
     "energy", "REF_energy", "dft_energy", "free_energy", "Energy", "stress", "virial", "REF_virial", "forces", "charge",
-    "spin", "role", "block", "temperature", "config_type", "step", "pbc", "Lattice", "Properties", "weight", "é", "a.b",
-    "_x", "numbers", "positions", "cell", "info", "source_frame", "disagreement", "frames", "iteration", "hash",
+    "spin", "total_charge", "multiplicity", "tot_magnetization", "electronic_temperature", "initial_magmoms", "masses",
+    "initial_charges", "role", "block", "temperature", "config_type", "step", "pbc", "Lattice", "Properties", "weight",
+    "é", "a.b", "_x", "numbers", "positions", "cell", "info", "source_frame", "disagreement", "frames", "iteration",
+    "hash",
 )  # fmt: skip
 KEY_VALUES = (
+    "0", "1", "2", "-1", "inf",
     "-3.5", "nan", "1e300", "7", "T", '"T T F"', "{1 2 3}", "[1, 2, 3]", '"1 0 0 0 1 0 0 0 1"', '"0 0 0 0 0 0 0 0 0"',
     '"4 0 0 0 4 0 0 0 4"', '"4 0 0 4 0 0 0 0 4"', '"1e7 0 0 0 1 0 0 0 1"', '"0.01 0 0 0 0.01 0 0 0 0.01"', "melt", "",
     '""', "é", "None", "IsolatedAtom", "train", "probe", "_JSON {", '_JSON {"a": [1, null]}', "_JSON [[1], [2, 3]]",
     "species:S:1:pos:R:3", "species:S:1:pos:R:3:forces:R:3", "Z:I:1:pos:R:3", "pos:R:3", "species:S:1:pos:R:2",
     "species:S:1:pos:R:3:pos:R:3", "species:S:0:pos:R:3", "99999999999999999999", "true", "1e5 eV",
 )  # fmt: skip
+COLUMNS = (
+    ":forces:R:3", ":forces:R:3", ":forces:R:3", ":initial_magmoms:R:3", ":initial_magmoms:R:1:masses:R:1:charge:R:1",
+    ":initial_magmoms:R:1:masses:R:1:initial_charges:R:1", ":masses:R:3",
+)  # fmt: skip
+"""What three further columns are said to hold."""
 ELEMENTS = ("Cu", "Cu", "H", "Au", "U", "Og", "X", "Cu1", "29", "-1", "0")
 NUMBERS = ("0", "0.0", "1.8", "2.5", "3.61", "-4", "1e5", "1e7", "nan", "inf", "1e-300", "x", "1d0")
 
@@ -265,7 +273,8 @@ def extxyz(draw: Draw) -> bytes:
             (draw(st.sampled_from(KEYS)), draw(st.sampled_from(KEY_VALUES))) for _ in range(draw(st.integers(0, 4)))
         ]
         if draw(st.booleans()):
-            pairs.append(("Properties", "species:S:1:pos:R:3" + (":forces:R:3" if columns == 6 else "")))
+            more = draw(st.sampled_from(COLUMNS)) if columns == 6 else ""
+            pairs.append(("Properties", "species:S:1:pos:R:3" + more))
         text += f"{n + draw(st.sampled_from([0, 0, 0, 0, 1, -1]))}\n"
         text += " ".join(f"{key}={value}" for key, value in pairs) + "\n"
         for _ in range(n):

@@ -10,6 +10,7 @@ from aiida.engine import CalcJobProcessSpec
 from pydantic import JsonValue
 
 from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles
+from aiida_bloomery.calculations.label_cache import FINGERPRINT_ATTRIBUTE, job_fingerprint, of_job
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import optional, optional_output
 from bloomery.jobs.label import JOURNAL_FILE, LABELLED_FILE, LEDGER_FILE
@@ -51,11 +52,13 @@ class LabelCalculation(BloomeryCalculation):
         return "configurations: holds no frame, so there is nothing to label." if nothing else None
 
     def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
-        """Labeller and frames; the library is a setting of the labeller."""
+        """Labeller and frames; the library is a setting of the labeller. The node gets the labels' fingerprint."""
         job: dict[str, JsonValue] = self.inputs.parameters.get_dict()
         spec = PluginSpec.model_validate(job["labeller"])
         if "library" in self.inputs:
             spec.settings["library"] = files.configurations(self.inputs.library, LIBRARY_FILE)
         job["labeller"] = {"name": spec.name, "settings": spec.settings}
         job["configurations"] = files.configurations(self.inputs.configurations, "configurations.npz")
+        # Of the files that settings name as they are now: they may be others when the job is parsed.
+        self.node.base.extras.set(FINGERPRINT_ATTRIBUTE, job_fingerprint(**of_job(self.inputs)))
         return job

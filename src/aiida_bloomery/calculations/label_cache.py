@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from aiida import orm
 from aiida_pseudo.data.pseudo.upf import UpfData
 
 from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.labellers.contract import Labeller
+from bloomery.plugins import PluginSpec
 from bloomery.seeds import digest_of
 
 FINGERPRINT_ATTRIBUTE = "label_fingerprint"
@@ -39,16 +43,44 @@ def fingerprint(
         for namelist, content in parameters.get_dict().items()
     }
     content = {
-        "code": [
-            str(code.computer.uuid) if getattr(code, "computer", None) is not None else "",
-            str(code.get_executable()),
-            code.prepend_text,
-        ],
+        "code": _of_code(code),
         "parameters": physics,
         "kpoints": kpoints_rule.get_dict() if kpoints is None and kpoints_rule is not None else _describe(kpoints),
         "pseudos": {element: pseudo.md5 for element, pseudo in pseudos.items()},
     }
     return digest_of(json.dumps(_as_floats(content), sort_keys=True))
+
+
+def job_fingerprint(code: orm.AbstractCode, parameters: orm.Dict, library: ConfigurationsData | None = None) -> str:
+    """Hash of everything that decides what a label of a job of `bloomery` is, besides the frame.
+
+    That is the program, the labeller with those of its settings that are not the defaults, what is in files on this
+    machine that they name, and a library's content.
+    """
+    spec = PluginSpec.model_validate(parameters["labeller"])
+    labeller: Labeller = spec.load("labellers")
+    settings = labeller.settings.model_dump(mode="json", exclude=set(labeller.not_physics), exclude_defaults=True)
+    content = {
+        "code": _of_code(code),
+        "labeller": [spec.name, settings],
+        "library": None if library is None else library.base.attributes.get("digest"),
+    }
+    if code.computer is not None and code.computer.transport_type == "core.local":
+        content["files"] = sorted(_files_in(settings))
+    return digest_of(json.dumps(_as_floats(content), sort_keys=True))
+
+
+def fingerprint_of(node: orm.CalcJobNode) -> str:
+    """Fingerprint of a job of the verb `label`: that which it was given when it was sent, else that of its inputs."""
+    found = node.base.extras.get(FINGERPRINT_ATTRIBUTE, None)
+    if found is not None:
+        return str(found)
+    return job_fingerprint(**of_job(node.inputs))
+
+
+def of_job(inputs: Any) -> dict[str, Any]:
+    """Those inputs of a job of the verb `label` that decide what a label is."""
+    return {name: inputs[name] for name in ("code", "parameters", "library") if name in inputs}
 
 
 def kpoints_of(inputs: Any) -> dict[str, orm.Data]:
@@ -58,8 +90,12 @@ def kpoints_of(inputs: Any) -> dict[str, orm.Data]:
 
 def mark(node: ConfigurationsData, fingerprint_: str, version: str) -> None:
     """Say in a node with labels which settings and which pw.x they are from."""
-    node.base.attributes.set(FINGERPRINT_ATTRIBUTE, fingerprint_)
-    node.base.attributes.set(VERSION_ATTRIBUTE, f"pw.x {version}")
+    node.base.attributes.set_many(marks(fingerprint_, f"pw.x {version}"))
+
+
+def marks(fingerprint_: str, program: str) -> dict[str, str]:
+    """Attributes of a node with labels: which settings they are from, and which program in which version."""
+    return {FINGERPRINT_ATTRIBUTE: fingerprint_, VERSION_ATTRIBUTE: program}
 
 
 def find_labels(fingerprint_: str, hashes: list[str]) -> dict[str, ConfigurationsData]:
@@ -75,6 +111,21 @@ def find_labels(fingerprint_: str, hashes: list[str]) -> dict[str, Configuration
         if len(found) == len(wanted):
             break
     return found
+
+
+def _of_code(code: orm.AbstractCode) -> list[str]:
+    computer = getattr(code, "computer", None)
+    return [str(computer.uuid) if computer is not None else "", str(code.get_executable()), code.prepend_text]
+
+
+def _files_in(settings: Any) -> Iterator[str]:
+    """Digests of the files that are named, by an absolute path, anywhere in settings."""
+    if isinstance(settings, Mapping | list):
+        for value in settings.values() if isinstance(settings, Mapping) else settings:
+            yield from _files_in(value)
+    elif isinstance(settings, str) and settings.startswith("/") and Path(settings).is_file():
+        with Path(settings).open("rb") as file:
+            yield hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def _describe(kpoints: orm.KpointsData | None) -> Any:

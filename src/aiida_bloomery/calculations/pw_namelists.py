@@ -13,6 +13,8 @@ from bloomery.errors import InputError
 Namelists = Mapping[str, Mapping[str, Any]]
 """Variables of pw.x, by namelist."""
 
+TOTAL = "tot_magnetization"
+"""A state of frames, and the variable of pw.x."""
 VECTORS = {"fixed_magnetization", "b_field", "efield_cart"}
 """Variables of pw.x whose numbers are of the Cartesian directions, not of elements."""
 
@@ -38,6 +40,46 @@ def not_by_element(parameters: Namelists) -> str | None:
                 if element not in chemical_symbols[1:]:
                     return f"{where} names {element!r}, which is no element; write it as in {{Fe: 0.5}}"
     return None
+
+
+def state_problem(parameters: Namelists, state: Mapping[str, Any]) -> str | None:
+    """Return one sentence, without an end, if pw.x cannot be told a state, as `Configurations.state_of` has it.
+
+    Charge and magnetisation go into its input; what else a label may depend on is said in settings, for all frames.
+    """
+    system = {name.lower(): value for name, value in parameters.get("SYSTEM", {}).items()}
+    for name in ("initial_magmoms", "electronic_temperature"):
+        if name in state:
+            instead = "starting_magnetization by element" if name == "initial_magmoms" else "degauss"
+            remedy = f"leave it out (bloomery convert --without {name})"
+            return f"{name}: pw.x is not told this frame by frame; {remedy}, and give {instead} in SYSTEM"
+    for name, variable in (("charge", "tot_charge"), ("spin", "tot_magnetization"), (TOTAL, TOTAL)):
+        if name in state and variable in system:
+            return f"{name}: the frame says it, and SYSTEM says {variable}; say it in one place"
+    spins = [name for name in (TOTAL, "spin") if name in state]
+    unpaired = bool(state.get(TOTAL, 0)) or state.get("spin", 1) != 1
+    if spins and system.get("nspin", 1) != 2 and (unpaired or system.get("noncolin")):
+        return f"{spins[0]}: is {state[spins[0]]:g}, which needs spins; set nspin to 2 in SYSTEM, or leave it out"
+    return None
+
+
+def with_state(parameters: Mapping[str, dict[str, object]], state: Mapping[str, Any]) -> dict[str, dict[str, object]]:
+    """Return the namelists of a frame in its state: ``tot_charge``, and with spins ``tot_magnetization``.
+
+    `InputError` says what pw.x cannot be told.
+    """
+    if problem := state_problem(parameters, state):
+        raise InputError(f"{problem}.")
+    result = {name: dict(content) for name, content in parameters.items()}
+    if not state:
+        return result
+    system = result.setdefault("SYSTEM", {})
+    if "charge" in state:
+        system["tot_charge"] = float(state["charge"])
+    polarised = {name.lower(): value for name, value in system.items()}.get("nspin", 1) == 2
+    if polarised and ("spin" in state or TOTAL in state):
+        system[TOTAL] = float(state.get(TOTAL, state.get("spin", 1) - 1))
+    return result
 
 
 def parameters_for(parameters: Namelists, kinds: list[str]) -> dict[str, dict[str, object]]:

@@ -16,9 +16,10 @@ from aiida_quantumespresso.calculations.pw import PwCalculation
 
 from aiida_bloomery.calculations import job_script
 from aiida_bloomery.calculations.job_script import ONE_CORE, cores_of, declared_cores, guard, processes_of
-from aiida_bloomery.calculations.pw_namelists import Namelists, parameters_for
+from aiida_bloomery.calculations.pw_namelists import Namelists, parameters_for, with_state
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import by_key, optional, optional_output
+from bloomery.frames.states import states_of
 
 FRAME_FOLDER = "frame_{:04d}"
 INPUT_FILE = "aiida.in"
@@ -247,11 +248,15 @@ def frame_input(
     kpoints: orm.KpointsData | None,
     rule: orm.Dict | None,
 ) -> tuple[str, list[tuple[str, str, str]]]:
-    """Return the input of a frame for pw.x, and the pseudopotentials to copy: node, file in it, and file beside it."""
+    """Return the input of a frame for pw.x, and the pseudopotentials to copy: node, file in it, and file beside it.
+
+    `InputError` says what of the frame's state pw.x cannot be told.
+    """
     structure = frame_structure(atoms)
     kinds = structure.get_kind_names()
+    own = with_state(parameters_for(parameters, kinds), states_of(atoms))
     text, copies = _FrameInput._generate_pwcp_inputdata(  # noqa: SLF001  its documented seam for subclasses
-        orm.Dict(parameters_for(parameters, kinds)),
+        orm.Dict(own),
         {},
         {kind: pseudos[kind] for kind in kinds},
         structure,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 
-import numpy as np
-
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts
 from aiida_bloomery.campaign_file.measuring import FILES, KEY, validation_settings
@@ -16,6 +14,7 @@ from aiida_bloomery.workflows.protocols import protocol_inputs
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.errors import BloomeryError, DataWarning
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.states import repeated
 from bloomery.plugins import PluginSpec, declares, registered
 from bloomery.reference.teachers import teacher_for
 
@@ -84,7 +83,7 @@ def _validation(file: CampaignFile, source: Source) -> dict[str, Configurations]
 
 
 def read_structures(entry: Structures, source: Source, key: Key) -> Configurations:
-    """Read starting structures from one file."""
+    """Read starting structures from one file, in the states that it says."""
     found = source.read_frames(entry.file, key)
     numbers = [int(part) if part else None for part in entry.index.split(":")]
     try:
@@ -95,23 +94,10 @@ def read_structures(entry: Structures, source: Source, key: Key) -> Configuratio
         ) from error
     if not len(chosen):
         raise source.error((*key, "index"), f"{entry.index!r} takes none of the {len(found)} frames; widen the slice.")
-    charges = [chosen.info[name] for name in ("charge", "total_charge") if name in chosen.info]
-    if any(_is_charged(value) for values in charges for value in np.ravel(values).tolist()):
-        message = f"{entry.file} holds charges, which are left out: set tot_charge, or its like, where labels are made."
-        warnings.warn(str(source.error(key, message)), DataWarning, stacklevel=2)
     chosen = chosen.without_labels().without_info(*chosen.info)
     if entry.supercell == (1, 1, 1):
         return chosen
-    return Configurations.from_atoms([atoms.repeat(entry.supercell) for atoms in chosen.to_atoms()], info_keys=())
-
-
-def _is_charged(value: object) -> bool:
-    """Whether a frame's ``charge`` is one: not zero, missing (NaN), or a text that is none."""
-    try:
-        charge = float(str(value))
-    except ValueError:
-        return str(value).strip().lower() not in {"", "none", "neutral"}
-    return charge != 0 and not np.isnan(charge)
+    return Configurations.from_atoms([repeated(atoms, entry.supercell) for atoms in chosen.to_atoms()], info_keys=())
 
 
 def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None]) -> dict[str, Mapping[str, object]]:
@@ -209,6 +195,6 @@ def _samplers(file: CampaignFile, source: Source, frames: dict[str, Configuratio
 
 def _teacher(starts: list[Configurations], source: Source) -> Values:
     try:
-        return teacher_for(Configurations.concatenate(starts).elements).model_dump()
+        return teacher_for(Configurations.concatenate(starts).elements).model_dump(exclude={"state"})
     except BloomeryError as error:
         raise source.error(("structures",), f"this campaign cannot be rehearsed: {error}") from error

@@ -150,6 +150,9 @@ def describe(configurations: Configurations) -> dict[str, JsonValue]:
         "info_keys": [*sorted(configurations.info)],
         "digest": configurations.digest(),
     }
+    if configurations.states:
+        stated = sorted(configurations.stated.items())
+        attributes["states"] = {name: int(mask.sum()) for name, mask in stated}
     temperatures = configurations.info.get("temperature", np.zeros(0))
     temperatures = temperatures[temperatures >= 0] if temperatures.dtype.kind in "if" else np.zeros(0)
     if len(temperatures):

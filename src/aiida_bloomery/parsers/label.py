@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from aiida import orm
 
-from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
+from aiida_bloomery.calculations.label_cache import fingerprint_of, marks
 from aiida_bloomery.data.configurations import with_parents
 from aiida_bloomery.parsers.base import BloomeryParser
 from bloomery.frames.configurations import Configurations
@@ -43,4 +43,4 @@ class LabelParser(BloomeryParser):
         name = PluginSpec.model_validate(self.node.inputs.parameters.get_dict()["labeller"]).name
         version = f"{name}, bloomery {versions['bloomery']}" if "bloomery" in versions else name
         labelled = labelled.with_info(label_uuid=str(self.node.uuid))
-        self.attach_copies("labelled", labelled, **{VERSION_ATTRIBUTE: version})
+        self.attach_copies("labelled", labelled, **marks(fingerprint_of(self.node), version))

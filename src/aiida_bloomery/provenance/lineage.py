@@ -238,6 +238,9 @@ def _step(place: Place, tracer: Tracer) -> Step:
         facts["formula"] = str(place.node.configurations[[place.index]].to_atoms()[0].symbols)
         if place.node.label:
             facts["label"] = place.node.label
+    if kind in {"label", "structure"}:
+        said = place.node.configurations.state_of(place.index)
+        facts |= {name: value for name, value in said.items() if np.ndim(value) == 0}
     potential = tracer.potential(place.node)
     return Step(
         kind=kind,

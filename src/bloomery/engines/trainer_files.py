@@ -17,8 +17,11 @@ from bloomery.frames.configurations import Configurations
 
 
 def labelled_atoms(frames: Configurations) -> Iterator[tuple[ase.Atoms, dict[str, Any]]]:
-    """Bare atoms of each frame and the labels that it has, by their names; a stress needs periodicity on all sides."""
-    for atoms in frames.without_info(*frames.info).to_atoms():
+    """Bare atoms of each frame, without its state, and the labels that it has, by their names.
+
+    A stress needs periodicity on all sides.
+    """
+    for atoms in frames.without_info(*frames.info).without_states().to_atoms():
         labels = {} if atoms.calc is None else atoms.calc.results
         atoms.calc = None
         yield atoms, {name: value for name, value in labels.items() if name != "stress" or atoms.pbc.all()}

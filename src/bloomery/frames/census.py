@@ -17,6 +17,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import composition
 from bloomery.frames.geometry import DistanceLimits
 from bloomery.frames.labels import LABELS, TOLERANCES, told_difference
+from bloomery.frames.states import STATES
 
 GROUP_KEYS = ("config_type", "group")
 """Keys of ``info`` that name the group of a frame."""
@@ -214,12 +215,26 @@ def facts(frames: Configurations) -> dict[str, str]:
     groups = groups_of(frames)
     if groups:
         found["groups"] = ", ".join(f"{name} {n}" for name, n in groups.items())
+    if frames.states:
+        found["states"] = _states(frames)
     if frames.info:
         found["also said"] = ", ".join(sorted(frames.info))
     n_same = len(frames) - len(set(frames.hashes()))
     found["duplicates"] = f"{n_same} frames are the same as another" if n_same else "none"
     found["closest atoms"] = _closest(frames)
     return found
+
+
+def _states(frames: Configurations) -> str:
+    """Which states frames say, with the values that occur."""
+    told = []
+    for name, kind in STATES.items():
+        values, mask = frames.state(name)
+        if mask.any():
+            own = values[mask[frames.frame_of_atom]] if kind.per == "atom" else values[mask]
+            unit = f" {kind.unit}" if name != "spin" else ""
+            told.append(f"{name} {_range(own, '{:g}')}{unit} in {int(mask.sum())}" if len(own) else name)
+    return ", ".join(told)
 
 
 def _range(values: NDArray[np.float64] | NDArray[np.int64], form: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import ase
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 
 from bloomery.errors import InputError
@@ -24,6 +24,7 @@ from bloomery.frames.labels import ABSURD, LABELS, common_info, labels_of
 from bloomery.frames.mapped import join, load_arrays, put, take, take_runs
 from bloomery.frames.opening import kind_of
 from bloomery.frames.reading import absurd, pieces
+from bloomery.frames.states import STATE_GRID, STATES, find_states, first_problem, identity_parts, plain, state_name
 from bloomery.seeds import digest_of
 
 ARRAYS: dict[str, Any] = {"counts": np.int64, "numbers": np.int64, "positions": float, "cells": float, "pbc": bool}
@@ -60,38 +61,45 @@ class Configurations:
     info: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Name to one value per frame, ``(N, ...)``: numbers, booleans or text. Origin, role and score of a frame are kept
     here."""
+    states: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """State (see `bloomery.frames.states.STATES`) to values, ``(N,)`` or ``(A,)``; zero where a frame says none. Names
+    that no frame says anything of are left out."""
+    stated: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """State to ``(N,)``: which frames say it. A charge of zero that is said is not one that is not."""
 
     # -- making ---------------------------------------------------------------------------------------------------
 
     @classmethod
     def from_atoms(cls, frames: Iterable[ase.Atoms], info_keys: Sequence[str] | None = None) -> Configurations:
-        """Collect ASE atoms, with the labels of their calculators or of ``REF_energy``-like keys.
+        """Collect ASE atoms, with the labels of their calculators or of ``REF_energy``-like keys, and their states.
 
         Of ``Atoms.info`` these keys are kept as per-frame arrays; ``None`` keeps every number, text and truth value.
 
         Raises
         ------
         InputError
-            If a label is no number, of another shape, or not finite; the frame is named.
+            If a label is no number, of another shape, or not finite, or a state cannot be; the frame is named.
         """
         atoms = list(frames)
-        found = []
+        found, states = [], []
         for index, frame in enumerate(atoms):
             try:
                 found.append(labels_of(frame))
+                states.append(find_states(frame))
             except InputError as error:
                 raise InputError(f"frame {index}: {error}.") from error
-        return cls._of_labelled(atoms, found, info_keys)
+        return cls._of_labelled(atoms, found, states, info_keys)
 
     @classmethod
     def _of_labelled(
         cls,
         atoms: Sequence[ase.Atoms],
         found: Sequence[Mapping[str, ArrayLike]],
+        states: Sequence[Mapping[str, NDArray[np.float64]]],
         info_keys: Sequence[str] | None,
         prefix: str | None = None,
     ) -> Configurations:
-        """Collect ASE atoms, whose labels have been found already."""
+        """Collect ASE atoms, whose labels and states have been found already."""
         counts = np.array([len(frame) for frame in atoms], dtype=np.int64)
         labels: dict[str, NDArray[np.float64]] = {}
         masks: dict[str, NDArray[np.bool_]] = {}
@@ -105,6 +113,9 @@ class Configurations:
                 shape = (n, *kind.shape) if kind.per == "atom" else kind.shape
                 rows.append(np.asarray(present.get(name, np.zeros(shape)), dtype=float).reshape(shape))
             labels[name] = np.concatenate(rows) if kind.per == "atom" else np.array(rows)
+        stated = {name: np.array([name in said for said in states], dtype=bool) for name in STATES}
+        stated = {name: mask for name, mask in stated.items() if mask.any()}
+        values = {name: _column(name, [said.get(name) for said in states], counts) for name in stated}
         return cls(
             counts=counts,
             numbers=np.concatenate([frame.numbers for frame in atoms] or [np.zeros(0)]).astype(np.int64),
@@ -114,6 +125,8 @@ class Configurations:
             labels=labels,
             masks=masks,
             info=common_info(atoms, info_keys, prefix),
+            states=values,
+            stated=stated,
         )
 
     @classmethod
@@ -123,17 +136,20 @@ class Configurations:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Configurations]) -> Configurations:
-        """Join frames in order. Labels are united (masked where absent); ``info`` keeps what all parts have."""
+        """Join frames in order. Labels and states are united (masked where absent); ``info`` keeps what all have."""
         parts = [part for part in parts if len(part)]
         if len(parts) < 2:
             return parts[0] if parts else cls.empty()
         labelled = [name for name in LABELS if any(name in part.labels for part in parts)]
+        said = [name for name in STATES if any(name in part.states for part in parts)]
         shared = [key for key in parts[0].info if all(key in part.info for part in parts)]
         return cls(
             **{name: join([getattr(part, name) for part in parts]) for name in ARRAYS},
             labels={name: join([part.label(name)[0] for part in parts]) for name in labelled},
             masks={name: join([part.label(name)[1] for part in parts]) for name in labelled},
             info={key: join([part.info[key] for part in parts]) for key in shared},
+            states={name: join([part.state(name)[0] for part in parts]) for name in said},
+            stated={name: join([part.state(name)[1] for part in parts]) for name in said},
         )
 
     @classmethod
@@ -216,9 +232,59 @@ class Configurations:
         """Which frames carry the label, ``(N,)``."""
         return self.label(name)[1]
 
+    def state(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Values and mask of a state, ``(N,)`` or ``(A,)`` and ``(N,)``; zeros and ``False`` where none is said.
+
+        Raises
+        ------
+        KeyError
+            If ``name`` is not in `bloomery.frames.states.STATES`.
+        """
+        n = self.n_atoms if STATES[name].per == "atom" else len(self)
+        if name in self.states:
+            return self.states[name], self.stated[name]
+        return np.zeros(n), np.zeros(len(self), dtype=bool)
+
+    def state_of(self, frame: int) -> dict[str, Any]:
+        """What one frame says that counts for its labels: plain numbers, and arrays of one number an atom."""
+        found: dict[str, Any] = {}
+        for name, values in self._said_by(frame, self.offsets):
+            if identity_parts(name, values):
+                found[name] = values if STATES[name].per == "atom" else plain(name, values)
+        return found
+
+    def state_keys(self) -> list[str]:
+        """A text for each frame that is the same for frames in the same state, and empty where none is said."""
+        return [digest_of(*parts) if parts else "" for parts in self._state_parts()]
+
+    @property
+    def masses(self) -> NDArray[np.float64]:
+        """Mass of each atom in u, ``(A,)``: what its frame says, else its element's."""
+        known = np.asarray(atomic_masses[self.numbers], dtype=float)
+        values, mask = self.state("masses")
+        return np.where(mask[self.frame_of_atom], values, known) if mask.any() else known
+
+    def _said_by(self, frame: int, offsets: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[np.float64]]]:
+        """What a frame says, in the order of `STATES`."""
+        own = slice(int(offsets[frame]), int(offsets[frame + 1]))
+        for name, kind in STATES.items():
+            if name in self.states and self.stated[name][frame]:
+                yield name, np.asarray(self.states[name][own if kind.per == "atom" else frame])
+
+    def _state_parts(self) -> list[list[bytes]]:
+        """What the state of each frame adds to its content hash; nothing where it says none."""
+        if not any(STATES[name].counts for name in self.states):
+            return [[] for _ in range(len(self))]
+        said = (self._said_by(frame, offsets) for offsets in [self.offsets] for frame in range(len(self)))
+        return [[part for name, values in one for part in identity_parts(name, values)] for one in said]
+
     def hashes(self) -> list[str]:
-        """Content hash of each frame: of species, periodicity, cell and positions on the grid, without labels."""
-        offsets = self.offsets
+        """Content hash of each frame: of species, periodicity, cell and positions on the grid, and of its state.
+
+        Labels and masses have no say. Frames that say nothing of their state, or a charge of zero, have the hash that
+        they had before states were known (`bloomery.frames.states` says why).
+        """
+        offsets, states = self.offsets, self._state_parts()
         result = []
         for start in range(0, len(self), HASHED):
             end = min(start + HASHED, len(self))
@@ -228,7 +294,8 @@ class Configurations:
             for frame in range(start, end):
                 own = slice(offsets[frame] - offsets[start], offsets[frame + 1] - offsets[start])
                 parts = (numbers[own], self.pbc[frame], cells[frame - start], positions[own])
-                result.append(digest_of(*(np.ascontiguousarray(part, dtype="<i8").tobytes() for part in parts)))
+                content = (np.ascontiguousarray(part, dtype="<i8").tobytes() for part in parts)
+                result.append(digest_of(*content, *states[frame]))
         return result
 
     def digest(self) -> str:
@@ -262,6 +329,12 @@ class Configurations:
             },
             masks={k: v[frames] for k, v in self.masks.items()},
             info={k: v[frames] for k, v in self.info.items()},
+            states={
+                k: take_runs(v, starts, counts) if STATES[k].per == "atom" else take(v, frames)
+                for k, v in self.states.items()
+                if self.stated[k][frames].any()
+            },
+            stated={k: v[frames] for k, v in self.stated.items() if v[frames].any()},
         )
 
     def __iter__(self) -> Iterator[Configurations]:
@@ -274,10 +347,12 @@ class Configurations:
         Raises
         ------
         ValueError
-            If an array has another length than there are frames.
+            If an array has another length than there are frames, or its name is that of a state.
         """
         info = dict(self.info)
         for key, value in arrays.items():
+            if state_name(key) is not None:
+                raise ValueError(f"{key!r} is the name of a state; give it by with_states")
             array = np.asarray(value)
             array = np.repeat(array, len(self)) if array.ndim == 0 else array
             if len(array) != len(self):
@@ -316,10 +391,65 @@ class Configurations:
         """Return the bare frames."""
         return replace(self, labels={}, masks={})
 
+    def with_states(self, *, stated: Mapping[str, ArrayLike] | None = None, **values: ArrayLike) -> Configurations:
+        """Return the same frames in other states; ``stated`` says which frames say a state (default: all).
+
+        Parameters
+        ----------
+        values
+            By the names of `bloomery.frames.states.STATES`: ``(N,)`` or ``(A,)``, or a number for all.
+
+        Raises
+        ------
+        KeyError
+            If there is no such state.
+        ValueError
+            If a shape does not fit.
+        InputError
+            If a state cannot be, such as a multiplicity of 1.5; the frame is named.
+        """
+        states, masks = dict(self.states), dict(self.stated)
+        for name, value in values.items():
+            per_atom = STATES[name].per == "atom"
+            shape = (self.n_atoms if per_atom else len(self),)
+            array = np.asarray(value)
+            if array.dtype.kind not in "iuf":
+                raise ValueError(f"state {name!r} is {array.dtype}, where numbers are wanted")
+            array = np.full(shape, array, dtype=float) if array.ndim == 0 else array.astype(float)
+            if array.shape != shape:
+                raise ValueError(f"state {name!r} has shape {array.shape}, expected {shape}")
+            mask = np.asarray((stated or {}).get(name, np.ones(len(self))), dtype=bool)
+            if mask.shape != (len(self),):
+                raise ValueError(f"stated {name!r} has shape {mask.shape}, expected {(len(self),)}")
+            states.pop(name, None), masks.pop(name, None)
+            if mask.any():
+                states[name] = np.where(mask[self.frame_of_atom] if per_atom else mask, array, 0.0)
+                masks[name] = mask
+        result = replace(self, states=states, stated=masks)
+        wrong = first_problem(states, masks, self.counts, self.numbers)
+        if wrong is not None:
+            raise InputError(f"frame {wrong[0]}: {wrong[1]}.")
+        return result
+
+    def exchanged(self, first: int, second: int) -> Configurations:
+        """Return the bare frames with two atoms, by their rows, in each other's places; what is theirs goes along."""
+        order = np.arange(self.n_atoms)
+        order[[first, second]] = second, first
+        states = {name: v[order] if STATES[name].per == "atom" else v for name, v in self.states.items()}
+        return replace(self.without_labels(), numbers=self.numbers[order], states=states)
+
+    def without_states(self, *names: str) -> Configurations:
+        """Return the same frames, which say nothing of these states; of none at all if none is named."""
+        left = [name for name in self.states if names and name not in names]
+        states, stated = {name: self.states[name] for name in left}, {name: self.stated[name] for name in left}
+        return replace(self, states=states, stated=stated)
+
     def snapped(self) -> Configurations:
-        """Return the frames with positions and cells moved onto the grid, where hashes are stable for good."""
+        """Return the frames with positions, cells and states moved onto their grids, where hashes are stable."""
         positions, cells = (np.rint(values / GRID) * GRID + 0.0 for values in (self.positions, self.cells))
-        return replace(self, positions=positions, cells=cells)
+        per_unit = round(1 / STATE_GRID)
+        states = {name: np.rint(values * per_unit) / per_unit + 0.0 for name, values in self.states.items()}
+        return replace(self, positions=positions, cells=cells, states=states)
 
     def in_files(self, folder: Path) -> Configurations:
         """Return the frames with large arrays in files in ``folder`` (`bloomery.frames.mapped`)."""
@@ -328,7 +458,12 @@ class Configurations:
     # -- ASE and files --------------------------------------------------------------------------------------------
 
     def to_atoms(self) -> list[ase.Atoms]:
-        """Return ASE atoms; labels go into a `SinglePointCalculator`, per-frame arrays into ``Atoms.info``."""
+        """Return ASE atoms; labels go into a `SinglePointCalculator`, per-frame arrays into ``Atoms.info``.
+
+        States are where ASE and the field have them: ``charge``, ``spin`` and the like in ``Atoms.info``,
+        ``initial_magmoms`` and ``masses`` in ``Atoms.arrays``. Per-frame arrays that have the name of a state, as those
+        of archives from before states were known, are left out: they are none.
+        """
         offsets = self.offsets
         result = []
         for frame in range(len(self)):
@@ -337,8 +472,15 @@ class Configurations:
                 numbers=self.numbers[rows], positions=self.positions[rows], cell=self.cells[frame], pbc=self.pbc[frame]
             )
             for key, values in self.info.items():
-                value = values[frame]
-                atoms.info[key] = value.item() if isinstance(value, np.generic) else value
+                if state_name(key) is None:
+                    value = values[frame]
+                    atoms.info[key] = value.item() if isinstance(value, np.generic) else value
+            for name, values in self.states.items():
+                if self.stated[name][frame]:
+                    if STATES[name].per == "atom":
+                        atoms.arrays[name] = np.array(values[rows])
+                    else:
+                        atoms.info[name] = plain(name, values[frame])
             present = {
                 name: values[rows] if LABELS[name].per == "atom" else values[frame]
                 for name, values in self.labels.items()
@@ -352,13 +494,19 @@ class Configurations:
         return result
 
     def write_extxyz(self, path: str | Path | IO[str]) -> None:
-        """Write extended XYZ: labels as ``energy``, ``forces``, ``stress``, per-frame arrays in the comment line."""
+        """Write extended XYZ: labels as ``energy``, ``forces``, ``stress``, per-frame arrays in the comment line.
+
+        States have the names of the field: ``charge``, ``spin`` (2S+1) and the like in the comment line, columns
+        ``initial_magmoms`` and ``masses``.
+        """
         from ase.io import write  # noqa: PLC0415  it imports half of ASE, which jobs on arrays never need
 
         frames = self.to_atoms()
-        for frame in frames:
+        old = {key: values for key, values in self.info.items() if state_name(key) is not None}
+        for index, frame in enumerate(frames):
             if frame.calc is not None:
                 frame.calc.results.pop("free_energy", None)
+            frame.info |= {key: values[index] for key, values in old.items() if key not in frame.info}
             frame.info = {key: value for key, value in frame.info.items() if not _absent(value)}
         write(path, frames, format="extxyz")
 
@@ -371,13 +519,14 @@ class Configurations:
         folder: Path | None = None,
         elements: Sequence[str] = (),
         prefix: str | None = None,
+        without: Collection[str] = (),
     ) -> Configurations:
         """Read frames from our own ``.npz``, n2p2's ``input.data``, or what `frames.formats` knows: most of the field.
 
         Parameters
         ----------
-        units, elements, prefix
-            What the file does not say itself: see `frames.formats.ReadAs`.
+        units, elements, prefix, without
+            What the file does not say itself, and states that are left out: see `frames.formats.ReadAs`.
         folder
             Keep large arrays in files in this folder (`bloomery.frames.mapped`); by default all are in memory.
 
@@ -401,16 +550,18 @@ class Configurations:
             raise InputError(
                 f"{path}: there is no such file; check the path, which is relative to the file that names it."
             )
-        how = ReadAs(units, elements, prefix)
+        how = ReadAs(units, elements, prefix, without)
         if units is not None or elements:
             check_heeded(path, how)
         if kind_of(path) == ".npz":
-            return cls.load(path, folder)
+            found = cls.load(path, folder)
+            return found.without_states(*without) if without else found
         if kind_of(path) not in EXTXYZ and is_input_data(path):
-            return _labelled(_possible(cls.from_arrays(read_arrays(path, units)), path), path)
+            found = _possible(cls.from_arrays(read_arrays(path, units)), path)
+            return _labelled(_in_states(found.without_states(*without) if without else found, path), path)
         parts = []
         for piece in pieces(path, how):
-            part = cls._of_labelled(piece.atoms, piece.labels, info_keys, prefix)
+            part = cls._of_labelled(piece.atoms, piece.labels, piece.states, info_keys, prefix)
             parts.append(part if folder is None else part.in_files(folder))
         if not parts:
             raise InputError(f"{path}: holds no frame; give a file with at least one structure.")
@@ -424,6 +575,9 @@ class Configurations:
             arrays[f"mask:{name}"] = self.masks[name]
         for key in sorted(self.info):
             arrays[f"info:{key}"] = np.asarray(self.info[key])
+        for name in sorted(self.states):
+            arrays[f"state:{name}"] = self.states[name]
+            arrays[f"stated:{name}"] = self.stated[name]
         return arrays
 
     @classmethod
@@ -439,6 +593,8 @@ class Configurations:
             labels=group("label:", float),
             masks=group("mask:", bool),
             info=group("info:"),
+            states=group("state:", float),
+            stated=group("stated:", bool),
         )
 
     def save(self, path: str | Path | IO[bytes]) -> None:
@@ -462,7 +618,15 @@ class Configurations:
             frames = cls.from_arrays(arrays)
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, MemoryError, zlib.error) as error:
             raise InputError(f"{path}: is not an archive of configurations ({error}).") from error
-        return _labelled(frames, path)
+        return _labelled(_in_states(frames, path), path)
+
+
+def _column(name: str, said: Sequence[NDArray[np.float64] | None], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values of a state of all frames, zero where one says none, ``(N,)`` or ``(A,)``."""
+    if STATES[name].per == "frame":
+        return np.array([0.0 if value is None else float(value) for value in said])
+    rows = [np.zeros(n) if value is None else value for value, n in zip(said, counts.tolist(), strict=True)]
+    return np.concatenate(rows)
 
 
 def _on_grid(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -519,12 +683,16 @@ def _misshapen(arrays: Mapping[str, NDArray[Any]]) -> str:
         "numbers": ("iu", (n_atoms,)), "positions": ("iuf", (n_atoms, 3)), "cells": ("iuf", (n, 3, 3)),
         "pbc": ("b", (n, 3)), "counts": ("iu", (n,)),
     }  # fmt: skip
-    for label in (name.removeprefix("label:") for name in arrays if name.startswith("label:")):
-        if label not in LABELS or f"mask:{label}" not in arrays:
-            return f"array label:{label} is no label that is known, or has no array mask:{label}"
-        kind = LABELS[label]
-        shapes[f"label:{label}"] = ("iuf", (n_atoms if kind.per == "atom" else n, *kind.shape))
-        shapes[f"mask:{label}"] = ("b", (n,))
+    known = {"label": {name: (kind.per, kind.shape) for name, kind in LABELS.items()}}
+    known["state"] = {name: (kind.per, ()) for name, kind in STATES.items()}
+    for group, mask in (("label", "mask"), ("state", "stated")):
+        named = {name.partition(":")[2] for name in arrays if name.startswith((f"{group}:", f"{mask}:"))}
+        for name in sorted(named):
+            if name not in known[group] or not {f"{group}:{name}", f"{mask}:{name}"} <= arrays.keys():
+                return f"array {group}:{name} is no {group} that is known, or it or array {mask}:{name} is missing"
+            per, shape = known[group][name]
+            shapes[f"{group}:{name}"] = ("iuf", (n_atoms if per == "atom" else n, *shape))
+            shapes[f"{mask}:{name}"] = ("b", (n,))
     for name, array in arrays.items():
         kinds, shape = shapes.get(name, ("biufU", (n, *array.shape[1:])))
         if array.shape != shape or array.dtype.kind not in kinds:
@@ -542,6 +710,14 @@ def _labelled(frames: Configurations, path: str | Path | IO[bytes]) -> Configura
             f"{path}: frame {wrong[0]} has a label {wrong[1]} that is not finite, or beyond {ABSURD:g}; remove the "
             "label or the frame."
         )
+    return frames
+
+
+def _in_states(frames: Configurations, path: str | Path | IO[bytes]) -> Configurations:
+    """Return frames of a file, all states of which can be."""
+    wrong = first_problem(frames.states, frames.stated, frames.counts, frames.numbers) if frames.states else None
+    if wrong is not None:
+        raise InputError(f"{path}: frame {wrong[0]}: {wrong[1]}.")
     return frames
 
 

@@ -51,11 +51,14 @@ class ReadAs:
         Chemical symbols of the types 1, 2, ... (of MTP 0, 1, ...) of files that only number them.
     prefix
         What stands before the names of labels.
+    without
+        States (`bloomery.frames.states`) that are left out, whatever the file says of them.
     """
 
     units: FileUnits | None = None
     elements: Sequence[str] = ()
     prefix: str | None = None
+    without: Collection[str] = ()
 
 
 def atoms_in(path: Path, how: ReadAs) -> Iterator[ase.Atoms]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ase
+import numpy as np
 
 from bloomery.errors import InputError
 from bloomery.frames.file_units import factor_of
@@ -26,6 +27,9 @@ def frames_in(path: Path) -> Iterator[ase.Atoms]:
         for store in (atoms.info, atoms.arrays, {} if atoms.calc is None else atoms.calc.results):
             for name in factors.keys() & store.keys() - {"positions"}:
                 store[name] = store[name] * factors[name]
+        if "charges" in atoms.info and np.ndim(atoms.info["charges"]) == 0:
+            # One number for a frame, which znh5md keeps where those of atoms are, is its total charge.
+            atoms.info["charge"] = atoms.info.pop("charges")
         yield atoms
 
 

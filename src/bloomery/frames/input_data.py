@@ -50,6 +50,8 @@ def unsaid(path: str | Path) -> bool:
 def read_arrays(path: str | Path, units: FileUnits | None = None) -> dict[str, NDArray[Any]]:
     """Read all frames, with their energies and forces as labels, into arrays by the names of `Configurations`.
 
+    Every frame of the format has a ``charge``, so one of zero says nothing: others are the state of their frames.
+
     Forces cannot be left out of the format: a file of frames that nobody has labelled has zeros, which are read as
     such. A frame without ``energy`` has no such label. Units are by default those that the comments of the frames say,
     else bohr and Ha.
@@ -69,12 +71,6 @@ def read_arrays(path: str | Path, units: FileUnits | None = None) -> dict[str, N
         raise InputError(f"{path}: the comments of its frames say different units ({', '.join(map(str, said))}).")
     if units is None and not said:
         _check_distances(path, frames)
-    charged = [index for index, frame in enumerate(frames) if frame.charge]
-    if charged:
-        warnings.warn(
-            f"{path}: charge of {len(charged)} frames (first {charged[0]}) stays with the frames and is not treated.",
-            DataWarning, stacklevel=2,
-        )  # fmt: skip
     if any(frame.charged_atoms for frame in frames):
         warnings.warn(f"{path}: charges of atoms are left out: they have no place here.", DataWarning, stacklevel=2)
     return _joined(frames, units or next(iter(said), None) or ATOMIC)
@@ -209,6 +205,7 @@ def _joined(frames: list[_Frame], units: FileUnits) -> dict[str, NDArray[Any]]:
     length, energy = units.in_angstrom, units.in_ev
     table = np.array([row for frame in frames for row in frame.rows]).reshape(-1, 6)
     periodic = np.array([bool(frame.cell) for frame in frames])
+    charges = np.array([frame.charge for frame in frames])
     return {
         "counts": np.array([len(frame.rows) for frame in frames], dtype=np.int64),
         "numbers": np.array([number for frame in frames for number in frame.numbers], dtype=np.int64),
@@ -219,7 +216,7 @@ def _joined(frames: list[_Frame], units: FileUnits) -> dict[str, NDArray[Any]]:
         "mask:energy": np.array([frame.energy is not None for frame in frames]),
         "label:forces": table[:, 3:] * (energy / length),
         "mask:forces": np.ones(len(frames), dtype=bool),
-        **({"info:charge": charges} if (charges := np.array([frame.charge for frame in frames])).any() else {}),
+        **({"state:charge": charges, "stated:charge": charges != 0} if charges.any() else {}),
     }
 
 

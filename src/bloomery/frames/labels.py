@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bloomery.errors import InputError
+from bloomery.frames.states import state_name
 
 Per = Literal["frame", "atom"]
 
@@ -261,7 +262,7 @@ def is_label_name(name: str, prefix: str | None = None) -> bool:
 def common_info(
     atoms: Sequence[ase.Atoms], keys: Sequence[str] | None, prefix: str | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Numbers, texts and truth values of frames, as arrays, ``(N,)``: of these keys, or of all but labels.
+    """Numbers, texts and truth values of frames, as arrays, ``(N,)``: of these keys, or of all but labels; no states.
 
     A text that a frame does not have is empty there, a number is NaN. What is text in one frame and a number in
     another, and what is neither, is left out.
@@ -269,6 +270,7 @@ def common_info(
     if keys is None:
         seen = dict.fromkeys(key for frame in atoms for key in frame.info)
         keys = [key for key in seen if not is_label_name(key, prefix)]
+    keys = [key for key in keys if state_name(key) is None]
     info = {}
     for key in keys:
         column = column_of([frame.info.get(key) for frame in atoms])

@@ -31,16 +31,13 @@ from bloomery.frames.labels import (
     is_label_name,
     looks_like_label,
 )
+from bloomery.frames.states import find_states, is_state, null_spin, state_name
 
 PIECE = 1000
 """Frames that are ASE's atoms at a time: these take ten times the memory of our arrays."""
 FARTHEST = 1e6
 """Positions and cell vectors, in Å, are below this in anything that is a structure."""
 OWN_ARRAYS = {"numbers", "positions"}
-STATES: dict[str, tuple[object, ...]] = {
-    "charge": (0,), "total_charge": (0,), "spin": (0, 1), "multiplicity": (1,), "spin_multiplicity": (1,),
-}  # fmt: skip
-"""Keys of ``info`` that say the electronic state of a frame, and their values in the ordinary one."""
 MADE_ANEW = {
     "comment", "id", "type", "occupancy", "spacegroup", "spacegroup_kinds", "unit_cell", "energies", "stresses",
 }  # fmt: skip
@@ -59,10 +56,13 @@ class Piece:
         The frames.
     labels
         The labels of each, by name, see `bloomery.frames.labels.find_labels`.
+    states
+        What each says of its state, by name, see `bloomery.frames.states.find_states`.
     """
 
     atoms: list[ase.Atoms]
     labels: list[dict[str, NDArray[np.float64]]]
+    states: list[dict[str, NDArray[np.float64]]]
 
 
 @dataclass
@@ -73,7 +73,7 @@ class _Oddities:
     doubts: dict[tuple[str, str], list[tuple[int, Doubt]]] = field(default_factory=lambda: defaultdict(list))
     unread: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     dropped: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    states: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    null_spins: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     held: list[int] = field(default_factory=list)
 
     def tell(self) -> None:
@@ -94,11 +94,10 @@ class _Oddities:
         if self.dropped:
             frames = sorted({index for found in self.dropped.values() for index in found})
             self._say(f"{_listed(self.dropped)} of {_frames(frames)} are left out: they have no place in a frame here.")
-        if self.states:
-            frames = sorted({index for found in self.states.values() for index in found})
+        for name, frames in self.null_spins.items():
             self._say(
-                f"{_listed(self.states)} of {_frames(frames)} stay with the frames and are not treated: frames of one "
-                "geometry count as the same, and are labelled as neutral."
+                f"{name} is 0 in {_frames(frames)}, which is no multiplicity 2S+1, and is read as not known; write 1 "
+                "for a singlet."
             )
         if self.held:
             self._say(
@@ -122,11 +121,12 @@ def pieces(path: Path, how: ReadAs) -> Iterator[Piece]:
     index = 0
     frames = atoms_in(path, how)
     while atoms := list(islice(frames, PIECE)):
-        labels = []
+        labels, states = [], []
         for frame in atoms:
             labels.append(_looked_at(frame, index, how, odd))
+            states.append(_state_of(frame, index, how, odd))
             index += 1
-        yield Piece(atoms, labels)
+        yield Piece(atoms, labels, states)
     odd.tell()
 
 
@@ -153,15 +153,26 @@ def _looked_at(frame: ase.Atoms, index: int, how: ReadAs, odd: _Oddities) -> dic
         odd.unread[name].append(index)
     for name, value in everything.items():
         told = name in found.unread or is_label_name(name, how.prefix) or looks_like_label(name, value, len(frame))
+        told = told or is_state(name, of_atoms=name not in frame.info)
         if not told and (name not in frame.info or column_of([value]) is None) and not _trivial(name, value):
             odd.dropped[name].append(index)
-    for name in frame.info:
-        value = everything[name]
-        if name.lower() in STATES and np.ndim(value) == 0 and value not in STATES[name.lower()]:
-            odd.states[name].append(index)
     if frame.constraints:
         odd.held.append(index)
     return found.values
+
+
+def _state_of(frame: ase.Atoms, index: int, how: ReadAs, odd: _Oddities) -> dict[str, NDArray[np.float64]]:
+    """What a frame says of its state, but for what is to be left out; what is odd about it is noted."""
+    for store in (frame.info, frame.arrays):
+        for word in [word for word in store if isinstance(word, str) and state_name(word) in how.without]:
+            del store[word]
+    unknown = null_spin(frame)
+    if unknown is not None:
+        odd.null_spins[unknown].append(index)
+    try:
+        return find_states(frame)
+    except InputError as error:
+        raise InputError(f"{odd.path}: frame {index}: {error}.") from error
 
 
 def absurd(

@@ -16,7 +16,7 @@ from bloomery.labellers.contract import OneByOne
 from bloomery.papers import ASE
 from bloomery.plugins import Settings
 from bloomery.quantities import Seconds
-from bloomery.reference.calculators import CalculatorSpec, as_labels, reference_values
+from bloomery.reference.calculators import Calculators, CalculatorSpec, as_labels, reference_values
 
 
 class CalculatorLabellerSettings(Settings):
@@ -29,26 +29,30 @@ class CalculatorLabellerSettings(Settings):
 
 
 class CalculatorLabeller(OneByOne):
-    """Energy, forces and, where the calculator has it and the cell is periodic in full, stress."""
+    """Energy, forces and, where the calculator has it and the cell is periodic in full, stress.
+
+    Each frame is labelled in its state (`bloomery.reference.states`); what the calculator cannot be told is refused.
+    """
 
     name = "calculator"
     title = "an ASE calculator"
     references = (ASE,)
     Settings = CalculatorLabellerSettings
     settings: CalculatorLabellerSettings
+    not_physics = frozenset({"frame_timeout_s"})
 
     def outcomes(self, configurations: Configurations) -> Iterator[tuple[Configurations, str] | tuple[None, str]]:
         """Evaluate the calculator; a value that is not finite is a failure, with its reason."""
         self.check(configurations)
-        calculator = self.settings.calculator.make()
+        calculators = Calculators(self.settings.calculator)
         bare = configurations.without_labels()
         for frame, atoms in zip(bare, bare.to_atoms(), strict=True):
-            atoms.calc = calculator
+            atoms.calc = calculators.of(frame.state_of(0))
             try:
                 with time_limit(self.settings.frame_timeout_s):
                     values = reference_values(atoms)
             except Exception as error:  # noqa: BLE001  whatever happens to one frame is that frame's entry in the ledger
-                calculator = self.settings.calculator.make()
+                calculators.renew()
                 yield None, f"{type(error).__name__}: {error}"
                 continue
             try:
@@ -60,10 +64,11 @@ class CalculatorLabeller(OneByOne):
                 yield labelled, ""
 
     def check(self, configurations: Configurations) -> None:
-        """Refuse frames without atoms."""
+        """Refuse frames without atoms, and those in states that the calculator cannot be told."""
         if not configurations.counts.all():
             frame = int(np.argmin(configurations.counts))
             raise InputError(f"calculator: frame {frame} holds no atom, so there is nothing to label.")
+        self.settings.calculator.check_states(configurations, "calculator: ")
 
 
 @contextmanager

@@ -54,6 +54,9 @@ def no_record(labelled: Configurations | None, entry: LedgerEntry) -> None:
 class Labeller(Plugin):
     """Give frames their reference values."""
 
+    not_physics: ClassVar[frozenset[str]] = frozenset()
+    """Settings that say how the work is done and not what comes out: labels found with others are as good."""
+
     @abstractmethod
     def label(
         self, configurations: Configurations, *, progress: Progress = no_progress, record: Record = no_record

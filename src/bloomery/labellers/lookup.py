@@ -26,12 +26,13 @@ class LookupLabellerSettings(Settings):
 
 
 class LookupLabeller(OneByOne):
-    """Find each frame in a library by its content hash."""
+    """Find each frame in a library by its content hash, which its state is part of."""
 
     name = "lookup"
     title = "a file of labels that existed already"
     Settings = LookupLabellerSettings
     settings: LookupLabellerSettings
+    not_physics = frozenset({"library"})  # a path; what the file holds is looked at
     attempts = 0
 
     def outcomes(self, configurations: Configurations) -> Iterator[tuple[Configurations, str] | tuple[None, str]]:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.states import repeated, without_heir
 from bloomery.observables.contract import Quantity
 from bloomery.observables.points.single_points import (
     FromSinglePoints,
@@ -53,9 +54,11 @@ class Defects(FromSinglePoints):
     def frames_of(self, structure: Configurations) -> Configurations:
         """The structure, its supercell with and without the first atom, and a slab for each surface."""
         atoms = structure.to_atoms()[0]
+        if problem := without_heir(atoms, ("initial_magmoms",)):
+            raise InputError(problem)
         frames: list[ase.Atoms] = [atoms]
         if len(set(atoms.numbers)) == 1:
-            whole = atoms.repeat(repeats_to(atoms.cell.array, self.settings.min_length))
+            whole = repeated(atoms, repeats_to(atoms.cell.array, self.settings.min_length))
             frames += [whole, whole[1:]]
         for indices in self.settings.surfaces:
             if indices == (0, 0, 0):

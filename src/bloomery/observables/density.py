@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from ase.data import atomic_masses
 from ase.units import _amu
 from numpy.typing import NDArray
 
@@ -27,7 +26,7 @@ class Density(FromTrajectories):
 
     def measure(self, frames: Configurations, blocks: NDArray[np.int64]) -> Averages:
         """Average over frames."""
-        masses = np.bincount(frames.frame_of_atom, weights=atomic_masses[frames.numbers])
+        masses = np.bincount(frames.frame_of_atom, weights=frames.masses)
         lengths = np.linalg.norm(frames.cells, axis=2)
         values = {
             "density": (masses / frames.volumes * G_PER_CM3, "g/cm^3"),

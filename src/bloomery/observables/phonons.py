@@ -23,6 +23,7 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import GRID, Configurations
+from bloomery.frames.states import times
 from bloomery.observables.contract import Axes, Quantity
 from bloomery.observables.points.single_points import (
     FromSinglePoints,
@@ -79,11 +80,14 @@ class Phonons(FromSinglePoints):
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The supercell, then as many with one atom moved as symmetry leaves."""
-        phonopy = self._prepared(structure)
-        frames = [
-            ase.Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True)
-            for cell in (phonopy.supercell, *phonopy.supercells_with_displacements)
-        ]
+        phonopy, atoms = self._prepared(structure), structure.to_atoms()[0]
+        frames = []
+        for cell in (phonopy.supercell, *phonopy.supercells_with_displacements):
+            made = ase.Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True)
+            if "initial_magmoms" in atoms.arrays:
+                own = [phonopy.supercell.u2u_map[place] for place in phonopy.supercell.s2u_map]
+                made.set_initial_magnetic_moments(atoms.get_initial_magnetic_moments()[own])
+            frames.append(times(made, atoms, len(cell) // len(atoms)))
         return Configurations.from_atoms(frames, info_keys=[])
 
     def measure(self, structure: Configurations, frames: Configurations) -> Measurement:

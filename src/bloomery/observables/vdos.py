@@ -8,7 +8,7 @@ before it is transformed, so that frequencies are known to about the inverse of 
 from __future__ import annotations
 
 import numpy as np
-from ase.data import atomic_masses, chemical_symbols
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -80,7 +80,7 @@ class Vdos(FromMotion):
             chemical_symbols[kind]: autocorrelation(velocities[:, motion.numbers == kind], lags)
             for kind in np.unique(motion.numbers)
         }
-        weighted = velocities * np.sqrt(atomic_masses[motion.numbers])[:, None]
+        weighted = velocities * np.sqrt(motion.masses)[:, None]
         if len(correlations) > 1:
             correlations[WHOLE] = autocorrelation(weighted, lags)
         return {name: spectrum(correlation, motion.interval, frequencies) for name, correlation in correlations.items()}

@@ -363,6 +363,9 @@ def import_(
 @option_units
 @option_elements
 @option_prefix
+@click.option(
+    "--without", multiple=True, metavar="STATE", help="Leave a state out, such as initial_magmoms; repeat it."
+)
 @option_json
 def convert(what: tuple[str, ...], out: str | None, check: bool, as_json: bool, **options: Any) -> None:
     """Write frames of one or more files, in most formats of the field, into one of another format.
@@ -377,6 +380,7 @@ def convert(what: tuple[str, ...], out: str | None, check: bool, as_json: bool, 
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
     target = None if check else files.check_output(given(out, "--out"), files.LABELLED_SUFFIXES)
+    files.check_states(options["without"])
     how = options | {"units": files.file_units(options["units"])}
     paths = [Path(files.absolute(path, "file")) for path in what]
     spared = heeded_here(paths, ["units"] if target is not None and target.suffix == ".data" else [])

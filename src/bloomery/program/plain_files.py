@@ -26,6 +26,7 @@ from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.input_data import unsaid, write_data
 from bloomery.frames.labels import LABELS
 from bloomery.frames.roles import ROLES, RoleSettings, split_roles
+from bloomery.frames.states import STATES
 from bloomery.jobs import describe, sample
 from bloomery.jobs.base import JobModule, Summary_co, limit_threads
 from bloomery.observables.contract import Observable
@@ -155,13 +156,21 @@ def write_frames(frames: Configurations, path: Path, units: FileUnits | None = N
     if path.suffix == ".npz":
         frames.save(path)
     elif path.suffix == ".data":
-        left = [*(["stress"] if frames.has("stress").any() else []), *sorted(set(frames.info) - {"charge"})]
+        told = {*frames.info, *frames.states} - {"charge"}
+        left = [*(["stress"] if frames.has("stress").any() else []), *sorted(told)]
         if left:
             what = f"{path}: {', '.join(left)} have no place in n2p2's format and are left out."
             warnings.warn(what, DataWarning, stacklevel=2)
         write_data(path, frames.to_atoms(), units or ATOMIC)
     else:
         frames.write_extxyz(path)
+
+
+def check_states(names: Sequence[str]) -> None:
+    """Raise `InputError` for the first name that is no state."""
+    strange = next((name for name in names if name not in STATES), None)
+    if strange is not None:
+        raise InputError(f"--without: {strange!r} is no state of a frame; choose of {', '.join(STATES)}.")
 
 
 def wanted_frames(observable: PluginSpec, paths: Sequence[str]) -> Configurations:

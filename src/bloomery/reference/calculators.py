@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Collection
-from typing import Any, ClassVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar, Literal
 
 import ase
 import numpy as np
@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.states import STATES
 from bloomery.plugins import Settings
+from bloomery.reference.states import arguments_for, routes_of
 
 Values = dict[str, float | NDArray[np.float64]]
+StateName = Literal["charge", "spin", "tot_magnetization", "electronic_temperature", "initial_magmoms"]
 
 
 class CalculatorSpec(Settings):
@@ -31,33 +35,38 @@ class CalculatorSpec(Settings):
     """One of the names in `CALCULATORS`, or ``module:Class`` of an installed ASE calculator."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the class; plain values only."""
+    state: dict[StateName, str] = Field(default_factory=dict)
+    """How the calculator is told the state of a frame, by state (``charge``, ``spin``, ...): a keyword argument of the
+    class, or ``info`` where it reads that name in ``Atoms.info``. Needed where it cannot be seen, as with MACE-OMol and
+    fairchem: ``{charge: info, spin: info}``."""
 
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, dict) and len(value) == 1 and not {"name", "arguments"} & set(value):
+        if isinstance(value, dict) and len(value) == 1 and not {"name", "arguments", "state"} & set(value):
             name, arguments = next(iter(value.items()))
             return {"name": name, "arguments": arguments or {}}
         return value
 
-    def make(self) -> Any:
-        """Make the calculator.
+    def make(self, told: Mapping[str, Any] | None = None) -> Any:
+        """Make the calculator, with further arguments if it is ``told`` some.
 
         `InputError` says if there is no such calculator, it is not an ASE calculator, or it refuses its arguments.
         """
+        arguments = self.arguments | dict(told or {})
         found = CALCULATORS.get(self.name, self.name)
         factory: Any = self._class(found) if isinstance(found, str) else found
         if factory is EMT:
             factory = _emt
         try:
-            return factory(**self.arguments)
+            return factory(**arguments)
         except InputError:
             raise
         except Exception as error:
             raise InputError(
-                f"calculator {self.name!r} cannot be made with {self.arguments}: {type(error).__name__}: {error}."
+                f"calculator {self.name!r} cannot be made with {arguments}: {type(error).__name__}: {error}."
             ) from error
 
     @property
@@ -70,6 +79,35 @@ class CalculatorSpec(Settings):
         """Raise what `make` does, and `InputError` if the calculator says that it does not know an element."""
         if message := unknown_elements(self.make(), elements, self.name):
             raise InputError(message)
+
+    def routes(self, made: Any) -> dict[str, str]:
+        """State to the way it goes into the calculator that was ``made`` (`bloomery.reference.states`)."""
+        return routes_of(made, {str(name): way for name, way in self.state.items()})
+
+    def check_states(self, frames: Configurations, where: str = "") -> None:
+        """Raise `InputError` for the first frame whose state the calculator cannot be told, and what `make` does.
+
+        ``where`` stands before the number of the frame, as ``silicon.extxyz: ``.
+        """
+        said = [name for name in frames.states if STATES[name].counts]
+        if not said:
+            return
+        routes = self.routes(self.make())
+        for name in said:
+            if routes.get(name) in self.arguments:
+                frame = int(np.argmax(frames.stated[name]))
+                raise InputError(
+                    f"{where}frame {frame}: {name}: frames say it, and the arguments of {self.name!r} say "
+                    f"{routes[name]}; say it in one place."
+                )
+        first: dict[str, int] = {}
+        for frame, key in enumerate(frames.state_keys()):
+            first.setdefault(key, frame)
+        for frame in first.values():
+            try:
+                arguments_for(frames.state_of(frame), routes, self.arguments, self.name)
+            except InputError as error:
+                raise InputError(f"{where}frame {frame}: {error}.") from error
 
     def _class(self, place: str) -> type:
         module, separator, attribute = place.partition(":")
@@ -84,6 +122,35 @@ class CalculatorSpec(Settings):
         if not (isinstance(found, type) and issubclass(found, BaseCalculator | GetPropertiesMixin)):
             raise InputError(f"calculator {self.name!r} is not a class of ASE calculators.")
         return found
+
+
+class Calculators:
+    """The calculator of a spec for frames in any states: made anew where a state is an argument of it."""
+
+    def __init__(self, spec: CalculatorSpec) -> None:
+        self.spec = spec
+        self._made: Any = None
+        self._routes: dict[str, str] | None = None
+        self._told: dict[str, Any] = {}
+        self._key = b""
+
+    def of(self, state: Mapping[str, Any]) -> Any:
+        """Return the calculator for a state, as `Configurations.state_of` has it; `InputError` if it has none."""
+        if self._routes is None and state:
+            self._made = self.spec.make() if self._made is None else self._made
+            self._routes = self.spec.routes(self._made)
+        told = arguments_for(state, self._routes or {}, self.spec.arguments, self.spec.name) if state else {}
+        key = b"".join(name.encode() + np.asarray(value, dtype=float).tobytes() for name, value in state.items())
+        if self._made is None or told != self._told or (key != self._key and not hasattr(self._made, "reset")):
+            self._made, self._told = self.spec.make(told), told
+        elif key != self._key:
+            self._made.reset()  # it would not see that something in Atoms.info is another
+        self._key = key
+        return self._made
+
+    def renew(self) -> None:
+        """Let the next calculator be a new one."""
+        self._made = None
 
 
 def _emt(**arguments: Any) -> Any:

@@ -6,7 +6,7 @@ Interstitial sites are vertices of the Voronoi tessellation: the places that are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from itertools import product
 from typing import Literal
@@ -19,6 +19,7 @@ from scipy.spatial import KDTree, Voronoi
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import symbols_to_numbers
+from bloomery.frames.states import STATES, exchange, forget, repeated
 from bloomery.samplers.building.contract import BuildingSampler, RattledSettings, Recipe, rattled
 from bloomery.samplers.contract import Repeats
 
@@ -69,9 +70,14 @@ class Defects(BuildingSampler):
     Settings = DefectsSettings
     settings: DefectsSettings
 
+    @property
+    def inherited(self) -> Collection[str]:
+        """A cell keeps its charge; with other atoms in it, it cannot keep its spin."""
+        return STATES if set(self.settings.kinds) == {"swap"} else ("charge", "initial_magmoms")
+
     def recipes(self, atoms: ase.Atoms) -> list[Recipe]:
         """One for each kind; the frames are shared among them."""
-        cell = atoms.repeat(self.settings.supercell)
+        cell = repeated(atoms, self.settings.supercell)
         kinds = list(dict.fromkeys(self.settings.kinds))[: self.settings.frames]
         makers = {"interstitial": _interstitials, "vacancy": _vacancies, "substitution": _substitutions, "swap": _swaps}
         recipes = []
@@ -139,6 +145,7 @@ def _substitutions(cell: ase.Atoms, settings: DefectsSettings) -> Change:
     def change(atoms: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
         for place in generator.choice(places, size=settings.defects, replace=False):
             atoms.symbols[place] = str(generator.choice(settings.substitutions[atoms.symbols[place]]))
+            forget(atoms, int(place))
         return atoms
 
     return change
@@ -152,7 +159,7 @@ def _swaps(cell: ase.Atoms, settings: DefectsSettings) -> Change:
         for _ in range(settings.defects):
             first = int(generator.integers(len(atoms)))
             second = int(generator.choice(np.flatnonzero(atoms.numbers != atoms.numbers[first])))
-            atoms.numbers[[first, second]] = atoms.numbers[[second, first]]
+            exchange(atoms, first, second)
         return atoms
 
     return change

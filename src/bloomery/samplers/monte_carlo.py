@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
+from bloomery.frames.states import repeated
 from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 from bloomery.quantities import Angstrom, Kelvin, Share
@@ -175,7 +176,7 @@ class MonteCarlo(TaskSampler):
                     f"{self.name}: starting structure {index} holds one element alone, so there is nothing to swap; "
                     "set swaps below 1."
                 )
-            frame = Configurations.from_atoms([atoms.repeat(self.settings.supercell)], info_keys=[])
+            frame = Configurations.from_atoms([repeated(atoms, self.settings.supercell)], info_keys=[])
             for temperature in self.settings.temperatures:
                 generator = np.random.default_rng(derive_seed(seed, identity, temperature))
                 chains.append(Chain(index, temperature, frame, generator))
@@ -204,11 +205,9 @@ class MonteCarlo(TaskSampler):
         """Propose a move; going back is as likely as going there."""
         generator, frame, n = chain.generator, chain.frame, chain.frame.n_atoms
         if (frame.numbers != frame.numbers[0]).any() and generator.uniform() < self.settings.swaps:
-            numbers = frame.numbers.copy()
             first = int(generator.integers(n))
-            second = int(generator.choice(np.flatnonzero(numbers != numbers[first])))
-            numbers[[first, second]] = numbers[[second, first]]
-            return "swap", replace(frame, numbers=numbers)
+            second = int(generator.choice(np.flatnonzero(frame.numbers != frame.numbers[first])))
+            return "swap", frame.exchanged(first, second)
         positions = frame.positions.copy()
         which = generator.choice(n, size=min(self.settings.moved, n), replace=False)
         width = self.settings.displacement

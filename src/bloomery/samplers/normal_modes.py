@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import ase
@@ -17,10 +18,11 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.states import repeated, states_of
 from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 from bloomery.quantities import Angstrom, Kelvin
-from bloomery.reference.calculators import CalculatorSpec
+from bloomery.reference.calculators import Calculators, CalculatorSpec
 from bloomery.samplers.building.contract import BuildingSettings
 from bloomery.samplers.building.harmonic import Modes, Statistics, force_constants, normal_modes
 from bloomery.samplers.building.paths import PathSettings, path_between, tangent_at
@@ -129,7 +131,8 @@ class NormalModes(TaskSampler):
         if self.settings.hessian is not None:
             return None
         if self.settings.calculator is not None:
-            return CalculatorDriver(self.settings.calculator.make())
+            self.settings.calculator.check_states(start, f"{self.name}: starting structures: ")
+            return CalculatorDriver(Calculators(self.settings.calculator))
         if potential is None:
             raise InputError(
                 "normal_modes: needs a potential for its force constants; train one, or give a calculator."
@@ -139,12 +142,12 @@ class NormalModes(TaskSampler):
 
     def _sites(self, start: Configurations, potential: Potential | None) -> Iterator[_Site]:
         """Structures to displace: the starting structures, or points of the paths between them."""
-        atoms = [each.repeat(self.settings.supercell) for each in start.without_labels().to_atoms()]
+        atoms = [repeated(each, self.settings.supercell) for each in start.without_labels().to_atoms()]
         for index, each in enumerate(atoms):
             require_sane(index, each, self.settings.limits, self.name)
         names = identities(start)
         given = self.settings.calculator
-        calculator = given.make if given is not None else potential.calculator if potential is not None else None
+        made = None if given is None else Calculators(given)
         path = self.settings.path
         if path is None:
             for index, each in enumerate(atoms):
@@ -155,6 +158,9 @@ class NormalModes(TaskSampler):
         for index in range(len(atoms) - 1):
             # From either side the same path, to the last bit.
             ends = sorted((index, index + 1), key=lambda end: names[end])
+            calculator = None if potential is None else potential.calculator
+            if made is not None:
+                calculator = partial(made.of, states_of(atoms[ends[0]]))
             try:
                 images = path_between(atoms[ends[0]], atoms[ends[1]], path, calculator)
             except InputError as error:

@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, insane
+from bloomery.frames.states import repeated
 from bloomery.papers import Paper
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
@@ -105,7 +106,7 @@ class PathIntegral(TaskSampler):
         harvest = Harvest(task.checkpoint)
         per_case = self.settings.steps // self.settings.block_steps + 1
         for number, ((index, identity, atoms), temperature) in list(enumerate(cases))[harvest.done :]:
-            cell = atoms.repeat(self.settings.supercell)
+            cell = repeated(atoms, self.settings.supercell)
             ring = _Ring(cell, temperature, self.settings, driver, derive_seed(task.seed, identity, temperature))
             kept, reason = self._run(ring, limit, partial(self._tell, task.progress, number, len(cases)))
             steps = np.repeat([step for step, _, _ in kept], self.settings.beads_kept).astype(int)
@@ -196,6 +197,8 @@ class _Ring:
 
     def _input(self, scripting: Any) -> str:
         boxed = self.atoms.copy()
+        if boxed.has("masses"):
+            boxed.arrays["mass"] = boxed.get_masses()  # the name under which i-PI looks for other than its own
         boxed.set_cell(np.eye(3) * BOX)  # i-PI wants a cell of its own orientation; the potential is given the true one
         timestep, tau = self.settings.timestep_fs * units.fs, self.settings.relaxation_fs * units.fs
         motion = scripting.motion_nvt_xml(timestep, thermostat="pile_g", tau=tau, fixcom=False)

@@ -22,6 +22,7 @@ from pydantic import Field, field_validator
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
+from bloomery.frames.states import without_heir
 from bloomery.papers import Paper
 from bloomery.quantities import Angstrom, ForceInEV, PressureInGPa
 from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
@@ -34,6 +35,7 @@ _Kept = tuple[int, ase.Atoms, float]
 WITHOUT_PYXTAL = (
     "random_search: cannot make structures without PyXtal; install it: pip install 'aiida-bloomery[random-search]'."
 )
+HEAT = "electronic_temperature"
 RESTED = "relaxed"
 GIVEN_UP = "no such structure was found"
 
@@ -100,6 +102,9 @@ class RandomSearch(TaskSampler):
         limit = self.settings.limit(task.scale)
         harvest = Harvest(task.checkpoint)
         names, atoms = identities(task.start), task.start.without_labels().to_atoms()
+        for index, start in enumerate(atoms):
+            if problem := without_heir(start, ()):
+                raise InputError(f"{self.name}: starting structure {index} {problem}")
         total = len(task.start) * self.settings.structures
         for number in range(harvest.done, total):
             index, copy = divmod(number, self.settings.structures)
@@ -144,6 +149,8 @@ class RandomSearch(TaskSampler):
                 continue
             found.set_cell(found.cell.array * (volume * len(found) / found.cell.volume) ** (1 / 3), scale_atoms=True)
             if not self.settings.limits.broken_by(found.numbers, found.positions, found.cell.array, found.pbc):
+                # The electrons' temperature is the one state that does not depend on how many there are.
+                found.info = {key: atoms.info[key] for key in (HEAT,) if key in atoms.info}
                 return found, group, attempt
         return None, 0, self.settings.attempts
 

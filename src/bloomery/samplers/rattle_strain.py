@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from scipy.special import ndtr
 
 from bloomery.frames.geometry import DistanceLimits, check_reach, strained
+from bloomery.frames.states import repeated
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom, Share
 from bloomery.samplers.building.contract import BuildingSampler, BuildingSettings, Recipe, rattled
@@ -82,7 +83,7 @@ class RattleStrain(BuildingSampler):
         """All frames are of one kind."""
 
         def make(generator: np.random.Generator) -> ase.Atoms:
-            frame = atoms.repeat(self.settings.supercell)
+            frame = repeated(atoms, self.settings.supercell)
             if frame.pbc.all():
                 frame = strained(frame, self._strain(generator))
             rattle = self.settings.rattle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bloomery.frames.configurations import Configurations
 from bloomery.papers import LANGEVIN
-from bloomery.reference.calculators import CalculatorSpec
+from bloomery.reference.calculators import Calculators, CalculatorSpec
 from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
 from bloomery.samplers.dynamics.ensemble import EnsembleSettings
 from bloomery.samplers.dynamics.forces import CalculatorDriver
@@ -30,8 +30,9 @@ class ReferenceMolecularDynamics(TaskSampler):
 
     def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the calculator's energy, forces and, in a full cell, stress as labels."""
+        self.settings.calculator.check_states(task.start, f"{self.name}: starting structures: ")
         prepared = trajectories(task.start, self.settings, task.seed, self.name)
-        conduct = Conduct(self.settings, CalculatorDriver(self.settings.calculator.make()), labels=True)
+        conduct = Conduct(self.settings, CalculatorDriver(Calculators(self.settings.calculator)), labels=True)
         return run_all(prepared, conduct, checkpoint=task.checkpoint, progress=task.progress)
 
     def plan(self, n_start: int) -> dict[str, int]:

@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.geometry import strain_tensor, strained
+from bloomery.frames.states import times
 from bloomery.samplers.building.contract import BuildingSampler, RattledSettings, Recipe, rattled
 from bloomery.samplers.contract import Repeats
 from bloomery.samplers.dynamics.trajectories import Strain
@@ -72,7 +73,8 @@ class Supercells(BuildingSampler):
     def _make(
         self, atoms: ase.Atoms, matrix: NDArray[Any], strain: Strain, generator: np.random.Generator
     ) -> ase.Atoms:
-        return rattled(strained(make_supercell(atoms, matrix), strain_tensor(strain)), self.settings.rattle, generator)
+        cell = times(make_supercell(atoms, matrix), atoms, round(abs(np.linalg.det(matrix))))
+        return rattled(strained(cell, strain_tensor(strain)), self.settings.rattle, generator)
 
 
 def nearly_cubic(atoms: ase.Atoms, size: int) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from itertools import product
 from typing import Annotated
@@ -12,6 +13,7 @@ from ase.build import surface
 from pydantic import Field, field_validator, model_validator
 
 from bloomery.errors import InputError
+from bloomery.frames.states import repeated
 from bloomery.quantities import Angstrom
 from bloomery.samplers.building.contract import BuildingSampler, RattledSettings, Recipe, rattled
 
@@ -56,6 +58,11 @@ class Surfaces(BuildingSampler):
     Settings = SurfacesSettings
     settings: SurfacesSettings
 
+    @property
+    def inherited(self) -> Collection[str]:
+        """Atoms keep their moments; a slab has not the charge or the spin of a crystal."""
+        return ("initial_magmoms",)
+
     def recipes(self, atoms: ase.Atoms) -> list[Recipe]:
         """One for each plane and cut."""
         if not atoms.pbc.all():
@@ -78,7 +85,7 @@ class Surfaces(BuildingSampler):
         # The reciprocal vector's length is one over the distance between planes.
         shifted.positions += shift * normal / (normal @ normal)
         slab = surface(shifted, plane, self.settings.layers, vacuum=self.settings.vacuum / 2, periodic=True)
-        return slab.repeat((*self.settings.supercell, 1))
+        return repeated(slab, (*self.settings.supercell, 1))
 
     def _make(self, slab: ase.Atoms, generator: np.random.Generator) -> ase.Atoms:
         return rattled(slab.copy(), self.settings.rattle, generator)

@@ -179,11 +179,14 @@ def _with_known(pool: Pool, taken: NDArray[np.int64]) -> Pool:
     """Return the pool as it looks once these frames are in the data set."""
     parts = [pool.known_features, None if pool.features is None else pool.features[taken]]
     there = [part for part in parts if part is not None]
+    before = 0 if pool.known_features is None else len(pool.known_features)
+    states = [*(pool.known_states or [""] * before), *pool.configurations[taken].state_keys()]
     return replace(
         pool,
         known_hashes=pool.known_hashes | {pool.hashes[index] for index in taken},
         environments=pool.environments and pool.environments.with_known(pool.configurations[taken]),
         known_features=np.concatenate(there) if there else None,
+        known_states=states,
     )
 
 

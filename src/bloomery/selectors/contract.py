@@ -33,6 +33,8 @@ class Pool:
     """Frame-averaged features of the candidates, ``(P, F)``, or ``None``."""
     known_features: NDArray[np.floating] | None = None
     """The same of the frames of the data set, ``(K, F)``, or ``None``."""
+    known_states: list[str] | None = None
+    """States of the same frames, ``K``, as `Configurations.state_keys` says them; ``None``: they say none."""
     disagreement: NDArray[np.float64] | None = None
     """Largest force disagreement among the atoms of each candidate in eV/Å, ``(P,)``, or ``None``."""
     scale: Scale | None = None

@@ -21,7 +21,8 @@ class DuplicatesSettings(Settings):
     min_distance: float = Field(default=0.0, ge=0)
     """Drop frames, too, that are not farther than this from a frame of the data set or one that is kept: distance
     between frame-averaged features, each divided by its standard deviation over pool and data set, over the root of
-    their number. By default content alone decides, and no features are computed."""
+    their number. Frames in different states (charge, spin, ...) are never near each other. By default content alone
+    decides, and no features are computed."""
 
 
 class Duplicates(Selector):
@@ -55,7 +56,7 @@ class Duplicates(Selector):
 
     def _drop_near(self, pool: Pool, reasons: NDArray[np.str_]) -> None:
         """Go through frames in the order of their content, and keep those that are far from all kept before."""
-        space = FeatureSpace.of(pool, self.name)
+        space = FeatureSpace.of(pool, self.name, near=self.settings.min_distance)
         features, known = space.whole(), space.scaled_known()
         limit = self.settings.min_distance
         rows = np.array([row for row, frame in enumerate(space.order) if not reasons[frame]], dtype=np.int64)

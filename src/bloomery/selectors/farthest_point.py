@@ -69,8 +69,9 @@ class FarthestPoint(Selector):
         return Picks.up_to(self.settings.frames, found.picks, scores, otherwise=TOO_NEAR)
 
     def _by_frame(self, pool: Pool) -> Farthest:
-        space = FeatureSpace.of(pool, self.name, standardise=self.settings.standardise)
-        found = farthest_points(space, self.settings.frames, self.settings.min_distance, device=pool.device)
+        settings = self.settings
+        space = FeatureSpace.of(pool, self.name, standardise=settings.standardise, near=settings.min_distance)
+        found = farthest_points(space, settings.frames, settings.min_distance, device=pool.device)
         nearest = np.empty(len(pool))
         nearest[space.order] = found.nearest
         return Farthest(space.order[found.picks], found.distances, nearest)

@@ -61,6 +61,23 @@ def test_trajectories_go_on_in_the_next_job(jobs, frames, potential):
     assert kinds == ["sampling", "sampling", "structure"]
 
 
+def test_a_frame_is_in_one_state_from_its_structure_to_its_label(jobs, frames):
+    """Parents are found by content, which the state is part of, so lineage shows that it is the same all the way."""
+    charged = type(frames)(frames.configurations.with_states(charge=[2, 0, -2], electronic_temperature=500)).store()
+    settings = {"temperatures": [300], "steps": 4, "interval": 2, "calculator": "stillinger_weber"}
+    told = {"charge": "info", "electronic_temperature": "info"}
+    settings["calculator"] = {"name": "stillinger_weber", "state": told}
+    sampled = jobs.done("sample", seed=1, start=charged, parameters={"sampler": {"reference_md": settings}})
+    found = sampled.outputs.frames.configurations
+    assert found.states["charge"].tolist() == [2.0, 2.0, 0.0, 0.0, -2.0, -2.0]
+    assert set(found.info["parent_hash"].tolist()) == set(charged.hashes)
+    labeller = {"name": "calculator", "settings": {"calculator": settings["calculator"]}}
+    labelled = jobs.done("label", configurations=sampled.outputs.frames, parameters={"labeller": labeller})
+    steps = lineage(labelled.outputs.labelled, 5).steps
+    assert [step.facts.get("charge") for step in steps] == [-2, None, -2]
+    assert steps[0].facts["electronic_temperature"] == 500
+
+
 def test_samplers_that_begin_anew_have_nothing_to_go_on_from(jobs, frames):
     with pytest.raises(ValueError, match="continued: the sampler 'rattle_strain' does not go on from an earlier job"):
         jobs.run("sample", start=frames, continued=frames, parameters={"sampler": "rattle_strain"})

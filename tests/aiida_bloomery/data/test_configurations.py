@@ -151,3 +151,23 @@ def test_index_beyond_the_parent_is_named_when_parents_are_set(frames):
 
 def test_frames_without_parent_arrays_pass(make_silicon):
     assert check_parents(make_silicon(1)) is None
+
+
+def test_frames_come_back_in_their_states(profile, make_silicon):
+    """A node from before, without states, has the attributes and the hashes that it had."""
+    plain = make_silicon(3)
+    frames = plain.with_states(
+        charge=[0, 1, 2],
+        stated={"charge": [True, False, True]},
+        initial_magmoms=np.linspace(-1, 1, plain.n_atoms),
+        masses=30.0,
+    )
+    node = ConfigurationsData(frames).store()
+    back = load_node(node.pk).configurations
+    assert back.hashes() == frames.snapped().hashes() == node.hashes
+    assert back.state_keys() == frames.snapped().state_keys()
+    np.testing.assert_array_equal(back.masses, frames.masses)
+    assert node.base.attributes.get("states") == {"charge": 2, "initial_magmoms": 3, "masses": 3}
+    assert "states" not in ConfigurationsData(plain).base.attributes.all
+    children = ConfigurationsData(with_parents(frames[[2, 0]], node, [2, 0])).store()
+    assert children.hashes == [node.hashes[2], node.hashes[0]]

@@ -38,13 +38,16 @@ def test_selected_frames_that_differ_from_their_parents(parse, frames):
     assert "frame 1" in node.exit_message
 
 
-def test_labels_of_frames_that_were_not_asked_for(parse, frames, make_silicon):
-    others = make_silicon(3, seed=5, labelled=True).with_info(parent=np.arange(3))
-    files = {"labelled.npz": npz(others), "ledger.json": json.dumps({"entries": []}).encode()}
-    parameters = orm.Dict({"labeller": "lookup"}).store()
-    _, node = parse("label", {"configurations": frames, "parameters": parameters}, result={}, files=files)
-    assert node.exit_status == 301
-    assert "frame 0" in node.exit_message
+def test_labels_of_frames_that_were_not_asked_for(parse, frames, make_silicon, bloomery_code):
+    """Also those of the same frames in another state."""
+    charged = frames.configurations.with_states(charge=2)
+    inputs = {"configurations": frames, "parameters": orm.Dict({"labeller": "lookup"}).store(), "code": bloomery_code}
+    for labelled in (make_silicon(3, seed=5, labelled=True), charged.with_labels(energy=np.zeros(len(charged)))):
+        others = labelled.with_info(parent=np.arange(len(labelled)))
+        files = {"labelled.npz": npz(others), "ledger.json": json.dumps({"entries": []}).encode()}
+        _, node = parse("label", inputs, result={}, files=files)
+        assert node.exit_status == 301
+        assert "frame 0" in node.exit_message
 
 
 def test_features_for_another_number_of_frames(parse, frames):

@@ -32,14 +32,19 @@ end
 """
 
 
-def test_charges_stay_with_frames_and_those_of_atoms_are_told_of(tmp_path: Path) -> None:
+def test_charges_are_states_and_those_of_atoms_are_told_of(tmp_path: Path) -> None:
     path = tmp_path / "input.data"
     path.write_text(CHARGED.format(atomic=0, charge=0) + CHARGED.format(atomic=0, charge=1))
-    with pytest.warns(DataWarning, match=r"charge of 1 frames \(first 1\) stays"):
-        assert read_arrays(path)["info:charge"].tolist() == [0.0, 1.0]
+    found = read_arrays(path)
+    assert found["state:charge"].tolist() == [0.0, 1.0]
+    assert found["stated:charge"].tolist() == [False, True]
+    read = Configurations.read(path)
+    assert read.state_of(1) == {"charge": 1}
+    write_data(tmp_path / "again.data", read.to_atoms())
+    assert Configurations.read(tmp_path / "again.data").hashes() == read.hashes()
     path.write_text(CHARGED.format(atomic=0.8, charge=0))
     with pytest.warns(DataWarning, match="charges of atoms are left out"):
-        assert "info:charge" not in read_arrays(path)
+        assert "state:charge" not in read_arrays(path)
     path.write_text(CHARGED.format(atomic=0, charge=0).replace("charge 0", "energy -1.4"))
     with pytest.raises(InputError, match=r"line 4.*a frame has one energy"):
         read_arrays(path)

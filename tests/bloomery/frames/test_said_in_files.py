@@ -319,12 +319,11 @@ def test_labels_beside_the_frames_of_a_database_are_read(tmp_path: Path, name: s
     forces = np.arange(12.0).reshape(4, 3)
     with connect(tmp_path / name) as rows:
         rows.write(bulk("Cu", cubic=True), dft_energy=-2.5, config_type="solid", charge=1, data={"dft_forces": forces})
-    with pytest.warns(DataWarning, match="charge of frame 0 stay with the frames"):
-        found = Configurations.read(tmp_path / name)
+    found = Configurations.read(tmp_path / name)
     assert found.labels["energy"].tolist() == [-2.5]
     np.testing.assert_allclose(found.labels["forces"], forces)
     assert found.info["config_type"].tolist() == ["solid"]
-    assert found.info["charge"].tolist() == [1]
+    assert found.state_of(0) == {"charge": 1}
 
 
 def test_labels_beside_a_calculator_in_a_database_are_told_apart(tmp_path: Path) -> None:

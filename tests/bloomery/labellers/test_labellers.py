@@ -113,6 +113,19 @@ def test_failures_are_entered_and_the_others_go_on() -> None:
     assert 1.9 < ledger[3].seconds < 3600
 
 
+def test_a_library_gives_labels_of_the_state_alone(tmp_path: Path) -> None:
+    """Of one geometry in two states each has its own label, and a third has none; neutral is neutral, said or not."""
+    water = [molecule("H2O") for _ in range(2)]
+    water[1].info |= {"charge": 1, "spin": 2}
+    library = Configurations.from_atoms(water).with_labels(energy=[-1.0, -2.0], forces=np.zeros((6, 3)))
+    library.write_extxyz(tmp_path / "library.extxyz")
+    wanted = library.without_labels()[[1, 0, 0, 0]]
+    wanted = wanted.with_states(charge=[1, 0, 0, -1], stated={"charge": [True, True, False, True]})
+    labelled, ledger = LookupLabeller.make(library=str(tmp_path / "library.extxyz")).label(wanted)
+    assert labelled.label("energy")[0].tolist() == [-2.0, -1.0, -1.0]
+    assert [entry.outcome for entry in ledger] == ["labelled"] * 3 + ["failed"]
+
+
 def test_frames_without_atoms_are_refused() -> None:
     frames = Configurations.from_atoms([bulk("Cu"), ase.Atoms()])
     with pytest.raises(InputError, match="frame 1 holds no atom"):

@@ -52,6 +52,9 @@ def test_silicon_has_the_density_of_the_handbook() -> None:
     summary = Density.make().observe(None, Configurations.from_atoms([bulk("Si", a=5.431, cubic=True)])).summary
     assert summary["trajectory"]["density"]["value"] == pytest.approx(2.329, abs=0.001)
     assert summary["trajectory"]["a"]["value"] == pytest.approx(5.431)
+    heavy = Configurations.from_atoms([bulk("Si", a=5.431, cubic=True)]).with_states(masses=30.0)
+    summary = Density.make().observe(None, heavy).summary
+    assert summary["trajectory"]["density"]["value"] == pytest.approx(2.329 * 30 / 28.085, abs=0.001)
 
 
 def test_angles_of_crystals_and_molecules() -> None:

@@ -57,6 +57,22 @@ def test_one_oscillator_is_one_line() -> None:
     assert observation.units["H__trajectory"] == "1/THz"
 
 
+def test_masses_are_those_of_the_frames() -> None:
+    """Of two pairs the heavier counts for more; frames that change their masses are no trajectory."""
+    times = 2.0 * np.arange(2000)
+    places = np.zeros((2000, 4, 3))
+    for pair, nu in ((0, 40), (2, 10)):
+        swing = 0.1 * np.cos(2e-3 * np.pi * nu * times) / nu  # of equal velocities
+        places[:, pair, 0], places[:, pair + 1, 0] = 6 * pair - swing, 6 * pair + 3 + swing
+    frames = Configurations.from_atoms([ase.Atoms("H2O2", positions=each) for each in places]).with_info(time=times)
+    heavy = frames.with_states(masses=np.tile([3.0, 3.0, 1.0, 1.0], 2000))
+    mean = Vdos.make(blocks=2, window_fs=1000).observe(None, heavy).summary["trajectory"]["all:mean_frequency"]
+    assert mean["value"] == pytest.approx(0.75 * 40 + 0.25 * 10, abs=0.3)
+    mixed = frames.with_states(masses=3.0, stated={"masses": np.arange(2000) < 1000})
+    with pytest.raises(InputError, match="do not give their atoms the same masses"):
+        Vdos.make(blocks=3, window_fs=100).observe(None, mixed)
+
+
 def harmonic_trajectory(frequencies: np.ndarray, modes: np.ndarray, atoms: ase.Atoms, steps: int, seed: int):
     """Every mode with the same energy and a random phase: exact, no integrator."""
     generator = np.random.default_rng(seed)

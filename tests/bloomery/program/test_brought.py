@@ -147,14 +147,34 @@ def test_state_and_groups_stay_with_selected_frames(here: Path) -> None:
     frames = []
     for index, atoms in enumerate(copper(3)):
         bare = atoms.copy()
-        bare.info |= {"charge": index % 2, "config_type": "slab"}
+        bare.info |= {"charge": index % 2, "spin": 1 + index % 2, "config_type": "slab"}
         frames.append(bare)
     write("a.extxyz", frames)
-    told = bloomery("select --pool a.extxyz -s duplicates --no-probe --out o.extxyz")
-    assert "charge of frame 1 stay with the frames and are not treated" in told.output
+    bloomery("select --pool a.extxyz -s duplicates --no-probe --out o.extxyz")
     found = (here / "o.extxyz").read_text()
-    assert found.count("charge=") == 3
+    assert found.count("charge=") == found.count("spin=") == 3
     assert found.count("config_type=slab") == 3
+
+
+def test_states_can_be_left_out(here: Path) -> None:
+    """Also one that cannot be, without which a file could not be read at all."""
+    iron = bulk("Fe")
+    iron.info |= {"charge": 1, "spin": 1.5}
+    write("a.extxyz", [iron])
+    told = bloomery("convert a.extxyz --out b.extxyz", 2).output
+    assert "a.extxyz: frame 0: spin: is 1.5, and a multiplicity 2S+1 is a whole number" in told
+    bloomery("convert a.extxyz --without spin --without initial_magmoms --out b.extxyz")
+    text = (here / "b.extxyz").read_text()
+    assert "charge=1" in text
+    assert "spin" not in text
+    assert "initial_magmoms" not in text
+    bloomery("convert b.extxyz --out c.npz")
+    bloomery("convert c.npz --without charge --out d.extxyz")
+    assert "charge" not in (here / "d.extxyz").read_text()
+    assert (
+        "'colour' is no state of a frame; choose of charge"
+        in bloomery("convert a.extxyz --without colour --check", 2).output
+    )
 
 
 def test_an_origin_that_is_none_is_refused(here: Path) -> None:

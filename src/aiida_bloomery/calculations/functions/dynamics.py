@@ -13,7 +13,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from aiida_bloomery.calculations.label_cache import mark
-from aiida_bloomery.calculations.pw_namelists import parameters_for
+from aiida_bloomery.calculations.pw_namelists import parameters_for, with_state
 from aiida_bloomery.calculations.pw_output import read_stdout, read_xml
 from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpoints, frame_structure
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
@@ -66,6 +66,7 @@ def md_starts(
     for index, trajectory in enumerate(trajectories(structures.configurations, settings, seed.value, spec.name)):
         structure = frame_structure(trajectory.frame.to_atoms()[0])
         namelists = parameters_for(pw_parameters.get_dict(), structure.get_kind_names())
+        namelists = with_state(namelists, trajectory.frame.state_of(0))
         outputs[f"structure_{index:03d}"] = structure
         outputs[f"parameters_{index:03d}"] = orm.Dict(md_namelists(namelists, settings, trajectory.temperature))
         outputs[f"settings_{index:03d}"] = orm.Dict({"ATOMIC_VELOCITIES": velocities(trajectory).tolist()})

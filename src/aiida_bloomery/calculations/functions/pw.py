@@ -6,10 +6,11 @@ from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
 from aiida_bloomery.calculations.label_cache import mark
-from aiida_bloomery.calculations.pw_namelists import parameters_for
+from aiida_bloomery.calculations.pw_namelists import parameters_for, with_state
 from aiida_bloomery.calculations.pw_output import FrameFailure, labelled_frames, read_frame
 from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpoints, frame_structure
 from aiida_bloomery.data.configurations import ConfigurationsData
+from bloomery.frames.states import states_of
 
 
 @calcfunction
@@ -20,11 +21,13 @@ def frame_inputs(
     kpoints: orm.KpointsData | None = None,
     kpoints_rule: orm.Dict | None = None,
 ) -> dict[str, orm.Data]:
-    """Return a frame as `structure`, `parameters` cut down to its elements, and `kpoints` if a rule makes them."""
-    structure = frame_structure(configurations.configurations[frame.value].to_atoms()[0])
+    """Return a frame as `structure`, `parameters` of its elements and state, and `kpoints` if a rule makes them."""
+    atoms = configurations.configurations[frame.value].to_atoms()[0]
+    structure = frame_structure(atoms)
+    own = with_state(parameters_for(parameters.get_dict(), structure.get_kind_names()), states_of(atoms))
     outputs: dict[str, orm.Data] = {
         "structure": structure,
-        "parameters": orm.Dict(parameters_for(parameters.get_dict(), structure.get_kind_names())),
+        "parameters": orm.Dict(own),
     }
     if kpoints is None:
         outputs["kpoints"] = frame_kpoints(structure, None, kpoints_rule)

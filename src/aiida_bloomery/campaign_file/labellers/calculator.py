@@ -22,11 +22,13 @@ class Part(InProcessPart):
     """Give a frame up after this time, in s; by default never."""
 
     def check(self, campaign: Campaign) -> None:
-        """See that the calculator can be made, and knows the elements, unless it is elsewhere."""
+        """See that the calculator can be made, and knows elements and states, unless it is elsewhere."""
         if self._elsewhere(campaign):
             return
         with campaign.source.at(campaign.labeller_key("calculator")):
             self.calculator.check(campaign.structures.elements)
+            for name, frames in campaign.named_frames:
+                self.calculator.check_states(frames, f"{name}: ")
 
     def notes(self, campaign: Campaign) -> Iterator[str]:
         """Say that a calculator was not seen."""

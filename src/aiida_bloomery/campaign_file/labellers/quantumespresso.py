@@ -16,7 +16,7 @@ from aiida_bloomery.campaign_file.labellers.contract import Finding, LabellerPar
 from aiida_bloomery.campaign_file.model import Code
 from aiida_bloomery.campaign_file.options import job_options
 from aiida_bloomery.setup.pseudopotentials import FAMILY, read_header
-from aiida_bloomery.workflows.labelling.pw_checks import check_given, open_frame
+from aiida_bloomery.workflows.labelling.pw_checks import check_given, check_states, open_frame
 from bloomery.errors import InputError
 from bloomery.frames.configurations import symbols_to_numbers
 from bloomery.plugins import Settings
@@ -125,7 +125,7 @@ class Part(LabellerPart):
         return None
 
     def check(self, campaign: Campaign) -> None:
-        """See that cells are periodic, and that pseudopotential files and elements fit."""
+        """See that cells are periodic, that pw.x can be told states, and that pseudopotentials and elements fit."""
         for name, frames in campaign.named_frames:
             frame = open_frame(frames, self.namelists)
             if frame is not None:
@@ -134,6 +134,9 @@ class Part(LabellerPart):
                     f"frame {frame} is not periodic along all three vectors, which pw.x needs; put it "
                     'into a periodic cell (pbc="T T T" in an extxyz file).',
                 )
+            problem = check_states(frames, self.namelists)
+            if problem is not None:
+                raise campaign.source.error(name, problem.removeprefix("configurations: "))
         if isinstance(self.pseudopotentials, dict):
             for element in campaign.structures.elements:
                 if element not in self.pseudopotentials:

@@ -6,15 +6,48 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from aiida import orm
-from aiida.engine import ProcessBuilder
+from aiida.engine import PortNamespace, ProcessBuilder, ProcessSpec
 
 from aiida_bloomery.workflows.labelling.in_process import InProcessLabellingWorkChain
+from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.plugins import PluginSpec
+from bloomery.reference.calculators import CalculatorSpec
+
+
+def validate_inputs(value: Mapping[str, Any], _: PortNamespace) -> str | None:
+    """Check the states of frames against the calculator."""
+    if "configurations" not in value or "parameters" not in value:
+        return None
+    return CalculatorLabellingWorkChain.check(value["configurations"].configurations, value)
 
 
 class CalculatorLabellingWorkChain(InProcessLabellingWorkChain):
     """Label frames with an ASE calculator."""
 
     LABELLER: ClassVar[str] = "calculator"
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """See that frames are in states that the calculator can be told."""
+        super().define(spec)
+        spec.inputs.validator = validate_inputs
+
+    @classmethod
+    def check(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> str | None:
+        """Return one sentence about the first frame whose state the calculator cannot be told.
+
+        A calculator that is not installed here is left to the job.
+        """
+        spec = PluginSpec.model_validate(inputs["parameters"].get_dict()["labeller"])
+        calculator = CalculatorSpec.model_validate(spec.settings["calculator"])
+        if not calculator.is_installed:
+            return None
+        try:
+            calculator.check_states(configurations, "configurations: ")
+        except InputError as error:
+            return str(error)
+        return None
 
     @classmethod
     def get_builder_from_protocol(

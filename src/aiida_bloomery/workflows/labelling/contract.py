@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec
 
-from aiida_bloomery.calculations.functions.labels import collect_labels
+from aiida_bloomery.calculations.functions.labels import collect_labels, labels_from_cache
+from aiida_bloomery.calculations.label_cache import find_labels
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import optional_output
@@ -28,8 +29,9 @@ class LabellingWorkChain(SubmitsOnce):
     """Give every frame its reference values, or an entry in the ledger that says why it has none.
 
     Subclasses add their own inputs and the outline, and end with `conclude`. Those that send frames out in rounds begin
-    with `setup`, `take` what a job gave, and end with `collect`; their context holds the frames that are ``pending``,
-    the ``round``, ``nodes``, what the jobs gave, and ``processes``, which job had which frames.
+    with `setup`, in which they note the ``fingerprint`` of their settings, and `ask_cache`, `take` what a job gave, and
+    end with `collect`; their context holds the frames that are ``pending``, the ``round``, ``nodes``, what the jobs
+    gave, and ``processes``, which job had which frames.
     """
 
     title: ClassVar[str] = ""
@@ -70,11 +72,26 @@ class LabellingWorkChain(SubmitsOnce):
         return []
 
     def setup(self) -> None:
-        """Note what is to be done."""
-        self.ctx.pending = list(range(self.inputs.configurations.n_frames))
+        """Note what is to be done: of frames with the same content the first; what comes of it is all of theirs."""
+        hashes = self.inputs.configurations.hashes
+        first = {content: frame for frame, content in reversed(list(enumerate(hashes)))}
+        self.ctx.pending = sorted(first.values())
+        self.ctx.fingerprint = ""
         self.ctx.round = 0
         self.ctx.nodes = {}
         self.ctx.processes = {"packs": [], "frames": {}}
+
+    def ask_cache(self) -> None:
+        """Take the labels that exist already, with the settings that the context's ``fingerprint`` is of."""
+        hashes = self.inputs.configurations.hashes
+        found = find_labels(self.ctx.fingerprint, hashes)
+        if not found:
+            return
+        sources = {f"source_{node.pk}": node for node in found.values()}
+        cached = self.call_as("labels_from_cache", labels_from_cache, self.inputs.configurations, **sources)
+        self.ctx.nodes["cached"] = cached
+        self.ctx.pending = [frame for frame in self.ctx.pending if hashes[frame] not in found]
+        self.report(f"{sum(content in found for content in hashes)} of {len(hashes)} labels exist already")
 
     def has_frames(self) -> bool:
         """Whether frames are pending, and it is worth another round."""

@@ -11,6 +11,7 @@ from aiida.engine import ProcessBuilder, ProcessSpec, ToContext, while_
 
 from aiida_bloomery.calculations.functions.frames import take_frames
 from aiida_bloomery.calculations.label import LabelCalculation
+from aiida_bloomery.calculations.label_cache import job_fingerprint, of_job
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import optional
 from aiida_bloomery.workflows.labelling.contract import MAX_ROUNDS, LabellingWorkChain
@@ -19,7 +20,7 @@ from bloomery.plugins import PluginSpec
 
 
 class InProcessLabellingWorkChain(LabellingWorkChain):
-    """Label all frames in one job; if it is ended before it is done, send what is left again.
+    """Label all frames that have no label yet in one job; if it is ended before it is done, send what is left again.
 
     Subclasses set ``LABELLER``, the name of their plug-in among `bloomery.labellers`.
     """
@@ -36,7 +37,7 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
         text = "`{labeller: {name, settings}}`."
         spec.input("parameters", valid_type=orm.Dict, validator=cls.validate_parameters, help=text)
         optional(spec, "options", orm.Dict, "Scheduler options of the job.")
-        spec.outline(cls.setup, while_(cls.has_frames)(cls.run_job, cls.inspect_job), cls.collect)
+        spec.outline(cls.setup, cls.ask_cache, while_(cls.has_frames)(cls.run_job, cls.inspect_job), cls.collect)
 
     @classmethod
     def validate_parameters(cls, node: orm.Dict, port: Any) -> str | None:
@@ -77,6 +78,11 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
         builder.max_failed_share = orm.Float(inputs["max_failed_share"])
         builder.options = orm.Dict(merge(inputs["options"], options or {}))
         return builder
+
+    def setup(self) -> None:
+        """Note what is to be done, and with which settings."""
+        super().setup()
+        self.ctx.fingerprint = job_fingerprint(**of_job(self.inputs))
 
     def run_job(self) -> ToContext:
         """Submit a job with the frames that are left."""

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 import ase
 import numpy as np
 
-from aiida_bloomery.calculations.pw_namelists import Namelists, not_by_element
+from aiida_bloomery.calculations.pw_namelists import Namelists, not_by_element, state_problem
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.states import states_of
 
 DECIDED = {"calculation", "tprnfor", "tstress"}
 """Variables of pw.x by which a single point gives labels: the protocol sets them."""
@@ -86,14 +87,30 @@ def check_frames(
             f"configurations: frame {frame} is not periodic along all three cell vectors, as pw.x takes it to be; "
             "set its pbc, or `assume_isolated` in SYSTEM."
         )
+    return check_states(configurations, parameters)
+
+
+def check_states(configurations: Configurations, parameters: Namelists) -> str | None:
+    """Return one sentence about the first frame whose state pw.x cannot be told."""
+    said = {name.lower() for name in parameters.get("SYSTEM", {})}
+    if "charge" in configurations.states and "tot_charge" in said:  # a charge of zero counts here
+        frame = int(np.argmax(configurations.stated["charge"]))
+        return f"configurations: frame {frame}: charge: the frame says it, and SYSTEM says tot_charge; keep one."
+    seen: set[str] = {""}
+    for frame, key in enumerate(configurations.state_keys()):
+        problem = None if key in seen else state_problem(parameters, configurations.state_of(frame))
+        if problem is not None:
+            return f"configurations: frame {frame}: {problem}."
+        seen.add(key)
     return None
 
 
 def one_of_each(configurations: Configurations) -> dict[str, ase.Atoms]:
-    """Return one frame of each composition, by its formula."""
+    """Return one frame of each composition and charge, by its formula and what charge it says."""
     found: dict[str, ase.Atoms] = {}
     for atoms in configurations.without_labels().to_atoms():
-        found.setdefault(atoms.get_chemical_formula(), atoms)
+        charge = states_of(atoms).get("charge")
+        found.setdefault(atoms.get_chemical_formula() + (f" of charge {charge:+g}" if charge else ""), atoms)
     return found
 
 
@@ -103,7 +120,8 @@ def check_electrons(configurations: Configurations, valences: Mapping[str, float
     if system.get("occupations", "fixed") != "fixed" or system.get("nspin", 1) != 1 or system.get("noncolin"):
         return None
     for name, atoms in one_of_each(configurations).items():
-        electrons = sum(valences[symbol] for symbol in atoms.symbols) - float(str(system.get("tot_charge", 0)))
+        charge = states_of(atoms).get("charge", system.get("tot_charge", 0))
+        electrons = sum(valences[symbol] for symbol in atoms.symbols) - float(str(charge))
         if abs(electrons % 2) > 1e-6:
             return (
                 f"{name} has {electrons:g} electrons, which fixed occupations cannot hold in pairs; leave out "
@@ -121,5 +139,14 @@ def told_settings(parameters: Namelists, mesh: Sequence[int], shift: Sequence[fl
         words.append(f"{everything.get('smearing', 'gaussian')} smearing {everything.get('degauss', 0):g} Ry")
     else:
         words.append(f"{everything.get('occupations', 'fixed')} occupations")
-    shown = ("conv_thr", "nspin", "starting_magnetization", "tot_charge", "vdw_corr", "lda_plus_u", "hubbard_u")
+    shown = (
+        "conv_thr",
+        "nspin",
+        "starting_magnetization",
+        "tot_magnetization",
+        "tot_charge",
+        "vdw_corr",
+        "lda_plus_u",
+        "hubbard_u",
+    )
     return ", ".join([*words, *(f"{name} {everything[name]}" for name in shown if name in everything)])

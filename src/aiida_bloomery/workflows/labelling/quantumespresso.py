@@ -11,10 +11,9 @@ from aiida.engine import PortNamespace, ProcessBuilder, ProcessSpec, ToContext, 
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
-from aiida_bloomery.calculations.functions.labels import labels_from_cache
 from aiida_bloomery.calculations.functions.pw import frame_inputs, isolated_atom_settings, parse_pw_frame
-from aiida_bloomery.calculations.label_cache import find_labels, fingerprint, kpoints_of
-from aiida_bloomery.calculations.pw_namelists import parameters_for
+from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of
+from aiida_bloomery.calculations.pw_namelists import parameters_for, with_state
 from aiida_bloomery.calculations.pw_pack import (
     PwPackCalculation,
     frame_input,
@@ -28,6 +27,7 @@ from aiida_bloomery.workflows.labelling.pw_checks import check_electrons, check_
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_inputs
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.states import states_of
 from bloomery.papers import Paper
 
 
@@ -133,6 +133,7 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
             structure = frame_structure(atoms)
             kpoints = frame_kpoints(structure, pw.get("kpoints"), pw.get("kpoints_rule"))
             parameters = parameters_for(pw["parameters"].get_dict(), structure.get_kind_names())
+            parameters = with_state(parameters, states_of(atoms))
             found.append((f"pw.x for {name}", told_settings(parameters, *kpoints.get_kpoints_mesh())))
         return found
 
@@ -148,18 +149,6 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
             settings = self.call_as("isolated_atom_settings", isolated_atom_settings, pw.parameters, frames)
         self.ctx.settings = AttributeDict(settings)
         self.ctx.fingerprint = fingerprint(pw.code, dict(pw.pseudos), **self.ctx.settings)
-
-    def ask_cache(self) -> None:
-        """Take the labels that exist already."""
-        hashes = self.inputs.configurations.hashes
-        found = find_labels(self.ctx.fingerprint, hashes)
-        if not found:
-            return
-        sources = {f"source_{node.pk}": node for node in found.values()}
-        cached = self.call_as("labels_from_cache", labels_from_cache, self.inputs.configurations, **sources)
-        self.ctx.nodes["cached"] = cached
-        self.ctx.pending = [frame for frame in self.ctx.pending if hashes[frame] not in found]
-        self.report(f"{len(hashes) - len(self.ctx.pending)} of {len(hashes)} labels exist already")
 
     def run_packs(self) -> ToContext:
         """Submit packs of about equal cost."""

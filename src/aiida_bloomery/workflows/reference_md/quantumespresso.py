@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
 from aiida_pseudo.data.pseudo.upf import UpfData
@@ -29,9 +30,14 @@ def validate_inputs(value: Any, _: Any) -> str | None:
     """Check the starting structures against the settings of pw.x."""
     if "structures" not in value or "pw" not in value:
         return None
-    return check_frames(
-        value["structures"].configurations, set(value["pw"]["pseudos"]), value["pw"]["parameters"].get_dict()
-    )
+    structures = value["structures"].configurations
+    if "masses" in structures.states:
+        frame = int(np.argmax(structures.stated["masses"]))
+        return (
+            f"structures: frame {frame}: masses: pw.x's own dynamics have the masses of the elements here; leave them "
+            "out, or name a calculator."
+        )
+    return check_frames(structures, set(value["pw"]["pseudos"]), value["pw"]["parameters"].get_dict())
 
 
 class QuantumEspressoReferenceMdWorkChain(ReferenceMdWorkChain):

@@ -80,7 +80,7 @@ def write_data(frames: Configurations, data: DataFormat, name: str, folder: Path
                 "name fewer labels under train.data.keys."
             )
     rows = [_labels(frames[[frame]], keys, units) for frame in range(len(frames))]
-    bare_frames = frames.without_labels().without_info(*frames.info).to_atoms()
+    bare_frames = frames.without_labels().without_info(*frames.info).without_states().to_atoms()
     atoms = [_scaled(closed_or_open(bare, reach), units) for bare in bare_frames]
     if data.format == "dataframe":
         import pandas as pd  # noqa: PLC0415

@@ -26,10 +26,11 @@ PROBE_ROLE: Role = "probe"
 
 @dataclass(frozen=True)
 class Known:
-    """Labelled frames that an arm has: content hashes, features, ``(K, F)``, and, where atoms are compared, these."""
+    """Labelled frames that an arm has: content hashes, features, ``(K, F)``, states, and, for comparisons, atoms."""
 
     hashes: frozenset[str] = frozenset()
     features: NDArray[np.float64] | None = None
+    states: list[str] | None = None
     environments: Environments | None = None
 
 
@@ -107,6 +108,7 @@ def gather(job: Model, folder: Path, *, describe: bool) -> Candidates:
         known_hashes=arm.hashes,
         features=_stacked([features[f"pool_{key}"] for key in pools]) if features else None,
         known_features=arm.features,
+        known_states=arm.states,
         disagreement=frames.info["disagreement"],
         scale=job.scale,
         blocks=blocks,
@@ -133,7 +135,8 @@ def _known(
     parts = [features[f"data_{key}"][chosen] for key, chosen in rows.items()] if features else []
     bare = [part.without_info(*part.info) for part in frames]
     known = environments and environments.with_known(Configurations.concatenate(bare))
-    return Known(hashes, _stacked(parts), known)
+    states = [key for part in frames for key in part.state_keys()]
+    return Known(hashes, _stacked(parts), states, known)
 
 
 def _environments(job: Model, sets: list[Configurations]) -> Environments | None:

@@ -155,8 +155,10 @@ def _control(
     """Let the control arm take so many frames from what is left without the probe."""
     known = candidates.control
     pool = replace(
-        candidates.pool, known_hashes=known.hashes, known_features=known.features, environments=known.environments
-    )
+        candidates.pool,
+        known_hashes=known.hashes, known_features=known.features, known_states=known.states,
+        environments=known.environments,
+    )  # fmt: skip
     selectors: list[Selector] = [spec.load("selectors") for spec in job.selectors]
     clean = apply_selectors([selector for selector in selectors if selector.cleans], pool, seed=job.seed)
     drawn = frozenset(pool.hashes[index] for index in probe)

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from bloomery.errors import DivergedError
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.states import repeated
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress
@@ -72,7 +73,7 @@ class ConstantEnergyRun:
         require_elements(potential, structures, "dynamics")
         self.potential, self.settings = potential, settings
         bare = structures.without_labels()
-        atoms = [frame.repeat(settings.supercell) if frame.pbc.any() else frame for frame in bare.to_atoms()]
+        atoms = [repeated(frame, settings.supercell) if frame.pbc.any() else frame for frame in bare.to_atoms()]
         parts, seeds = [], []
         for frame, identity in zip(atoms, identities(structures), strict=True):
             parts += [frame] * settings.trajectories

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from ase.data import atomic_masses
 from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.states import SAME_MASS
 from bloomery.observables.averages.constant_energy import ConstantEnergySettings, constant_energy_frames
 from bloomery.observables.averages.trajectories import FromTrajectories, TrajectorySettings
 from bloomery.observables.contract import Task
@@ -38,6 +38,8 @@ class Motion:
     """In Å, unwrapped, the centre of mass at rest, ``(T, n, 3)``."""
     numbers: NDArray[np.int64]
     """Atomic numbers, ``(n,)``."""
+    masses: NDArray[np.float64]
+    """In u, ``(n,)``."""
     interval: float
     """From frame to frame in fs."""
 
@@ -86,9 +88,11 @@ class FromMotion(FromTrajectories):
         if (part.counts != n).any() or (part.numbers.reshape(len(part), n) != numbers).any():
             raise InputError(f"{self.name}: frames {first} and after do not hold the same atoms in the same order.")
         positions = unwrapped(part.positions.reshape(len(part), n, 3), part.cells, part.pbc[0])
-        masses = atomic_masses[numbers]
+        masses = part.masses[:n]
+        if (np.abs(part.masses.reshape(len(part), n) - masses) > SAME_MASS).any():
+            raise InputError(f"{self.name}: frames {first} and after do not give their atoms the same masses.")
         centre = np.einsum("n,tnx->tx", masses, positions) / masses.sum()
-        return Motion(positions - centre[:, None], numbers, float(gaps[0]))
+        return Motion(positions - centre[:, None], numbers, masses, float(gaps[0]))
 
 
 def unwrapped(

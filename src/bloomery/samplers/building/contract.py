@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import ase
@@ -13,6 +13,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits
+from bloomery.frames.states import STATES, without_heir
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom
 from bloomery.samplers.contract import SamplerReport, Task, TaskSampler
@@ -73,6 +74,11 @@ class BuildingSampler(TaskSampler):
     Settings = BuildingSettings
     settings: BuildingSettings
 
+    @property
+    def inherited(self) -> Collection[str]:
+        """States (`bloomery.frames.states`) that frames have of their starting structure: all, if no atoms change."""
+        return STATES
+
     @abstractmethod
     def recipes(self, atoms: ase.Atoms) -> Sequence[Recipe]:
         """Say what is made of one starting structure.
@@ -115,6 +121,8 @@ class BuildingSampler(TaskSampler):
         """Every recipe, with index and identity of its starting structure; a bad structure is found before any work."""
         todo = []
         for index, identity, atoms in sane_starts(start, self.settings.limits, self.name):
+            if problem := without_heir(atoms, self.inherited):
+                raise InputError(f"{self.name}: starting structure {index} {problem}")
             try:
                 todo += [(index, identity, recipe) for recipe in self.recipes(atoms)]
             except InputError as error:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import ForceInEV
 
@@ -46,6 +47,8 @@ def path_between(
         raise InputError("does not hold the same atoms, in the same order, as the one before it on the path.")
     if not np.array_equal(first.pbc, last.pbc) or not np.allclose(first.cell.array, last.cell.array, atol=1e-6):
         raise InputError("has not the cell of the one before it on the path.")
+    if Configurations.from_atoms([first], []).state_keys() != Configurations.from_atoms([last], []).state_keys():
+        raise InputError("is not in the state (charge, spin, ...) of the one before it on the path.")
     images = [first.copy() for _ in range(settings.images - 1)] + [last.copy()]
     band = NEB(images, method="aseneb", allow_shared_calculator=True)
     band.interpolate(method=settings.method, mic=bool(first.pbc.any()))

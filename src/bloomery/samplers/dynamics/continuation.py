@@ -44,8 +44,8 @@ def standing(prepared: list[Trajectory]) -> Configurations:
 def take_up(prepared: list[Trajectory], continued: Configurations, length: int, sampler: str) -> None:
     """Let trajectories go on from where an earlier run left those of the same structure and number.
 
-    Others begin, among them those in whose place there was one of other atoms, or one that is as long as it may be.
-    `InputError` names the frame that does not say how it moves.
+    Others begin, among them those in whose place there was one of other atoms or in another state, or one that is as
+    long as it may be. `InputError` names the frame that does not say how it moves.
     """
     missing = [key for key in KEYS if key not in continued.info]
     if missing:
@@ -55,10 +55,15 @@ def take_up(prepared: list[Trajectory], continued: Configurations, length: int, 
     for row, frame in enumerate(continued.without_info(*info)):
         item = places.get((int(info["start"][row]), int(info["slot"][row])))
         step = int(info["step"][row])
-        if item is None or not 0 <= step < length or not np.array_equal(item.frame.numbers, frame.numbers):
+        if item is None or not 0 <= step < length or not _same_atoms(item.frame, frame):
             continue
         item.motion = _motion(continued, row, sampler)
         item.frame, item.begun, item.done, item.continued = frame, step, step, row
+
+
+def _same_atoms(first: Configurations, second: Configurations) -> bool:
+    """Tell whether frames hold the same atoms in the same order and state."""
+    return np.array_equal(first.numbers, second.numbers) and first.state_keys() == second.state_keys()
 
 
 def _motion(continued: Configurations, row: int, sampler: str) -> State:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.potentials.contract import Potential
-from bloomery.reference.calculators import Values, reference_values
+from bloomery.reference.calculators import Calculators, Values, reference_values
 from bloomery.samplers.dynamics.spread import Spread, spread_of
 
 
@@ -115,15 +117,16 @@ class CalculatorDriver:
     # One trajectory at a time: calculators keep what they know of the last step.
     batch_atoms = 1
 
-    def __init__(self, calculator: Any) -> None:
+    def __init__(self, calculator: Calculators | Any) -> None:
+        """Take a calculator, which frames in a state are refused to, or what has one for every state."""
         self.calculator = calculator
 
     def __call__(self, frames: Configurations, wanted: Wanted = FORCES) -> Evaluation:
         """Evaluate."""
         parts = []
         for frame, atoms in zip(frames, frames.without_labels().to_atoms(), strict=True):
-            atoms.calc = self.calculator
             try:
+                atoms.calc = self._for(frame.state_of(0))
                 part = Evaluation(np.array(atoms.get_forces()), np.full(1, -1.0))
                 if wanted.stress:
                     part.stress = np.array(atoms.get_stress())[None]
@@ -133,6 +136,13 @@ class CalculatorDriver:
                 part = Evaluation.failed(frame, _sentence(error), wanted)
             parts.append(part)
         return Evaluation.joined(parts)
+
+    def _for(self, state: Mapping[str, Any]) -> Any:
+        if isinstance(self.calculator, Calculators):
+            return self.calculator.of(state)
+        if state:
+            raise InputError(f"the calculator cannot be told {', '.join(state)} of the frame")
+        return self.calculator
 
 
 def _sentence(error: Exception) -> str:

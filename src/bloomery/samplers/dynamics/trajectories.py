@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import ase
 import numpy as np
-from ase.data import atomic_masses, chemical_symbols
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import DistanceLimits, strain_tensor, strained
+from bloomery.frames.states import repeated
 from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom, Femtoseconds, Kelvin, Share
 from bloomery.reference.calculators import Values, as_labels
@@ -229,15 +230,16 @@ def trajectories(
         if objection:
             raise InputError(f"{sampler}.{objection.format(index)}")
         fixed = np.tile(settings.fixed_in(len(atoms)), int(np.prod(settings.supercell)))
-        lightest = int(atoms.numbers[np.argmin(atomic_masses[atoms.numbers])])
-        longest = LONGEST_STEP * float(np.sqrt(atomic_masses[lightest]))
+        masses = atoms.get_masses()
+        lightest = int(atoms.numbers[np.argmin(masses)])
+        longest = LONGEST_STEP * float(np.sqrt(masses.min()))
         if settings.timestep_fs > longest:
             raise InputError(
                 f"{sampler}.timestep_fs: {settings.timestep_fs:g} fs is too long for {chemical_symbols[lightest]}; "
                 f"take at most {longest:.1f} fs."
             )
         for strain in settings.strains:
-            cell = atoms.repeat(settings.supercell)
+            cell = repeated(atoms, settings.supercell)
             if cell.pbc.any():
                 cell = strained(cell, strain_tensor(strain))
             frame = Configurations.from_atoms([cell], info_keys=[])

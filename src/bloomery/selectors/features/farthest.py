@@ -122,7 +122,7 @@ class _Search:
         return values
 
     def _mean(self) -> NDArray[np.float64]:
-        total = np.zeros(self.space.features.shape[1])
+        total = np.zeros(self.space.size)
         for rows in blocks(self.n):
             total += self.space.scaled(rows).sum(axis=0)
         return total / max(1, self.n)
@@ -144,7 +144,7 @@ class _Shadow:
 
     def __init__(self, space: FeatureSpace, mean: NDArray[np.float64], device: str) -> None:
         self.mean = mean
-        n, size = len(space.order), space.features.shape[1]
+        n, size = len(space.order), space.size
         points = allocate_like(space.features, (n, size + 1), np.float32)
         points[:, size] = 1.0
         self.squares = np.empty(n)

@@ -20,6 +20,7 @@ from bloomery.selectors.contract import Pool
 from bloomery.selectors.features.environments import Environments
 from bloomery.selectors.features.farthest import Farthest, nearest_squared, squared
 from bloomery.selectors.features.feature_space import by_content, inverse_deviation
+from bloomery.selectors.features.states import apart
 
 CANDIDATES = 32
 """Frames that are looked at again at a time."""
@@ -35,7 +36,7 @@ def farthest_environments(
     deviation over all environments of pool and data set; frames at ``min_distance`` or nearer are not taken. A feature
     that is not finite is an `InputError`, which names the frame.
     """
-    search = _Search(pool, environments, standardise=standardise)
+    search = _Search(pool, environments, standardise=standardise, near=min_distance)
     while len(search.picks) < min(n_picks, len(pool)):
         row = search.next()
         if not search.distance(row) > min_distance:
@@ -48,7 +49,7 @@ def farthest_environments(
 class _Search:
     """Squared distances: of each atom to the nearest centre that it was compared with, of each frame the largest."""
 
-    def __init__(self, pool: Pool, environments: Environments, *, standardise: bool) -> None:
+    def __init__(self, pool: Pool, environments: Environments, *, standardise: bool, near: float = 0.0) -> None:
         self.environments = environments
         self.frames = pool.configurations
         self.order = by_content(pool.hashes)
@@ -58,7 +59,11 @@ class _Search:
         self.mean, self.factor = _scale(pool, environments, self.order, known_order, standardise=standardise)
         self.picks: list[int] = []
         self.distances: list[float] = []
-        self.centres = [values * self.factor for _, values in environments.pieces(known, known_order)]
+        self.states, theirs = apart(self.frames.state_keys(), known.state_keys(), 1.0 + near)
+        self.centres = [
+            self._joined(values, theirs[np.repeat(rows, known.counts[rows])])
+            for rows, values in environments.pieces(known, known_order)
+        ]
         self.atoms = allocate_like(self.frames.positions, (self.frames.n_atoms,), np.float64)
         self.squares = np.zeros(len(self.frames))
         self.free = np.ones(len(self.frames), dtype=bool)
@@ -96,13 +101,18 @@ class _Search:
     def _pick_first(self) -> None:
         """Take the frame with the environment that is farthest from the mean."""
         for rows, values in self._described(self.order):
-            self._set(rows, squared(values, self.mean * self.factor))
+            self._set(rows, squared(values, np.pad(self.mean * self.factor, (0, self.states.shape[1]))))
         self.pick(int(self.order[np.argmax(self.squares[self.order])]))
 
     def _described(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
         """Frames of the pool with the scaled features of their atoms, piece by piece."""
         for some, values in self.environments.pieces(self.frames, rows):
-            yield some, values * self.factor
+            yield some, self._joined(values, self.states[np.repeat(some, self.frames.counts[some])])
+
+    def _joined(self, values: NDArray[np.float64], states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scaled features of atoms, and beside them what keeps their states apart."""
+        scaled = values * self.factor
+        return np.concatenate([scaled, states], axis=1) if states.shape[1] else scaled
 
     def _compare(self, rows: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Compare environments of frames with the centres that they have not been compared with yet."""

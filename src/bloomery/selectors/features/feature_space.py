@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bloomery.errors import InputError
 from bloomery.selectors.contract import Picks, Pool
+from bloomery.selectors.features.states import apart
 from bloomery.selectors.ranking import blocks, require_finite
 
 COPIES = 3
@@ -32,10 +33,16 @@ class FeatureSpace:
     """Whose space it is."""
     memory: float | None = None
     """GiB that `whole` may lead to; ``None``: as many as it takes."""
+    states: NDArray[np.float64] | None = None
+    """Further features of the pool, scaled, that keep states apart, ``(P, S)``; none where all are in the same."""
+    known_states: NDArray[np.float64] | None = None
+    """The same of the data set, in the order of ``known``, ``(K, S)``."""
 
     @classmethod
-    def of(cls, pool: Pool, selector: str, *, standardise: bool = True) -> FeatureSpace:
+    def of(cls, pool: Pool, selector: str, *, standardise: bool = True, near: float = 0.0) -> FeatureSpace:
         """Check the features of a pool and find their scale: a distance of one is a typical one.
+
+        Frames in different states are farther from each other than ``near``, by a typical distance at least.
 
         Features that hardly vary are left out. It is an `InputError` if there are none, if they are not finite, or if
         pool and data set do not have the same.
@@ -53,9 +60,22 @@ class FeatureSpace:
         if not np.isfinite(known).all():
             raise InputError(f"{selector}: a feature of the data set is not finite; check its frames.")
         order = by_content(pool.hashes)
-        known = known[np.lexsort(known.T)] if known.size else known
+        theirs = pool.known_states or [""] * len(known)
+        if len(theirs) != len(known):
+            raise ValueError(f"the pool has {len(theirs)} states and {len(known)} features of the data set")
+        states, known_states = apart(pool.configurations.state_keys(), theirs, 1.0 + near)
+        if known.size:
+            by_value = np.lexsort([*known_states.T, *known.T])
+            known, known_states = known[by_value], known_states[by_value]
         factor = np.full(size, 1.0) if not standardise else _inverse_deviation(pool.features, known, order)
-        return cls(pool.features, known, order, factor / np.sqrt(max(1, size)), selector, pool.memory)
+        scale = factor / np.sqrt(max(1, size))
+        more = (states, known_states) if states.shape[1] else (None, None)
+        return cls(pool.features, known, order, scale, selector, pool.memory, *more)
+
+    @property
+    def size(self) -> int:
+        """Number of scaled features, those that keep states apart among them."""
+        return int(self.features.shape[1]) + (0 if self.states is None else self.states.shape[1])
 
     def whole(self) -> NDArray[np.float64]:
         """Scaled features of all of the pool's frames at once, in the order `order`.
@@ -72,7 +92,8 @@ class FeatureSpace:
 
     def scaled(self, rows: NDArray[np.int64] | slice) -> NDArray[np.float64]:
         """Scaled features of some of the pool's frames in the order `order`."""
-        return self.features[self.order[rows]] * self.factor
+        found = self.features[self.order[rows]] * self.factor
+        return found if self.states is None else np.concatenate([found, self.states[self.order[rows]]], axis=1)
 
     def picked(self, picks: NDArray[np.int64], scores: NDArray[np.float64], wanted: int, otherwise: str) -> Picks:
         """Turn picks, and scores of all frames, ``(P,)``, in the order `order` into those of the pool.
@@ -85,7 +106,8 @@ class FeatureSpace:
 
     def scaled_known(self) -> NDArray[np.float64]:
         """Scaled features of the data set."""
-        return self.known * self.factor
+        found = self.known * self.factor
+        return found if self.known_states is None else np.concatenate([found, self.known_states], axis=1)
 
 
 def by_content(hashes: Sequence[str]) -> NDArray[np.int64]:

@@ -14,10 +14,13 @@ from aiida_pseudo.groups.family.pseudo import PseudoPotentialFamily
 from ase.build import bulk
 
 from aiida_bloomery.calculations.label_cache import fingerprint
+from aiida_bloomery.calculations.pw_namelists import with_state
 from aiida_bloomery.workflows.labelling.pw_checks import (
     check_electrons,
     check_frames,
     check_parameters,
+    check_states,
+    one_of_each,
     told_settings,
 )
 from aiida_bloomery.workflows.labelling.pw_inputs import (
@@ -176,6 +179,65 @@ def test_electrons_that_fixed_occupations_cannot_hold_are_counted():
         system = {**fixed["SYSTEM"], name: value}
         found = check_electrons(copper[0], {"Cu": 11.0}, {"SYSTEM": system})
         assert found is None, name
+
+
+def silicon_in(**info):
+    atoms = bulk("Si")
+    atoms.info |= info
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("system", "state", "message"),
+    [
+        ({}, {"charge": 1}, None),
+        ({"tot_charge": 1}, {}, None),
+        ({"tot_charge": 1}, {"charge": 1}, "frame 1: charge: the frame says it, and SYSTEM says tot_charge"),
+        ({"TOT_CHARGE": 1}, {"charge": 0}, "frame 1: charge: the frame says it, and SYSTEM says tot_charge"),
+        ({}, {"spin": 1}, None),
+        ({}, {"tot_magnetization": 0}, None),
+        ({}, {"spin": 3}, "frame 1: spin: is 3, which needs spins; set nspin to 2"),
+        ({}, {"tot_magnetization": 0.5}, "frame 1: tot_magnetization: is 0.5, which needs spins"),
+        ({"nspin": 4, "noncolin": True}, {"spin": 1}, "frame 1: spin: is 1, which needs spins"),
+        ({"nspin": 2}, {"spin": 3}, None),
+        (
+            {"nspin": 2, "tot_magnetization": 2},
+            {"spin": 3},
+            "frame 1: spin: the frame says it, and SYSTEM says",
+        ),
+        ({}, {"electronic_temperature": 300}, "frame 1: electronic_temperature: pw.x is not told this frame by frame"),
+    ],
+)
+def test_states_that_pw_cannot_be_told_are_refused(system, state, message):
+    frames = Configurations.from_atoms([bulk("Si"), silicon_in(**state)])
+    found = check_states(frames, {"SYSTEM": system})
+    assert (found is None) if message is None else message in found
+    assert check_frames(frames, {"Si"}, {**GOOD, "SYSTEM": {"ecutwfc": 30, **system}}) == found
+
+
+def test_a_state_goes_into_the_input():
+    assert with_state({"SYSTEM": {"ecutwfc": 30}}, {}) == {"SYSTEM": {"ecutwfc": 30}}
+    assert with_state({}, {"charge": -1})["SYSTEM"] == {"tot_charge": -1.0}
+    plain = {"SYSTEM": {"nspin": 2}}
+    assert with_state(plain, {"spin": 3, "charge": 2})["SYSTEM"] == {
+        "nspin": 2, "tot_charge": 2.0, "tot_magnetization": 2.0,
+    }  # fmt: skip
+    assert with_state(plain, {"spin": 3, "tot_magnetization": -2})["SYSTEM"]["tot_magnetization"] == -2.0
+    assert with_state({"SYSTEM": {}}, {"spin": 1})["SYSTEM"] == {}
+    assert plain == {"SYSTEM": {"nspin": 2}}
+    with pytest.raises(InputError, match="electronic_temperature: pw"):
+        with_state(plain, {"electronic_temperature": 5})
+
+
+def test_electrons_are_counted_at_the_charge_of_each_frame():
+    copper = [bulk("Cu"), bulk("Cu")]
+    copper[1].info["charge"] = 1
+    frames = Configurations.from_atoms(copper)
+    fixed = {"SYSTEM": {"ecutwfc": 30, "occupations": "fixed"}}
+    assert check_electrons(frames[1], {"Cu": 11.0}, fixed) is None
+    assert {*one_of_each(frames)} == {"Cu", "Cu of charge +1"}
+    frames = frames.with_states(charge=2)
+    assert "Cu of charge +2 has 9 electrons" in check_electrons(frames, {"Cu": 11.0}, fixed)
 
 
 def test_settings_are_told_in_few_words():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import ase
@@ -108,6 +109,27 @@ def test_label_that_exists_is_not_computed_again(wrapped_pw, dimers, labelling):
         if "source" in link.link_label
     ]
     assert [source.creator.process_label for source in sources] == ["PwPackCalculation"]
+
+
+def test_a_frame_is_labelled_in_its_state(wrapped_pw, dimers, labelling):
+    """One geometry in three states is three labels, each found again; pw.x says the charge that it was told."""
+    pw, one = wrapped_pw(), dimers(1, seed=31).configurations
+    frames = one[[0, 0, 0]].with_states(charge=[0, 1, -1])
+    outputs, node = run_get_node(labelling(pw.code, ConfigurationsData(frames).store()))
+    assert node.is_finished_ok, node.exit_message
+    assert [entry["outcome"] for entry in entries(outputs)] == ["labelled"] * 3
+    labelled = outputs["labelled"].configurations
+    assert labelled.hashes() == frames.hashes()
+    assert len(set(labelled.label("energy")[0].round(3))) == 3
+    (pack,) = called(node, "PwPackCalculation")
+    for folder, charge in zip(labelled.info["label_folder"], (0, 1, -1), strict=True):
+        text = pack.outputs.retrieved.base.repository.get_object_content(f"{folder}/data-file-schema.xml", "r")
+        assert float(re.search(r"<tot_charge>(\S+)</tot_charge>", text)[1]) == charge
+    again, _ = run_get_node(labelling(pw.code, ConfigurationsData(frames[[2]]).store()))
+    assert [entry["outcome"] for entry in entries(again)] == ["cached"]
+    np.testing.assert_array_equal(again["labelled"].configurations.label("energy")[0], labelled.label("energy")[0][[2]])
+    bare, _ = run_get_node(labelling(pw.code, ConfigurationsData(one.without_states()).store()))
+    assert [entry["outcome"] for entry in entries(bare)] == ["cached"]
 
 
 def test_other_settings_are_another_label(wrapped_pw, dimers, labelling):
@@ -270,6 +292,8 @@ def test_workchain_is_registered():
         (ase.Atoms("Si", cell=[4, 4, 4], pbc=[True, True, False]), "frame 1 is not periodic"),
         (ase.Atoms("Si"), "frame 1 has no cell"),
         (ase.Atoms("Ge", cell=[4, 4, 4], pbc=True), "pseudos.Ge: is missing"),
+        (ase.Atoms("Si", cell=[4, 4, 4], pbc=True, info={"spin": 3}), "frame 1: spin: is 3, which needs spins"),
+        (ase.Atoms("Si", cell=[4, 4, 4], pbc=True, magmoms=[1]), "frame 1: initial_magmoms: pw.x is not told"),
     ],
 )
 def test_frames_that_pw_cannot_take_are_refused_at_submission(wrapped_pw, dimers, labelling, frame, message):

@@ -13,7 +13,6 @@ from typing import ClassVar
 
 import numpy as np
 from ase import units
-from ase.data import atomic_masses
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
@@ -167,7 +166,7 @@ class Integrator(ABC):
         frames = self.frames
         self.owner = frames.frame_of_atom
         self.starts = frames.offsets[:-1]
-        self.masses = atomic_masses[frames.numbers][:, None]
+        self.masses = frames.masses[:, None]
         held = np.bincount(self.owner[self.fixed], minlength=len(frames)) > 0
         self._bound = (frames.counts > 1) & ~held  # the centre of mass of a single atom is not held
         self._total_mass = np.add.reduceat(self.masses, self.starts, axis=0) if len(frames) else np.zeros((0, 1))
