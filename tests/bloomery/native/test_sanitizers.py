@@ -41,6 +41,7 @@ for round in range(3):
                                        members=int(random.integers(1, 6)), skip=bool(round % 2))
             assert potential._evaluator.kernel is not None
             potential.predict(frames)
+            potential.predict_mean(frames)
         for descriptor in (spectrum, mixed):
             force_map = descriptor.force_map(frames, elements, dtype=dtype)
             kind = getattr(torch, dtype)
@@ -57,8 +58,9 @@ TOO_SHORT = (
 from bloomery.engines.hdnnp.kernel import CommitteeKernel
 potential = make_potential()
 kernel = potential._evaluator.kernel
-context = kernel.context(np.zeros(5, dtype=np.int64), np.empty((3, 2)), np.empty(5, dtype=np.int64), np.empty(5))
-kernel.evaluate(context, np.zeros((5, potential.parameters["weight_0"].shape[2])), 0)
+species, outermost = np.zeros(5, dtype=np.int64), np.empty(5, dtype=np.int64)
+context = kernel.context(False, species, np.empty((3, 2)), outermost, np.empty(5))
+kernel.evaluate(context, np.zeros((5, potential.parameters["weight_0"].shape[2])), 0, 3)
 print("done")
 """
 )

@@ -229,7 +229,7 @@ def fit_ridge(
     else:
         solutions = torch.stack([_solve(sums, precision)[0] for sums in found.own])
     table = solutions.reshape(members, found.n_species, found.count)
-    agreements = [kind.agreement(found.whole, precision) for kind in (found.energy, found.stress)]
+    agreements = [found.agreement(kind, components.alike) for kind in (found.energy, found.stress)]
     return Ridge(table[..., :-1], table[..., -1].contiguous(), much, shared, error, *agreements)
 
 
@@ -263,6 +263,15 @@ class _Gathered:
         precision = self.precision(shared, strength)
         total = sum(fold.error(_solve(self.whole - fold, precision)[0]) for fold in self.held)
         return float(np.sqrt(max(total, 0.0) / self.amount))
+
+    def agreement(self, kind: Kind, alike: bool) -> Agreement | None:
+        """Of labels with what the others predict of them, under the prior under which that is most.
+
+        Labels that contradict the others spoil the choice of the prior too.
+        """
+        choices = product(SHARED if alike else SHARED[:1], (each for each in STRENGTHS if each >= LEAST_START))
+        tried = [kind.agreement(self.whole, self.precision(*choice)) for choice in choices]
+        return max((each for each in tried if each is not None), key=lambda each: each.explained, default=None)
 
 
 def _gathered(
