@@ -28,16 +28,16 @@ def read(node: orm.Dict) -> Word:
     return Word.model_validate(node.get_dict())
 
 
-def retracted_labels() -> set[tuple[str, str]]:
-    """Job and content hash of every label of this profile that is retracted, and was not accepted again later."""
+def distrusted_labels() -> set[tuple[str, str]]:
+    """Job and content hash of every label of this profile that was retracted or tried again, and not accepted later."""
     query = orm.QueryBuilder().append(orm.CalcFunctionNode, tag="said")
-    filters = {"attributes.campaign": {"like": "%-%"}, "attributes.verb": {"in": ["accept", "retract"]}}
+    filters = {"attributes.campaign": {"like": "%-%"}, "attributes.verb": {"in": ["accept", "retract", "retry"]}}
     query.append(orm.Dict, with_incoming="said", filters=filters, tag="word", project="*")
     found: set[tuple[str, str]] = set()
     for node in query.order_by({"word": {"id": "asc"}}).all(flat=True):
         word = read(node)
         labels = {(frame.job, frame.hash) for frame in word.frames}
-        found = found | labels if word.verb == "retract" else found - labels
+        found = found - labels if word.verb == "accept" else found | labels
     return found
 
 

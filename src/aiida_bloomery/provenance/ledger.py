@@ -126,9 +126,9 @@ class Told:
 def words(campaign: orm.ProcessNode) -> list[Told]:
     """Words that were said of labels of a campaign, the oldest first."""
     heard = {(word.verb, word.when) for word in campaigns.record(campaign).words}
-    found = {(entry["batch"], entry["hash"]): entry for entry in entries(campaign)}
-    told = []
-    for node in words_on(str(campaign.uuid)):
+    said, told = words_on(str(campaign.uuid)), []
+    found = {(entry["batch"], entry["hash"]): entry for entry in entries(campaign)} if said else {}
+    for node in said:
         word = read(node)
         about = [entry for frame in word.frames if (entry := found.get((frame.batch, frame.hash))) is not None]
         cost = costs(about, cores_of_frame, "")[""] if about else Cost()
@@ -146,8 +146,7 @@ def learnt_from(word: Word) -> list[PotentialData]:
     if not labels:
         return []
     query = orm.QueryBuilder()
-    held = {"attributes.info_keys": {"contains": ["label_uuid"]}}
-    query.append(ConfigurationsData, filters=held, tag="batch", project="*")
+    query.append(ConfigurationsData, tag="batch", project="*")
     query.append(orm.CalcJobNode, with_incoming="batch", edge_filters={"label": {"like": "batches%"}}, tag="training")
     query.append(PotentialData, with_incoming="training", tag="potential", project="*")
     found: dict[int, PotentialData] = {}
@@ -155,8 +154,8 @@ def learnt_from(word: Word) -> list[PotentialData]:
     for batch, potential in query.all():
         uuid = str(batch.uuid)
         if uuid not in holds:
-            jobs = batch.configurations.info["label_uuid"].tolist()
-            holds[uuid] = not labels.isdisjoint(zip(batch.hashes, jobs, strict=True))
+            jobs = batch.configurations.info.get("label_uuid")
+            holds[uuid] = jobs is not None and not labels.isdisjoint(zip(batch.hashes, jobs.tolist(), strict=True))
         if holds[uuid]:
             found[int(potential.pk)] = potential
     return [found[pk] for pk in sorted(found)]

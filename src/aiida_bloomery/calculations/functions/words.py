@@ -88,7 +88,8 @@ def say(word: orm.Dict, **nodes: orm.Data) -> orm.Dict:
     Parameters
     ----------
     word
-        A `bloomery.campaign.words.Word` whose frames have a batch and an index.
+        A `bloomery.campaign.words.Word` whose frames have batch, index and hash; what else they say of their label is
+        kept.
     nodes
         ``ledger__BATCH`` of every batch that it is about, and ``labelled__BATCH`` where there are labels.
     """
@@ -105,8 +106,10 @@ def _resolved(frame: NamedFrame, nodes: Mapping[str, Any]) -> NamedFrame:
     if labelled is not None and entry["hash"] in labelled.hashes:
         roles = labelled.configurations.info.get("role")
         role = "" if roles is None else str(roles[labelled.hashes.index(entry["hash"])])
-    known = {"hash": entry["hash"], "job": entry["job"], "role": role, "seconds": float(entry["seconds"])}
-    return NamedFrame.model_validate({**frame.as_dict(), **known})
+    if entry["hash"] != frame.hash:
+        raise InputError(f"frame {frame.frame} of {frame.batch} is {entry['hash']}, not {frame.hash}.")
+    known = {"job": entry["job"], "role": role, "seconds": float(entry["seconds"])}
+    return NamedFrame.model_validate({**known, **frame.as_dict()})
 
 
 @calcfunction
