@@ -22,6 +22,8 @@ from bloomery.campaign.words import name_of
 from bloomery.errors import BloomeryError
 
 REPORT_FILE = "report.html"
+HASH_DIGITS = 10
+"""So many digits are the beginning of a content hash, and no index."""
 
 
 @click.command("report")
@@ -54,11 +56,14 @@ def report_command(pk: str, file: Path | None, figures: bool, profile: str | Non
 @click.command("lineage")
 @pk_argument
 @click.option(
-    "--frame", type=click.IntRange(min=0), required=True, help="Index in the data set, over its batches in order."
+    "--frame",
+    required=True,
+    metavar="FRAME",
+    help="Index in the data set, over its batches in order, or the name that `ledger` prints, such as 2:5.",
 )
 @profile_option
 @json_option
-def lineage_command(pk: str, frame: int, profile: str | None, as_json: bool) -> None:
+def lineage_command(pk: str, frame: str, profile: str | None, as_json: bool) -> None:
     """Trace a frame back: label <- selection <- sampling <- potential <- its training set, and the start.
 
     PK is a campaign, or a node with configurations.
@@ -73,7 +78,8 @@ def lineage_command(pk: str, frame: int, profile: str | None, as_json: bool) -> 
     query = orm.QueryBuilder().append(
         ConfigurationsData, filters={"or": [{"id": int(pk) if pk.isdigit() else 0}, {"uuid": pk}]}
     )
-    found = lineage(query.first(flat=True) or load_campaign_node(pk), frame)
+    place = int(frame) if frame.isdigit() and len(frame) < HASH_DIGITS else frame
+    found = lineage(query.first(flat=True) or load_campaign_node(pk), place)
     if as_json:
         print_json(found.as_dict())
         return

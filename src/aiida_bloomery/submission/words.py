@@ -98,7 +98,7 @@ def retraining_builder(campaign: Any) -> Any:
     builder.labelled = campaigns.all_labelled(campaign)
     builder.ledgers = campaigns.ledgers(campaign)
     builder.codes = {key: inputs.codes[key] for key in inputs.codes}
-    builder.seed, builder.probe = plan.seed, plan.observables__probe
+    builder.seed, builder.probe = plan.seed, plan.observables.probe
     for port in ("training", "device", "options"):
         if port in inputs:
             builder[port] = inputs[port]

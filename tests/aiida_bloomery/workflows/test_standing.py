@@ -156,6 +156,18 @@ def test_lineage_of_a_frame_goes_on_past_what_kept_its_neighbours_apart(case: Ca
     assert steps.count("label") == 1
 
 
+def test_lineage_of_a_frame_that_is_not_trained_on_tells_what_was_said_of_it(case: Case) -> None:
+    found = lineage(case.campaign, case.name(case.retracted))
+    assert found.batch == "batch_000"
+    assert found.steps[0].hash == case.retracted
+    assert [step.kind for step in found.steps][-1] == "structure"
+    assert "the cell was another" in found.lines()[1]
+    suspect = lineage(case.campaign, min(case.wrong)[:12])
+    assert suspect.lines()[1].strip().startswith("suspect: Its ")
+    with pytest.raises(InputError, match="the ledger has no frame 7:0"):
+        lineage(case.campaign, "7:0")
+
+
 def test_status_and_report_say_what_waits(case: Case, call: Callable[..., Any]) -> None:
     state = campaign_state(case.campaign.pk)
     assert (state.suspect, state.unheeded) == (2, 0)
@@ -286,8 +298,8 @@ def test_a_frame_is_labelled_again(case: Case) -> None:
     content = min(case.wrong)
     wrong = campaigns.all_labelled(case.campaign)["batch_000"]
     builder = retry_builder(case.campaign, {"batch_000"}, {"max_failed_share": 0.25})
-    assert builder.labelling.max_failed_share.value == 0.25
-    builder.labelling.library = ConfigurationsData(case.right).store()
+    assert builder.labelling["max_failed_share"].value == 0.25
+    builder.labelling["library"] = ConfigurationsData(case.right).store()
     word = make_word(case.campaign, "retry", [case.entry(content)], "the library was wrong")
     builder.word = say_word(case.campaign, word)
     results, node = run_get_node(builder)
