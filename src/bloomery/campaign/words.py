@@ -222,7 +222,7 @@ def tried_again(entry: Entry, again: Entry) -> Entry:
     spent = {name: entry[name] + again[name] for name in ("attempts", "seconds")}
     if again["outcome"] == "failed":
         return {**entry, **spent, "reason": entry["reason"] or again["reason"]}
-    kept: Entry = {name: entry[name] for name in ("frame", "hash", "batch", "iteration") if name in entry}
+    kept: Entry = {name: entry[name] for name in ("frame", "hash", "batch", "iteration", "word") if name in entry}
     return {**again, **spent, **kept}
 
 

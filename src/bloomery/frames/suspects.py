@@ -35,16 +35,18 @@ NORMAL = 1.4826
 """Standard deviation of normal values in median absolute deviations."""
 REACH = 1.5
 """Atoms farther apart than this many sums of covalent radii are not in contact."""
-PRESSED = 0.05
+PRESSED = 0.1
 """Atoms that are closer than usual by this share of the sum of their radii explain forces and stresses that are e times
 the usual: repulsion grows faster than that."""
 HOT = 4.0
-"""Mean squares of forces beyond so many times the usual explain any energy that is too high; up to there, energy and
-mean square are in proportion, as in a harmonic solid."""
-SQUEEZED = 3.0
+"""Up to so many times the usual, energies and mean squares of forces are in proportion, as in a harmonic solid; beyond
+that, nothing is known of the energy."""
+SQUEEZED = 2.0
 """Atoms as close as for forces ``exp`` of this times the usual explain an energy that is too high."""
 DENSER = 0.12
 """Volumes an atom that are this far from the usual, in logarithms, explain energies and stresses."""
+SIZES = 0.4
+"""Of the robust standard deviations that are allowed those of the logarithm of a size: a factor says as much."""
 NOISE = 10.0
 """Net forces up to so many medians are the method's own."""
 NET_SHARE = 0.01
@@ -62,10 +64,10 @@ class SuspectSettings(Settings):
     min_frames: int = Field(default=8, ge=4)
     """Frames like it, in the batch and before, that a label is held against; with fewer only net forces are judged."""
     spreads: float = Field(default=8.0, ge=3)
-    """Robust standard deviations that a label may be away from the median; half as many for the logarithm of a size."""
+    """Robust standard deviations that a label may be off the median; for the logarithm of a size 0.4 times as many."""
     forces: float = Field(default=5.0, gt=1)
     """The largest force may be at least so many times the median of the frames like it."""
-    energy: Annotated[float, Unit("eV/atom")] = Field(default=0.2, gt=0)
+    energy: Annotated[float, Unit("eV/atom")] = Field(default=0.3, gt=0)
     """The energy may be at least so far off what the composition lets expect, in eV/atom."""
     net_force: Annotated[float, Unit("eV/Å")] = Field(default=0.05, gt=0)
     """Forces may add up to this, in eV/Å, times the square root of the number of atoms."""
@@ -149,7 +151,7 @@ class Compared:
 
     def far_sizes(self, sizes: Floats, group: Indices) -> Iterator[tuple[int, float]]:
         """Yield frames of the batch whose ``sizes``, ``(N,)``, are far above the usual: index, how often the usual."""
-        for frame, distance, _ in self.far_out(np.log(sizes), group, float(np.log(self.settings.forces)), 0.5):
+        for frame, distance, _ in self.far_out(np.log(sizes), group, float(np.log(self.settings.forces)), SIZES):
             if distance > 0 and not self.is_pressed(frame, group, distance):
                 yield frame, float(np.exp(distance))
 
@@ -227,7 +229,7 @@ def far_energies(compared: Compared) -> dict[int, str]:
         heat = compared.heat(group)
         values = _off_composition(compared.frames, group, heat)
         for frame, distance, spreads in compared.far_out(values, group, compared.settings.energy):
-            is_hot = distance > 0 and heat[frame] >= HOT
+            is_hot = heat[frame] >= HOT
             pressed = distance > 0 and compared.is_pressed(frame, group, SQUEEZED)
             if is_hot or pressed or compared.is_otherwise_dense(frame, group):
                 continue
@@ -307,8 +309,9 @@ def _off_composition(frames: Configurations, group: Indices, heat: Floats) -> Fl
         return result
     values = energies[chosen] / part.counts
     residuals = values - np.median(values)
+    usual = heat[chosen] < HOT  # a single frame far outside would bend the line
     for _ in range(ROUNDS):
-        weights = 1 / np.sqrt(np.maximum(np.abs(residuals), 1e-6))
+        weights = usual / np.sqrt(np.maximum(np.abs(residuals), 1e-6))
         solution = np.linalg.lstsq(table * weights[:, None], values * weights, rcond=1e-10)[0]
         residuals = values - table @ solution
     result[chosen] = residuals
