@@ -31,12 +31,16 @@ REFRESH = 2.0
 frames_argument = click.argument("frames", nargs=-1, required=True, metavar="FRAMES")
 """Names of frames, as `ledger` prints them."""
 why_option = click.option("--why", required=True, metavar="TEXT", help="Why; it stands in the graph with your address.")
-train_option = click.option(
-    "--train/--no-train",
-    default=True,
-    show_default=True,
-    help="Train a campaign that has ended on what is left; one that runs heeds the word at its next training.",
-)
+
+
+def train_option(*, default: bool) -> Callable[[Any], Any]:
+    """``--train``: what becomes of a campaign that has ended."""
+    return click.option(
+        "--train/--no-train",
+        default=default,
+        show_default=True,
+        help="Train a campaign that has ended on what is left; one that runs heeds the word at its next training.",
+    )
 
 
 def _verb(name: str) -> Callable[[Callable[..., None]], click.Command]:
@@ -44,7 +48,14 @@ def _verb(name: str) -> Callable[[Callable[..., None]], click.Command]:
 
     def made(function: Callable[..., None]) -> click.Command:
         command: Any = function
-        for option in (json_option, profile_option, train_option, why_option, frames_argument, pk_argument):
+        for option in (
+            json_option,
+            profile_option,
+            train_option(default=False),
+            why_option,
+            frames_argument,
+            pk_argument,
+        ):
             command = option(command)
         return click.command(name)(command)
 
@@ -82,7 +93,7 @@ def set_aside_command(
     "--query", metavar="TEXT", help="All labels of which this is true: 'temperature > 1500 and role = train'."
 )
 @why_option
-@train_option
+@train_option(default=True)
 @profile_option
 @json_option
 def retract_command(

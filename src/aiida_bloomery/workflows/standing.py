@@ -38,12 +38,13 @@ class Standing:
         self.stages = Stages(chain)
         self.campaign = self.stages.ctx
         self.ctx = cast("StandingContext", chain.ctx.setdefault(KEY, AttributeDict()))
-        if "labelled" not in self.ctx:  # type: ignore[operator]  # a campaign from before there were words
+        if "labelled" not in self.ctx:  # type: ignore[operator]
             self.begin()
 
     def begin(self) -> None:
-        """Begin with nothing."""
-        self.ctx.labelled, self.ctx.ledgers = {}, {}
+        """Begin with what there is: nothing, but in a campaign from before there were words."""
+        self.ctx.labelled = dict(self.stages.chain.ctx.get("batches", {}))
+        self.ctx.ledgers = dict(self.stages.chain.ctx.get("ledgers", {}))
         self.ctx.heeded, self.ctx.words = [], []
 
     def take(
