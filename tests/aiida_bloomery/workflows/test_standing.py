@@ -23,7 +23,8 @@ from aiida_bloomery.provenance.lineage import lineage
 from aiida_bloomery.provenance.progress import campaign_state
 from aiida_bloomery.report.collect import collect
 from aiida_bloomery.report.page import render
-from aiida_bloomery.submission.words import make_word, retraining_builder, retry_builder, say_word
+from aiida_bloomery.submission import words
+from aiida_bloomery.submission.words import make_word, retraining_builder, say_word
 from aiida_bloomery.workflows import standing
 from aiida_bloomery.workflows.campaign import ReinforcementWorkChain
 from aiida_bloomery.workflows.labelling.lookup import LookupLabellingWorkChain
@@ -293,26 +294,39 @@ def test_after_words_the_campaign_is_trained_again(case: Case, call: Callable[..
     assert "wrong smearing" in render(collect(case.campaign))
 
 
-def test_a_frame_is_labelled_again(case: Case) -> None:
-    """The first library was wrong; with another the frame enters the data set, as often as it is trained again."""
+def test_a_frame_is_labelled_again(case: Case, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first library was wrong; with another the frame's label is right, and what is trained then learns from it."""
     content = min(case.wrong)
-    wrong = campaigns.all_labelled(case.campaign)["batch_000"]
-    builder = retry_builder(case.campaign, {"batch_000"}, {"max_failed_share": 0.25})
-    assert builder.labelling["max_failed_share"].value == 0.25
-    builder.labelling["library"] = ConfigurationsData(case.right).store()
-    word = make_word(case.campaign, "retry", [case.entry(content)], "the library was wrong")
-    builder.word = say_word(case.campaign, word)
-    results, node = run_get_node(builder)
-    assert node.is_finished_ok, (node.exit_status, node.exit_message)
-    assert results["labelled"].hashes == [content]
-    assert case.entry(content)["outcome"] == "labelled"
-    assert case.entry(content)["attempts"] == 2 * case.campaign.outputs.ledger["entries"][0]["attempts"]
+    first = campaigns.all_labelled(case.campaign)["batch_000"]
+    role = first.configurations.info["role"][first.hashes.index(content)]
+    started: list[orm.WorkChainNode] = []
 
-    results, node = run_get_node(retraining_builder(case.campaign))
-    assert node.is_finished_ok, (node.exit_status, node.exit_message)
-    batch = results["data_set"]["batch_000"]
-    index, first = batch.hashes.index(content), wrong.hashes.index(content)
+    def at_once(builder: Any, _home: Any) -> tuple[int, list[str]]:
+        """Run here what the commands leave to the daemon."""
+        if "word" in builder:
+            builder.labelling["library"] = ConfigurationsData(case.right).store()
+        started.append(run_get_node(builder)[1])
+        return started[-1].pk, []
+
+    monkeypatch.setattr(words, "submit_checked", at_once)
+    arguments = (case.name(content), "--set", "max_failed_share=0.25", "--why", "the library was wrong")
+    result = call("retry", case.campaign.pk, *arguments)
+    assert result.exit_code == 0, result.output
+    assert "tried again by" in result.output
+    assert started[0].inputs.labelling.max_failed_share.value == 0.25
+    assert started[0].outputs.labelled.hashes == [content]
+    assert case.entry(content)["outcome"] == "labelled"
+    assert case.entry(content)["job"] == started[0].outputs.labelled.configurations.info["label_uuid"][0]
+    assert campaign_state(case.campaign.pk).unheeded == 1
+
+    result = call("retrain", case.campaign.pk)
+    assert result.exit_code == 0, result.output
+    assert "Trained: force RMSE" in result.output
+    batch = campaigns.data_set(case.campaign)["batch_000"]
+    assert batch.uuid == started[1].outputs.data_set.batch_000.uuid
+    index = batch.hashes.index(content)
     right = case.right.label("energy")[0][case.right.hashes().index(content)]
     assert batch.configurations.label("energy")[0][index] == pytest.approx(right)
-    assert batch.configurations.info["role"][index] == wrong.configurations.info["role"][first]
+    assert batch.configurations.info["role"][index] == role
     assert next(step.kind for step in lineage(batch, index).steps) == "label"
+    assert [len(part.words) for part in campaigns.record(case.campaign).retrained] == [3, 1]
