@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from aiida import orm
-from aiida.engine import run_get_node
 
 from aiida_bloomery.calculations.functions.labels import labels_from_cache
 from aiida_bloomery.calculations.functions.words import LEDGER, say
@@ -47,6 +46,6 @@ def test_a_retracted_label_is_passed_over_until_it_is_accepted(held: Configurati
 def test_a_source_gives_only_what_is_wanted_of_it(held: ConfigurationsData) -> None:
     bare = ConfigurationsData(held.configurations.without_labels().without_info("label_uuid")).store()
     wanted = orm.Dict({held.hashes[0]: "source_1"})
-    given, _ = run_get_node(labels_from_cache, bare, wanted, source_1=held)
+    given = labels_from_cache(bare, wanted, source_1=held)
     assert given.hashes == held.hashes[:1]
     assert labels_from_cache(bare, source_1=held).hashes == held.hashes
