@@ -1,7 +1,7 @@
 """Labels that parse but cannot be right: which frames of a batch have one, and why.
 
-A label is held against those of frames like it: of the same elements, the same periodicity and about as many atoms. It
-must be far out among the frames of its own batch and among all that are known, by medians and median absolute
+A label is held against those of frames like it: of the same elements, the same periodicity, the same charge and spin,
+and about as many atoms. It must be far out among the frames of its own batch and among all that are known, by medians and median absolute
 deviations, which a few mistakes do not move (Rousseeuw & Croux, J. Am. Stat. Assoc. 88, 1273 (1993)); and nothing in
 the geometry may explain it: atoms that are closer, another density. What is right but rare is to pass; a mistake as
 small as what is right cannot be found like this.
@@ -25,6 +25,7 @@ from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import composition
+from bloomery.frames.states import STATES
 from bloomery.plugins import Settings
 from bloomery.quantities import Share, Unit
 
@@ -89,10 +90,12 @@ class Compared:
     def groups(self) -> list[Indices]:
         """Frames that are like each other, as far as there are enough of them."""
         found: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        states = [self.frames.state(name)[0] for name, kind in STATES.items() if kind.per == "frame"]
         for index, (start, end) in enumerate(zip(self.frames.offsets, self.frames.offsets[1:], strict=False)):
             kinds = tuple(np.unique(self.frames.numbers[start:end]).tolist())
             size = round(float(np.log2(max(end - start, 1))))
-            found[kinds, tuple(self.frames.pbc[index].tolist()), size].append(index)
+            state = tuple(float(values[index]) for values in states)
+            found[kinds, tuple(self.frames.pbc[index].tolist()), size, state].append(index)
         groups = [np.array(indices, dtype=np.int64) for indices in found.values()]
         return [group for group in groups if len(group) >= self.settings.min_frames]
 

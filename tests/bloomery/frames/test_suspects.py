@@ -149,6 +149,13 @@ def test_another_kind_of_frame_is_held_against_its_like_alone() -> None:
     assert suspects(Configurations.concatenate([cells, labelled(dimers)])) == {}
 
 
+def test_ions_are_held_against_ions() -> None:
+    batch = MISTAKES["below what its composition"](crystals(12, 4), 3)
+    charge = np.where(np.arange(12) == 3, 1, 0)
+    assert list(suspects(batch)) == [3]
+    assert suspects(batch.with_states(charge=charge)) == {}
+
+
 def test_several_frames_far_out_in_the_same_way_are_another_kind() -> None:
     batch = crystals(20, 5)
     for frame in range(6):
