@@ -1,10 +1,10 @@
 """Labels that parse but cannot be right: which frames of a batch have one, and why.
 
 A label is held against those of frames like it: of the same elements, the same periodicity, the same charge and spin,
-and about as many atoms. It must be far out among the frames of its own batch and among all that are known, by medians and median absolute
-deviations, which a few mistakes do not move (Rousseeuw & Croux, J. Am. Stat. Assoc. 88, 1273 (1993)); and nothing in
-the geometry may explain it: atoms that are closer, another density. What is right but rare is to pass; a mistake as
-small as what is right cannot be found like this.
+and about as many atoms. It must be far out among the frames of its own batch and among all that are known, by medians
+and median absolute deviations, which a few mistakes do not move (Rousseeuw & Croux, J. Am. Stat. Assoc. 88, 1273
+(1993)); and nothing in the geometry may explain it: atoms that are closer, another density. What is right but rare is
+to pass; a mistake as small as what is right cannot be found like this.
 """
 
 from __future__ import annotations
