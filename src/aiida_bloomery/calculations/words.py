@@ -9,6 +9,8 @@ from aiida import orm
 
 from bloomery.campaign.words import VERBS, Word
 
+SAY = "aiida_bloomery.calculations.functions.words.say"
+"""Process type of the calcfunction that says a word: the database finds it at once."""
 RETRY_LABEL = "RetryWorkChain"
 """Process label of what labels frames once more; it takes a word as input, and its outputs go with that word."""
 GIVEN = ("ledger", "labelled")
@@ -17,7 +19,7 @@ GIVEN = ("ledger", "labelled")
 def words_on(campaign: str) -> list[orm.Dict]:
     """Words that have been said of labels of a campaign, given by UUID, the oldest first."""
     filters = {"attributes.campaign": str(campaign), "attributes.verb": {"in": list(VERBS)}}
-    query = orm.QueryBuilder().append(orm.CalcFunctionNode, tag="said")
+    query = orm.QueryBuilder().append(orm.CalcFunctionNode, filters={"process_type": SAY}, tag="said")
     query.append(orm.Dict, with_incoming="said", filters=filters, tag="word")
     found: list[orm.Dict] = query.order_by({"word": {"id": "asc"}}).all(flat=True)
     return found
@@ -30,7 +32,7 @@ def read(node: orm.Dict) -> Word:
 
 def distrusted_labels() -> set[tuple[str, str]]:
     """Job and content hash of every label of this profile that was retracted or tried again, and not accepted later."""
-    query = orm.QueryBuilder().append(orm.CalcFunctionNode, tag="said")
+    query = orm.QueryBuilder().append(orm.CalcFunctionNode, filters={"process_type": SAY}, tag="said")
     filters = {"attributes.campaign": {"like": "%-%"}, "attributes.verb": {"in": ["accept", "retract", "retry"]}}
     query.append(orm.Dict, with_incoming="said", filters=filters, tag="word", project="*")
     found: set[tuple[str, str]] = set()
