@@ -50,7 +50,13 @@ class RetryWorkChain(SubmitsOnce):
                 given = {**self.given("suspects"), **self.inputs.get("known", {})}
                 settings = {"settings": given.pop("suspects")} if "suspects" in given else {}
                 judged = self.call_as(
-                    "judge", judge_labels, labelled=outputs.labelled, ledger=ledger, **settings, **given
+                    "judge",
+                    judge_labels,
+                    labelled=outputs.labelled,
+                    ledger=ledger,
+                    alone=orm.Bool(True),
+                    **settings,
+                    **given,
                 )
                 ledger = judged.get("ledger", ledger)
                 self.out("labelled", outputs.labelled)

@@ -85,6 +85,8 @@ class Compared:
     frames: Configurations
     batch: int
     settings: SuspectSettings
+    alone: bool = False
+    """Whether the frames of the batch were picked one by one, so that they are no measure of each other."""
 
     @cached_property
     def groups(self) -> list[Indices]:
@@ -172,9 +174,10 @@ class Compared:
         """
         known = group[np.isfinite(values[group])]
         own = known[known < self.batch]
-        if len(known) < self.settings.min_frames or len(own) < FEWEST:
+        if len(known) < self.settings.min_frames or (len(own) < FEWEST and not self.alone):
             return
-        centres, spreads = zip(*(_robust(values[part]) for part in (own, known)), strict=True)
+        measures = (known, known) if self.alone else (own, known)
+        centres, spreads = zip(*(_robust(values[part]) for part in measures), strict=True)
         distances = np.array([values[own] - centre for centre in centres])
         limits = np.maximum(least, share * self.settings.spreads * np.array(spreads))[:, None]
         far = (np.abs(distances) > limits).all(axis=0) & (np.sign(distances[0]) == np.sign(distances[1]))
@@ -188,7 +191,11 @@ Rule = Callable[[Compared], dict[int, str]]
 
 
 def suspects(
-    batch: Configurations, known: Configurations | None = None, settings: SuspectSettings | None = None
+    batch: Configurations,
+    known: Configurations | None = None,
+    settings: SuspectSettings | None = None,
+    *,
+    alone: bool = False,
 ) -> dict[int, str]:
     """Return which labelled frames of a batch are suspect, in order: index to why, in one sentence or several.
 
@@ -198,17 +205,20 @@ def suspects(
         Frames that have just been labelled.
     known
         Those that were labelled before and are not suspect.
+    alone
+        The frames were picked one by one, as those that are labelled again are: each is held against what is known, and
+        all of them may be suspect.
     """
     settings = settings or SuspectSettings()
     if not settings.check or not len(batch):
         return {}
     parts = [batch] if known is None or not len(known) else [batch, known]
     bare = [part.without_info(*part.info) for part in parts]
-    compared = Compared(Configurations.concatenate(bare), len(batch), settings)
+    compared = Compared(Configurations.concatenate(bare), len(batch), settings, alone)
     reasons: dict[int, list[str]] = defaultdict(list)
     for rule, most in RULES:
         found = rule(compared)
-        if len(found) > max(1, int((settings.most if most is None else most) * len(batch))):
+        if not alone and len(found) > max(1, int((settings.most if most is None else most) * len(batch))):
             continue  # so many are no mistakes of single frames
         for frame, reason in found.items():
             reasons[frame].append(reason)

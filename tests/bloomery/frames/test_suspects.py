@@ -171,6 +171,14 @@ def test_few_frames_are_judged_by_their_net_force_alone() -> None:
     assert suspects(MISTAKES["add up to"](crystals(2, 6), 0)) == {}
 
 
+def test_frames_that_are_labelled_again_are_held_against_what_is_known() -> None:
+    known, batch = crystals(30, 6), crystals(2, 7)
+    wrong = MISTAKES["above what its composition"](MISTAKES["above what its composition"](batch, 0), 1)
+    assert suspects(wrong, known) == {}
+    assert list(suspects(wrong, known, alone=True)) == [0, 1]
+    assert suspects(batch, known, alone=True) == {}
+
+
 def test_held_atoms_and_a_pull_on_all_frames_are_no_net_force() -> None:
     batch = crystals(12, 7)
     held = changed(batch, "forces", atoms_of(batch, 4), lambda f: np.where(np.arange(8)[:, None] < 3, 0.0, f))

@@ -32,6 +32,7 @@ def judge_labels(
     labelled: ConfigurationsData,
     ledger: orm.Dict,
     settings: orm.Dict | None = None,
+    alone: orm.Bool | None = None,
     **known: ConfigurationsData,
 ) -> dict[str, orm.Data]:
     """Return ``suspects``, content hash to reason; where there are any also ``ledger``, and ``batch`` of the others.
@@ -43,6 +44,8 @@ def judge_labels(
         reason, and under ``was`` what it was before.
     settings
         `SuspectSettings`; the defaults, if there are none.
+    alone
+        Whether the frames were picked one by one.
     known
         The data set so far.
     """
@@ -51,6 +54,7 @@ def judge_labels(
         labelled.configurations,
         Configurations.united(before) if before else None,
         SuspectSettings.model_validate(content(settings) or {}),
+        alone=alone is not None and alone.value,
     )
     reasons = {labelled.hashes[frame]: reason for frame, reason in found.items()}
     outputs: dict[str, orm.Data] = {"suspects": orm.Dict(reasons)}
