@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from tests.campaign_text import GOOD
 
 from aiida_bloomery.campaign_file import load_campaign
+from aiida_bloomery.campaign_file.builder import digest_mark
 from aiida_bloomery.campaign_file.cost import plan_campaign
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.quantumespresso import Part as QuantumEspresso
@@ -180,6 +181,20 @@ def test_a_plateau_is_passed_on_as_it_stands(folder: Path) -> None:
     assert load_campaign(file)[0].settings["stop"]["plateau"] == {"gain": 0.02, "per_label": 0.1}
     file.write_text(edited(("stop: {", "stop: {plateau: {iterations: 4}, ")))
     with pytest.raises(InputError, match=r"stop\.plateau.*has no limit"):
+        load_campaign(file)
+
+
+def test_limits_of_suspect_labels_are_passed_on_and_nothing_is_where_none_are_given(folder: Path) -> None:
+    file = folder / "campaign.yaml"
+    file.write_text(GOOD)
+    plain, _ = load_campaign(file)
+    assert "suspects" not in plain.settings
+    file.write_text(f"{GOOD}\nsuspects: {{energy: 50 meV/atom}}\n")
+    limited, _ = load_campaign(file)
+    assert limited.settings["suspects"]["energy"] == pytest.approx(0.05)
+    assert digest_mark(limited) != digest_mark(plain)
+    file.write_text(f"{GOOD}\nsuspects: {{energy: 50 fs}}\n")
+    with pytest.raises(InputError, match=r"suspects\.energy"):
         load_campaign(file)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from aiida import orm
 from aiida_pseudo.data.pseudo.upf import UpfData
 
+from aiida_bloomery.calculations.words import distrusted_labels
 from aiida_bloomery.data.configurations import ConfigurationsData
 from bloomery.labellers.contract import Labeller
 from bloomery.plugins import PluginSpec
@@ -99,14 +100,20 @@ def marks(fingerprint_: str, program: str) -> dict[str, str]:
 
 
 def find_labels(fingerprint_: str, hashes: list[str]) -> dict[str, ConfigurationsData]:
-    """By content hash of a frame the oldest node that holds its label with these settings; no key if there is none."""
+    """By content hash of a frame the oldest node that holds its label with these settings; no key if there is none.
+
+    Labels that somebody has retracted, or wanted to be computed again, are passed over.
+    """
     builder = orm.QueryBuilder()
     builder.append(ConfigurationsData, filters={f"attributes.{FINGERPRINT_ATTRIBUTE}": fingerprint_})
     builder.order_by({ConfigurationsData: {"id": "asc"}})
-    wanted = set(hashes)
+    wanted, distrusted = set(hashes), distrusted_labels()
+    doubtful = {hash_ for _, hash_ in distrusted}
     found: dict[str, ConfigurationsData] = {}
     for (node,) in builder.iterall():
         for hash_ in wanted.intersection(node.hashes):
+            if hash_ in doubtful and (_job_of(node, hash_), hash_) in distrusted:
+                continue
             found.setdefault(hash_, node)
         if len(found) == len(wanted):
             break
@@ -126,6 +133,11 @@ def _files_in(settings: Any) -> Iterator[str]:
     elif isinstance(settings, str) and settings.startswith("/") and Path(settings).is_file():
         with Path(settings).open("rb") as file:
             yield hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _job_of(node: ConfigurationsData, hash_: str) -> str:
+    jobs = node.configurations.info.get("label_uuid")
+    return "" if jobs is None else str(jobs[node.hashes.index(hash_)])
 
 
 def _describe(kpoints: orm.KpointsData | None) -> Any:

@@ -72,7 +72,7 @@ def describe(campaign: Campaign) -> str:
 def digest_mark(campaign: Campaign) -> str:
     """Short text that is the same for two campaign files just when they mean the same campaign."""
     content = {
-        "file": campaign.file.model_dump(mode="json", exclude={"description", "codes"}),
+        "file": campaign.file.model_dump(mode="json", exclude={"description", "codes", "suspects"}),  # in settings
         "settings": campaign.settings,
         "structures": campaign.structures.digest(),
         "frames": {label: frames.digest() for label, frames in campaign.frames.items()},

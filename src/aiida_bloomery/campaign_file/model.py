@@ -12,6 +12,7 @@ from bloomery.campaign.plateau import Plateau
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.campaign.stages import EnergyReference
 from bloomery.campaign.targets import TARGETS, ErrorLimits
+from bloomery.frames.suspects import SuspectSettings
 from bloomery.plugins import Kind, PluginSpec, Settings, declares
 from bloomery.quantities import Unit
 
@@ -289,6 +290,8 @@ class CampaignFile(Settings):
     """Whether a training starts from the weights of the one before; what is delivered is trained from scratch."""
     acceptance: dict[str, object] = Field(default={})
     """Bounds of the physics check that a potential passes before it may drive anything."""
+    suspects: SuspectSettings | None = None
+    """When a label that was computed is kept out of training until somebody has looked at it."""
     energy_reference: EnergyReference | None = None
     """Energies of single atoms: ``fit``, ``isolated_atoms``, or values by element."""
     control: Control | None = None

@@ -115,6 +115,8 @@ def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None])
         rules["observables"] = {key: target.model_dump() for key, target in file.stop.observables.items()}
     if file.control is not None:
         settings["control"] = file.control.model_dump(exclude_none=True)
+    if file.suspects is not None:
+        settings["suspects"] = file.suspects.model_dump()
     return settings
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aiida_bloomery.cli.chart import Point, chart
-from aiida_bloomery.cli.options import console, plain, table
+from aiida_bloomery.cli.options import console, plain, program, table
 from aiida_bloomery.provenance.progress import CampaignState, campaign_state
 from aiida_bloomery.setup.home import Home
 from bloomery.campaign.record import Decision, QuotedRow
@@ -66,6 +66,8 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
     under_way = sum(job.step for job in state.doing if job.stage == "label")
     labels = f"{state.labels}{budget}" + (f", {under_way} under way" if under_way else "")
     facts.add_row("labels", labels, _bar(state.labels + under_way, state.max_labels))
+    for name, told in _waiting(state):
+        facts.add_row(name, told, "")
     facts.add_row("stage", f"{state.stage} for {clock(state.stage_seconds)}", "")
     for job in state.doing:
         facts.add_row("", f"{job.name}: {job.stage} {job.step} of {job.total}", _bar(job.step, job.total))
@@ -167,11 +169,26 @@ def summary(state: CampaignState, paths: dict[str, str]) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_row("engine", state.engine)
     grid.add_row("time", clock(state.seconds))
+    for name, told in _waiting(state):
+        grid.add_row(name, told)
     grid.add_row("jobs", f"{state.jobs['done']} done, {state.jobs['failed']} failed")
     for name, path in paths.items():
         grid.add_row(name, plain(path))
     parts.append(grid)
     return Group(*parts)
+
+
+def _waiting(state: CampaignState) -> list[tuple[str, str]]:
+    """What waits for somebody: suspect labels for a word, and words for a training."""
+    found = []
+    if state.suspect:
+        found.append(
+            ("suspect", f"{state.suspect} label(s) wait for a word: `{program()} ledger {state.pk} --suspect`")
+        )
+    if state.unheeded:
+        then = "the next training heeds them" if state.active else f"`{program()} retrain {state.pk}` heeds them"
+        found.append(("words", f"{state.unheeded} on labels; {then}"))
+    return found
 
 
 def outcome(state: CampaignState) -> str:

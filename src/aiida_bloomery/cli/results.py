@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,9 +18,12 @@ from aiida_bloomery.cli.options import (
     table,
     to_option,
 )
+from bloomery.campaign.words import name_of
 from bloomery.errors import BloomeryError
 
 REPORT_FILE = "report.html"
+HASH_DIGITS = 10
+"""So many digits are the beginning of a content hash, and no index."""
 
 
 @click.command("report")
@@ -52,11 +56,14 @@ def report_command(pk: str, file: Path | None, figures: bool, profile: str | Non
 @click.command("lineage")
 @pk_argument
 @click.option(
-    "--frame", type=click.IntRange(min=0), required=True, help="Index in the data set, over its batches in order."
+    "--frame",
+    required=True,
+    metavar="FRAME",
+    help="Index in the data set, over its batches in order, or the name that `ledger` prints, such as 2:5.",
 )
 @profile_option
 @json_option
-def lineage_command(pk: str, frame: int, profile: str | None, as_json: bool) -> None:
+def lineage_command(pk: str, frame: str, profile: str | None, as_json: bool) -> None:
     """Trace a frame back: label <- selection <- sampling <- potential <- its training set, and the start.
 
     PK is a campaign, or a node with configurations.
@@ -71,7 +78,8 @@ def lineage_command(pk: str, frame: int, profile: str | None, as_json: bool) -> 
     query = orm.QueryBuilder().append(
         ConfigurationsData, filters={"or": [{"id": int(pk) if pk.isdigit() else 0}, {"uuid": pk}]}
     )
-    found = lineage(query.first(flat=True) or load_campaign_node(pk), frame)
+    place = int(frame) if frame.isdigit() and len(frame) < HASH_DIGITS else frame
+    found = lineage(query.first(flat=True) or load_campaign_node(pk), place)
     if as_json:
         print_json(found.as_dict())
         return
@@ -82,29 +90,59 @@ def lineage_command(pk: str, frame: int, profile: str | None, as_json: bool) -> 
 @click.command("ledger")
 @pk_argument
 @click.option("--failed", is_flag=True, help="Only frames without a label.")
+@click.option("--suspect", is_flag=True, help="Only labels that are kept out of training until somebody says a word.")
+@click.option("--cost", is_flag=True, help="Core-seconds by frame, batch and outcome.")
 @profile_option
 @json_option
-def ledger_command(pk: str, failed: bool, profile: str | None, as_json: bool) -> None:
-    """Show what happened to every frame that was to be labelled."""
+def ledger_command(pk: str, failed: bool, suspect: bool, cost: bool, profile: str | None, as_json: bool) -> None:
+    """Show what happened to every frame that was to be labelled, and what was said of its label.
+
+    `accept`, `set-aside`, `retract` and `retry` take frames by the names in the first column.
+    """
     loaded(profile)
     from aiida_bloomery.provenance import ledger  # noqa: PLC0415
     from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
 
-    found = ledger.entries(load_campaign_node(pk))
+    campaign = load_campaign_node(pk)
+    found, said = ledger.entries(campaign), ledger.words(campaign)
     summary = ledger.summarise(found)
-    shown = [entry for entry in found if entry["outcome"] == "failed"] if failed else found
+    wanted = {name for name, is_wanted in (("failed", failed), ("suspect", suspect)) if is_wanted}
+    shown = [entry for entry in found if not wanted or entry["outcome"] in wanted]
+    spent = {key: ledger.costs_by(found, key) for key in ("batch", "outcome")} if cost else {}
     if as_json:
-        print_json({"summary": vars(summary), "entries": shown})
+        facts: dict[str, object] = {"summary": vars(summary), "entries": shown, "words": [one.sentence for one in said]}
+        if cost:
+            facts["cost"] = {by: {name: one.as_dict() for name, one in costs.items()} for by, costs in spent.items()}
+            facts["entries"] = [{**entry, "core_seconds": _core_seconds(entry)} for entry in shown]
+        print_json(facts)
         return
-    titles = ("iteration", "frame", "outcome", "attempts", "seconds", "exit code", "job", "reason")
+    titles = ["frame", "outcome", "attempts", "seconds", *(["core-s"] if cost else []), "exit code", "job", "reason"]
     listed = table(*titles, left=titles)
     for entry in shown:
-        known = (entry.get("iteration", ""), entry["frame"], entry["outcome"], entry["attempts"])
-        seconds, code = f"{entry['seconds']:.1f}", str(entry["exit_code"] or "")
-        listed.add_row(*map(str, known), seconds, code, entry["job"][:8], entry["reason"])
+        known = (_name(entry), entry["outcome"].replace("_", " "), entry["attempts"])
+        seconds = [f"{entry['seconds']:.1f}", *([f"{_core_seconds(entry):.1f}"] if cost else [])]
+        reason = " ".join(filter(None, [entry["reason"], entry.get("word", "")]))
+        listed.add_row(*map(str, known), *seconds, str(entry["exit_code"] or ""), entry["job"][:8], plain(reason))
     console.print(listed)
-    outcomes = ", ".join(f"{count} {name}" for name, count in summary.outcomes.items())
+    for by, costs in spent.items():
+        made = table(by, "frames", "attempts", "core-s", left=(by,))
+        for name, one in costs.items():
+            made.add_row(name, str(one.frames), str(one.attempts), f"{one.core_seconds:.1f}")
+        console.print(made)
+    for told in said:
+        console.print(plain(told.sentence))
+    outcomes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary.outcomes.items())
     console.print(f"{outcomes}; {summary.attempts} attempts, {summary.seconds:.0f} s")
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return name_of(entry["batch"], entry["frame"]) if "batch" in entry else str(entry["frame"])
+
+
+def _core_seconds(entry: dict[str, Any]) -> float:
+    from aiida_bloomery.provenance.ledger import cores_of_frame  # noqa: PLC0415
+
+    return float(entry["seconds"]) * cores_of_frame(entry)
 
 
 @click.command("export")

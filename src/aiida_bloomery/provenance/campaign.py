@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
-from aiida_bloomery.provenance.progress import CAMPAIGN_TYPE
+from aiida_bloomery.provenance.progress import CAMPAIGN_TYPE, RETRAINING_LABEL
 from bloomery.campaign.record import Record
 from bloomery.campaign.stage_label import StageLabel
 from bloomery.errors import InputError
 
 BATCH = "batch_{:03d}"
+LABELLING = {"label": BATCH, "control_label": "control_{:03d}"}
+"""Stages that label frames, and the batches that these go to."""
 
 _NAMESPACE = "data_set__"
 
@@ -47,30 +50,75 @@ def stages(campaign: orm.ProcessNode) -> list[Stage]:
     return found
 
 
+def retrainings(campaign: orm.ProcessNode) -> list[orm.WorkChainNode]:
+    """Trainings after the end of a campaign, the oldest first."""
+    query = orm.QueryBuilder().append(orm.Str, filters={"attributes.value": str(campaign.uuid)}, tag="campaign")
+    filters = {"attributes.process_label": RETRAINING_LABEL}
+    query.append(orm.WorkChainNode, with_incoming="campaign", filters=filters, tag="training", project="*")
+    found: list[orm.WorkChainNode] = query.order_by({"training": {"id": "asc"}}).all(flat=True)
+    return found
+
+
+def result(campaign: orm.ProcessNode) -> orm.ProcessNode:
+    """What the results of a campaign are outputs of: itself, or its last training after the end that succeeded."""
+    return next((node for node in reversed(retrainings(campaign)) if node.is_finished_ok), campaign)
+
+
 def data_set(campaign: orm.ProcessNode) -> dict[str, ConfigurationsData]:
-    """Labelled batches by key, in order: the outputs, or what a campaign that runs has labelled so far."""
-    links = campaign.base.links.get_outgoing(link_type=LinkType.RETURN, link_label_filter=f"{_NAMESPACE}%").all()
+    """Labelled batches that are trained on, by key, in order: the outputs, or those of a campaign that runs so far."""
+    source = result(campaign)
+    links = source.base.links.get_outgoing(link_type=LinkType.RETURN, link_label_filter=f"{_NAMESPACE}%").all()
     batches = {link.link_label.removeprefix(_NAMESPACE): link.node for link in links}
     if not batches:
-        batches = {
-            BATCH.format(stage.iteration): stage.process.outputs.labelled
-            for stage in stages(campaign)
-            if stage.name == "label" and stage.iteration >= 0 and "labelled" in stage.process.outputs
-        }
+        for stage in stages(campaign):
+            key, outputs = BATCH.format(stage.iteration), stage.process.outputs
+            if stage.name == "label" and stage.iteration >= 0 and "labelled" in outputs:
+                batches[key] = outputs.labelled
+            elif stage.name == "judge" and "ledger" in outputs:
+                _replace(batches, key, outputs)
+            elif stage.name.startswith("heed_batch"):
+                _replace(batches, stage.name.removeprefix("heed_"), outputs)
     return dict(sorted(batches.items()))
+
+
+def _replace(batches: dict[str, ConfigurationsData], key: str, outputs: Any) -> None:
+    """Put what is left of a batch in its place."""
+    batches.pop(key, None)
+    if "batch" in outputs:
+        batches[key] = outputs.batch
+
+
+def all_labelled(campaign: orm.ProcessNode) -> dict[str, ConfigurationsData]:
+    """All that was labelled, by batch, in order: suspect labels, those taken out, and a control arm's own as well."""
+    return {
+        LABELLING[stage.name].format(stage.iteration): stage.process.outputs.labelled
+        for stage in stages(campaign)
+        if stage.name in LABELLING and stage.iteration >= 0 and "labelled" in stage.process.outputs
+    }
+
+
+def ledgers(campaign: orm.ProcessNode) -> dict[str, orm.Dict]:
+    """What became of the frames of each batch before any word: suspect labels are told."""
+    found: dict[str, orm.Dict] = {}
+    for stage in stages(campaign):
+        name = stage.name.replace("judge", "label")
+        if name in LABELLING and stage.iteration >= 0 and "ledger" in stage.process.outputs:
+            found[LABELLING[name].format(stage.iteration)] = stage.process.outputs.ledger
+    return dict(sorted(found.items()))
 
 
 def potential(campaign: orm.ProcessNode) -> PotentialData | None:
     """The delivered potential, or the latest one of a campaign that runs; ``None`` if there is none yet."""
     trained = [stage.process for stage in stages(campaign) if stage.name in {"train", "final_train"}]
-    sources = (process for process in (campaign, *reversed(trained)) if "potential" in process.outputs)
+    sources = (process for process in (result(campaign), *reversed(trained)) if "potential" in process.outputs)
     return next((process.outputs.potential for process in sources), None)
 
 
 def record(campaign: orm.ProcessNode) -> Record:
     """The record of a campaign, the latest one of a campaign that runs; empty if there is none yet."""
-    if "history" in campaign.outputs:
-        return Record.model_validate(campaign.outputs.history.get_dict())
+    source = result(campaign)
+    if "history" in source.outputs:
+        return Record.model_validate(source.outputs.history.get_dict())
     for stage in reversed(stages(campaign)):
         if stage.name == "record" and stage.process.is_finished_ok:
             return Record.model_validate(stage.process.outputs.result.get_dict())

@@ -124,6 +124,7 @@ def _manifest(
         },
         "potential": None if potential is None else _potential(potential),
         "labels": {**counts.outcomes, "attempts": counts.attempts, "seconds": counts.seconds},
+        **({"words": [told.sentence for told in said]} if (said := ledger.words(campaign)) else {}),
         "errors": record.delivered.as_dict() if record.delivered else None,
         "decision": record.decision.as_dict() if record.decision else None,
         **({"control": record.control.as_dict()} if record.control else {}),

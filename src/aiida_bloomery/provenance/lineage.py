@@ -10,10 +10,13 @@ from aiida import orm
 from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
 
+from aiida_bloomery.calculations.words import read, words_on
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.provenance import campaign as campaigns
+from aiida_bloomery.provenance import ledger
 from aiida_bloomery.provenance.trace import Place, Tracer
+from bloomery.campaign.words import named
 from bloomery.errors import InputError
 
 FACTS: dict[str, tuple[str, ...]] = {
@@ -83,13 +86,15 @@ class PotentialOrigin:
 class Lineage:
     """The way of one frame, from its label back to the structure that it began as.
 
-    ``batch`` is empty if a single node was asked; ``potentials`` had a hand in it, in the order of the steps.
+    ``batch`` is empty if a single node was asked; ``potentials`` had a hand in it, in the order of the steps; ``words``
+    were said of its label, the suspicion first if there was one.
     """
 
-    frame: int
+    frame: int | str
     batch: str
     steps: list[Step]
     potentials: list[PotentialOrigin]
+    words: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values."""
@@ -99,6 +104,7 @@ class Lineage:
         """Return the chain as text, one step a line, indented the further back it goes."""
         where = f" ({self.batch})" if self.batch else ""
         result = [f"frame {self.frame}{where}  {self.steps[0].hash}"]
+        result += [f"   {word}" for word in self.words]
         origins = {origin.potential: origin for origin in self.potentials}
         for depth, step in enumerate(self.steps):
             result.append("   " * depth + f"<- {_text(step)}")
@@ -109,13 +115,17 @@ class Lineage:
         return result
 
 
-def lineage(node: orm.Node, frame: int) -> Lineage:
+def lineage(node: orm.Node, frame: int | str) -> Lineage:
     """Trace a frame back to where it began.
 
-    It is given by its index in a campaign's data set, over its batches in order, or in a node with configurations.
-    Raise `InputError` if there is no such frame, or the node is neither.
+    It is given by its index in a campaign's data set, over its batches in order, or in a node with configurations; one
+    of a campaign also by its name in the ledger, whether it is trained on or not. Raise `InputError` if there is no
+    such frame, or the node is neither.
     """
-    if isinstance(node, ConfigurationsData):
+    words: list[str] = []
+    if isinstance(frame, str):
+        batch, place, words = _named(campaigns.require_campaign(node), frame)
+    elif isinstance(node, ConfigurationsData):
         if not 0 <= frame < node.n_frames:
             raise InputError(f"frame {frame}: node {node.pk} has {node.n_frames} frames, counted from 0.")
         batch, place = "", Place(node, frame)
@@ -124,6 +134,7 @@ def lineage(node: orm.Node, frame: int) -> Lineage:
         if not 0 <= frame < len(places):
             raise InputError(f"frame {frame}: the data set of campaign {node.pk} has {len(places)}, counted from 0.")
         batch, place = places[frame][0], Place(*places[frame][1:])
+        words = _words_on(node, batch, place.node.hashes[place.index])
     tracer = Tracer()
     steps: list[Step] = []
     origins: dict[str, PotentialOrigin] = {}
@@ -132,7 +143,31 @@ def lineage(node: orm.Node, frame: int) -> Lineage:
         potential = tracer.potential(earlier.node)
         if potential is not None:
             origins.setdefault(str(potential.uuid), potential_origin(potential))
-    return Lineage(frame, batch, steps, list(origins.values()))
+    return Lineage(frame, batch, steps, list(origins.values()), words)
+
+
+def _named(campaign: orm.ProcessNode, name: str) -> tuple[str, Place, list[str]]:
+    """Batch and place of a labelled frame, and what was said of it, by its name in the ledger."""
+    (entry,) = named([name], ledger.entries(campaign))[:1]
+    batch, content = str(entry["batch"]), str(entry["hash"])
+    node = campaigns.all_labelled(campaign).get(batch)
+    if node is None or content not in node.hashes:
+        raise InputError(f"frame {name}: has no label, so it has no lineage; `ledger --failed` says why.")
+    return batch, Place(node, node.hashes.index(content)), _words_on(campaign, batch, content)
+
+
+def _words_on(campaign: orm.Node, batch: str, content: str) -> list[str]:
+    """What was said of the label of one frame."""
+    suspicions = [
+        f"suspect: {entry['reason']}"
+        for key, node in campaigns.ledgers(campaign).items()
+        if key == batch
+        for entry in node["entries"]
+        if entry["hash"] == content and entry["outcome"] == "suspect"
+    ]
+    said = (read(node) for node in words_on(str(campaign.uuid)))
+    about = [word.told for word in said if any((one.batch, one.hash) == (batch, content) for one in word.frames)]
+    return [*suspicions, *about]
 
 
 def potential_origin(potential: PotentialData) -> PotentialOrigin:

@@ -14,11 +14,14 @@ from typing import Any
 from bloomery.campaign.record import Decision, Iteration, QuotedRow, Record
 from bloomery.campaign.stage_label import StageLabel
 from bloomery.campaign.targets import TARGETS
+from bloomery.campaign.words import LEARNT
 from bloomery.errors import DataWarning, InputError
 from bloomery.plugins import PluginSpec
 
 CAMPAIGN_TYPE = "aiida.workflows:bloomery.campaign"
 ACTIVE = ("created", "running", "waiting")
+RETRAINING_LABEL = "RetrainingWorkChain"
+"""Process label of a training after the end of a campaign."""
 PROGRESS_FILE = "progress.json"
 
 
@@ -91,6 +94,10 @@ class CampaignState:
     those of the latest iteration."""
     missing: list[str] = field(default_factory=list)
     """Observables that could not be measured."""
+    suspect: int = 0
+    """Labels that are kept out of training until somebody has said a word on them."""
+    unheeded: int = 0
+    """Words on labels that no training has heeded yet."""
 
     @property
     def active(self) -> bool:
@@ -179,6 +186,7 @@ def campaign_state(pk: int) -> CampaignState:
     query = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, project=columns)
     uuid, label, state, exit_status, message, exception, started, changed = query.first()
     end = datetime.now(UTC) if state in ACTIVE else changed
+    suspect, said = _suspect(pk, uuid), _said(uuid)
     processes, record, stop, training = below(pk), _record(pk), _given(pk, "stop"), _given(pk, "training")
     children = [process for process in processes if process.parent == pk]
     iteration, stage, stage_seconds = _stage(children, active=state in ACTIVE)
@@ -206,6 +214,8 @@ def campaign_state(pk: int) -> CampaignState:
         control=record.control.sentence if record.control else "",
         observables=record.beyond.quoted,
         missing=record.beyond.observables_missing,
+        suspect=suspect,
+        unheeded=len(said - {(word.verb, word.when) for word in record.words}),
     )
 
 
@@ -279,6 +289,13 @@ def _record(pk: int) -> Record:
     from aiida import orm  # noqa: PLC0415  a profile must be loaded before
 
     history, recorded = {"label": "history"}, {"label": {"like": "%record"}}
+    uuid = orm.QueryBuilder().append(orm.WorkChainNode, filters={"id": pk}, project="uuid").first(flat=True)
+    again = orm.QueryBuilder().append(orm.Str, filters={"attributes.value": uuid}, tag="campaign")
+    succeeded = {"attributes.process_label": RETRAINING_LABEL, "attributes.exit_status": 0}
+    again.append(orm.WorkChainNode, filters=succeeded, with_incoming="campaign", tag="retraining")
+    again.append(orm.Dict, with_incoming="retraining", edge_filters=history, tag="history", project="attributes")
+    if (latest := again.order_by({"history": {"id": "desc"}}).first(flat=True)) is not None:
+        return Record.model_validate(latest)
     query = _query(pk).append(orm.Dict, with_incoming="campaign", edge_filters=history, project="attributes")
     found = query.first(flat=True)
     if found is None:
@@ -287,6 +304,35 @@ def _record(pk: int) -> Record:
         latest = query.order_by({"history": {"id": "desc"}}).all(flat=True)
         found = next((attributes for attributes in latest if "iterations" in attributes), {})
     return Record.model_validate(found)
+
+
+def _suspect(pk: int, uuid: str) -> int:
+    """How many labels are suspect, and wait for a word."""
+    from aiida import orm  # noqa: PLC0415  a profile must be loaded before
+
+    judged = {"label": {"like": "%judge"}}
+    query = _query(pk).append(orm.CalcFunctionNode, with_incoming="campaign", edge_filters=judged, tag="judged")
+    query.append(orm.Dict, with_incoming="judged", edge_filters={"label": "suspects"}, project="attributes")
+    suspects = {content for reasons in query.all(flat=True) for content in reasons}
+    if not suspects:
+        return 0
+    from aiida_bloomery.calculations.words import said_on  # noqa: PLC0415
+
+    for one in said_on(uuid):
+        about = {frame.hash for frame in one.word.frames}
+        if one.word.verb == "retry":
+            again = one.again["ledger"]["entries"] if "ledger" in one.again else []
+            suspects -= {entry["hash"] for entry in again if entry["outcome"] in LEARNT}
+        else:
+            suspects -= about
+    return len(suspects)
+
+
+def _said(uuid: str) -> set[tuple[str, str]]:
+    """Verb and moment of every word on labels of a campaign."""
+    from aiida_bloomery.calculations.words import read, words_on  # noqa: PLC0415  a profile must be loaded before
+
+    return {(word.verb, word.when) for word in map(read, words_on(uuid))}
 
 
 def _given(pk: int, label: str) -> dict[str, Any]:

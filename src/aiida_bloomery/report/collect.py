@@ -64,6 +64,7 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
             if stage.name == "select" and "funnel" in stage.process.outputs
         },
         ledger=list(ledger.entries(campaign)),
+        words=[told.sentence for told in ledger.words(campaign)],
         lost=lost,
         validation=arrays,
         units=units,

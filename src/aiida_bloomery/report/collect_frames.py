@@ -137,16 +137,25 @@ def _errors(
     for key, of_frames in roles.items():
         values: NDArray[Any] = np.full(len(of_frames), None, dtype=object)
         for stage in stages:
-            if stage.name == "assess" and campaigns.BATCH.format(stage.iteration) == key:
+            of_batch = stage.name == "assess" and campaigns.BATCH.format(stage.iteration) == key
+            if of_batch and _is_of(stage, {key: batches[key]}):
                 _fill(values, of_frames == "probe", stage, "probe")
                 _fill(values, of_frames != "probe", stage, "selected")
         before += values.tolist()
     everything = np.concatenate(list(roles.values()))
     now: NDArray[Any] = np.full(len(everything), None, dtype=object)
     for stage in reversed(stages):
-        if stage.name in {"validate", "final_validate"} and _fill(now, everything == "probe", stage, "probe"):
+        validated = stage.name in {"validate", "final_validate"} and _is_of(stage, batches)
+        if validated and _fill(now, everything == "probe", stage, "probe"):
             break
     return before, now.tolist()
+
+
+def _is_of(stage: Stage, batches: dict[str, ConfigurationsData]) -> bool:
+    """Whether these batches were measured, and not what they were before words on their labels."""
+    inputs = stage.process.inputs
+    given = inputs.configurations if "configurations" in inputs else {}
+    return all(key in given and given[key].uuid == node.uuid for key, node in batches.items()) if given else True
 
 
 def _fill(values: NDArray[Any], where: NDArray[np.bool_], stage: Stage, key: str) -> bool:

@@ -108,6 +108,8 @@ class CampaignFacts:
     """Trajectories of the last sampling that a potential drove."""
     ledger: list[Mapping[str, Any]] = field(default_factory=list)
     """One entry per frame that was to be labelled, with ``iteration``."""
+    words: list[str] = field(default_factory=list)
+    """What was said of labels, one sentence each: who, when, why, what they cost, and which potentials had learnt."""
     validation: Arrays = field(default_factory=dict)
     """Arrays of the latest validation on the probe; ``units`` has their units."""
     units: Mapping[str, str] = field(default_factory=dict)
@@ -140,6 +142,11 @@ class CampaignFacts:
         """What else was measured of the potential: ``observables_missing``, ``test_set``; the latest there is."""
         parts: list[Beyond] = [*filter(None, [self.history.final]), *reversed(self.iterations)]
         return next((part for part in parts if part.test_set or part.observables_missing), Beyond())
+
+    @property
+    def suspects(self) -> list[Mapping[str, Any]]:
+        """Ledger entries of the frames whose label waits for a word."""
+        return [entry for entry in self.ledger if entry.get("outcome") == "suspect"]
 
     @property
     def failures(self) -> list[Mapping[str, Any]]:

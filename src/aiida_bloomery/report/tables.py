@@ -70,7 +70,7 @@ def tiles(facts: CampaignFacts) -> list[Tile]:
 def iteration_row(iteration: Iteration, times: Mapping[str, float]) -> list[Cell]:
     """One iteration: frames, labels, errors, time."""
     labels = iteration.counts
-    gone = [f"{number} {name}" for name in ("failed", "cached") if (number := getattr(labels, name))]
+    gone = [f"{number} {name}" for name in ("failed", "cached", "suspect") if (number := getattr(labels, name))]
     seconds = sum(times.values())
     return [
         Cell(str(iteration.iteration or "bootstrap")),
@@ -207,6 +207,8 @@ def outcomes(facts: CampaignFacts) -> dict[str, str | int]:
     return {
         "labelled": counts["labelled"],
         "cached": counts["cached"],
+        "suspect": counts["suspect"],
+        "out": counts["set_aside"] + counts["retracted"],
         "attempts": sum(int(entry.get("attempts") or 0) for entry in facts.ledger),
         "seconds": duration(seconds) if seconds else "",
     }

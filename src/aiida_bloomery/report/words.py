@@ -171,8 +171,18 @@ def _failures(facts: CampaignFacts) -> str:
     if not facts.ledger:
         return ""
     if not facts.failures:
-        return f"All {count(len(facts.ledger), 'frame')} that were to be labelled have their label."
-    return f"{len(facts.failures)} of {count(len(facts.ledger), 'frame')} to be labelled failed; the ledger says why."
+        all_ = f"All {count(len(facts.ledger), 'frame')} that were to be labelled have their label."
+        return f"{all_} {_suspects(facts)}".strip()
+    failed = f"{len(facts.failures)} of {count(len(facts.ledger), 'frame')} to be labelled failed; the ledger says why."
+    return f"{failed} {_suspects(facts)}".strip()
+
+
+def _suspects(facts: CampaignFacts) -> str:
+    """What is kept out of training."""
+    n = len(facts.suspects)
+    if not n:
+        return ""
+    return f"{count(n, 'label')} {'is' if n == 1 else 'are'} suspect, kept out of training, and wait for a word."
 
 
 def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:

@@ -111,6 +111,7 @@ def _local_codes(engine: str) -> dict[str, orm.Data]:
 
 
 def _from_campaign(name: str, engine: str | None, changes: dict[str, object]) -> Source:
+    from aiida_bloomery.provenance import campaign as campaigns  # noqa: PLC0415
     from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
     from aiida_bloomery.workflows.protocols import merge  # noqa: PLC0415
 
@@ -131,10 +132,10 @@ def _from_campaign(name: str, engine: str | None, changes: dict[str, object]) ->
         execution |= {port: inputs[port] for port in ("options", "device") if port in inputs}
     given = inputs.energy_reference.get_dict()["method"] != "fit" and "potential" in campaign.outputs
     return Source(
-        {key: campaign.outputs.data_set[key] for key in campaign.outputs.data_set},
+        campaigns.data_set(campaign),
         {"engine": chosen.model_dump(), "acceptance": training.get("acceptance", {})},
         execution,
-        campaign.outputs.potential.energy_reference if given else None,
+        campaigns.result(campaign).outputs.potential.energy_reference if given else None,
     )
 
 

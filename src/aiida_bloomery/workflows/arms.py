@@ -20,6 +20,7 @@ from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.measuring import Measuring
 from aiida_bloomery.workflows.stages import Processes, Stages
+from aiida_bloomery.workflows.standing import Standing
 from bloomery.campaign.measuring import EACH, FINAL
 from bloomery.campaign.record import ARMS
 
@@ -69,6 +70,7 @@ class ControlArm:
     def __init__(self, chain: WorkChain) -> None:
         self.stages = Stages(chain)
         self.measuring = Measuring(chain)
+        self.standing = Standing(chain)
         self.inputs = chain.inputs
         self.campaign = self.stages.ctx
         self.ctx = cast("ControlContext", chain.ctx.setdefault(KEY, AttributeDict()))
@@ -102,9 +104,9 @@ class ControlArm:
             return {}
         return {f"{KEY}.labelling": self.stages.label("control_label", wanted["frames"])}
 
-    def train(self, labelled: ConfigurationsData) -> Processes:
-        """Train the control arm's potential; ``labelled`` is the campaign's batch of this iteration."""
-        if "control" not in self.inputs:
+    def train(self, labelled: ConfigurationsData | None) -> Processes:
+        """Train the control arm's potential; ``labelled`` is the campaign's batch of this iteration, if any is left."""
+        if "control" not in self.inputs or labelled is None:
             return {}
         if not self.campaign.iteration:
             self.ctx.batches["batch_000"] = labelled
@@ -112,10 +114,10 @@ class ControlArm:
         if "control" not in self.campaign.selection.outputs:
             return {}
         key = f"control_{self.campaign.iteration:03d}"
-        outputs = self.ctx.labelling.outputs if self.ctx.labelling is not None else {}
-        if "ledger" in outputs:
-            self.campaign.ledgers[key] = outputs["ledger"]
-        own = {"own": outputs["labelled"]} if "labelled" in outputs else {}
+        own = {}
+        if self.ctx.labelling is not None:
+            labels = self.standing.take("control_judge", key, self.ctx.labelling, self.ctx.batches)
+            own = {} if labels is None else {"own": labels}
         joined = self.stages.function(
             "control_batch", control_batch, control=self.campaign.selection.outputs.control, shared=labelled, **own
         )
@@ -149,8 +151,9 @@ class ControlArm:
         if "control" not in self.campaign.selection.outputs:
             return {}
         found: dict[str, orm.Data] = {}
-        if self.ctx.labelling is not None and "ledger" in self.ctx.labelling.outputs:
-            found["control_ledger"] = self.ctx.labelling.outputs.ledger
+        ledger = self.standing.ctx.ledgers.get(f"control_{self.campaign.iteration:03d}")
+        if ledger is not None:
+            found["control_ledger"] = ledger
         if self.ctx.batch is not None:
             found["control_batch"] = self.ctx.batch
         ours, theirs, training = self.campaign.validation, self.ctx.validation, self.ctx.training

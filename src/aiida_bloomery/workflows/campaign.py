@@ -17,7 +17,10 @@ from aiida_bloomery.workflows.ports import stage_inputs
 from aiida_bloomery.workflows.recording import Recording
 from aiida_bloomery.workflows.selection import SelectionWorkChain
 from aiida_bloomery.workflows.stages import Stages
+from aiida_bloomery.workflows.standing import Standing
 from bloomery.campaign.measuring import EACH, FINAL
+
+NO_LABEL = "no label is left to learn from: all are suspect or were taken out; `ledger --suspect` lists them."
 
 
 class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
@@ -63,6 +66,10 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         return Measuring(self)
 
     @property
+    def _standing(self) -> Standing:
+        return Standing(self)
+
+    @property
     def _control(self) -> ControlArm:
         return ControlArm(self)
 
@@ -83,6 +90,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         for name in ("potential", "history", "decision", "reference", "warm"):
             self.ctx[name] = None
         self._control.begin()
+        self._standing.begin()
         self._measuring.begin()
         if self.inputs.energy_reference["method"] == "values":
             self.ctx.reference = self.inputs.energy_reference
@@ -157,15 +165,18 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         if process is None:
             return None
         key = f"batch_{self.ctx.iteration:03d}"
-        if "ledger" in process.outputs:
-            self.ctx.ledgers[key] = process.outputs.ledger
-        if "labelled" in process.outputs:
-            self.ctx.batches[key] = process.outputs.labelled
+        batch = self._standing.take("judge", key, process, self.ctx.batches)
+        if batch is not None:
+            self.ctx.batches[key] = batch
         if not process.is_finished_ok or "labelled" not in process.outputs:
             return self._fail("ERROR_LABELLING_FAILED", process)
-        labelled = process.outputs.labelled
+        self._standing.heed(self.uuid)
+        if not self.ctx.batches:
+            self.results()
+            return self.exit_codes.ERROR_LABELLING_FAILED.format(where=self._stages.where, message=NO_LABEL)
+        labelled = self.ctx.batches.get(key)
         processes = {"training": self._stages.train_on("train", self.ctx.potential)}
-        if self.ctx.potential is not None:
+        if self.ctx.potential is not None and labelled is not None:
             yardsticks = self._stages.yardsticks("probe", "selected")
             processes["assessment"] = self._stages.observe("assess", {key: labelled}, yardsticks)
         return ToContext(**processes, **self._control.train(labelled), **self._measuring.reference(EACH))
@@ -188,7 +199,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         """Write the iteration into the history, and let the stop rules decide."""
         if self.ctx.validation is not None and not self.ctx.validation.is_finished_ok:
             return self._fail("ERROR_VALIDATION_FAILED", self.ctx.validation)
-        self._recording.record(self._measuring.measured(), self._control.record())
+        self._recording.record(self._measuring.measured(), {**self._control.record(), **self._standing.words()})
         self.ctx.iteration += 1
         return None
 
@@ -200,6 +211,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
 
     def train_final(self) -> ToContext:
         """Train the delivered potential from scratch on the whole data set."""
+        self._standing.heed(self.uuid)
         return ToContext(training=self._stages.train("final_train", None))
 
     def validate_final(self) -> ExitCode | ToContext:
@@ -246,4 +258,5 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         self._recording.results()
         self._control.results()
         self._measuring.results()
-        self._recording.conclude(self._measuring.ctx.final, self._control.ctx.verdict)
+        words = self._standing.words() if self.was_warm_started() else {}
+        self._recording.conclude({**self._measuring.ctx.final, **words}, self._control.ctx.verdict)

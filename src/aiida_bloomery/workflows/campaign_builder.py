@@ -47,6 +47,8 @@ class FromProtocol(WorkChain):
         checked("training", orm.Dict, validators.training, "`{engine, acceptance, warm_start}`.")
         checked("energy_reference", orm.Dict, validators.energy_reference, "`{method, values}`.")
         checked("stop", orm.Dict, validators.stop, "Stop rules and budgets.")
+        text = "When a label is kept out of training until somebody has looked at it, as `SuspectSettings` has it."
+        optional(spec, "suspects", orm.Dict, text, validators.suspects)
         optional(spec, "options", orm.Dict, "Scheduler options by verb.")
         outputs_by_key(spec, "data_set", ConfigurationsData, "Labelled frames by batch.")
         optional_output(spec, "potential", PotentialData, "The latest accepted potential.")
@@ -77,7 +79,8 @@ class FromProtocol(WorkChain):
         overrides
             Values of the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop` that
             differ from the protocol's; mappings are merged, lists replaced. With `control` there is a control arm, with
-            `validation` (`{final, each_iteration, reference_trajectory}`) observables are measured.
+            `validation` (`{final, each_iteration, reference_trajectory}`) observables are measured; `suspects` says
+            which labels are suspect.
         engine_code
             The `bloomery` program of the engine's own environment, for an engine that needs one.
         structures, labeller, labelling, more
@@ -115,7 +118,7 @@ class FromProtocol(WorkChain):
             gives.
         settings
             By name the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop`, and
-            `control` and `validation` if they are wanted.
+            `control`, `validation` and `suspects` if they are wanted.
         frames
             The user's own frames by label, for samplers that take them.
         validation
@@ -131,8 +134,9 @@ class FromProtocol(WorkChain):
         builder.labelling = {name: value for name, value in given.items() if name != "metadata"}
         for name in ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop"):
             builder[name] = orm.Dict(settings[name])
-        if "control" in settings:
-            builder.control = orm.Dict(settings["control"])
+        for name in ("control", "suspects"):
+            if name in settings:
+                builder[name] = orm.Dict(settings[name])
         if "validation" in settings or validation:
             builder.validation = {"settings": orm.Dict(settings.get("validation", {})), **(validation or {})}
         if frames:

@@ -11,6 +11,7 @@ from aiida_bloomery.calculations.functions.campaign import conclude, decide, rec
 from aiida_bloomery.calculations.functions.labels import merge_ledgers
 from aiida_bloomery.data.ports import put_under
 from aiida_bloomery.workflows.stages import Stages
+from aiida_bloomery.workflows.standing import Standing
 
 
 class Recording:
@@ -28,9 +29,10 @@ class Recording:
         if ctx.history is not None:
             inputs["history"] = ctx.history
         if ctx.labelling is not None and ctx.training is not None and ctx.validation is not None:
+            key = f"batch_{ctx.iteration:03d}"
             inputs |= {
-                "ledger": ctx.labelling.outputs.ledger,
-                "batch": ctx.labelling.outputs.labelled,
+                "ledger": Standing(self.chain).ctx.ledgers.get(key, ctx.labelling.outputs.ledger),
+                **({"batch": ctx.batches[key]} if key in ctx.batches else {}),
                 "potential": ctx.potential,
                 "training": ctx.training.outputs.history,
                 "validation": ctx.validation.outputs.observations["probe"],

@@ -15,6 +15,7 @@ from bloomery.campaign.schedules import SamplerSpec, check_samplers
 from bloomery.campaign.stages import EnergyReference, SelectionSettings, StageSettings, TrainingSettings, TrialSettings
 from bloomery.campaign.stopping import StopRules
 from bloomery.errors import BloomeryError
+from bloomery.frames.suspects import SuspectSettings
 from bloomery.plugins import Kind, PluginSpec, Settings, declares, parse_settings
 
 Model = TypeVar("Model", bound=Settings)
@@ -94,6 +95,7 @@ training = _validator(TrainingSettings, check=_engine)
 trial = _validator(TrialSettings, check=_engine)
 energy_reference = _validator(EnergyReference, check=_energy_reference)
 stop = _validator(StopRules, "stop")
+suspects = _validator(SuspectSettings, "suspects")
 control = _validator(ControlSettings, "control", _control)
 validation = _validator(ValidationSettings, "validation.settings", _validation)
 

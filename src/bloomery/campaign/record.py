@@ -13,6 +13,7 @@ from pydantic import Field
 
 from bloomery.campaign.targets import TARGETS
 from bloomery.campaign.validation import Part, Validation
+from bloomery.campaign.words import HeededWord
 from bloomery.statistics import Number
 
 Arm = Literal["selection", "control"]
@@ -29,12 +30,14 @@ class LabelOutcome(Part):
 class Labels(Part):
     """Labels by outcome and by role, and the seconds that they took.
 
-    ``shared`` are those of a control arm that the campaign had asked for as well.
+    ``suspect`` are labels that wait for a word; ``shared`` are those of a control arm that the campaign had asked for
+    as well.
     """
 
     labelled: int = 0
     cached: int = 0
     failed: int = 0
+    suspect: int = 0
     by_role: dict[str, int] = Field(default={})
     seconds: float = 0.0
     shared: int = 0
@@ -44,6 +47,8 @@ class Labels(Part):
         """Count the entries of a ledger, and the roles that labelled frames play."""
         outcomes = Counter(entry.outcome for entry in entries)
         counts = {outcome: outcomes[outcome] for outcome in ("labelled", "cached", "failed")}
+        if outcomes["suspect"]:
+            counts["suspect"] = outcomes["suspect"]
         by_role = {} if roles is None else {"by_role": dict(sorted(Counter(roles).items()))}
         seconds = float(sum(entry.seconds for entry in entries))
         return cls.model_validate({**counts, **by_role, "seconds": seconds, **more})
@@ -51,7 +56,7 @@ class Labels(Part):
     @property
     def spent(self) -> int:
         """Labels that were asked for."""
-        return self.labelled + self.cached + self.failed
+        return self.labelled + self.cached + self.failed + self.suspect
 
     @property
     def to_learn_from(self) -> int:
@@ -196,13 +201,17 @@ class ControlIteration(ArmIteration):
 
 
 class Iteration(ArmIteration):
-    """What a campaign did in an iteration; ``labels_total`` counts the labels of both arms since it began."""
+    """What a campaign did in an iteration; ``labels_total`` counts the labels of both arms since it began.
+
+    ``words`` are those on labels that its training was the first to heed.
+    """
 
     iteration: int = 0
     n_pool: int = 0
     labels_total: int = 0
     assess: Assessment | None = None
     control: ControlIteration | None = None
+    words: list[HeededWord] = Field(default=[])
 
 
 class Decision(Part):
@@ -264,6 +273,20 @@ class ControlVerdict(Part):
     observables: list[ArmsRow] = Field(default=[])
 
 
+class Retraining(Part):
+    """A training after the end, on what words have left; ``before`` (UUID) is the potential that it takes the place of.
+
+    ``n_frames`` labelled frames are left, the probe's among them.
+    """
+
+    potential: str = ""
+    before: str = ""
+    validation: Validation | None = None
+    training: Training | None = None
+    n_frames: int = 0
+    words: list[HeededWord] = Field(default=[])
+
+
 class Record(Part):
     """All that is known of the course of a campaign; the first iteration is the bootstrap."""
 
@@ -271,6 +294,14 @@ class Record(Part):
     decision: Decision | None = None
     final: Final | None = None
     control: ControlVerdict | None = None
+    words_at_the_end: list[HeededWord] = Field(default=[])
+    retrained: list[Retraining] = Field(default=[])
+
+    @property
+    def words(self) -> list[HeededWord]:
+        """Words on labels that trainings have heeded, in their order."""
+        before = [word for entry in self.iterations for word in entry.words]
+        return [*before, *self.words_at_the_end, *(word for part in self.retrained for word in part.words)]
 
     @property
     def validations(self) -> list[Validation]:

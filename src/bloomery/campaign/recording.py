@@ -18,9 +18,11 @@ from bloomery.campaign.record import (
     LabelOutcome,
     Labels,
     Record,
+    Retraining,
     Training,
 )
 from bloomery.campaign.validation import Validation
+from bloomery.campaign.words import OUTCOME, HeededWord, Word, name_of
 
 
 def arm_iteration(
@@ -61,10 +63,12 @@ def with_iteration(
     assess: Assessment | None = None,
     control: ArmIteration | None = None,
     comparison: Comparison | None = None,
+    words: Sequence[Word] = (),
 ) -> Record:
     """Return the record with one more iteration: of the campaign, and of its control arm with the comparison of both.
 
-    Labels from the cache count as spent: whether a label exists already must not change what is selected.
+    Its training was the first to heed the ``words``, those that take labels out; the potentials before may have learnt
+    from these. Labels from the cache count as spent: whether a label exists already must not change what is selected.
     """
     entry = own.as_dict() | {
         "iteration": len(record.iterations),
@@ -76,7 +80,57 @@ def with_iteration(
         labels = {**control.counts.as_dict(), "shared": control.n_selected - control.counts.spent}
         arm = {**control.as_dict(), "labels": labels, "comparison": comparison}
         entry["control"] = ControlIteration.model_validate(arm)
+    if words:
+        entry["words"] = [heeded(word, record) for word in words]
     return Record(iterations=[*record.iterations, Iteration.model_validate(entry)])
+
+
+def heeded(word: Word, record: Record) -> HeededWord:
+    """Return a word with what its labels took, and the potentials of the record that had learnt from them.
+
+    These are the campaign's own: of every iteration from that on whose batch holds one of the frames, unless all of
+    these are of the probe.
+    """
+    learnt = [frame for frame in word.frames if frame.role != "probe" and frame.batch.startswith("batch_")]
+    first = min((int(frame.batch.rpartition("_")[2]) for frame in learnt), default=len(record.iterations))
+    potentials = [entry.potential for entry in record.iterations[first:] if entry.potential]
+    later = [record.final.potential] if record.final else []
+    potentials += [*later, *(part.potential for part in record.retrained)] if learnt else []
+    return HeededWord(
+        verb=word.verb,
+        frames=[name_of(frame.batch, frame.frame) for frame in word.frames],
+        who=word.who,
+        when=word.when,
+        why=word.why,
+        seconds=round(sum(frame.seconds for frame in word.frames), 3),
+        potentials=list(dict.fromkeys(filter(None, potentials))) if word.verb in OUTCOME else [],
+    )
+
+
+def with_retraining(
+    record: Record,
+    potential: str,
+    validation: Validation | None,
+    training: Training | None,
+    n_frames: int,
+    words: Sequence[Word],
+) -> Record:
+    """Return the record of a campaign that has ended, with a potential trained on what words have left.
+
+    It is what is delivered from now on. Words that an earlier training had heeded are not told again.
+    """
+    told = {(word.verb, word.when) for word in record.words}
+    before = record.final.potential if record.final else ""
+    retraining = Retraining(
+        potential=potential,
+        before=before,
+        validation=validation,
+        training=training,
+        n_frames=n_frames,
+        words=[heeded(word, record) for word in words if (word.verb, word.when) not in told],
+    )
+    final = Final(potential=potential, validation=validation)
+    return record.model_copy(update={"final": final, "retrained": [*record.retrained, retraining]})
 
 
 def conclude(
@@ -86,10 +140,16 @@ def conclude(
     validation: Validation | None,
     control: ControlVerdict | None = None,
     measured: Measured | None = None,
+    words: Sequence[Word] = (),
 ) -> Record:
-    """Return the record with its end: the decision, the delivered potential with its errors, the control's verdict."""
+    """Return the record with its end: the decision, the delivered potential with its errors, the control's verdict.
+
+    The final training was the first to heed the ``words``.
+    """
     final = {"potential": potential, "validation": validation or record.latest, **_beyond(measured)}
-    end = {"decision": decision, "final": Final.model_validate(final)}
+    end: dict[str, object] = {"decision": decision, "final": Final.model_validate(final)}
+    if words:
+        end["words_at_the_end"] = [heeded(word, record) for word in words]
     return record.model_copy(update=end if control is None else {**end, "control": control})
 
 

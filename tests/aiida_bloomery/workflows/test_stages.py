@@ -13,7 +13,7 @@ from ase.build import bulk
 from plumpy import LoadSaveContext
 
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.workflows import arms, measuring, stages
+from aiida_bloomery.workflows import arms, measuring, stages, standing
 from aiida_bloomery.workflows.campaign import ReinforcementWorkChain
 from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWorkChain
 from bloomery.frames.configurations import Configurations
@@ -46,9 +46,10 @@ def test_every_key_that_is_kept_is_listed(process: ReinforcementWorkChain) -> No
     process.setup()
     process.plan()
     kept: dict[str, Any] = dict(process.ctx)
-    parts = {part.KEY: kept.pop(part.KEY) for part in (arms, measuring)}
+    parts = {part.KEY: kept.pop(part.KEY) for part in (arms, measuring, standing)}
     assert set(kept) <= set(get_type_hints(stages.CampaignContext))
     assert set(parts["control"]) == set(get_type_hints(arms.ControlContext))
+    assert set(parts["standing"]) == set(get_type_hints(standing.StandingContext))
     assert set(parts["measuring"]) == set(get_type_hints(measuring.MeasuringContext))
 
 
@@ -66,6 +67,15 @@ def test_parts_find_after_a_checkpoint_what_they_kept(process: ReinforcementWork
     assert part.ctx.known["labels_000"].uuid == frames.uuid
     assert part.is_planned
     assert part.ctx.processes == {}
+
+
+def test_a_campaign_from_before_there_were_words_goes_on(process: ReinforcementWorkChain) -> None:
+    process.setup()
+    del process.ctx[standing.KEY]
+    loaded = from_checkpoint(process)
+    part = standing.Standing(loaded)
+    part.heed(str(loaded.node.uuid))
+    assert (part.words(), part.ctx.labelled, loaded.ctx.batches) == ({}, {}, {})
 
 
 def test_a_child_is_waited_for_under_the_key_of_its_part(process: ReinforcementWorkChain) -> None:

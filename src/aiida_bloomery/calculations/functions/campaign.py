@@ -18,6 +18,7 @@ from bloomery.campaign.measuring import EACH, FINAL, Measured, ValidationSetting
 from bloomery.campaign.planning import SelectionSettings, plan
 from bloomery.campaign.stages import StageSettings
 from bloomery.campaign.validation import Validation
+from bloomery.campaign.words import Word
 from bloomery.seeds import derive_seed
 
 
@@ -115,7 +116,8 @@ def record_iteration(
     further
         ``measured__*``: what else was measured, see `measured_from`. Of the control arm ``control_ledger``,
         ``control_batch``, ``control_potential``, ``control_training``, ``control_validation``,
-        ``control_measured__*``, and ``comparison`` of both arms.
+        ``control_measured__*``, and ``comparison`` of both arms. ``word_*``: words on labels that the training was the
+        first to heed.
     """
     selected = record.Funnel.model_validate(funnel.get_dict())
     own = {"ledger": ledger, "batch": batch, "potential": potential, "training": training, "validation": validation}
@@ -127,8 +129,13 @@ def record_iteration(
         assess=record.Assessment.model_validate(errors) if errors else None,
         control=_arm(selected.control, under("control_", further)) if selected.control is not None else None,
         comparison=record.Comparison.read(content(further.get("comparison"))),
+        words=_words(further),
     )
     return orm.Dict(continued.as_dict())
+
+
+def _words(nodes: Mapping[str, Any]) -> list[Word]:
+    return [Word.model_validate(node.get_dict()) for _, node in sorted(under("word_", nodes).items())]
 
 
 def _arm(funnel: record.Funnel, nodes: Mapping[str, Any]) -> record.ArmIteration:
@@ -164,7 +171,8 @@ def conclude(
 ) -> orm.Dict:
     """Return the history with the decision that ended it, the delivered errors, and the control's verdict.
 
-    What else was measured of the delivered potential is told as to `measured_from`.
+    What else was measured of the delivered potential is told as to `measured_from`; ``word_*`` are words on labels that
+    the final training was the first to heed.
     """
     concluded = recording.conclude(
         record.Record.model_validate(history.get_dict()),
@@ -173,6 +181,7 @@ def conclude(
         Validation.read(content(validation)),
         record.ControlVerdict.read(content(control)),
         measured_from(measured, FINAL),
+        _words(measured),
     )
     return orm.Dict(concluded.as_dict())
 

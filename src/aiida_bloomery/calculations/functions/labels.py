@@ -140,15 +140,21 @@ def _seconds(calculation: orm.CalcJobNode) -> float:
 
 
 @calcfunction
-def labels_from_cache(configurations: ConfigurationsData, **sources: ConfigurationsData) -> ConfigurationsData:
+def labels_from_cache(
+    configurations: ConfigurationsData, wanted: orm.Dict | None = None, **sources: ConfigurationsData
+) -> ConfigurationsData:
     """Return the frames of `configurations` that the sources hold labels of, with these labels.
 
-    The origin of each label, `label_uuid` and `label_folder`, stays that of the calculation that made it.
+    Of a frame that several sources hold the first counts, or that which ``wanted`` names by the frame's content hash;
+    then frames that it does not name are left out. The origin of each label, `label_uuid` and `label_folder`, stays
+    that of the calculation that made it.
     """
     held: dict[str, Configurations] = {}
-    for _, node in sorted(sources.items()):
+    for key, node in sorted(sources.items()):
         frames = node.configurations
         for index, hash_ in enumerate(node.hashes):
+            if wanted is not None and wanted.get_dict().get(hash_) != key:
+                continue
             if any(mask[index] for mask in frames.masks.values()):
                 held.setdefault(hash_, frames[index])
     indices = [index for index, hash_ in enumerate(configurations.hashes) if hash_ in held]

@@ -88,7 +88,9 @@ class LabellingWorkChain(SubmitsOnce):
         if not found:
             return
         sources = {f"source_{node.pk}": node for node in found.values()}
-        cached = self.call_as("labels_from_cache", labels_from_cache, self.inputs.configurations, **sources)
+        # A source may hold a label too that somebody has retracted.
+        wanted = orm.Dict({content: f"source_{node.pk}" for content, node in found.items()})
+        cached = self.call_as("labels_from_cache", labels_from_cache, self.inputs.configurations, wanted, **sources)
         self.ctx.nodes["cached"] = cached
         self.ctx.pending = [frame for frame in self.ctx.pending if hashes[frame] not in found]
         self.report(f"{sum(content in found for content in hashes)} of {len(hashes)} labels exist already")
