@@ -15,6 +15,7 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.provenance import campaign as campaigns
 from bloomery.campaign.words import LEARNT, Entry, Verb, Word, matching, refusal, with_words
 from bloomery.errors import InputError
+from bloomery.frames.suspects import largest_forces
 
 
 def of_job(found: Sequence[Entry], identifier: str) -> list[Entry]:
@@ -85,15 +86,13 @@ def facts_of(campaign: orm.ProcessNode) -> dict[tuple[str, str], dict[str, Any]]
     for batch, node in campaigns.all_labelled(campaign).items():
         frames = node.configurations
         energies, known = frames.label("energy")
-        forces, has_forces = frames.label("forces")
-        largest = np.zeros(len(frames))
-        np.maximum.at(largest, frames.frame_of_atom, np.linalg.norm(forces, axis=1))
+        largest = largest_forces(frames)
         for index, content in enumerate(node.hashes):
             row = {key: values[index].item() for key, values in frames.info.items() if values.ndim == 1}
             row["n_atoms"] = int(frames.counts[index])
             if known[index]:
                 row["energy_per_atom"] = float(energies[index] / frames.counts[index])
-            if has_forces[index]:
+            if not np.isnan(largest[index]):
                 row["largest_force"] = float(largest[index])
             result[batch, content] = row
     return result

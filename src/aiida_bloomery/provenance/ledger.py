@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from aiida import orm
 from aiida.common.exceptions import NotExistent
@@ -15,11 +14,7 @@ from aiida_bloomery.calculations.words import Said, read, said_on, words_on
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.provenance import campaign as campaigns
-from bloomery.campaign.words import OUT, OUTCOME, OUTCOMES, Cost, Word, costs, name_of, tried_again, with_words
-
-Entry = dict[str, Any]
-"""What a campaign's ledger says of one frame: the plain values of a `bloomery.labellers.contract.LedgerEntry`, with
-``batch`` and ``iteration``."""
+from bloomery.campaign.words import OUT, OUTCOME, OUTCOMES, Cost, Entry, Word, costs, name_of, tried_again, with_words
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,7 @@ class RetryWorkChain(SubmitsOnce):
         if "ledger" in outputs:
             ledger = outputs.ledger
             if "labelled" in outputs:
-                given = {**self.given("suspects"), **self.inputs.get("known", {})}
-                settings = {"settings": given.pop("suspects")} if "suspects" in given else {}
+                settings = {"settings": self.inputs.suspects} if "suspects" in self.inputs else {}
                 judged = self.call_as(
                     "judge",
                     judge_labels,
@@ -56,7 +55,7 @@ class RetryWorkChain(SubmitsOnce):
                     ledger=ledger,
                     alone=orm.Bool(True),
                     **settings,
-                    **given,
+                    **self.inputs.get("known", {}),
                 )
                 ledger = judged.get("ledger", ledger)
                 self.out("labelled", outputs.labelled)

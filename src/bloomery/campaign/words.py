@@ -31,8 +31,9 @@ OUTCOME: dict[str, str] = {"set_aside": "set_aside", "retract": "retracted"}
 """Outcome of a frame after a word that takes its label out."""
 
 Entry = dict[str, Any]
-"""What a ledger says of one frame: `frame`, `hash`, `outcome`, `attempts`, `seconds`, `reason`, `job`; after a word or
-a suspicion also `was`, the outcome of the labelling, and `word`, one sentence."""
+"""What a ledger says of one frame, the plain values of a `bloomery.labellers.contract.LedgerEntry`: `frame`, `hash`,
+`outcome`, `attempts`, `seconds`, `reason`, `job`; after a word or a suspicion also `was`, the outcome of the labelling,
+and `word`, one sentence; that of a whole campaign also `batch` and `iteration`."""
 
 
 class NamedFrame(Part):

@@ -275,7 +275,8 @@ class Configurations:
         """What the state of each frame adds to its content hash; nothing where it says none."""
         if not any(STATES[name].counts for name in self.states):
             return [[] for _ in range(len(self))]
-        said = (self._said_by(frame, offsets) for offsets in [self.offsets] for frame in range(len(self)))
+        offsets = self.offsets
+        said = (self._said_by(frame, offsets) for frame in range(len(self)))
         return [[part for name, values in one for part in identity_parts(name, values)] for one in said]
 
     def hashes(self) -> list[str]:

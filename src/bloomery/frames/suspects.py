@@ -103,11 +103,9 @@ class Compared:
 
     @cached_property
     def largest_force(self) -> Floats:
-        """Length of the largest force of each frame in eV/Å, ``(N,)``; NaN without forces, or where all are zero."""
-        forces, mask = self.frames.label("forces")
-        largest = np.zeros(len(self.frames))
-        np.maximum.at(largest, self.frames.frame_of_atom, np.linalg.norm(forces, axis=1))
-        return np.where(mask & (largest > 0), largest, np.nan)
+        """See `largest_forces`; NaN where all are zero as well."""
+        largest = largest_forces(self.frames)
+        return np.where(largest > 0, largest, np.nan)
 
     @cached_property
     def mean_square(self) -> Floats:
@@ -297,6 +295,14 @@ RULES: tuple[tuple[Rule, float | None], ...] = (
 )
 """The rules in turn, each with the share of a batch that it may find, where that is not the settings'. What else a
 label holds gets a rule of its own here."""
+
+
+def largest_forces(frames: Configurations) -> Floats:
+    """Length of the largest force of each frame in eV/Å, ``(N,)``; NaN without forces."""
+    forces, mask = frames.label("forces")
+    largest = np.zeros(len(frames))
+    np.maximum.at(largest, frames.frame_of_atom, np.linalg.norm(forces, axis=1))
+    return np.where(mask, largest, np.nan)
 
 
 def _robust(values: Floats) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from bloomery.seeds import derive_seed
 
 STRENGTHS = tuple(10.0**power for power in range(-10, 1))
 """Prior strengths that are tried, relative to the weight of all labels."""
-LEAST_START = 1e-2
+SMOOTH = tuple(strength for strength in STRENGTHS if strength >= 1e-2)
 """Networks begin with a smooth solution: what is finer is better learnt by them."""
 USUAL_STRENGTH = 1e-3
 """Where there is one frame, so that nothing can be tried."""
@@ -124,15 +124,19 @@ class Kind:
         ]
         self.varied.add(about_mean[0], about_mean[1], every)
 
-    def agreement(self, whole: Sums, precision: torch.Tensor) -> Agreement | None:
-        """Compare the labels with what the others predict of them."""
+    def agreement(self, whole: Sums, precisions: Iterable[torch.Tensor]) -> Agreement | None:
+        """Compare the labels with what the others predict of them, under the prior under which that is most."""
         others, square = whole - self.labels, float(self.varied.square)
         if float(others.square) <= 0 or square <= 0:
             return None
-        coefficients, _ = _solve(others, precision)
-        together = float(self.varied.vector @ coefficients)
-        predicted = float(coefficients @ (self.varied.matrix @ coefficients))
-        return Agreement(together / predicted, together**2 / (predicted * square)) if predicted > 0 else None
+        found = []
+        for precision in precisions:
+            coefficients, _ = _solve(others, precision)
+            together = float(self.varied.vector @ coefficients)
+            predicted = float(coefficients @ (self.varied.matrix @ coefficients))
+            if predicted > 0:
+                found.append(Agreement(together / predicted, together**2 / (predicted * square)))
+        return max(found, key=lambda each: each.explained, default=None)
 
 
 @dataclass(frozen=True)
@@ -215,8 +219,8 @@ def fit_ridge(
         Called with the number of blocks that are done.
     """
     found = _gathered(blocks, loss, components, members, told)
-    strengths = [each for each in STRENGTHS if draws or each >= LEAST_START] if strength is None else [strength]
-    choices = list(product(SHARED if components.alike else (0.0,), strengths))
+    usual, shares = STRENGTHS if draws else SMOOTH, SHARED if components.alike else SHARED[:1]
+    choices = list(product(shares, usual if strength is None else (strength,)))
     if len(found.held) > 1:
         errors = [found.error(*choice) for choice in choices]
         best = int(np.argmin(errors))
@@ -229,7 +233,11 @@ def fit_ridge(
     else:
         solutions = torch.stack([_solve(sums, precision)[0] for sums in found.own])
     table = solutions.reshape(members, found.n_species, found.count)
-    agreements = [found.agreement(kind, components.alike) for kind in (found.energy, found.stress)]
+    # Labels that contradict the others have spoilt the choice of the prior too: any of them will do.
+    agreements = [
+        kind.agreement(found.whole, (found.precision(*choice) for choice in product(shares, SMOOTH)))
+        for kind in (found.energy, found.stress)
+    ]
     return Ridge(table[..., :-1], table[..., -1].contiguous(), much, shared, error, *agreements)
 
 
@@ -263,15 +271,6 @@ class _Gathered:
         precision = self.precision(shared, strength)
         total = sum(fold.error(_solve(self.whole - fold, precision)[0]) for fold in self.held)
         return float(np.sqrt(max(total, 0.0) / self.amount))
-
-    def agreement(self, kind: Kind, alike: bool) -> Agreement | None:
-        """Of labels with what the others predict of them, under the prior under which that is most.
-
-        Labels that contradict the others spoil the choice of the prior too.
-        """
-        choices = product(SHARED if alike else SHARED[:1], (each for each in STRENGTHS if each >= LEAST_START))
-        tried = [kind.agreement(self.whole, self.precision(*choice)) for choice in choices]
-        return max((each for each in tried if each is not None), key=lambda each: each.explained, default=None)
 
 
 def _gathered(
