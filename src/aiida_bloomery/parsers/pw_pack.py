@@ -10,7 +10,7 @@ from aiida.engine import ExitCode
 from aiida.parsers import Parser
 
 from aiida_bloomery.calculations import pw_output
-from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of, mark
+from aiida_bloomery.calculations.label_cache import around_of, fingerprint, mark
 from aiida_bloomery.calculations.pw_output import FrameFailure, FrameLabels
 from aiida_bloomery.calculations.pw_pack import DEFAULT_PACK, FRAME_FOLDER, LOG_FILE, OUTPUT_FILE, XML_FILE
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -104,7 +104,7 @@ class PwPackParser(Parser):
     ) -> ConfigurationsData:
         node = ConfigurationsData(pw_output.labelled_frames(source, labels, self.node, FRAME_FOLDER))
         inputs = self.node.inputs
-        settings = fingerprint(inputs.code, dict(inputs.pseudos), inputs.parameters, **kpoints_of(inputs))
+        settings = fingerprint(inputs.code, dict(inputs.pseudos), inputs.parameters, **around_of(inputs))
         mark(node, settings, ", ".join(versions))
         return node
 
