@@ -70,7 +70,7 @@ class Hubbard(Settings):
         elements = [name.partition("-")[0] for name in value]
         twice = next((element for element in elements if elements.count(element) > 1), None)
         if twice is not None:
-            raise ValueError(f"{twice} has two shells, and one is corrected; keep one of them")
+            raise ValueError(f"two shells of {twice} are named, and one is corrected; keep one of them")
         return value
 
     @property
