@@ -14,7 +14,7 @@ from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from aiida_bloomery.data.ended import cause_of, how_it_ended
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.labels import LABELS
+from bloomery.frames.labels import LABELS, MOMENTS
 from bloomery.labellers.contract import LedgerEntry
 
 
@@ -104,7 +104,7 @@ def _entry(
     """What happened to one frame, over all its attempts."""
     job = str(found.info["label_uuid"][0]) if found is not None and "label_uuid" in found.info else ""
     if is_cached:
-        return LedgerEntry(frame, hash_, "cached", attempts=0, job=job)
+        return LedgerEntry(frame, hash_, "cached", attempts=0, job=job, moments=_moments(found))
     tries = [entry for entry in tried if entry.hash == hash_]
     attempts = sum(entry.attempts for entry in tries)
     seconds = sum(float(entry.seconds) for entry in tries)
@@ -123,11 +123,19 @@ def _entry(
         exit_code, reason = cause.exit_status or 1, how_it_ended(cause)
         last_job = calculations[-1].uuid if calculations else node.uuid
     if found is not None:
-        return LedgerEntry(frame, hash_, "labelled", attempts, round(seconds, 3), job=job)
+        return LedgerEntry(frame, hash_, "labelled", attempts, round(seconds, 3), job=job, moments=_moments(found))
     return LedgerEntry(
         frame, hash_, "failed", attempts, round(seconds, 3), exit_code or 1,
         reason or "it was never finished: every job that it was in was ended before.", last_job,
     )  # fmt: skip
+
+
+def _moments(found: Configurations | None) -> dict[str, float]:
+    """Moments of a labelled frame as a whole, in μB."""
+    if found is None:
+        return {}
+    labels = {name: found.label(name) for name in MOMENTS if LABELS[name].per == "frame"}
+    return {name: round(float(values[0]), 3) for name, (values, mask) in labels.items() if mask[0]}
 
 
 def _seconds(calculation: orm.CalcJobNode) -> float:

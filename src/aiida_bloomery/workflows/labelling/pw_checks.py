@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import ase
 import numpy as np
+from ase.data import chemical_symbols
 
 from aiida_bloomery.calculations.pw_boundaries import Boundaries, not_for_2d
 from aiida_bloomery.calculations.pw_namelists import (
@@ -162,6 +163,21 @@ def lacks_vacuum(configurations: Configurations, boundaries: Boundaries) -> tupl
         if atoms.pbc.sum() == 2 and boundaries.slabs == "2D" and (problem := not_for_2d(cell, atoms.pbc)):
             return frame, problem
     return None
+
+
+def check_moments(configurations: Configurations, valences: Mapping[str, float]) -> str | None:
+    """Return one sentence about the first frame with a starting moment that its atoms' electrons cannot make."""
+    values, stated = configurations.state("initial_magmoms")
+    most = np.array([valences.get(symbol, np.inf) for symbol in chemical_symbols])
+    bad = (np.abs(values) > most[configurations.numbers]) & stated[configurations.frame_of_atom]
+    if not bad.any():
+        return None
+    atom = int(np.argmax(bad))
+    symbol = chemical_symbols[configurations.numbers[atom]]
+    return (
+        f"configurations: frame {configurations.frame_of_atom[atom]}: initial_magmoms: a moment of {values[atom]:g} μB "
+        f"on {symbol} is more than its {valences[symbol]:g} valence electrons; give a smaller one."
+    )
 
 
 def check_electrons(configurations: Configurations, valences: Mapping[str, float], parameters: Namelists) -> str | None:

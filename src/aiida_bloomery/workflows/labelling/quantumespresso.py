@@ -18,7 +18,13 @@ from aiida_bloomery.calculations.pw_pack import PwPackCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.contract import MAX_ROUNDS, LabellingWorkChain
 from aiida_bloomery.workflows.labelling.packing import default_concurrency, pack_options, share_out
-from aiida_bloomery.workflows.labelling.pw_checks import check_electrons, check_frames, one_of_each, told_settings
+from aiida_bloomery.workflows.labelling.pw_checks import (
+    check_electrons,
+    check_frames,
+    check_moments,
+    one_of_each,
+    told_settings,
+)
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_inputs
 from bloomery.errors import InputError
@@ -118,6 +124,8 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         message = check_frames(
             configurations, set(pw["pseudos"]), parameters, isolated_atoms=isolated, boundaries=boundaries
         )
+        valences = {key: node.z_valence for key, node in pw["pseudos"].items()}
+        message = message or check_moments(configurations, valences)
         if message is not None or isolated:
             return message
         for name, atoms in one_of_each(configurations).items():
@@ -127,7 +135,7 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
                 return f"{name}: {error}"
             except Exception as error:  # noqa: BLE001  what aiida-quantumespresso makes of odd variables
                 return f"parameters: the input of {name} cannot be written ({type(error).__name__}: {error})."
-        return check_electrons(configurations, {key: node.z_valence for key, node in pw["pseudos"].items()}, parameters)
+        return check_electrons(configurations, valences, parameters)
 
     @classmethod
     def told(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
