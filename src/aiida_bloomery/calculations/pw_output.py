@@ -27,6 +27,9 @@ from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from bloomery.frames.configurations import Configurations, columns_of
 
 _MAKOV_PAYNE = re.compile(r"Makov-Payne correction\s+(-?\d+\.\d+)\s+Ry\s+=.*1st order")
+_ROUTINE = re.compile(r"Error in routine\s+(?P<routine>\w+)\s*\(-?\d+\)\s*:?\s*\n(?P<message>[^\n%]*)")
+_FROM = re.compile(r"from\s+(\w+)\s*:\s*error\s*#\s*(-?\d+)")
+"""How ``CRASH`` says what the output has as an ``Error in routine``."""
 EXIT_NO_XML = 303
 EXIT_BAD_XML = 321
 EXIT_INCOMPLETE = 312
@@ -79,7 +82,9 @@ class FrameFailure:
     reason: str
 
 
-def read_frame(xml: str | None, stdout: str | None, n_atoms: int) -> FrameLabels | FrameFailure:
+def read_frame(
+    xml: str | None, stdout: str | None, n_atoms: int, crash: str | None = None
+) -> FrameLabels | FrameFailure:
     """Read the XML of a run of pw.x; its text output says what went wrong.
 
     Parameters
@@ -88,8 +93,10 @@ def read_frame(xml: str | None, stdout: str | None, n_atoms: int) -> FrameLabels
         Contents of ``data-file-schema.xml`` and of the text output; ``None`` where there is no such file.
     n_atoms
         Number of atoms that the frame has.
+    crash
+        Content of the file ``CRASH``, in which pw.x says why it stopped itself.
     """
-    said = _said(stdout)
+    said = _said(stdout, crash)
     if isinstance(said, FrameFailure):
         return said
     if xml is None:
@@ -180,14 +187,18 @@ def _labels(parsed: PwXml, stdout: str, said: Mapping[str, Any], n_atoms: int) -
     return FrameLabels(energy, forces, stress, parsed.version, moments)
 
 
-def _said(stdout: str | None) -> dict[str, Any] | FrameFailure:
-    """What the text output says, or what it says went wrong, in the words and by the numbers of `PwCalculation`."""
-    if not stdout:
+def _said(stdout: str | None, crash: str | None) -> dict[str, Any] | FrameFailure:
+    """What the text output says, or what it and ``CRASH`` say went wrong, by the numbers of `PwCalculation`."""
+    if not stdout and not crash:
         return FrameFailure(EXIT_INCOMPLETE, "pw.x wrote no output: it did not start, or was ended at once.")
+    # What pw.x says at its end may be in one of the two alone: with many processes the output is cut off.
+    in_its_words = _FROM.sub(r"Error in routine \1 (\2):", crash or "")
+    text = "\n".join(filter(None, (stdout, in_its_words)))
     try:
-        said, logs = read_stdout(stdout)
+        said, logs = read_stdout(text)
     except Exception as error:  # noqa: BLE001  a foreign parser on broken text: whatever it raises means the same
-        return FrameFailure(EXIT_INCOMPLETE, f"the output of pw.x cannot be read ({type(error).__name__}: {error}).")
+        stopped = _stopped(text) or f"the output of pw.x cannot be read ({type(error).__name__}: {error})."
+        return FrameFailure(EXIT_INCOMPLETE, stopped)
     known = PwCalculation.exit_codes
     labels = [label for label in logs.error if isinstance(label, str) and label in known]
     if not labels:
@@ -195,4 +206,16 @@ def _said(stdout: str | None) -> dict[str, Any] | FrameFailure:
     # An output that ends early is a consequence; what else the output complains of is the cause.
     labels.sort(key=lambda label: label == "ERROR_OUTPUT_STDOUT_INCOMPLETE")
     code = known[labels[0]]
-    return FrameFailure(code.status, code.message[:1].lower() + code.message[1:])
+    reason = code.message[:1].lower() + code.message[1:]
+    if labels[0] == "ERROR_OUTPUT_STDOUT_INCOMPLETE":
+        reason = _stopped(text) or reason
+    return FrameFailure(code.status, reason)
+
+
+def _stopped(text: str) -> str | None:
+    """Where pw.x stopped itself and what it said, in one sentence; ``None`` if it did not."""
+    found = list(_ROUTINE.finditer(text))
+    if not found:
+        return None
+    routine, message = found[-1]["routine"], " ".join(found[-1]["message"].split())
+    return f"pw.x stopped in {routine}: {message.rstrip('.') or 'no reason given'}."

@@ -21,6 +21,7 @@ FRAME_FOLDER = "frame_{:04d}"
 INPUT_FILE = "aiida.in"
 OUTPUT_FILE = "aiida.out"
 XML_FILE = "data-file-schema.xml"
+CRASH_FILE = "CRASH"
 LOG_FILE = "frames.log"
 PROGRESS_FILE = "progress.json"
 
@@ -203,7 +204,7 @@ class PwPackCalculation(CalcJob):
         mpi = job_script.own_mpi_folder(self.node.get_option("resources"))
         calc_info.append_text = driver(total=total, concurrency=concurrency, timeout=timeout, threads=threads, mpi=mpi)
         calc_info.local_copy_list = self._write_inputs(folder)
-        from_frames = [(f"frame_*/{name}", ".", 2) for name in (OUTPUT_FILE, XML_FILE, "CRASH")]
+        from_frames = [(f"frame_*/{name}", ".", 2) for name in (OUTPUT_FILE, XML_FILE, CRASH_FILE)]
         calc_info.retrieve_list = [LOG_FILE, *from_frames]
         return calc_info
 

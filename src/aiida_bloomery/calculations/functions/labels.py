@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TypedDict
 
 import numpy as np
@@ -16,6 +17,9 @@ from aiida_bloomery.data.ended import cause_of, how_it_ended
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.labels import LABELS, MOMENTS
 from bloomery.labellers.contract import LedgerEntry
+
+NO_REMEDIES = {"max_seconds", "restart_mode", "startingpot", "startingwfc"}
+"""Variables that say from where an attempt starts and for how long it may run, not what is done otherwise."""
 
 
 class LabelProcesses(TypedDict, total=False):
@@ -120,7 +124,7 @@ def _entry(
         attempts += len(calculations)
         seconds += sum(_seconds(calculation) for calculation in calculations)
         cause = cause_of(node)
-        exit_code, reason = cause.exit_status or 1, how_it_ended(cause)
+        exit_code, reason = cause.exit_status or 1, f"{how_it_ended(cause)} {_remedies(calculations)}".strip()
         last_job = calculations[-1].uuid if calculations else node.uuid
     if found is not None:
         return LedgerEntry(frame, hash_, "labelled", attempts, round(seconds, 3), job=job, moments=_moments(found))
@@ -128,6 +132,22 @@ def _entry(
         frame, hash_, "failed", attempts, round(seconds, 3), exit_code or 1,
         reason or "it was never finished: every job that it was in was ended before.", last_job,
     )  # fmt: skip
+
+
+def _remedies(calculations: list[orm.CalcJobNode]) -> str:
+    """What was changed from attempt to attempt on a frame alone, in one sentence; empty if there was one attempt."""
+    in_order = sorted(calculations, key=lambda node: node.pk or 0)
+    given = [node.inputs.parameters.get_dict() for node in in_order if "parameters" in node.inputs]
+    changes = []
+    for before, after in pairwise(given):
+        changed = [
+            f"{name} {value}"
+            for namelist, content in after.items()
+            for name, value in content.items()
+            if before.get(namelist, {}).get(name) != value and name not in NO_REMEDIES
+        ]
+        changes.append(", ".join(changed) or "the same once more")
+    return f"Tried alone, then with {'; then with '.join(changes)}." if changes else ""
 
 
 def _moments(found: Configurations | None) -> dict[str, float]:
