@@ -1,7 +1,7 @@
 """Boxes for codes that know periodic cells alone: empty space where a frame is not periodic.
 
 A frame keeps its own cell vectors along open directions where these leave enough space; otherwise they are made anew.
-Its atoms stay where they are, in Å, so that forces need no turning back; what lies outside the box is its image inside.
+Its atoms stay where they are, so that forces need no turning back; what lies outside the box is its image inside.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Boxes:
     twice
         The box is at least twice as long as the density, as a Coulomb interaction that is cut off needs it.
     cubic
-        A box that is open in all directions is a cube, with the atoms in its middle.
+        A box that is open in all directions is a cube, with the atoms next to its middle.
     """
 
     vacuum: float
@@ -83,7 +83,9 @@ def boxed(atoms: ase.Atoms, boxes: Boxes) -> ase.Atoms:
         edges[:] = edges.max()
     result.set_cell(np.where(open_[:, None], directions * edges[:, None], cell))
     if boxes.cubic and open_.all():
-        result.positions += edges / 2 - (atoms.positions.max(axis=0) + atoms.positions.min(axis=0)) / 2
+        # By whole steps, so that frames that are alike lie on the grid alike.
+        middle = (atoms.positions.max(axis=0) + atoms.positions.min(axis=0)) / 2
+        result.positions += STEP * np.round((edges / 2 - middle) / STEP)
     return result
 
 

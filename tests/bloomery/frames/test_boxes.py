@@ -11,7 +11,7 @@ from ase.build import bulk, fcc111, molecule
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bloomery.frames.boxes import TAIL, Boxes, boxed, middle_of_vacuum, room
+from bloomery.frames.boxes import STEP, TAIL, Boxes, boxed, middle_of_vacuum, room
 
 lengths = st.floats(0.5, 15.0)
 PERIODICITIES = [list(pbc) for pbc in product([False, True], repeat=3)]
@@ -65,7 +65,10 @@ def test_a_cube_is_one_with_the_molecule_in_its_middle():
     edges = made.cell.lengths()
     np.testing.assert_array_equal(made.cell.array, np.eye(3) * edges[0])
     middle = (made.positions.max(axis=0) + made.positions.min(axis=0)) / 2
-    np.testing.assert_allclose(middle, edges / 2)
+    np.testing.assert_allclose(middle, edges / 2, atol=STEP / 2)
+    moved = water.copy()
+    moved.positions[0, 2] += 0.01
+    np.testing.assert_allclose(boxed(moved, Boxes(5.0, cubic=True)).positions[1:], made.positions[1:])
     np.testing.assert_allclose(made.get_all_distances(), water.get_all_distances())
 
 
