@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bloomery.campaign.convergence import Convergence, Deviation, Ladder, Plan
 
 FAILED = 1
-REFRESH = 1.0
+REFRESH = 2.0
 WATCH_SERVICES = 15.0
 HOW = {"submitted": "Submitted", "running": "Attached to", "finished": "Found"}
 QUANTITIES: tuple[Quantity, ...] = ("forces", "energy", "stress")
@@ -177,20 +177,20 @@ def _say_begin(plan: Plan, frames: int, pk: int, how: str, notes: list[str], *, 
 
 def _watch(pk: int, home: Home, *, silent: bool) -> ConvergenceState:
     """Wait for the end; a line whenever labels have come. Daemon and broker of our own profile are looked after."""
-    from aiida_bloomery.provenance.convergence import convergence_state  # noqa: PLC0415
+    from aiida_bloomery.provenance.convergence import convergence_state, progress  # noqa: PLC0415
 
-    state, said, looked = convergence_state(pk), None, time.monotonic()
-    while state.active:
-        if state.labellings != said and not silent:
-            done, there = state.labellings
-            console.print(f"labelled at {done} of {there} settings so far")
-        said = state.labellings
+    said, looked = 0, time.monotonic()
+    while True:
+        active, done = progress(pk)
+        if done > said and not silent:
+            console.print(f"labelled with {done} settings so far")
+        said = done
+        if not active:
+            return convergence_state(pk)
         time.sleep(REFRESH)
         if time.monotonic() - looked > WATCH_SERVICES:
             look_after(home)
             looked = time.monotonic()
-        state = convergence_state(pk)
-    return state
 
 
 # -- what came of it --------------------------------------------------------------------------------------------------

@@ -269,8 +269,8 @@ def absolute_limits(limits: Mapping[str, float], reference: Configurations) -> d
 
     A quantity that is not labelled has no limit, and neither have forces that all vanish a relative one.
     """
-    forces, mask = reference.label("forces")
-    rms = 1000 * float(np.sqrt(np.mean(forces[mask] ** 2))) if mask.any() else 0.0
+    forces = _values(reference, "forces", reference.has("forces"))
+    rms = 1000 * float(np.sqrt(np.mean(forces**2))) if len(forces) else 0.0
     found: dict[Quantity, float] = {}
     for name, limit in limits.items():
         target = TARGETS[name]
@@ -308,9 +308,14 @@ def _ordered(labelled: Configurations, hashes: Sequence[str]) -> Configurations 
 
 def _difference(ours: Configurations, theirs: Configurations, name: str, factor: float) -> NDArray[np.float64] | None:
     """Differences of a label where both have it, ``(n,)``; ``None`` if that is nowhere."""
-    (mine, here), (other, there) = ours.label(name), theirs.label(name)
-    both = here & there
-    return factor * (mine[both] - other[both]).ravel() if both.any() else None
+    both = ours.has(name) & theirs.has(name)
+    return factor * (_values(ours, name, both) - _values(theirs, name, both)) if both.any() else None
+
+
+def _values(frames: Configurations, name: str, which: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """All numbers of a label in some of the frames, ``(n,)``."""
+    values, _ = frames.label(name)
+    return values[which[frames.frames_of(name)]].ravel()
 
 
 def _rms(values: NDArray[np.float64] | None) -> float | None:
