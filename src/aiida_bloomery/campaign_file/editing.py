@@ -52,6 +52,8 @@ def edited(text: str, where: tuple[str, ...], changes: Mapping[str, Any]) -> str
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         found = sorted(_changes(text, root, nested, newline), key=lambda change: change.start, reverse=True)
+        if any("#" in text[change.start : change.end] for change in found):
+            raise ValueError("a comment would go along")
         result = text
         for change in found:
             result = result[: change.start] + change.text + result[change.end :]
@@ -125,7 +127,7 @@ def _changes(text: str, node: yaml.Node | None, changes: Mapping[str, Any], newl
         elif isinstance(old, yaml.ScalarNode):
             yield Change(old.start_mark.index, old.end_mark.index, _flow(value))
         else:
-            yield Change(old.start_mark.index, _end(old), _flow(value))
+            yield Change(_start(text, old), _end(old), f" {_flow(value)}" if not old.flow_style else _flow(value))
     # What comes takes the place of what goes.
     for key, value in leaving:
         if not new:
@@ -154,6 +156,14 @@ def _insertion(text: str, node: yaml.MappingNode, new: Mapping[str, Any], newlin
         at = stop + 1
         return Change(at, at, "".join(f"{indent}{item}{newline}" for item in items))
     return Change(first.index, first.index, "".join(f"{item}{newline}{indent}" for item in items))
+
+
+def _start(text: str, node: yaml.Node) -> int:
+    """Where a value starts: of one in lines of its own, behind its key."""
+    start = int(node.start_mark.index)
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style:
+        return len(text[:start].rstrip())
+    return start
 
 
 def _end(node: yaml.Node) -> int:
