@@ -26,6 +26,8 @@ class Change:
     start: int
     end: int
     text: str
+    hides_comment: bool = False
+    """Whether a comment inside of what goes may go along."""
 
 
 def edited(text: str, where: tuple[str, ...], changes: Mapping[str, Any]) -> str:
@@ -52,15 +54,13 @@ def edited(text: str, where: tuple[str, ...], changes: Mapping[str, Any]) -> str
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         found = sorted(_changes(text, root, nested, newline), key=lambda change: change.start, reverse=True)
-        if any("#" in text[change.start : change.end] for change in found):
-            raise ValueError("a comment would go along")
         result = text
         for change in found:
             result = result[: change.start] + change.text + result[change.end :]
         after = yaml.safe_load(result)
     except (yaml.YAMLError, ValueError) as error:
         raise InputError("the file cannot be changed without touching more than these values.") from error
-    if after != expected:
+    if after != expected or any(change.hides_comment for change in found):
         raise InputError("the file cannot be changed without touching more than these values.")
     return result
 
@@ -127,13 +127,15 @@ def _changes(text: str, node: yaml.Node | None, changes: Mapping[str, Any], newl
         elif isinstance(old, yaml.ScalarNode):
             yield Change(old.start_mark.index, old.end_mark.index, _flow(value))
         else:
-            yield Change(_start(text, old), _end(old), f" {_flow(value)}" if not old.flow_style else _flow(value))
+            start, end = _start(text, old), _end(old)
+            yield Change(start, end, f"{'' if old.flow_style else ' '}{_flow(value)}", "#" in text[start:end])
     # What comes takes the place of what goes.
     for key, value in leaving:
         if not new:
             raise ValueError("nothing takes the place of a key that goes")
         name = next(iter(new))
-        yield Change(key.start_mark.index, _end(value), f"{name}: {_flow(new.pop(name))}")
+        start, end = key.start_mark.index, _end(value)
+        yield Change(start, end, f"{name}: {_flow(new.pop(name))}", "#" in text[start:end])
     if new:
         yield _insertion(text, node, new, newline)
 

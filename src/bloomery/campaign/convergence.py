@@ -411,14 +411,12 @@ def climb(
         return Climb(points=points, reason="the frames have no label that a limit is for; give other limits.")
     index = cheapest([point.deviation for point in points], limits)
     if index is None:
-        return Climb(points=points, reason=_not_converged(ladder, points, limits))
+        return Climb(points=points, reason=_not_converged(plan, ladder, points, limits))
     return Climb(points=points, chosen=points[index].rung)
 
 
-def _not_converged(ladder: Ladder, points: Sequence[Point], limits: Mapping[Quantity, float]) -> str:
-    wider = "smaller" if ladder.rungs[0].value > ladder.rungs[-1].value else "larger"
-    also = "".join(f" and more of {name}" for name in ladder.at_top)
-    remedy = f"give {wider} values{also} by --ladder, or allow larger errors"
+def _not_converged(plan: Plan, ladder: Ladder, points: Sequence[Point], limits: Mapping[Quantity, float]) -> str:
+    remedy = f"give more values, {' '.join(_longer(one) for one in _together(plan, ladder))}, or allow larger errors"
     if len(points) < 2:
         return f"{ladder.name}: only {ladder.said(ladder.top)} goes together with the other settings; {remedy}."
     below, top = points[-2], points[-1]
@@ -435,6 +433,18 @@ def _not_converged(ladder: Ladder, points: Sequence[Point], limits: Mapping[Quan
         f"{ladder.name}: from {first} to {last}, the densest, {what} still change by {error}, more than {limit}; "
         f"{remedy}."
     )
+
+
+def _together(plan: Plan, ladder: Ladder) -> list[Ladder]:
+    """A ladder, and those at whose top it stands."""
+    return [ladder, *(plan.ladder(name) for name in ladder.at_top)]
+
+
+def _longer(ladder: Ladder) -> str:
+    """The option that gives a ladder one rung more."""
+    values = [rung.value for rung in ladder.rungs]
+    further = float(f"{values[-1] ** 2 / values[-2]:.3g}")
+    return f"--ladder {ladder.name}={','.join(f'{value:g}' for value in (*values, further))}"
 
 
 def tried(

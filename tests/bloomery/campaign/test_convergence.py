@@ -253,8 +253,9 @@ def test_a_climb_tells_what_is_wrong_where_the_top_is_too_low() -> None:
     labels = {key: labelled(push=push) for key, push in zip(keys, off, strict=True)}
     found = climb(made, one, {}, labels, reference.hashes(), {"forces": 5.0})
     assert found.chosen is None
-    assert found.reason.startswith(
-        "ecutwfc: from 40 Ry to 60 Ry, the densest, forces still change by 11.8, more than 5 meV/Å; give larger values"
+    assert found.reason == (
+        "ecutwfc: from 40 Ry to 60 Ry, the densest, forces still change by 11.8, more than 5 meV/Å; give more "
+        "values, --ladder ecutwfc=20,30,40,60,90 --ladder ecutrho=100,160,240,360, or allow larger errors."
     )
     found = climb(made, one, {}, labels, reference.hashes(), {"forces": 24.0})
     assert found.chosen == 1

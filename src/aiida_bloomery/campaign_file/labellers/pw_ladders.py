@@ -111,7 +111,7 @@ def _cutoff_ladders(
         ]
         low, high = max(one for one, _ in told), max(other for _, other in told)
     rungs = sorted(values.get("ecutwfc") or _beyond(_rounded(CUTOFFS, low, 5.0), float(system["ecutwfc"]), 5.0))
-    middle = _middle(rungs, low, chosen="ecutwfc" in values)
+    middle = _middle(rungs, low)
     if all(header is not None and header.kind in NORM_CONSERVING for header in headers.values()):
         ratio = max(LEAST_RATIO, high / low)
         return [_ladder("ecutwfc", "Ry", middle, [_cutoff_rung(value, ratio * value) for value in rungs])]
@@ -124,7 +124,7 @@ def _cutoff_ladders(
                 "a larger one."
             )
         densities.append(least)
-    at = _middle(densities, high, chosen="ecutrho" in values)
+    at = _middle(densities, high)
     while densities[at] < LEAST_RATIO * rungs[middle]:
         at += 1
     return [
@@ -161,9 +161,9 @@ def _beyond(rungs: list[float], own: float, step: float) -> list[float]:
     return rungs if own < rungs[-1] else sorted({*rungs, own, *_rounded([1.25], own, step)})
 
 
-def _middle(rungs: Sequence[float], value: float, *, chosen: bool) -> int:
-    """Index of the rung nearest to a value; of rungs that somebody chose that in the middle."""
-    return len(rungs) // 2 if chosen else int(np.argmin(np.abs(np.array(rungs) - value)))
+def _middle(rungs: Sequence[float], value: float) -> int:
+    """Index of the rung nearest to what is recommended."""
+    return int(np.argmin(np.abs(np.array(rungs) - value)))
 
 
 # -- smearing and k-points --------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def _width_ladder(kind: str, width: float, chosen: Sequence[float] | None) -> La
     return _ladder(
         "smearing",
         "Ry",
-        _middle(rungs, width, chosen=chosen is not None),
+        _middle(rungs, width),
         [
             Rung(
                 value=value,
@@ -206,7 +206,7 @@ def _mesh_ladder(
     return _ladder(
         "kpoints",
         "1/Å",
-        _middle(rungs, distance, chosen=chosen is not None),
+        _middle(rungs, distance),
         [
             Rung(
                 value=value,
