@@ -320,8 +320,10 @@ def _say_choice(campaign: Campaign, changes: Mapping[str, Any], file: Path, *, w
 def _facts(
     state: ConvergenceState, files: list[Path], changes: Mapping[str, Any] | None, *, written: bool
 ) -> dict[str, Any]:
+    from aiida_bloomery.submission.convergence import without_nones  # noqa: PLC0415
+
     found = state.result
-    chosen = {} if found is None or not state.succeeded else state.plan.file(found.chosen)
+    chosen = {} if found is None or not state.succeeded else without_nones(state.plan.file(found.chosen))
     return {
         "pk": state.pk,
         "state": state.state,
