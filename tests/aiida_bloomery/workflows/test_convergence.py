@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from aiida import orm
+from aiida.common.links import LinkType
 from aiida.engine import ExitCode, ProcessSpec, calcfunction, run_get_node
 from ase.build import bulk
 from ase.io import write
@@ -69,7 +70,6 @@ class QuickLabelling(LabellingWorkChain):
         spec.outline(cls.label)
 
     def label(self) -> ExitCode | None:
-        assert "kpoints" not in self.inputs.quick or "mesh" not in self.inputs.quick.parameters.get_dict()
         found = labels(self.inputs.configurations, self.inputs.quick.parameters)
         return self.conclude(found["ledger"], found.get("labelled"))
 
@@ -79,38 +79,47 @@ def ladder(name: str, values: list[float], **more: Any) -> Ladder:
         Rung(value=value, inputs={"quick": {"parameters": {name: value}, "kpoints": None}}, file={name: value})
         for value in values
     ]
-    return Ladder(name=name, unit="", rungs=rungs, middle=1, **more)
+    return Ladder(name=name, unit="u", rungs=rungs, middle=1, **more)
 
 
-@pytest.fixture
-def search(profile: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+@pytest.fixture(scope="module")
+def search(profile: Any) -> Callable[..., Any]:
     """Search along a ladder of cutoffs and one of meshes: ``search(limit, broken=[...])``."""
-    monkeypatch.setattr(convergence, "WorkflowFactory", lambda _: QuickLabelling)
 
     def run(limit: float, broken: Any = (), follows: Any = ()) -> Any:
         ladders = [ladder("cutoff", [10, 20, 50, 100, 1000]), ladder("mesh", [4, 2, 1, 0.5, 0.1], follows=follows)]
         plan = Plan(ladders=ladders, limits={"forces": limit})
         parameters = {"cutoff": 10, "mesh": 4, "broken": list(broken)}
-        return run_get_node(
-            ConvergenceWorkChain,
-            structures=ConfigurationsData(Configurations.from_atoms([bulk("Si")])),
-            hot_frames=orm.Dict({"frames": 2}),
-            seed=orm.Int(1),
-            labeller=orm.Str("quantumespresso"),
-            labelling={"quick": {"parameters": orm.Dict(parameters), "kpoints": orm.Dict({})}},
-            plan=orm.Dict(plan.model_dump()),
-        )
+        inputs = {
+            "structures": ConfigurationsData(Configurations.from_atoms([bulk("Si")])),
+            "hot_frames": orm.Dict({"frames": 2}),
+            "seed": orm.Int(1),
+            "labeller": orm.Str("quantumespresso"),
+            "labelling": {"quick": {"parameters": orm.Dict(parameters), "kpoints": orm.Dict({})}},
+            "plan": orm.Dict(plan.model_dump()),
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(convergence, "WorkflowFactory", lambda _: QuickLabelling)
+            return run_get_node(ConvergenceWorkChain, **inputs)
 
     return run
 
 
-def calls(node: orm.WorkChainNode) -> list[str]:
-    return [child.base.links.get_incoming().one().link_label for child in node.called if child.process_label == "QuickLabelling"]  # fmt: skip
+@pytest.fixture(scope="module")
+def usual(search: Callable[..., Any]) -> Any:
+    """Outputs and node of a search that finds something."""
+    return search(6.0)
 
 
-def test_the_cheapest_settings_that_hold_together(search: Callable[..., Any]) -> None:
+def calls(node: orm.WorkChainNode) -> dict[str, orm.WorkChainNode]:
+    """Labellings that a search called, by their labels."""
+    links = node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
+    return {link.link_label: link.node for link in links}
+
+
+def test_the_cheapest_settings_that_hold_together(usual: Any) -> None:
     """Errors against the tops: cutoffs 9.9, 4.9, 1.9, 0.9 and meshes 39, 19, 9, 4 meV/Å; they add up."""
-    outputs, node = search(6.0)
+    outputs, node = usual
     assert node.is_finished_ok, node.exit_message
     found = Convergence.model_validate(outputs["result"].get_dict())
     errors = [point.deviation.forces for point in found.climbs["cutoff"].points if point.deviation]
@@ -126,22 +135,23 @@ def test_the_cheapest_settings_that_hold_together(search: Callable[..., Any]) ->
     assert found.before.deviation.forces == pytest.approx(9.9 + 39)
 
 
-def test_nothing_is_labelled_twice(search: Callable[..., Any]) -> None:
-    """Five rungs and five that share the middle; the top of all, the file's own settings, and two choices."""
-    _, node = search(6.0)
-    made = calls(node)
-    assert len(set(made)) == len(made) == 9 + 1 + 1 + 2
+def test_nothing_is_labelled_twice(usual: Any) -> None:
+    """Five rungs and five that share the middle, where the first choice is one of them; the top, and the second one."""
+    _, node = usual
+    made = [child.inputs.quick.parameters.get_dict() for label, child in calls(node).items() if label != "before"]
+    assert len({(one["cutoff"], one["mesh"]) for one in made}) == len(made) == 9 + 1 + 1
 
 
-def test_every_labelling_and_every_choice_is_in_the_graph(search: Callable[..., Any]) -> None:
-    outputs, node = search(6.0)
+def test_every_labelling_and_every_choice_is_in_the_graph(usual: Any) -> None:
+    outputs, node = usual
     frames = outputs["frames"]
     assert frames.creator.process_label == "make_hot_frames"
     assert set(frames.configurations.info["parent_uuid"]) == {node.inputs.structures.uuid}
     assert outputs["result"].creator.process_label == "judge_choice"
-    for child in node.called:
-        if child.process_label == "QuickLabelling" and child.inputs.quick.parameters.creator is not None:
-            assert child.inputs.quick.parameters.creator.process_label == "settings_at"
+    for label, child in calls(node).items():
+        own = label == "before"
+        assert ("kpoints" in child.inputs.quick) == own
+        assert (child.inputs.quick.parameters.creator is None) == own
 
 
 def test_a_ladder_that_follows_stands_where_the_other_was_decided(search: Callable[..., Any]) -> None:
@@ -154,7 +164,7 @@ def test_a_ladder_that_follows_stands_where_the_other_was_decided(search: Callab
 def test_a_ladder_whose_top_is_too_low_is_told(search: Callable[..., Any]) -> None:
     outputs, node = search(2.0)
     assert node.exit_status == 410
-    assert "mesh: from 0.5  to 0.1" in node.exit_message
+    assert "mesh: from 0.5 u to 0.1 u, the densest, forces still change by 4, more than 2 meV/Å" in node.exit_message
     assert "--ladder mesh=4,2,1,0.5,0.1,0.02" in node.exit_message
     found = Convergence.model_validate(outputs["result"].get_dict())
     assert found.climbs["cutoff"].chosen == 2
@@ -263,7 +273,7 @@ def test_pw_from_the_file_to_the_file(
         assert len(errors) == len(climb.points) - 1, name
         assert errors[0] > errors[-1]
     starts = len(pw.starts())
-    assert starts == 2 * len({child.uuid for child in node.called if "LabellingWorkChain" in child.process_label})
+    assert starts == 2 * len(calls(node))
     state = convergence_state(node.pk)
     assert state.computed == starts
     assert all(seconds > 0 for seconds in state.core_seconds.values())
@@ -295,9 +305,7 @@ def test_pw_from_the_file_to_the_file(
     assert {file.suffix for file in path.parent.glob("campaign-convergence.*")} == {".png", ".svg", ".csv"}
 
     # What the file says now is what was tried: a campaign finds these labels.
-    labelled = orm.load_node(node.pk).called
-    last = next(child for child in labelled if child.base.links.get_incoming().one().link_label == f"point_{search.plan.key(found.chosen)}")  # fmt: skip
-    inputs = last.inputs.pw
+    inputs = calls(node)[f"point_{search.plan.key(found.chosen)}"].inputs.pw
     assert fingerprint_of(path) == fingerprint(
         inputs.code, dict(inputs.pseudos), inputs.parameters, **kpoints_of(inputs)
     )
