@@ -55,6 +55,7 @@ def pw_ladders(
     values
         Rungs by name that stand in the place of ours, in any order.
     """
+    values = {name: [float(value) for value in rungs] for name, rungs in values.items()}
     given = {key.lower() for key in fixed}
     system = pw["parameters"].get_dict().get("SYSTEM", {})
     ladders = []
