@@ -42,7 +42,7 @@ QUANTITIES: tuple[Quantity, ...] = ("forces", "energy", "stress")
 @click.command("converge")
 @file_argument
 @click.option(
-    "--frames", type=click.IntRange(2, 10), default=3, show_default=True, help="Hot frames of each structure taken."
+    "--frames", type=click.IntRange(2, 10), help="Hot frames of each structure that is taken; by default three."
 )
 @click.option(
     "--share", default="5 %", show_default=True, metavar="SHARE",
@@ -66,7 +66,7 @@ QUANTITIES: tuple[Quantity, ...] = ("forces", "energy", "stress")
 @json_option
 def converge_command(
     file: Path,
-    frames: int,
+    frames: int | None,
     share: str,
     targets: tuple[str, ...],
     ladders: tuple[str, ...],
@@ -85,7 +85,7 @@ def converge_command(
     from aiida_bloomery.campaign_file import load_campaign  # noqa: PLC0415
     from aiida_bloomery.submission.convergence import Wishes, file_changes, prepare, submit_search  # noqa: PLC0415
 
-    wishes = Wishes(frames, _share(share), _targets(targets), dict(map(_ladder, ladders)))
+    wishes = Wishes(_share(share), _targets(targets), dict(map(_ladder, ladders)), frames)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is no folder; give one for the plot.")
     campaign, notes = load_campaign(file)
@@ -173,6 +173,9 @@ def _say_begin(plan: Plan, frames: int, pk: int, how: str, notes: list[str], *, 
         for ladder in plan.ladders:
             values = ", ".join(f"{rung.value:g}" for rung in ladder.rungs)
             console.print(f"  {ladder.name}: {values} {ladder.unit}", markup=False)
+        # Ladders, their common top, the settings so far, and the choice.
+        places = sum(len(ladder.rungs) for ladder in plan.ladders) + 3
+        console.print(f"These are up to {places * frames} single points, and a few more if the choice is mended.")
 
 
 def _watch(pk: int, home: Home, *, silent: bool) -> ConvergenceState:

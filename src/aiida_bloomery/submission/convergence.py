@@ -37,14 +37,14 @@ NOT_CONVERGED = 410
 class Wishes:
     """What the user says of a search."""
 
-    frames: int = 3
-    """Frames of each structure that is taken."""
-    share: float = 0.05
+    share: float
     """How large errors may be, as a share of the campaign's own targets."""
     targets: Mapping[str, float] = field(default_factory=dict)
     """Or by name, in the units of the targets."""
     ladders: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Rungs by name of the ladder, in the place of those that the labeller has."""
+    frames: int | None = None
+    """Frames of each structure that is taken."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,13 @@ def prepare(campaign: Campaign, wishes: Wishes) -> Search:
         If the labeller has no ladders, there is no target, or an input is refused.
     """
     from aiida import orm  # noqa: PLC0415
+    from aiida.plugins import WorkflowFactory  # noqa: PLC0415
 
     from aiida_bloomery.data.configurations import ConfigurationsData  # noqa: PLC0415
     from aiida_bloomery.workflows.convergence import ConvergenceWorkChain, flattened  # noqa: PLC0415
 
-    hot = HotFrames(frames=wishes.frames, rattle_strain=_hottest(campaign))
+    counted = {} if wishes.frames is None else {"frames": wishes.frames}
+    hot = HotFrames(rattle_strain=_hottest(campaign), **counted)
     with campaign.source.at(("structures",)):
         frames, _ = hot_frames(campaign.structures, hot, seed=campaign.file.seed)
     inputs = labelling_inputs(campaign, lambda key: load_code(campaign, key))
@@ -84,6 +86,11 @@ def prepare(campaign: Campaign, wishes: Wishes) -> Search:
             campaign.labeller_key(),
             "has no setting along which labels converge, or all of them are fixed by hand; there is nothing to choose.",
         )
+    for _ in labeller(campaign).findings(campaign):  # the first mistake is an error
+        pass
+    message = WorkflowFactory(f"bloomery.labelling.{campaign.file.labeller}").check(frames, inputs)
+    if message is not None:
+        raise campaign.source.error(campaign.labeller_key(), message)
     plan = Plan(ladders=ladders, limits=_limits(campaign, wishes))
     builder = ConvergenceWorkChain.get_builder()
     builder.structures = ConfigurationsData(campaign.structures)

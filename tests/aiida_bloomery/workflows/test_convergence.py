@@ -260,7 +260,7 @@ def test_pw_from_the_file_to_the_file(
     monkeypatch.setattr(services, "ensure", lambda home: [])
     before = path.read_text(encoding="utf-8")
     wishes = Wishes(
-        frames=2, targets={"forces": 250.0}, ladders={"ecutwfc": [6, 8, 10, 12], "kpoints": [1.4, 0.9, 0.6]}
+        0.05, frames=2, targets={"forces": 250.0}, ladders={"ecutwfc": [6, 8, 10, 12], "kpoints": [1.4, 0.9, 0.6]}
     )
     search = prepare(load_campaign(path)[0], wishes)
     assert [one.name for one in search.plan.ladders] == ["ecutwfc", "kpoints"]
