@@ -97,12 +97,10 @@ class ConvergenceWorkChain(SubmitsOnce):
         return not self.ctx.failure and not self._known.failure
 
     def label_ends(self) -> ToContext:
-        """Label the frames at the top of all ladders, with the settings that there are so far, and with the choice."""
+        """Label the frames at the top of all ladders, and with the first choice."""
         plan = self._plan
-        tried = next_place(plan, self._known)
-        places = {POINT + plan.key(place): place for place in (plan.top, tried)}
-        processes = {key: self._label(key, place) for key, place in places.items() if key not in self.ctx}
-        return ToContext(**processes, **{BEFORE: self._label(BEFORE, None)})
+        places = {POINT + plan.key(place): place for place in (plan.top, next_place(plan, self._known))}
+        return ToContext(**{key: self._label(key, place) for key, place in places.items() if key not in self.ctx})
 
     def look_at_ends(self) -> None:
         """See whether there is anything to hold a choice against."""
@@ -115,10 +113,13 @@ class ConvergenceWorkChain(SubmitsOnce):
         return not self.ctx.failure and not self._known.verified
 
     def label_choice(self) -> ToContext:
-        """Label the frames with what is to be tried next."""
+        """Label the frames with what is to be tried next, and once with the settings that there are so far.
+
+        These may be those of the first choice, whose labels are there by now.
+        """
         place = next_place(self._plan, self._known)
-        key = POINT + self._plan.key(place)
-        return ToContext(**({} if key in self.ctx else {key: self._label(key, place)}))
+        wanted: dict[str, Place | None] = {POINT + self._plan.key(place): place, BEFORE: None}
+        return ToContext(**{key: self._label(key, place) for key, place in wanted.items() if key not in self.ctx})
 
     def judge_choice(self) -> None:
         """See whether the choice holds."""
