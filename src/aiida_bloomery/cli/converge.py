@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from aiida_bloomery.campaign_file import Campaign
     from aiida_bloomery.provenance.convergence import ConvergenceState
     from aiida_bloomery.setup.home import Home
-    from bloomery.campaign.convergence import Convergence, Deviation, Ladder, Plan
+    from aiida_bloomery.submission.convergence import Search
+    from bloomery.campaign.convergence import Convergence, Deviation, Ladder
 
 FAILED = 1
 REFRESH = 2.0
@@ -93,7 +94,7 @@ def converge_command(
     search = prepare(campaign, wishes)
     submission = submit_search(campaign, search, home, again=again)
     pk = submission.pk
-    _say_begin(search.plan, search.frames, pk, submission.how, [*notes, *submission.notes], as_json=as_json)
+    _say_begin(search, pk, submission.how, [*notes, *submission.notes], as_json=as_json)
     if detach:
         click.echo(pk)
         return
@@ -161,20 +162,21 @@ def _ladder(text: str) -> tuple[str, list[float]]:
 # -- waiting ----------------------------------------------------------------------------------------------------------
 
 
-def _say_begin(plan: Plan, frames: int, pk: int, how: str, notes: list[str], *, as_json: bool) -> None:
+def _say_begin(search: Search, pk: int, how: str, notes: list[str], *, as_json: bool) -> None:
     if as_json:
         for note in notes:
             click.echo(f"Note: {note}", err=True)
         return
     for note in notes:
         console.print(f"[yellow]{plain(note)}[/]")
-    console.print(f"{HOW[how]} search for converged settings, PK {pk}: {frames} hot frames.")
+    frames, sizes = len(search.sizes), " and ".join(map(str, sorted({min(search.sizes), max(search.sizes)})))
+    console.print(f"{HOW[how]} search for converged settings, PK {pk}: {frames} hot frames of {sizes} atoms.")
     if how == "submitted":
-        for ladder in plan.ladders:
+        for ladder in search.plan.ladders:
             values = ", ".join(f"{rung.value:g}" for rung in ladder.rungs)
             console.print(f"  {ladder.name}: {values} {ladder.unit}", markup=False)
         # Ladders, their common top, the settings so far, and the choice.
-        places = sum(len(ladder.rungs) for ladder in plan.ladders) + 3
+        places = sum(len(ladder.rungs) for ladder in search.plan.ladders) + 3
         console.print(f"These are up to {places * frames} single points, and a few more if the choice is mended.")
 
 

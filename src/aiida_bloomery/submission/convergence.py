@@ -53,8 +53,8 @@ class Search:
 
     builder: Any
     plan: Plan
-    frames: int
-    """How many frames are labelled at each place."""
+    sizes: tuple[int, ...]
+    """Number of atoms of each frame that is labelled at each place."""
     mark: str
     """Text by which a search for the same is found again, whatever the file says of the settings so far."""
     own: str
@@ -94,7 +94,7 @@ def prepare(campaign: Campaign, wishes: Wishes) -> Search:
     plan = Plan(ladders=ladders, limits=_limits(campaign, wishes))
     builder = ConvergenceWorkChain.get_builder()
     builder.structures = ConfigurationsData(campaign.structures)
-    builder.hot_frames = orm.Dict(hot.model_dump())
+    builder.hot_frames = orm.Dict(hot.model_dump(mode="json"))
     builder.seed = orm.Int(campaign.file.seed)
     builder.labeller = orm.Str(campaign.file.labeller)
     builder.labelling = inputs
@@ -112,7 +112,7 @@ def prepare(campaign: Campaign, wishes: Wishes) -> Search:
     mark = f"[settings {_digest(content)}]"
     own = f"[before {_digest(_described(inputs, {}, []))}]"
     builder.metadata.description = f"{campaign.source.path.name} {mark} {own}"
-    return Search(builder, plan, len(frames), mark, own)
+    return Search(builder, plan, tuple(frames.counts.tolist()), mark, own)
 
 
 def submit_search(campaign: Campaign, search: Search, home: Home, *, again: bool = False) -> Submission:

@@ -248,8 +248,8 @@ class Convergence(Settings):
 
     @property
     def failure(self) -> str:
-        """Why a ladder has no rung that does; empty if all have one."""
-        return next((climb.reason for climb in self.climbs.values() if climb.chosen is None), "")
+        """Why ladders have no rung that does; empty if all have one."""
+        return " ".join(climb.reason for climb in self.climbs.values() if climb.chosen is None)
 
     @property
     def verified(self) -> bool:

@@ -117,7 +117,7 @@ def attach(monkeypatch: pytest.MonkeyPatch) -> Callable[[orm.WorkChainNode], Non
     """Let the search that is found be this one."""
 
     def to(node: orm.WorkChainNode) -> None:
-        monkeypatch.setattr(submission, "prepare", lambda *_: Search(None, PLAN, 2, "", ""))
+        monkeypatch.setattr(submission, "prepare", lambda *_: Search(None, PLAN, (8, 8), "", ""))
         monkeypatch.setattr(submission, "submit_search", lambda *_, **__: Submission(node.pk, "finished"))
 
     return to

@@ -30,6 +30,7 @@ from aiida_bloomery.workflows import convergence
 from aiida_bloomery.workflows.convergence import ConvergenceWorkChain, flattened, replaced
 from aiida_bloomery.workflows.labelling.contract import LabellingWorkChain
 from bloomery.campaign.convergence import Convergence, Ladder, Plan, Rung
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 
 # -- a labeller of formulas -------------------------------------------------------------------------------------------
@@ -250,8 +251,51 @@ def fingerprint_of(path: Path) -> str:
     return fingerprint(pw["code"], pw["pseudos"], pw["parameters"], **kpoints_of(pw))
 
 
+needs_pw = pytest.mark.skipif(shutil.which("pw.x") is None, reason="pw.x is not on the path")
+
+
 @pytest.mark.pw
-@pytest.mark.skipif(shutil.which("pw.x") is None, reason="pw.x is not on the path")
+@needs_pw
+def test_what_is_searched_follows_from_the_file(campaign: tuple[Path, Any]) -> None:
+    """Frames are as hot as those of the bootstrap, and limits a share of the targets."""
+    path, _ = campaign
+    search = prepare(load_campaign(path)[0], Wishes(0.05))
+    assert search.plan.limits == {"forces": pytest.approx(5.0)}
+    assert search.builder.hot_frames.get_dict() == {
+        "frames": 3, "rattle_strain": {"rattle": [0.02, 0.06], "strain": 0.02}
+    }  # fmt: skip
+    assert search.sizes == (2, 2, 2)
+    rungs = search.plan.ladder("ecutwfc").rungs
+    assert [rung.value for rung in rungs] == [20, 25, 30, 40, 45]  # 30 Ry are in the table of files that were tried
+    loose = prepare(load_campaign(path)[0], Wishes(0.1))
+    assert loose.plan.limits == {"forces": pytest.approx(10.0)}
+    assert loose.mark != search.mark
+    assert loose.own == search.own
+
+
+@pytest.mark.pw
+@needs_pw
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "stop: {forces: 100 meV/Å,",
+            "validation: {each_iteration: [equation_of_state]}\nstop: {observables: {equation_of_state.a: 0.01 Å},",
+            r"campaign.yaml, line 16: stop: has no target, .* give the errors by --target\.",
+        ),
+        ("rattle: [0.02, 0.06]", "rattle: 0.6, attempts: 1", r"structures: structure 0 cannot be rattled by 0.6 Å"),
+        ("smearing: none", "smearing: none\n    parameters: {SYSTEM: {tot_charge: 1}}", r"labelling.quantumespresso: "),
+    ],
+)
+def test_files_that_cannot_be_searched(campaign: tuple[Path, Any], old: str, new: str, message: str) -> None:
+    path, _ = campaign
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        prepare(load_campaign(path)[0], Wishes(0.05))
+
+
+@pytest.mark.pw
+@needs_pw
 def test_pw_from_the_file_to_the_file(
     campaign: tuple[Path, Any], profile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,7 +328,7 @@ def test_pw_from_the_file_to_the_file(
 
     shown = call("--no-write")
     assert shown.exit_code == 0, shown.output
-    assert f"Found search for converged settings, PK {node.pk}: 2 hot frames." in shown.output
+    assert f"Found search for converged settings, PK {node.pk}: 2 hot frames of 2 atoms." in shown.output
     assert "To be written into" in shown.output
     assert path.read_text(encoding="utf-8") == before
     shown = call()
