@@ -22,7 +22,7 @@ from aiida_bloomery.cli.options import (
     table,
 )
 from bloomery.campaign.targets import TARGETS, ErrorLimits, Quantity
-from bloomery.errors import BloomeryError, InputError
+from bloomery.errors import InputError
 from bloomery.plugins import parse_settings
 from bloomery.quantities import Unit, split_quantity
 
@@ -216,7 +216,7 @@ def _draw(state: ConvergenceState, file: Path, folder: Path) -> list[Path]:
             path.write_bytes(content)
             made.append(path)
     except OSError as error:
-        raise BloomeryError(f"{folder}: the plot cannot be written ({error}); give another folder with -o.") from error
+        click.echo(f"Note: the plot cannot be written to {folder} ({error}); give another folder with -o.", err=True)
     return made
 
 

@@ -111,7 +111,9 @@ def _cutoff_ladders(
             for element, header in headers.items()
         ]
         low, high = max(one for one, _ in told), max(other for _, other in told)
-    rungs = sorted(values.get("ecutwfc") or _beyond(_rounded(CUTOFFS, low, 5.0), float(system["ecutwfc"]), 5.0))
+    rungs = sorted(
+        values.get("ecutwfc") or _beyond(_rounded(CUTOFFS, low, 5.0), float(system.get("ecutwfc", 0.0)), 5.0)
+    )
     middle = _middle(rungs, low)
     if all(header is not None and header.kind in NORM_CONSERVING for header in headers.values()):
         ratio = max(LEAST_RATIO, high / low)
@@ -191,6 +193,8 @@ def _mesh_ladder(
     pw: Mapping[str, Any], frames: Configurations, protocol: Mapping[str, Any], chosen: Sequence[float] | None
 ) -> Ladder | None:
     """Distances of k-points; ``None`` where all of them give the same meshes, as for molecules."""
+    if not {"kpoints", "kpoints_rule"} & set(pw):
+        return None
     distance = float(protocol["distance"])
     offset, own = _offset(pw), _own_distance(pw, frames)
     rungs = [factor * distance for factor in DISTANCES]
