@@ -140,9 +140,16 @@ def test_what_is_fixed_by_hand_stays(ladders: Make) -> None:
 
 
 def test_a_molecule_has_no_mesh(ladders: Make) -> None:
-    water = molecule("H2O", vacuum=4.0)
+    water = molecule("H2O")
     assert list(ladders(atoms=water)) == ["ecutwfc", "smearing"]
     assert ladders(atoms=water)["smearing"].at_top == []
+
+
+def test_a_slab_has_a_mesh_in_its_plane(ladders: Make) -> None:
+    slab = bulk("Si", cubic=True)
+    slab.pbc = (True, True, False)
+    slab.cell[2] = 0
+    assert values(ladders(atoms=slab)["kpoints"]) == values(ladders()["kpoints"])
 
 
 def test_a_large_cell_has_few_meshes_and_the_smaller_distance_stays(ladders: Make) -> None:

@@ -18,7 +18,7 @@ from ase.io import write
 from click.testing import CliRunner
 
 from aiida_bloomery import services
-from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of
+from aiida_bloomery.calculations.label_cache import around_of, fingerprint
 from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.builder import labelling_inputs
 from aiida_bloomery.campaign_file.codes import load_code
@@ -248,7 +248,7 @@ def campaign(wrapped_pw: Any, silicon_upf: Any, tmp_path: Path) -> tuple[Path, A
 def fingerprint_of(path: Path) -> str:
     loaded, _ = load_campaign(path)
     pw: Any = labelling_inputs(loaded, lambda key: load_code(loaded, key))["pw"]
-    return fingerprint(pw["code"], pw["pseudos"], pw["parameters"], **kpoints_of(pw))
+    return fingerprint(pw["code"], pw["pseudos"], pw["parameters"], **around_of(pw))
 
 
 needs_pw = pytest.mark.skipif(shutil.which("pw.x") is None, reason="pw.x is not on the path")
@@ -351,7 +351,7 @@ def test_pw_from_the_file_to_the_file(
     # What the file says now is what was tried: a campaign finds these labels.
     inputs = calls(node)[f"point_{search.plan.key(found.chosen)}"].inputs.pw
     assert fingerprint_of(path) == fingerprint(
-        inputs.code, dict(inputs.pseudos), inputs.parameters, **kpoints_of(inputs)
+        inputs.code, dict(inputs.pseudos), inputs.parameters, **around_of(inputs)
     )
 
     # The same command knows the search by what it chose; one made again finds every label.

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ase.geometry import complete_cell
 
 from aiida_bloomery.setup.pseudopotentials import DEFAULT_CUTOFFS, cutoffs, read_header
 from bloomery.campaign.convergence import Ladder, Rung
@@ -244,10 +245,11 @@ def _meshes(frames: Configurations, distance: float, offset: Sequence[float]) ->
     """The mesh of each frame, as the labelling makes it."""
     from aiida import orm  # noqa: PLC0415  a profile is loaded
 
-    from aiida_bloomery.calculations.pw_pack import frame_kpoints, frame_structure  # noqa: PLC0415
+    from aiida_bloomery.calculations.pw_frame import frame_kpoints  # noqa: PLC0415
 
     rule = orm.Dict({"distance": distance, "offset": list(offset)})
-    nodes = [frame_kpoints(frame_structure(atoms), None, rule) for atoms in frames.to_atoms()]
+    cells = [(orm.StructureData(cell=complete_cell(atoms.cell.array)), atoms.pbc) for atoms in frames.to_atoms()]
+    nodes = [frame_kpoints(structure, pbc, None, rule) for structure, pbc in cells]
     return tuple(tuple(node.get_kpoints_mesh()[0]) for node in nodes)
 
 
