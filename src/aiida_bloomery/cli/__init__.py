@@ -12,6 +12,7 @@ from bloomery.program.console import in_one_sentence
 COMMANDS: dict[str, tuple[str, str]] = {
     "setup": ("setup", "Make profile, computer, codes and pseudopotentials; start the daemon."),
     "check": ("campaign", "Check a campaign file and print its plan."),
+    "converge": ("converge", "Find the cheapest settings of the labeller that are dense enough."),
     "run": ("campaign", "Run a campaign file and watch it; attach to it if it runs."),
     "submit": ("campaign", "Submit a campaign file and print its PK."),
     "status": ("status", "Show services and campaigns, or one campaign."),

@@ -48,7 +48,7 @@ def watch(pk: int, home: Home) -> CampaignState:
                 console.print(f"{clock(state.seconds)}  {plain(line)}")
             time.sleep(REFRESH[console.is_terminal])
             if time.monotonic() - looked > WATCH_SERVICES:
-                _look_after(home)
+                look_after(home)
                 looked = time.monotonic()
             state = campaign_state(pk)
     return state
@@ -252,7 +252,8 @@ def _bar(done: int, total: int | None) -> RenderableType:
     return ProgressBar(total=total, completed=done, width=30) if total else ""
 
 
-def _look_after(home: Home) -> None:
+def look_after(home: Home) -> None:
+    """See that daemon and broker of our own profile run, and say what was done to that end."""
     from aiida_bloomery import services  # noqa: PLC0415
 
     if not home.own or (home.folder / services.HELD).exists():

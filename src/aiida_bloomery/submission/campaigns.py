@@ -42,7 +42,7 @@ def submit_campaign(campaign: Campaign, home: Home, *, again: bool = False) -> S
         If the daemon does not take it.
     """
     notes = services.ensure(home)
-    with _one_at_a_time(home):
+    with one_at_a_time(home):
         found = find(campaign)
         if found is not None and (found.active or (found.succeeded and not again)):
             notes += services.revive_lost() if found.active and home.own else []
@@ -52,7 +52,7 @@ def submit_campaign(campaign: Campaign, home: Home, *, again: bool = False) -> S
                 f"campaign {found.pk} like this one ended without success; labels of pw.x that it has are kept"
             )
         pk = _submit(campaign)
-        notes += _await_arrival(pk, home)
+        notes += await_arrival(pk, home)
     return Submission(pk, "submitted", tuple(notes))
 
 
@@ -76,8 +76,11 @@ def _submit(campaign: Campaign) -> int:
         raise InputError(f"{campaign.source.path}: the campaign is refused: {error}") from error
 
 
-def _await_arrival(pk: int, home: Home) -> list[str]:
-    """See that the task has reached the queue: a broker that dies at this moment takes it along."""
+def await_arrival(pk: int, home: Home, what: str = "campaign") -> list[str]:
+    """See that the task has reached the queue: a broker that dies at this moment takes it along.
+
+    Messages call the process ``what``.
+    """
     if not services.processes.uses_zeromq():
         return []
     deadline = time.monotonic() + services.ARRIVAL
@@ -87,17 +90,17 @@ def _await_arrival(pk: int, home: Home) -> list[str]:
         time.sleep(0.2)
     if not home.own:
         raise BloomeryError(
-            f"campaign {pk} is stored, but its task did not reach the broker; run `verdi daemon stop`, "
+            f"{what} {pk} is stored, but its task did not reach the broker; run `verdi daemon stop`, "
             "`verdi process repair`, `verdi daemon start`."
         )
     notes = services.ensure(home) + services.revive_lost()
     if not services.has_task(pk) and campaign_state(pk).state in ACTIVE:
-        raise BloomeryError(f"campaign {pk} is stored, but does not reach the daemon; run the same command again.")
+        raise BloomeryError(f"{what} {pk} is stored, but does not reach the daemon; run the same command again.")
     return notes
 
 
 @contextmanager
-def _one_at_a_time(home: Home) -> Iterator[None]:
+def one_at_a_time(home: Home) -> Iterator[None]:
     """Two commands for one file at the same moment must not submit it twice."""
     if not home.own:
         yield

@@ -10,6 +10,8 @@ from aiida.plugins.entry_point import get_entry_point_names
 
 from aiida_bloomery.data.ports import Validator
 from bloomery.campaign.control import ControlSettings
+from bloomery.campaign.convergence import Plan
+from bloomery.campaign.hot_frames import HotFrames
 from bloomery.campaign.measuring import ValidationSettings, require_measurable
 from bloomery.campaign.schedules import SamplerSpec, check_samplers
 from bloomery.campaign.stages import EnergyReference, SelectionSettings, StageSettings, TrainingSettings, TrialSettings
@@ -98,6 +100,8 @@ stop = _validator(StopRules, "stop")
 suspects = _validator(SuspectSettings, "suspects")
 control = _validator(ControlSettings, "control", _control)
 validation = _validator(ValidationSettings, "validation.settings", _validation)
+convergence = _validator(Plan, "plan")
+hot_frames = _validator(HotFrames, "hot_frames")
 
 
 def labeller(node: orm.Str, _: object) -> str | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.model import Code
 from aiida_bloomery.campaign_file.options import job_options
+from bloomery.campaign.convergence import Ladder
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import Share
 
@@ -83,6 +85,28 @@ class LabellerPart(Settings):
 
         A profile is loaded.
         """
+
+    def ladders(
+        self,
+        campaign: Campaign,  # noqa: ARG002
+        inputs: Mapping[str, Any],  # noqa: ARG002
+        frames: Configurations,  # noqa: ARG002
+        values: Mapping[str, Sequence[float]],  # noqa: ARG002
+    ) -> list[Ladder]:
+        """Return ladders of the settings that labels converge with, for `aiida-bloomery converge`; by default none.
+
+        What they lead to must not depend on the value that the file has of a setting. A profile is loaded.
+
+        Parameters
+        ----------
+        inputs
+            What `inputs` gave.
+        frames
+            What will be labelled.
+        values
+            Rungs by the ladder's name that the user wants in the place of ours; `InputError` for a name that is none.
+        """
+        return []
 
 
 class InProcessPart(LabellerPart):

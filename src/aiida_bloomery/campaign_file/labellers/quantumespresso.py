@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -20,8 +20,10 @@ from aiida_bloomery.campaign_file.options import job_options
 from aiida_bloomery.campaign_file.versions import hear_version
 from aiida_bloomery.setup.pseudopotentials import FAMILY, read_header
 from aiida_bloomery.workflows.labelling.pw_checks import check_given, check_states, lacks_vacuum
+from aiida_bloomery.workflows.protocols import protocol_inputs
+from bloomery.campaign.convergence import Ladder
 from bloomery.errors import InputError
-from bloomery.frames.configurations import symbols_to_numbers
+from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.plugins import Settings
 from bloomery.quantities import Unit
 
@@ -242,6 +244,29 @@ class Part(LabellerPart):
             options=job_options(entry, code, mpi=entry.cores > 1),
             boundaries=self.boundaries.model_dump(),
             hubbard=self.hubbard.as_input() if self.hubbard is not None and card else None,
+        )
+
+    def ladders(
+        self,
+        campaign: Campaign,
+        inputs: Mapping[str, Any],
+        frames: Configurations,
+        values: Mapping[str, Sequence[float]],
+    ) -> list[Ladder]:
+        """Cutoffs, width of the smearing and density of k-points, as far as they are open."""
+        from aiida_bloomery.campaign_file.labellers.pw_ladders import pw_ladders  # noqa: PLC0415
+        from aiida_bloomery.workflows.labelling.pw_inputs import resolve_pseudos  # noqa: PLC0415
+
+        recommended: Mapping[str, float] = {}
+        if isinstance(self.pseudopotentials, str):
+            _, recommended = resolve_pseudos(self.pseudopotentials, campaign.structures.elements)
+        return pw_ladders(
+            inputs["pw"],
+            frames,
+            protocol_inputs("labelling.quantumespresso", campaign.file.protocol),
+            recommended=recommended,
+            fixed=self.parameters.get("SYSTEM", {}),
+            values=values,
         )
 
     def _wants_card(self, campaign: Campaign, code: Any) -> bool:
