@@ -17,15 +17,14 @@ from bloomery.errors import InputError
 
 ASK_S = 30
 """Seconds for the program to say where its files are."""
-_HEADER = re.compile(r"^\s*([A-Z][a-z]?)\s+([^\s\d#!][^#!]*)", re.MULTILINE)
+_HEADER = re.compile(r"^[ \t]*([A-Z][a-z]?)[ \t]+([^\s\d#!][^\n#!]*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A basis set or potential of an element: its names, and the line that follows in its file."""
+    """A basis set or potential of an element."""
 
     names: tuple[str, ...]
-    next_line: str
 
     @property
     def electrons(self) -> int | None:
@@ -69,9 +68,7 @@ def read_entries(folder: Path, files: Iterable[str]) -> dict[str, list[Entry]]:
         text = path.read_text(encoding="utf-8", errors="replace")
         for match in _HEADER.finditer(text):
             if match[1] in atomic_numbers:
-                end = text.find("\n", match.end())
-                line = text[end + 1 :].split("\n", 1)[0] if end >= 0 else ""
-                found.setdefault(match[1], []).append(Entry(tuple(match[2].split()), line))
+                found.setdefault(match[1], []).append(Entry(tuple(match[2].split())))
     return found
 
 

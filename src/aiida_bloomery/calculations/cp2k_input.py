@@ -18,10 +18,14 @@ from bloomery.frames.states import states_of
 Sections = Mapping[str, Any]
 """Sections of CP2K by name, nested; a list repeats what it belongs to, and ``_`` is what follows a section's name."""
 
-SOLVERS = {3: "PERIODIC", 2: "ANALYTIC", 0: "WAVELET"}
-"""Poisson solver by how many directions are periodic."""
+SOLVERS = {3: "PERIODIC", 2: "MT", 0: "WAVELET"}
+"""Poisson solver by how many directions are periodic. `benchmarks/cp2k.py boxes` says why: WAVELET and MT agree to
+0.01 meV where both are right, MT needs the larger box and knows slabs, ANALYTIC is off by tens of meV in boxes of
+usual sizes."""
 METHODS = {"OT": ("OT", "OUTER_SCF"), "DIAGONALIZATION": ("DIAGONALIZATION", "MIXING")}
 """Sections of SCF of the two ways to self-consistency."""
+TAIL = 3.0
+"""Å that the density of a slab reaches beyond its atoms, for the solver MT: it needs a box of twice the density."""
 LEAST_VACUUM = 4.0
 """Å from the outermost atoms to the end of the box, where a density of valence electrons has become nothing."""
 TOTAL = "tot_magnetization"
@@ -172,8 +176,9 @@ def boxed(atoms: ase.Atoms, vacuum: float) -> tuple[NDArray[np.float64], NDArray
     """Return cell ``(3, 3)`` and positions ``(n, 3)`` in Å in which CP2K sees a frame.
 
     What is periodic stays. Along open directions a frame's cell means nothing: the box is at right angles to what is
-    periodic, and leaves ``vacuum`` on both sides of the outermost atoms, which are in its middle. Its lengths are whole
-    numbers of Å, so that frames that are alike have the same grid; a molecule's is a cube, as the solver needs it.
+    periodic, and leaves ``vacuum`` on both sides of the outermost atoms, which are in its middle; more where a slab is
+    so thick that its solver needs it. Its lengths are whole numbers of Å, so that frames that are alike have the same
+    grid; a molecule's is a cube, as its solver needs it.
     """
     cell, positions = np.array(atoms.cell), np.array(atoms.positions)
     if atoms.pbc.all():
@@ -186,9 +191,11 @@ def boxed(atoms: ase.Atoms, vacuum: float) -> tuple[NDArray[np.float64], NDArray
         normals = np.eye(3)
     along = positions @ normals.T
     low, high = along.min(axis=0), along.max(axis=0)
-    lengths = np.ceil(high - low + 2 * vacuum - 1e-9)
-    if not atoms.pbc.any():
-        lengths[:] = lengths.max()
+    extent = high - low
+    if atoms.pbc.any():
+        lengths = np.ceil(np.maximum(extent + 2 * vacuum, 2 * (extent + 2 * TAIL)) - 1e-9)
+    else:
+        lengths = np.full(3, np.ceil(extent.max() + 2 * vacuum - 1e-9))
     for place, normal, length in zip(np.flatnonzero(~atoms.pbc), normals, lengths, strict=True):
         cell[place] = normal * length
     return cell, positions + (lengths / 2 - (low + high) / 2) @ normals
@@ -279,7 +286,7 @@ def _multiplicity(state: Mapping[str, Any], electrons: float) -> int:
         moment = float(np.sum(state.get("initial_magmoms", 0.0)))
     odd = int(electrons - state.get("charge", 0)) % 2
     # The next whole number of the same parity as the number of electrons.
-    return 2 * math.floor(abs(abs(moment) - odd) / 2 + 0.5) + odd + 1
+    return 2 * max(0, math.floor((abs(moment) - odd) / 2 + 0.5)) + odd + 1
 
 
 def valence_electrons(name: str) -> int | None:

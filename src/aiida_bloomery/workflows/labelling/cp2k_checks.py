@@ -98,10 +98,13 @@ def frame_problem(atoms: ase.Atoms, rules: Rules) -> str | None:
     if periodic and np.linalg.svd(vectors, compute_uv=False).min() < 1e-3:
         return "is periodic along a vector that its cell lacks; give the cell, or take its pbc away"
     state = states_of(atoms)
+    if periodic == 2 and state.get("charge"):
+        return "is a slab with a charge, whose energy depends on the vacuum beside it; make it neutral"
     missing = sorted(set(atoms.symbols) - set(rules["kinds"]))
     if missing:
         return f"holds {missing[0]}, which has neither basis nor potential; add them"
-    return state_problem(state, sum(rules["kinds"][symbol]["electrons"] for symbol in atoms.symbols), rules)
+    problem = state_problem(state, sum(rules["kinds"][symbol]["electrons"] for symbol in atoms.symbols), rules)
+    return None if problem is None else f"cannot be labelled in its state: {problem}"
 
 
 def spills_over(atoms: ase.Atoms) -> str | None:
