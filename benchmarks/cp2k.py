@@ -21,13 +21,12 @@ import ase
 import numpy as np
 from aiida import engine, load_profile, orm
 from aiida.storage.sqlite_temp import SqliteTempBackend
-from aiida_cp2k.utils import Cp2kInput
 from ase.build import bulk
 from rich.console import Console
 from rich.table import Table
 
 from aiida_bloomery.calculations.cp2k_data import data_folder
-from aiida_bloomery.calculations.cp2k_input import SOLVERS, TAIL, frame_sections
+from aiida_bloomery.calculations.cp2k_input import SOLVERS, TAIL, frame_sections, rendered
 from aiida_bloomery.calculations.cp2k_output import read_frame
 from aiida_bloomery.calculations.pw_output import FrameLabels
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -75,7 +74,7 @@ def boxes(program: Path, console: Console) -> None:
                 if solver == "PERIODIC":
                     evaluation["DFT"]["POISSON"]["PERIODIC"] = evaluation["SUBSYS"]["CELL"]["PERIODIC"] = "XYZ"
                 with tempfile.TemporaryDirectory() as folder:
-                    (Path(folder) / "aiida.inp").write_text(Cp2kInput(sections).render())
+                    (Path(folder) / "aiida.inp").write_text(rendered(sections))
                     start = time.perf_counter()
                     labels = read_frame(run(program, Path(folder)), len(atoms))
                     seconds = time.perf_counter() - start

@@ -13,7 +13,6 @@ from ase.io import write
 
 from aiida_bloomery.calculations import cp2k_data
 from aiida_bloomery.campaign_file import load_campaign
-from aiida_bloomery.campaign_file.labellers import cp2k as part_module
 from aiida_bloomery.campaign_file.labellers import labeller
 from bloomery.errors import InputError
 
@@ -31,7 +30,6 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (data / "BASIS_MOLOPT").write_text(BASIS)
     (data / "GTH_POTENTIALS").write_text(POTENTIALS)
     monkeypatch.setenv("CP2K_DATA_DIR", str(data))
-    monkeypatch.setattr(part_module, "find_spec", lambda name: name)
     cp2k_data.data_folder.cache_clear()
 
     def make(text: str = "cp2k", atoms: ase.Atoms | None = None) -> Any:
@@ -157,12 +155,6 @@ def test_odd_electrons_need_spins(load: Any) -> None:
     assert [note for note in notes if "has an odd number of electrons and no spin: taken for a doublet" in note]
 
 
-def test_aiida_cp2k_that_is_missing_is_said(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(part_module, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"needs aiida-cp2k; install it: pip install 'aiida-bloomery\[cp2k\]'"):
-        load("cp2k")
-
-
 def test_files_on_another_machine_are_not_looked_up(load: Any, tmp_path: Path) -> None:
     write(tmp_path / "frames.extxyz", bulk("Ge"), format="extxyz")
     (tmp_path / "campaign.yaml").write_text(
@@ -173,8 +165,7 @@ def test_files_on_another_machine_are_not_looked_up(load: Any, tmp_path: Path) -
 
 
 @pytest.mark.skipif(shutil.which("cp2k.psmp") is None, reason="CP2K is not on the path")
-def test_example_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(part_module, "find_spec", lambda name: name)
+def test_example_is_right() -> None:
     campaign, notes = load_campaign(Path(__file__).resolve().parents[2] / "examples" / "cp2k" / "campaign.yaml")
     assert campaign.structures.elements == ["H", "O"]
     assert [note for note in notes if "cp2k" in note] == []

@@ -9,6 +9,7 @@ from typing import Any, NotRequired, TypedDict
 
 import ase
 import numpy as np
+from ase.calculators.cp2k import InputSection
 from ase.data import ground_state_magnetic_moments
 from numpy.typing import NDArray
 
@@ -16,7 +17,8 @@ from bloomery.errors import InputError
 from bloomery.frames.states import states_of
 
 Sections = Mapping[str, Any]
-"""Sections of CP2K by name, nested; a list repeats what it belongs to, and ``_`` is what follows a section's name."""
+"""Sections of CP2K by name, nested, as aiida-cp2k has them: a list repeats what it belongs to, ``_`` is what follows a
+section's name."""
 
 SOLVERS = {3: "PERIODIC", 2: "MT", 0: "WAVELET"}
 """Poisson solver by how many directions are periodic. `benchmarks/cp2k.py boxes` says why: WAVELET and MT agree to
@@ -176,9 +178,10 @@ def boxed(atoms: ase.Atoms, vacuum: float) -> tuple[NDArray[np.float64], NDArray
     """Return cell ``(3, 3)`` and positions ``(n, 3)`` in Å in which CP2K sees a frame.
 
     What is periodic stays. Along open directions a frame's cell means nothing: the box is at right angles to what is
-    periodic, and leaves ``vacuum`` on both sides of the outermost atoms, which are in its middle; more where a slab is
-    so thick that its solver needs it. Its lengths are whole numbers of Å, so that frames that are alike have the same
-    grid; a molecule's is a cube, as its solver needs it.
+    periodic, and leaves ``vacuum`` on both sides of the outermost atoms; more where a slab is so thick that its solver
+    needs it. A molecule's is a cube, as its solver needs it. Lengths are whole numbers of Å, and atoms are moved by
+    whole numbers of Å next to its middle: so frames that are alike have the same grid and lie on it alike, and forces
+    are the derivatives of what the energies are, also where a grid is so coarse that it is felt.
     """
     cell, positions = np.array(atoms.cell), np.array(atoms.positions)
     if atoms.pbc.all():
@@ -198,7 +201,7 @@ def boxed(atoms: ase.Atoms, vacuum: float) -> tuple[NDArray[np.float64], NDArray
         lengths = np.full(3, np.ceil(extent.max() + 2 * vacuum - 1e-9))
     for place, normal, length in zip(np.flatnonzero(~atoms.pbc), normals, lengths, strict=True):
         cell[place] = normal * length
-    return cell, positions + (lengths / 2 - (low + high) / 2) @ normals
+    return cell, positions + np.round(lengths / 2 - (low + high) / 2) @ normals
 
 
 def kpoints(atoms: ase.Atoms, rule: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -259,6 +262,35 @@ def _atoms_and_kinds(
     ]
     # Lines without a keyword.
     return {"COORD": {"": lines}, "KIND": kinds}
+
+
+def rendered(sections: Sections) -> str:
+    """Return the text of an input, in the order in which sections and keywords stand."""
+    return "\n".join(_section("", sections).write()) + "\n"
+
+
+def _section(name: str, content: Sections) -> InputSection:
+    section = InputSection(name, params=_value(content["_"]) if "_" in content else None)
+    for key, value in content.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Mapping):
+                section.subsections.append(_section(key, item))
+            elif key != "_":
+                section.keywords.append(f"{key} {_value(item)}".strip())
+    return section
+
+
+def _value(value: Any) -> str:
+    return (".TRUE." if value else ".FALSE.") if isinstance(value, bool) else str(value)
+
+
+def merge_into(sections: dict[str, Any], changes: Sections) -> None:
+    """Merge sections into others, in place."""
+    for name, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(sections.get(name), dict):
+            merge_into(sections[name], value)
+        else:
+            sections[name] = deepcopy(value)
 
 
 def _temperature(state: Mapping[str, Any], rules: Rules) -> float:

@@ -9,10 +9,8 @@ import ase
 from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
-from aiida_cp2k.utils import Cp2kInput
-from aiida_cp2k.utils.workchains import merge_dict
 
-from aiida_bloomery.calculations.cp2k_input import Rules, Sections, frame_sections
+from aiida_bloomery.calculations.cp2k_input import Rules, Sections, frame_sections, merge_into, rendered
 from aiida_bloomery.calculations.frame_pack import FRAME_FOLDER, FramePackCalculation, FrameShell
 from aiida_bloomery.data.ports import optional
 from bloomery.frames.configurations import Configurations
@@ -72,7 +70,7 @@ class Cp2kPackCalculation(FramePackCalculation):
         configurations = self.inputs.configurations.configurations
         parameters = self.inputs.parameters.get_dict()
         if "remedy" in self.inputs:
-            merge_dict(parameters, self.inputs.remedy.get_dict())
+            merge_into(parameters, self.inputs.remedy.get_dict())
         rules = cast("Rules", self.inputs.rules.get_dict())
         for index in self.inputs.frames.get_list():
             atoms = configurations[index].without_labels().to_atoms()[0]
@@ -85,4 +83,4 @@ class Cp2kPackCalculation(FramePackCalculation):
 
 def frame_input(atoms: ase.Atoms, parameters: Sections, rules: Rules) -> str:
     """Return the input of a frame for CP2K; `InputError` says what of the frame's state it cannot be told."""
-    return str(Cp2kInput(frame_sections(atoms, parameters, rules)).render()) + "\n"
+    return rendered(frame_sections(atoms, parameters, rules))

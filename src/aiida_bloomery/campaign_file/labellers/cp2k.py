@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -164,10 +163,6 @@ class Part(LabellerPart):
 
     def check(self, campaign: Campaign) -> None:
         """See that CP2K has what the elements need, and that it can take the frames."""
-        if find_spec("aiida_cp2k") is None:
-            raise campaign.source.error(
-                campaign.labeller_key(), "needs aiida-cp2k; install it: pip install 'aiida-bloomery[cp2k]'."
-            )
         data = self._data(campaign)
         try:
             rules = cp2k_settings(campaign.structures.elements, campaign.file.protocol, self.overrides(), data=data)[

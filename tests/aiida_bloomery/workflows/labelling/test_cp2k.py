@@ -34,7 +34,7 @@ CHEAP = {
     "parameters": {
         "FORCE_EVAL": {
             "DFT": {
-                "MGRID": {"CUTOFF": 150, "REL_CUTOFF": 40},
+                "MGRID": {"CUTOFF": 100, "REL_CUTOFF": 30},
             }
         }
     },
