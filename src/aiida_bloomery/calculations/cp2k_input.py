@@ -154,7 +154,7 @@ def frame_sections(atoms: ase.Atoms, parameters: Sections, rules: Rules) -> dict
             scf.pop(section, None)
     scf.setdefault(method, {})
     if temperature > 0:
-        scf.setdefault("ADDED_MOS", -1)
+        scf.setdefault("ADDED_MOS", "-1 -1" if polarised else -1)  # all, of each spin
         scf["SMEAR"] = {"_": True, "METHOD": "FERMI_DIRAC", "ELECTRONIC_TEMPERATURE": temperature}
         moment = _moment(state)
         if moment is not None and polarised:

@@ -206,7 +206,9 @@ def test_electronic_temperature_is_the_frames_before_the_settings():
 def test_spin_is_held_where_occupations_are_smeared():
     atoms = bulk("Fe", cubic=True)
     atoms.info["tot_magnetization"] = 4.5
-    assert parts(atoms, temperature=1000.0)[3]["SMEAR"]["FIXED_MAGNETIC_MOMENT"] == 4.5
+    scf = parts(atoms, temperature=1000.0)[3]
+    assert scf["SMEAR"]["FIXED_MAGNETIC_MOMENT"] == 4.5
+    assert scf["ADDED_MOS"] == "-1 -1"
 
 
 def test_atom_alone_is_open_and_in_the_spin_of_its_ground_state():
