@@ -193,7 +193,7 @@ def test_moments_to_start_from_make_kinds():
 
 
 def test_electronic_temperature_is_the_frames_before_the_settings():
-    atoms = bulk("Al")
+    atoms = bulk("Si")
     atoms.info["electronic_temperature"] = 3000
     scf = parts(atoms, temperature=1000.0)[3]
     assert scf["SMEAR"] == {"_": True, "METHOD": "FERMI_DIRAC", "ELECTRONIC_TEMPERATURE": 3000}
