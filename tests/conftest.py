@@ -41,7 +41,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 LONGEST = (
     "test_services.py", "test_rehearsals.py", "test_kills.py", "test_notebooks.py", "test_measuring.py",
     "test_control.py", "test_campaigns.py", "test_checkpoint.py", "test_quantumespresso.py", "test_every_engine.py",
-    "test_training.py", "test_physics.py", "test_comparison.py", "test_imports.py", "test_pages.py",
+    "test_training.py", "test_physics.py", "test_comparison.py", "test_imports.py", "test_pages.py", "test_cp2k.py",
+    "test_cp2k_campaigns.py",
 )  # fmt: skip
 """Files that take a minute and more: where files run side by side, one that begins last keeps all waiting."""
 

@@ -57,6 +57,13 @@ def fingerprint(
     return digest_of(json.dumps(_as_floats(content), sort_keys=True))
 
 
+def settings_fingerprint(code: orm.AbstractCode, **settings: orm.Dict) -> str:
+    """Hash of a program and its settings, with what is in files on this machine that they name."""
+    content: dict[str, Any] = {name: node.get_dict() for name, node in settings.items()}
+    files = sorted(_files_in(content)) if _is_here(code) else []
+    return digest_of(json.dumps(_as_floats({"code": _of_code(code), **content, "files": files}), sort_keys=True))
+
+
 def job_fingerprint(code: orm.AbstractCode, parameters: orm.Dict, library: ConfigurationsData | None = None) -> str:
     """Hash of everything that decides what a label of a job of `bloomery` is, besides the frame.
 
@@ -71,7 +78,7 @@ def job_fingerprint(code: orm.AbstractCode, parameters: orm.Dict, library: Confi
         "labeller": [spec.name, settings],
         "library": None if library is None else library.base.attributes.get("digest"),
     }
-    if code.computer is not None and code.computer.transport_type == "core.local":
+    if _is_here(code):
         content["files"] = sorted(_files_in(settings))
     return digest_of(json.dumps(_as_floats(content), sort_keys=True))
 
@@ -123,6 +130,10 @@ def find_labels(fingerprint_: str, hashes: list[str]) -> dict[str, Configuration
         if len(found) == len(wanted):
             break
     return found
+
+
+def _is_here(code: orm.AbstractCode) -> bool:
+    return code.computer is not None and bool(code.computer.transport_type == "core.local")
 
 
 def _of_code(code: orm.AbstractCode) -> list[str]:

@@ -89,3 +89,10 @@ def pw_program() -> Path | None:
     """The ``pw.x`` to use: that of the variable ``PW``, else the first on the path."""
     found = shutil.which(os.environ.get("PW") or "pw.x")
     return Path(found) if found else None
+
+
+def cp2k_program() -> Path | None:
+    """The CP2K to use: that of the variable ``CP2K``, else the first on the path."""
+    names = [os.environ["CP2K"]] if os.environ.get("CP2K") else ["cp2k.psmp", "cp2k.popt", "cp2k.ssmp", "cp2k"]
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    return Path(found) if found else None

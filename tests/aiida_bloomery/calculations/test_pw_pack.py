@@ -21,17 +21,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.waiting import PATIENCE, wait_until
 
+from aiida_bloomery.calculations.frame_pack import driver, validate_pack
 from aiida_bloomery.calculations.job_script import ONE_CORE, own_mpi_folder
 from aiida_bloomery.calculations.pw_frame import frame_kpoints
 from aiida_bloomery.calculations.pw_namelists import parameters_for
 from aiida_bloomery.calculations.pw_pack import (
+    SHELL,
     PwPackCalculation,
-    driver,
     validate_kpoints_rule,
-    validate_pack,
 )
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.parsers.pw_pack import read_log
+from aiida_bloomery.parsers.frame_pack import read_log
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 
@@ -62,7 +62,7 @@ class Pack:
         self, body: str, *, concurrency: int = 2, timeout: int = 3600, grace: int = 10
     ) -> subprocess.Popen[bytes]:
         total, mpi = len(list(self.folder.glob("frame_*"))), own_mpi_folder(ONE_CORE)
-        script = driver(total=total, concurrency=concurrency, timeout=timeout, threads=1, mpi=mpi)
+        script = driver(SHELL, total=total, concurrency=concurrency, timeout=timeout, threads=1, mpi=mpi)
         script = script.replace("--kill-after=10", f"--kill-after={grace}")
         before = 'echo "$(basename $PWD) $$" >> ../starts\nhere=$(basename $PWD)\n'
         (self.folder / "job.sh").write_text(f"bloomery_frame() {{\n{before}{body}\n{script}")

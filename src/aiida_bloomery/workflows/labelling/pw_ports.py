@@ -8,14 +8,14 @@ from aiida import orm
 from aiida.engine import ProcessSpec
 from aiida_pseudo.data.pseudo.upf import UpfData
 
-from aiida_bloomery.calculations.job_script import ONE_CORE, guard, own_mpi_folder, time_limit
+from aiida_bloomery.calculations.job_script import guard, own_mpi_folder, time_limit
 from aiida_bloomery.calculations.pw_frame import kind_pseudos, validate_boundaries
-from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, validate_kpoints_rule, validate_pack
+from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, validate_kpoints_rule
 from aiida_bloomery.data.ports import by_key, optional
+from aiida_bloomery.workflows.labelling.packed import program_ports
 from aiida_bloomery.workflows.labelling.packing import frame_cores
 from aiida_bloomery.workflows.labelling.pw_checks import check_parameters
 
-DEFAULT_SIZE = 50
 A_DAY = 86400
 
 
@@ -26,8 +26,7 @@ def validate_parameters(node: orm.Dict, _: Any) -> str | None:
 
 def pw_ports(spec: ProcessSpec) -> None:
     """Declare the namespace `pw`, which all workchains that drive pw.x share."""
-    spec.input_namespace("pw", help="pw.x and its settings.")
-    spec.input("pw.code", valid_type=orm.AbstractCode, help="pw.x.")
+    program_ports(spec, "pw", "pw.x")
     spec.input("pw.parameters", valid_type=orm.Dict, validator=validate_parameters, help="Namelists of pw.x.")
     optional(spec, "pw.kpoints", orm.KpointsData, "The same k-points for every frame.")
     text = "`{distance, offset}`: a mesh for each frame by its cell, with points at most so far apart (1/Å)."
@@ -37,20 +36,6 @@ def pw_ports(spec: ProcessSpec) -> None:
     text = "Hubbard parameters that pw.x is told by a card: `{projectors, u: {Fe-3d: eV}}`."
     optional(spec, "pw.hubbard", orm.Dict, text)
     by_key(spec, "pw.pseudos", UpfData, "Pseudopotential of each element.")
-    spec.input(
-        "pw.options",
-        valid_type=orm.Dict,
-        default=lambda: orm.Dict({"resources": dict(ONE_CORE), "withmpi": False}),
-        help="Scheduler options of one frame: resources, max_wallclock_seconds, queue_name, account, withmpi.",
-    )
-    spec.input(
-        "pw.pack",
-        valid_type=orm.Dict,
-        default=lambda: orm.Dict({"size": DEFAULT_SIZE}),
-        validator=validate_pack,
-        help="`size`: frames of a pack at most; `concurrency`: frames at a time (default: the cores of a computer "
-        "without a queue); `frame_timeout_s`: time limit of one frame.",
-    )
 
 
 def single_options(pw: Any) -> dict[str, object]:

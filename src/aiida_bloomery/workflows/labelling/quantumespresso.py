@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import PortNamespace, ProcessBuilder, ProcessSpec, ToContext, append_, if_, while_
+from aiida.engine import PortNamespace, ProcessBuilder, ProcessSpec, ToContext
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
+from aiida_bloomery.calculations.frame_pack import FramePackCalculation
 from aiida_bloomery.calculations.functions.pw import frame_inputs, isolated_atom_settings, parse_pw_frame
 from aiida_bloomery.calculations.label_cache import around_of, find_labels, fingerprint
 from aiida_bloomery.calculations.pw_frame import boundaries_of, frame_input, frame_of
 from aiida_bloomery.calculations.pw_pack import PwPackCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.workflows.labelling.contract import MAX_ROUNDS, LabellingWorkChain
-from aiida_bloomery.workflows.labelling.packing import default_concurrency, pack_options, share_out
+from aiida_bloomery.workflows.labelling.packed import PackedLabellingWorkChain
 from aiida_bloomery.workflows.labelling.pw_checks import (
     check_electrons,
     check_frames,
@@ -26,7 +26,7 @@ from aiida_bloomery.workflows.labelling.pw_checks import (
     told_settings,
 )
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
-from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_inputs
+from aiida_bloomery.workflows.labelling.pw_ports import pw_ports, single_inputs
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
@@ -41,8 +41,11 @@ def validate_inputs(value: Mapping[str, Any], _: PortNamespace) -> str | None:
     return QuantumEspressoLabellingWorkChain.check(value["configurations"].configurations, value)
 
 
-class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
+class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
     """Label frames with pw.x."""
+
+    NAMESPACE: ClassVar[str] = "pw"
+    PACK: ClassVar[type[FramePackCalculation]] = PwPackCalculation
 
     title = "Quantum ESPRESSO"
     takes_spins = True
@@ -53,17 +56,10 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
-        """Declare inputs, outline and outputs."""
+        """Declare inputs."""
         super().define(spec)
         pw_ports(spec)
         spec.inputs.validator = validate_inputs
-        spec.outline(
-            cls.setup,
-            cls.ask_cache,
-            while_(cls.has_frames)(cls.run_packs, cls.inspect_packs),
-            if_(cls.has_failed_frames)(cls.run_frames, cls.inspect_frames),
-            cls.collect,
-        )
 
     @classmethod
     def get_builder_from_protocol(
@@ -152,8 +148,6 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
     def setup(self) -> None:
         """Note what is to be done, and with which settings."""
         super().setup()
-        self.ctx.failed = []
-        self.ctx.packs = []
         pw = self.inputs.pw
         settings = {"parameters": pw.parameters, **around_of(pw)}
         if self.inputs.isolated_atoms.value:
@@ -191,52 +185,18 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
             found |= find_labels(self.fingerprint_of(self.ctx.fixed), sorted(stated))
         return found
 
-    def run_packs(self) -> ToContext:
-        """Submit packs of about equal cost."""
-        frames = self.ctx.pending
-        counts = self.inputs.configurations.configurations.counts
-        settings = self.inputs.pw.pack.get_dict()
-        concurrency = settings.get("concurrency") or default_concurrency(self.inputs.pw.code.computer, self._options)
-        packs = [
-            pack
-            for alike in self._by_settings(frames)
-            for pack in share_out(alike, [float(counts[one]) ** 2 for one in alike], settings.get("size", DEFAULT_SIZE))
-        ]
-        self.ctx.packs = []
-        for number, pack in enumerate(packs):
-            elements = self.inputs.configurations.configurations[pack].elements
-            process = self.submit_as(
-                f"pack_{self.ctx.round:02d}_{number:03d}",
-                PwPackCalculation,
-                code=self.inputs.pw.code,
-                configurations=self.inputs.configurations,
-                frames=orm.List(pack),
-                pseudos={element: self.inputs.pw.pseudos[element] for element in elements},
-                pack=self.inputs.pw.pack,
-                metadata={"options": pack_options(self._options, min(concurrency, len(pack)))},
-                **self.settings_of(pack[0]),
-            )
-            self.ctx.processes["packs"].append([process.uuid, pack])
-            self.to_context(packs=append_(process))
-        self.report(f"submitted {len(frames)} frames in {len(packs)} pack(s)")
+    def alike(self, frames: list[int]) -> list[list[int]]:
+        """Frames that have the same settings: atoms alone may have two."""
+        groups: dict[int, list[int]] = {}
+        for frame in frames:
+            groups.setdefault(self.settings_of(frame)["parameters"].pk, []).append(frame)
+        return list(groups.values())
 
-    def inspect_packs(self) -> None:
-        """See which frames are done, which failed, and which were never finished."""
-        self.ctx.round += 1
-        pending = set(self.ctx.pending)
-        for process in self.ctx.packs:
-            for entry in self.take("pack", process, f"{self.ctx.round:02d}_{process.pk:09d}") or []:
-                if entry["outcome"] == "failed":
-                    self.ctx.failed.append(entry["frame"])
-                if entry["outcome"] in {"failed", "labelled"}:
-                    pending.discard(entry["frame"])
-        self.ctx.pending = sorted(pending)
-        if pending:
-            self.report(f"{len(pending)} frames were not finished; round {self.ctx.round} of {MAX_ROUNDS}")
-
-    def has_failed_frames(self) -> bool:
-        """Whether frames failed in their pack."""
-        return bool(self.ctx.failed)
+    def pack_inputs(self, pack: list[int]) -> dict[str, Any]:
+        """Namelists, k-points and pseudopotentials."""
+        elements = self.inputs.configurations.configurations[pack].elements
+        pseudos = {element: self.inputs.pw.pseudos[element] for element in elements}
+        return {**self.settings_of(pack[0]), "pseudos": pseudos}
 
     def run_frames(self) -> ToContext:
         """Give each failed frame to the workchain that knows what to do."""
@@ -267,14 +227,3 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
             )
             if node.is_finished_ok:
                 self.ctx.nodes[f"labelled_{name}"] = labelled
-
-    def _by_settings(self, frames: list[int]) -> list[list[int]]:
-        """Frames that can go into one pack together."""
-        groups: dict[int, list[int]] = {}
-        for frame in frames:
-            groups.setdefault(self.settings_of(frame)["parameters"].pk, []).append(frame)
-        return list(groups.values())
-
-    @property
-    def _options(self) -> Mapping[str, Any]:
-        return self.inputs.pw.options.get_dict()
