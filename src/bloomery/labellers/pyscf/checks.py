@@ -51,13 +51,13 @@ def _check_functional(name: str) -> None:
         raise InputError(f"xc: PySCF knows no functional {name!r}; choose another.") from error
     if kind == "HF":
         raise InputError(f"xc: {name!r} is no density functional; write method: hf.")
-    names = {number: key for key, number in libxc.available_libxc_functionals().items()}
-    if "," not in name and all("_X_" in names.get(number, "") for number in parts):
+    names = {number: key.split("_") for key, number in libxc.available_libxc_functionals().items()}
+    if "," not in name and all("X" in names.get(number, ()) for number in parts):
         raise InputError(
             f"xc: {name!r} is exchange alone; name a correlation too (such as {name},vwn), or write '{name},' if you "
             "mean that."
         )
-    if any("_K_" in names.get(number, "") for number in parts):
+    if any("K" in names.get(number, ()) for number in parts):
         raise InputError(f"xc: {name!r} is a functional of the kinetic energy; choose another.")
     if libxc.needs_laplacian(name):
         raise InputError(
@@ -122,8 +122,10 @@ def check_molecule(settings: PyscfLabellerSettings, atoms: ase.Atoms, charge: in
     mole = molecule(settings, atoms, charge, spin)
     if max(mole.nelec) > mole.nao:
         raise InputError(f"basis: {mole.nao} functions are too few for its electrons; choose a larger one")
-    if not settings.is_correlated:
+    if not settings.is_correlated or correlated_electrons(settings, mole) < 2:
         return
+    if max(mole.nelec) == mole.nao:
+        raise InputError("basis: leaves no empty orbital to correlate electrons with; choose a larger one")
     needed = COPIES * amplitudes(settings, mole) * 8 / 1024**3
     if needed > settings.memory:
         raise InputError(
