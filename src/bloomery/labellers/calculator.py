@@ -41,6 +41,11 @@ class CalculatorLabeller(OneByOne):
     settings: CalculatorLabellerSettings
     not_physics = frozenset({"frame_timeout_s"})
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The distribution that the class of calculators is from, where it is named by its module."""
+        return self.settings.calculator.distributions
+
     def outcomes(self, configurations: Configurations) -> Iterator[tuple[Configurations, str] | tuple[None, str]]:
         """Evaluate the calculator; a value that is not finite is a failure, with its reason."""
         self.check(configurations)

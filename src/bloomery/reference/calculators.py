@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Collection, Mapping
+from importlib.metadata import packages_distributions
 from typing import Any, ClassVar, Literal
 
 import ase
@@ -74,6 +75,13 @@ class CalculatorSpec(Settings):
         """Whether its package is in this environment."""
         package, separator, _ = self.name.partition(":")
         return not separator or importlib.util.find_spec(package.partition(".")[0]) is not None
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """The installed distributions that its package is from; none for those of `CALCULATORS`."""
+        package, separator, _ = self.name.partition(":")
+        found = packages_distributions().get(package.partition(".")[0], []) if separator else []
+        return tuple(sorted(set(found)))
 
     def check(self, elements: Collection[str]) -> None:
         """Raise what `make` does, and `InputError` if the calculator says that it does not know an element."""

@@ -71,10 +71,12 @@ def test_every_labeller_conforms(name: str, silicon: Configurations, library: Pa
     settings: dict[str, dict[str, Any]] = {
         "calculator": {"calculator": "stillinger_weber"},
         "lookup": {"library": str(library)},
+        "pyscf": {"method": "hf", "basis": "sto-3g"},
     }
+    molecules = Configurations.from_atoms([molecule("H2O"), molecule("NH3")]).snapped()
     plugin = load_plugin("labellers", name)
     assert plugin.name == name
-    check_labeller(plugin.make(**settings[name]), silicon)
+    check_labeller(plugin.make(**settings[name]), molecules if name == "pyscf" else silicon)
 
 
 def test_values_are_those_of_ase() -> None:

@@ -33,6 +33,11 @@ class PyscfLabeller(OneByOne):
     settings: PyscfLabellerSettings
     not_physics = frozenset({"memory", "frame_timeout"})
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """PySCF and, where it is there, the package of dispersion corrections."""
+        return ("pyscf", "pyscf-dispersion")
+
     def outcomes(self, configurations: Configurations) -> Iterator[tuple[Configurations, str] | tuple[None, str]]:
         """Compute each frame from nothing; what does not converge is a failure, with its reason."""
         self.check(configurations)

@@ -35,9 +35,9 @@ class PyscfLabellerSettings(Settings):
     density_fit: bool = False
     """Whether integrals of ``hf`` and ``dft`` are fitted: faster, and a slightly different energy."""
     grid_level: int = Field(default=3, ge=0, le=9)
-    """Fineness of the grid of ``dft``."""
-    stability: bool = False
-    """Whether orbitals that are converged are tried for a lower state of the same multiplicity, which is followed."""
+    """Fineness of the grid of ``dft``; that of a nonlocal part, such as VV10, is by two coarser."""
+    stability: Literal["open_shells", "all", "none"] = "open_shells"
+    """Of which frames converged orbitals are tried for a lower state of the same multiplicity, which is followed."""
     convergence: Annotated[float, Unit("Ha")] = Field(default=1e-10, gt=0, le=1e-5)
     """To how much the energy of the orbitals is converged, in Ha."""
     max_cycles: int = Field(default=100, ge=1)
@@ -61,6 +61,10 @@ class PyscfLabellerSettings(Settings):
         if self.frozen_core and not self.is_correlated:
             raise ValueError(f"frozen_core is for {', '.join(CORRELATED)}, and the method is {self.method}; remove it")
         return self
+
+    def follows(self, spin: int) -> bool:
+        """Whether lower states of molecules with this multiplicity are followed."""
+        return self.stability == "all" or (self.stability == "open_shells" and spin > 1)
 
     @property
     def is_correlated(self) -> bool:

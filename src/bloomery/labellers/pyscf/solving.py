@@ -16,6 +16,8 @@ from bloomery.labellers.pyscf.settings import PyscfLabellerSettings
 
 Slope = Callable[[], Any]
 
+SAME_STATE = 1e-6
+"""Energies of orbitals that differ by less, in Ha, are of one state, as where it is degenerate."""
 LOWER_STATES = 5
 """So often orbitals are followed to a lower state before a molecule is given up."""
 
@@ -71,6 +73,7 @@ def _orbitals(settings: PyscfLabellerSettings, mole: Any) -> Any:
     if settings.method == "dft":
         field = (dft.UKS if mole.spin else dft.RKS)(mole, xc=settings.xc)
         field.grids.level = settings.grid_level
+        field.nlcgrids.level = max(0, settings.grid_level - 2)
     else:
         field = (scf.UHF if mole.spin else scf.RHF)(mole)
     if settings.density_fit:
@@ -79,17 +82,23 @@ def _orbitals(settings: PyscfLabellerSettings, mole: Any) -> Any:
     field.kernel()
     if not field.converged:
         _second_order(field, field.mo_coeff)
-    for _ in range(LOWER_STATES if settings.stability else 0):
-        lower, _, stable, _ = field.stability(return_status=True)
-        if stable:
-            break
-        _second_order(field, lower)
-    else:
-        if settings.stability:
-            raise NotConvergedError(
-                f"the orbitals are not stable, after {LOWER_STATES} lower states; look at the frame"
-            )
+    can_rotate = any(0 < occupied < mole.nao for occupied in mole.nelec)
+    if can_rotate and settings.follows(mole.spin + 1):
+        _follow(field)
     return field
+
+
+def _follow(field: Any) -> None:
+    """Follow instabilities of a mean field to lower states, until it has none."""
+    for _ in range(LOWER_STATES):
+        lower, _, stable, _ = field.stability(return_status=True)
+        before = field.e_tot
+        if stable:
+            return
+        _second_order(field, lower)
+        if before - field.e_tot < SAME_STATE:
+            return
+    raise NotConvergedError(f"the orbitals are not stable after {LOWER_STATES} lower states; look at the frame")
 
 
 def _second_order(field: Any, start: Any) -> None:
