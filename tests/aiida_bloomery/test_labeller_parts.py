@@ -197,7 +197,7 @@ def load_molecule(tmp_path: Path) -> Any:
             "line 3: labelling.pyscf: structures: frame 0: it has 9 electrons, an odd number",
         ),
         ("{xc: pbe1, basis: sto-3g}", "line 3: labelling.pyscf: xc: PySCF knows no functional 'pbe1'; choose another."),
-        ("{method: hf, basis: sto, spin: 2}", "line 3: labelling.pyscf: structures: frame 0: basis: PySCF has no 'sto' for H"),
+        ("{method: hf, basis: sto, spin: 2}", "labelling.pyscf: structures: frame 0: basis: PySCF has no 'sto' for H"),
         ("{basis: sto-3g}", "line 3: labelling.pyscf: dft needs a functional; add xc, such as xc: pbe0"),
         ("{method: hf, basis: sto-3g, spn: 2}", "line 3: labelling.pyscf.spn: there is no such key; write 'spin', or"),
         ("{method: hf, basis: sto-3g, memory: 2 eV}", "line 3: labelling.pyscf.memory: should be a memory in GB"),

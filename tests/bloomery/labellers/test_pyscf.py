@@ -135,6 +135,7 @@ def test_energy_differences() -> None:
 def test_atoms_alone_are_in_their_ground_states() -> None:
     """Hund's rules where nothing is said, in a box or free; what is said holds."""
     assert labelled([ase.Atoms("H")], **CHEAP).label("energy")[0][0] / units.Ha == pytest.approx(-0.46658, abs=1e-5)
+    assert len(labelled([ase.Atoms("F"), ase.Atoms("Ne")], **CHEAP)) == 2, "nothing to rotate, or forbidden to"
     boxed = ase.Atoms("O", cell=[12, 12, 12], pbc=True)
     oxygen = [ase.Atoms("O"), boxed, ase.Atoms("O", info={"spin": 3}), ase.Atoms("O", info={"spin": 1})]
     energies = labelled(oxygen, **CHEAP).label("energy")[0]

@@ -90,8 +90,13 @@ def _orbitals(settings: PyscfLabellerSettings, mole: Any) -> Any:
 
 def _follow(field: Any) -> None:
     """Follow instabilities of a mean field to lower states, until it has none."""
+    from pyscf.lib.exceptions import LinearDependencyError  # noqa: PLC0415
+
     for _ in range(LOWER_STATES):
-        lower, _, stable, _ = field.stability(return_status=True)
+        try:
+            lower, _, stable, _ = field.stability(return_status=True)
+        except LinearDependencyError:  # every rotation is forbidden by symmetry, as of an atom in a minimal basis
+            return
         before = field.e_tot
         if stable:
             return
