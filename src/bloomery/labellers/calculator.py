@@ -69,11 +69,11 @@ class CalculatorLabeller(OneByOne):
                 yield labelled, ""
 
     def check(self, configurations: Configurations) -> None:
-        """Refuse frames without atoms, and those in states that the calculator cannot be told."""
+        """Refuse frames without atoms, and those whose state or periodicity the calculator would not see."""
         if not configurations.counts.all():
             frame = int(np.argmin(configurations.counts))
             raise InputError(f"calculator: frame {frame} holds no atom, so there is nothing to label.")
-        self.settings.calculator.check_states(configurations, "calculator: ")
+        self.settings.calculator.check_frames(configurations, "calculator: ")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.states import STATES
 from bloomery.plugins import Settings
+from bloomery.reference.periodicity import check_periodicity
 from bloomery.reference.states import arguments_for, routes_of
 
 Values = dict[str, float | NDArray[np.float64]]
@@ -92,11 +93,12 @@ class CalculatorSpec(Settings):
         """State to the way it goes into the calculator that was ``made`` (`bloomery.reference.states`)."""
         return routes_of(made, {str(name): way for name, way in self.state.items()})
 
-    def check_states(self, frames: Configurations, where: str = "") -> None:
-        """Raise `InputError` for the first frame whose state the calculator cannot be told, and what `make` does.
+    def check_frames(self, frames: Configurations, where: str = "") -> None:
+        """Raise `InputError` for the first frame whose state or periodicity the calculator would not see.
 
-        ``where`` stands before the number of the frame, as ``silicon.extxyz: ``.
+        What `make` raises is raised too. ``where`` stands before the number of the frame, as ``silicon.extxyz: ``.
         """
+        check_periodicity(self.name, frames, where)
         said = [name for name in frames.states if STATES[name].counts]
         if not said:
             return
