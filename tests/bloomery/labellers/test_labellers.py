@@ -128,6 +128,11 @@ def test_a_library_gives_labels_of_the_state_alone(tmp_path: Path) -> None:
     assert [entry.outcome for entry in ledger] == ["labelled"] * 3 + ["failed"]
 
 
+def test_labels_are_of_the_version_of_the_calculators_package() -> None:
+    assert CalculatorLabeller.make(calculator="ase.calculators.emt:EMT").packages == ("ase",)
+    assert CalculatorLabeller.make(calculator="emt").packages == ()
+
+
 def test_frames_without_atoms_are_refused() -> None:
     frames = Configurations.from_atoms([bulk("Cu"), ase.Atoms()])
     with pytest.raises(InputError, match="frame 1 holds no atom"):

@@ -208,6 +208,7 @@ def test_open_shells_are_followed_to_a_lower_state() -> None:
     assert PyscfLabeller.make(**CHEAP, stability="all").settings.follows(1)
 
 
+@pytest.mark.slow
 def test_labels_do_not_depend_on_what_was_labelled_before() -> None:
     frames = [molecule_of("H2O"), molecule_of("NH3"), molecule_of("OH", spin=2)]
     together = labelled(frames, **CHEAP)
