@@ -30,6 +30,7 @@ DIMENSIONS: dict[str, dict[str, float]] = {
     "inverse length": {f"1/{name}": 1 / factor for name, factor in _LENGTHS.items()},
     "time": {"fs": 1e-15, "ps": 1e-12, "ns": 1e-9, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0},
     "temperature": {"K": 1.0},
+    "magnetic moment": {"μB": 1.0, "muB": 1.0},
     "memory": {"kB": 1.0, "MB": 1024.0, "GB": 1024.0**2, "TB": 1024.0**3},
     "share": {"1": 1.0, "%": 0.01},
 }

@@ -53,6 +53,9 @@ def folder(tmp_path: Path) -> Path:
     frames = {
         "si8": silicon,
         "slab": Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[8, 8, 20], pbc=[True, True, False]),
+        "tight": Atoms("Si2", [[0, 0, 0], [0, 0, 2.3]], cell=[8, 8, 5], pbc=[True, True, False]),
+        "long": Atoms("Si2", [[0, 0, 0], [0, 0, 9]], cell=[20, 20, 8], pbc=False),
+        "standing": Atoms("Si2", [[0, 0, 0], [0, 2.3, 0]], cell=[8, 30, 8], pbc=[True, False, True]),
         "close": Atoms("Si2", [[0, 0, 0], [0.3, 0, 0]], cell=[5, 5, 5], pbc=True),
         "flat": Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[[5, 0, 0], [5, 0, 0], [0, 0, 5]], pbc=True),
         "huge": Atoms("Si", [[0, 0, 0]], cell=[100, 100, 100], pbc=True),
@@ -406,9 +409,11 @@ def test_a_state_that_the_labeller_cannot_be_told_is_refused(folder: Path) -> No
     atoms = bulk("Si", cubic=True)
     atoms.info |= {"charge": 1, "spin": 2}
     write(folder / "si8.extxyz", atoms, format="extxyz")
-    result = check(folder, edited())
+    assert check(folder, edited()).exit_code == 0
+    result = check(folder, edited(("ecutwfc: 30 Ry", "parameters: {SYSTEM: {nspin: 1}}")))
     assert result.exit_code == 2
-    assert "structures: frame 0: spin: is 2, which needs spins; set nspin to 2" in " ".join(result.stderr.split())
+    said = "structures: frame 0: spin: is 2, which needs collinear spins, and SYSTEM says otherwise"
+    assert said in " ".join(result.stderr.split())
 
 
 def test_charged_structures_are_taken(folder: Path) -> None:

@@ -21,6 +21,7 @@ from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.codes import entry_of
 from aiida_bloomery.campaign_file.labellers import labeller, labeller_names, labeller_part
 from aiida_bloomery.campaign_file.labellers.contract import InProcessPart, LabellerPart, Program
+from aiida_bloomery.campaign_file.labellers.pw_physics import Dispersion, Hubbard, shells_of, wants_card
 from aiida_bloomery.campaign_file.model import Code
 from aiida_bloomery.campaign_file.schema import schema
 from bloomery.errors import InputError
@@ -144,15 +145,42 @@ def test_schema_knows_them(others: None) -> None:
     assert found["$defs"]["Codes"]["properties"]["wien"]["description"] == "A code from Vienna."
 
 
-def test_frame_that_is_not_periodic_is_taken_if_pw_is_told_to_isolate_it(load: Any, tmp_path: Path) -> None:
+def test_molecules_slabs_and_crystals_stand_in_one_campaign(tmp_path: Path) -> None:
     slab = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[8, 8, 20], pbc=[True, True, False])
-    write(tmp_path / "slab.extxyz", slab, format="extxyz")
-    text = "structures: [slab.extxyz]\nlabelling: {quantumespresso: {parameters: {SYSTEM: {%s}}}}\n"
-    (tmp_path / "slab.yaml").write_text("name: slab\n" + text % "assume_isolated: 2D")
-    assert load_campaign(tmp_path / "slab.yaml")[0].structures.counts.tolist() == [2]
-    (tmp_path / "slab.yaml").write_text("name: slab\n" + text % "nspin: 1")
-    with pytest.raises(InputError, match="frame 0 is not periodic along all three vectors"):
-        load_campaign(tmp_path / "slab.yaml")
+    frames = [slab, Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]]), bulk("Si")]
+    write(tmp_path / "all.extxyz", frames, format="extxyz")
+    (tmp_path / "all.yaml").write_text("name: all\nstructures: [all.extxyz]\nlabelling: {quantumespresso: {}}\n")
+    assert load_campaign(tmp_path / "all.yaml")[0].structures.counts.tolist() == [2, 2, 2]
+
+
+def test_physics_beyond_the_functional_becomes_variables_of_pw() -> None:
+    assert Dispersion.model_validate("d3").system == {
+        "vdw_corr": "dft-d3", "dftd3_version": 3, "dftd3_threebody": False,
+    }  # fmt: skip
+    bj = Dispersion.model_validate({"method": "d3bj", "three_body": True}).system
+    assert (bj["dftd3_version"], bj["dftd3_threebody"]) == (4, True)
+    assert Dispersion.model_validate("ts").system == {"vdw_corr": "ts-vdw"}
+    hubbard = Hubbard.model_validate({"u": {"Fe-3d": "4 eV", "O-2p": 1}})
+    assert hubbard.shells == {"Fe": "3d", "O": "2p"}
+    assert hubbard.as_namelist() == {
+        "lda_plus_u": True, "U_projection_type": "ortho-atomic", "Hubbard_U": {"Fe": 4.0, "O": 1.0},
+    }  # fmt: skip
+    assert hubbard.as_input() == {"projectors": "ortho-atomic", "u": {"Fe-3d": 4.0, "O-2p": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("version", "card"),
+    [("6.7MaX", False), ("6.7", False), ("7.0", False), ("7.1", True), ("7.3.1", True), ("7.5", True), ("10.0", True)],
+)
+def test_the_version_decides_how_pw_is_told_of_hubbard_parameters(version: str, card: bool) -> None:
+    assert wants_card(version) is card
+    assert wants_card("of the third kind") is None
+
+
+def test_shells_are_read_from_pseudopotentials() -> None:
+    text = '<PP_CHI.1 index="1" label="4S" l="0">1 2</PP_CHI.1>\n<PP_CHI.2 size="9" label="3D" l="2">3</PP_CHI.2>'
+    assert shells_of(text) == {"4s", "3d"}
+    assert shells_of("<PP_PSWFC/>") is None
 
 
 @pytest.mark.parametrize("name", ["SYSTEM: {ibrav: 2}", "SYSTEM: {celldm(1): 10}", "control: {calculation: relax}"])

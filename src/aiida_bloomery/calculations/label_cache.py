@@ -34,6 +34,8 @@ def fingerprint(
     parameters: orm.Dict,
     kpoints: orm.KpointsData | None = None,
     kpoints_rule: orm.Dict | None = None,
+    boundaries: orm.Dict | None = None,
+    hubbard: orm.Dict | None = None,
 ) -> str:
     """Hash of everything that decides what a label is, besides the frame.
 
@@ -48,6 +50,9 @@ def fingerprint(
         "parameters": physics,
         "kpoints": kpoints_rule.get_dict() if kpoints is None and kpoints_rule is not None else _describe(kpoints),
         "pseudos": {element: pseudo.md5 for element, pseudo in pseudos.items()},
+    }
+    content |= {
+        name: node.get_dict() for name, node in (("boundaries", boundaries), ("hubbard", hubbard)) if node is not None
     }
     return digest_of(json.dumps(_as_floats(content), sort_keys=True))
 
@@ -84,9 +89,9 @@ def of_job(inputs: Any) -> dict[str, Any]:
     return {name: inputs[name] for name in ("code", "parameters", "library") if name in inputs}
 
 
-def kpoints_of(inputs: Any) -> dict[str, orm.Data]:
-    """Those of the inputs `kpoints` and `kpoints_rule` that are given."""
-    return {name: inputs[name] for name in ("kpoints", "kpoints_rule") if name in inputs}
+def around_of(inputs: Any) -> dict[str, orm.Data]:
+    """Those of the inputs `kpoints`, `kpoints_rule`, `boundaries` and `hubbard` that are given."""
+    return {name: inputs[name] for name in ("kpoints", "kpoints_rule", "boundaries", "hubbard") if name in inputs}
 
 
 def mark(node: ConfigurationsData, fingerprint_: str, version: str) -> None:

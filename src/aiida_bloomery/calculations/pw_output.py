@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,16 @@ from aiida_quantumespresso.parsers.parse_xml.exceptions import XMLParseError, XM
 from aiida_quantumespresso.parsers.parse_xml.parse import get_schema_filepath, parse_step_to_trajectory
 from ase import units
 from ase.stress import full_3x3_to_voigt_6_stress
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from xmlschema import XMLSchema
 
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
-from bloomery.frames.configurations import Configurations
+from bloomery.frames.configurations import Configurations, columns_of
 
+_MAKOV_PAYNE = re.compile(r"Makov-Payne correction\s+(-?\d+\.\d+)\s+Ry\s+=.*1st order")
+_ROUTINE = re.compile(r"Error in routine\s+(?P<routine>\w+)\s*\(-?\d+\)\s*:?\s*\n(?P<message>[^\n%]*)")
+_FROM = re.compile(r"from\s+(\w+)\s*:\s*error\s*#\s*(-?\d+)")
+"""How ``CRASH`` says what the output has as an ``Error in routine``."""
 EXIT_NO_XML = 303
 EXIT_BAD_XML = 321
 EXIT_INCOMPLETE = 312
@@ -39,12 +44,20 @@ class FrameLabels:
 
     energy: float
     """In eV, the one that the forces are the gradient of: with smearing the free energy ``F = E - TS``, which pw.x
-    prints after the exclamation mark and writes to its XML as ``etot``."""
+    prints after the exclamation mark and writes to its XML as ``etot``. Makov and Payne's term of the charge, which is
+    the same for all arrangements in one box, is in it; their term of the quadrupole is not, for the forces lack it."""
     forces: NDArray[np.float64]
     """``(n, 3)`` in eV/Å."""
     stress: NDArray[np.float64] | None
     """``(6,)`` in eV/Å^3, ASE's order and sign (pw.x's own is the opposite), or ``None`` if it was not asked for."""
     version: str
+    moments: Mapping[str, Any] = field(default_factory=dict)
+    """Labels of the magnetic state (`bloomery.frames.labels.MOMENTS`) in μB; none without collinear spins."""
+
+    def as_dict(self) -> dict[str, ArrayLike]:
+        """Labels by name, as far as there are any."""
+        stress = {} if self.stress is None else {"stress": self.stress}
+        return {"energy": self.energy, "forces": self.forces, **stress, **self.moments}
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,8 @@ class PwXml:
     """By name a value for each step, as aiida-quantumespresso calls them: ``energy`` (eV), ``forces`` (eV/Å),
     ``stress`` (GPa, pw.x's sign), ``positions`` (Å), ``scf_iterations``."""
     version: str
+    moments: Mapping[str, float] = field(default_factory=dict)
+    """``magmom`` and ``absolute_magmom`` in μB, at the end; none without collinear spins."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,9 @@ class FrameFailure:
     reason: str
 
 
-def read_frame(xml: str | None, stdout: str | None, n_atoms: int) -> FrameLabels | FrameFailure:
+def read_frame(
+    xml: str | None, stdout: str | None, n_atoms: int, crash: str | None = None
+) -> FrameLabels | FrameFailure:
     """Read the XML of a run of pw.x; its text output says what went wrong.
 
     Parameters
@@ -76,10 +93,12 @@ def read_frame(xml: str | None, stdout: str | None, n_atoms: int) -> FrameLabels
         Contents of ``data-file-schema.xml`` and of the text output; ``None`` where there is no such file.
     n_atoms
         Number of atoms that the frame has.
+    crash
+        Content of the file ``CRASH``, in which pw.x says why it stopped itself.
     """
-    failure = _failure_in(stdout)
-    if failure is not None:
-        return failure
+    said = _said(stdout, crash)
+    if isinstance(said, FrameFailure):
+        return said
     if xml is None:
         return FrameFailure(EXIT_NO_XML, "pw.x left no XML file; read its output.")
     try:
@@ -88,7 +107,7 @@ def read_frame(xml: str | None, stdout: str | None, n_atoms: int) -> FrameLabels
         return FrameFailure(EXIT_BAD_XML, f"the XML file of pw.x cannot be read ({error}).")
     if not parsed.converged:
         return FrameFailure(EXIT_NOT_CONVERGED, "the electronic minimisation did not reach self-consistency.")
-    return _labels(parsed, n_atoms)
+    return _labels(parsed, str(stdout), said, n_atoms)
 
 
 def labelled_frames(
@@ -103,13 +122,9 @@ def labelled_frames(
     """
     indices = sorted(labels)
     frames = source.configurations[indices].without_labels()
-    stresses = [labels[index].stress for index in indices]
-    labelled = frames.with_labels(
-        energy=[labels[index].energy for index in indices],
-        forces=np.concatenate([labels[index].forces for index in indices]),
-        stress=[np.zeros(6) if stress is None else stress for stress in stresses],
-        masks={"stress": [stress is not None for stress in stresses]},
-    ).with_info(label_uuid=str(job.uuid), label_folder=[folder.format(index) for index in indices])
+    values, masks = columns_of([labels[index].as_dict() for index in indices], frames.counts)
+    labelled = frames.with_labels(masks=masks, **values)
+    labelled = labelled.with_info(label_uuid=str(job.uuid), label_folder=[folder.format(index) for index in indices])
     return with_parents(labelled, source, indices)
 
 
@@ -130,8 +145,12 @@ def read_xml(xml: str) -> PwXml:
     # A single point has no step: what it gives is the output itself.
     if content.get("input", {}).get("control_variables", {}).get("calculation", "scf") == "scf":
         parse_step_to_trajectory(steps, output, skip_structure=True)
+    magnetic = output.get("magnetization", {})
+    moments = {}
+    if magnetic.get("lsda") and not magnetic.get("noncolin"):
+        moments = {"magmom": float(magnetic["total"]), "absolute_magmom": float(magnetic["absolute"])}
     converged = output.get("convergence_info", {}).get("scf_conv", {}).get("convergence_achieved", False)
-    return PwXml(bool(converged), steps, str(content["general_info"]["creator"]["@VERSION"]))
+    return PwXml(bool(converged), steps, str(content["general_info"]["creator"]["@VERSION"]), moments)
 
 
 @cache
@@ -144,12 +163,14 @@ def read_stdout(stdout: str) -> tuple[dict[str, Any], Any]:
     return parse_stdout(stdout, {"CONTROL": {}, "SYSTEM": {}, "ELECTRONS": {}}, None, None)
 
 
-def _labels(parsed: PwXml, n_atoms: int) -> FrameLabels | FrameFailure:
+def _labels(parsed: PwXml, stdout: str, said: Mapping[str, Any], n_atoms: int) -> FrameLabels | FrameFailure:
     steps = parsed.steps
     for name in ("energy", "forces"):
         if not steps.get(name):
             return FrameFailure(EXIT_NO_LABELS, f"pw.x gave no {name}; set tprnfor and tstress in CONTROL.")
     energy = float(steps["energy"][-1])
+    if correction := _MAKOV_PAYNE.findall(stdout):
+        energy += float(correction[-1]) * units.Ry
     forces = np.asarray(steps["forces"][-1], dtype=float)
     if forces.shape != (n_atoms, 3):
         return FrameFailure(EXIT_NO_LABELS, f"pw.x gave forces on {len(forces)} atoms instead of {n_atoms}.")
@@ -159,22 +180,42 @@ def _labels(parsed: PwXml, n_atoms: int) -> FrameLabels | FrameFailure:
     for name, value in (("energy", energy), ("forces", forces), ("stress", stress)):
         if value is not None and not np.isfinite(value).all():
             return FrameFailure(EXIT_NO_LABELS, f"the {name} that pw.x gave is not finite.")
-    return FrameLabels(energy, forces, stress, parsed.version)
+    moments: dict[str, Any] = dict(parsed.moments)
+    atomic = said.get("trajectory", {}).get("atomic_magnetic_moments") or [[]]
+    if moments and len(atomic[-1]) == n_atoms:
+        moments["magmoms"] = np.asarray(atomic[-1], dtype=float)
+    return FrameLabels(energy, forces, stress, parsed.version, moments)
 
 
-def _failure_in(stdout: str | None) -> FrameFailure | None:
-    """What the text output says went wrong, in the words and by the numbers of `PwCalculation`."""
-    if not stdout:
+def _said(stdout: str | None, crash: str | None) -> dict[str, Any] | FrameFailure:
+    """What the text output says, or what it and ``CRASH`` say went wrong, by the numbers of `PwCalculation`."""
+    if not stdout and not crash:
         return FrameFailure(EXIT_INCOMPLETE, "pw.x wrote no output: it did not start, or was ended at once.")
+    # What pw.x says at its end may be in one of the two alone: with many processes the output is cut off.
+    in_its_words = _FROM.sub(r"Error in routine \1 (\2):", crash or "")
+    text = "\n".join(filter(None, (stdout, in_its_words)))
     try:
-        _, logs = read_stdout(stdout)
+        said, logs = read_stdout(text)
     except Exception as error:  # noqa: BLE001  a foreign parser on broken text: whatever it raises means the same
-        return FrameFailure(EXIT_INCOMPLETE, f"the output of pw.x cannot be read ({type(error).__name__}: {error}).")
+        stopped = _stopped(text) or f"the output of pw.x cannot be read ({type(error).__name__}: {error})."
+        return FrameFailure(EXIT_INCOMPLETE, stopped)
     known = PwCalculation.exit_codes
     labels = [label for label in logs.error if isinstance(label, str) and label in known]
     if not labels:
-        return None
+        return said
     # An output that ends early is a consequence; what else the output complains of is the cause.
     labels.sort(key=lambda label: label == "ERROR_OUTPUT_STDOUT_INCOMPLETE")
     code = known[labels[0]]
-    return FrameFailure(code.status, code.message[:1].lower() + code.message[1:])
+    reason = code.message[:1].lower() + code.message[1:]
+    if labels[0] == "ERROR_OUTPUT_STDOUT_INCOMPLETE":
+        reason = _stopped(text) or reason
+    return FrameFailure(code.status, reason)
+
+
+def _stopped(text: str) -> str | None:
+    """Where pw.x stopped itself and what it said, in one sentence; ``None`` if it did not."""
+    found = list(_ROUTINE.finditer(text))
+    if not found:
+        return None
+    routine, message = found[-1]["routine"], " ".join(found[-1]["message"].split())
+    return f"pw.x stopped in {routine}: {message.rstrip('.') or 'no reason given'}."

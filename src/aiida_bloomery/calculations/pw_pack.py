@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import ase
-import numpy as np
 from aiida import orm
 from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
 from aiida_pseudo.data.pseudo.upf import UpfData
-from aiida_quantumespresso.calculations.pw import PwCalculation
 
 from aiida_bloomery.calculations import job_script
 from aiida_bloomery.calculations.job_script import ONE_CORE, cores_of, declared_cores, guard, processes_of
-from aiida_bloomery.calculations.pw_namelists import Namelists, parameters_for, with_state
+from aiida_bloomery.calculations.pw_frame import frame_input, validate_boundaries
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import by_key, optional, optional_output
-from bloomery.frames.states import states_of
 
 FRAME_FOLDER = "frame_{:04d}"
 INPUT_FILE = "aiida.in"
 OUTPUT_FILE = "aiida.out"
 XML_FILE = "data-file-schema.xml"
+CRASH_FILE = "CRASH"
 LOG_FILE = "frames.log"
 PROGRESS_FILE = "progress.json"
 
@@ -139,12 +136,6 @@ def validate_kpoints_rule(node: orm.Dict, _: Any) -> str | None:
     return None
 
 
-class _FrameInput(PwCalculation):
-    """The input generator of aiida-quantumespresso, told where the shared pseudopotentials lie."""
-
-    _PSEUDO_SUBFOLDER = "../pseudo/"
-
-
 class PwPackCalculation(CalcJob):
     """Single-point labels of many frames with pw.x in one job."""
 
@@ -158,6 +149,10 @@ class PwPackCalculation(CalcJob):
         optional(spec, "kpoints", orm.KpointsData, "The same k-points for every frame.")
         text = "Or `{distance, offset}`: a mesh for each frame by its cell."
         optional(spec, "kpoints_rule", orm.Dict, text, validator=validate_kpoints_rule)
+        text = "What is done where a frame is not periodic; without it frames are taken as they are."
+        optional(spec, "boundaries", orm.Dict, text, validator=validate_boundaries)
+        text = "Hubbard parameters that pw.x is told by a card: `{projectors, u: {Fe-3d: eV}}`."
+        optional(spec, "hubbard", orm.Dict, text)
         by_key(spec, "pseudos", UpfData, "Pseudopotential of each element.")
         spec.input("pack", valid_type=orm.Dict, default=lambda: orm.Dict(DEFAULT_PACK), validator=validate_pack)
         spec.inputs["pack"].help = (
@@ -209,7 +204,7 @@ class PwPackCalculation(CalcJob):
         mpi = job_script.own_mpi_folder(self.node.get_option("resources"))
         calc_info.append_text = driver(total=total, concurrency=concurrency, timeout=timeout, threads=threads, mpi=mpi)
         calc_info.local_copy_list = self._write_inputs(folder)
-        from_frames = [(f"frame_*/{name}", ".", 2) for name in (OUTPUT_FILE, XML_FILE, "CRASH")]
+        from_frames = [(f"frame_*/{name}", ".", 2) for name in (OUTPUT_FILE, XML_FILE, CRASH_FILE)]
         calc_info.retrieve_list = [LOG_FILE, *from_frames]
         return calc_info
 
@@ -225,13 +220,11 @@ class PwPackCalculation(CalcJob):
     def _write_inputs(self, folder: Folder) -> list[tuple[str, str, str]]:
         """Write each frame's input; return the pseudopotentials to copy, once for all frames."""
         configurations = self.inputs.configurations.configurations
-        parameters = self.inputs.parameters.get_dict()
-        kpoints, rule = self.inputs.get("kpoints"), self.inputs.get("kpoints_rule")
         copies: set[tuple[str, str, str]] = set()
         folder.get_subfolder("pseudo", create=True)
         for index in self.inputs.frames.get_list():
             atoms = configurations[index].without_labels().to_atoms()[0]
-            text, pseudos = frame_input(atoms, parameters, self.inputs.pseudos, kpoints, rule)
+            text, pseudos = frame_input(atoms, self.inputs)
             name = FRAME_FOLDER.format(index)
             folder.get_subfolder(name, create=True)
             with folder.open(f"{name}/{INPUT_FILE}", "w", encoding="utf-8") as handle:
@@ -239,49 +232,3 @@ class PwPackCalculation(CalcJob):
             # Node, file in it, and file beside the frame's folder.
             copies.update((uuid, source, target.removeprefix("../")) for uuid, source, target in pseudos)
         return sorted(copies)
-
-
-def frame_input(
-    atoms: ase.Atoms,
-    parameters: Namelists,
-    pseudos: Mapping[str, UpfData],
-    kpoints: orm.KpointsData | None,
-    rule: orm.Dict | None,
-) -> tuple[str, list[tuple[str, str, str]]]:
-    """Return the input of a frame for pw.x, and the pseudopotentials to copy: node, file in it, and file beside it.
-
-    `InputError` says what of the frame's state pw.x cannot be told.
-    """
-    structure = frame_structure(atoms)
-    kinds = structure.get_kind_names()
-    own = with_state(parameters_for(parameters, kinds), states_of(atoms))
-    text, copies = _FrameInput._generate_pwcp_inputdata(  # noqa: SLF001  its documented seam for subclasses
-        orm.Dict(own),
-        {},
-        {kind: pseudos[kind] for kind in kinds},
-        structure,
-        frame_kpoints(structure, kpoints, rule),
-    )
-    return text, copies
-
-
-def frame_structure(atoms: ase.Atoms) -> orm.StructureData:
-    """Return a frame as an unstored node, its atoms in their order, its kinds the elements."""
-    return orm.StructureData(ase=ase.Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=atoms.pbc))
-
-
-def frame_kpoints(
-    structure: orm.StructureData, kpoints: orm.KpointsData | None, rule: orm.Dict | None
-) -> orm.KpointsData:
-    """Return the k-points of a frame: those given, or a mesh with points at most a distance apart."""
-    if kpoints is not None:
-        return kpoints
-    content = rule.get_dict() if rule is not None else {}
-    reciprocal = 2 * np.pi * np.linalg.inv(np.array(structure.cell)).T
-    mesh = np.ceil(np.linalg.norm(reciprocal, axis=1) / content["distance"] - 1e-6).astype(int)
-    # Along an open direction there is nothing to sample.
-    mesh = np.where(structure.pbc, np.maximum(mesh, 1), 1)
-    offset = np.where(structure.pbc, content["offset"], 0.0)
-    node = orm.KpointsData()
-    node.set_kpoints_mesh(mesh.tolist(), offset=offset.tolist())
-    return node

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +13,9 @@ from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.contract import Finding, Program
 from aiida_bloomery.campaign_file.measuring import wanted_by_observables
 from aiida_bloomery.campaign_file.model import JOBS
+from aiida_bloomery.campaign_file.versions import NOT_THERE, hear_version
 from bloomery import __version__
 from bloomery.campaign.measuring import unique
-
-PATIENCE = 60
-"""Seconds that a code may take to say its version."""
 
 BLOOMERY = Program("bloomery", "The program `bloomery`.", "--version 2>&1", re.compile(r"bloomery\D*(\d[\w.]*)"))
 
@@ -53,17 +50,8 @@ def code_keys(campaign: Campaign, program: Program | None) -> list[str]:
 def ask_version(campaign: Campaign, key: str, code: Any, program: Program) -> Finding:
     """Start a program to hear its version; raise `InputError` if its computer cannot be reached, or it is not there."""
     where = ("codes", key, "code")
-    executable = str(code.get_executable())
-    prepend = "\n".join(text for text in (code.computer.get_prepend_text(), code.prepend_text) if text)
-    script = (
-        f"{prepend}\ncommand -v {shlex.quote(executable)} >/dev/null || exit 127\n"
-        'folder=$(mktemp -d) && cd "$folder" || exit 126\n'
-        f"timeout {PATIENCE} {shlex.quote(executable)} {program.arguments}\n"
-        'status=$?; rm -rf "$folder"; exit $status'
-    )
     try:
-        with code.computer.get_transport() as transport:
-            status, output, problem = transport.exec_command_wait(f"bash -c {shlex.quote(script)}", stdin="")
+        heard = hear_version(code, program)
     except Exception as error:  # transports raise whatever their libraries do
         raise campaign.source.error(
             where,
@@ -71,17 +59,16 @@ def ask_version(campaign: Campaign, key: str, code: Any, program: Program) -> Fi
             f"`verdi computer test {code.computer.label}`.",
         ) from error
     name = f"code {code.full_label}"
-    if status == 127:
+    if heard.status == NOT_THERE:
         raise campaign.source.error(
-            where, f"{executable} is not on {code.computer.label}; correct the code's path or its prepend text."
+            where,
+            f"{code.get_executable()} is not on {code.computer.label}; correct the code's path or its prepend text.",
         )
-    match = program.banner.search(output)
-    if match is None:
-        last = (output + problem).strip().splitlines()[-1:] or ["nothing"]
-        return Finding(name, f"is there, but did not say its version (it said: {last[0]})", "warning")
-    if program is BLOOMERY and match[1] != __version__:
-        return Finding(name, f"is version {match[1]}, and this is {__version__}: update it there", "warning")
-    return Finding(name, f"answers: version {match[1]}")
+    if heard.version is None:
+        return Finding(name, f"is there, but did not say its version (it said: {heard.last})", "warning")
+    if program is BLOOMERY and heard.version != __version__:
+        return Finding(name, f"is version {heard.version}, and this is {__version__}: update it there", "warning")
+    return Finding(name, f"answers: version {heard.version}")
 
 
 def check_inputs(campaign: Campaign) -> Iterator[Finding]:

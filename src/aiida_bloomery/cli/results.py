@@ -116,11 +116,14 @@ def ledger_command(pk: str, failed: bool, suspect: bool, cost: bool, profile: st
             facts["entries"] = [{**entry, "core_seconds": _core_seconds(entry)} for entry in shown]
         print_json(facts)
         return
-    titles = ["frame", "outcome", "attempts", "seconds", *(["core-s"] if cost else []), "exit code", "job", "reason"]
+    magnetic = ["moment, μB"] if any(entry.get("moments") for entry in shown) else []
+    titles = ["frame", "outcome", "attempts", "seconds", *(["core-s"] if cost else []), *magnetic]
+    titles += ["exit code", "job", "reason"]
     listed = table(*titles, left=titles)
     for entry in shown:
         known = (_name(entry), entry["outcome"].replace("_", " "), entry["attempts"])
         seconds = [f"{entry['seconds']:.1f}", *([f"{_core_seconds(entry):.1f}"] if cost else [])]
+        seconds += [_moment(entry) for _ in magnetic]
         reason = " ".join(filter(None, [entry["reason"], entry.get("word", "")]))
         listed.add_row(*map(str, known), *seconds, str(entry["exit_code"] or ""), entry["job"][:8], plain(reason))
     console.print(listed)
@@ -137,6 +140,13 @@ def ledger_command(pk: str, failed: bool, suspect: bool, cost: bool, profile: st
 
 def _name(entry: dict[str, Any]) -> str:
     return name_of(entry["batch"], entry["frame"]) if "batch" in entry else str(entry["frame"])
+
+
+def _moment(entry: dict[str, Any]) -> str:
+    """Total moment, and the absolute one in bars."""
+    moments = entry.get("moments", {})
+    total = f"{moments['magmom']:.2f}" if "magmom" in moments else ""
+    return f"{total} |{moments['absolute_magmom']:.2f}|" if "absolute_magmom" in moments else total
 
 
 def _core_seconds(entry: dict[str, Any]) -> float:

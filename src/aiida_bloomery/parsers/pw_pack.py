@@ -10,9 +10,9 @@ from aiida.engine import ExitCode
 from aiida.parsers import Parser
 
 from aiida_bloomery.calculations import pw_output
-from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of, mark
+from aiida_bloomery.calculations.label_cache import around_of, fingerprint, mark
 from aiida_bloomery.calculations.pw_output import FrameFailure, FrameLabels
-from aiida_bloomery.calculations.pw_pack import DEFAULT_PACK, FRAME_FOLDER, LOG_FILE, OUTPUT_FILE, XML_FILE
+from aiida_bloomery.calculations.pw_pack import CRASH_FILE, DEFAULT_PACK, FRAME_FOLDER, LOG_FILE, OUTPUT_FILE, XML_FILE
 from aiida_bloomery.data.configurations import ConfigurationsData
 
 _KILLED = 137
@@ -89,8 +89,8 @@ class PwPackParser(Parser):
         if log.status == _KILLED:
             return "failed", FrameFailure(pw_output.EXIT_INCOMPLETE, "pw.x was killed, most likely for want of memory.")
         folder = FRAME_FOLDER.format(index)
-        xml, stdout = (self._content(f"{folder}/{name}") for name in (XML_FILE, OUTPUT_FILE))
-        result = pw_output.read_frame(xml, stdout, n_atoms)
+        xml, stdout, crash = (self._content(f"{folder}/{name}") for name in (XML_FILE, OUTPUT_FILE, CRASH_FILE))
+        result = pw_output.read_frame(xml, stdout, n_atoms, crash)
         return ("labelled" if isinstance(result, FrameLabels) else "failed"), result
 
     def _content(self, path: str) -> str | None:
@@ -104,7 +104,7 @@ class PwPackParser(Parser):
     ) -> ConfigurationsData:
         node = ConfigurationsData(pw_output.labelled_frames(source, labels, self.node, FRAME_FOLDER))
         inputs = self.node.inputs
-        settings = fingerprint(inputs.code, dict(inputs.pseudos), inputs.parameters, **kpoints_of(inputs))
+        settings = fingerprint(inputs.code, dict(inputs.pseudos), inputs.parameters, **around_of(inputs))
         mark(node, settings, ", ".join(versions))
         return node
 

@@ -84,6 +84,7 @@ def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = No
         failures_left=max(0, len(facts.failures) - LONGEST_LEDGER),
         suspects=facts.suspects[:LONGEST_LEDGER],
         outcomes=tables.outcomes(facts),
+        moments=tables.moments(facts),
         methods=methods(facts),
         inputs=yaml.safe_dump(_plain(facts.inputs), sort_keys=False, allow_unicode=True, width=100),
     )

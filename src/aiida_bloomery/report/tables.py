@@ -200,6 +200,17 @@ def calibration_rows(summary: Validation) -> list[tuple[str, str, list[Cell]]]:
     return rows
 
 
+def moments(facts: CampaignFacts) -> str:
+    """In which magnetic states the labels are, in one sentence; empty without spins."""
+    found = [entry["moments"] for entry in facts.ledger if entry.get("moments")]
+    told = []
+    for name, what in (("magmom", "total moments"), ("absolute_magmom", "absolute magnetizations")):
+        values = [float(one[name]) for one in found if name in one]
+        if values:
+            told.append(f"{what} of {min(values):.2f} to {max(values):.2f} μB")
+    return f"{len(found)} labels have spins, with {' and '.join(told)} a frame." if told else ""
+
+
 def outcomes(facts: CampaignFacts) -> dict[str, str | int]:
     """The ledger in numbers."""
     counts = Counter(str(entry.get("outcome", "")) for entry in facts.ledger)

@@ -31,8 +31,10 @@ class EnergyReferenceWorkChain(SubmitsOnce):
     def label(self) -> ToContext:
         """Label the atoms, each in a box of its own."""
         labeller = WorkflowFactory(f"bloomery.labelling.{self.inputs.labeller.value}")
-        atoms = self.call_as("atoms", isolated_atoms, self.inputs.structures)
+        atoms = self.call_as("atoms", isolated_atoms, self.inputs.structures, orm.Bool(labeller.takes_spins))
         inputs = {"configurations": atoms, "isolated_atoms": orm.Bool(True), **self.inputs.labelling}
+        if labeller.takes_spins:  # states that cannot be reached may fail: each element needs one label
+            inputs["max_failed_share"] = orm.Float(1.0)
         return ToContext(labelling=self.submit_as("label", labeller, **inputs))
 
     def results(self) -> ExitCode | None:
@@ -41,5 +43,13 @@ class EnergyReferenceWorkChain(SubmitsOnce):
         self.hand_out(process, "ledger")
         if not process.is_finished_ok or "labelled" not in process.outputs:
             return self.exit_codes.ERROR_LABELLING_FAILED.format(message=how_it_ended(process))
-        self.out("energy_reference", self.call_as("values", energy_reference, process.outputs.labelled))
+        reference = self.call_as("values", energy_reference, process.outputs.labelled)
+        for note in reference.get_dict().get("notes", []):
+            self.report(f"{note}; give its energy by hand if that is not meant")
+        missing = sorted(set(self.inputs.structures.elements) - set(reference["values"]))
+        if missing:
+            return self.exit_codes.ERROR_LABELLING_FAILED.format(
+                message=f"no atom of {', '.join(missing)} has a label; read the ledger."
+            )
+        self.out("energy_reference", reference)
         return None

@@ -32,8 +32,8 @@ OUTCOME: dict[str, str] = {"set_aside": "set_aside", "retract": "retracted"}
 
 Entry = dict[str, Any]
 """What a ledger says of one frame, the plain values of a `bloomery.labellers.contract.LedgerEntry`: `frame`, `hash`,
-`outcome`, `attempts`, `seconds`, `reason`, `job`; after a word or a suspicion also `was`, the outcome of the labelling,
-and `word`, one sentence; that of a whole campaign also `batch` and `iteration`."""
+`outcome`, `attempts`, `seconds`, `reason`, `job`, `moments` if there are any; after a word or a suspicion also `was`,
+the outcome of the labelling, and `word`, one sentence; that of a whole campaign also `batch` and `iteration`."""
 
 
 class NamedFrame(Part):

@@ -22,7 +22,7 @@ from bloomery.engines.file_potential import FilePotential, member_name
 from bloomery.engines.preparation import Prepared, member_frames, membership_seed, prepare, usable_start, working_folder
 from bloomery.errors import DivergedError, InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.labels import LABELS
+from bloomery.frames.labels import LEARNT
 from bloomery.potentials.contract import Potential, reference_energies
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed, digest_of
@@ -54,7 +54,7 @@ class Member:
     def validation_frames(self) -> Configurations:
         """Early-stopping frames if they can tell good from bad by all that is fitted, else the training frames."""
         early, train = self.early_stopping, self.train
-        fit = all(early.has(name).any() for name in LABELS if train.has(name).any())
+        fit = all(early.has(name).any() for name in LEARNT if train.has(name).any())
         return early if len(early) and fit else train
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import composition
 from bloomery.frames.geometry import DistanceLimits
-from bloomery.frames.labels import LABELS, TOLERANCES, told_difference
+from bloomery.frames.labels import LABELS, LEARNT, TOLERANCES, told_difference
 from bloomery.frames.states import STATES
 
 GROUP_KEYS = ("config_type", "group")
@@ -75,7 +75,7 @@ def contradictions(frames: Configurations) -> list[Contradiction]:
     found = []
     for first, *others in (same for same in places.values() if len(same) > 1):
         for second in others:
-            differing = ((label, _difference(frames, label, first, second)) for label in LABELS)
+            differing = ((label, _difference(frames, label, first, second)) for label in LEARNT)
             for label, difference in differing:
                 if difference > TOLERANCES[label]:
                     found.append(Contradiction(first, second, label, difference))

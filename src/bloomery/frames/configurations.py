@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 
 import ase
 import numpy as np
+from ase.calculators.calculator import all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike, NDArray
@@ -101,18 +102,7 @@ class Configurations:
     ) -> Configurations:
         """Collect ASE atoms, whose labels and states have been found already."""
         counts = np.array([len(frame) for frame in atoms], dtype=np.int64)
-        labels: dict[str, NDArray[np.float64]] = {}
-        masks: dict[str, NDArray[np.bool_]] = {}
-        for name, kind in LABELS.items():
-            mask = np.array([name in present for present in found], dtype=bool)
-            if not mask.any():
-                continue
-            masks[name] = mask
-            rows = []
-            for n, present in zip(counts.tolist(), found, strict=True):
-                shape = (n, *kind.shape) if kind.per == "atom" else kind.shape
-                rows.append(np.asarray(present.get(name, np.zeros(shape)), dtype=float).reshape(shape))
-            labels[name] = np.concatenate(rows) if kind.per == "atom" else np.array(rows)
+        labels, masks = columns_of(found, counts)
         stated = {name: np.array([name in said for said in states], dtype=bool) for name in STATES}
         stated = {name: mask for name, mask in stated.items() if mask.any()}
         values = {name: _column(name, [said.get(name) for said in states], counts) for name in stated}
@@ -489,6 +479,8 @@ class Configurations:
             }
             if "energy" in present:
                 present["energy"] = present["free_energy"] = float(present["energy"])
+            # What ASE has no name for stands among what is of the frame.
+            atoms.info |= {name: float(present.pop(name)) for name in {*present} - {*all_properties, "free_energy"}}
             if present:
                 atoms.calc = SinglePointCalculator(atoms, **present)
             result.append(atoms)
@@ -620,6 +612,25 @@ class Configurations:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, MemoryError, zlib.error) as error:
             raise InputError(f"{path}: is not an archive of configurations ({error}).") from error
         return _labelled(_in_states(frames, path), path)
+
+
+def columns_of(
+    found: Sequence[Mapping[str, ArrayLike]], counts: NDArray[np.int64]
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.bool_]]]:
+    """Labels of frames that have so many atoms, ``(N,)``, as columns with their masks: zeros where a frame has none."""
+    labels: dict[str, NDArray[np.float64]] = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for name, kind in LABELS.items():
+        mask = np.array([name in present for present in found], dtype=bool)
+        if not mask.any():
+            continue
+        masks[name] = mask
+        rows = []
+        for n, present in zip(counts.tolist(), found, strict=True):
+            shape = (n, *kind.shape) if kind.per == "atom" else kind.shape
+            rows.append(np.asarray(present.get(name, np.zeros(shape)), dtype=float).reshape(shape))
+        labels[name] = np.concatenate(rows) if kind.per == "atom" else np.array(rows)
+    return labels, masks
 
 
 def _column(name: str, said: Sequence[NDArray[np.float64] | None], counts: NDArray[np.int64]) -> NDArray[np.float64]:

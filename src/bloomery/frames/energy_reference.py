@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from ase.data import atomic_numbers, ground_state_magnetic_moments
 from numpy.typing import NDArray
 
 from bloomery.errors import InputError
@@ -46,3 +47,23 @@ def check_energy_reference(reference: dict[str, float], elements: list[str]) -> 
         if not np.isfinite(reference[element]):
             raise InputError(f"energy_reference.{element}: is not a finite number; give an energy in eV.")
     return {element: float(reference[element]) for element in elements}
+
+
+def unpaired(element: str) -> int:
+    """Unpaired electrons of an atom of this element in its ground state, as Hund's rules and experiment have it."""
+    return int(ground_state_magnetic_moments[atomic_numbers[element]])
+
+
+def likely_spins(element: str) -> list[int]:
+    """Multiplicities 2S+1 among which the ground state of an atom is to be looked for, the likeliest first.
+
+    That of experiment, and for d and f elements, of which approximate functionals often take another configuration,
+    those with a pair more and a pair less.
+    """
+    most = unpaired(element)
+    others = (most - 2, most + 2) if _has_open_d_or_f(atomic_numbers[element]) else ()
+    return [count + 1 for count in (most, *others) if count >= 0]
+
+
+def _has_open_d_or_f(number: int) -> bool:
+    return any(first <= number <= last for first, last in ((21, 29), (39, 47), (57, 79), (89, 111)))

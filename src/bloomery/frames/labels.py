@@ -9,7 +9,12 @@ energy     free_energy, energy, total_energy, TotEnergy, potential_energy   eV; 
 forces     forces, force                                                    eV/Å
 stress     stress, six numbers (xx yy zz yz xz xy) or nine                  eV/Å^3, tension positive
 stress     virial, virials, six numbers or nine                             eV; stress is minus virial over volume
+magmom     magmom                                                           μB, the total moment
+magmoms    magmoms, one number an atom                                      μB
 =========  ===============================================================  =========================================
+
+Potentials learn the first three. Moments, and ``absolute_magmom``, the integral of the spin density's absolute value,
+tell in which magnetic state a label is; what is no collinear moment is left unread.
 
 Prefixes, in this order: ``REF_`` and ``dft_``, which somebody wrote on purpose; then none, which is also what a model
 leaves behind. One rule says which energy is meant, here as with calculators and pw.x: the one whose derivatives the
@@ -46,8 +51,15 @@ LABELS: dict[str, LabelKind] = {
     "energy": LabelKind("frame", (), "eV"),
     "forces": LabelKind("atom", (3,), "eV/Å"),
     "stress": LabelKind("frame", (6,), "eV/Å^3"),
+    "magmom": LabelKind("frame", (), "μB"),
+    "absolute_magmom": LabelKind("frame", (), "μB"),
+    "magmoms": LabelKind("atom", (), "μB"),
 }
 """The labels known so far. Stress is in ASE's Voigt order (xx, yy, zz, yz, xz, xy) and sign (tension positive)."""
+LEARNT = ("energy", "forces", "stress")
+"""Labels that potentials are fitted to and measured by."""
+MOMENTS = ("magmom", "absolute_magmom", "magmoms")
+"""Labels that say in which magnetic state a frame was."""
 
 ABSURD = 1e12
 """Labels are below this, in any unit."""
@@ -58,11 +70,14 @@ WORDS: dict[str, tuple[str, ...]] = {
     "energy": ("free_energy", "energy", "total_energy", "totenergy", "potential_energy"),
     "forces": ("forces", "force"),
     "stress": ("stress", "virial", "virials"),
+    "magmom": ("magmom",),
+    "absolute_magmom": ("absolute_magmom",),
+    "magmoms": ("magmoms",),
 }
 """Label to the words for it, in lower case and in the order in which they are taken."""
 VIRIALS = {"virial", "virials"}
 
-TOLERANCES = {"energy": 1e-3, "forces": 1e-3, "stress": 1e-4}
+TOLERANCES = {"energy": 1e-3, "forces": 1e-3, "stress": 1e-4} | dict.fromkeys(MOMENTS, 1e-2)
 """Two values of a label are the same within this much, in its unit; energies per atom."""
 
 ASYMMETRY = 0.05
@@ -161,13 +176,10 @@ def find_labels(named: Mapping[str, Any], atoms: ase.Atoms, prefix: str | None =
                 found.unread.append(name)
             continue
         rank, label, word = meant
-        array = _of_shape(name, value, label, len(atoms))
-        if word in VIRIALS:
-            volume = abs(float(np.linalg.det(atoms.cell.array)))
-            if not volume:
-                found.unread.append(name)
-                continue
-            array = -array / volume
+        array = _as_label(name, value, label, word, atoms)
+        if array is None:
+            found.unread.append(name)
+            continue
         candidates[label].append(_Candidate(rank, WORDS[label].index(word), name, array))
     ordered = {label: sorted(some, key=lambda c: (c.rank, c.order)) for label, some in candidates.items() if some}
     contradicted = set()
@@ -224,6 +236,17 @@ def _meaning(name: str, prefixes: Sequence[str]) -> tuple[int, str, str] | None:
     return None
 
 
+def _as_label(name: str, value: object, label: str, word: str, atoms: ase.Atoms) -> NDArray[np.float64] | None:
+    """A value as the label that a word means; ``None`` for moments that are not collinear, and virials of no volume."""
+    if label in MOMENTS and not _is_collinear(value, LABELS[label], len(atoms)):
+        return None
+    array = _of_shape(name, value, label, len(atoms))
+    if word not in VIRIALS:
+        return array
+    volume = abs(float(np.linalg.det(atoms.cell.array)))
+    return -array / volume if volume else None
+
+
 def _of_shape(name: str, value: object, label: str, n_atoms: int) -> NDArray[np.float64]:
     try:
         if np.asarray(value).dtype.kind == "b":
@@ -231,13 +254,24 @@ def _of_shape(name: str, value: object, label: str, n_atoms: int) -> NDArray[np.
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} is {str(value)[:40]!r}, which is no number; mend or remove it") from error
-    wanted: dict[str, tuple[int, ...]] = {"energy": (1,), "forces": (3 * n_atoms,), "stress": (6, 9)}
-    if array.size not in wanted[label] or (label == "forces" and array.shape[:1] != (n_atoms,)):
-        numbers = " or ".join(str(size) for size in wanted[label])
+    wanted = {"energy": (1,), "forces": (3 * n_atoms,), "stress": (6, 9)}.get(label, (array.size,))
+    if array.size not in wanted or (label == "forces" and array.shape[:1] != (n_atoms,)):
+        numbers = " or ".join(str(size) for size in wanted)
         raise InputError(f"{name} has {array.size} number(s) instead of {numbers}; mend or remove it")
     if not (np.abs(array) < ABSURD).all():
         raise InputError(f"{name} is not finite, or beyond {ABSURD:g}; remove the label or the frame")
-    return _voigt(name, array) if label == "stress" else array.reshape((n_atoms, 3) if label == "forces" else ())
+    if label == "stress":
+        return _voigt(name, array)
+    kind = LABELS[label]
+    return array.reshape((n_atoms, *kind.shape) if kind.per == "atom" else kind.shape)
+
+
+def _is_collinear(value: object, kind: LabelKind, n_atoms: int) -> bool:
+    """Whether a value is a moment, or one for each atom: numbers that can be."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or array.size != (n_atoms if kind.per == "atom" else 1):
+        return False
+    return bool((np.abs(array) < ABSURD).all())
 
 
 def _voigt(name: str, stress: NDArray[np.float64]) -> NDArray[np.float64]:

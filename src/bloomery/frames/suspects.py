@@ -52,6 +52,10 @@ NOISE = 10.0
 """Net forces up to so many medians are the method's own."""
 NET_SHARE = 0.01
 """Net forces up to this share of the lengths of all forces are rounded away by nobody, and harm nobody."""
+MOMENT = 0.5
+"""Moments that differ by less, in μB, are in the same state; so small a moment of an atom has no direction to keep."""
+MOMENT_SHARE = 0.15
+"""Moments within this share of the usual one are in the same state."""
 FEWEST = 3
 """Of fewer frames there is no median that one mistake does not move."""
 ROUNDS = 20
@@ -287,11 +291,59 @@ def far_stresses(compared: Compared) -> dict[int, str]:
     }
 
 
+def far_moments(compared: Compared) -> dict[int, str]:
+    """Moments in another state than those of the frames like it: collapsed, grown, or turned against each other.
+
+    An iron of which some frames have lost half of their moments is no single potential energy surface. Moments that
+    are held, or that differ from frame to frame as in a liquid, are no mistakes.
+    """
+    found: dict[int, str] = {}
+    for name, what in (("magmom", "total moment"), ("absolute_magmom", "absolute magnetization")):
+        values, mask = compared.frames.label(name)
+        held = compared.frames.state("tot_magnetization")[1] | compared.frames.state("spin")[1]
+        each = np.where(
+            mask & ~(held & (name == "magmom")), np.abs(values) / np.maximum(compared.frames.counts, 1), np.nan
+        )
+        for group in compared.groups:
+            if not np.isfinite(each[group]).any():
+                continue
+            usual = float(np.nanmedian(each[group]))
+            least = max(MOMENT / float(np.median(compared.frames.counts[group])), MOMENT_SHARE * usual)
+            for frame, _, _ in compared.far_out(each, group, least):
+                if compared.is_otherwise_dense(frame, group):
+                    continue
+                found[frame] = (
+                    f"Its {what} is {abs(values[frame]):.3g} μB, where frames like it let expect "
+                    f"{usual * compared.frames.counts[frame]:.3g} μB: it is in another magnetic state."
+                )
+    return found
+
+
+def turned_moments(compared: Compared) -> dict[int, str]:
+    """Moments of atoms that have turned against the others since they started (``initial_magmoms``)."""
+    frames = compared.frames
+    (start, said), (end, known) = frames.state("initial_magmoms"), frames.label("magmoms")
+    found: dict[int, str] = {}
+    for frame in np.flatnonzero((said & known)[: compared.batch]).tolist():
+        rows = slice(frames.offsets[frame], frames.offsets[frame + 1])
+        large = (np.abs(start[rows]) > MOMENT) & (np.abs(end[rows]) > MOMENT)
+        with_it = int((large & (start[rows] * end[rows] > 0)).sum())
+        against = int(large.sum()) - with_it
+        if min(with_it, against):  # all of them turned round are the same state
+            found[frame] = (
+                f"{min(with_it, against)} of its {with_it + against} moments have turned against the others since they "
+                "started."
+            )
+    return found
+
+
 RULES: tuple[tuple[Rule, float | None], ...] = (
     (far_forces, None),
     (far_energies, None),
     (net_forces, 0.5),
     (far_stresses, None),
+    (far_moments, 0.5),
+    (turned_moments, 0.5),
 )
 """The rules in turn, each with the share of a batch that it may find, where that is not the settings'. What else a
 label holds gets a rule of its own here."""

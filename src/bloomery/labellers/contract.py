@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -37,10 +37,15 @@ class LedgerEntry:
     """Of a failure: one sentence."""
     job: str = ""
     """UUID of the calculation that gave the label; empty outside AiiDA."""
+    moments: dict[str, float] = field(default_factory=dict)
+    """``magmom`` and ``absolute_magmom`` of the label in μB; empty where it has none."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
-        return asdict(self)
+        found = asdict(self)
+        if not self.moments:
+            del found["moments"]
+        return found
 
 
 Record = Callable[[Configurations | None, LedgerEntry], None]

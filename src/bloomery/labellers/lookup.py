@@ -11,7 +11,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.census import contradictions
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.labels import LABELS
+from bloomery.frames.labels import LEARNT
 from bloomery.labellers.contract import OneByOne
 from bloomery.plugins import Settings
 
@@ -53,9 +53,9 @@ class LookupLabeller(OneByOne):
 
     def _places(self, library: Configurations) -> dict[str, int]:
         """Content hash to the first frame of the library that has all required labels."""
-        unknown = [name for name in self.settings.require if name not in LABELS]
+        unknown = [name for name in self.settings.require if name not in LEARNT]
         if unknown:
-            raise InputError(f"lookup.require: {unknown[0]!r} is not a label; choose of {', '.join(LABELS)}.")
+            raise InputError(f"lookup.require: {unknown[0]!r} is not a label; choose of {', '.join(LEARNT)}.")
         mask = np.logical_and.reduce([library.has(name) for name in self.settings.require])
         if not mask.any():
             raise InputError(

@@ -24,7 +24,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import check_energy_reference
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.input_data import unsaid, write_data
-from bloomery.frames.labels import LABELS
+from bloomery.frames.labels import LEARNT
 from bloomery.frames.roles import ROLES, RoleSettings, split_roles
 from bloomery.frames.states import STATES
 from bloomery.jobs import describe, sample
@@ -286,7 +286,7 @@ def told_training(summary: Mapping[str, Any]) -> list[str]:
     """Say how large the errors on seen frames are, by role, and what is odd about them."""
     lines = []
     for role, found in summary["errors"].items():
-        numbers = [f"{key} {found[key]['value']:.3g} {found[key]['unit']}" for key in LABELS if key in found]
+        numbers = [f"{key} {found[key]['value']:.3g} {found[key]['unit']}" for key in LEARNT if key in found]
         if numbers:
             lines.append(f"RMSE on {found['n_frames']} frames of the role {role}: {', '.join(numbers)}")
         lines += [f"Warning: {sentence}" for sentence in found["warnings"]]

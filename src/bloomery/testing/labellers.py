@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.labels import LABELS
+from bloomery.frames.labels import LEARNT
 from bloomery.labellers.contract import Labeller, LedgerEntry
 
 
@@ -25,7 +25,7 @@ def check_labeller(labeller: Labeller, frames: Configurations) -> None:
     assert labelled.info["parent"].tolist() == done, "parents are the frames that did not fail, in order"
     assert labelled.info["mark"].tolist() == done, "per-frame arrays must be kept"
     assert labelled.hashes() == [frames.hashes()[frame] for frame in done], "labelling must not move atoms"
-    assert any(labelled.has(name).all() for name in LABELS), "a labelled frame has labels"
+    assert any(labelled.has(name).all() for name in LEARNT), "a labelled frame has labels"
     for entry in ledger:
         assert bool(entry.reason) == (entry.outcome == "failed"), "a failure has a reason, and nothing else has"
         json.dumps(entry.as_dict(), allow_nan=False)

@@ -123,14 +123,47 @@ def test_stress_may_be_absent(xml, out):
     assert result.stress is None
 
 
-@pytest.mark.parametrize(
-    ("error", "word"),
-    [
-        ("     Error in routine cdiaghg (1):\n     problems computing cholesky\n", "cholesky"),
-        ("     Maximum CPU time exceeded\n", "walltime"),
-    ],
-)
-def test_reason_is_the_cause_and_not_that_the_output_ends(out, error, word):
-    result = read_frame(None, out[: len(out) // 3] + "\n%%%%%%%%%\n" + error + "%%%%%%%%%\n", 2)
+STOPS = {
+    "cdiaghg (170)": ("problems computing cholesky", 462, "cholesky"),
+    "c_bands (1)": ("too many bands are not converged", 463, "bands"),
+    "cdiaghg (26)": ("S matrix not positive definite", 464, "positive definite"),
+    "exxinit (1)": ("dexx is negative!  Check that exxdiv_treatment is appropriate", 461, "dexx"),
+    "zhegvd (1)": ("zhegvd failed", 465, "zhegvd"),
+    "ppcg_gamma (1)": ("[Q, R] = qr(X, 0) failed", 466, "qr"),
+    "cdiagh (2)": ("eigenvectors failed to converge", 467, "eigenvector"),
+    "broyden (2)": ("factorization", 468, "broyden"),
+    "divide_et_impera (1)": (" some nodes have no k-points", 481, "npools"),
+    "electrons (1)": ("charge is wrong: smearing is needed", 531, "charge"),
+    "readpp (1)": ("inconsistent DFT read from PP files", EXIT_INCOMPLETE, "pw.x stopped in readpp: inconsistent DFT"),
+    "offset_atom_wfc (1)": ("wrong offset", EXIT_INCOMPLETE, "pw.x stopped in offset_atom_wfc: wrong offset."),
+}
+"""Ends of pw.x: routine, what it says, and the number and a word of what is made of it."""
+
+
+@pytest.mark.parametrize("routine", STOPS)
+@pytest.mark.parametrize("place", ["output", "CRASH", "CRASH alone"])
+@pytest.mark.parametrize("share", [0, 3])
+def test_reason_is_the_cause_wherever_pw_said_it(out, routine, place, share):
+    """With many processes the output is cut off before the message, and ``CRASH`` alone holds it."""
+    message, status, word = STOPS[routine]
+    bar = "%" * 60
+    name, number = routine.split(" ")
+    started = "" if place == "CRASH alone" else out[: share * len(out) // 8]
+    if place == "output":
+        text, crash = f"{started}\n {bar}\n     Error in routine {routine}:\n     {message}\n {bar}\n", None
+    else:
+        crash = (
+            f" {bar}\n     task #         0\n     from {name} : error #       {number[1:-1]}\n     {message}\n {bar}\n"
+        )
+        text = started or None
+    result = read_frame(None, text, 2, crash)
     assert isinstance(result, FrameFailure)
-    assert word in result.reason
+    assert result.exit_code == status
+    assert word.lower() in result.reason.lower()
+    assert "\n" not in result.reason
+
+
+def test_time_that_is_over_is_told(out):
+    result = read_frame(None, out[: len(out) // 3] + "     Maximum CPU time exceeded\n", 2)
+    assert isinstance(result, FrameFailure)
+    assert "walltime" in result.reason

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from tests.waiting import PATIENCE, wait_until
 
 from aiida_bloomery.calculations.job_script import ONE_CORE, own_mpi_folder
+from aiida_bloomery.calculations.pw_frame import frame_kpoints
 from aiida_bloomery.calculations.pw_namelists import parameters_for
 from aiida_bloomery.calculations.pw_pack import (
     PwPackCalculation,
     driver,
-    frame_kpoints,
     validate_kpoints_rule,
     validate_pack,
 )
@@ -306,20 +306,24 @@ def test_settings_by_element_are_cut_down_to_the_frame(inputs, tmp_path, monkeyp
         ("1", "2.0000000000d-01"),
         ("2", "1.0000000000d-01"),
     ]
-    assert parameters_for({"SYSTEM": {"a": {"Si": 1, "C": 2}, "b": 3}}, ["Si"]) == {"SYSTEM": {"a": {"Si": 1}, "b": 3}}
+    assert parameters_for({"SYSTEM": {"a": {"Si": 1, "C": 2}, "b": 3}}, {"Si": "Si"}) == {
+        "SYSTEM": {"a": {"Si": 1}, "b": 3}
+    }
 
 
 def test_settings_of_other_elements_leave_a_frame_that_pw_takes():
     system = {"nspin": 2, "starting_magnetization": {"Fe": 0.5}, "lda_plus_u": True, "Hubbard_U": {"Fe": 4.0}}
-    assert parameters_for({"SYSTEM": system}, ["Ni", "O"])["SYSTEM"] == {
+    assert parameters_for({"SYSTEM": system}, {"Ni": "Ni", "O": "O"})["SYSTEM"] == {
         "nspin": 2,
         "starting_magnetization": {"Ni": 0.0, "O": 0.0},
     }
-    assert parameters_for({"SYSTEM": system}, ["Fe", "O"])["SYSTEM"] == system
+    assert parameters_for({"SYSTEM": system}, {"Fe": "Fe", "O": "O"})["SYSTEM"] == system
+    both = parameters_for({"SYSTEM": system}, {"Fe": "Fe", "Fe1": "Fe", "O": "O"})["SYSTEM"]
+    assert both["Hubbard_U"] == {"Fe": 4.0, "Fe1": 4.0}
     with pytest.raises(InputError, match=r"SYSTEM.starting_magnetization is a list, whose numbers would be of other"):
-        parameters_for({"SYSTEM": {"starting_magnetization": [0.5, 0.1]}}, ["Ni"])
+        parameters_for({"SYSTEM": {"starting_magnetization": [0.5, 0.1]}}, {"Ni": "Ni"})
     vectors = {"SYSTEM": {"fixed_magnetization": [0, 0, 1], "starting_ns_eigenvalue": [[1, 1, "Fe", 0.5]]}}
-    assert parameters_for(vectors, ["Fe"]) == vectors
+    assert parameters_for(vectors, {"Fe": "Fe"}) == vectors
 
 
 def test_job_script_honours_code_mpi_and_options(inputs, tmp_path, monkeypatch):
@@ -413,7 +417,7 @@ def test_bad_rules_for_kpoints_are_refused(profile, rule):
 def test_points_of_a_mesh_are_no_further_apart_than_asked(profile, lengths, distance):
     structure = orm.StructureData(cell=np.diag(lengths).tolist())
     rule = orm.Dict({"distance": distance, "offset": [0.0, 0.0, 0.0]})
-    mesh = np.array(frame_kpoints(structure, None, rule).get_kpoints_mesh()[0])
+    mesh = np.array(frame_kpoints(structure, np.ones(3, dtype=bool), None, rule).get_kpoints_mesh()[0])
     spacing = 2 * np.pi / np.array(lengths) / mesh
     assert (spacing <= distance * (1 + 1e-5)).all()
     assert ((mesh == 1) | (2 * np.pi / np.array(lengths) / np.maximum(mesh - 1, 1) > distance * (1 - 1e-5))).all()

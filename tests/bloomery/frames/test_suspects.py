@@ -198,6 +198,51 @@ def test_labels_that_are_not_there_are_not_judged() -> None:
     assert suspects(Configurations.empty()) == {}
 
 
+def magnets(n: int, seed: int, share: float = 1.0) -> Configurations:
+    """Frames with moments of about 2 μB an atom, which add up to this share of them."""
+    frames = crystals(n, seed)
+    generator = np.random.default_rng(seed)
+    absolute = 16 + generator.normal(0, 0.1, n)
+    moments = np.repeat(absolute / 8, 8) * np.tile([1, share * 2 - 1], 4 * n)
+    return frames.with_labels(magmom=share * absolute, absolute_magmom=absolute, magmoms=moments)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.0])
+def test_moments_that_have_collapsed_are_found(share: float) -> None:
+    batch = magnets(10, 3, share)
+    assert suspects(batch) == {}
+    collapsed = changed(
+        changed(batch, "absolute_magmom", [2, 7], lambda m: 0.6 * m), "magmom", [2, 7], lambda m: 0.6 * m
+    )
+    found = suspects(collapsed)
+    assert list(found) == [2, 7]
+    assert "it is in another magnetic state" in found[2]
+    # Held moments are what somebody wanted.
+    total = changed(batch, "magmom", [2], lambda m: m + 4)
+    assert list(suspects(total)) == [2]
+    assert suspects(total.with_states(tot_magnetization=total.label("magmom")[0])) == {}
+
+
+def test_moments_that_turned_against_the_others_are_found() -> None:
+    batch = magnets(6, 5, 0.0)
+    started = batch.with_states(initial_magmoms=np.sign(batch.label("magmoms")[0]) * 2)
+    assert suspects(started) == {}
+    turned = changed(started, "magmoms", [8], lambda m: -m)
+    found = suspects(turned)
+    assert list(found) == [1]
+    assert "1 of its 8 moments have turned against the others" in found[1]
+    # All of them turned round are the same state; small ones have no direction.
+    assert suspects(changed(started, "magmoms", atoms_of(started, 1), lambda m: -m)) == {}
+    assert suspects(changed(started, "magmoms", [8], lambda m: -0.1 * m)) == {}
+
+
+def test_moments_of_a_liquid_are_no_mistakes() -> None:
+    frames = crystals(40, 1)
+    generator = np.random.default_rng(0)
+    frames = frames.with_labels(magmom=generator.normal(0, 4, 40), absolute_magmom=generator.uniform(10, 16, 40))
+    assert suspects(frames) == {}
+
+
 def test_nothing_is_suspect_where_nobody_looks() -> None:
     batch = MISTAKES["largest force"](crystals(12, 9), 0)
     assert suspects(batch)

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
+from aiida_pseudo.data.pseudo.upf import UpfData
 from ase import units
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from aiida_bloomery.calculations.label_cache import mark
-from aiida_bloomery.calculations.pw_namelists import parameters_for, with_state
+from aiida_bloomery.calculations.pw_frame import frame_of
 from aiida_bloomery.calculations.pw_output import read_stdout, read_xml
-from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE, frame_kpoints, frame_structure
+from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, XML_FILE
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from bloomery.errors import InputError
 from bloomery.plugins import PluginSpec, parse_settings
@@ -54,6 +55,9 @@ def md_starts(
     pw_parameters: orm.Dict,
     kpoints: orm.KpointsData | None = None,
     kpoints_rule: orm.Dict | None = None,
+    boundaries: orm.Dict | None = None,
+    hubbard: orm.Dict | None = None,
+    **pseudos: UpfData,
 ) -> dict[str, orm.Data]:
     """Return ``structure_*``, ``parameters_*``, ``settings_*`` and ``kpoints_*`` of each trajectory.
 
@@ -62,16 +66,18 @@ def md_starts(
     """
     spec = PluginSpec.model_validate(parameters["sampler"])
     settings = md_settings(spec)
+    pw = {"parameters": pw_parameters, "kpoints": kpoints, "kpoints_rule": kpoints_rule}
+    pw |= {"boundaries": boundaries, "hubbard": hubbard}
     outputs: dict[str, orm.Data] = {}
     for index, trajectory in enumerate(trajectories(structures.configurations, settings, seed.value, spec.name)):
-        structure = frame_structure(trajectory.frame.to_atoms()[0])
-        namelists = parameters_for(pw_parameters.get_dict(), structure.get_kind_names())
-        namelists = with_state(namelists, trajectory.frame.state_of(0))
-        outputs[f"structure_{index:03d}"] = structure
-        outputs[f"parameters_{index:03d}"] = orm.Dict(md_namelists(namelists, settings, trajectory.temperature))
-        outputs[f"settings_{index:03d}"] = orm.Dict({"ATOMIC_VELOCITIES": velocities(trajectory).tolist()})
-        if kpoints is None:
-            outputs[f"kpoints_{index:03d}"] = frame_kpoints(structure, None, kpoints_rule)
+        made = frame_of(trajectory.frame.to_atoms()[0], {**pw, "pseudos": pseudos})
+        namelists = md_namelists(made.parameters, settings, trajectory.temperature)
+        more = {**made.settings, "ATOMIC_VELOCITIES": velocities(trajectory).tolist()}
+        outputs[f"structure_{index:03d}"] = made.structure
+        outputs[f"parameters_{index:03d}"] = orm.Dict(namelists)
+        outputs[f"settings_{index:03d}"] = orm.Dict(more)
+        if made.kpoints is not kpoints:
+            outputs[f"kpoints_{index:03d}"] = made.kpoints
     return outputs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TypedDict
 
 import numpy as np
@@ -14,8 +15,11 @@ from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from aiida_bloomery.data.ended import cause_of, how_it_ended
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.labels import LABELS
+from bloomery.frames.labels import LABELS, MOMENTS
 from bloomery.labellers.contract import LedgerEntry
+
+NO_REMEDIES = {"max_seconds", "restart_mode", "startingpot", "startingwfc"}
+"""Variables that say from where an attempt starts and for how long it may run, not what is done otherwise."""
 
 
 class LabelProcesses(TypedDict, total=False):
@@ -104,7 +108,7 @@ def _entry(
     """What happened to one frame, over all its attempts."""
     job = str(found.info["label_uuid"][0]) if found is not None and "label_uuid" in found.info else ""
     if is_cached:
-        return LedgerEntry(frame, hash_, "cached", attempts=0, job=job)
+        return LedgerEntry(frame, hash_, "cached", attempts=0, job=job, moments=_moments(found))
     tries = [entry for entry in tried if entry.hash == hash_]
     attempts = sum(entry.attempts for entry in tries)
     seconds = sum(float(entry.seconds) for entry in tries)
@@ -120,14 +124,38 @@ def _entry(
         attempts += len(calculations)
         seconds += sum(_seconds(calculation) for calculation in calculations)
         cause = cause_of(node)
-        exit_code, reason = cause.exit_status or 1, how_it_ended(cause)
+        exit_code, reason = cause.exit_status or 1, f"{how_it_ended(cause)} {_remedies(calculations)}".strip()
         last_job = calculations[-1].uuid if calculations else node.uuid
     if found is not None:
-        return LedgerEntry(frame, hash_, "labelled", attempts, round(seconds, 3), job=job)
+        return LedgerEntry(frame, hash_, "labelled", attempts, round(seconds, 3), job=job, moments=_moments(found))
     return LedgerEntry(
         frame, hash_, "failed", attempts, round(seconds, 3), exit_code or 1,
         reason or "it was never finished: every job that it was in was ended before.", last_job,
     )  # fmt: skip
+
+
+def _remedies(calculations: list[orm.CalcJobNode]) -> str:
+    """What was changed from attempt to attempt on a frame alone, in one sentence; empty if there was one attempt."""
+    in_order = sorted(calculations, key=lambda node: node.pk or 0)
+    given = [node.inputs.parameters.get_dict() for node in in_order if "parameters" in node.inputs]
+    changes = []
+    for before, after in pairwise(given):
+        changed = [
+            f"{name} {value}"
+            for namelist, content in after.items()
+            for name, value in content.items()
+            if before.get(namelist, {}).get(name) != value and name not in NO_REMEDIES
+        ]
+        changes.append(", ".join(changed) or "the same once more")
+    return f"Tried alone, then with {'; then with '.join(changes)}." if changes else ""
+
+
+def _moments(found: Configurations | None) -> dict[str, float]:
+    """Moments of a labelled frame as a whole, in μB."""
+    if found is None:
+        return {}
+    labels = {name: found.label(name) for name in MOMENTS if LABELS[name].per == "frame"}
+    return {name: round(float(values[0]), 3) for name, (values, mask) in labels.items() if mask[0]}
 
 
 def _seconds(calculation: orm.CalcJobNode) -> float:

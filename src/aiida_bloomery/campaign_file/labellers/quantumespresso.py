@@ -10,13 +10,16 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from aiida_bloomery.calculations.pw_boundaries import Boundaries
 from aiida_bloomery.calculations.pw_variables import not_a_variable, read_namelists, unknown_variables
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.labellers.contract import Finding, LabellerPart, Program
+from aiida_bloomery.campaign_file.labellers.pw_physics import Dispersion, Hubbard, foreign, shells_of, wants_card
 from aiida_bloomery.campaign_file.model import Code
 from aiida_bloomery.campaign_file.options import job_options
+from aiida_bloomery.campaign_file.versions import hear_version
 from aiida_bloomery.setup.pseudopotentials import FAMILY, read_header
-from aiida_bloomery.workflows.labelling.pw_checks import check_given, check_states, open_frame
+from aiida_bloomery.workflows.labelling.pw_checks import check_given, check_states, lacks_vacuum
 from bloomery.errors import InputError
 from bloomery.frames.configurations import symbols_to_numbers
 from bloomery.plugins import Settings
@@ -30,7 +33,15 @@ UNEVEN = 1.5
 HEADER = 20_000
 """Characters of a UPF file that hold its header."""
 
-SAID_BY = {"ecutwfc": ("ecutwfc",), "ecutrho": ("ecutrho",), "smearing": ("occupations", "smearing", "degauss")}
+SAID_BY = {
+    "ecutwfc": ("ecutwfc",),
+    "ecutrho": ("ecutrho",),
+    "smearing": ("occupations", "smearing", "degauss"),
+    "functional": ("input_dft",),
+    "dispersion": ("vdw_corr", "dftd3_version", "dftd3_threebody"),
+    "moments": ("nspin", "starting_magnetization", "noncolin"),
+    "hubbard": ("lda_plus_u", "lda_plus_u_kind", "hubbard_u", "u_projection_type"),
+}
 """Keys of their own, and the variables of pw.x in SYSTEM that they set."""
 
 
@@ -65,12 +76,13 @@ class Smearing(Settings):
     """Its width, in Ry."""
 
 
+PROGRAM = Program("pw", "Quantum ESPRESSO's pw.x.", "-in /dev/null 2>&1", re.compile(r"Program PWSCF v\.?(\S+)"))
+
+
 class Part(LabellerPart):
     """Labels from pw.x: energy, forces and stress."""
 
-    program: ClassVar[Program | None] = Program(
-        "pw", "Quantum ESPRESSO's pw.x.", "-in /dev/null 2>&1", re.compile(r"Program PWSCF v\.?(\S+)")
-    )
+    program: ClassVar[Program | None] = PROGRAM
 
     pseudopotentials: str | dict[str, str] = FAMILY
     """Label of a pseudopotential family, or a UPF file for each element."""
@@ -82,6 +94,16 @@ class Part(LabellerPart):
     """Cutoff of the density in Ry; likewise."""
     smearing: Smearing | Literal["none"] | None = None
     """Smearing of the occupations, or ``none`` for fixed ones; by default the protocol's."""
+    functional: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9+_\-]*$")
+    """A functional in the place of the pseudopotentials' own, by pw.x's name for it, such as ``rev-vdw-df2``."""
+    dispersion: Dispersion | None = None
+    """Dispersion: ``d3``, ``d3bj``, ``d2`` or ``ts``, or ``{method: d3, three_body: true}``."""
+    moments: dict[str, Annotated[float, Unit("μB"), Field(ge=-10, le=10)]] | None = Field(default=None, min_length=1)
+    """Moments in μB that atoms start from, by element; those that a frame says (``initial_magmoms``) come first."""
+    hubbard: Hubbard | None = None
+    """Hubbard corrections, ``{u: {Fe-3d: 4.0}}``."""
+    boundaries: Boundaries = Boundaries()
+    """What is done where frames are not periodic: molecules, wires and slabs."""
     parameters: dict[str, dict[str, object]] = Field(default={})
     """Further variables of pw.x by namelist, such as ``SYSTEM: {vdw_corr: dft-d3}``."""
     frames_per_job: int | None = Field(default=None, ge=1)
@@ -119,24 +141,24 @@ class Part(LabellerPart):
         """Return a sentence about the first key that says what a variable says too."""
         system = self.parameters.get("SYSTEM", {})
         for key, names in SAID_BY.items():
-            for name in names:
-                if getattr(self, key) is not None and name in system:
+            for name in system:
+                if getattr(self, key) is not None and name.lower() in names:
                     return f"{key} and parameters.SYSTEM.{name} say the same thing; keep one of them"
         return None
 
     def check(self, campaign: Campaign) -> None:
-        """See that cells are periodic, that pw.x can be told states, and that pseudopotentials and elements fit."""
+        """See that boxes have room, that pw.x can be told states, and that pseudopotentials and elements fit."""
         for name, frames in campaign.named_frames:
-            frame = open_frame(frames, self.namelists)
-            if frame is not None:
-                raise campaign.source.error(
-                    name,
-                    f"frame {frame} is not periodic along all three vectors, which pw.x needs; put it "
-                    'into a periodic cell (pbc="T T T" in an extxyz file).',
-                )
+            if lacking := lacks_vacuum(frames, self.boundaries):
+                raise campaign.source.error(name, f"frame {lacking[0]} {lacking[1]}.")
             problem = check_states(frames, self.namelists)
             if problem is not None:
                 raise campaign.source.error(name, problem.removeprefix("configurations: "))
+        for key, elements in (("moments", self.moments), ("hubbard", self.hubbard and self.hubbard.shells)):
+            if absent := foreign(elements or (), campaign.structures.elements):
+                raise campaign.source.error(
+                    campaign.labeller_key(key), f"names {absent}, and no structure holds it; correct or remove it."
+                )
         if isinstance(self.pseudopotentials, dict):
             for element in campaign.structures.elements:
                 if element not in self.pseudopotentials:
@@ -168,25 +190,45 @@ class Part(LabellerPart):
         """See that all pseudopotentials were made with the same functional, as their headers say."""
         functionals = {}
         for element, node in sorted(self._pseudos(campaign).items()):
-            header = read_header(node.get_content())
+            content = node.get_content()
+            header = read_header(content)
+            self._check_shell(campaign, element, content)
+            moment = (self.moments or {}).get(element, 0.0)
+            if abs(moment) > node.z_valence:
+                key = campaign.labeller_key("moments", element)
+                raise campaign.source.error(
+                    key, f"is {moment:g} μB, more than its {node.z_valence:g} valence electrons; give a smaller one."
+                )
             functionals[element] = header.functional if header is not None and header.functional else "unknown"
         said = ", ".join(f"{element} {name}" for element, name in functionals.items())
-        if len(set(functionals.values()) - {"unknown"}) > 1:
+        if self.functional is not None:
+            yield Finding("functional", f"{self.functional}, with pseudopotentials of: {said}")
+        elif len(set(functionals.values()) - {"unknown"}) > 1:
             raise _error(campaign, f"the functionals differ ({said}); choose pseudopotentials of one functional.")
         if "unknown" in functionals.values():
             yield Finding("pseudopotentials", f"a header does not say its functional: {said}", "warning")
         else:
             yield Finding("pseudopotentials", said)
 
+    def _check_shell(self, campaign: Campaign, element: str, upf: str) -> None:
+        shell, shells = (self.hubbard.shells if self.hubbard else {}).get(element), shells_of(upf)
+        if shell is not None and shells is not None and shell not in shells:
+            raise campaign.source.error(
+                campaign.labeller_key("hubbard", "u"),
+                f"{element}-{shell} is corrected, and the pseudopotential of {element} has no wavefunction of that "
+                f"shell (it has {', '.join(sorted(shells))}); choose another shell or pseudopotential.",
+            )
+
     def inputs(self, campaign: Campaign, code: Any, entry: Code) -> Mapping[str, object]:
         """Inputs of the workchain."""
         from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs  # noqa: PLC0415
 
+        card = self._wants_card(campaign, code)
         pseudos = self.pseudopotentials if isinstance(self.pseudopotentials, str) else self._pseudos(campaign)
         # With limits in place a pack knows its time: frames that hang are ended one by one.
         pack = {"size": self.frames_per_job, "concurrency": entry.parallel, "frame_timeout_s": self.frame_seconds}
         overrides: dict[str, object] = {
-            "parameters": self._differing(pseudos, campaign.structures.elements),
+            "parameters": self._differing(pseudos, campaign, card=card),
             "pack": {key: value for key, value in pack.items() if value is not None},
             **self.overrides(),
         }
@@ -198,16 +240,44 @@ class Part(LabellerPart):
             pseudos=pseudos,
             kpoints=None if self.kpoints is None else self.kpoints.as_input(),
             options=job_options(entry, code, mpi=entry.cores > 1),
+            boundaries=self.boundaries.model_dump(),
+            hubbard=self.hubbard.as_input() if self.hubbard is not None and card else None,
         )
 
-    def _differing(self, pseudos: Any, elements: list[str]) -> dict[str, dict[str, object]]:
+    def _wants_card(self, campaign: Campaign, code: Any) -> bool:
+        """Whether the program wants Hubbard parameters in a card; it is asked for its version if nobody says so."""
+        if self.hubbard is None:
+            return False
+        if self.hubbard.form is not None:
+            return self.hubbard.form == "card"
+        version = hear_version(code, PROGRAM).version
+        wanted = None if version is None else wants_card(version)
+        if wanted is None:
+            raise campaign.source.error(
+                campaign.labeller_key("hubbard"),
+                f"pw.x of {code.full_label} did not say its version, on which it depends how it is told; give "
+                "form: card (7.1 and later) or form: namelist.",
+            )
+        return wanted
+
+    def _differing(self, pseudos: Any, campaign: Campaign, *, card: bool) -> dict[str, dict[str, object]]:
         """Variables of pw.x that differ from the protocol's."""
         from aiida_bloomery.workflows.labelling.pw_inputs import resolve_pseudos  # noqa: PLC0415
 
         system: dict[str, object] = {}
+        if self.functional is not None:
+            system["input_dft"] = self.functional
+        if self.dispersion is not None:
+            system |= self.dispersion.system
+        if self.hubbard is not None and not card:
+            system |= self.hubbard.as_namelist()
+        if self.moments is not None:
+            valences = {element: node.z_valence for element, node in self._pseudos(campaign).items()}
+            shares = {element: round(moment / valences[element], 6) for element, moment in self.moments.items()}
+            system |= {"nspin": 2, "starting_magnetization": shares}
         if self.ecutwfc is not None:
             system["ecutwfc"] = self.ecutwfc
-            _, recommended = resolve_pseudos(pseudos, elements)
+            _, recommended = resolve_pseudos(pseudos, campaign.structures.elements)
             ratio = recommended["ecutrho"] / recommended["ecutwfc"] if recommended else 4.0
             system["ecutrho"] = self.ecutwfc * ratio
         if self.ecutrho is not None:

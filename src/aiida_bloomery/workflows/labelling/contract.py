@@ -36,6 +36,8 @@ class LabellingWorkChain(SubmitsOnce):
 
     title: ClassVar[str] = ""
     """What reports call the method, where no plug-in of `bloomery` that has the same name says so."""
+    takes_spins: ClassVar[bool] = False
+    """Whether frames can state a multiplicity: isolated atoms are then looked at in several, and the lowest counts."""
     references: ClassVar[tuple[Paper | str, ...]] = ()
     """Papers to cite where it was used."""
 
@@ -81,10 +83,14 @@ class LabellingWorkChain(SubmitsOnce):
         self.ctx.nodes = {}
         self.ctx.processes = {"packs": [], "frames": {}}
 
+    def known_labels(self, hashes: list[str]) -> dict[str, ConfigurationsData]:
+        """By content hash the nodes with the labels that exist already, with these settings."""
+        return find_labels(self.ctx.fingerprint, hashes)
+
     def ask_cache(self) -> None:
         """Take the labels that exist already, with the settings that the context's ``fingerprint`` is of."""
         hashes = self.inputs.configurations.hashes
-        found = find_labels(self.ctx.fingerprint, hashes)
+        found = self.known_labels(hashes)
         if not found:
             return
         sources = {f"source_{node.pk}": node for node in found.values()}

@@ -6,8 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 
 import ase
 import numpy as np
+from ase.data import chemical_symbols
 
-from aiida_bloomery.calculations.pw_namelists import Namelists, not_by_element, state_problem
+from aiida_bloomery.calculations.pw_boundaries import Boundaries, not_for_2d
+from aiida_bloomery.calculations.pw_namelists import (
+    Namelists,
+    not_by_element,
+    parameters_for,
+    state_problem,
+    with_state,
+)
+from bloomery.frames.boxes import boxed, room
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.states import states_of
 
@@ -69,7 +78,12 @@ def open_frame(configurations: Configurations, parameters: Namelists) -> int | N
 
 
 def check_frames(
-    configurations: Configurations, pseudos: set[str], parameters: Namelists, *, isolated_atoms: bool = False
+    configurations: Configurations,
+    pseudos: set[str],
+    parameters: Namelists,
+    *,
+    isolated_atoms: bool = False,
+    boundaries: Boundaries | None = None,
 ) -> str | None:
     """Return one sentence about the first frame that pw.x cannot take with these settings."""
     missing = [element for element in configurations.elements if element not in pseudos]
@@ -78,14 +92,15 @@ def check_frames(
     empty = np.flatnonzero(configurations.counts == 0)
     if len(empty):
         return f"configurations: frame {empty[0]} holds no atom; remove it."
-    flat = np.flatnonzero(configurations.volumes < 1e-3)
+    whole = configurations.pbc.all(axis=1) if boundaries is not None else np.ones(len(configurations), dtype=bool)
+    flat = np.flatnonzero((configurations.volumes < 1e-3) & whole)
     if len(flat):
         return f"configurations: frame {flat[0]} has no cell, or one without volume; pw.x needs a cell."
-    frame = None if isolated_atoms else open_frame(configurations, parameters)
+    frame = None if isolated_atoms or boundaries is not None else open_frame(configurations, parameters)
     if frame is not None:
         return (
             f"configurations: frame {frame} is not periodic along all three cell vectors, as pw.x takes it to be; "
-            "set its pbc, or `assume_isolated` in SYSTEM."
+            "set its pbc, or give `boundaries`."
         )
     return check_states(configurations, parameters)
 
@@ -105,27 +120,87 @@ def check_states(configurations: Configurations, parameters: Namelists) -> str |
     return None
 
 
+PERIODICITIES = {0: "molecule", 1: "wire", 2: "slab", 3: ""}
+"""What a frame is called that is periodic along so many vectors."""
+TOLD = {"charge": " of charge {:+g}", "spin": ", multiplicity {:g}", "tot_magnetization": ", magnetization {:g} μB"}
+
+
 def one_of_each(configurations: Configurations) -> dict[str, ase.Atoms]:
-    """Return one frame of each composition and charge, by its formula and what charge it says."""
+    """Return one frame of each composition, periodicity and state, by its formula and what else it says."""
     found: dict[str, ase.Atoms] = {}
     for atoms in configurations.without_labels().to_atoms():
-        charge = states_of(atoms).get("charge")
-        found.setdefault(atoms.get_chemical_formula() + (f" of charge {charge:+g}" if charge else ""), atoms)
+        state = states_of(atoms)
+        words = [form.format(state[name]) for name, form in TOLD.items() if state.get(name)]
+        what = PERIODICITIES[int(atoms.pbc.sum())]
+        found.setdefault(f"{atoms.get_chemical_formula()} {what}".strip() + "".join(words), atoms)
     return found
+
+
+def lacks_vacuum(configurations: Configurations, boundaries: Boundaries) -> tuple[int, str] | None:
+    """Return the first frame whose own cell has no room for what is not periodic, and one sentence, without an end.
+
+    A frame without a vector there gets one. What is too long in the course of a campaign gets a longer box as well.
+    """
+    for frame, atoms in enumerate(configurations.without_labels().to_atoms()):
+        if atoms.pbc.all():
+            continue
+        lengths = np.linalg.norm(atoms.cell.array, axis=1)
+        spaces = np.where(lengths > 0, room(atoms), np.inf)
+        axis = int(np.argmin(spaces))
+        vector = ("first", "second", "third")[axis]
+        if spaces[axis] < 0:
+            return frame, (
+                f"is not periodic along its {vector} cell vector, and {-spaces[axis]:.2f} Å longer than it; give a "
+                "longer vector, or none (zeros), so that a box is made"
+            )
+        if spaces[axis] < boundaries.vacuum:
+            return frame, (
+                f"is not periodic along its {vector} cell vector, which leaves {spaces[axis]:.2f} Å of vacuum, less "
+                f"than {boundaries.vacuum:g} Å (boundaries.vacuum); give a longer vector, or none (zeros), so that a "
+                "box is made"
+            )
+        cell = boxed(atoms, boundaries.boxes(atoms.pbc)).cell.array
+        if atoms.pbc.sum() == 2 and boundaries.slabs == "2D" and (problem := not_for_2d(cell, atoms.pbc)):
+            return frame, problem
+    return None
+
+
+def check_moments(configurations: Configurations, valences: Mapping[str, float]) -> str | None:
+    """Return one sentence about the first frame with a starting moment that its atoms' electrons cannot make."""
+    values, stated = configurations.state("initial_magmoms")
+    most = np.array([valences.get(symbol, np.inf) for symbol in chemical_symbols])
+    bad = (np.abs(values) > most[configurations.numbers]) & stated[configurations.frame_of_atom]
+    if not bad.any():
+        return None
+    atom = int(np.argmax(bad))
+    symbol = chemical_symbols[configurations.numbers[atom]]
+    return (
+        f"configurations: frame {configurations.frame_of_atom[atom]}: initial_magmoms: a moment of {values[atom]:g} μB "
+        f"on {symbol} is more than its {valences[symbol]:g} valence electrons; give a smaller one."
+    )
 
 
 def check_electrons(configurations: Configurations, valences: Mapping[str, float], parameters: Namelists) -> str | None:
     """Return one sentence about the first composition whose electrons do not go into fixed occupations in pairs."""
     system = {name.lower(): value for name, value in parameters.get("SYSTEM", {}).items()}
-    if system.get("occupations", "fixed") != "fixed" or system.get("nspin", 1) != 1 or system.get("noncolin"):
-        return None
     for name, atoms in one_of_each(configurations).items():
-        charge = states_of(atoms).get("charge", system.get("tot_charge", 0))
-        electrons = sum(valences[symbol] for symbol in atoms.symbols) - float(str(charge))
-        if abs(electrons % 2) > 1e-6:
+        own = with_state(parameters_for(parameters, {symbol: symbol for symbol in atoms.symbols}), states_of(atoms))
+        system = {key.lower(): value for key, value in own.get("SYSTEM", {}).items()}
+        if system.get("occupations", "fixed") != "fixed" or system.get("noncolin"):
+            continue
+        electrons = sum(valences[symbol] for symbol in atoms.symbols) - float(str(system.get("tot_charge", 0)))
+        moment = system.get("tot_magnetization")
+        if system.get("nspin", 1) == 2 and moment is None:
             return (
-                f"{name} has {electrons:g} electrons, which fixed occupations cannot hold in pairs; leave out "
-                "`smearing: none`, or give nspin 2 with tot_magnetization."
+                f"{name} has spins and fixed occupations, for which pw.x must know how many electrons are unpaired; "
+                "leave out `smearing: none`, or give frames a multiplicity (spin), or tot_magnetization in SYSTEM."
+            )
+        unpaired = float(str(moment or 0))
+        if abs((electrons - unpaired) % 2) > 1e-6:
+            paired = f"beside {unpaired:g} unpaired ones" if unpaired else "in pairs"
+            return (
+                f"{name} has {electrons:g} electrons, which fixed occupations cannot hold {paired}; leave out "
+                "`smearing: none`, or give the frame the multiplicity (spin) that it has."
             )
     return None
 

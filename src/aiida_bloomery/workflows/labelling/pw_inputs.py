@@ -11,10 +11,12 @@ from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_pseudo.groups.family import PseudoPotentialFamily
 from aiida_pseudo.groups.mixins import RecommendedCutoffMixin
 
+from aiida_bloomery.calculations.pw_boundaries import Boundaries
 from aiida_bloomery.workflows.labelling.packing import default_concurrency
 from aiida_bloomery.workflows.labelling.pw_checks import check_parameters
 from aiida_bloomery.workflows.protocols import merge, protocol_inputs
 from bloomery.errors import InputError
+from bloomery.plugins import parse_settings
 
 
 def pw_inputs(
@@ -27,6 +29,8 @@ def pw_inputs(
     pseudos: str | Mapping[str, UpfData] | None = None,
     kpoints: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    boundaries: Mapping[str, Any] | None = None,
+    hubbard: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the namespace `pw` and the other inputs of a protocol, as nodes.
 
@@ -54,8 +58,11 @@ def pw_inputs(
         "pseudos": nodes,
         "options": orm.Dict(settings),
         "pack": orm.Dict(pack),
+        "boundaries": orm.Dict(parse_settings(Boundaries, dict(boundaries or {}), where="boundaries").model_dump()),
         **kpoints_input(inputs["kpoints"] if kpoints is None else kpoints),
     }
+    if hubbard is not None:
+        pw["hubbard"] = orm.Dict(dict(hubbard))
     return {"pw": pw, "max_failed_share": orm.Float(inputs["max_failed_share"])}
 
 

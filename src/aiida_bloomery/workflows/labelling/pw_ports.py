@@ -9,6 +9,7 @@ from aiida.engine import ProcessSpec
 from aiida_pseudo.data.pseudo.upf import UpfData
 
 from aiida_bloomery.calculations.job_script import ONE_CORE, guard, own_mpi_folder, time_limit
+from aiida_bloomery.calculations.pw_frame import kind_pseudos, validate_boundaries
 from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, validate_kpoints_rule, validate_pack
 from aiida_bloomery.data.ports import by_key, optional
 from aiida_bloomery.workflows.labelling.packing import frame_cores
@@ -31,6 +32,10 @@ def pw_ports(spec: ProcessSpec) -> None:
     optional(spec, "pw.kpoints", orm.KpointsData, "The same k-points for every frame.")
     text = "`{distance, offset}`: a mesh for each frame by its cell, with points at most so far apart (1/Å)."
     optional(spec, "pw.kpoints_rule", orm.Dict, text, validator=validate_kpoints_rule)
+    text = "What is done where a frame is not periodic; without it all frames must be."
+    optional(spec, "pw.boundaries", orm.Dict, text, validator=validate_boundaries)
+    text = "Hubbard parameters that pw.x is told by a card: `{projectors, u: {Fe-3d: eV}}`."
+    optional(spec, "pw.hubbard", orm.Dict, text)
     by_key(spec, "pw.pseudos", UpfData, "Pseudopotential of each element.")
     spec.input(
         "pw.options",
@@ -64,6 +69,6 @@ def single_options(pw: Any) -> dict[str, object]:
 
 def single_inputs(pw: Any, kpoints: orm.KpointsData, **own: Any) -> dict[str, Any]:
     """Inputs of a `PwBaseWorkChain` from the inputs `pw`, and from its own ``structure`` and ``parameters``."""
-    pseudos = {kind: pw.pseudos[kind] for kind in own["structure"].get_kind_names()}
+    pseudos = kind_pseudos(own["structure"], pw.pseudos)
     inputs = {"code": pw.code, **own, "pseudos": pseudos, "metadata": {"options": single_options(pw)}}
     return {"kpoints": kpoints, "pw": inputs}

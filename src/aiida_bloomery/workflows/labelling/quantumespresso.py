@@ -12,22 +12,23 @@ from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
 from aiida_bloomery.calculations.functions.pw import frame_inputs, isolated_atom_settings, parse_pw_frame
-from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of
-from aiida_bloomery.calculations.pw_namelists import parameters_for, with_state
-from aiida_bloomery.calculations.pw_pack import (
-    PwPackCalculation,
-    frame_input,
-    frame_kpoints,
-    frame_structure,
-)
+from aiida_bloomery.calculations.label_cache import around_of, find_labels, fingerprint
+from aiida_bloomery.calculations.pw_frame import boundaries_of, frame_input, frame_of
+from aiida_bloomery.calculations.pw_pack import PwPackCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows.labelling.contract import MAX_ROUNDS, LabellingWorkChain
 from aiida_bloomery.workflows.labelling.packing import default_concurrency, pack_options, share_out
-from aiida_bloomery.workflows.labelling.pw_checks import check_electrons, check_frames, one_of_each, told_settings
+from aiida_bloomery.workflows.labelling.pw_checks import (
+    check_electrons,
+    check_frames,
+    check_moments,
+    one_of_each,
+    told_settings,
+)
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
 from aiida_bloomery.workflows.labelling.pw_ports import DEFAULT_SIZE, pw_ports, single_inputs
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.states import states_of
 from bloomery.papers import Paper
 
 
@@ -44,6 +45,7 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
     """Label frames with pw.x."""
 
     title = "Quantum ESPRESSO"
+    takes_spins = True
     references = (
         Paper("P. Giannozzi et al., J. Phys.: Condens. Matter 21, 395502 (2009)", "10.1088/0953-8984/21/39/395502"),
         Paper("P. Giannozzi et al., J. Phys.: Condens. Matter 29, 465901 (2017)", "10.1088/1361-648X/aa8f79"),
@@ -75,6 +77,7 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         pseudos: str | Mapping[str, UpfData] | None = None,
         kpoints: Mapping[str, object] | None = None,
         options: Mapping[str, object] | None = None,
+        boundaries: Mapping[str, object] | None = None,
     ) -> ProcessBuilder:
         """Return a builder with the inputs of a protocol.
 
@@ -96,10 +99,13 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
             "offset": ...}`` in 1/Å for a mesh that depends on the cell.
         options
             Scheduler options of one frame.
+        boundaries
+            What is done where a frame is not periodic, as far as it is not the default; see `Boundaries`.
         """
         if elements is None:
             elements = configurations.elements if configurations is not None else []
-        inputs = pw_inputs(code, elements, protocol, overrides, pseudos=pseudos, kpoints=kpoints, options=options)
+        given: dict[str, Any] = {"pseudos": pseudos, "kpoints": kpoints, "options": options, "boundaries": boundaries}
+        inputs = pw_inputs(code, elements, protocol, overrides, **given)
         builder = cls.get_builder()
         if configurations is not None:
             builder.configurations = configurations
@@ -114,15 +120,22 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         """Return one sentence about the first frame that pw.x cannot take."""
         pw, isolated = inputs["pw"], bool(inputs.get("isolated_atoms", False))
         parameters = pw["parameters"].get_dict()
-        message = check_frames(configurations, set(pw["pseudos"]), parameters, isolated_atoms=isolated)
+        boundaries = boundaries_of(pw)
+        message = check_frames(
+            configurations, set(pw["pseudos"]), parameters, isolated_atoms=isolated, boundaries=boundaries
+        )
+        valences = {key: node.z_valence for key, node in pw["pseudos"].items()}
+        message = message or check_moments(configurations, valences)
         if message is not None or isolated:
             return message
         for name, atoms in one_of_each(configurations).items():
             try:
-                frame_input(atoms, parameters, pw["pseudos"], pw.get("kpoints"), pw.get("kpoints_rule"))
+                frame_input(atoms, pw)
+            except InputError as error:
+                return f"{name}: {error}"
             except Exception as error:  # noqa: BLE001  what aiida-quantumespresso makes of odd variables
                 return f"parameters: the input of {name} cannot be written ({type(error).__name__}: {error})."
-        return check_electrons(configurations, {key: node.z_valence for key, node in pw["pseudos"].items()}, parameters)
+        return check_electrons(configurations, valences, parameters)
 
     @classmethod
     def told(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -130,11 +143,10 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         pw = inputs["pw"]
         found = []
         for name, atoms in one_of_each(configurations).items():
-            structure = frame_structure(atoms)
-            kpoints = frame_kpoints(structure, pw.get("kpoints"), pw.get("kpoints_rule"))
-            parameters = parameters_for(pw["parameters"].get_dict(), structure.get_kind_names())
-            parameters = with_state(parameters, states_of(atoms))
-            found.append((f"pw.x for {name}", told_settings(parameters, *kpoints.get_kpoints_mesh())))
+            frame = frame_of(atoms, pw)
+            box = "" if atoms.pbc.all() else ", box {:.1f} x {:.1f} x {:.1f} Å".format(*frame.structure.cell_lengths)
+            settings = told_settings(frame.parameters, *frame.kpoints.get_kpoints_mesh())
+            found.append((f"pw.x for {name}", settings + box))
         return found
 
     def setup(self) -> None:
@@ -143,12 +155,41 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         self.ctx.failed = []
         self.ctx.packs = []
         pw = self.inputs.pw
-        settings = {"parameters": pw.parameters, **kpoints_of(pw)}
+        settings = {"parameters": pw.parameters, **around_of(pw)}
         if self.inputs.isolated_atoms.value:
             frames = self.inputs.configurations
             settings = self.call_as("isolated_atom_settings", isolated_atom_settings, pw.parameters, frames)
+        fixed = {name.removeprefix("fixed_"): settings.pop(name) for name in [*settings] if name.startswith("fixed_")}
         self.ctx.settings = AttributeDict(settings)
-        self.ctx.fingerprint = fingerprint(pw.code, dict(pw.pseudos), **self.ctx.settings)
+        self.ctx.fixed = AttributeDict({**settings, **fixed})
+        self.ctx.fingerprint = self.fingerprint_of(self.ctx.settings)
+
+    def settings_of(self, frame: int) -> AttributeDict:
+        """Settings of a frame: those of whole occupations for an atom alone that states its multiplicity."""
+        states = self.inputs.configurations.configurations.state("spin")[1]
+        found: AttributeDict = (
+            self.ctx.fixed if self.inputs.isolated_atoms.value and states[frame] else self.ctx.settings
+        )
+        return found
+
+    def fingerprint_of(self, settings: Mapping[str, Any]) -> str:
+        """Fingerprint of settings with this code and these pseudopotentials."""
+        return fingerprint(self.inputs.pw.code, dict(self.inputs.pw.pseudos), **settings)
+
+    def known_labels(self, hashes: list[str]) -> dict[str, ConfigurationsData]:
+        """Labels that exist; those of periodic frames whatever was to be done with others."""
+        found = super().known_labels(hashes)
+        frames = self.inputs.configurations.configurations
+        periodic = {content for content, whole in zip(hashes, frames.pbc.all(axis=1), strict=True) if whole}
+        missing = sorted(periodic - set(found))
+        if missing and "boundaries" in self.ctx.settings:
+            without = {name: node for name, node in self.ctx.settings.items() if name != "boundaries"}
+            found |= find_labels(self.fingerprint_of(without), missing)
+        if self.inputs.isolated_atoms.value:
+            stated = {content for content, said in zip(hashes, frames.state("spin")[1], strict=True) if said}
+            found = {content: node for content, node in found.items() if content not in stated}
+            found |= find_labels(self.fingerprint_of(self.ctx.fixed), sorted(stated))
+        return found
 
     def run_packs(self) -> ToContext:
         """Submit packs of about equal cost."""
@@ -156,7 +197,11 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         counts = self.inputs.configurations.configurations.counts
         settings = self.inputs.pw.pack.get_dict()
         concurrency = settings.get("concurrency") or default_concurrency(self.inputs.pw.code.computer, self._options)
-        packs = share_out(frames, [float(counts[frame]) ** 2 for frame in frames], settings.get("size", DEFAULT_SIZE))
+        packs = [
+            pack
+            for alike in self._by_settings(frames)
+            for pack in share_out(alike, [float(counts[one]) ** 2 for one in alike], settings.get("size", DEFAULT_SIZE))
+        ]
         self.ctx.packs = []
         for number, pack in enumerate(packs):
             elements = self.inputs.configurations.configurations[pack].elements
@@ -169,7 +214,7 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
                 pseudos={element: self.inputs.pw.pseudos[element] for element in elements},
                 pack=self.inputs.pw.pack,
                 metadata={"options": pack_options(self._options, min(concurrency, len(pack)))},
-                **self.ctx.settings,
+                **self.settings_of(pack[0]),
             )
             self.ctx.processes["packs"].append([process.uuid, pack])
             self.to_context(packs=append_(process))
@@ -198,9 +243,11 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
         self.report(f"{len(self.ctx.failed)} frames failed in their pack; each goes out alone")
         processes = {}
         for frame in sorted(self.ctx.failed):
-            name, given = f"frame_{frame:04d}", self.inputs.configurations
-            single = self.call_as(f"{name}_inputs", frame_inputs, given, orm.Int(frame), **self.ctx.settings)
-            inputs = single_inputs(self.inputs.pw, **{"kpoints": self.ctx.settings.get("kpoints"), **single})
+            name = f"frame_{frame:04d}"
+            given, pseudos = self.inputs.configurations, dict(self.inputs.pw.pseudos)
+            settings = self.settings_of(frame)
+            single = self.call_as(f"{name}_inputs", frame_inputs, given, orm.Int(frame), **settings, **pseudos)
+            inputs = single_inputs(self.inputs.pw, **{"kpoints": settings.get("kpoints"), **single})
             process = processes[name] = self.submit_as(name, PwBaseWorkChain, **inputs)
             self.ctx.processes["frames"][str(frame)] = process.uuid
         return ToContext(**processes)
@@ -215,11 +262,18 @@ class QuantumEspressoLabellingWorkChain(LabellingWorkChain):
                 self.inputs.configurations,
                 orm.Int(frame),
                 self.ctx[name].outputs.retrieved,
-                orm.Str(self.ctx.fingerprint),
+                orm.Str(self.fingerprint_of(self.settings_of(frame))),
                 metadata={"call_link_label": f"{name}_labels"},
             )
             if node.is_finished_ok:
                 self.ctx.nodes[f"labelled_{name}"] = labelled
+
+    def _by_settings(self, frames: list[int]) -> list[list[int]]:
+        """Frames that can go into one pack together."""
+        groups: dict[int, list[int]] = {}
+        for frame in frames:
+            groups.setdefault(self.settings_of(frame)["parameters"].pk, []).append(frame)
+        return list(groups.values())
 
     @property
     def _options(self) -> Mapping[str, Any]:

@@ -12,7 +12,8 @@ from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
 from aiida_bloomery.calculations.functions.dynamics import md_frames, md_settings, md_starts
-from aiida_bloomery.calculations.label_cache import fingerprint, kpoints_of
+from aiida_bloomery.calculations.label_cache import around_of, fingerprint
+from aiida_bloomery.calculations.pw_frame import boundaries_of
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import under
@@ -37,7 +38,16 @@ def validate_inputs(value: Any, _: Any) -> str | None:
             f"structures: frame {frame}: masses: pw.x's own dynamics have the masses of the elements here; leave them "
             "out, or name a calculator."
         )
-    return check_frames(structures, set(value["pw"]["pseudos"]), value["pw"]["parameters"].get_dict())
+    boundaries = boundaries_of(value["pw"])
+    open_ = np.flatnonzero(~structures.pbc.any(axis=1))
+    if len(open_) and boundaries is not None and boundaries.molecules == "makov-payne":
+        return (
+            f"structures: frame {open_[0]} is a molecule, and pw.x's own dynamics do not know Makov and Payne's "
+            "correction; choose martyna-tuckerman, or name a calculator."
+        )
+    return check_frames(
+        structures, set(value["pw"]["pseudos"]), value["pw"]["parameters"].get_dict(), boundaries=boundaries
+    )
 
 
 class QuantumEspressoReferenceMdWorkChain(ReferenceMdWorkChain):
@@ -96,7 +106,12 @@ class QuantumEspressoReferenceMdWorkChain(ReferenceMdWorkChain):
     def run_trajectories(self) -> ToContext:
         """Submit every trajectory."""
         pw = self.inputs.pw
-        inputs = self.given("structures", "parameters", "seed") | {"pw_parameters": pw.parameters} | kpoints_of(pw)
+        inputs = (
+            self.given("structures", "parameters", "seed")
+            | {"pw_parameters": pw.parameters}
+            | around_of(pw)
+            | dict(pw.pseudos)
+        )
         starts = self.call_as("md_starts", md_starts, **inputs)
         processes = {}
         for number, structure in sorted(under("structure_", starts).items()):
@@ -125,7 +140,7 @@ class QuantumEspressoReferenceMdWorkChain(ReferenceMdWorkChain):
             md_frames,
             **self.given("structures", "parameters", "seed"),
             max_steps=orm.Int(max_steps),
-            fingerprint=orm.Str(fingerprint(pw.code, dict(pw.pseudos), orm.Dict(parameters), **kpoints_of(pw))),
+            fingerprint=orm.Str(fingerprint(pw.code, dict(pw.pseudos), orm.Dict(parameters), **around_of(pw))),
             **{name: process.outputs.retrieved for name, process in ended.items()},
         )
         self.out_many(outputs)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bloomery.engines.preparation import boxed
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
-from bloomery.frames.labels import LABELS
+from bloomery.frames.labels import LEARNT
 
 TENSOR = (0, 5, 4, 5, 1, 3, 4, 3, 2)
 """Where the nine components of a tensor are in Voigt's order."""
@@ -59,12 +59,12 @@ def write_systems(frames: Configurations, elements: list[str], cutoff: float, fo
     A folder holds frames with the same labels: DeePMD-kit leaves a label out where its file is missing.
     """
     written: list[tuple[Path, int]] = []
-    masks = np.array([frames.has(name) for name in LABELS])
+    masks = np.array([frames.has(name) for name in LEARNT])
     masks[2] &= frames.pbc.all(axis=1) & (frames.volumes > 0)
     for present in np.unique(masks, axis=1).T:
         chosen = np.flatnonzero((masks == present[:, None]).all(axis=0))
         part = frames[chosen]
-        energy, forces, stress = (part.label(name)[0] for name in LABELS)
+        energy, forces, stress = (part.label(name)[0] for name in LEARNT)
         offsets = part.offsets
         for group in groups(part, elements, cutoff):
             place = folder / f"system_{len(written)}"

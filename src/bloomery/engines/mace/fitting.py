@@ -23,7 +23,7 @@ from bloomery.engines.programs import find_program, run_program
 from bloomery.engines.trainer_files import extxyz_text, group_names, labelled_atoms
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
-from bloomery.frames.labels import LABELS
+from bloomery.frames.labels import LEARNT
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import package_versions, versions
@@ -262,7 +262,7 @@ def _frames_text(frames: Configurations, settings: MaceSettings) -> str:
     written = []
     for group, (atoms, labels) in zip(group_names(frames, settings.group_key), labelled_atoms(frames), strict=True):
         atoms.info["config_weight"] = settings.group_weights.get(group, 1.0)
-        for name in LABELS:
+        for name in LEARNT:
             if name in labels:
                 (atoms.arrays if name == "forces" else atoms.info)[f"REF_{name}"] = labels[name]
         written.append(atoms)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.labels import LABELS
+from bloomery.frames.labels import LEARNT
 from bloomery.frames.neighbours import find_neighbours
 from bloomery.observables.contract import Observation, Quantity, Task, TaskObservable, array_name, together, told
 from bloomery.plugins import Settings
@@ -192,8 +192,8 @@ class FromSinglePoints(TaskObservable):
                     f"the first of them frame {int(missing[0])}; label the frames that `wanted_frames` gives for these "
                     "structures and settings."
                 )
-        labels = {name: labelled.label(name)[0] for name in LABELS}
-        return frames.with_labels(masks={name: labelled.has(name) for name in LABELS}, **labels)
+        labels = {name: labelled.label(name)[0] for name in LEARNT}
+        return frames.with_labels(masks={name: labelled.has(name) for name in LEARNT}, **labels)
 
     def _summary(self, sides: Sides) -> dict[str, object]:
         found = {side: measured for side, measured in sides.items() if not isinstance(measured, str)}

@@ -11,6 +11,7 @@ import pytest
 from aiida import orm
 from aiida.plugins import DataFactory, GroupFactory
 from aiida_pseudo.groups.family.pseudo import PseudoPotentialFamily
+from ase import units
 from ase.build import bulk
 
 from aiida_bloomery.calculations.label_cache import fingerprint
@@ -175,10 +176,15 @@ def test_electrons_that_fixed_occupations_cannot_hold_are_counted():
     assert check_electrons(copper, {"Cu": 11.0}, GOOD | {"SYSTEM": {"occupations": "smearing"}}) is None
     assert "Cu has 11 electrons, which fixed occupations cannot hold" in check_electrons(copper, {"Cu": 11.0}, fixed)
     assert check_electrons(copper[1], {"Cu": 11.0}, fixed) is None
-    for name, value in (("tot_charge", 1), ("nspin", 2), ("noncolin", True)):
-        system = {**fixed["SYSTEM"], name: value}
-        found = check_electrons(copper[0], {"Cu": 11.0}, {"SYSTEM": system})
-        assert found is None, name
+    for more in ({"tot_charge": 1}, {"nspin": 2, "tot_magnetization": 1}, {"noncolin": True}):
+        assert check_electrons(copper[0], {"Cu": 11.0}, {"SYSTEM": {**fixed["SYSTEM"], **more}}) is None, more
+    for more, words in (
+        ({"nspin": 2}, "must know how many electrons are unpaired"),
+        ({"nspin": 2, "tot_magnetization": 2}, "cannot hold beside 2 unpaired ones"),
+    ):
+        assert words in check_electrons(copper[0], {"Cu": 11.0}, {"SYSTEM": {**fixed["SYSTEM"], **more}})
+    doublet = copper[0].with_states(spin=2)
+    assert check_electrons(doublet, {"Cu": 11.0}, fixed) is None
 
 
 def silicon_in(**info):
@@ -196,16 +202,19 @@ def silicon_in(**info):
         ({"TOT_CHARGE": 1}, {"charge": 0}, "frame 1: charge: the frame says it, and SYSTEM says tot_charge"),
         ({}, {"spin": 1}, None),
         ({}, {"tot_magnetization": 0}, None),
-        ({}, {"spin": 3}, "frame 1: spin: is 3, which needs spins; set nspin to 2"),
-        ({}, {"tot_magnetization": 0.5}, "frame 1: tot_magnetization: is 0.5, which needs spins"),
-        ({"nspin": 4, "noncolin": True}, {"spin": 1}, "frame 1: spin: is 1, which needs spins"),
+        ({}, {"spin": 3}, None),
+        ({"nspin": 1}, {"spin": 3}, "frame 1: spin: is 3, which needs collinear spins, and SYSTEM says otherwise"),
+        ({"nspin": 1}, {"tot_magnetization": 0.5}, "frame 1: tot_magnetization: is 0.5, which needs collinear spins"),
+        ({"nspin": 4, "noncolin": True}, {"spin": 3}, "frame 1: spin: is 3, which needs collinear spins"),
+        ({"nspin": 1}, {"spin": 1}, None),
         ({"nspin": 2}, {"spin": 3}, None),
         (
             {"nspin": 2, "tot_magnetization": 2},
             {"spin": 3},
             "frame 1: spin: the frame says it, and SYSTEM says",
         ),
-        ({}, {"electronic_temperature": 300}, "frame 1: electronic_temperature: pw.x is not told this frame by frame"),
+        ({}, {"electronic_temperature": 300}, None),
+        ({}, {"electronic_temperature": 0}, "frame 1: electronic_temperature: is zero"),
     ],
 )
 def test_states_that_pw_cannot_be_told_are_refused(system, state, message):
@@ -225,8 +234,12 @@ def test_a_state_goes_into_the_input():
     assert with_state(plain, {"spin": 3, "tot_magnetization": -2})["SYSTEM"]["tot_magnetization"] == -2.0
     assert with_state({"SYSTEM": {}}, {"spin": 1})["SYSTEM"] == {}
     assert plain == {"SYSTEM": {"nspin": 2}}
-    with pytest.raises(InputError, match="electronic_temperature: pw"):
-        with_state(plain, {"electronic_temperature": 5})
+    assert with_state({}, {"spin": 2})["SYSTEM"] == {"nspin": 2, "tot_magnetization": 1.0}
+    hot = with_state({"SYSTEM": {"occupations": "fixed"}}, {"electronic_temperature": 11604.52})["SYSTEM"]
+    assert (hot["occupations"], hot["smearing"]) == ("smearing", "fermi-dirac")
+    assert hot["degauss"] * units.Ry == pytest.approx(1.0, abs=1e-6)  # k_B times that temperature is 1 eV
+    with pytest.raises(InputError, match="electronic_temperature: is zero"):
+        with_state(plain, {"electronic_temperature": 0})
 
 
 def test_electrons_are_counted_at_the_charge_of_each_frame():
