@@ -86,7 +86,7 @@ def load(tmp_path: Path) -> Any:
 
 
 def test_ours_are_registered_like_those_of_others() -> None:
-    assert labeller_names() == ["calculator", "cp2k", "lookup", "quantumespresso"]
+    assert labeller_names() == ["calculator", "cp2k", "lookup", "pyscf", "quantumespresso"]
     assert {labeller_part(name).code_key() for name in labeller_names()} == {"cp2k", "label", "pw"}
 
 
@@ -121,7 +121,7 @@ def test_labeller_in_one_process_hands_its_keys_on(others: None, load: Any) -> N
         ("labelling: broken", "line 3: labelling.broken: labeller 'broken' cannot be loaded: No module named"),
         (
             "labelling: vasp",
-            "there is no such labeller; choose one of broken, calculator, cp2k, lookup, quantumespresso",
+            "there is no such labeller; choose one of broken, calculator, cp2k, lookup, pyscf, quantumespresso",
         ),
         ("labelling: {calculator: {calculator: emt}}\ncodes: {vasp: {}}", "line 4: codes: there is no program 'vasp'"),
     ],
@@ -141,7 +141,7 @@ def test_programs_of_labellers_that_are_not_used_may_stand_in_the_file(others: N
 def test_schema_knows_them(others: None) -> None:
     found = schema()
     choices = found["properties"]["labelling"]["anyOf"]
-    assert choices[0]["enum"] == ["calculator", "cp2k", "lookup", "quantumespresso", "springs", "wien"]
+    assert choices[0]["enum"] == ["calculator", "cp2k", "lookup", "pyscf", "quantumespresso", "springs", "wien"]
     assert found["$defs"]["Codes"]["properties"]["wien"]["description"] == "A code from Vienna."
 
 
@@ -201,3 +201,61 @@ def test_every_file_is_read_once(load: Any, monkeypatch: pytest.MonkeyPatch) -> 
     text = "labelling: {calculator: {calculator: stillinger_weber}}\n"
     load(f"{text}validation: {{final: [elastic], structures: si8.extxyz}}\n")
     assert read == ["si8.extxyz"]
+
+
+@pytest.fixture
+def load_molecule(tmp_path: Path) -> Any:
+    """Write a campaign file over one molecule, labelled by `pyscf`, and load it."""
+
+    def make(labelling: str, more: str = "", **info: Any) -> tuple[Campaign, list[str]]:
+        atoms = Atoms("OH", [[0, 0, 0], [0, 0, 0.97]], info=info)
+        write(tmp_path / "oh.extxyz", atoms, format="extxyz")
+        text = f"name: radical\nstructures: [oh.extxyz]\nlabelling: {{pyscf: {labelling}}}\n{more}"
+        (tmp_path / "campaign.yaml").write_text(text)
+        return load_campaign(tmp_path / "campaign.yaml")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("labelling", "message"),
+    [
+        (
+            "{method: hf, basis: sto-3g}",
+            "line 3: labelling.pyscf: structures: frame 0: it has 9 electrons, an odd number",
+        ),
+        ("{xc: pbe1, basis: sto-3g}", "line 3: labelling.pyscf: xc: PySCF knows no functional 'pbe1'; choose another."),
+        ("{method: hf, basis: sto, spin: 2}", "labelling.pyscf: structures: frame 0: basis: PySCF has no 'sto' for H"),
+        ("{basis: sto-3g}", "line 3: labelling.pyscf: dft needs a functional; add xc, such as xc: pbe0"),
+        ("{method: hf, basis: sto-3g, spn: 2}", "line 3: labelling.pyscf.spn: there is no such key; write 'spin', or"),
+        ("{method: hf, basis: sto-3g, memory: 2 eV}", "line 3: labelling.pyscf.memory: should be a memory in GB"),
+    ],
+)
+def test_mistakes_about_molecules_are_told_before_anything_runs(
+    load_molecule: Any, labelling: str, message: str
+) -> None:
+    pytest.importorskip("pyscf")
+    with pytest.raises(InputError) as raised:
+        load_molecule(labelling)
+    assert message in str(raised.value)
+
+
+def test_molecules_that_get_no_forces_are_named(load_molecule: Any) -> None:
+    pytest.importorskip("pyscf")
+    _, notes = load_molecule("{method: ccsd(t), basis: 6-31g}", spin=2)
+    assert any("no forces of ccsd(t) with open shells, so frame 0 of structures (1 in all) gets" in n for n in notes)
+    campaign, notes = load_molecule("{method: ccsd, basis: 6-31g, spin: 2, memory: 8 GB}")
+    assert not any("no forces" in note for note in notes)
+    settings = labeller(campaign).labeller_settings()
+    assert (settings["spin"], settings["memory"], settings["method"]) == (2, 8.0, "ccsd")
+
+
+def test_pyscf_may_live_only_where_labels_are_computed(load_molecule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aiida_bloomery.campaign_file.labellers.pyscf.is_installed", lambda: False)
+    monkeypatch.setattr("bloomery.labellers.pyscf.checks.is_installed", lambda: False)
+    with pytest.raises(InputError, match=r"pyscf is not installed here; pip install 'aiida-bloomery\[pyscf\]'"):
+        load_molecule("{method: hf, basis: sto-3g}")
+    _, notes = load_molecule("{method: hf, basis: sto-3g}", "codes: {label: bloomery@cluster}\n")
+    assert any(
+        "pyscf is not installed here, so frames are not held against it; bloomery@cluster needs" in n for n in notes
+    )

@@ -12,6 +12,7 @@ import click
 import pytest
 import yaml
 from aiida.cmdline.commands.cmd_verdi import verdi
+from ase.build import molecule
 
 import aiida_bloomery.cli
 import bloomery.program.cli
@@ -67,6 +68,7 @@ def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     labelled, _ = CalculatorLabeller.make(calculator="stillinger_weber").label(frames)
     for name in ("labelled", "trajectory", "test"):
         ase.io.write(folder / f"{name}.extxyz", labelled.without_info(*labelled.info).to_atoms())
+    ase.io.write(folder / "water.extxyz", molecule("H2O"))
     return folder
 
 

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from ase.build import molecule
+from ase.io import write
 from tests.integration.harness import Home, daemon_processes, kill
 from tests.waiting import wait_until
 
 from bloomery.frames.configurations import Configurations
+from bloomery.labellers.pyscf import PyscfLabeller
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon]
 
@@ -31,6 +35,38 @@ def test_rehearsing_a_dft_campaign(home: Home, campaign_file: Callable[..., Path
     status = home.wait(pk)
     assert status["succeeded"], status
     assert status["labels"] == 13
+
+
+def test_a_campaign_of_molecules_in_two_states(home: Home, campaign_file: Callable[..., Path], tmp_path: Path) -> None:
+    """Water and its cation by PySCF, with isolated atoms in their ground states, through all steps."""
+    pytest.importorskip("pyscf")
+    molecules = [molecule("H2O"), molecule("H2O")]
+    molecules[1].info |= {"charge": 1, "spin": 2}
+    write(tmp_path / "water.extxyz", molecules, format="extxyz")
+    changes: dict[str, Any] = {
+        "name": "water",
+        "structures": ["water.extxyz"],
+        "bootstrap": {
+            "samplers": [{"rattle_strain": {"frames": 16, "rattle": 0.08, "strain": 0}}],
+            "selection": ["sanity", {"random": {"frames": 10}}],
+        },
+        "labelling": {"pyscf": {"method": "hf", "basis": "sto-3g"}},
+        "energy_reference": "isolated_atoms",
+        "stop": {"iterations": {"min": 1, "max": 1}},
+    }
+    pk = home.submit(campaign_file(**changes))
+    status = home.wait(pk)
+    assert status["succeeded"], status
+    home.call("export", pk, "--to", tmp_path / "export")
+    data = Configurations.read(tmp_path / "export" / "data_set.extxyz")
+    assert data.has("forces").all()
+    assert not data.has("stress").any()
+    assert {(state.get("charge", 0), state.get("spin", 1)) for state in map(data.state_of, range(len(data)))} == {
+        (0, 1),
+        (1, 2),
+    }
+    expected, _ = PyscfLabeller.make(method="hf", basis="sto-3g").label(data[:4].without_labels())
+    np.testing.assert_allclose(data[:4].label("forces")[0], expected.label("forces")[0], atol=1e-3)
 
 
 def test_two_samplers_with_shares_and_a_schedule(

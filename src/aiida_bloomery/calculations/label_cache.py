@@ -142,13 +142,15 @@ def _of_code(code: orm.AbstractCode) -> list[str]:
 
 
 def _files_in(settings: Any) -> Iterator[str]:
-    """Digests of the files that are named, by an absolute path, anywhere in settings."""
+    """Digests of the files that are named, by an absolute path, anywhere in settings, also as a word of a command."""
     if isinstance(settings, Mapping | list):
         for value in settings.values() if isinstance(settings, Mapping) else settings:
             yield from _files_in(value)
-    elif isinstance(settings, str) and settings.startswith("/") and Path(settings).is_file():
-        with Path(settings).open("rb") as file:
-            yield hashlib.file_digest(file, "blake2b").hexdigest()
+    elif isinstance(settings, str):
+        for name in sorted({settings, *settings.split()}):
+            if name.startswith("/") and Path(name).is_file():
+                with Path(name).open("rb") as file:
+                    yield hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def _job_of(node: ConfigurationsData, hash_: str) -> str:

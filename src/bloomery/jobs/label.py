@@ -18,6 +18,7 @@ from bloomery.jobs.base import Job
 from bloomery.labellers.contract import Labeller, LedgerEntry
 from bloomery.plugins import PluginSpec
 from bloomery.progress import Progress, in_one_step, write_json
+from bloomery.versions import package_versions
 
 LABELLED_FILE = "labelled.npz"
 LEDGER_FILE = "ledger.json"
@@ -34,7 +35,7 @@ class Model(Job):
     """File with the frames to label."""
 
 
-def run(job: Model, folder: Path, progress: Progress) -> dict[str, int]:
+def run(job: Model, folder: Path, progress: Progress) -> dict[str, int | dict[str, str]]:
     """Label what the journal does not hold yet; `LABELLED_FILE` and `LEDGER_FILE` follow as frames finish."""
     labeller: Labeller = job.labeller.load("labellers")
     configurations = Configurations.read(folder / job.configurations)
@@ -49,6 +50,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, int]:
         "n_labelled": len(outcomes) - outcomes.count("failed"),
         "n_failed": outcomes.count("failed"),
         "n_resumed": len(configurations) - len(todo),
+        "packages": package_versions(*labeller.packages),
     }
 
 

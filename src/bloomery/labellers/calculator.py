@@ -41,6 +41,11 @@ class CalculatorLabeller(OneByOne):
     settings: CalculatorLabellerSettings
     not_physics = frozenset({"frame_timeout_s"})
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The distribution that the class of calculators is from, where it is named by its module."""
+        return self.settings.calculator.distributions
+
     def outcomes(self, configurations: Configurations) -> Iterator[tuple[Configurations, str] | tuple[None, str]]:
         """Evaluate the calculator; a value that is not finite is a failure, with its reason."""
         self.check(configurations)
@@ -64,11 +69,11 @@ class CalculatorLabeller(OneByOne):
                 yield labelled, ""
 
     def check(self, configurations: Configurations) -> None:
-        """Refuse frames without atoms, and those in states that the calculator cannot be told."""
+        """Refuse frames without atoms, and those whose state or periodicity the calculator would not see."""
         if not configurations.counts.all():
             frame = int(np.argmin(configurations.counts))
             raise InputError(f"calculator: frame {frame} holds no atom, so there is nothing to label.")
-        self.settings.calculator.check_states(configurations, "calculator: ")
+        self.settings.calculator.check_frames(configurations, "calculator: ")
 
 
 @contextmanager

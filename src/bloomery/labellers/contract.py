@@ -62,6 +62,11 @@ class Labeller(Plugin):
     not_physics: ClassVar[frozenset[str]] = frozenset()
     """Settings that say how the work is done and not what comes out: labels found with others are as good."""
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Distributions of others, besides those of all jobs, whose versions have a say in the labels."""
+        return ()
+
     @abstractmethod
     def label(
         self, configurations: Configurations, *, progress: Progress = no_progress, record: Record = no_record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Collection, Mapping
+from importlib.metadata import packages_distributions
 from typing import Any, ClassVar, Literal
 
 import ase
@@ -19,6 +20,7 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.states import STATES
 from bloomery.plugins import Settings
+from bloomery.reference.periodicity import check_periodicity
 from bloomery.reference.states import arguments_for, routes_of
 
 Values = dict[str, float | NDArray[np.float64]]
@@ -75,6 +77,13 @@ class CalculatorSpec(Settings):
         package, separator, _ = self.name.partition(":")
         return not separator or importlib.util.find_spec(package.partition(".")[0]) is not None
 
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """The installed distributions that its package is from; none for those of `CALCULATORS`."""
+        package, separator, _ = self.name.partition(":")
+        found = packages_distributions().get(package.partition(".")[0], []) if separator else []
+        return tuple(sorted(set(found)))
+
     def check(self, elements: Collection[str]) -> None:
         """Raise what `make` does, and `InputError` if the calculator says that it does not know an element."""
         if message := unknown_elements(self.make(), elements, self.name):
@@ -84,11 +93,12 @@ class CalculatorSpec(Settings):
         """State to the way it goes into the calculator that was ``made`` (`bloomery.reference.states`)."""
         return routes_of(made, {str(name): way for name, way in self.state.items()})
 
-    def check_states(self, frames: Configurations, where: str = "") -> None:
-        """Raise `InputError` for the first frame whose state the calculator cannot be told, and what `make` does.
+    def check_frames(self, frames: Configurations, where: str = "") -> None:
+        """Raise `InputError` for the first frame whose state or periodicity the calculator would not see.
 
-        ``where`` stands before the number of the frame, as ``silicon.extxyz: ``.
+        What `make` raises is raised too. ``where`` stands before the number of the frame, as ``silicon.extxyz: ``.
         """
+        check_periodicity(self.name, frames, where)
         said = [name for name in frames.states if STATES[name].counts]
         if not said:
             return

@@ -36,6 +36,8 @@ SUM_OF_MOMENTS = ("tblite.",)
 """Modules of calculators that read starting moments, and do not say so."""
 WITHOUT_SPIN = (EMT,)
 """Calculators that give moments, all zero, and have no spins."""
+MOMENTS_OF_THEIR_OWN = ("chgnet.",)
+"""Modules of calculators that predict moments from the geometry alone, whatever they start from (CHGNet 0.4)."""
 
 
 def routes_of(calculator: Any, said: Mapping[str, str]) -> dict[str, str]:
@@ -48,8 +50,9 @@ def routes_of(calculator: Any, said: Mapping[str, str]) -> dict[str, str]:
         if found is not None:
             routes[name] = found
     properties = {*(getattr(calculator, "implemented_properties", None) or ())}
+    module = type(calculator).__module__
     has_spins = {"magmom", "magmoms"} & properties and not isinstance(calculator, WITHOUT_SPIN)
-    if has_spins or type(calculator).__module__.startswith(SUM_OF_MOMENTS):
+    if (has_spins and not module.startswith(MOMENTS_OF_THEIR_OWN)) or module.startswith(SUM_OF_MOMENTS):
         routes["initial_magmoms"] = MOMENTS
     return routes | dict(said)
 

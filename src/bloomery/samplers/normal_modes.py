@@ -131,7 +131,7 @@ class NormalModes(TaskSampler):
         if self.settings.hessian is not None:
             return None
         if self.settings.calculator is not None:
-            self.settings.calculator.check_states(start, f"{self.name}: starting structures: ")
+            self.settings.calculator.check_frames(start, f"{self.name}: starting structures: ")
             return CalculatorDriver(Calculators(self.settings.calculator))
         if potential is None:
             raise InputError(

@@ -30,7 +30,7 @@ class ReferenceMolecularDynamics(TaskSampler):
 
     def run(self, task: Task) -> tuple[Configurations, SamplerReport]:
         """Sample; frames carry the calculator's energy, forces and, in a full cell, stress as labels."""
-        self.settings.calculator.check_states(task.start, f"{self.name}: starting structures: ")
+        self.settings.calculator.check_frames(task.start, f"{self.name}: starting structures: ")
         prepared = trajectories(task.start, self.settings, task.seed, self.name)
         conduct = Conduct(self.settings, CalculatorDriver(Calculators(self.settings.calculator)), labels=True)
         return run_all(prepared, conduct, checkpoint=task.checkpoint, progress=task.progress)

@@ -71,10 +71,12 @@ def test_every_labeller_conforms(name: str, silicon: Configurations, library: Pa
     settings: dict[str, dict[str, Any]] = {
         "calculator": {"calculator": "stillinger_weber"},
         "lookup": {"library": str(library)},
+        "pyscf": {"method": "hf", "basis": "sto-3g"},
     }
+    molecules = Configurations.from_atoms([molecule("H2O"), molecule("NH3")]).snapped()
     plugin = load_plugin("labellers", name)
     assert plugin.name == name
-    check_labeller(plugin.make(**settings[name]), silicon)
+    check_labeller(plugin.make(**settings[name]), molecules if name == "pyscf" else silicon)
 
 
 def test_values_are_those_of_ase() -> None:
@@ -124,6 +126,11 @@ def test_a_library_gives_labels_of_the_state_alone(tmp_path: Path) -> None:
     labelled, ledger = LookupLabeller.make(library=str(tmp_path / "library.extxyz")).label(wanted)
     assert labelled.label("energy")[0].tolist() == [-2.0, -1.0, -1.0]
     assert [entry.outcome for entry in ledger] == ["labelled"] * 3 + ["failed"]
+
+
+def test_labels_are_of_the_version_of_the_calculators_package() -> None:
+    assert CalculatorLabeller.make(calculator="ase.calculators.emt:EMT").packages == ("ase",)
+    assert CalculatorLabeller.make(calculator="emt").packages == ()
 
 
 def test_frames_without_atoms_are_refused() -> None:

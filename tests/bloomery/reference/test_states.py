@@ -50,6 +50,10 @@ class Reading(Calculator):
         }
 
 
+class Predicting(Told):
+    """Gives moments and heeds none, as CHGNet."""
+
+
 def frames(*said: dict[str, Any]) -> Configurations:
     """Molecules of oxygen that differ in their state alone."""
     atoms = []
@@ -165,3 +169,9 @@ def test_tblite_is_told(tmp_path: Any) -> None:
     np.testing.assert_allclose(
         labelled.label("energy")[0], [-137.96777594361677, -131.50015843891822, -137.96777594361677], atol=1e-4
     )
+
+
+def test_moments_go_to_no_calculator_that_predicts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert routes_of(Predicting(), {})["initial_magmoms"] == "moments"
+    monkeypatch.setattr(Predicting, "__module__", "chgnet.model.dynamics")
+    assert "initial_magmoms" not in routes_of(Predicting(), {})

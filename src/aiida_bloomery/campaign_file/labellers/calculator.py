@@ -28,7 +28,7 @@ class Part(InProcessPart):
         with campaign.source.at(campaign.labeller_key("calculator")):
             self.calculator.check(campaign.structures.elements)
             for name, frames in campaign.named_frames:
-                self.calculator.check_states(frames, f"{name}: ")
+                self.calculator.check_frames(frames, f"{name}: ")
 
     def notes(self, campaign: Campaign) -> Iterator[str]:
         """Say that a calculator was not seen."""

@@ -44,7 +44,7 @@ class CalculatorLabellingWorkChain(InProcessLabellingWorkChain):
         if not calculator.is_installed:
             return None
         try:
-            calculator.check_states(configurations, "configurations: ")
+            calculator.check_frames(configurations, "configurations: ")
         except InputError as error:
             return str(error)
         return None

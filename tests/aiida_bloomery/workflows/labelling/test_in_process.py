@@ -168,9 +168,11 @@ def test_fingerprints_are_of_what_decides_a_label(bloomery_code, coppers, tmp_pa
     assert plain != of({"calculator": {"emt": {"asap_cutoff": True}}})
     model = tmp_path / "a.model"
     model.write_text("one")
-    with_file = of({"calculator": {"lj": {"sigma": str(model)}}})
+    commands = {"calculator": {"lj": {"lmpcmds": [f"pair_coeff * * {model} Si"]}}}
+    with_file, with_command = of({"calculator": {"lj": {"sigma": str(model)}}}), of(commands)
     model.write_text("two")
     assert with_file != of({"calculator": {"lj": {"sigma": str(model)}}})
+    assert with_command != of(commands)
     library = ConfigurationsData(coppers.configurations.with_labels(energy=[1, 2, 3]))
     other = ConfigurationsData(coppers.configurations.with_labels(energy=[1, 2, 4]))
     first = of({"require": ["energy"]}, library, "lookup")
