@@ -318,7 +318,8 @@ def test_pw_from_the_file_to_the_file(
         assert errors[0] > errors[-1]
     starts = len(pw.starts())
     assert starts == 2 * len(calls(node))
-    state = convergence_state(node.pk)
+    pk = node.pk
+    state = convergence_state(pk)
     assert state.computed == starts
     assert all(seconds > 0 for seconds in state.core_seconds.values())
 
@@ -328,7 +329,7 @@ def test_pw_from_the_file_to_the_file(
 
     shown = call("--no-write")
     assert shown.exit_code == 0, shown.output
-    assert f"Found search for converged settings, PK {node.pk}: 2 hot frames of 2 atoms." in shown.output
+    assert f"Found search for converged settings, PK {pk}: 2 hot frames of 2 atoms." in shown.output
     assert "To be written into" in shown.output
     assert path.read_text(encoding="utf-8") == before
     shown = call()
@@ -349,14 +350,14 @@ def test_pw_from_the_file_to_the_file(
     assert {file.suffix for file in path.parent.glob("campaign-convergence.*")} == {".png", ".svg", ".csv"}
 
     # What the file says now is what was tried: a campaign finds these labels.
-    inputs = calls(node)[f"point_{search.plan.key(found.chosen)}"].inputs.pw
+    inputs = calls(orm.load_node(pk))[f"point_{search.plan.key(found.chosen)}"].inputs.pw
     assert fingerprint_of(path) == fingerprint(
         inputs.code, dict(inputs.pseudos), inputs.parameters, **around_of(inputs)
     )
 
     # The same command knows the search by what it chose; one made again finds every label.
     shown = call()
-    assert f"PK {node.pk}" in shown.output
+    assert f"PK {pk}:" in shown.output
     assert "says so already" in shown.output
     again = prepare(load_campaign(path)[0], wishes)
     assert again.mark == search.mark
