@@ -21,7 +21,6 @@ import ase
 import numpy as np
 from aiida import engine, load_profile, orm
 from aiida.storage.sqlite_temp import SqliteTempBackend
-from ase.build import bulk
 from rich.console import Console
 from rich.table import Table
 
@@ -41,6 +40,7 @@ CHEAP: dict[str, Any] = {
     "functional": "LDA",
     "basis": "SZV-MOLOPT-SR-GTH",
     "kpoints": {"mesh": [1, 1, 1]},
+    "vacuum": 4.0,
     "parameters": {"FORCE_EVAL": {"DFT": {"MGRID": {"CUTOFF": 100, "REL_CUTOFF": 30}}}},
 }
 VACUUMS = (3.0, 4.0, 5.0, 6.0, 9.0)
@@ -88,7 +88,7 @@ def boxes(program: Path, console: Console) -> None:
 
 
 def pack(program: Path, console: Console, n_frames: int) -> None:
-    """Label rattled silicon in one job, then run the inputs that it had by hand, as many at a time."""
+    """Label rattled P2 in one job, then run the inputs that it had by hand, as many at a time."""
     with tempfile.TemporaryDirectory() as home:
         load_profile(SqliteTempBackend.create_profile("cp2k", debug=False), allow_switch=True)
         machine = orm.Computer(
@@ -105,7 +105,7 @@ def pack(program: Path, console: Console, n_frames: int) -> None:
         code = orm.InstalledCode(label="cp2k", computer=machine, filepath_executable=str(program)).store()
         frames = []
         for index in range(n_frames):
-            frames.append(bulk("Si", cubic=True))
+            frames.append(SYSTEMS["molecule"][0].copy())
             frames[-1].rattle(0.05, seed=index)
         node = ConfigurationsData(Configurations.from_atoms(frames)).store()
         start = time.perf_counter()
