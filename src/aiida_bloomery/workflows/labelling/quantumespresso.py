@@ -193,10 +193,8 @@ class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
         return list(groups.values())
 
     def pack_inputs(self, pack: list[int]) -> dict[str, Any]:
-        """Namelists, k-points and pseudopotentials."""
-        elements = self.inputs.configurations.configurations[pack].elements
-        pseudos = {element: self.inputs.pw.pseudos[element] for element in elements}
-        return {**self.settings_of(pack[0]), "pseudos": pseudos}
+        """Namelists, k-points and pseudopotentials: those of all elements, as the fingerprint of the settings has them."""
+        return {**self.settings_of(pack[0]), "pseudos": dict(self.inputs.pw.pseudos)}
 
     def run_frames(self) -> ToContext:
         """Give each failed frame to the workchain that knows what to do."""
