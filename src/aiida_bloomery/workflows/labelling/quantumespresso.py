@@ -193,7 +193,7 @@ class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
         return list(groups.values())
 
     def pack_inputs(self, pack: list[int]) -> dict[str, Any]:
-        """Namelists, k-points and pseudopotentials: those of all elements, as the fingerprint of the settings has them."""
+        """Namelists, k-points and pseudopotentials: those of all elements, for they are in the fingerprint."""
         return {**self.settings_of(pack[0]), "pseudos": dict(self.inputs.pw.pseudos)}
 
     def run_frames(self) -> ToContext:

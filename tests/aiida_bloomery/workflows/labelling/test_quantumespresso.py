@@ -111,6 +111,17 @@ def test_label_that_exists_is_not_computed_again(wrapped_pw, dimers, labelling):
     assert [source.creator.process_label for source in sources] == ["PwPackCalculation"]
 
 
+def test_frames_of_some_of_the_elements_are_found_again(wrapped_pw, dimers, labelling, silicon_upf):
+    """A campaign of several elements has frames with a part of them: their labels are of the same settings."""
+    pw, frames = wrapped_pw(), dimers(2, seed=33)
+    for outcome in ("labelled", "cached"):
+        builder = labelling(pw.code, frames)
+        builder.pw.pseudos = {"Si": silicon_upf, "Ge": silicon_upf}
+        outputs, node = run_get_node(builder)
+        assert node.is_finished_ok, node.exit_message
+        assert [entry["outcome"] for entry in entries(outputs)] == [outcome] * 2
+
+
 def test_a_frame_is_labelled_in_its_state(wrapped_pw, dimers, labelling):
     """One geometry in three states is three labels, each found again; pw.x says the charge that it was told."""
     pw, one = wrapped_pw(), dimers(1, seed=31).configurations
