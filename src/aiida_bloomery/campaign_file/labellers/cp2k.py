@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from aiida_bloomery.calculations.cp2k_data import data_folder
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart, Program
+from aiida_bloomery.campaign_file.labellers.kpoints import Kpoints
 from aiida_bloomery.campaign_file.model import Code
 from aiida_bloomery.campaign_file.options import job_options
 from aiida_bloomery.setup.machine import cp2k_program
@@ -31,33 +32,9 @@ from bloomery.plugins import Settings
 from bloomery.quantities import Angstrom, Kelvin, Unit
 
 Rydberg = Annotated[float, Unit("Ry"), Field(gt=0)]
-Repeat = Annotated[int, Field(ge=1)]
-Shift = Literal[0, 1]
 NONMETALS = {
     "H", "He", "B", "C", "N", "O", "F", "Ne", "Si", "P", "S", "Cl", "Ar", "Ge", "As", "Se", "Br", "Kr", "Te", "I", "Xe",
 }  # fmt: skip
-
-
-class Kpoints(Settings):
-    """The k-point mesh: the same for every frame, or by its density."""
-
-    mesh: tuple[Repeat, Repeat, Repeat] | None = None
-    """Points along the reciprocal cell vectors; 1 along open directions, whatever is said."""
-    shift: tuple[Shift, Shift, Shift] = (0, 0, 0)
-    """1 shifts the mesh by half a step along a vector, away from Gamma."""
-    distance: Annotated[float, Unit("1/Å"), Field(gt=0, le=2)] | None = None
-    """Largest distance between points in 1/Å, from which each frame's cell gives its mesh."""
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Kpoints:
-        if (self.mesh is None) == (self.distance is None):
-            raise ValueError("give either a mesh, such as [3, 3, 3], or a distance, such as 0.5 1/Å")
-        return self
-
-    def as_input(self) -> dict[str, object]:
-        """As the builder of the workchain takes them."""
-        given = {"mesh": list(self.mesh)} if self.mesh else {"distance": self.distance}
-        return {**given, "offset": [shift / 2 for shift in self.shift]}
 
 
 class Smearing(Settings):

@@ -14,6 +14,7 @@ from aiida_bloomery.calculations.pw_boundaries import Boundaries
 from aiida_bloomery.calculations.pw_variables import not_a_variable, read_namelists, unknown_variables
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.labellers.contract import Finding, LabellerPart, Program
+from aiida_bloomery.campaign_file.labellers.kpoints import Kpoints
 from aiida_bloomery.campaign_file.labellers.pw_physics import Dispersion, Hubbard, foreign, shells_of, wants_card
 from aiida_bloomery.campaign_file.model import Code
 from aiida_bloomery.campaign_file.options import job_options
@@ -28,8 +29,6 @@ from bloomery.plugins import Settings
 from bloomery.quantities import Unit
 
 Rydberg = Annotated[float, Unit("Ry"), Field(gt=0)]
-Repeat = Annotated[int, Field(ge=1)]
-Shift = Literal[0, 1]
 UNEVEN = 1.5
 """Distances between k-points may differ by this factor between structures."""
 HEADER = 20_000
@@ -45,28 +44,6 @@ SAID_BY = {
     "hubbard": ("lda_plus_u", "lda_plus_u_kind", "hubbard_u", "u_projection_type"),
 }
 """Keys of their own, and the variables of pw.x in SYSTEM that they set."""
-
-
-class Kpoints(Settings):
-    """The k-point mesh: the same for every frame, or by its density."""
-
-    mesh: tuple[Repeat, Repeat, Repeat] | None = None
-    """Points along the reciprocal cell vectors."""
-    shift: tuple[Shift, Shift, Shift] = (0, 0, 0)
-    """1 shifts the mesh by half a step along a vector, away from Gamma."""
-    distance: Annotated[float, Unit("1/Å"), Field(gt=0, le=2)] | None = None
-    """Largest distance between points in 1/Å, from which each frame's cell gives its mesh."""
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Kpoints:
-        if (self.mesh is None) == (self.distance is None):
-            raise ValueError("give either a mesh, such as [3, 3, 3], or a distance, such as 0.2 1/Å")
-        return self
-
-    def as_input(self) -> dict[str, object]:
-        """As the builder of the workchain takes them."""
-        given = {"mesh": list(self.mesh)} if self.mesh else {"distance": self.distance}
-        return {**given, "offset": [shift / 2 for shift in self.shift]}
 
 
 class Smearing(Settings):
