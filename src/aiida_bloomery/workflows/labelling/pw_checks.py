@@ -220,7 +220,12 @@ def told_settings(parameters: Namelists, mesh: Sequence[int], shift: Sequence[fl
         "starting_magnetization",
         "tot_magnetization",
         "tot_charge",
+        "input_dft",
         "vdw_corr",
+        "dftd3_version",
+        "dftd3_threebody",
+        "assume_isolated",
+        "dipfield",
         "lda_plus_u",
         "hubbard_u",
     )
