@@ -522,3 +522,44 @@ def test_plugins_are_described_with_their_settings() -> None:
     assert {"name", "summary", "module", "settings"} == set(rattle.as_dict())
     with pytest.raises(InputError, match="there is no kind of plug-in 'cook'"):
         describe_plugins("cook")
+
+
+def test_what_may_not_be_meant_of_boxes_is_said(folder: Path) -> None:
+    crystal = bulk("Si", cubic=True)
+    crystal.info["charge"] = 1
+    slab = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[4, 4, 15], pbc=True)
+    ion = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], info={"charge": 1})
+    told = "frame 0 is charged and sees its periodic images"
+    hollow = "frame 0 has 15.0 Å of empty space along its third vector and is periodic there"
+    for atoms, change, expected in (
+        (crystal, "ecutwfc: 30 Ry", [told]),
+        (slab, "ecutwfc: 30 Ry", [hollow, 'pbc="T T F"']),
+        (ion, "ecutwfc: 30 Ry", []),
+        (ion, "boundaries: {molecules: none}", [told, "choose a correction (boundaries.molecules)"]),
+    ):
+        write(folder / "si8.extxyz", atoms, format="extxyz")
+        result = check(folder, edited(("ecutwfc: 30 Ry", change)))
+        assert result.exit_code == 0, result.output
+        said = " ".join(result.output.split())
+        assert all(words in said for words in expected), said
+        assert expected or (told not in said and "empty space" not in said)
+
+
+def test_a_shell_that_a_file_lacks_is_named_before_a_profile_is_there(folder: Path) -> None:
+    header = '<UPF version="2.0.1">\n<PP_HEADER element="Si" functional="PBE" z_valence="4"/>\n'
+    (folder / "Si.upf").write_text(
+        header + '<PP_CHI.1 label="3S" l="0">1</PP_CHI.1>\n<PP_CHI.2 label="3P" l="1">1</PP_CHI.2>'
+    )
+    for words, said in (
+        (
+            "hubbard: {u: {Si-3d: 4}}",
+            "Si-3d is corrected, and the pseudopotential of Si has no wavefunction of that shell",
+        ),
+        ("moments: {Si: 5}", "moments.Si: is 5 μB, more than its 4 valence electrons; give a smaller one."),
+    ):
+        change = f"pseudopotentials: {{Si: Si.upf}}, ecutwfc: 30 Ry, {words}"
+        result = check(folder, edited(("ecutwfc: 30 Ry", change)))
+        assert result.exit_code == 2
+        assert said in " ".join(result.output.split())
+    change = "pseudopotentials: {Si: Si.upf}, ecutwfc: 30 Ry, hubbard: {u: {Si-3p: 4}}, moments: {Si: 2}"
+    assert check(folder, edited(("ecutwfc: 30 Ry", change))).exit_code == 0

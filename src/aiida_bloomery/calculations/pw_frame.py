@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from aiida_bloomery.calculations.pw_boundaries import Boundaries, not_for_2d
 from aiida_bloomery.calculations.pw_namelists import parameters_for, with_state
 from bloomery.errors import InputError
-from bloomery.frames.boxes import boxed, middle_of_vacuum
+from bloomery.frames.boxes import boxed, widest_gap
 from bloomery.frames.states import states_of
 from bloomery.plugins import parse_settings
 
@@ -239,9 +239,8 @@ def _close(
         system["assume_isolated"] = "2D"
     elif pbc.sum() == 2 and boundaries.slabs == "dipole":
         axis = int(np.argmin(pbc))
-        places = np.sort(box.get_scaled_positions(wrap=True)[:, axis])
-        gap = float(np.diff([*places, places[0] + 1]).max())
+        middle, gap = widest_gap(box, axis)
         region = min(REGION, gap / 2)
         parameters["CONTROL"] |= {"tefield": True, "dipfield": True}
-        start = (middle_of_vacuum(box, axis) - region / 2) % 1
+        start = (middle - region / 2) % 1
         system |= {"edir": axis + 1, "emaxpos": round(start, 6), "eopreg": round(region, 6), "eamp": 0.0}

@@ -89,12 +89,21 @@ def boxed(atoms: ase.Atoms, boxes: Boxes) -> ase.Atoms:
     return result
 
 
-def middle_of_vacuum(atoms: ase.Atoms, axis: int) -> float:
-    """Where the empty space of a box is in the middle, in shares of a vector, from 0 to 1."""
+def widest_gap(atoms: ase.Atoms, axis: int) -> tuple[float, float]:
+    """Where the widest empty space of a periodic cell is in the middle along a vector, and how wide it is.
+
+    Both are shares of the vector, from 0 to 1.
+    """
     places = np.sort(atoms.get_scaled_positions(wrap=True)[:, axis])
     gaps = np.diff([*places, places[0] + 1])
     widest = int(np.argmax(gaps))
-    return float((places[widest] + gaps[widest] / 2) % 1)
+    return float((places[widest] + gaps[widest] / 2) % 1), float(gaps[widest])
+
+
+def empty_space(atoms: ase.Atoms) -> NDArray[np.float64]:
+    """Widest empty space in Å at right angles to the other vectors of a periodic cell, along each vector, ``(3,)``."""
+    heights, _ = _heights(atoms)
+    return heights * np.array([widest_gap(atoms, axis)[1] for axis in range(3)])
 
 
 def _heights(atoms: ase.Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

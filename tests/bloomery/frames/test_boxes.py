@@ -11,7 +11,7 @@ from ase.build import bulk, fcc111, molecule
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bloomery.frames.boxes import STEP, TAIL, Boxes, boxed, middle_of_vacuum, room
+from bloomery.frames.boxes import STEP, TAIL, Boxes, boxed, empty_space, room, widest_gap
 
 lengths = st.floats(0.5, 15.0)
 PERIODICITIES = [list(pbc) for pbc in product([False, True], repeat=3)]
@@ -100,6 +100,8 @@ def test_the_middle_of_the_vacuum_is_far_from_all_atoms(shift):
     slab = fcc111("Al", (1, 1, 3), vacuum=5.0, periodic=True)
     slab.positions[:, 2] += shift
     height = slab.cell.lengths()[2]
-    place = middle_of_vacuum(slab, 2) * height
+    place = widest_gap(slab, 2)[0] * height
     away = np.abs((slab.positions[:, 2] - place + height / 2) % height - height / 2)
     assert away.min() == pytest.approx(5.0)
+    np.testing.assert_allclose(empty_space(slab)[2], 10.0)
+    assert empty_space(bulk("Al", cubic=True)).max() < 2.1

@@ -24,6 +24,7 @@ from aiida_bloomery.workflows.labelling.pw_checks import check_given, check_stat
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from bloomery.campaign.convergence import Ladder
 from bloomery.errors import InputError
+from bloomery.frames.boxes import empty_space
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
 from bloomery.plugins import Settings
 from bloomery.quantities import Unit
@@ -143,10 +144,12 @@ class Part(LabellerPart):
                 if element not in self.pseudopotentials:
                     raise _error(campaign, f"has no file for {element}; add one.")
             for element, name in self.pseudopotentials.items():
-                _upf_file(campaign, element, name)
+                path = _upf_file(campaign, element, name)
+                self._check_pseudo(campaign, element, path.read_text(encoding="utf-8", errors="replace"))
 
     def notes(self, campaign: Campaign) -> Iterator[str]:
-        """Say where one mesh is meant for cells of different size, and which variables of pw.x nobody knows."""
+        """Say what may not be meant: one mesh for all cells, charges in periods, slabs that are periodic across."""
+        yield from self._doubtful_boundaries(campaign)
         for name in unknown_variables(self.parameters):
             yield (
                 f"labelling.quantumespresso.parameters.{name}: pw.x up to 7.5 has no such variable, and stops at what "
@@ -154,7 +157,9 @@ class Part(LabellerPart):
             )
         if self.kpoints is None or self.kpoints.mesh is None:
             return
-        frames = campaign.structures
+        frames = campaign.structures[np.flatnonzero(campaign.structures.pbc.all(axis=1))]
+        if not len(frames):
+            return
         reciprocal = np.linalg.norm(np.linalg.inv(frames.cells), axis=1) * 2 * np.pi
         apart = (reciprocal / self.kpoints.mesh).max(axis=1)
         if apart.max() > UNEVEN * apart.min():
@@ -165,19 +170,36 @@ class Part(LabellerPart):
                 "a distance."
             )
 
+    def _doubtful_boundaries(self, campaign: Campaign) -> Iterator[str]:
+        """Say which energies depend on the size of a box, and which frames look like slabs and are periodic across."""
+        for name, frames in campaign.named_frames:
+            open_ = np.asarray(~frames.pbc.any(axis=1))
+            charged = np.abs(frames.state("charge")[0]) > 0
+            corrected = open_ & (self.boundaries.molecules != "none")
+            in_period = np.flatnonzero(charged & ~corrected)
+            if len(in_period):
+                yield (
+                    f"{name}: frame {in_period[0]} is charged and sees its periodic images, so that its energy depends "
+                    "on the size of its cell"
+                    + ("; choose a correction (boundaries.molecules)." if open_[in_period[0]] else ".")
+                )
+            hollow = _hollow(frames, self.boundaries.vacuum)
+            if hollow is not None:
+                frame, axis, width = hollow
+                vector, pbc = ("first", "second", "third")[axis], ["T", "T", "T"]
+                pbc[axis] = "F"
+                yield (
+                    f"{name}: frame {frame} has {width:.1f} Å of empty space along its {vector} vector and is periodic "
+                    f'there, as a crystal; if it is a slab, say so (pbc="{" ".join(pbc)}").'
+                )
+
     def findings(self, campaign: Campaign) -> Iterator[Finding]:
         """See that all pseudopotentials were made with the same functional, as their headers say."""
         functionals = {}
         for element, node in sorted(self._pseudos(campaign).items()):
             content = node.get_content()
             header = read_header(content)
-            self._check_shell(campaign, element, content)
-            moment = (self.moments or {}).get(element, 0.0)
-            if abs(moment) > node.z_valence:
-                key = campaign.labeller_key("moments", element)
-                raise campaign.source.error(
-                    key, f"is {moment:g} μB, more than its {node.z_valence:g} valence electrons; give a smaller one."
-                )
+            self._check_pseudo(campaign, element, content)
             functionals[element] = header.functional if header is not None and header.functional else "unknown"
         said = ", ".join(f"{element} {name}" for element, name in functionals.items())
         if self.functional is not None:
@@ -189,7 +211,14 @@ class Part(LabellerPart):
         else:
             yield Finding("pseudopotentials", said)
 
-    def _check_shell(self, campaign: Campaign, element: str, upf: str) -> None:
+    def _check_pseudo(self, campaign: Campaign, element: str, upf: str) -> None:
+        """See that a pseudopotential has the shell that is corrected, and electrons for the moment to start from."""
+        header, moment = read_header(upf), (self.moments or {}).get(element, 0.0)
+        if header is not None and header.z_valence and abs(moment) > header.z_valence:
+            raise campaign.source.error(
+                campaign.labeller_key("moments", element),
+                f"is {moment:g} μB, more than its {header.z_valence:g} valence electrons; give a smaller one.",
+            )
         shell, shells = (self.hubbard.shells if self.hubbard else {}).get(element), shells_of(upf)
         if shell is not None and shells is not None and shell not in shells:
             raise campaign.source.error(
@@ -324,6 +353,17 @@ class Part(LabellerPart):
                 "family, or give a UPF file for each element.",
             )
         return dict(family.get_pseudos(elements=elements))
+
+
+def _hollow(frames: Configurations, vacuum: float) -> tuple[int, int, float] | None:
+    """The first periodic frame with so much empty space along one vector alone: its index, the vector, and how wide."""
+    for frame, atoms in enumerate(frames.without_labels().to_atoms()):
+        if atoms.pbc.all() and len(atoms) > 1:
+            spaces = empty_space(atoms)
+            wide = np.flatnonzero(spaces > vacuum)
+            if len(wide) == 1:
+                return frame, int(wide[0]), float(spaces[wide[0]])
+    return None
 
 
 def _error(campaign: Campaign, message: str) -> InputError:
