@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from aiida import orm
-from aiida.engine import PortNamespace, ProcessBuilder, ProcessSpec
+from aiida.engine import ProcessBuilder
 
 from aiida_bloomery.workflows.labelling.in_process import InProcessLabellingWorkChain
 from bloomery.errors import InputError
@@ -15,23 +15,10 @@ from bloomery.plugins import PluginSpec
 from bloomery.reference.calculators import CalculatorSpec
 
 
-def validate_inputs(value: Mapping[str, Any], _: PortNamespace) -> str | None:
-    """Check the states of frames against the calculator."""
-    if "configurations" not in value or "parameters" not in value:
-        return None
-    return CalculatorLabellingWorkChain.check(value["configurations"].configurations, value)
-
-
 class CalculatorLabellingWorkChain(InProcessLabellingWorkChain):
     """Label frames with an ASE calculator."""
 
     LABELLER: ClassVar[str] = "calculator"
-
-    @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
-        """See that frames are in states that the calculator can be told."""
-        super().define(spec)
-        spec.inputs.validator = validate_inputs
 
     @classmethod
     def check(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> str | None:

@@ -38,6 +38,8 @@ class LabellingWorkChain(SubmitsOnce):
     """What reports call the method, where no plug-in of `bloomery` that has the same name says so."""
     takes_spins: ClassVar[bool] = False
     """Whether frames can state a multiplicity: isolated atoms are then looked at in several, and the lowest counts."""
+    NEEDED: ClassVar[tuple[str, ...]] = ()
+    """Inputs that `check` looks at; a campaign, which has no frames yet, is checked by its structures."""
     references: ClassVar[tuple[Paper | str, ...]] = ()
     """Papers to cite where it was used."""
 
@@ -50,6 +52,7 @@ class LabellingWorkChain(SubmitsOnce):
         spec.input("isolated_atoms", valid_type=orm.Bool, default=lambda: orm.Bool(False), help=text)
         spec.input("max_failed_share", valid_type=orm.Float, default=lambda: orm.Float(0.5), validator=validate_share)
         spec.inputs["max_failed_share"].help = "Which share of the frames may fail before the batch counts as failed."
+        spec.inputs.validator = cls.validate_inputs
         text = "The frames that have labels, in the order of `configurations`, which are their parents."
         optional_output(spec, "labelled", ConfigurationsData, text)
         optional_output(spec, "ledger", orm.Dict, "`entries`: what happened to every frame.")
@@ -59,6 +62,14 @@ class LabellingWorkChain(SubmitsOnce):
             message="{failed} of {total} frames could not be labelled, more than may fail; the first, frame {frame}: "
             "{reason} Read the ledger, mend the labeller's settings or the frames, and submit again.",
         )
+
+    @classmethod
+    def validate_inputs(cls, value: Mapping[str, Any], _: Any) -> str | None:
+        """Check frames against the settings, where both are given."""
+        if any(name not in value for name in ("configurations", *cls.NEEDED)):
+            return None
+        isolated = "isolated_atoms" in value and bool(value["isolated_atoms"].value)
+        return cls.check(value["configurations"].configurations, {**value, "isolated_atoms": isolated})
 
     @classmethod
     def check(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> str | None:  # noqa: ARG003

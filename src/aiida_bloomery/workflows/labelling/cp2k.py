@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from aiida import orm
-from aiida.engine import PortNamespace, ProcessBuilder, ProcessSpec
+from aiida.engine import ProcessBuilder, ProcessSpec
 
 from aiida_bloomery.calculations.cp2k_data import data_folder
 from aiida_bloomery.calculations.cp2k_input import Rules
@@ -24,19 +24,11 @@ from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
 
 
-def validate_inputs(value: Mapping[str, Any], _: PortNamespace) -> str | None:
-    """Check the frames against the settings."""
-    if "configurations" not in value or "cp2k" not in value:
-        return None
-    if "isolated_atoms" in value and value["isolated_atoms"].value:
-        value = {**value, "isolated_atoms": True}
-    return Cp2kLabellingWorkChain.check(value["configurations"].configurations, value)
-
-
 class Cp2kLabellingWorkChain(PackedLabellingWorkChain):
     """Label frames with CP2K."""
 
     NAMESPACE: ClassVar[str] = "cp2k"
+    NEEDED: ClassVar[tuple[str, ...]] = ("cp2k",)
     PACK: ClassVar[type[FramePackCalculation]] = Cp2kPackCalculation
 
     title = "CP2K"
@@ -55,7 +47,6 @@ class Cp2kLabellingWorkChain(PackedLabellingWorkChain):
         spec.input("cp2k.rules", valid_type=orm.Dict, validator=validate_rules, help=text)
         text = "Sections that differ for frames that failed: another way to the same label."
         optional(spec, "cp2k.remedy", orm.Dict, text)
-        spec.inputs.validator = validate_inputs
 
     @classmethod
     def get_builder_from_protocol(

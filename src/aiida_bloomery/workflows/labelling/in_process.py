@@ -26,6 +26,7 @@ class InProcessLabellingWorkChain(LabellingWorkChain):
     """
 
     LABELLER: ClassVar[str]
+    NEEDED: ClassVar[tuple[str, ...]] = ("parameters",)
     PROTOCOL: ClassVar[str | Path] = "labelling.in_process"
     """Name or file of the protocols."""
 

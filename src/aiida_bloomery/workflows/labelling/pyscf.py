@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from aiida import orm
-from aiida.engine import PortNamespace, ProcessBuilder, ProcessSpec
+from aiida.engine import ProcessBuilder
 
 from aiida_bloomery.workflows.labelling.in_process import InProcessLabellingWorkChain
 from bloomery.errors import InputError
@@ -16,23 +16,10 @@ from bloomery.labellers.pyscf.checks import is_installed
 from bloomery.plugins import PluginSpec
 
 
-def validate_inputs(value: Mapping[str, Any], _: PortNamespace) -> str | None:
-    """Check frames against the settings."""
-    if "configurations" not in value or "parameters" not in value:
-        return None
-    return PyscfLabellingWorkChain.check(value["configurations"].configurations, value)
-
-
 class PyscfLabellingWorkChain(InProcessLabellingWorkChain):
     """Label molecules with PySCF."""
 
     LABELLER: ClassVar[str] = "pyscf"
-
-    @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
-        """See that frames are molecules in states that can be computed."""
-        super().define(spec)
-        spec.inputs.validator = validate_inputs
 
     @classmethod
     def check(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import PortNamespace, ProcessBuilder, ProcessSpec, ToContext
+from aiida.engine import ProcessBuilder, ProcessSpec, ToContext
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
@@ -32,19 +32,11 @@ from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
 
 
-def validate_inputs(value: Mapping[str, Any], _: PortNamespace) -> str | None:
-    """Check the frames against the settings."""
-    if "configurations" not in value or "pw" not in value:
-        return None
-    if "isolated_atoms" in value and value["isolated_atoms"].value:
-        value = {**value, "isolated_atoms": True}
-    return QuantumEspressoLabellingWorkChain.check(value["configurations"].configurations, value)
-
-
 class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
     """Label frames with pw.x."""
 
     NAMESPACE: ClassVar[str] = "pw"
+    NEEDED: ClassVar[tuple[str, ...]] = ("pw",)
     PACK: ClassVar[type[FramePackCalculation]] = PwPackCalculation
 
     title = "Quantum ESPRESSO"
@@ -59,7 +51,6 @@ class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
         """Declare inputs."""
         super().define(spec)
         pw_ports(spec)
-        spec.inputs.validator = validate_inputs
 
     @classmethod
     def get_builder_from_protocol(
