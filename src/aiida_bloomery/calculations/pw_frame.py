@@ -46,11 +46,6 @@ class PwFrame:
     settings: dict[str, object] = field(default_factory=dict)
     """As `PwCalculation` takes them."""
 
-    @property
-    def elements(self) -> dict[str, str]:
-        """Element of each kind."""
-        return {kind.name: kind.symbol for kind in self.structure.kinds}
-
 
 class _FrameInput(PwCalculation):
     """The input generator of aiida-quantumespresso, told where the shared pseudopotentials lie."""

@@ -141,9 +141,8 @@ def lacks_vacuum(configurations: Configurations, boundaries: Boundaries) -> tupl
 
     A frame without a vector there gets one. What is too long in the course of a campaign gets a longer box as well.
     """
-    for frame, atoms in enumerate(configurations.without_labels().to_atoms()):
-        if atoms.pbc.all():
-            continue
+    open_ = np.flatnonzero(~configurations.pbc.all(axis=1))
+    for frame, atoms in zip(open_.tolist(), configurations[open_].without_labels().to_atoms(), strict=True):
         lengths = np.linalg.norm(atoms.cell.array, axis=1)
         spaces = np.where(lengths > 0, room(atoms), np.inf)
         axis = int(np.argmin(spaces))
