@@ -169,6 +169,68 @@ def test_reference_method_drives_reference_md(folder: Path) -> None:
     assert sampler.settings["calculator"]["name"] == "stillinger_weber"
 
 
+TWO = """\
+labelling:
+  use: fine
+  fine: {quantumespresso: {kpoints: {mesh: [2, 2, 2], shift: [1, 1, 1]}, ecutwfc: 30 Ry}}
+  coarse: {quantumespresso: {kpoints: {mesh: [1, 1, 1]}, ecutwfc: 12 Ry}}
+  quick: {calculator: {calculator: stillinger_weber}}
+"""
+ONE = GOOD[GOOD.index("labelling:") : GOOD.index("training:")]
+
+
+def driven_by(*names: str) -> str:
+    """The good file with two bootstrap samplers that labellers of these names drive."""
+    samplers = "".join(f"reference_md: {{steps: 240, interval: 10}}, labelling: {name}}}, {{" for name in names)
+    return edited((ONE, TWO), ("[rattle_strain: {frames: 24}]", f"[{{{samplers}rattle_strain: {{frames: 24}}}}]"))
+
+
+def test_of_several_labellers_one_labels_and_others_drive_dynamics(folder: Path) -> None:
+    file = folder / "campaign.yaml"
+    text = driven_by("coarse", "quick", "fine")
+    fits(text)
+    file.write_text(text)
+    campaign, notes = load_campaign(file)
+    assert (campaign.file.labeller, campaign.labeller_words) == ("quantumespresso", "labelling.fine.quantumespresso")
+    assert labeller(campaign).ecutwfc == 30
+    specs = [spec for _, spec in campaign.samplers("bootstrap")]
+    # A calculator is lent, and the labeller that labels need not be named.
+    assert [spec.labelling for spec in specs] == ["coarse", None, None, None]
+    assert specs[1].settings["calculator"] == "stillinger_weber"
+    assert "calculator" not in specs[2].settings
+    ((name, view),) = campaign.drivers.items()
+    assert name == "coarse"
+    assert labeller(view).ecutwfc == 12
+    assert not [note for note in notes if "drives" in note]
+    rehearsed, _ = load_campaign(file, rehearsal=True)
+    assert [spec.labelling for _, spec in rehearsed.samplers("bootstrap")] == [None] * 4
+    assert {spec.settings["calculator"]["name"] for _, spec in rehearsed.samplers("bootstrap")[:3]} == {
+        "stillinger_weber"
+    }
+
+
+def test_a_labeller_that_does_nothing_is_told_and_one_that_cannot_be_used_is_refused(folder: Path) -> None:
+    file = folder / "campaign.yaml"
+    file.write_text(driven_by("quick"))
+    assert (
+        "labelling.coarse: neither labels nor drives a sampler; name it beside one: labelling: coarse."
+        in (load_campaign(file)[1])
+    )
+    file.write_text(driven_by("coarse").replace("12 Ry", "12 Ry, moments: {Fe: 1}"))
+    with pytest.raises(InputError, match=r"line 13: labelling\.coarse\.quantumespresso\.moments.*Fe"):
+        load_campaign(file)
+
+
+def test_one_labeller_alone_means_the_same_campaign_as_ever(folder: Path) -> None:
+    file = folder / "campaign.yaml"
+    file.write_text(GOOD)
+    campaign, _ = load_campaign(file)
+    dumped = campaign.file.model_dump(mode="json")
+    assert [*dumped["labelling"]] == ["quantumespresso"]
+    assert [*dumped["sampling"][0]] == ["name", "settings", "share", "schedule"]
+    assert (campaign.file.labellings, campaign.drivers) == ({}, {})
+
+
 def test_targets_of_the_file_replace_those_of_the_protocol(folder: Path) -> None:
     (folder / "campaign.yaml").write_text(GOOD)
     campaign, _ = load_campaign(folder / "campaign.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from ase.io import write
-from tests.integration.harness import Home, daemon_processes, kill
+from tests.integration.harness import QUICK_DFT, Home, daemon_processes, kill
 from tests.waiting import wait_until
 
 from bloomery.frames.configurations import Configurations
@@ -67,6 +68,47 @@ def test_a_campaign_of_molecules_in_two_states(home: Home, campaign_file: Callab
     }
     expected, _ = PyscfLabeller.make(method="hf", basis="sto-3g").label(data[:4].without_labels())
     np.testing.assert_allclose(data[:4].label("forces")[0], expected.label("forces")[0], atol=1e-3)
+
+
+@pytest.mark.pw
+@pytest.mark.skipif(shutil.which("pw.x") is None, reason="pw.x is not on the path")
+def test_coarse_dynamics_and_fine_labels(home: Home, campaign_file: Callable[..., Path], tmp_path: Path) -> None:
+    """Dynamics by a labeller of their own, whose labels are none of the data set's."""
+    fine = QUICK_DFT["labelling"]["quantumespresso"]
+    dynamics = {"temperatures": [600, 900], "steps": 8, "interval": 2, "block_steps": 2, "timestep_fs": 2}
+    changes: dict[str, Any] = {
+        **QUICK_DFT,
+        "name": "coarse",
+        "labelling": {
+            "use": "fine",
+            "fine": {"quantumespresso": fine},
+            "coarse": {"quantumespresso": {**fine, "ecutwfc": "8 Ry", "ecutrho": "32 Ry"}},
+        },
+        "bootstrap": {
+            "samplers": [{"reference_md": dynamics, "labelling": "coarse"}],
+            "selection": ["sanity", {"random": {"frames": 4}}],
+        },
+        "stop": {"iterations": {"min": 0, "max": 0}},
+    }
+    file = campaign_file(**changes)
+    assert "reference_md: driven by coarse" in home.call("check", file).stdout
+    pk = home.submit(file)
+    status = home.wait(pk)
+    assert status["succeeded"], status
+    entries = home.ledger(pk)
+    # A label that the dynamics gave would be found again, were it one of the same method.
+    assert {entry["outcome"] for entry in entries} == {"labelled"}
+    cutoffs = home.python(
+        f"""
+jobs = [job for job in orm.load_node({pk}).called_descendants if isinstance(job, orm.CalcJobNode)]
+jobs = [job for job in jobs if job.process_label.startswith('Pw')]
+found = {{(job.process_label, job.inputs.parameters['SYSTEM']['ecutwfc']) for job in jobs}}
+print(json.dumps(sorted(found)))"""
+    )
+    assert cutoffs == [["PwCalculation", 8], ["PwPackCalculation", 12]]
+    home.call("report", pk, "--to", tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Dynamics for sampling were also driven by" in text
 
 
 def test_two_samplers_with_shares_and_a_schedule(

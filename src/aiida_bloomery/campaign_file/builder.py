@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign
@@ -22,13 +22,12 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
 
     A profile is loaded.
     """
+    from aiida.orm import Str  # noqa: PLC0415
+
     from aiida_bloomery.data.configurations import ConfigurationsData  # noqa: PLC0415
     from aiida_bloomery.workflows.campaign import ReinforcementWorkChain  # noqa: PLC0415
 
-    @cache
-    def load(key: str) -> Any:
-        return load_code(campaign, key)
-
+    load = cache(partial(load_code, campaign))
     train = "train" if campaign.file.codes.train is not None else None
     keys = {"bloomery": "bloomery", "engine": engine_key(campaign), "train": train}
     codes = {role: load(key) for role, key in keys.items() if key is not None}
@@ -38,6 +37,10 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
         campaign.file.labeller,
         labelling_inputs(campaign, load),
         campaign.settings,
+        drivers={
+            name: {"labeller": Str(view.file.labeller), "labelling": labelling_inputs(view, partial(load_code, view))}
+            for name, view in campaign.drivers.items()
+        },
         frames={
             label: ConfigurationsData(frames.without_info(*frames.info)) for label, frames in campaign.frames.items()
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -154,4 +154,25 @@ class Campaign:
 
     def labeller_key(self, *parts: Hashable) -> Key:
         """The key of the labeller, or of one of its settings."""
-        return ("labelling", self.file.labeller, *parts)
+        return (*self.file.labeller_place, *parts)
+
+    @property
+    def labeller_words(self) -> str:
+        """Where the labeller stands as notes name it: ``labelling.cp2k``."""
+        return ".".join(self.file.labeller_place)
+
+    def labelled_by(self, name: str | None) -> Campaign:
+        """Return the same campaign where another of the labellers that the file names labels; itself without a name.
+
+        Raise `InputError` if there is none of that name.
+        """
+        if name is None:
+            return self
+        with self.source.at(("labelling",)):
+            return replace(self, file=self.file.labelled_by(name))
+
+    @property
+    def drivers(self) -> dict[str, Campaign]:
+        """By name the labellers that drive samplers by programs of theirs and do not label: the campaign with each."""
+        specs = [spec for stage in ("bootstrap", "sampling") for spec in self.stage(stage).samplers]
+        return {name: self.labelled_by(name) for name in dict.fromkeys(spec.labelling for spec in specs) if name}

@@ -12,6 +12,7 @@ from aiida_bloomery.campaign_file.codes import engine_key, entry_of
 from aiida_bloomery.campaign_file.cost import NO_LIMIT, plan_stage, sampler_bounds, selectors
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.measuring import check_validation, validation_notes
+from aiida_bloomery.campaign_file.model import USE
 from aiida_bloomery.campaign_file.reader import parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable
 from bloomery.campaign.schedules import SamplerSpec, shares_of
@@ -37,6 +38,14 @@ def check_nulls(source: Source) -> None:
     for key in ("labelling", "stop"):
         inner = content.get(key)
         places |= {(key, name): value for name, value in inner.items()} if isinstance(inner, dict) else {}
+    labelling = content.get("labelling")
+    if isinstance(labelling, dict) and USE in labelling:
+        for name in labelling:
+            # What stands under a name of the file's own is a labeller, which may go without settings.
+            inner = places.pop(("labelling", name))
+            places |= (
+                {("labelling", name, key): value for key, value in inner.items()} if isinstance(inner, dict) else {}
+            )
     for place, values in places.items():
         for name, value in values.items() if isinstance(values, dict) else ():
             if value is None and (*place, name) != ("stop", "labels"):
@@ -203,7 +212,23 @@ def _settings(campaign: Campaign) -> None:
 
 
 def _labeller(campaign: Campaign) -> None:
-    labeller(campaign).check(campaign)
+    """See that what labels, and what drives samplers, can take the frames; the settings of others are read only."""
+    asked = _asked(campaign)
+    for name in campaign.file.labellings or [None]:
+        view = campaign.labelled_by(name)
+        part = labeller(view)
+        if name in asked:
+            part.check(view)
+
+
+def _asked(campaign: Campaign) -> dict[str | None, Campaign]:
+    """By name the campaign with each labeller that labels or drives samplers; one alone has no name."""
+    file = campaign.file
+    if not file.labellings:
+        return {None: campaign}
+    samplers = [*((file.bootstrap and file.bootstrap.samplers) or []), *(file.sampling or [])]
+    names = dict.fromkeys([str(file.labelling[USE]), *(spec.labelling for spec in samplers if spec.labelling)])
+    return {name: campaign.labelled_by(name) for name in names}
 
 
 def _energy_reference(campaign: Campaign) -> None:
@@ -286,5 +311,10 @@ def _notes(campaign: Campaign) -> Iterator[str]:
         yield "control: the control arm begins after the bootstrap, and there is no iteration; it does nothing."
     if targets and probe < needed:
         yield f"stop: targets wait for {needed} probe frames; the campaign draws {probe} at most, so none is reached."
-    yield from labeller(campaign).notes(campaign)
+    asked = _asked(campaign)
+    for view in asked.values():
+        yield from labeller(view).notes(view)
+    for name in campaign.file.labellings:
+        if name not in asked:
+            yield f"labelling.{name}: neither labels nor drives a sampler; name it beside one: labelling: {name}."
     yield from validation_notes(campaign)

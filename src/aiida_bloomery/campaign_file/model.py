@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from bloomery.campaign.plateau import Plateau
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.campaign.stages import EnergyReference
 from bloomery.campaign.targets import TARGETS, ErrorLimits
+from bloomery.errors import InputError
 from bloomery.frames.suspects import SuspectSettings
 from bloomery.plugins import Kind, PluginSpec, Settings, declares
 from bloomery.quantities import Unit
@@ -25,6 +27,9 @@ JOBS = ("sample", "describe", "select", "label", "train", "observe")
 SANE_TARGETS = {"energy": (0.01, 1000.0), "forces": (0.1, 10000.0), "stress": (1e-4, 100.0)}
 """Smallest and largest target that can be meant, in the units of `bloomery.campaign.targets.TARGETS`: potentials are
 not better than labels, and worse is of no use."""
+
+USE = "use"
+"""Key of the name of the labeller that labels, where there are several."""
 
 LEAST_MEMORY = 1024
 """kB. Who asks for less has left out the unit."""
@@ -257,6 +262,25 @@ class Validation(ShortForm):
         return {value: {}} if alone else value
 
 
+def _labellers(given: dict[Any, Any]) -> dict[str, dict[str, object]]:
+    """Check labellers under names of their own; return each with its settings."""
+    found: dict[str, dict[str, object]] = {}
+    for name, value in given.items():
+        if name == USE:
+            continue
+        one = {value: {}} if isinstance(value, str) else value
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            raise ValueError(f"{name} is no name for a labeller; use letters, digits and underscores")
+        if not isinstance(one, dict) or len(one) != 1 or not all(isinstance(key, str) for key in one):
+            raise ValueError(f"{name} is one labeller with its settings, such as {name}: {{quantumespresso: {{...}}}}")
+        if not all(isinstance(settings, dict | None) for settings in one.values()):
+            raise ValueError(f"{name} has no settings of its labeller; give keys and values below the labeller's name")
+        found[name] = one
+    if given[USE] not in found:
+        raise ValueError(f"use says {given[USE]}, and the labellers are {', '.join(found) or 'none'}; choose one")
+    return found
+
+
 class CampaignFile(Settings):
     """A reinforcement campaign: what it starts from, how it samples, selects, labels and trains, and when it ends."""
 
@@ -282,8 +306,9 @@ class CampaignFile(Settings):
     """What selectors measure distances in."""
     roles: dict[str, object] = Field(default={})
     """Shares of the frames' roles: probe, train, early stopping, calibration."""
-    labelling: dict[str, dict[str, object] | None] = Field(min_length=1, max_length=1)
-    """The labeller and its settings: ``quantumespresso``, ``calculator``, ``lookup``, or another that is installed."""
+    labelling: dict[str, Any] = Field(min_length=1)
+    """The labeller and its settings: ``quantumespresso``, ``calculator``, ``lookup``, or another that is installed. Of
+    several, each stands under a name of its own, and ``use`` says which of them labels; others drive samplers."""
     training: Engine | None = None
     """The engine and its settings."""
     warm_start: bool | None = None
@@ -308,16 +333,44 @@ class CampaignFile(Settings):
     def _name_alone(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {value: {}}
+        if isinstance(value, dict) and USE in value:
+            return {USE: value[USE], **_labellers(value)}
         if isinstance(value, dict) and len(value) > 1:
-            raise ValueError(f"holds {', '.join(map(str, value))}; a campaign has one labeller: keep one of them")
+            raise ValueError(
+                f"holds {', '.join(map(str, value))}; keep one of them, or give each a name and say which one labels: "
+                "{use: fine, fine: {quantumespresso: {...}}, coarse: {...}}"
+            )
+        if isinstance(value, dict) and not all(isinstance(settings, dict | None) for settings in value.values()):
+            raise ValueError("has no settings of the labeller; give keys and values below its name")
         return value
 
     @property
+    def labellings(self) -> dict[str, dict[str, dict[str, object] | None]]:
+        """Labellers with their settings, by the names that the file gives them; one alone needs none."""
+        return {name: given for name, given in self.labelling.items() if name != USE} if USE in self.labelling else {}
+
+    @property
     def labeller(self) -> str:
-        """Name of the labeller."""
-        return next(iter(self.labelling))
+        """Name of the labeller that labels."""
+        return str(next(iter(self._used)))
 
     @property
     def labeller_settings(self) -> dict[str, object]:
-        """Settings of the labeller, as they stand in the file."""
-        return self.labelling[self.labeller] or {}
+        """Settings of the labeller that labels, as they stand in the file."""
+        return self._used[self.labeller] or {}
+
+    @property
+    def _used(self) -> dict[str, dict[str, object] | None]:
+        return self.labellings[self.labelling[USE]] if USE in self.labelling else self.labelling
+
+    @property
+    def labeller_place(self) -> tuple[str, ...]:
+        """Keys under which the settings of the labeller that labels stand."""
+        return ("labelling", *([self.labelling[USE]] if USE in self.labelling else []), self.labeller)
+
+    def labelled_by(self, name: str) -> CampaignFile:
+        """Return the same campaign where another of its labellers labels; `InputError` if there is none of the name."""
+        if name not in self.labellings:
+            known = f"the labellers are {', '.join(self.labellings)}" if self.labellings else "the file names none"
+            raise InputError(f"there is no labeller {name!r}; {known}.")
+        return self.model_copy(update={"labelling": {**self.labelling, USE: name}})

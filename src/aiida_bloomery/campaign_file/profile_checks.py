@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from aiida_bloomery.campaign_file.builder import make_builder
@@ -28,23 +28,25 @@ def check_environment(campaign: Campaign, *, ask: bool = True) -> Iterator[Findi
     """
     from aiida.orm import InstalledCode  # noqa: PLC0415
 
-    program = labeller(campaign).program
-    for key in code_keys(campaign, program):
-        code = load_code(campaign, key)
+    views = [campaign, *campaign.drivers.values()]
+    found = {part.program.key: (view, part.program) for view in views if (part := labeller(view)).program is not None}
+    for key in code_keys(campaign, found):
+        view, program = found.get(key, (campaign, BLOOMERY))
+        code = load_code(view, key)
         if ask and isinstance(code, InstalledCode):
-            asked = program if program is not None and key == program.key else BLOOMERY
-            yield ask_version(campaign, key, code, asked)
+            yield ask_version(campaign, key, code, program)
         else:
             yield Finding(f"code {label_of(code)}", "exists")
-    yield from labeller(campaign).findings(campaign)
+    for view in views:
+        yield from labeller(view).findings(view)
     yield from check_inputs(campaign)
 
 
-def code_keys(campaign: Campaign, program: Program | None) -> list[str]:
-    """Entries under ``codes`` that this campaign uses, each program once; that of the labeller comes last."""
+def code_keys(campaign: Campaign, programs: Iterable[str]) -> list[str]:
+    """Entries under ``codes`` that this campaign uses, each program once; those of labellers come last."""
     named = [verb for verb in JOBS if campaign.file.codes.entry(verb) is not None]
     engine = engine_key(campaign)
-    return ["bloomery", *([engine] if engine else []), *named, *([program.key] if program is not None else [])]
+    return ["bloomery", *([engine] if engine else []), *named, *programs]
 
 
 def ask_version(campaign: Campaign, key: str, code: Any, program: Program) -> Finding:
@@ -86,6 +88,11 @@ def check_inputs(campaign: Campaign) -> Iterator[Finding]:
     message = labelling.check(campaign.structures, builder.labelling)
     if message is not None:
         raise campaign.source.error(campaign.labeller_key(), message)
+    for name, view in campaign.drivers.items():
+        driver: Any = WorkflowFactory(f"bloomery.labelling.{view.file.labeller}")
+        message = driver.check(campaign.structures, builder.drivers[name]["labelling"])
+        if message is not None:
+            raise campaign.source.error(view.labeller_key(), message)
     wanted = wanted_by_observables(campaign)
     message = labelling.check(unique(list(wanted.values())), builder.labelling) if wanted else None
     if message is not None:

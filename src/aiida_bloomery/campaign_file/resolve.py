@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts
 from aiida_bloomery.campaign_file.measuring import FILES, KEY, validation_settings
-from aiida_bloomery.campaign_file.model import CampaignFile, Codes, Iterations, Structures
-from aiida_bloomery.campaign_file.reference_md import with_calculator
+from aiida_bloomery.campaign_file.model import USE, CampaignFile, Codes, Iterations, Structures
+from aiida_bloomery.campaign_file.reference_md import with_driver
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.errors import BloomeryError, DataWarning
@@ -31,8 +31,9 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
     _check_programs(file, source)
     starts = [read_structures(entry, source, ("structures", index)) for index, entry in enumerate(file.structures)]
     if rehearsal:
-        labelling = {"calculator": {"calculator": _teacher(starts, source)}}
-        file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": labelling})
+        teacher = {"calculator": {"calculator": _teacher(starts, source)}}
+        named = {USE: file.labelling[USE], **dict.fromkeys(file.labellings, teacher)} if file.labellings else teacher
+        file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": named})
         file = _without_reference_data(file, source)
     frames: dict[str, Configurations] = {}
     settings = settings_of(file, _samplers(file, source, frames))
@@ -181,8 +182,9 @@ def _samplers(file: CampaignFile, source: Source, frames: dict[str, Configuratio
     result: dict[str, list[Values] | None] = {}
     for stage, (key, specs) in stages.items():
         taken: list[Values] = []
-        for index, spec in enumerate(specs or []):
-            settings = with_calculator(spec, file)
+        for index, given in enumerate(specs or []):
+            spec = with_driver(given, file, source, (*key, index))
+            settings = dict(spec.settings)
             name = settings.get("file")
             if isinstance(name, str) and declares("samplers", spec.name, "takes_own_frames"):
                 label = f"{stage}_{index}"

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from aiida_bloomery.campaign_file.labellers import labeller_parts
-from aiida_bloomery.campaign_file.model import Bootstrap, CampaignFile, Control, OfKind, Validation
+from aiida_bloomery.campaign_file.model import USE, Bootstrap, CampaignFile, Control, OfKind, Validation
 from bloomery.errors import InputError
 from bloomery.frames.roles import RoleSettings
 from bloomery.plugins import KINDS, Kind, PluginSpec, declares, load_plugin, registered
@@ -45,8 +45,10 @@ def schema() -> dict[str, Any]:
             owner[key] = _replaced(owner[key], f"{{{_reference(spec)}}}", choice)
     for key in ("roles", "acceptance"):
         properties[key] = {**settings[key], "description": properties[key]["description"]}
+    one = _choice(settings, "labellers", {})
+    named = {"type": "object", "properties": {USE: {"type": "string"}}, "required": [USE], "additionalProperties": one}
     properties["labelling"] = {
-        **_choice(settings, "labellers", {}),
+        "anyOf": [*one["anyOf"], named],
         "description": properties["labelling"]["description"],
     }
     validation = found["Validation"]["properties"]

@@ -64,7 +64,7 @@ def check_command(file: Path, rehearse: bool, file_only: bool, profile: str | No
     _print_plan(plan)
     for sentence in foreseen:
         console.print(plain(sentence))
-    for _, spec in campaign.samplers("sampling"):
+    for _, spec in (*campaign.samplers("bootstrap"), *campaign.samplers("sampling")):
         if spec.words:
             console.print(f"   {spec.words}", markup=False)
 

@@ -57,6 +57,10 @@ QUANTITIES: tuple[Quantity, ...] = ("forces", "energy", "stress")
     "--ladder", "ladders", multiple=True, metavar="NAME=VALUES",
     help="Values to try of one setting, such as ecutwfc=30,40,60,80.",
 )  # fmt: skip
+@click.option(
+    "--labelling", metavar="NAME",
+    help="Whose settings, of several labellers that the file names; by default those of the one that labels.",
+)  # fmt: skip
 @click.option("--write/--no-write", default=True, show_default=True, help="Write the choice into the file.")
 @click.option(
     "-o", "--to", "folder", type=click.Path(path_type=Path), help="Folder of the plot; by default that of the file."
@@ -71,6 +75,7 @@ def converge_command(
     share: str,
     targets: tuple[str, ...],
     ladders: tuple[str, ...],
+    labelling: str | None,
     write: bool,
     folder: Path | None,
     again: bool,
@@ -90,6 +95,7 @@ def converge_command(
     if folder is not None and folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is no folder; give one for the plot.")
     campaign, notes = load_campaign(file)
+    campaign = campaign.labelled_by(labelling)
     home = loaded(profile)
     search = prepare(campaign, wishes)
     submission = submit_search(campaign, search, home, again=again)
@@ -317,7 +323,7 @@ def _say_choice(campaign: Campaign, changes: Mapping[str, Any], file: Path, *, w
     if not changes:
         console.print(f"{plain(file)} says so already.")
         return
-    lines = as_lines(("labelling", campaign.file.labeller), changes)
+    lines = as_lines(campaign.file.labeller_place, changes)
     console.print(f"Written into {plain(file)}:" if written else f"To be written into {plain(file)}:")
     console.print(lines, markup=False)
 

@@ -126,16 +126,23 @@ def _probe(facts: CampaignFacts) -> str:
 
 
 def _labels(facts: CampaignFacts, cite: _Citations) -> str:
-    name = str(facts.inputs.get("labeller", ""))
-    if not name:
+    if not facts.inputs.get("labeller"):
         return ""
-    settings = facts.inputs.get("labelling") or {}
+    text = f"Reference energies, forces and stresses are those of {_labelled_by(facts.inputs, cite)}."
+    lent = [_labelled_by(driver, cite) for driver in (facts.inputs.get("drivers") or {}).values()]
+    return f"{text} Dynamics for sampling were also driven by {_listed(lent)}." if lent else text
+
+
+def _labelled_by(inputs: Mapping[str, Any], cite: _Citations) -> str:
+    """A labeller with the physics of its settings."""
+    name = str(inputs["labeller"])
+    settings = inputs.get("labelling") or {}
     text = ", ".join(label_physics(settings)).replace("[", "(").replace("]", ")")
     used = [("labeller", name), *(("calculator", spec_of(value)[0]) for value in _values(settings, "calculator"))]
     if any(str(value) in {"cold", "marzari-vanderbilt", "mv"} for value in _values(settings, "smearing")):
         used.append(("smearing", "cold"))
     method = called("labeller", name, f"the labeller {name}")
-    return f"Reference energies, forces and stresses are those of {method}{cite(*used)}{f' ({text})' if text else ''}."
+    return f"{method}{cite(*used)}{f' ({text})' if text else ''}"
 
 
 def _training(facts: CampaignFacts, cite: _Citations) -> str:

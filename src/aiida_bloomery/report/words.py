@@ -196,6 +196,7 @@ def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
         ("Selection", plugins_text(inputs.get("selection", {}).get("selectors"), arrow=True)),
         ("Control arm", _control_arm(inputs.get("control"))),
         ("Labels", _labels(inputs)),
+        ("Driven by", "; ".join(f"{name}: {_labels(lent)}" for name, lent in (inputs.get("drivers") or {}).items())),
         ("Training", plugins_text([inputs["training"]["engine"]] if inputs.get("training") else None)),
         ("Energy reference", ENERGY_REFERENCES.get(reference, str(reference))),
         ("Stop rules", _stop(inputs.get("stop", {}))),

@@ -269,7 +269,7 @@ def write_choice(campaign: Campaign, changes: Mapping[str, Any]) -> None:
     InputError
         If the file was changed meanwhile, or cannot be changed in these places alone; it says what to paste.
     """
-    path, where = campaign.source.path, tuple(str(key) for key in ("labelling", campaign.file.labeller))
+    path, where = campaign.source.path, campaign.file.labeller_place
     try:
         if read_yaml(path).content != campaign.source.content:
             raise InputError("the file was changed while labels were computed.")

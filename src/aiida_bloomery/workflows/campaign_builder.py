@@ -15,6 +15,7 @@ from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.arms import control_ports
 from aiida_bloomery.workflows.measuring import measuring_ports
 from aiida_bloomery.workflows.protocols import protocol_inputs
+from aiida_bloomery.workflows.sampling import DRIVERS
 
 
 class FromProtocol(WorkChain):
@@ -44,6 +45,7 @@ class FromProtocol(WorkChain):
         checked("selection", orm.Dict, validators.selection, "`{descriptor, selectors, roles}`.")
         checked("labeller", orm.Str, validators.labeller, "`bloomery.labelling.*` without prefix.")
         by_key(spec, "labelling", orm.Data, "Inputs of the labelling workchain.")
+        by_key(spec, "drivers", orm.Data, DRIVERS, required=False)
         checked("training", orm.Dict, validators.training, "`{engine, acceptance, warm_start}`.")
         checked("energy_reference", orm.Dict, validators.energy_reference, "`{method, values}`.")
         checked("stop", orm.Dict, validators.stop, "Stop rules and budgets.")
@@ -99,6 +101,7 @@ class FromProtocol(WorkChain):
         labelling: Mapping[str, Any] | ProcessBuilder,
         settings: Mapping[str, Mapping[str, object]],
         *,
+        drivers: Mapping[str, Mapping[str, Any]] | None = None,
         frames: Mapping[str, ConfigurationsData] | None = None,
         validation: Mapping[str, ConfigurationsData] | None = None,
         options: Mapping[str, Any] | None = None,
@@ -119,6 +122,8 @@ class FromProtocol(WorkChain):
         settings
             By name the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop`, and
             `control`, `validation` and `suspects` if they are wanted.
+        drivers
+            By name ``{"labeller", "labelling"}`` of what drives samplers that name it, and does not label.
         frames
             The user's own frames by label, for samplers that take them.
         validation
@@ -139,6 +144,8 @@ class FromProtocol(WorkChain):
                 builder[name] = orm.Dict(settings[name])
         if "validation" in settings or validation:
             builder.validation = {"settings": orm.Dict(settings.get("validation", {})), **(validation or {})}
+        if drivers:
+            builder.drivers = dict(drivers)
         if frames:
             builder.frames = dict(frames)
         if options:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory, WorkflowFactory
@@ -18,6 +21,19 @@ from bloomery.plugins import PluginSpec, declares
 SampleCalculation = CalculationFactory("bloomery.sample")
 
 
+DRIVERS = "By name `{labeller, labelling}` of labellers that drive samplers in the place of the one that labels."
+
+
+def drivers_are_there(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Whether every sampler that names a driver names one of those that there are."""
+    known = inputs.get("drivers", {})
+    for key, parameters in inputs.get("samplers", {}).items():
+        name = parameters.get("labelling")
+        if name is not None and name not in known:
+            return f"samplers.{key}: there is no driver {name!r}; the drivers are {', '.join(known) or 'none'}."
+    return None
+
+
 class SamplingWorkChain(SubmitsOnce):
     """Run each sampler in a job of its own and gather the pools.
 
@@ -30,7 +46,10 @@ class SamplingWorkChain(SubmitsOnce):
         super().define(spec)
         execution_ports(spec)
         spec.input("structures", valid_type=ConfigurationsData, help="Where samplers start.")
-        by_key(spec, "samplers", orm.Dict, "By key of the pool: `{sampler: {name, settings}}`.")
+        text = (
+            "By key of the pool: `{sampler: {name, settings}}`, and `labelling`, the name of a driver, if it has one."
+        )
+        by_key(spec, "samplers", orm.Dict, text)
         text = (
             "The user's own frames by label, for samplers that take them, as `from_file` does with `{frames: LABEL}`."
         )
@@ -41,6 +60,8 @@ class SamplingWorkChain(SubmitsOnce):
         optional(spec, "scale", orm.Dict, "`{error, factor}`: what is known of its errors.")
         optional(spec, "labeller", orm.Str, "The labeller that drives `reference_md`.")
         by_key(spec, "labelling", orm.Data, "Inputs of that labeller.", required=False)
+        by_key(spec, "drivers", orm.Data, DRIVERS, required=False)
+        spec.inputs.validator = drivers_are_there
         spec.outline(cls.run_samplers, cls.results)
         outputs_by_key(spec, "pools", ConfigurationsData, "The frames of each sampler, by key.")
         outputs_by_key(spec, "left", ConfigurationsData, "By key of the pool: where trajectories go on.")
@@ -55,10 +76,11 @@ class SamplingWorkChain(SubmitsOnce):
         processes = {}
         for key, parameters in self.inputs.samplers.items():
             sampler = PluginSpec.model_validate(parameters["sampler"])
-            driver = self._driver(sampler)
+            lent = self.inputs.drivers[parameters["labelling"]] if "labelling" in parameters else self.inputs
+            driver = _driver(sampler, lent)
             if driver is not None:
                 process = WorkflowFactory(driver)
-                labelling = self.inputs.get("labelling", {})
+                labelling = lent.get("labelling", {})
                 inputs = {name: node for name, node in labelling.items() if name in process.spec().inputs}
                 inputs |= self.given("structures", "seed")
             else:
@@ -75,14 +97,6 @@ class SamplingWorkChain(SubmitsOnce):
         """The structures, or those frames of the user's own that a sampler names."""
         label = spec.settings.get("frames") if declares("samplers", spec.name, "takes_own_frames") else None
         return self.inputs.frames[label] if label else self.inputs.structures
-
-    def _driver(self, spec: PluginSpec) -> str | None:
-        """The workchain through which the labeller itself drives a sampler, unless a calculator is to do it."""
-        driven = declares("samplers", spec.name, "driven_by_labeller") and "calculator" not in spec.settings
-        if not driven or "labeller" not in self.inputs:
-            return None
-        name = f"bloomery.reference_md.{self.inputs.labeller.value}"
-        return name if name in get_entry_point_names("aiida.workflows") else None
 
     def results(self) -> ExitCode | None:
         """Attach the pools of the samplers that gave one."""
@@ -103,3 +117,12 @@ class SamplingWorkChain(SubmitsOnce):
             return self.exit_codes.ERROR_NO_FRAMES
         self.out("pools", pools)
         return None
+
+
+def _driver(spec: PluginSpec, lent: Mapping[str, Any]) -> str | None:
+    """The workchain through which a labeller itself drives a sampler, unless a calculator is to do it."""
+    driven = declares("samplers", spec.name, "driven_by_labeller") and "calculator" not in spec.settings
+    if not driven or "labeller" not in lent:
+        return None
+    name = f"bloomery.reference_md.{lent['labeller'].value}"
+    return name if name in get_entry_point_names("aiida.workflows") else None

@@ -84,7 +84,12 @@ class Stages:
         self, stage: str, structures: ConfigurationsData, samplers: Mapping[str, orm.Dict], seed: orm.Int, **more: Any
     ) -> orm.WorkChainNode:
         """Sample; the campaign's labeller may drive the dynamics."""
-        inputs = {"structures": structures, "samplers": samplers, **self.chain.given("labeller", "labelling"), **more}
+        inputs = {
+            "structures": structures,
+            "samplers": samplers,
+            **self.chain.given("labeller", "labelling", "drivers"),
+            **more,
+        }
         return self.submit(stage, SamplingWorkChain, **stage_inputs(self.inputs, seed), **inputs)
 
     def label(self, stage: str, configurations: ConfigurationsData) -> orm.WorkChainNode:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.record import Record
-from bloomery.campaign.schedules import shares_of
+from bloomery.campaign.schedules import SamplerSpec, shares_of
 from bloomery.campaign.stages import StageSettings
 from bloomery.campaign.stopping import StopRules
 from bloomery.frames.roles import TRAINED_ROLES
@@ -33,7 +33,7 @@ class IterationPlan:
     seed: int
     """Of every random choice in this iteration."""
     samplers: dict[str, dict[str, object]]
-    """Key of the pool to ``{"sampler": {"name", "settings"}}``."""
+    """Key of the pool to ``{"sampler": {"name", "settings"}}``; ``labelling`` beside it is the labeller that drives."""
     descriptor: dict[str, object]
     """``{"descriptor": {"name", "settings"}}``."""
     selection: dict[str, object]
@@ -68,7 +68,7 @@ def plan(
     calibration = {"observable": {"name": "calibration", "settings": {}}, "roles": ["calibration", "probe"]}
     return IterationPlan(
         seed=derive_seed(seed, "iteration", len(iterations)),
-        samplers={key: {"sampler": spec.at(iterations).model_dump()} for key, spec in zip(keys, specs, strict=True)},
+        samplers={key: _sampler(spec, record) for key, spec in zip(keys, specs, strict=True)},
         descriptor={"descriptor": selection.descriptor.model_dump()},
         selection={
             "selectors": [spec.model_dump() for spec in selectors],
@@ -85,6 +85,12 @@ def plan(
         },
         scale=_scale(record),
     )
+
+
+def _sampler(spec: SamplerSpec, record: Record) -> dict[str, object]:
+    """A sampler with the settings that hold now, and the name of what drives it where that is not what labels."""
+    settings: dict[str, object] = {"sampler": spec.at(record.iterations).model_dump()}
+    return settings if spec.labelling is None else {**settings, "labelling": spec.labelling}
 
 
 def _scale(record: Record) -> Scale | None:

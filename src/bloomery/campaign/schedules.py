@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from bloomery.campaign.record import Iteration
 from bloomery.campaign.targets import TARGETS, ErrorLimits
@@ -56,12 +56,20 @@ class Change(Settings):
 
 
 class SamplerSpec(PluginSpec):
-    """A sampler of a campaign: ``md: {...}``, and beside it ``share`` and ``schedule``."""
+    """A sampler of a campaign: ``md: {...}``, and beside it ``share``, ``schedule`` and ``labelling``."""
 
     share: Annotated[Share, Field(gt=0, le=1)] | None = None
     """Its share of the frames that are selected; those without one divide what the others leave."""
     schedule: list[Change] = Field(default=[])
     """Changes of its settings as the campaign goes on; of several that hold the last one counts."""
+    labelling: str | None = None
+    """What drives it, of several labellers that the campaign names; by default the one that labels."""
+
+    @model_serializer(mode="wrap")
+    def _without_driver(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a driver where there is none, so that contents are the same as before there were any."""
+        values: dict[str, Any] = plain(self)
+        return {key: value for key, value in values.items() if key != "labelling" or value is not None}
 
     @model_validator(mode="before")
     @classmethod
@@ -79,9 +87,10 @@ class SamplerSpec(PluginSpec):
 
     @property
     def words(self) -> str:
-        """Say what its share is and how its settings change; empty for a sampler without either."""
+        """Say what its share is, what drives it and how its settings change; empty where there is nothing to say."""
         share = [] if self.share is None else [f"{self.share:.0%} of the selected frames"]
-        said = "; ".join([*share, *(change.words for change in self.schedule)])
+        driver = [] if self.labelling is None else [f"driven by {self.labelling}"]
+        said = "; ".join([*share, *driver, *(change.words for change in self.schedule)])
         return f"{self.name}: {said}" if said else ""
 
     @property

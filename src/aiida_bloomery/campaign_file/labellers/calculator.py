@@ -32,9 +32,10 @@ class Part(InProcessPart):
 
     def notes(self, campaign: Campaign) -> Iterator[str]:
         """Say that a calculator was not seen."""
+        where = campaign.labeller_words
         if code := self._elsewhere(campaign):
             package = self.calculator.name.partition(":")[0]
-            yield f"labelling.calculator: {package} is not installed here, so nothing of it is seen; {code} needs it."
+            yield f"{where}: {package} is not installed here, so nothing of it is seen; {code} needs it."
 
     def _elsewhere(self, campaign: Campaign) -> str | None:
         """The code that labels, if the file names one and the calculator is not in this environment."""

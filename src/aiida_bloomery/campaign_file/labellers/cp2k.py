@@ -162,15 +162,16 @@ class Part(LabellerPart):
 
     def notes(self, campaign: Campaign) -> Iterator[str]:
         """Say what is not seen here, where a spin is guessed, and where metals have no smearing."""
+        where = campaign.labeller_words
         if self._data(campaign) is None:
             yield (
-                "labelling.cp2k: CP2K's files are not on this machine, so that basis sets and potentials are not "
+                f"{where}: CP2K's files are not on this machine, so that basis sets and potentials are not "
                 "looked up; its job would say what is missing."
             )
         frames = campaign.structures
         if NONMETALS.isdisjoint(frames.elements) and not isinstance(self.smearing, Smearing):
             yield (
-                f"labelling.cp2k.smearing: {', '.join(frames.elements)} may be a metal, whose occupations do not "
+                f"{where}.smearing: {', '.join(frames.elements)} may be a metal, whose occupations do not "
                 "converge without smearing; give `smearing: {temperature: 1000 K}`."
             )
         if self.uks == "auto":
@@ -178,7 +179,7 @@ class Part(LabellerPart):
                 state = states_of(atoms)
                 odd = (int(atoms.numbers.sum()) - round(float(state.get("charge", 0)))) % 2
                 if odd and not {"spin", "tot_magnetization"} & set(state):
-                    yield f"labelling.cp2k: {name} has an odd number of electrons and no spin: taken for a doublet."
+                    yield f"{where}: {name} has an odd number of electrons and no spin: taken for a doublet."
         for name, every in campaign.named_frames:
             if every.pbc.all():
                 continue

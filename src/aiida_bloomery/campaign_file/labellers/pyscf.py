@@ -27,13 +27,14 @@ class Part(PyscfLabellerSettings, InProcessPart):
 
     def notes(self, campaign: Campaign) -> Iterator[str]:
         """Say that nothing was seen, or which frames get no forces."""
+        where = campaign.labeller_words
         if code := self._elsewhere(campaign):
-            yield f"labelling.pyscf: pyscf is not installed here, so frames are not held against it; {code} needs it."
+            yield f"{where}: pyscf is not installed here, so frames are not held against it; {code} needs it."
             return
         for name, frames in campaign.named_frames:
             if bare := PyscfLabeller(self).without_forces(frames):
                 yield (
-                    f"labelling.pyscf: PySCF has no forces of {self.method} with open shells, so frame {bare[0]} of "
+                    f"{where}: PySCF has no forces of {self.method} with open shells, so frame {bare[0]} of "
                     f"{name} ({len(bare)} in all) gets an energy alone."
                 )
 

@@ -149,10 +149,11 @@ class Part(LabellerPart):
 
     def notes(self, campaign: Campaign) -> Iterator[str]:
         """Say what may not be meant: one mesh for all cells, charges in periods, slabs that are periodic across."""
+        where = campaign.labeller_words
         yield from self._doubtful_boundaries(campaign)
         for name in unknown_variables(self.parameters):
             yield (
-                f"labelling.quantumespresso.parameters.{name}: pw.x up to 7.5 has no such variable, and stops at what "
+                f"{where}.parameters.{name}: pw.x up to 7.5 has no such variable, and stops at what "
                 "it does not know; look at its spelling."
             )
         if self.kpoints is None or self.kpoints.mesh is None:
@@ -165,7 +166,7 @@ class Part(LabellerPart):
         if apart.max() > UNEVEN * apart.min():
             sizes = ", ".join(map(str, sorted(set(frames.counts.tolist()))))
             yield (
-                f"labelling.quantumespresso.kpoints: one mesh for cells of {sizes} atoms puts k-points "
+                f"{where}.kpoints: one mesh for cells of {sizes} atoms puts k-points "
                 f"{apart.min():.2f} to {apart.max():.2f} 1/Å apart, so that energies per atom are not comparable; give "
                 "a distance."
             )
