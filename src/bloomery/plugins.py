@@ -88,6 +88,8 @@ def first_mistake(error: pydantic.ValidationError, model: type[BaseModel]) -> tu
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     if first["type"] in {"model_type", "model_attributes_type"}:
         message = f"needs keys with values below it: {', '.join(_model_at(model, loc).model_fields)}"
+    elif first["type"] == "dict_type":
+        message = "needs keys, each with its value, such as {key: value}"
     elif first["type"] == "list_type":
         message = "should be a list, of which each item stands in a line of its own behind a hyphen, or all in [...]"
     elif first["type"] == "string_type" and not isinstance(first["input"], dict | list | None):

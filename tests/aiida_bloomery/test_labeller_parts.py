@@ -21,7 +21,13 @@ from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.codes import entry_of
 from aiida_bloomery.campaign_file.labellers import labeller, labeller_names, labeller_part
 from aiida_bloomery.campaign_file.labellers.contract import InProcessPart, LabellerPart, Program
-from aiida_bloomery.campaign_file.labellers.pw_physics import Dispersion, Hubbard, shells_of, wants_card
+from aiida_bloomery.campaign_file.labellers.pw_physics import (
+    Dispersion,
+    Hubbard,
+    knows_functional,
+    shells_of,
+    wants_card,
+)
 from aiida_bloomery.campaign_file.model import Code
 from aiida_bloomery.campaign_file.schema import schema
 from bloomery.errors import InputError
@@ -151,6 +157,12 @@ def test_molecules_slabs_and_crystals_stand_in_one_campaign(tmp_path: Path) -> N
     write(tmp_path / "all.extxyz", frames, format="extxyz")
     (tmp_path / "all.yaml").write_text("name: all\nstructures: [all.extxyz]\nlabelling: {quantumespresso: {}}\n")
     assert load_campaign(tmp_path / "all.yaml")[0].structures.counts.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["pbesol", "rev-vdw-df2", "vdw-df-cx", "sla+pw+pbx+pbc", "XC-000I-000I-101L", "rVV10"])
+def test_functionals_of_pw_are_known_by_their_names(name: str) -> None:
+    assert knows_functional(name)
+    assert not knows_functional(f"x{name[:3]}")
 
 
 def test_physics_beyond_the_functional_becomes_variables_of_pw() -> None:

@@ -267,8 +267,9 @@ def _step(place: Place, tracer: Tracer) -> Step:
         process = _label_calculation(place) or process
         facts |= _label_facts(place, process)
     elif kind == "sampling" and process is not None and "parameters" in process.inputs:
-        sampler = process.inputs.parameters.get_dict().get("sampler")
-        facts |= {"sampler": sampler} if sampler else {}
+        given = process.inputs.parameters.get_dict()
+        # The sampler, and the labeller that drove it, where that is not the one that labels.
+        facts |= {key: given[key] for key in ("sampler", "labelling") if given.get(key)}
     elif kind == "structure":
         facts["formula"] = str(place.node.configurations[[place.index]].to_atoms()[0].symbols)
         if place.node.label:

@@ -13,6 +13,13 @@ from bloomery.quantities import Unit
 
 CARD_SINCE = (7, 1)
 """The first version of pw.x that reads Hubbard parameters from a card of their own."""
+FUNCTIONALS = {
+    "PZ", "LDA", "PW", "VWN-RPA", "OEP", "KLI", "HF", "PBE", "B88", "BP", "PW91", "REVPBE", "PBESOL", "BLYP",
+    "OPTBK88", "OPTB86B", "PBC", "HCTH", "OLYP", "WC", "PW86PBE", "B86BPBE", "PBEQ2D", "Q2D", "SOGGA", "EV93", "RPBE",
+    "PBE0", "B86BPBEX", "BHAHLYP", "BHANDHLYP", "HSE", "GAUP", "GAUPBE", "B3LYP", "B3LYP-V1R", "X3LYP", "TPSS", "M06L",
+    "TB09", "SCAN", "R2SCAN", "SCAN0", "RVV10", "REV-VDW-DF2", "BEEF", "BEEF-VDW",
+}  # fmt: skip
+"""Short names of functionals that pw.x up to 7.5 has; those of the family vdW-DF begin with ``VDW-DF``."""
 _MANIFOLD = re.compile(r"(?P<element>[A-Z][a-z]?)-(?P<shell>[1-7][spdf])")
 
 
@@ -86,6 +93,13 @@ class Hubbard(Settings):
     def as_input(self) -> dict[str, object]:
         """As workchains take them, for the card."""
         return {"projectors": self.projectors, "u": dict(self.u)}
+
+
+def knows_functional(name: str) -> bool:
+    """Whether pw.x up to 7.5 has a functional of a name; one that is put together of terms, or of Libxc's, may be."""
+    upper = name.upper()
+    terms = "+" in upper or upper.count("-") > 2
+    return upper in FUNCTIONALS or terms or upper.startswith(("VDW-DF", "XC-"))
 
 
 def wants_card(version: str) -> bool | None:

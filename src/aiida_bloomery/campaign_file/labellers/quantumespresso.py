@@ -15,7 +15,14 @@ from aiida_bloomery.calculations.pw_variables import not_a_variable, read_nameli
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.labellers.contract import Finding, LabellerPart, Program
 from aiida_bloomery.campaign_file.labellers.kpoints import Kpoints
-from aiida_bloomery.campaign_file.labellers.pw_physics import Dispersion, Hubbard, foreign, shells_of, wants_card
+from aiida_bloomery.campaign_file.labellers.pw_physics import (
+    Dispersion,
+    Hubbard,
+    foreign,
+    knows_functional,
+    shells_of,
+    wants_card,
+)
 from aiida_bloomery.campaign_file.model import Code
 from aiida_bloomery.campaign_file.options import job_options
 from aiida_bloomery.campaign_file.versions import hear_version
@@ -156,6 +163,8 @@ class Part(LabellerPart):
                 f"{where}.parameters.{name}: pw.x up to 7.5 has no such variable, and stops at what "
                 "it does not know; look at its spelling."
             )
+        if self.functional is not None and not knows_functional(self.functional):
+            yield f"{where}.functional: pw.x up to 7.5 has no {self.functional!r}; look at its spelling."
         if self.kpoints is None or self.kpoints.mesh is None:
             return
         frames = campaign.structures[np.flatnonzero(campaign.structures.pbc.all(axis=1))]
