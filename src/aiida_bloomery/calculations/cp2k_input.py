@@ -13,6 +13,7 @@ from ase.calculators.cp2k import InputSection
 from ase.data import ground_state_magnetic_moments
 from numpy.typing import NDArray
 
+from aiida_bloomery.calculations import kpoint_mesh
 from bloomery.errors import InputError
 from bloomery.frames.states import states_of
 
@@ -224,17 +225,9 @@ def kpoints(atoms: ase.Atoms, rule: Mapping[str, Any]) -> NDArray[np.float64]:
 
 
 def mesh_of(atoms: ase.Atoms, rule: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return points along each reciprocal vector and the shift of the mesh in steps, 0 or 0.5, both ``(3,)``."""
-    offset = np.array(rule.get("offset", (0.0, 0.0, 0.0)), dtype=float)
-    if "mesh" in rule:
-        mesh = np.array(rule["mesh"], dtype=int)
-    else:
-        cell, _ = boxed(atoms, LEAST_VACUUM)
-        lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(cell), axis=0)
-        mesh = np.maximum(np.ceil(lengths / rule["distance"] - 1e-6).astype(int), 1)
-        offset = np.where(mesh > 1, offset, 0.0)
-    # Along an open direction there is nothing to sample.
-    return np.where(atoms.pbc, mesh, 1), np.where(atoms.pbc, offset, 0.0)
+    """Return points along each reciprocal vector and the shift of the mesh, both ``(3,)``; see `kpoint_mesh`."""
+    cell, _ = boxed(atoms, LEAST_VACUUM)
+    return kpoint_mesh.mesh_of(cell, atoms.pbc, rule)
 
 
 def _vector(values: NDArray[np.float64]) -> str:

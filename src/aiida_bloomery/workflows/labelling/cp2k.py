@@ -13,7 +13,7 @@ from aiida_bloomery.calculations.cp2k_data import data_folder
 from aiida_bloomery.calculations.cp2k_input import Rules
 from aiida_bloomery.calculations.cp2k_pack import Cp2kPackCalculation, frame_input, validate_rules
 from aiida_bloomery.calculations.frame_pack import FramePackCalculation
-from aiida_bloomery.calculations.functions.cp2k import isolated_atom_rules
+from aiida_bloomery.calculations.functions.isolated_atoms import isolated_atom_rules
 from aiida_bloomery.calculations.label_cache import settings_fingerprint
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import optional

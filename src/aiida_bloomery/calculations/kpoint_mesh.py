@@ -1,0 +1,34 @@
+"""The mesh of k-points of a frame, from a rule that all frames share. Nothing of AiiDA is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def mesh_of(
+    cell: NDArray[np.float64], pbc: NDArray[np.bool_], rule: Mapping[str, Any]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return points along each reciprocal vector and the shift of the mesh in steps, 0 or 0.5, both ``(3,)``.
+
+    A mesh that follows from a distance is shifted only along directions with several points, so that large cells have
+    Gamma alone. Along an open direction there is nothing to sample.
+
+    Parameters
+    ----------
+    cell
+        Three vectors in Å, ``(3, 3)``, also where a frame is open.
+    rule
+        ``{mesh, offset}``, or ``{distance, offset}`` with the distance in 1/Å.
+    """
+    offset = np.array(rule.get("offset", (0.0, 0.0, 0.0)), dtype=float)
+    if "mesh" in rule:
+        mesh = np.array(rule["mesh"], dtype=int)
+    else:
+        lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(cell), axis=0)
+        mesh = np.maximum(np.ceil(lengths / rule["distance"] - 1e-6).astype(int), 1)
+        offset = np.where(mesh > 1, offset, 0.0)
+    return np.where(pbc, mesh, 1), np.where(pbc, offset, 0.0)
