@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomery.errors import InputError
+
 
 def mesh_of(
     cell: NDArray[np.float64], pbc: NDArray[np.bool_], rule: Mapping[str, Any]
@@ -32,3 +34,13 @@ def mesh_of(
         mesh = np.maximum(np.ceil(lengths / rule["distance"] - 1e-6).astype(int), 1)
         offset = np.where(mesh > 1, offset, 0.0)
     return np.where(pbc, mesh, 1), np.where(pbc, offset, 0.0)
+
+
+def mesh_rule(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rule of a mesh as `mesh_of` takes it; `InputError` if it is none."""
+    offset = [float(value) for value in given.get("offset", (0.0, 0.0, 0.0))]
+    if given.get("mesh"):
+        return {"mesh": [int(value) for value in given["mesh"]], "offset": offset}
+    if given.get("distance"):
+        return {"distance": float(given["distance"]), "offset": offset}
+    raise InputError("kpoints: give `mesh`, three numbers, or `distance` in 1/Å, and an `offset` if it is not zero.")
