@@ -90,8 +90,8 @@ def read_frame(
     except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a foreign parser raises means the same
         return FrameFailure(EXIT_INCOMPLETE, f"what VASP wrote cannot be read ({type(error).__name__}: {error}).")
     if not report.get_run_status()["electronic_converged"] or _STEPS_SPENT.search(outcar):
-        reason = "the electronic minimisation did not reach self-consistency"
-        return FrameFailure(EXIT_NOT_CONVERGED, f"{reason} ({_first(complaints)})" if complaints else f"{reason}.")
+        said = f"{str(_first(complaints)).rstrip('.')}; " if complaints else ""
+        return FrameFailure(EXIT_NOT_CONVERGED, f"{said}the electronic minimisation did not reach self-consistency.")
     return _labels(content, report, symbols, periodic=periodic)
 
 
