@@ -105,16 +105,14 @@ def _labels(content: Xml, report: Outcar, symbols: list[str], *, periodic: bool)
         return FrameFailure(EXIT_NO_LABELS, "VASP gave no energy, or not a force on each atom.")
     # TOTEN, the free energy: its derivatives are the forces, which those of the energy for sigma -> 0 are not. The
     # entry after the electronic steps has corrections, such as that of the dispersion, which theirs lack.
-    values = {
-        "energy": float(energies["energy_free_final"][-1]),
-        "forces": _in_frame_order(np.asarray(forces, dtype=float), order),
-        "stress": _stress(content.get_stress("last")) if periodic else None,
-    }
-    for name, value in values.items():
+    energy = float(energies["energy_free_final"][-1])
+    of_atoms = _in_frame_order(np.asarray(forces, dtype=float), order)
+    stress = _stress(content.get_stress("last")) if periodic else None
+    for name, value in (("energy", energy), ("forces", of_atoms), ("stress", stress)):
         if value is not None and not np.isfinite(value).all():
             return FrameFailure(EXIT_NO_LABELS, f"the {name} that VASP gave is not finite.")
     version = str(content.get_version() or "unknown").strip()
-    return FrameLabels(**values, version=version, moments=_moments(report, order))
+    return FrameLabels(energy, of_atoms, stress, version, _moments(report, order))
 
 
 def _in_frame_order(values: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -20,6 +20,8 @@ try:
 except ImportError as missing:
     raise ImportError("aiida-vasp is not installed: pip install aiida-bloomery[vasp]") from missing
 
+__all__ = ["Header", "PotcarData", "find_potentials", "read_header", "text_of"]
+
 
 @dataclass(frozen=True)
 class Header:

@@ -31,15 +31,15 @@ def one_of_each(configurations: Configurations) -> dict[str, ase.Atoms]:
 def first_problem(configurations: Configurations, problem: Callable[[ase.Atoms], str | None]) -> tuple[int, str] | None:
     """Return the first frame with a problem, and the sentence about it.
 
-    Frames of one composition, periodicity and state are alike in that, but for cells that are flat.
+    Frames of one composition, periodicity and state are alike in that, but for cells that are flat or left-handed.
     """
     seen: set[Any] = set()
     bare = configurations.without_labels()
     for frame in range(len(bare)):
         atoms = bare[frame].to_atoms()[0]
         key = (atoms.get_chemical_formula(), tuple(atoms.pbc.tolist()), repr(sorted(states_of(atoms).items())))
-        flat = bool(atoms.pbc.any()) and abs(np.linalg.det(np.array(atoms.cell))) < 1e-3
-        if key in seen and not flat:
+        odd = bool(atoms.pbc.any()) and np.linalg.det(np.array(atoms.cell)) < 1e-3
+        if key in seen and not odd:
             continue
         found = problem(atoms)
         if found is not None:
