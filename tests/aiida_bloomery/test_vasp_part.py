@@ -20,6 +20,7 @@ from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.contract import Finding
 from aiida_bloomery.campaign_file.model import Code
+from aiida_bloomery.campaign_file.profile_checks import check_environment
 from aiida_bloomery.campaign_file.versions import hear_version
 from aiida_bloomery.workflows.labelling.vasp import VaspLabellingWorkChain
 from bloomery.errors import InputError
@@ -220,8 +221,9 @@ def test_potential_that_the_profile_lacks(family: str, load: Any, potentials: st
 
 @pytest.fixture
 def code(computer: orm.Computer, tmp_path: Path) -> orm.InstalledCode:
+    label = f"vasp-{tmp_path.name}"
     return orm.InstalledCode(
-        label="vasp", computer=computer, filepath_executable=str(fake_vasp.install(tmp_path))
+        label=label, computer=computer, filepath_executable=str(fake_vasp.install(tmp_path))
     ).store()
 
 
@@ -268,3 +270,30 @@ def test_program_says_its_version_without_input(family: str, load: Any, code: or
     program = labeller(load()[0]).program
     assert program is not None
     assert hear_version(code, program).version == fake_vasp.VERSION
+
+
+def test_example_is_right() -> None:
+    campaign, notes = load_campaign(Path(__file__).resolve().parents[2] / "examples" / "vasp" / "campaign.yaml")
+    assert campaign.structures.elements == ["Fe"]
+    assert [note for note in notes if "vasp" in note] == []
+
+
+def test_campaign_is_accepted_with_what_the_profile_has(
+    family: str, load: Any, code: orm.InstalledCode, bloomery_code: orm.InstalledCode, tmp_path: Path
+) -> None:
+    """All checks of a submission, for a crystal beside a molecule in a spin."""
+    load(atoms=ase.Atoms("Si2", [[0, 0, 0], [2.2, 0, 0]], info={"spin": 3}))
+    write(tmp_path / "crystal.extxyz", bulk("Si", cubic=True), format="extxyz")
+    text = f"""\
+name: toy
+structures: [frames.extxyz, crystal.extxyz]
+labelling: {{vasp: {{potentials: {{family: {family}}}}}}}
+codes: {{bloomery: {bloomery_code.full_label}, vasp: {{code: {code.full_label}}}}}
+"""
+    (tmp_path / "campaign.yaml").write_text(text)
+    campaign, _ = load_campaign(tmp_path / "campaign.yaml")
+    found = {finding.what: finding.detail for finding in check_environment(campaign)}
+    assert found[f"code {code.full_label}"] == f"answers: version {fake_vasp.VERSION}"
+    assert found["inputs"] == "are accepted by the campaign's workchain"
+    assert "ISPIN 2, NUPDOWN 2" in found["VASP for Si2 molecule, multiplicity 3"]
+    assert "mesh 1 x 1 x 1, Si, vacuum 6 Å" in found["VASP for Si2 molecule, multiplicity 3"]
