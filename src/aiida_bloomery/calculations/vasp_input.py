@@ -110,7 +110,7 @@ def frame_box(atoms: ase.Atoms, rules: Rules) -> ase.Atoms:
     box = boxed(atoms, Boundaries(**rules["boundaries"]).boxes)
     if np.linalg.det(box.cell.array) < 0:
         if atoms.pbc.all():
-            raise InputError("its cell vectors are left-handed, which VASP does not take; exchange two of them.")
+            raise InputError("has left-handed cell vectors, which VASP does not take; exchange two of them.")
         vectors = box.cell.array
         vectors[int(np.argmin(atoms.pbc))] *= -1  # across empty space it is the same box
         box.set_cell(vectors)
@@ -132,7 +132,7 @@ def frame_tags(atoms: ase.Atoms, parameters: Tags, rules: Rules) -> dict[str, An
     """
     missing = sorted(set(atoms.symbols) - set(rules["kinds"]))
     if missing:
-        raise InputError(f"{missing[0]}: has no potential; add one.")
+        raise InputError(f"holds {missing[0]}, which has no potential; add one.")
     state = states_of(atoms)
     if problem := state_problem(state):
         raise InputError(f"{problem}.")

@@ -224,7 +224,7 @@ def test_box_is_right_handed_and_a_crystal_must_be():
 
 
 def test_what_vasp_cannot_be_told():
-    with pytest.raises(InputError, match="Au: has no potential; add one"):
+    with pytest.raises(InputError, match="holds Au, which has no potential; add one"):
         frame_tags(bulk("Au"), TAGS, RULES)
     atoms = bulk("Fe")
     atoms.info["tot_magnetization"] = -2.0

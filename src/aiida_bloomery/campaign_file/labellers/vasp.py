@@ -18,6 +18,7 @@ from aiida_bloomery.campaign_file.labellers.kpoints import Kpoints
 from aiida_bloomery.campaign_file.labellers.pw_physics import Shells, foreign
 from aiida_bloomery.campaign_file.model import Code
 from aiida_bloomery.campaign_file.options import job_options
+from aiida_bloomery.workflows.labelling.frame_checks import lacks_vacuum
 from aiida_bloomery.workflows.labelling.vasp_checks import SAID_BY, check_frames, check_given, read_tags, unknown_tags
 from aiida_bloomery.workflows.labelling.vasp_inputs import FUNCTIONALS, vasp_inputs, vasp_tags
 from bloomery.errors import InputError
@@ -49,7 +50,7 @@ class Potentials(Settings):
 class Part(LabellerPart):
     """Labels from VASP: energy, forces, stress of crystals, and moments."""
 
-    program: ClassVar[Program | None] = Program("vasp", "VASP.", "2>&1", re.compile(r"vasp\.(\d+(?:\.\d+)+)"))
+    program: ClassVar[Program | None] = Program("vasp", "VASP.", "2>&1", re.compile(r"vasp\.(\d+\.\d+\.\d+)"))
 
     potentials: Potentials
     """Family of potentials in the profile, and their names: ``{family: PBE.54, names: {Fe: Fe_pv}}``."""
@@ -143,7 +144,7 @@ class Part(LabellerPart):
                     f"{name!r} is no potential of {element}; give one, such as {element} or {element}_pv.",
                 )
         for name, frames in campaign.named_frames:
-            found = check_frames(frames, self.boundaries)
+            found = check_frames(frames) or lacks_vacuum(frames, self.boundaries.vacuum)
             if found is not None:
                 raise campaign.source.error(name, f"frame {found[0]} {found[1]}.")
 

@@ -10,7 +10,7 @@ from aiida.engine import ProcessBuilder, ProcessSpec
 
 from aiida_bloomery.calculations.frame_pack import FramePackCalculation
 from aiida_bloomery.calculations.functions.isolated_atoms import isolated_atom_rules
-from aiida_bloomery.calculations.vasp_input import Boundaries, Rules, frame_files
+from aiida_bloomery.calculations.vasp_input import Rules, frame_files
 from aiida_bloomery.calculations.vasp_pack import VaspPackCalculation, validate_rules, vasp_fingerprint
 from aiida_bloomery.calculations.vasp_potentials import PotcarData
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -95,8 +95,7 @@ class VaspLabellingWorkChain(RemediedLabellingWorkChain):
             return None
         rules = cast("Rules", inputs["vasp"]["rules"].get_dict())
         parameters = inputs["vasp"]["parameters"].get_dict()
-        found = check_frames(configurations, Boundaries(**rules["boundaries"]))
-        found = found or check_kinds(configurations, parameters, rules)
+        found = check_frames(configurations) or check_kinds(configurations, parameters, rules)
         if found is not None:
             return f"configurations: frame {found[0]} {found[1]}."
         for name, atoms in one_of_each(configurations).items():

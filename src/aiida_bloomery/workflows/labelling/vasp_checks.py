@@ -16,7 +16,6 @@ import yaml
 
 from aiida_bloomery.calculations.kpoint_mesh import mesh_of
 from aiida_bloomery.calculations.vasp_input import (
-    Boundaries,
     Rules,
     Tags,
     frame_box,
@@ -24,7 +23,7 @@ from aiida_bloomery.calculations.vasp_input import (
     periodic_of,
     state_problem,
 )
-from aiida_bloomery.workflows.labelling.frame_checks import PERIODICITIES, first_problem, lacks_vacuum
+from aiida_bloomery.workflows.labelling.frame_checks import PERIODICITIES, first_problem
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.states import states_of
@@ -133,9 +132,9 @@ def frame_problem(atoms: ase.Atoms) -> str | None:
     return None if problem is None else f"cannot be labelled in its state: {problem}"
 
 
-def check_frames(configurations: Configurations, boundaries: Boundaries) -> tuple[int, str] | None:
+def check_frames(configurations: Configurations) -> tuple[int, str] | None:
     """Return the first frame that VASP cannot take, and a sentence about it, without an end."""
-    return first_problem(configurations, frame_problem) or lacks_vacuum(configurations, boundaries.vacuum)
+    return first_problem(configurations, frame_problem)
 
 
 def check_kinds(configurations: Configurations, parameters: Tags, rules: Rules) -> tuple[int, str] | None:

@@ -172,11 +172,23 @@ def test_isolated_atoms_are_in_boxes_of_their_own_and_in_several_spins(vasp_code
 
 
 def test_bad_frames_are_refused_before_anything_runs(vasp_code, family):
-    atoms = molecule("H2O")
-    atoms.info |= {"charge": 1, "spin": 2}
-    atoms.set_cell([9, 9, 9])
-    with pytest.raises(ValueError, match=r"frame 0 is not periodic along its .* which leaves .* of vacuum"):
-        label(vasp_code, family, [atoms], boundaries={"vacuum": 8.5})
+    atoms = alloy(6)
+    atoms.set_cell(atoms.cell.array[[1, 0, 2]])
+    with pytest.raises(ValueError, match=r"frame 1 has left-handed cell vectors"):
+        label(vasp_code, family, [alloy(6), atoms])
+    with pytest.raises(ValueError, match=r"frame 0 holds Ni, which has no potential; add one"):
+        label(vasp_code, family, [bulk("Ni")])
+
+
+def test_molecule_that_has_grown_gets_a_longer_box(vasp_code, family):
+    """A campaign's file says of its structures how much space they need; what comes of them is labelled."""
+    atoms = ase.Atoms("CuAu", [[0, 0, 0], [0, 0, 9.0]], cell=[10, 10, 10])
+    outputs, node = label(vasp_code, family, [atoms])
+    assert node.is_finished_ok, node.exit_message
+    np.testing.assert_allclose(outputs["labelled"].configurations.label("forces")[0], 0, atol=1e-3)
+    (pack,) = packs(node)
+    vectors = pack.base.repository.get_object_content("frame_0000/POSCAR").splitlines()[2:5]
+    assert float(vectors[2].split()[2]) > 9 + 2 * 6
 
 
 def test_mock_of_aiida_vasp_takes_the_input(computer, family, tmp_path):

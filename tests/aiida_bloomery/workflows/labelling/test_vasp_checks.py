@@ -6,7 +6,6 @@ import ase
 import pytest
 from ase.build import bulk
 
-from aiida_bloomery.calculations.vasp_input import Boundaries
 from aiida_bloomery.workflows.labelling.vasp_checks import check_frames, known_tags, read_tags, unknown_tags
 from bloomery.frames.configurations import Configurations
 
@@ -29,11 +28,11 @@ def left_handed() -> ase.Atoms:
 def test_the_first_frame_that_vasp_cannot_take(atoms: ase.Atoms, words: str) -> None:
     """Also after one that is alike in everything else."""
     frames = Configurations.from_atoms([bulk("Al"), bulk("Al", cubic=True), atoms])
-    found = check_frames(frames, Boundaries())
+    found = check_frames(frames)
     assert found is not None
     assert found[0] == 2
     assert words in found[1]
-    assert check_frames(frames[:2], Boundaries()) is None
+    assert check_frames(frames[:2]) is None
 
 
 def test_tags_that_parsevasp_does_not_list() -> None:
