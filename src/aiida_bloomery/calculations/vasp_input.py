@@ -136,7 +136,8 @@ def frame_tags(atoms: ase.Atoms, parameters: Tags, rules: Rules) -> dict[str, An
     state = states_of(atoms)
     if problem := state_problem(state):
         raise InputError(f"{problem}.")
-    tags = {**parameters, **_moment_tags(atoms, state, parameters, rules), **_hubbard_tags(atoms, rules)}
+    # LMAXMIX is the one tag of these that may be given.
+    tags = {**_hubbard_tags(atoms, rules), **parameters, **_moment_tags(atoms, state, parameters, rules)}
     if rules.get("isolated"):
         tags = {name: value for name, value in tags.items() if name not in OF_NO_ATOM} | ALONE
     else:
@@ -148,7 +149,7 @@ def frame_tags(atoms: ase.Atoms, parameters: Tags, rules: Rules) -> dict[str, An
         tags["NELECT"] = round(electrons - charge, 6)
     if tags.get("ISPIN") == 2:
         tags.setdefault("LORBIT", 11)  # or moments of atoms are not written
-    return {**tags, **{name: value for name, value in parameters.items() if name == "LMAXMIX"}}
+    return tags
 
 
 def state_problem(state: Mapping[str, Any]) -> str | None:
