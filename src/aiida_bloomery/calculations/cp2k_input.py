@@ -206,22 +206,8 @@ def boxed(atoms: ase.Atoms, vacuum: float) -> tuple[NDArray[np.float64], NDArray
 
 
 def kpoints(atoms: ase.Atoms, rule: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Return the k-points of a frame in multiples of the reciprocal vectors, and their weights, ``(k, 4)``.
-
-    Of a point and its opposite, which by time reversal are the same, one is there. A mesh that follows from a distance
-    is shifted only along directions with several points, so that large cells have Gamma alone.
-    """
-    mesh, shift = mesh_of(atoms, rule)
-    steps = [(np.arange(n) + offset) / n for n, offset in zip(mesh, shift, strict=True)]
-    grid = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
-    # On a grid of integers, to compare without rounding errors, between -1/2 (not included) and 1/2.
-    whole = np.rint(grid * 2 * mesh).astype(int)
-    period = 2 * mesh
-    folded = np.where(2 * (whole % period) > period, whole % period - period, whole % period)
-    opposite = np.where(2 * (-whole % period) > period, -whole % period - period, -whole % period)
-    first = np.array([max(a, b) for a, b in zip(map(tuple, folded), map(tuple, opposite), strict=True)])
-    points, counts = np.unique(first, axis=0, return_counts=True)
-    return np.column_stack([points / period, counts / counts.sum()])
+    """Return the k-points of a frame and their weights, ``(k, 4)``; see `kpoint_mesh`."""
+    return kpoint_mesh.points_of(*mesh_of(atoms, rule))
 
 
 def mesh_of(atoms: ase.Atoms, rule: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -36,6 +36,23 @@ def mesh_of(
     return np.where(pbc, mesh, 1), np.where(pbc, offset, 0.0)
 
 
+def points_of(mesh: NDArray[np.int64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the points of a mesh in multiples of the reciprocal vectors, and their weights, ``(k, 4)``.
+
+    Of a point and its opposite, which by time reversal are the same, one is there.
+    """
+    steps = [(np.arange(n) + offset) / n for n, offset in zip(mesh, shift, strict=True)]
+    grid = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    # On a grid of integers, to compare without rounding errors, between -1/2 (not included) and 1/2.
+    whole = np.rint(grid * 2 * mesh).astype(int)
+    period = 2 * mesh
+    folded = np.where(2 * (whole % period) > period, whole % period - period, whole % period)
+    opposite = np.where(2 * (-whole % period) > period, -whole % period - period, -whole % period)
+    first = np.array([max(a, b) for a, b in zip(map(tuple, folded), map(tuple, opposite), strict=True)])
+    points, counts = np.unique(first, axis=0, return_counts=True)
+    return np.column_stack([points / period, counts / counts.sum()])
+
+
 def mesh_rule(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the rule of a mesh as `mesh_of` takes it; `InputError` if it is none."""
     offset = [float(value) for value in given.get("offset", (0.0, 0.0, 0.0))]

@@ -18,7 +18,7 @@ from ase.io.vasp import write_vasp
 from numpy.typing import NDArray
 from pydantic import Field
 
-from aiida_bloomery.calculations.kpoint_mesh import mesh_of
+from aiida_bloomery.calculations.kpoint_mesh import mesh_of, points_of
 from bloomery.errors import InputError
 from bloomery.frames.boxes import Boxes, boxed, widest_gap
 from bloomery.frames.states import states_of
@@ -94,7 +94,7 @@ def frame_files(atoms: ase.Atoms, parameters: Tags, rules: Rules) -> dict[str, s
     return {
         "INCAR": written_tags(frame_tags(atoms, parameters, rules)),
         "POSCAR": _poscar(box),
-        "KPOINTS": f"mesh\n0\nGamma\n{_words(mesh.tolist())}\n{_words(shift.tolist())}\n",
+        "KPOINTS": _kpoints(mesh, shift),
     }
 
 
@@ -240,5 +240,8 @@ def _poscar(box: ase.Atoms) -> str:
     return handle.getvalue()
 
 
-def _words(values: list[float]) -> str:
-    return " ".join(f"{value:g}" for value in values)
+def _kpoints(mesh: NDArray[np.int64], shift: NDArray[np.float64]) -> str:
+    """Return the text of KPOINTS: the points one by one, as VASP's own meshes refuse some shifts in some lattices."""
+    points = points_of(mesh, shift)
+    rows = "".join(" ".join(f"{value:.12f}" for value in point) + "\n" for point in points)
+    return f"mesh {' x '.join(map(str, mesh.tolist()))}\n{len(points)}\nReciprocal\n{rows}"

@@ -36,6 +36,7 @@ RULES: dict[str, Any] = {
     "kpoints": {"mesh": [4, 3, 2], "offset": [0.5, 0.5, 0.5]},
     "boundaries": Boundaries().model_dump(),
 }
+GAMMA = "mesh 1 x 1 x 1\n1\nReciprocal\n0.000000000000 0.000000000000 0.000000000000 1.000000000000\n"
 TAGS = {"ENCUT": 400.0, "ISMEAR": 0, "SIGMA": 0.05, "NSW": 0, "ALGO": "Normal", "LREAL": False}
 
 
@@ -60,7 +61,13 @@ def test_files_of_a_crystal():
     atoms.symbols = "AlCuAlCu"
     files = frame_files(atoms, TAGS, RULES)
     assert files["INCAR"] == "ALGO = Normal\nENCUT = 400.0\nISMEAR = 0\nLREAL = .FALSE.\nNSW = 0\nSIGMA = 0.05\n"
-    assert files["KPOINTS"] == "mesh\n0\nGamma\n4 3 2\n0.5 0.5 0.5\n"
+    lines = files["KPOINTS"].splitlines()
+    assert lines[:3] == ["mesh 4 x 3 x 2", "12", "Reciprocal"]
+    points = np.array([line.split() for line in lines[3:]], dtype=float)
+    # Steps of a quarter, a third and a half, from half a step on; of a point and its opposite one.
+    assert points[:, 3].sum() == pytest.approx(1)
+    for axis, n in enumerate((4, 3, 2)):
+        np.testing.assert_allclose((points[:, axis] * n - 0.5) % 1 % (1 - 1e-6), 0, atol=1e-6)
     lines = files["POSCAR"].splitlines()
     assert lines[5].split() == ["Al", "Cu"]
     assert lines[6].split() == ["2", "2"]
@@ -81,9 +88,8 @@ def test_files_are_read_by_the_parsers_of_aiida_vasp():
     assert [site["symbol"] for site in structure["sites"]] == ["Fe"] * 4 + ["O"] * 4
     np.testing.assert_allclose([site["position"] for site in structure["sites"]], atoms.positions[order], atol=1e-10)
     kpoints = KpointsParser(handler=io.StringIO(files["KPOINTS"])).kpoints
-    assert kpoints["divisions"] == [4, 3, 2]
-    assert kpoints["shifts"] == [0.5, 0.5, 0.5]
-    assert kpoints["centering"] == "Gamma"
+    assert (kpoints["mode"], kpoints["num_kpoints"]) == ("explicit", 12)
+    assert sum(kpoints["weights"]) == pytest.approx(1)
 
 
 @given(st.lists(st.sampled_from(["Al", "Cu", "H", "O"]), min_size=1, max_size=8), st.integers(0, 5))
@@ -157,7 +163,7 @@ def test_atoms_alone_have_spins_and_no_mesh():
     tags = frame_tags(atoms, {**TAGS, "IVDW": 12}, alone)
     assert (tags["ISPIN"], tags["NUPDOWN"], tags["SIGMA"]) == (2, 2, 0.01)
     assert "IVDW" not in tags
-    assert "1 1 1\n0 0 0\n" in frame_files(atoms, TAGS, alone)["KPOINTS"]
+    assert frame_files(atoms, TAGS, alone)["KPOINTS"] == GAMMA
 
 
 def test_molecule_has_a_box_and_one_point():
@@ -165,7 +171,7 @@ def test_molecule_has_a_box_and_one_point():
     np.testing.assert_allclose(box.positions, water().positions)
     assert box.pbc.all()
     assert (box.cell.lengths() >= 2 * 6.0).all()
-    assert "1 1 1\n0 0 0\n" in frame_files(water(), TAGS, RULES)["KPOINTS"]
+    assert frame_files(water(), TAGS, RULES)["KPOINTS"] == GAMMA
 
 
 def slab() -> ase.Atoms:
@@ -175,7 +181,9 @@ def slab() -> ase.Atoms:
 
 
 def test_slab_has_a_mesh_along_its_surface():
-    assert "4 3 1\n0.5 0.5 0\n" in frame_files(slab(), TAGS, RULES)["KPOINTS"]
+    lines = frame_files(slab(), TAGS, RULES)["KPOINTS"].splitlines()
+    assert lines[:2] == ["mesh 4 x 3 x 1", "6"]
+    assert {line.split()[2] for line in lines[3:]} == {"0.000000000000"}
     assert "LDIPOL" not in frame_tags(slab(), TAGS, RULES)
 
 
