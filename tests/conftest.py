@@ -42,7 +42,7 @@ LONGEST = (
     "test_services.py", "test_rehearsals.py", "test_kills.py", "test_notebooks.py", "test_measuring.py",
     "test_control.py", "test_campaigns.py", "test_checkpoint.py", "test_quantumespresso.py", "test_every_engine.py",
     "test_training.py", "test_physics.py", "test_comparison.py", "test_imports.py", "test_pages.py", "test_cp2k.py",
-    "test_cp2k_campaigns.py",
+    "test_cp2k_campaigns.py", "test_vasp.py", "test_vasp_campaigns.py",
 )  # fmt: skip
 """Files that take a minute and more: where files run side by side, one that begins last keeps all waiting."""
 

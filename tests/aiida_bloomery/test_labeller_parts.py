@@ -92,8 +92,8 @@ def load(tmp_path: Path) -> Any:
 
 
 def test_ours_are_registered_like_those_of_others() -> None:
-    assert labeller_names() == ["calculator", "cp2k", "lookup", "pyscf", "quantumespresso"]
-    assert {labeller_part(name).code_key() for name in labeller_names()} == {"cp2k", "label", "pw"}
+    assert labeller_names() == ["calculator", "cp2k", "lookup", "pyscf", "quantumespresso", "vasp"]
+    assert {labeller_part(name).code_key() for name in labeller_names()} == {"cp2k", "label", "pw", "vasp"}
 
 
 def test_labeller_of_another_package_has_its_section_and_its_program(others: None, load: Any) -> None:
@@ -126,10 +126,13 @@ def test_labeller_in_one_process_hands_its_keys_on(others: None, load: Any) -> N
         ("labelling: {wien: {rkmax: -1}}", "line 3: labelling.wien.rkmax: input should be greater than 0, got -1."),
         ("labelling: broken", "line 3: labelling.broken: labeller 'broken' cannot be loaded: No module named"),
         (
-            "labelling: vasp",
-            "there is no such labeller; choose one of broken, calculator, cp2k, lookup, pyscf, quantumespresso",
+            "labelling: siesta",
+            "there is no such labeller; choose one of broken, calculator, cp2k, lookup, pyscf, quantumespresso, ",
         ),
-        ("labelling: {calculator: {calculator: emt}}\ncodes: {vasp: {}}", "line 4: codes: there is no program 'vasp'"),
+        (
+            "labelling: {calculator: {calculator: emt}}\ncodes: {siesta: {}}",
+            "line 4: codes: there is no program 'siesta'",
+        ),
     ],
 )
 def test_mistake_in_it_names_file_line_and_key(others: None, load: Any, text: str, message: str) -> None:
@@ -147,7 +150,7 @@ def test_programs_of_labellers_that_are_not_used_may_stand_in_the_file(others: N
 def test_schema_knows_them(others: None) -> None:
     found = schema()
     choices = found["properties"]["labelling"]["anyOf"]
-    assert choices[0]["enum"] == ["calculator", "cp2k", "lookup", "pyscf", "quantumespresso", "springs", "wien"]
+    assert choices[0]["enum"] == ["calculator", "cp2k", "lookup", "pyscf", "quantumespresso", "springs", "vasp", "wien"]
     assert found["$defs"]["Codes"]["properties"]["wien"]["description"] == "A code from Vienna."
 
 

@@ -13,6 +13,7 @@ from ase.calculators.cp2k import InputSection
 from ase.data import ground_state_magnetic_moments
 from numpy.typing import NDArray
 
+from aiida_bloomery.calculations import kpoint_mesh
 from bloomery.errors import InputError
 from bloomery.frames.states import states_of
 
@@ -205,36 +206,14 @@ def boxed(atoms: ase.Atoms, vacuum: float) -> tuple[NDArray[np.float64], NDArray
 
 
 def kpoints(atoms: ase.Atoms, rule: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Return the k-points of a frame in multiples of the reciprocal vectors, and their weights, ``(k, 4)``.
-
-    Of a point and its opposite, which by time reversal are the same, one is there. A mesh that follows from a distance
-    is shifted only along directions with several points, so that large cells have Gamma alone.
-    """
-    mesh, shift = mesh_of(atoms, rule)
-    steps = [(np.arange(n) + offset) / n for n, offset in zip(mesh, shift, strict=True)]
-    grid = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
-    # On a grid of integers, to compare without rounding errors, between -1/2 (not included) and 1/2.
-    whole = np.rint(grid * 2 * mesh).astype(int)
-    period = 2 * mesh
-    folded = np.where(2 * (whole % period) > period, whole % period - period, whole % period)
-    opposite = np.where(2 * (-whole % period) > period, -whole % period - period, -whole % period)
-    first = np.array([max(a, b) for a, b in zip(map(tuple, folded), map(tuple, opposite), strict=True)])
-    points, counts = np.unique(first, axis=0, return_counts=True)
-    return np.column_stack([points / period, counts / counts.sum()])
+    """Return the k-points of a frame and their weights, ``(k, 4)``; see `kpoint_mesh`."""
+    return kpoint_mesh.points_of(*mesh_of(atoms, rule))
 
 
 def mesh_of(atoms: ase.Atoms, rule: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return points along each reciprocal vector and the shift of the mesh in steps, 0 or 0.5, both ``(3,)``."""
-    offset = np.array(rule.get("offset", (0.0, 0.0, 0.0)), dtype=float)
-    if "mesh" in rule:
-        mesh = np.array(rule["mesh"], dtype=int)
-    else:
-        cell, _ = boxed(atoms, LEAST_VACUUM)
-        lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(cell), axis=0)
-        mesh = np.maximum(np.ceil(lengths / rule["distance"] - 1e-6).astype(int), 1)
-        offset = np.where(mesh > 1, offset, 0.0)
-    # Along an open direction there is nothing to sample.
-    return np.where(atoms.pbc, mesh, 1), np.where(atoms.pbc, offset, 0.0)
+    """Return points along each reciprocal vector and the shift of the mesh, both ``(3,)``; see `kpoint_mesh`."""
+    cell, _ = boxed(atoms, LEAST_VACUUM)
+    return kpoint_mesh.mesh_of(cell, atoms.pbc, rule)
 
 
 def _vector(values: NDArray[np.float64]) -> str:

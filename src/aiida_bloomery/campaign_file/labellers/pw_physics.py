@@ -57,16 +57,11 @@ class Dispersion(Settings):
         return {**self.VARIABLES[self.method], **three_body}
 
 
-class Hubbard(Settings):
+class Shells(Settings):
     """Hubbard corrections in the form of Dudarev et al., Phys. Rev. B 57, 1505 (1998)."""
 
     u: dict[str, Annotated[float, Unit("eV"), Field(ge=-20, le=20)]] = Field(min_length=1)
     """U in eV by element and shell, such as ``Fe-3d: 4.0``."""
-    projectors: Literal["ortho-atomic", "atomic"] = "ortho-atomic"
-    """On what the occupations are projected: atomic orbitals, orthogonalised or not."""
-    form: Literal["card", "namelist"] | None = None
-    """How pw.x is told: the ``card`` of 7.1 and later, or the ``namelist`` of those before; by default as the program's
-    version wants it."""
 
     @field_validator("u")
     @classmethod
@@ -84,6 +79,16 @@ class Hubbard(Settings):
     def shells(self) -> dict[str, str]:
         """Shell by element, such as ``3d``."""
         return {name.partition("-")[0]: name.partition("-")[2] for name in self.u}
+
+
+class Hubbard(Shells):
+    """Hubbard corrections, and how pw.x is told of them."""
+
+    projectors: Literal["ortho-atomic", "atomic"] = "ortho-atomic"
+    """On what the occupations are projected: atomic orbitals, orthogonalised or not."""
+    form: Literal["card", "namelist"] | None = None
+    """How pw.x is told: the ``card`` of 7.1 and later, or the ``namelist`` of those before; by default as the program's
+    version wants it."""
 
     def as_namelist(self) -> dict[str, object]:
         """Variables of SYSTEM for a version before `CARD_SINCE`, which knows the shell of each element itself."""

@@ -13,18 +13,18 @@ from aiida_bloomery.calculations.cp2k_data import data_folder
 from aiida_bloomery.calculations.cp2k_input import Rules
 from aiida_bloomery.calculations.cp2k_pack import Cp2kPackCalculation, frame_input, validate_rules
 from aiida_bloomery.calculations.frame_pack import FramePackCalculation
-from aiida_bloomery.calculations.functions.cp2k import isolated_atom_rules
+from aiida_bloomery.calculations.functions.isolated_atoms import isolated_atom_rules
 from aiida_bloomery.calculations.label_cache import settings_fingerprint
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import optional
 from aiida_bloomery.workflows.labelling.cp2k_checks import check_frames, one_of_each, told_settings
 from aiida_bloomery.workflows.labelling.cp2k_inputs import cp2k_inputs
-from aiida_bloomery.workflows.labelling.packed import PackedLabellingWorkChain, program_ports
+from aiida_bloomery.workflows.labelling.packed import RemediedLabellingWorkChain, program_ports
 from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
 
 
-class Cp2kLabellingWorkChain(PackedLabellingWorkChain):
+class Cp2kLabellingWorkChain(RemediedLabellingWorkChain):
     """Label frames with CP2K."""
 
     NAMESPACE: ClassVar[str] = "cp2k"
@@ -129,14 +129,3 @@ class Cp2kLabellingWorkChain(PackedLabellingWorkChain):
     def pack_inputs(self, pack: list[int]) -> dict[str, Any]:  # noqa: ARG002
         """Sections, and what makes frames' inputs of them."""
         return {"parameters": self.inputs.cp2k.parameters, "rules": self.ctx.rules}
-
-    def run_frames(self) -> None:
-        """Send the frames that failed once more, by a way to self-consistency that is slower and safer."""
-        if "remedy" not in self.inputs.cp2k:
-            return
-        self.submit_packs(sorted(self.ctx.failed), "again", remedy=self.inputs.cp2k.remedy)
-
-    def inspect_frames(self) -> None:
-        """Take the labels of those that succeeded after all."""
-        if "remedy" in self.inputs.cp2k:
-            self.entries_of_packs()

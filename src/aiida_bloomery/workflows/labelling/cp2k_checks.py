@@ -17,6 +17,7 @@ from aiida_bloomery.calculations.cp2k_input import (
     mesh_of,
     state_problem,
 )
+from aiida_bloomery.workflows.labelling.frame_checks import first_problem
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.states import states_of
 
@@ -123,19 +124,7 @@ def spills_over(atoms: ase.Atoms) -> str | None:
 
 def check_frames(configurations: Configurations, rules: Rules) -> tuple[int, str] | None:
     """Return the first frame that CP2K cannot take, and a sentence about it, without an end."""
-    seen: set[Any] = set()
-    bare = configurations.without_labels()
-    for frame in range(len(bare)):
-        atoms = bare[frame].to_atoms()[0]
-        key = (atoms.get_chemical_formula(), tuple(atoms.pbc.tolist()), repr(sorted(states_of(atoms).items())))
-        flat = bool(atoms.pbc.any()) and abs(np.linalg.det(np.array(atoms.cell))) < 1e-3
-        if key in seen and not flat:
-            continue
-        problem = frame_problem(atoms, rules)
-        if problem is not None:
-            return frame, problem
-        seen.add(key)
-    return None
+    return first_problem(configurations, lambda atoms: frame_problem(atoms, rules))
 
 
 def one_of_each(configurations: Configurations) -> dict[str, ase.Atoms]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from aiida_bloomery.calculations.cp2k_data import read_entries, resolve_kind
 from aiida_bloomery.calculations.cp2k_input import Rules
+from aiida_bloomery.calculations.kpoint_mesh import mesh_rule
 from aiida_bloomery.workflows.labelling.cp2k_checks import check_given, check_vacuum, read_sections
 from aiida_bloomery.workflows.protocols import merge, protocol_inputs
 from bloomery.errors import InputError
@@ -77,7 +78,7 @@ def cp2k_settings(
     }
     files = {"BASIS_SET_FILE_NAME": inputs["basis_files"], "POTENTIAL_FILE_NAME": inputs["potential_files"]}
     sections = merge(merge(inputs["parameters"], {"FORCE_EVAL": {"DFT": {"XC": xc, **files}}}), extra)
-    rules: Rules = {"kinds": kinds, "kpoints": _kpoints(kpoints), "vacuum": float(inputs["vacuum"])}
+    rules: Rules = {"kinds": kinds, "kpoints": mesh_rule(kpoints), "vacuum": float(inputs["vacuum"])}
     if inputs.get("temperature"):
         rules["temperature"] = float(inputs["temperature"])
     if inputs.get("uks") is not None:
@@ -149,12 +150,3 @@ def _of(value: str | Mapping[str, str], key: str, element: str) -> str:
     if element not in value:
         raise InputError(f"{key}: has no name for {element}; add one.")
     return value[element]
-
-
-def _kpoints(given: Mapping[str, Any]) -> dict[str, Any]:
-    offset = [float(value) for value in given.get("offset", (0.0, 0.0, 0.0))]
-    if given.get("mesh"):
-        return {"mesh": [int(value) for value in given["mesh"]], "offset": offset}
-    if given.get("distance"):
-        return {"distance": float(given["distance"]), "offset": offset}
-    raise InputError("kpoints: give `mesh`, three numbers, or `distance` in 1/Å, and an `offset` if it is not zero.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-import ase
 import numpy as np
 from ase.data import chemical_symbols
 
@@ -16,7 +15,9 @@ from aiida_bloomery.calculations.pw_namelists import (
     state_problem,
     with_state,
 )
-from bloomery.frames.boxes import boxed, room
+from aiida_bloomery.workflows.labelling import frame_checks
+from aiida_bloomery.workflows.labelling.frame_checks import one_of_each
+from bloomery.frames.boxes import boxed
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.states import states_of
 
@@ -120,46 +121,13 @@ def check_states(configurations: Configurations, parameters: Namelists) -> str |
     return None
 
 
-PERIODICITIES = {0: "molecule", 1: "wire", 2: "slab", 3: ""}
-"""What a frame is called that is periodic along so many vectors."""
-TOLD = {"charge": " of charge {:+g}", "spin": ", multiplicity {:g}", "tot_magnetization": ", magnetization {:g} μB"}
-
-
-def one_of_each(configurations: Configurations) -> dict[str, ase.Atoms]:
-    """Return one frame of each composition, periodicity and state, by its formula and what else it says."""
-    found: dict[str, ase.Atoms] = {}
-    for atoms in configurations.without_labels().to_atoms():
-        state = states_of(atoms)
-        words = [form.format(state[name]) for name, form in TOLD.items() if state.get(name)]
-        what = PERIODICITIES[int(atoms.pbc.sum())]
-        found.setdefault(f"{atoms.get_chemical_formula()} {what}".strip() + "".join(words), atoms)
-    return found
-
-
 def lacks_vacuum(configurations: Configurations, boundaries: Boundaries) -> tuple[int, str] | None:
-    """Return the first frame whose own cell has no room for what is not periodic, and one sentence, without an end.
-
-    A frame without a vector there gets one. What is too long in the course of a campaign gets a longer box as well.
-    """
-    open_ = np.flatnonzero(~configurations.pbc.all(axis=1))
-    for frame, atoms in zip(open_.tolist(), configurations[open_].without_labels().to_atoms(), strict=True):
-        lengths = np.linalg.norm(atoms.cell.array, axis=1)
-        spaces = np.where(lengths > 0, room(atoms), np.inf)
-        axis = int(np.argmin(spaces))
-        vector = ("first", "second", "third")[axis]
-        if spaces[axis] < 0:
-            return frame, (
-                f"is not periodic along its {vector} cell vector, and {-spaces[axis]:.2f} Å longer than it; give a "
-                "longer vector, or none (zeros), so that a box is made"
-            )
-        if spaces[axis] < boundaries.vacuum:
-            return frame, (
-                f"is not periodic along its {vector} cell vector, which leaves {spaces[axis]:.2f} Å of vacuum, less "
-                f"than {boundaries.vacuum:g} Å (boundaries.vacuum); give a longer vector, or none (zeros), so that a "
-                "box is made"
-            )
-        cell = boxed(atoms, boundaries.boxes(atoms.pbc)).cell.array
-        if atoms.pbc.sum() == 2 and boundaries.slabs == "2D" and (problem := not_for_2d(cell, atoms.pbc)):
+    """Return the first frame whose own cell has no room, or lies askew, and one sentence, without an end."""
+    if (found := frame_checks.lacks_vacuum(configurations, boundaries.vacuum)) is not None or boundaries.slabs != "2D":
+        return found
+    slabs = np.flatnonzero(configurations.pbc.sum(axis=1) == 2)
+    for frame, atoms in zip(slabs.tolist(), configurations[slabs].without_labels().to_atoms(), strict=True):
+        if problem := not_for_2d(boxed(atoms, boundaries.boxes(atoms.pbc)).cell.array, atoms.pbc):
             return frame, problem
     return None
 

@@ -17,12 +17,12 @@ from aiida_bloomery.calculations.label_cache import around_of, find_labels, fing
 from aiida_bloomery.calculations.pw_frame import boundaries_of, frame_input, frame_of
 from aiida_bloomery.calculations.pw_pack import PwPackCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.workflows.labelling.frame_checks import one_of_each
 from aiida_bloomery.workflows.labelling.packed import PackedLabellingWorkChain
 from aiida_bloomery.workflows.labelling.pw_checks import (
     check_electrons,
     check_frames,
     check_moments,
-    one_of_each,
     told_settings,
 )
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs

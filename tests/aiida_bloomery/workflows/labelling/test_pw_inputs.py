@@ -16,12 +16,12 @@ from ase.build import bulk
 
 from aiida_bloomery.calculations.label_cache import fingerprint
 from aiida_bloomery.calculations.pw_namelists import with_state
+from aiida_bloomery.workflows.labelling.frame_checks import one_of_each
 from aiida_bloomery.workflows.labelling.pw_checks import (
     check_electrons,
     check_frames,
     check_parameters,
     check_states,
-    one_of_each,
     told_settings,
 )
 from aiida_bloomery.workflows.labelling.pw_inputs import (

@@ -1,4 +1,4 @@
-"""Settings of CP2K for atoms alone."""
+"""Settings of programs for atoms alone."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from aiida.engine import calcfunction
 
 @calcfunction
 def isolated_atom_rules(rules: orm.Dict) -> orm.Dict:
-    """Return the rules for isolated atoms: open along all directions, in their ground states, at Gamma."""
+    """Return rules that make inputs of isolated atoms: at Gamma, each in a spin of its own, as its program has it."""
     return orm.Dict({**rules.get_dict(), "isolated": True})
