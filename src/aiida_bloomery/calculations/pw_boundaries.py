@@ -17,7 +17,8 @@ class Boundaries(Settings):
     """What is done where a frame is not periodic."""
 
     vacuum: Angstrom = Field(default=6.0, ge=3)
-    """Empty space on either side, in Å, 3 at least. A cell vector that the frame has is kept if it leaves half as much in all."""
+    """Empty space on either side, in Å, 3 at least. A cell vector that the frame has is kept if it leaves half as much
+    in all."""
     molecules: Literal["martyna-tuckerman", "makov-payne", "none"] = "martyna-tuckerman"
     """What corrects for the images of molecules: Martyna and Tuckerman, J. Chem. Phys. 110, 2810 (1999); Makov and
     Payne, Phys. Rev. B 51, 4014 (1995), the term of the charge, in a cube; or nothing."""

@@ -43,8 +43,9 @@ SQUARE = 1e-6
 class Boundaries(Settings):
     """What is done where a frame is not periodic."""
 
-    vacuum: Angstrom = Field(default=6.0, gt=0)
-    """Empty space on either side, in Å. A cell vector that the frame has is kept if it leaves half as much in all."""
+    vacuum: Angstrom = Field(default=6.0, ge=3)
+    """Empty space on either side, in Å, 3 at least. A cell vector that the frame has is kept if it leaves half as much
+    in all."""
     molecules: Literal["none", "dipole"] = "none"
     """For molecules: nothing, or the correction of dipoles in the potential (IDIPOL 4 with LDIPOL)."""
     slabs: Literal["none", "dipole"] = "none"

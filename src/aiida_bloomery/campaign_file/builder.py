@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of, load_code, verb_options
 from aiida_bloomery.campaign_file.labellers import labeller
+from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
 from bloomery.errors import InputError
 from bloomery.seeds import digest_of
 
@@ -54,9 +55,14 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
     return builder
 
 
-def labelling_inputs(campaign: Campaign, load: Callable[[str], Any]) -> Mapping[str, object]:
-    """Inputs of the labelling workchain; what it refuses is said with its place in the file."""
-    part = labeller(campaign)
+def labelling_inputs(
+    campaign: Campaign, load: Callable[[str], Any], part: LabellerPart | None = None
+) -> Mapping[str, object]:
+    """Inputs of the labelling workchain; what it refuses is said with its place in the file.
+
+    ``part`` are the labeller's settings, if not those of the file.
+    """
+    part = labeller(campaign) if part is None else part
     key = part.code_key()
     try:
         return part.inputs(campaign, load(key), entry_of(campaign, key))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pydantic
@@ -79,8 +80,9 @@ def prepare(campaign: Campaign, wishes: Wishes) -> Search:
     hot = HotFrames(rattle_strain=_hottest(campaign), **counted)
     with campaign.source.at(("structures",)):
         frames, _ = hot_frames(campaign.structures, hot, seed=campaign.file.seed)
-    inputs = labelling_inputs(campaign, lambda key: load_code(campaign, key))
-    ladders = labeller(campaign).ladders(campaign, inputs, frames, wishes.ladders)
+    part = labeller(campaign).begun(campaign)
+    inputs = labelling_inputs(campaign, partial(load_code, campaign), part)
+    ladders = part.ladders(campaign, inputs, frames, wishes.ladders)
     if not ladders:
         raise campaign.source.error(
             campaign.labeller_key(),

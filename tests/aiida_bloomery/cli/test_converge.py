@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from ase.io import write
 from click.testing import CliRunner
 
 from aiida_bloomery.campaign_file import load_campaign
+from aiida_bloomery.campaign_file.builder import labelling_inputs
+from aiida_bloomery.campaign_file.codes import load_code
 from aiida_bloomery.cli import converge, main
 from aiida_bloomery.provenance import convergence as provenance
 from aiida_bloomery.submission import convergence as submission
 from aiida_bloomery.submission.campaigns import Submission
 from aiida_bloomery.submission.convergence import Search, file_changes, write_choice
 from bloomery.campaign.convergence import Climb, Convergence, Deviation, Ladder, Plan, Point, Rung, Trial
-from bloomery.errors import BloomeryError
+from bloomery.errors import BloomeryError, InputError
 
 FILE = """\
 name: small
@@ -175,6 +178,37 @@ def test_a_file_that_was_changed_meanwhile_is_left_alone(profile: Any, file: Pat
         write_choice(campaign, changes)
     assert file.read_text() == FILE.replace("small", "other")
     assert not list(file.parent.glob(".small*"))
+
+
+def test_of_several_labellers_one_is_searched_for_and_written(profile: Any, file: Path) -> None:
+    own = FILE[FILE.index("  quantumespresso") : FILE.index("stop:")].replace("\n  ", "\n    ").rstrip()
+    quick = "  use: quick\n  quick: {calculator: {calculator: stillinger_weber}}\n"
+    several = f"labelling:\n{quick}  fine:\n    {own.strip()}\n"
+    file.write_text(FILE[: FILE.index("labelling:")] + several + FILE[FILE.index("stop:") :])
+    campaign = load_campaign(file)[0].labelled_by("fine")
+    write_choice(campaign, file_changes(campaign, PLAN, {"ecutwfc": 1, "kpoints": 1}))
+    assert "      ecutwfc: 30 Ry  # low\n" in file.read_text()
+    again = load_campaign(file)[0]
+    assert again.file.labeller == "calculator"
+    assert again.labelled_by("fine").file.labeller_settings["ecutwfc"] == "30 Ry"
+    with pytest.raises(InputError, match=r"labelling: there is no labeller 'coarse'; the labellers are quick, fine\."):
+        again.labelled_by("coarse")
+
+
+def test_a_search_begins_without_a_cutoff(file: Path, computer: orm.Computer) -> None:
+    """Files of pseudopotentials recommend none: labels need one, and a search begins with the header's."""
+    code = orm.InstalledCode(label="pw", computer=computer, filepath_executable="/bin/true").store()
+    header = '<PP_HEADER element="Si" pseudo_type="NC" functional="PBE" z_valence="4" wfc_cutoff="44"/>'
+    (file.parent / "Si.upf").write_text(f'<UPF version="2.0.1">\n{header}\n</UPF>\n')
+    text = FILE.replace("ecutwfc: 20 Ry  # low", "pseudopotentials: {Si: Si.upf}")
+    file.write_text(f"{text}codes: {{pw: {code.full_label}}}\n")
+    campaign, _ = load_campaign(file)
+    with pytest.raises(InputError, match=r"line 5: labelling\.quantumespresso\.ecutwfc: is missing, and files of"):
+        labelling_inputs(campaign, partial(load_code, campaign))
+    search = submission.prepare(campaign, submission.Wishes(0.05, {}, {}, None))
+    (cutoffs, *_) = search.plan.ladders
+    assert cutoffs.name == "ecutwfc"
+    assert 45 in [rung.value for rung in cutoffs.rungs]
 
 
 @pytest.mark.parametrize(

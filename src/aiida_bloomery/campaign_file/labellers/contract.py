@@ -6,7 +6,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.model import Code
@@ -85,6 +85,10 @@ class LabellerPart(Settings):
 
         A profile is loaded.
         """
+
+    def begun(self, campaign: Campaign) -> Self:  # noqa: ARG002
+        """Return the settings from which a search along ladders begins: with a first guess of what the file lacks."""
+        return self
 
     def ladders(
         self,

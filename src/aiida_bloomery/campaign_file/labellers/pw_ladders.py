@@ -78,6 +78,12 @@ def pw_ladders(
     return ladders
 
 
+def asked_for(pseudos: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Cutoffs in Ry of wavefunctions and density that each pseudopotential's header asks for, or its kind needs."""
+    headers = ((node.filename, read_header(node.get_content())) for node in pseudos.values())
+    return [DEFAULT_CUTOFFS["PAW"] if header is None else cutoffs(name, header) for name, header in headers]
+
+
 def _coupled(ladders: list[Ladder]) -> list[Ladder]:
     """Say which ladders depend on each other, of those that there are."""
     names = {ladder.name for ladder in ladders}
@@ -103,20 +109,16 @@ def _cutoff_ladders(
     recommended: Mapping[str, float],
     values: Mapping[str, Sequence[float]],
 ) -> list[Ladder]:
-    headers = {element: read_header(node.get_content()) for element, node in pw["pseudos"].items()}
+    headers = [read_header(node.get_content()) for node in pw["pseudos"].values()]
     if recommended:
         low, high = recommended["ecutwfc"], recommended["ecutrho"]
     else:
-        told = [
-            cutoffs(pw["pseudos"][element].filename, header) if header is not None else DEFAULT_CUTOFFS["PAW"]
-            for element, header in headers.items()
-        ]
-        low, high = max(one for one, _ in told), max(other for _, other in told)
+        low, high = map(max, zip(*asked_for(pw["pseudos"]), strict=True))
     rungs = sorted(
         values.get("ecutwfc") or _beyond(_rounded(CUTOFFS, low, 5.0), float(system.get("ecutwfc", 0.0)), 5.0)
     )
     middle = _middle(rungs, low)
-    if all(header is not None and header.kind in NORM_CONSERVING for header in headers.values()):
+    if all(header is not None and header.kind in NORM_CONSERVING for header in headers):
         ratio = max(LEAST_RATIO, high / low)
         return [_ladder("ecutwfc", "Ry", middle, [_cutoff_rung(value, ratio * value) for value in rungs])]
     least = LEAST_RATIO * rungs[-1]

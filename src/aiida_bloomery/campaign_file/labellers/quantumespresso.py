@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -241,6 +241,12 @@ class Part(LabellerPart):
         """Inputs of the workchain."""
         from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs  # noqa: PLC0415
 
+        if self._lacks_cutoff:
+            raise campaign.source.error(
+                campaign.labeller_key("ecutwfc"),
+                "is missing, and files of pseudopotentials recommend none; give it in Ry, or let "
+                "`aiida-bloomery converge` find it.",
+            )
         card = self._wants_card(campaign, code)
         pseudos = self.pseudopotentials if isinstance(self.pseudopotentials, str) else self._pseudos(campaign)
         # With limits in place a pack knows its time: frames that hang are ended one by one.
@@ -261,6 +267,20 @@ class Part(LabellerPart):
             boundaries=self.boundaries.model_dump(),
             hubbard=self.hubbard.as_input() if self.hubbard is not None and card else None,
         )
+
+    @property
+    def _lacks_cutoff(self) -> bool:
+        """Whether neither the file nor a family says a cutoff."""
+        said = self.ecutwfc is not None or "ecutwfc" in self.namelists.get("SYSTEM", {})
+        return isinstance(self.pseudopotentials, dict) and not said
+
+    def begun(self, campaign: Campaign) -> Self:
+        """Begin with the cutoff that the pseudopotentials' headers ask for, where there is none."""
+        from aiida_bloomery.campaign_file.labellers.pw_ladders import asked_for  # noqa: PLC0415
+
+        if not self._lacks_cutoff:
+            return self
+        return self.model_copy(update={"ecutwfc": max(low for low, _ in asked_for(self._pseudos(campaign)))})
 
     def ladders(
         self,

@@ -151,7 +151,7 @@ class Part(LabellerPart):
     def notes(self, campaign: Campaign) -> Iterator[str]:
         """Say what may not be meant: tags that are not known, charges in periods, and unpaired electrons in a pair."""
         for tag, close in unknown_tags(self.parameters).items():
-            yield f"labelling.vasp.parameters.{tag}: is no tag that parsevasp knows" + (
+            yield f"{campaign.labeller_words}.parameters.{tag}: is no tag that parsevasp knows" + (
                 f"; perhaps {close} is meant." if close else "; look at its spelling."
             )
         for name, frames in campaign.named_frames:
