@@ -197,7 +197,7 @@ def test_potentials_of_the_profile_are_looked_at(family: str, load: Any) -> None
     assert list(labeller(campaign).findings(campaign)) == [
         Finding("potentials", "PAW_MADE_UP Si 01Jan2000 (4 electrons)")
     ]
-    campaign, _ = load(potentials="potentials: {family: of-lda}")
+    campaign, _ = load(potentials="potentials: of-lda")
     (finding,) = labeller(campaign).findings(campaign)
     assert finding.level == "warning"
     assert finding.detail.endswith("; made with Perdew-Zunger81, and the labels are of PBE")

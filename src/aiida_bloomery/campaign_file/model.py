@@ -276,7 +276,7 @@ def _labellers(given: dict[Any, Any]) -> dict[str, dict[str, object]]:
         if not all(isinstance(settings, dict | None) for settings in one.values()):
             raise ValueError(f"{name} has no settings of its labeller; give keys and values below the labeller's name")
         found[name] = one
-    if given[USE] not in found:
+    if not isinstance(given[USE], str) or given[USE] not in found:
         raise ValueError(f"use says {given[USE]}, and the labellers are {', '.join(found) or 'none'}; choose one")
     return found
 

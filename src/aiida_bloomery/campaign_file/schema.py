@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from aiida_bloomery.campaign_file.labellers import labeller_parts
-from aiida_bloomery.campaign_file.model import USE, Bootstrap, CampaignFile, Control, OfKind, Validation
+from aiida_bloomery.campaign_file.model import USE, Bootstrap, CampaignFile, Control, OfKind, ShortForm, Validation
 from bloomery.errors import InputError
 from bloomery.frames.roles import RoleSettings
 from bloomery.plugins import KINDS, Kind, PluginSpec, declares, load_plugin, registered
@@ -66,7 +66,9 @@ def schema() -> dict[str, Any]:
     for name in ("PluginSpec", "SamplerSpec"):
         found.pop(name, None)
     # A plain value may stand for a model, wherever that is referred to.
-    for name, short in {**SHORT_FORMS, **observables}.items():
+    # Labellers, also those of other packages, may have models that a text stands for.
+    of_labellers = {model.__name__: {"type": "string"} for model in ShortForm.__subclasses__() if model.short[1] is str}
+    for name, short in {**of_labellers, **SHORT_FORMS, **observables}.items():
         if name in found:
             old, new = _reference(name), _reference(f"{name}OrShort")
             root, found = (_replaced(part, old, new) for part in (root, found))

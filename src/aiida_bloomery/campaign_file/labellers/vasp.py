@@ -16,7 +16,7 @@ from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.labellers.contract import Finding, LabellerPart, Program
 from aiida_bloomery.campaign_file.labellers.kpoints import Kpoints
 from aiida_bloomery.campaign_file.labellers.pw_physics import Shells, foreign
-from aiida_bloomery.campaign_file.model import Code
+from aiida_bloomery.campaign_file.model import Code, ShortForm
 from aiida_bloomery.campaign_file.options import job_options
 from aiida_bloomery.workflows.labelling.frame_checks import lacks_vacuum
 from aiida_bloomery.workflows.labelling.vasp_checks import SAID_BY, check_frames, check_given, read_tags, unknown_tags
@@ -38,8 +38,10 @@ class Smearing(Settings):
     """Its width, in eV; of Fermi and Dirac's kB times the temperature."""
 
 
-class Potentials(Settings):
-    """Which potentials are taken."""
+class Potentials(ShortForm):
+    """Which potentials are taken. The name of a family alone is a short form."""
+
+    short = ("family", str)
 
     family: str
     """Label of a family that was added with ``aiida-vasp potcar uploadfamily``."""
@@ -53,7 +55,7 @@ class Part(LabellerPart):
     program: ClassVar[Program | None] = Program("vasp", "VASP.", "2>&1", re.compile(r"vasp\.(\d+\.\d+\.\d+)"))
 
     potentials: Potentials
-    """Family of potentials in the profile, and their names: ``{family: PBE.54, names: {Fe: Fe_pv}}``."""
+    """Family of potentials in the profile, ``PBE.54``, or with names: ``{family: PBE.54, names: {Fe: Fe_pv}}``."""
     functional: str | None = None
     """PBE (the default), PBEsol, revPBE, RPBE, LDA, SCAN or r2SCAN; others by their tags under ``parameters``."""
     dispersion: Literal["none", "d2", "d3", "d3bj", "ts"] | None = None
