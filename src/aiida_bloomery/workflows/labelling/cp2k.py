@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
+import ase
 from aiida import orm
 from aiida.engine import ProcessBuilder, ProcessSpec
 
@@ -13,18 +14,16 @@ from aiida_bloomery.calculations.cp2k_data import data_folder
 from aiida_bloomery.calculations.cp2k_input import Rules
 from aiida_bloomery.calculations.cp2k_pack import Cp2kPackCalculation, frame_input, validate_rules
 from aiida_bloomery.calculations.frame_pack import FramePackCalculation
-from aiida_bloomery.calculations.functions.isolated_atoms import isolated_atom_rules
 from aiida_bloomery.calculations.label_cache import settings_fingerprint
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.ports import optional
-from aiida_bloomery.workflows.labelling.cp2k_checks import check_frames, one_of_each, told_settings
+from aiida_bloomery.workflows.labelling.cp2k_checks import check_frames, told_settings
 from aiida_bloomery.workflows.labelling.cp2k_inputs import cp2k_inputs
-from aiida_bloomery.workflows.labelling.packed import RemediedLabellingWorkChain, program_ports
+from aiida_bloomery.workflows.labelling.ruled import RuledLabellingWorkChain, ruled_ports
 from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
 
 
-class Cp2kLabellingWorkChain(RemediedLabellingWorkChain):
+class Cp2kLabellingWorkChain(RuledLabellingWorkChain):
     """Label frames with CP2K."""
 
     NAMESPACE: ClassVar[str] = "cp2k"
@@ -41,12 +40,8 @@ class Cp2kLabellingWorkChain(RemediedLabellingWorkChain):
     def define(cls, spec: ProcessSpec) -> None:
         """Declare inputs."""
         super().define(spec)
-        program_ports(spec, "cp2k", "CP2K")
-        spec.input("cp2k.parameters", valid_type=orm.Dict, help="Sections of CP2K that all frames share.")
-        text = "What makes a frame's input of them: `kinds`, `kpoints`, `vacuum`, `temperature`, `uks`."
-        spec.input("cp2k.rules", valid_type=orm.Dict, validator=validate_rules, help=text)
-        text = "Sections that differ for frames that failed: another way to the same label."
-        optional(spec, "cp2k.remedy", orm.Dict, text)
+        rules = "`kinds`, `kpoints`, `vacuum`, `temperature`, `uks`"
+        ruled_ports(spec, "cp2k", "CP2K", "Sections of CP2K", rules, validate_rules)
 
     @classmethod
     def get_builder_from_protocol(
@@ -82,50 +77,29 @@ class Cp2kLabellingWorkChain(RemediedLabellingWorkChain):
         if data is None and code.computer is not None and code.computer.transport_type == "core.local":
             data = data_folder(Path(str(code.get_executable())))
         inputs = cp2k_inputs(code, elements, protocol, overrides, data=data, options=options)
-        builder = cls.get_builder()
-        if configurations is not None:
-            builder.configurations = configurations
-        for name, node in inputs.pop("cp2k").items():
-            builder.cp2k[name] = node
-        for name, node in inputs.items():
-            builder[name] = node
-        return builder
+        return cls.filled(inputs, configurations)
 
     @classmethod
-    def check(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> str | None:
-        """Return one sentence about the first frame that CP2K cannot take."""
-        if inputs.get("isolated_atoms", False):
-            return None
-        rules = cast("Rules", inputs["cp2k"]["rules"].get_dict())
-        parameters = inputs["cp2k"]["parameters"].get_dict()
-        if (found := check_frames(configurations, rules)) is not None:
-            return f"configurations: frame {found[0]} {found[1]}."
-        for name, atoms in one_of_each(configurations).items():
-            try:
-                frame_input(atoms, parameters, rules)
-            except (KeyError, TypeError, ValueError) as error:
-                return f"parameters: the input of {name} cannot be written ({type(error).__name__}: {error})."
-        return None
+    def problem(
+        cls,
+        configurations: Configurations,
+        parameters: Mapping[str, Any],  # noqa: ARG003
+        rules: Rules,
+    ) -> tuple[int, str] | None:
+        """Return the first frame that CP2K cannot take, and a sentence about it, without an end."""
+        return check_frames(configurations, rules)
 
     @classmethod
-    def told(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Say mesh, cutoffs, basis, potential and occupations of one frame of each composition."""
-        rules = cast("Rules", inputs["cp2k"]["rules"].get_dict())
-        parameters = inputs["cp2k"]["parameters"].get_dict()
-        return [
-            (f"CP2K for {name}", told_settings(atoms, parameters, rules))
-            for name, atoms in one_of_each(configurations).items()
-        ]
+    def write(cls, atoms: ase.Atoms, parameters: Mapping[str, Any], rules: Rules) -> object:
+        """Return the input of a frame."""
+        return frame_input(atoms, parameters, rules)
 
-    def setup(self) -> None:
-        """Note what is to be done, and with which settings."""
-        super().setup()
-        cp2k = self.inputs.cp2k
-        self.ctx.rules = cp2k.rules
-        if self.inputs.isolated_atoms.value:
-            self.ctx.rules = self.call_as("isolated_atom_rules", isolated_atom_rules, cp2k.rules)
-        self.ctx.fingerprint = settings_fingerprint(cp2k.code, parameters=cp2k.parameters, rules=self.ctx.rules)
+    @classmethod
+    def said(cls, atoms: ase.Atoms, parameters: Mapping[str, Any], rules: Rules) -> str:
+        """Say mesh, cutoffs, basis, potential and occupations."""
+        return told_settings(atoms, parameters, rules)
 
-    def pack_inputs(self, pack: list[int]) -> dict[str, Any]:  # noqa: ARG002
-        """Sections, and what makes frames' inputs of them."""
-        return {"parameters": self.inputs.cp2k.parameters, "rules": self.ctx.rules}
+    def fingerprint(self) -> str:
+        """Fingerprint of sections and rules."""
+        cp2k = self.program
+        return settings_fingerprint(cp2k.code, parameters=cp2k.parameters, rules=self.ctx.rules)

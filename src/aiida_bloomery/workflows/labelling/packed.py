@@ -146,20 +146,3 @@ class PackedLabellingWorkChain(LabellingWorkChain):
     def inspect_frames(self) -> None:
         """See what came of it."""
         raise NotImplementedError
-
-
-class RemediedLabellingWorkChain(PackedLabellingWorkChain):
-    """Frames that failed in their pack go out in packs once more, by another way to the same label.
-
-    Subclasses declare an input ``remedy`` in their namespace, which may be left out, and is one of a pack as well.
-    """
-
-    def run_frames(self) -> None:
-        """Send the frames that failed once more, by a way to self-consistency that is slower and safer."""
-        if "remedy" in self.program:
-            self.submit_packs(sorted(self.ctx.failed), "again", remedy=self.program.remedy)
-
-    def inspect_frames(self) -> None:
-        """Take the labels of those that succeeded after all."""
-        if "remedy" in self.program:
-            self.entries_of_packs()

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
+import ase
 from aiida import orm
 from aiida.engine import ProcessBuilder, ProcessSpec
 
 from aiida_bloomery.calculations.frame_pack import FramePackCalculation
-from aiida_bloomery.calculations.functions.isolated_atoms import isolated_atom_rules
 from aiida_bloomery.calculations.vasp_input import Rules, frame_files
 from aiida_bloomery.calculations.vasp_pack import VaspPackCalculation, validate_rules, vasp_fingerprint
 from aiida_bloomery.calculations.vasp_potentials import PotcarData
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.ports import by_key, optional
-from aiida_bloomery.workflows.labelling.frame_checks import one_of_each
-from aiida_bloomery.workflows.labelling.packed import RemediedLabellingWorkChain, program_ports
+from aiida_bloomery.data.ports import by_key
+from aiida_bloomery.workflows.labelling.ruled import RuledLabellingWorkChain, ruled_ports
 from aiida_bloomery.workflows.labelling.vasp_checks import check_frames, check_kinds, told_settings
 from aiida_bloomery.workflows.labelling.vasp_inputs import vasp_inputs
 from bloomery.frames.configurations import Configurations
 from bloomery.papers import Paper
 
 
-class VaspLabellingWorkChain(RemediedLabellingWorkChain):
+class VaspLabellingWorkChain(RuledLabellingWorkChain):
     """Label frames with VASP."""
 
     NAMESPACE: ClassVar[str] = "vasp"
@@ -41,13 +40,9 @@ class VaspLabellingWorkChain(RemediedLabellingWorkChain):
     def define(cls, spec: ProcessSpec) -> None:
         """Declare inputs."""
         super().define(spec)
-        program_ports(spec, "vasp", "VASP")
-        spec.input("vasp.parameters", valid_type=orm.Dict, help="Tags of INCAR that all frames share.")
-        text = "What makes a frame's input of them: `kinds`, `kpoints`, `boundaries`, `moments`, `hubbard`."
-        spec.input("vasp.rules", valid_type=orm.Dict, validator=validate_rules, help=text)
+        rules = "`kinds`, `kpoints`, `boundaries`, `moments`, `hubbard`"
+        ruled_ports(spec, "vasp", "VASP", "Tags of INCAR", rules, validate_rules)
         by_key(spec, "vasp.potentials", PotcarData, "Potential of each element.")
-        text = "Tags that differ for frames that failed: another way to the same label."
-        optional(spec, "vasp.remedy", orm.Dict, text)
 
     @classmethod
     def get_builder_from_protocol(
@@ -79,52 +74,29 @@ class VaspLabellingWorkChain(RemediedLabellingWorkChain):
         if elements is None:
             elements = configurations.elements if configurations is not None else []
         inputs = vasp_inputs(code, elements, protocol, overrides, options=options)
-        builder = cls.get_builder()
-        if configurations is not None:
-            builder.configurations = configurations
-        for name, node in inputs.pop("vasp").items():
-            builder.vasp[name] = node
-        for name, node in inputs.items():
-            builder[name] = node
-        return builder
+        return cls.filled(inputs, configurations)
 
     @classmethod
-    def check(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> str | None:
-        """Return one sentence about the first frame that VASP cannot take."""
-        if inputs.get("isolated_atoms", False):
-            return None
-        rules = cast("Rules", inputs["vasp"]["rules"].get_dict())
-        parameters = inputs["vasp"]["parameters"].get_dict()
-        found = check_frames(configurations) or check_kinds(configurations, parameters, rules)
-        if found is not None:
-            return f"configurations: frame {found[0]} {found[1]}."
-        for name, atoms in one_of_each(configurations).items():
-            try:
-                frame_files(atoms, parameters, rules)
-            except (KeyError, TypeError, ValueError, SystemExit) as error:
-                return f"parameters: the input of {name} cannot be written ({type(error).__name__}: {error})."
-        return None
+    def problem(
+        cls, configurations: Configurations, parameters: Mapping[str, Any], rules: Rules
+    ) -> tuple[int, str] | None:
+        """Return the first frame that VASP cannot take, and a sentence about it, without an end."""
+        return check_frames(configurations) or check_kinds(configurations, parameters, rules)
 
     @classmethod
-    def told(cls, configurations: Configurations, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Say mesh, potentials and tags of one frame of each composition."""
-        rules = cast("Rules", inputs["vasp"]["rules"].get_dict())
-        parameters = inputs["vasp"]["parameters"].get_dict()
-        return [
-            (f"VASP for {name}", told_settings(atoms, parameters, rules))
-            for name, atoms in one_of_each(configurations).items()
-        ]
+    def write(cls, atoms: ase.Atoms, parameters: Mapping[str, Any], rules: Rules) -> object:
+        """Return the input of a frame."""
+        return frame_files(atoms, parameters, rules)
 
-    def setup(self) -> None:
-        """Note what is to be done, and with which settings."""
-        super().setup()
-        vasp = self.inputs.vasp
-        self.ctx.rules = vasp.rules
-        if self.inputs.isolated_atoms.value:
-            self.ctx.rules = self.call_as("isolated_atom_rules", isolated_atom_rules, vasp.rules)
-        self.ctx.fingerprint = vasp_fingerprint(vasp.code, vasp.parameters, self.ctx.rules)
+    @classmethod
+    def said(cls, atoms: ase.Atoms, parameters: Mapping[str, Any], rules: Rules) -> str:
+        """Say mesh, potentials and tags."""
+        return told_settings(atoms, parameters, rules)
 
-    def pack_inputs(self, pack: list[int]) -> dict[str, Any]:  # noqa: ARG002
+    def fingerprint(self) -> str:
+        """Fingerprint of tags and rules."""
+        return vasp_fingerprint(self.program.code, self.program.parameters, self.ctx.rules)
+
+    def pack_inputs(self, pack: list[int]) -> dict[str, Any]:
         """Tags, potentials, and what makes frames' inputs of them."""
-        vasp = self.inputs.vasp
-        return {"parameters": vasp.parameters, "rules": self.ctx.rules, "potentials": dict(vasp.potentials)}
+        return {**super().pack_inputs(pack), "potentials": dict(self.program.potentials)}
