@@ -15,7 +15,18 @@ from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.arms import control_ports
 from aiida_bloomery.workflows.measuring import measuring_ports
 from aiida_bloomery.workflows.protocols import protocol_inputs
-from aiida_bloomery.workflows.sampling import DRIVERS
+from aiida_bloomery.workflows.sampling import DRIVERS, missing_driver
+
+
+def _drivers_are_there(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Whether every sampler of either stage that names a driver names one of those that there are."""
+    named = {
+        f"{stage}.samplers.{index}": spec.get("labelling")
+        for stage in ("bootstrap", "sampling")
+        for index, spec in enumerate(inputs[stage].get("samplers", []) if stage in inputs else [])
+        if isinstance(spec, Mapping)  # the name alone has no driver
+    }
+    return missing_driver(named, inputs.get("drivers", {}))
 
 
 class FromProtocol(WorkChain):
@@ -52,6 +63,7 @@ class FromProtocol(WorkChain):
         text = "When a label is kept out of training until somebody has looked at it, as `SuspectSettings` has it."
         optional(spec, "suspects", orm.Dict, text, validators.suspects)
         optional(spec, "options", orm.Dict, "Scheduler options by verb.")
+        spec.inputs.validator = _drivers_are_there
         outputs_by_key(spec, "data_set", ConfigurationsData, "Labelled frames by batch.")
         optional_output(spec, "potential", PotentialData, "The latest accepted potential.")
         optional_output(spec, "history", orm.Dict, "Every iteration, and why the loop ended.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aiida import orm
@@ -24,14 +24,18 @@ SampleCalculation = CalculationFactory("bloomery.sample")
 DRIVERS = "By name `{labeller, labelling}` of labellers that drive samplers in the place of the one that labels."
 
 
+def missing_driver(named: Mapping[str, str | None], known: Collection[str]) -> str | None:
+    """Return a sentence about the first sampler, by its place, that names a driver which is not there."""
+    for place, name in named.items():
+        if name is not None and name not in known:
+            return f"{place}: there is no driver {name!r}; the drivers are {', '.join(known) or 'none'}."
+    return None
+
+
 def drivers_are_there(inputs: Mapping[str, Any], _: Any) -> str | None:
     """Whether every sampler that names a driver names one of those that there are."""
-    known = inputs.get("drivers", {})
-    for key, parameters in inputs.get("samplers", {}).items():
-        name = parameters.get("labelling")
-        if name is not None and name not in known:
-            return f"samplers.{key}: there is no driver {name!r}; the drivers are {', '.join(known) or 'none'}."
-    return None
+    named = {f"samplers.{key}": node.get("labelling") for key, node in inputs.get("samplers", {}).items()}
+    return missing_driver(named, inputs.get("drivers", {}))
 
 
 class SamplingWorkChain(SubmitsOnce):

@@ -16,6 +16,7 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows import arms, measuring, stages, standing
 from aiida_bloomery.workflows.campaign import ReinforcementWorkChain
 from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWorkChain
+from aiida_bloomery.workflows.sampling import drivers_are_there
 from bloomery.frames.configurations import Configurations
 
 
@@ -84,3 +85,31 @@ def test_a_child_is_waited_for_under_the_key_of_its_part(process: ReinforcementW
     process.to_context(**{"measuring.processes.comparison": child, "control.labelling": child})
     loaded = from_checkpoint(process)
     assert loaded.ctx.measuring.processes.comparison.pk == loaded.ctx.control.labelling.pk == child.pk
+
+
+def test_a_sampler_whose_driver_is_missing_is_refused_at_submission(bloomery_code: orm.InstalledCode) -> None:
+    labelling = CalculatorLabellingWorkChain.get_builder_from_protocol(bloomery_code, "stillinger_weber")
+    given = {"labeller": orm.Str("calculator"), "labelling": labelling._inputs(prune=True)}
+    structures = ConfigurationsData(Configurations.from_atoms([bulk("Si")]).snapped()).store()
+    dynamics = {"name": "reference_md", "settings": {"steps": 20}, "labelling": "coarse"}
+
+    def refused(**drivers: Any) -> str | None:
+        builder = ReinforcementWorkChain.get_builder_from_protocol(
+            bloomery_code,
+            structures,
+            "calculator",
+            labelling,
+            "fast",
+            {"bootstrap": {"samplers": [dynamics]}},
+            drivers=drivers,
+        )
+        found = builder.process_class.spec().inputs.validate(builder._inputs(prune=True))
+        return None if found is None else found.message
+
+    assert refused(coarse=given) is None
+    message = "bootstrap.samplers.0: there is no driver 'coarse'; the drivers are none."
+    assert refused() == message
+    samplers = {"md": orm.Dict({"sampler": dynamics, "labelling": "coarse"})}
+    assert drivers_are_there({"samplers": samplers, "drivers": {"fine": {}}}, None) == (
+        "samplers.md: there is no driver 'coarse'; the drivers are fine."
+    )
