@@ -48,7 +48,7 @@ def test_campaign_of_crystals_and_a_molecule(home: Home, campaign_file: Callable
     file = campaign_file(**changes)
     told = home.call("check", file).stdout
     assert "CP2K for Si2: mesh 2 x 2 x 2 shifted, cutoffs 80 and 30 Ry" in told
-    assert "CP2K for Si3, a molecule: Gamma" in told
+    assert "CP2K for Si3 molecule: Gamma" in told
     pk = home.submit(file)
     status = home.wait(pk)
     assert status["succeeded"], status
