@@ -20,11 +20,11 @@ from aiida_bloomery.workflows.labelling.cp2k_checks import (
     check_frames,
     check_given,
     check_vacuum,
-    one_of_each,
     read_sections,
     spills_over,
 )
 from aiida_bloomery.workflows.labelling.cp2k_inputs import DISPERSIONS, FUNCTIONALS, cp2k_inputs, cp2k_settings
+from aiida_bloomery.workflows.labelling.frame_checks import one_of_each
 from aiida_bloomery.workflows.protocols import merge
 from bloomery.errors import InputError
 from bloomery.frames.states import states_of

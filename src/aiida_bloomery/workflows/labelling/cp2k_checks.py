@@ -127,17 +127,6 @@ def check_frames(configurations: Configurations, rules: Rules) -> tuple[int, str
     return first_problem(configurations, lambda atoms: frame_problem(atoms, rules))
 
 
-def one_of_each(configurations: Configurations) -> dict[str, ase.Atoms]:
-    """Return one frame of each composition, periodicity and charge, by a name that says them."""
-    found: dict[str, ase.Atoms] = {}
-    for atoms in configurations.without_labels().to_atoms():
-        charge = states_of(atoms).get("charge")
-        shape = "" if atoms.pbc.all() else (", a slab" if atoms.pbc.any() else ", a molecule")
-        name = atoms.get_chemical_formula() + (f" of charge {charge:+g}" if charge else "") + shape
-        found.setdefault(name, atoms)
-    return found
-
-
 def told_settings(atoms: ase.Atoms, parameters: Sections, rules: Rules) -> str:
     """Say in few words what CP2K is asked for; `InputError` if it cannot be."""
     sections = frame_sections(atoms, parameters, rules)
