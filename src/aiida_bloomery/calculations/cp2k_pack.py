@@ -11,7 +11,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
 from aiida_bloomery.calculations.cp2k_input import Rules, Sections, frame_sections, merge_into, rendered
-from aiida_bloomery.calculations.frame_pack import FRAME_FOLDER, FramePackCalculation, FrameShell
+from aiida_bloomery.calculations.frame_pack import FRAME_FOLDER, FramePackCalculation, FrameShell, rules_validator
 from aiida_bloomery.data.ports import optional
 from bloomery.frames.configurations import Configurations
 
@@ -25,18 +25,8 @@ SHELL = FrameShell(
 )
 
 
-def validate_rules(node: orm.Dict, _: Any) -> str | None:
-    """Check that what makes inputs of frames is complete."""
-    content = node.get_dict()
-    missing = sorted({"kinds", "kpoints", "vacuum"} - set(content))
-    if missing:
-        return f"rules.{missing[0]}: is missing."
-    if ("mesh" in content["kpoints"]) == ("distance" in content["kpoints"]):
-        return "rules.kpoints: give either `mesh`, three numbers, or `distance` in 1/Å."
-    for element, kind in content["kinds"].items():
-        if set(kind) != {"basis", "potential", "electrons"}:
-            return f"rules.kinds.{element}: needs basis, potential and electrons, and nothing else."
-    return None
+validate_rules = rules_validator({"vacuum"}, ("basis", "potential", "electrons"))
+"""Whether what makes inputs of frames is complete."""
 
 
 class Cp2kPackCalculation(FramePackCalculation):

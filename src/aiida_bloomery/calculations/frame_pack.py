@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
 from aiida_bloomery.calculations import job_script
 from aiida_bloomery.calculations.job_script import ONE_CORE, cores_of, declared_cores, guard, processes_of
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.data.ports import optional_output
+from aiida_bloomery.data.ports import Validator, optional_output
 from bloomery.frames.configurations import Configurations
 
 FRAME_FOLDER = "frame_{:04d}"
@@ -122,6 +122,25 @@ def driver(shell: FrameShell, *, total: int, concurrency: int, timeout: int, thr
     numbers = {"CONCURRENCY": concurrency, "TIMEOUT": timeout, "THREADS": threads, "TOTAL": total, "MPI": mpi}
     lines = {"COMPLETE": shell.complete, "BEFORE": shell.before, "KEEP": shell.keep, "CLEAN": shell.clean}
     return job_script.filled(_DRIVER, **numbers, **lines, LOG=LOG_FILE, PROGRESS=PROGRESS_FILE)
+
+
+def rules_validator(keys: Collection[str], of_kinds: tuple[str, ...]) -> Validator:
+    """Make a validator: what makes inputs of frames has these keys, and says these of each element."""
+
+    def validator(node: orm.Dict, _: Any) -> str | None:
+        content = node.get_dict()
+        missing = sorted({"kinds", "kpoints", *keys} - set(content))
+        if missing:
+            return f"rules.{missing[0]}: is missing."
+        if ("mesh" in content["kpoints"]) == ("distance" in content["kpoints"]):
+            return "rules.kpoints: give either `mesh`, three numbers, or `distance` in 1/Å."
+        for element, kind in content["kinds"].items():
+            if set(kind) != set(of_kinds):
+                listed = f"{', '.join(of_kinds[:-1])} and {of_kinds[-1]}"
+                return f"rules.kinds.{element}: needs {listed}, and nothing else."
+        return None
+
+    return validator
 
 
 def validate_pack(node: orm.Dict, _: Any) -> str | None:

@@ -164,10 +164,16 @@ def state_problem(state: Mapping[str, Any]) -> str | None:
 
 
 def written_tags(tags: Tags) -> str:
-    """Return the text of an INCAR, its tags in the alphabet's order, by parsevasp."""
+    """Return the text of an INCAR, its tags in the alphabet's order, by parsevasp.
+
+    `ValueError` where it cannot be written: parsevasp itself ends the interpreter.
+    """
     from parsevasp.incar import Incar  # noqa: PLC0415 - installed with aiida-vasp, and campaign files are checked without
 
-    text: str = Incar(incar_dict=dict(tags), validate_tags=False).get_string()
+    try:
+        text: str = Incar(incar_dict=dict(tags), validate_tags=False).get_string()
+    except SystemExit as end:
+        raise ValueError(f"parsevasp cannot write these tags ({end})") from end
     return text
 
 

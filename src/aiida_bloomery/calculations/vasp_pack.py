@@ -14,7 +14,7 @@ from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
-from aiida_bloomery.calculations.frame_pack import FRAME_FOLDER, FramePackCalculation, FrameShell
+from aiida_bloomery.calculations.frame_pack import FRAME_FOLDER, FramePackCalculation, FrameShell, rules_validator
 from aiida_bloomery.calculations.label_cache import settings_fingerprint
 from aiida_bloomery.calculations.vasp_input import Rules, frame_files
 from aiida_bloomery.calculations.vasp_output import FINISHED
@@ -46,18 +46,8 @@ SHELL = FrameShell(
 )
 
 
-def validate_rules(node: orm.Dict, _: Any) -> str | None:
-    """Check that what makes inputs of frames is complete."""
-    content = node.get_dict()
-    missing = sorted({"kinds", "kpoints", "boundaries"} - set(content))
-    if missing:
-        return f"rules.{missing[0]}: is missing."
-    if ("mesh" in content["kpoints"]) == ("distance" in content["kpoints"]):
-        return "rules.kpoints: give either `mesh`, three numbers, or `distance` in 1/Å."
-    for element, kind in content["kinds"].items():
-        if set(kind) != {"potential", "sha512", "electrons"}:
-            return f"rules.kinds.{element}: needs potential, sha512 and electrons, and nothing else."
-    return None
+validate_rules = rules_validator({"boundaries"}, ("potential", "sha512", "electrons"))
+"""Whether what makes inputs of frames is complete."""
 
 
 def vasp_fingerprint(code: orm.AbstractCode, parameters: orm.Dict, rules: orm.Dict) -> str:

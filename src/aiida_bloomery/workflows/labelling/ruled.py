@@ -79,7 +79,7 @@ class RuledLabellingWorkChain(PackedLabellingWorkChain):
         for name, atoms in one_of_each(configurations).items():
             try:
                 cls.write(atoms, *settings)
-            except (KeyError, TypeError, ValueError, SystemExit) as error:  # parsevasp's writer ends the interpreter
+            except (KeyError, TypeError, ValueError) as error:
                 return f"parameters: the input of {name} cannot be written ({type(error).__name__}: {error})."
         return None
 
