@@ -171,7 +171,7 @@ class Campaign:
         with self.source.at(("labelling",)):
             return replace(self, file=self.file.labelled_by(name))
 
-    @property
+    @cached_property
     def drivers(self) -> dict[str, Campaign]:
         """By name the labellers that drive samplers by programs of theirs and do not label: the campaign with each."""
         specs = [spec for stage in ("bootstrap", "sampling") for spec in self.stage(stage).samplers]

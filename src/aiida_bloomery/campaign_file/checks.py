@@ -35,17 +35,15 @@ def check_nulls(source: Source) -> None:
     content = source.content
     places: dict[Key, object] = {(): content}
     places |= {(key,): content.get(key) for key in ("bootstrap", "control", "validation", "stop")}
-    for key in ("labelling", "stop"):
-        inner = content.get(key)
-        places |= {(key, name): value for name, value in inner.items()} if isinstance(inner, dict) else {}
+    below: dict[Key, object] = {("stop",): content.get("stop")}
     labelling = content.get("labelling")
     if isinstance(labelling, dict) and USE in labelling:
-        for name in labelling:
-            # What stands under a name of the file's own is a labeller, which may go without settings.
-            inner = places.pop(("labelling", name))
-            places |= (
-                {("labelling", name, key): value for key, value in inner.items()} if isinstance(inner, dict) else {}
-            )
+        # What stands under a name of the file's own is a labeller, which may go without settings.
+        below |= {("labelling", name): value for name, value in labelling.items()}
+    else:
+        below["labelling",] = labelling
+    for place, inner in below.items():
+        places |= {(*place, name): value for name, value in inner.items()} if isinstance(inner, dict) else {}
     for place, values in places.items():
         for name, value in values.items() if isinstance(values, dict) else ():
             if value is None and (*place, name) != ("stop", "labels"):

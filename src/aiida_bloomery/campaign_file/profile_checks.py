@@ -85,12 +85,10 @@ def check_inputs(campaign: Campaign) -> Iterator[Finding]:
     if refused is not None:
         raise campaign.source.error("", f"the campaign is refused: {refused.message} ({refused.port})")
     labelling: Any = WorkflowFactory(f"bloomery.labelling.{campaign.file.labeller}")
-    message = labelling.check(campaign.structures, builder.labelling)
-    if message is not None:
-        raise campaign.source.error(campaign.labeller_key(), message)
-    for name, view in campaign.drivers.items():
-        driver: Any = WorkflowFactory(f"bloomery.labelling.{view.file.labeller}")
-        message = driver.check(campaign.structures, builder.drivers[name]["labelling"])
+    lent = [(view, builder.drivers[name]["labelling"]) for name, view in campaign.drivers.items()]
+    for view, inputs in [(campaign, builder.labelling), *lent]:
+        process: Any = WorkflowFactory(f"bloomery.labelling.{view.file.labeller}")
+        message = process.check(campaign.structures, inputs)
         if message is not None:
             raise campaign.source.error(view.labeller_key(), message)
     wanted = wanted_by_observables(campaign)
