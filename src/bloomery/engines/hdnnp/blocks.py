@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from bloomery.engines.hdnnp.response import MappedResponse, Response, by_species
 from bloomery.engines.hdnnp.weights import Importance
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
+from bloomery.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -157,3 +159,44 @@ class BlockBuilder:
 
     def _tensor(self, values: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device=self.device, dtype=self.dtype)
+
+
+MadeLater = Callable[[], Block]
+"""Makes a block where there is no memory to keep it."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The frames as blocks, or as functions that make them where there is no memory to keep them.
+
+    Parameters
+    ----------
+    replayed
+        So many blocks of the training frames, the last ones, are replayed: in each epoch only some of them are seen.
+    replay
+        The share of them that is seen.
+    """
+
+    train: Sequence[Block | MadeLater]
+    early_stopping: Sequence[Block | MadeLater]
+    replayed: int = 0
+    replay: float = 1.0
+
+    @property
+    def per_epoch(self) -> int:
+        """Blocks that are seen in an epoch."""
+        return len(self.train) - self.replayed + ceil(self.replay * self.replayed)
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """Return the blocks that are seen in an epoch, one after the other."""
+        fresh = len(self.train) - self.replayed
+        seen = np.arange(self.per_epoch)
+        if self.replayed:
+            drawn = np.random.default_rng(derive_seed(seed, "replay", epoch)).permutation(self.replayed)
+            seen[fresh:] = fresh + drawn[: self.per_epoch - fresh]
+        return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(seen)
+
+
+def made(block: Block | MadeLater) -> Block:
+    """Return the block, made now if it is not kept."""
+    return block if isinstance(block, Block) else block()

@@ -5,37 +5,45 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
-from ase import Atoms
 from numpy.typing import NDArray
 
 from bloomery.descriptors.contract import Descriptor
 from bloomery.descriptors.species import species_of
 from bloomery.devices import memory
 from bloomery.engines.contract import Training, TrainingData, TrainingHistory
-from bloomery.engines.hdnnp.blocks import Block, BlockBuilder
+from bloomery.engines.hdnnp.blocks import Block, BlockBuilder, Blocks, MadeLater, made
 from bloomery.engines.hdnnp.checkpoint import State
-from bloomery.engines.hdnnp.components import FIRST_LAYER, Components
+from bloomery.engines.hdnnp.components import Components
 from bloomery.engines.hdnnp.costs import WORTH_A_TABLE, Costs
-from bloomery.engines.hdnnp.loss import ENERGY_SCALE, LossFunction, Spreads
-from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, hidden_layers, initial_parameters
+from bloomery.engines.hdnnp.loss import LossFunction
+from bloomery.engines.hdnnp.model import Form, Parameters, Ranges, Scaling, initial_parameters
 from bloomery.engines.hdnnp.network_potential import cutoff_of, descriptor_spec
 from bloomery.engines.hdnnp.packing import Kinship, Packing
 from bloomery.engines.hdnnp.potential import HdnnpPotential
 from bloomery.engines.hdnnp.repulsion import Repulsion
 from bloomery.engines.hdnnp.ridge import Ridge, fit_ridge
+from bloomery.engines.hdnnp.scales import (
+    feature_values,
+    label_spreads,
+    learnt_components,
+    learnt_scaling,
+    moved_a_little,
+    no_narrower,
+    rescaled,
+)
 from bloomery.engines.hdnnp.settings import HdnnpSettings
-from bloomery.engines.hdnnp.training import Blocks, Schedule, Trainer, made
+from bloomery.engines.hdnnp.training import Schedule, Trainer
+from bloomery.engines.hdnnp.unseen import Gain, unseen_losses
 from bloomery.engines.hdnnp.weights import groups_of, importance, member_weights
-from bloomery.engines.preparation import membership_seed, prepare, usable_start
+from bloomery.engines.preparation import Prepared, membership_seed, prepare, usable_start
 from bloomery.errors import DataWarning, InputError
-from bloomery.frames.configurations import Configurations, symbols_to_numbers
-from bloomery.frames.energy_reference import fit_energy_reference
+from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.potentials.contract import reference_energies
 from bloomery.seeds import derive_seed, digest_of
@@ -45,42 +53,107 @@ WORTH_TELLING = 2.0
 """GiB from which on it is told."""
 HIDDEN = 0.2
 """Hidden layers that are added to a linear solution begin at this share of their usual size."""
-ISOLATED = 1e-3
-"""An atom whose features are so small beside those of the usual one is isolated."""
-MOVED = 0.05
-"""Angstrom. Atoms of frames with few atoms are moved by this to see what their features depend on."""
-MANY_ATOMS = 1000
-"""An element with as many atoms needs no such copies."""
-MOST_COPIES = 16
-"""No frame is copied more often."""
 CHECKPOINT_FILE = "checkpoint.npz"
 EARLY_STOPPING_FRAMES = 16
 """Early-stopping frames are looked at so many at a time."""
 
 
+@dataclass(frozen=True)
+class _Problem:
+    """What is fitted: frames, what was learnt from them before the first step, and all of it as blocks.
+
+    Parameters
+    ----------
+    train
+        Frames that are fitted, those that are replayed at their end.
+    start
+        The potential to start from, if there is one.
+    membership
+        Seed of which member sees which frame.
+    kept
+        Share of the tables of derivatives that memory holds.
+    n_labels
+        Numbers that are fitted.
+    """
+
+    train: Configurations
+    start: HdnnpPotential | None
+    descriptor: Descriptor
+    scaling: Scaling
+    ranges: Ranges
+    components: Components
+    repulsion: Repulsion | None
+    membership: int
+    blocks: Blocks
+    kept: float
+    loss: LossFunction
+    n_labels: int
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Hashes of the frames that the start has seen."""
+        return frozenset() if self.start is None else self.start.seen
+
+
 def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tuple[HdnnpPotential, TrainingHistory]:
     """Fit a committee; see `Engine.fit`."""
-    began, seed, progress = time.perf_counter(), training.seed, training.progress
-    place = torch.device(training.device)
+    began, place = time.perf_counter(), torch.device(training.device)
     usable = prepare(data)
-    early, elements = usable.early_stopping, usable.elements
+    problem = _posed(settings, data, training, usable)
+    parameters, ridge = _first_parameters(settings, problem, training)
+    packing = Packing.of(parameters, _kinship(settings, problem.components))
+    packed, dtype = packing.pack(parameters), getattr(torch, settings.training_dtype)
+    trainer = _trainer(settings, data, training, problem, packing, packed)
+    prepared = time.perf_counter() - began
+    state = trainer.fit(packed.to(device=place, dtype=dtype), problem.blocks)
+    best, gain = packing.unpack(state.best), None
+    if ridge is not None and settings.networks != "none":
+        linear = packing.pack(ridge.start(parameters, problem.loss.unit, 0.0)).to(device=place, dtype=dtype)
+        best, gain = _simplest(problem, packing.unpack(linear), best)
+    potential = HdnnpPotential(
+        parameters=problem.components.expanded(
+            {name: value.detach().double().cpu().contiguous() for name, value in best.items()}
+        ),
+        scaling=problem.scaling,
+        ranges=problem.ranges,
+        repulsion=problem.repulsion,
+        seen=problem.known.union(problem.train.hashes()),
+        form=problem.loss.form,
+        descriptor=descriptor_spec(problem.descriptor),
+        elements=usable.elements,
+        energy_reference=usable.energy_reference,
+        dtype=settings.dtype,
+        device=str(place),
+        versions=versions(),
+        details={
+            "settings": settings.model_dump(mode="json"),
+            "membership_seed": problem.membership,
+            "seed": training.seed,
+            "trained_on": replace(usable, train=problem.train).trained_on,
+        },
+    )
+    summary = _summary(settings, problem, state, trainer, str(place)) | {
+        "n_early_stopping": len(usable.early_stopping),
+        "seconds_preparing": prepared,
+        "ridge": None if ridge is None else ridge.summary,
+        "hidden_layers": None if gain is None else {"kept": gain.certain, **asdict(gain)},
+    }
+    return potential, TrainingHistory(state.columns, summary, [] if ridge is None else ridge.doubts())
+
+
+def _posed(settings: HdnnpSettings, data: TrainingData, training: Training, usable: Prepared) -> _Problem:
+    """Learn scales, components and short-range repulsion, and lay all frames out as blocks."""
+    early, elements, device = usable.early_stopping, usable.elements, training.device
     start = usable_start(training.start_from, HdnnpPotential, partial(_told, settings, elements))
-    old = frozenset() if start is None else start.seen
-    train, n_replayed = _new_first(usable.train, old, settings)
-    form = Form((settings.activation,), settings.isolation_switch)
-    descriptor = settings.descriptor.load("descriptors") if start is None else start.descriptor
+    train, n_replayed = _new_first(usable.train, frozenset() if start is None else start.seen, settings)
     _tell_size(settings, elements, train)
-    if start is None:
-        descriptor = descriptor.fitted(train, elements)
-    around = Configurations.concatenate([train.without_labels(), _moved(train, elements)])
-    values, species = _values(descriptor, around, elements, str(place)), species_of(around, elements)
-    scaling, ranges = _scaling(train, elements, descriptor, values, data.energy_reference, str(place))
+    descriptor = settings.descriptor.load("descriptors").fitted(train, elements) if start is None else start.descriptor
+    around = Configurations.concatenate([train.without_labels(), moved_a_little(train, elements)])
+    values, species = feature_values(descriptor, around, elements, device), species_of(around, elements)
+    scaling, ranges = learnt_scaling(train, elements, descriptor, values, data.energy_reference, device)
     if start is not None:
-        scaling, ranges = _no_narrower(scaling, ranges, start)
-    components = _components(settings, train, len(elements), (values, species), scaling, start)
-    repulsion = _repulsion(settings, Configurations.concatenate([usable.train, early]), elements, descriptor, start)
-    membership = membership_seed(seed, start)
-    frames = Configurations.concatenate([train, early])
+        scaling, ranges = no_narrower(scaling, ranges, start)
+    membership, frames = membership_seed(training.seed, start), Configurations.concatenate([train, early])
     builder = BlockBuilder(
         configurations=frames,
         energies=frames.label("energy")[0] - reference_energies(frames, data.energy_reference),
@@ -89,62 +162,66 @@ def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tupl
         descriptor=descriptor,
         elements=elements,
         scaling=scaling,
-        components=components,
-        device=place,
+        components=learnt_components(settings, train, len(elements), (values, species), scaling, start),
+        device=torch.device(device),
         dtype=getattr(torch, settings.training_dtype),
-        form=form,
+        form=Form((settings.activation,), settings.isolation_switch),
     )
-    progress("prepare", 0, 1, {})
-    blocks, kept = _blocks(builder, settings, len(train), n_replayed, seed)
-    offset = torch.from_numpy(scaling.offset).to(device=place, dtype=builder.dtype)
-    spreads = _spreads(train, builder.energies[: len(train)])
-    loss = LossFunction(settings.loss, spreads, offset, scaling.energy, form)
-    if start is None or settings.networks == "none":
-        parameters, ridge = _first_parameters(settings, blocks, loss, components, training)
-    else:
-        parameters, ridge = components.reduced(rescaled(start.parameters, start.scaling, scaling)), None
-    packing = Packing.of(parameters, _kinship(settings, components))
-    packed = packing.pack(parameters)
-    asked, reference = settings.model_dump_json(), str(sorted(data.energy_reference.items()))
-    trainer = Trainer(
-        settings=settings,
-        schedule=Schedule.of(settings, len(train), blocks.per_epoch, spreads, warm=start is not None),
-        weight_decay=settings.weight_decay / max(_count_labels(train), 1),
-        loss=loss,
-        packing=packing,
-        seed=seed,
-        checkpoint=None if training.folder is None else training.folder / CHECKPOINT_FILE,
-        digest=digest_of(asked, train.digest(), early.digest(), str(seed), reference, packed.numpy().tobytes()),
-        progress=progress,
-    )
-    prepared = time.perf_counter() - began
-    state = trainer.fit(packed.to(device=place, dtype=builder.dtype), blocks)
-    best = {name: value.detach().double().cpu().contiguous() for name, value in packing.unpack(state.best).items()}
-    potential = HdnnpPotential(
-        parameters=components.expanded(best),
+    training.progress("prepare", 0, 1, {})
+    blocks, kept = _blocks(builder, settings, len(train), n_replayed, training.seed)
+    offset = torch.from_numpy(scaling.offset).to(device=builder.device, dtype=builder.dtype)
+    spreads = label_spreads(train, builder.energies[: len(train)])
+    return _Problem(
+        train=train,
+        start=start,
+        descriptor=descriptor,
         scaling=scaling,
         ranges=ranges,
-        repulsion=repulsion,
-        seen=old.union(train.hashes()),
-        form=form,
-        descriptor=descriptor_spec(descriptor),
-        elements=elements,
-        energy_reference=usable.energy_reference,
-        dtype=settings.dtype,
-        device=str(place),
-        versions=versions(),
-        details={
-            "settings": settings.model_dump(mode="json"),
-            "membership_seed": membership,
-            "seed": seed,
-            "trained_on": replace(usable, train=train).trained_on,
-        },
+        components=builder.components,
+        repulsion=_repulsion(settings, Configurations.concatenate([usable.train, early]), elements, descriptor, start),
+        membership=membership,
+        blocks=blocks,
+        kept=kept,
+        loss=LossFunction(settings.loss, spreads, offset, scaling.energy, builder.form),
+        n_labels=_count_labels(train),
     )
-    summary = _summary(state, trainer, prepared, len(train), len(early), kept, start is not None, str(place))
-    summary["ridge"] = None if ridge is None else ridge.summary
-    summary["n_replayed"] = sum(text in old for text in train.hashes())
-    summary["groups"] = dict(Counter(groups_of(train, settings.group_key))) if settings.groups else {}
-    return potential, TrainingHistory(state.columns, summary, [] if ridge is None else ridge.doubts())
+
+
+def _trainer(
+    settings: HdnnpSettings,
+    data: TrainingData,
+    training: Training,
+    problem: _Problem,
+    packing: Packing,
+    packed: torch.Tensor,
+) -> Trainer:
+    """Return what takes the steps from these weights, ``(M, P)``."""
+    train, blocks, warm = problem.train, problem.blocks, problem.start is not None
+    schedule = Schedule.of(settings, len(train), blocks.per_epoch, problem.loss.spreads, warm=warm)
+    asked, reference = settings.model_dump_json(), str(sorted(data.energy_reference.items()))
+    frames = (train.digest(), data.early_stopping.digest())
+    return Trainer(
+        settings=settings,
+        schedule=schedule,
+        weight_decay=settings.weight_decay / max(problem.n_labels, 1),
+        loss=problem.loss,
+        packing=packing,
+        seed=training.seed,
+        checkpoint=None if training.folder is None else training.folder / CHECKPOINT_FILE,
+        digest=digest_of(asked, *frames, str(training.seed), reference, packed.numpy().tobytes()),
+        progress=training.progress,
+    )
+
+
+def _simplest(problem: _Problem, linear: Parameters, trained: Parameters) -> tuple[Parameters, Gain | None]:
+    """Return the linear potential unless hidden layers are better than it on unseen frames; and by how much they are.
+
+    With few labels networks follow these closely and are wrong elsewhere, most so about frames that are hotter than any
+    of them. Where no frame is unseen, nothing speaks against networks.
+    """
+    before, after = (unseen_losses(each, problem.blocks, problem.loss) for each in (linear, trained))
+    gain = Gain.between(before, after)
+    return (trained if gain is None or gain.certain else linear), gain
 
 
 def _tell_size(settings: HdnnpSettings, elements: list[str], frames: Configurations) -> None:
@@ -210,7 +287,7 @@ def _new_first(train: Configurations, known: Collection[str], settings: HdnnpSet
 def _member_weights(
     settings: HdnnpSettings, train: Configurations, early: Configurations, seed: int
 ) -> NDArray[np.float64]:
-    """See `member_weights`; all members see all early-stopping frames."""
+    """See `member_weights`; no member sees an early-stopping frame."""
     seen = member_weights(train.hashes(), settings.members, settings.share, seed, settings.resampling)
     idle = int((~seen.any(axis=1)).sum())
     if idle:
@@ -218,102 +295,7 @@ def _member_weights(
             f"resampling: of {settings.members} disjoint folds {idle} would have none of the {len(train)} training "
             "frames; take fewer members, or another resampling."
         )
-    return np.concatenate([seen, np.ones((settings.members, len(early)))], axis=1)
-
-
-def _values(descriptor: Descriptor, frames: Configurations, elements: list[str], device: str) -> NDArray[np.float64]:
-    """Features of all atoms, ``(A, F)``."""
-    parts = (frames[i : i + 64] for i in range(0, len(frames), 64))
-    found = [descriptor.features(part, elements, device=device).values.cpu().numpy() for part in parts]
-    return np.concatenate(found)
-
-
-def _scaling(
-    train: Configurations,
-    elements: list[str],
-    descriptor: Descriptor,
-    around: NDArray[np.float64],
-    reference: dict[str, float],
-    device: str,
-) -> tuple[Scaling, Ranges]:
-    """Learn all scales from the training frames, and what values their features have.
-
-    ``around`` are features of their atoms and, after these, of `_moved` ones, ``(A, F)``.
-    """
-    values = around[: train.n_atoms]
-    lonely = Configurations.from_atoms([Atoms(element) for element in elements])
-    isolated = _values(descriptor, lonely, elements, device)
-    mean, scale, magnitude = np.zeros_like(isolated), np.ones_like(isolated), np.ones_like(isolated)
-    ranges = Ranges(*[np.zeros_like(isolated) for _ in range(4)])
-    for species, number in enumerate(symbols_to_numbers(elements)):
-        rows = values[train.numbers == number]
-        mean[species] = rows.mean(axis=0)
-        ranges.minimum[species], ranges.maximum[species] = rows.min(axis=0), rows.max(axis=0)
-        ranges.mean[species], ranges.deviation[species] = mean[species], rows.std(axis=0, ddof=min(1, len(rows) - 1))
-        away = (rows - isolated[species]) ** 2
-        magnitude[species], usual = _least_magnitude(away.mean(axis=1)), np.sqrt(away.mean(axis=0))
-        # A feature that hardly varies in the training frames must not be blown up outside them.
-        spread = np.maximum(rows.std(axis=0), np.maximum(1e-3 * usual, 1e-8))
-        scale[species] = spread
-    # One number for all: features keep their natural proportions, and mean the same for every element.
-    scale[:] = np.sqrt(np.mean(scale**2))
-    energies, mask = train.label("energy")
-    residual = train.without_labels().with_labels(
-        energy=np.where(mask, energies - reference_energies(train, reference), 0.0), masks={"energy": mask}
-    )
-    fitted = fit_energy_reference(residual, elements)
-    offset = np.array([fitted[element] for element in elements])
-    unit = _unit(train, _spreads(train, residual.label("energy")[0]))
-    return Scaling(mean, scale, isolated, magnitude, offset, unit), ranges
-
-
-def _components(
-    settings: HdnnpSettings,
-    train: Configurations,
-    n_elements: int,
-    around: tuple[NDArray[np.float64], NDArray[np.int64]],
-    scaling: Scaling,
-    start: HdnnpPotential | None,
-) -> Components:
-    """Learn the components of the training frames; those of a start are kept if its frames are not all among them.
-
-    ``around`` are features ``(A, F)`` and species ``(A,)`` of the atoms, and of `_moved` ones.
-    """
-    values, species = around
-    inputs = (values - scaling.mean[species]) / scaling.scale[species]
-    kept = np.zeros((n_elements, inputs.shape[1], 0))
-    if start is not None and not start.seen <= set(train.hashes()):
-        old = rescaled(start.parameters, start.scaling, scaling)
-        # From (M, S, F, H) to (S, F, M H).
-        kept = np.concatenate(
-            [torch.cat(list(old[name]), dim=2).numpy() for name in FIRST_LAYER if name in old], axis=2
-        )
-    return Components.of(inputs, species, settings.most_components(n_elements), settings.feature_scaling, kept)
-
-
-def _least_magnitude(squares: NDArray[np.float64]) -> float:
-    """Return how far the features of an atom are at least from those of an isolated one, from mean squares ``(A,)``.
-
-    The isolation switch leaves atoms alone that are as far, and so all of the training frames: were they counted by
-    what is usual, it would pull at those of them that are less usual. Those that are as good as isolated do not count.
-    """
-    bound = squares[squares > ISOLATED**2 * squares.mean()]
-    return float(np.sqrt(bound.min())) if len(bound) else 1.0
-
-
-def _moved(train: Configurations, elements: list[str]) -> Configurations:
-    """Return copies of frames whose atoms are few, with all atoms moved a little at random.
-
-    Few atoms span few directions, a perfect crystal none, but their forces are derivatives along many more: these have
-    to be among the components.
-    """
-    species = species_of(train, elements)
-    rarest = np.full(len(train), MANY_ATOMS)
-    np.minimum.at(rarest, train.frame_of_atom, np.bincount(species)[species])
-    copies = np.minimum(-(-MANY_ATOMS // rarest) - 1, MOST_COPIES)
-    moved = train[np.repeat(np.arange(len(train)), copies)]
-    random = np.random.default_rng(0)
-    return replace(moved, positions=moved.positions + random.normal(scale=MOVED, size=moved.positions.shape))
+    return np.concatenate([seen, np.zeros((settings.members, len(early)))], axis=1)
 
 
 def _kinship(settings: HdnnpSettings, components: Components) -> Kinship:
@@ -321,10 +303,13 @@ def _kinship(settings: HdnnpSettings, components: Components) -> Kinship:
 
 
 def _first_parameters(
-    settings: HdnnpSettings, blocks: Blocks, loss: LossFunction, components: Components, training: Training
+    settings: HdnnpSettings, problem: _Problem, training: Training
 ) -> tuple[Parameters, Ridge | None]:
-    """Draw hidden layers, and solve for the linear path of each member, if there is to be one."""
+    """Draw hidden layers, and solve for the linear path of each member, if there is to be one; or take the start's."""
+    components, blocks, loss, start = problem.components, problem.blocks, problem.loss, problem.start
     n_species, alone = len(loss.offset), settings.networks == "none"
+    if start is not None and not alone:
+        return components.reduced(rescaled(start.parameters, start.scaling, problem.scaling)), None
     seeds = [derive_seed(training.seed, "weights", member) for member in range(settings.members)]
     # A linear potential has one hidden unit, which says nothing.
     hidden = (1,) if alone else settings.hidden
@@ -348,20 +333,6 @@ def _first_parameters(
     return ridge.start(parameters, loss.unit, 0.0 if alone else HIDDEN), ridge
 
 
-def _no_narrower(scaling: Scaling, ranges: Ranges, start: HdnnpPotential) -> tuple[Scaling, Ranges]:
-    """Return scales and ranges that hold for the frames of the start as well, which may not be among those given.
-
-    Where few and similar frames are given, their own scales would blow up every difference from them, and a step that
-    is small for them would be large for all others.
-    """
-    old, known = start.scaling, start.ranges
-    scaling = replace(scaling, scale=np.maximum(scaling.scale, old.scale), energy=max(scaling.energy, old.energy))
-    if known is not None:
-        lowest, highest = np.minimum(ranges.minimum, known.minimum), np.maximum(ranges.maximum, known.maximum)
-        ranges = replace(ranges, minimum=lowest, maximum=highest)
-    return scaling, ranges
-
-
 def _repulsion(
     settings: HdnnpSettings,
     frames: Configurations,
@@ -374,29 +345,6 @@ def _repulsion(
         return None
     repulsion = Repulsion.fitted(frames, elements, cutoff_of(descriptor))
     return repulsion if start is None or start.repulsion is None else repulsion.no_wider(start.repulsion)
-
-
-def _unit(train: Configurations, spreads: Spreads) -> float:
-    """By how much atomic energies vary in eV, roughly: what the networks' outputs are counted in."""
-    if train.has("forces").any():
-        return 0.2 * spreads.forces
-    if train.has("energy").any():
-        return spreads.energy * float(np.sqrt(train.counts.mean()))
-    return 0.2 * spreads.stress * float((train.volumes / train.counts).mean())
-
-
-def _spreads(train: Configurations, energies: NDArray[np.float64]) -> Spreads:
-    """Spread of the labels, bounded from below where frames hardly differ."""
-    mask = train.has("energy")
-    energy = float((energies[mask] / train.counts[mask]).std()) if mask.any() else 0.0
-    forces, has = train.label("forces")
-    present = forces[has[train.frame_of_atom]]
-    force = float(np.sqrt((present**2).mean())) if present.size else 0.0
-    stress, has = train.label("stress")
-    tension = float(np.sqrt((stress[has] ** 2).mean())) if has.any() else 0.0
-    energy, force = max(energy, 1e-3), max(force, 1e-2)
-    unit = max(energy, ENERGY_SCALE * force)
-    return Spreads(unit, force, max(tension, 1e-4), (energy / unit) ** 2)
 
 
 def _blocks(
@@ -412,7 +360,7 @@ def _blocks(
     # A map goes through all features: it is the faster way unless components are much fewer.
     tables = not mapped or builder.descriptor.size(builder.elements) > WORTH_A_TABLE * builder.components.count
     fits = np.cumsum(builder.bytes_of(batches)) < settings.memory * 2**30 if tables else np.zeros(len(batches), bool)
-    blocks: list[Block | Callable[[], Block]] = []
+    blocks: list[Block | MadeLater] = []
     for batch, keep in zip(batches, fits, strict=True):
         # A map takes no memory; without one, tables that do not fit are made again at every step.
         again = not keep and not mapped
@@ -426,38 +374,21 @@ def _split(frames: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     return [frames[i : i + size] for i in range(0, len(frames), size)]
 
 
-def rescaled(parameters: Parameters, old: Scaling, new: Scaling) -> Parameters:
-    """Turn parameters for old scales of inputs and outputs into those of the same function for new scales."""
-    result = {name: value.clone() for name, value in parameters.items()}
-    last = hidden_layers(result)
-    ratio = torch.from_numpy(new.scale / old.scale)[None, :, :, None]
-    shift = torch.from_numpy((new.mean - old.mean) / old.scale)[None, :, None, :]
-    result["bias_0"] += shift @ result["weight_0"]
-    if "skip" in result:
-        result[f"bias_{last}"] += shift @ result["skip"]
-        result["skip"] *= ratio * (old.energy / new.energy)
-    result["weight_0"] *= ratio
-    unit = old.energy / new.energy
-    for name in (f"weight_{last}", f"bias_{last}"):
-        result[name] *= unit
-    result[f"bias_{last}"] += torch.from_numpy((old.offset - new.offset) / new.energy)[None, :, None, None]
-    return result
-
-
 def _summary(
-    state: State, trainer: Trainer, prepared: float, n_train: int, n_early: int, kept: float, warm: bool, device: str
+    settings: HdnnpSettings, problem: _Problem, state: State, trainer: Trainer, device: str
 ) -> dict[str, object]:
+    train, columns = problem.train, state.columns
     return {
         "steps": state.step,
         "best_step": state.best_step,
         "stopped": "all steps done" if state.step >= trainer.schedule.steps else "early stopping",
-        "n_train": n_train,
-        "n_early_stopping": n_early,
-        "jacobians_kept": kept,
-        "warm_start": warm,
+        "n_train": len(train),
+        "n_replayed": sum(text in problem.known for text in train.hashes()),
+        "jacobians_kept": problem.kept,
+        "warm_start": problem.start is not None,
         "device": device,
-        "seconds_preparing": prepared,
         "seconds_training": state.seconds,
-        "train_loss": state.columns["train_loss"][-1] if state.columns["train_loss"] else None,
-        "early_stopping_loss": float(state.best_loss.mean()) if n_early and state.step else None,
+        "train_loss": columns["train_loss"][-1] if columns["train_loss"] else None,
+        "early_stopping_loss": float(state.best_loss.mean()) if problem.blocks.early_stopping and state.step else None,
+        "groups": dict(Counter(groups_of(train, settings.group_key))) if settings.groups else {},
     }

@@ -64,14 +64,12 @@ class LossFunction:
         forces, virials = block.response(gradients)
         return total, forces, virials / block.volumes[:, None, None]
 
-    def __call__(
-        self, parameters: Parameters, block: Block, weights: torch.Tensor | None = None, *, energy_weight: float = 1.0
-    ) -> torch.Tensor:
-        """Mean over the frames of each member's loss, ``(M,)``, with the energy's weight times a factor.
+    def __call__(self, parameters: Parameters, block: Block, *, energy_weight: float = 1.0) -> torch.Tensor:
+        """Mean over the frames of each member's loss, ``(M,)``, as much as it sees of each; see `of_frames`."""
+        return (block.weights * self.of_frames(parameters, block, energy_weight=energy_weight)).mean(dim=1)
 
-        Weights are of each frame for each member, ``(M, N)``; the block's own by default.
-        """
-        weights = block.weights if weights is None else weights
+    def of_frames(self, parameters: Parameters, block: Block, *, energy_weight: float = 1.0) -> torch.Tensor:
+        """Loss of each member on each frame, ``(M, N)``, with the energy's weight times a factor."""
         energy, forces, stress = self.predict(parameters, block)
         error = ((energy - block.labels["energy"][:, None]) / (block.counts[:, None] * self.spreads.energy)) ** 2
         loss = energy_weight * self.weights.energy * block.importance["energy"][:, None] * error
@@ -81,7 +79,7 @@ class LossFunction:
         loss = loss + self.weights.forces * error
         error = ((stress - block.labels["stress"][:, :, None]) / self.spreads.stress).square().mean(dim=1)
         loss = loss + self.weights.stress * block.importance["stress"][:, None] * error
-        return (weights * loss.T).mean(dim=1)
+        return loss.T
 
     def _atoms(self, parameters: Parameters, block: Block) -> tuple[torch.Tensor, torch.Tensor]:
         """Atomic energies ``(M, A)`` in eV, and their gradients by the inputs and by the switch, ``(M, A, P + 1)``."""

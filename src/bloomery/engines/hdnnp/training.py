@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, cos, pi
+from math import cos, pi
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.optim.adam import adam
 
-from bloomery.engines.hdnnp.blocks import Block
+from bloomery.engines.hdnnp.blocks import Blocks, made
 from bloomery.engines.hdnnp.checkpoint import State, load_checkpoint, save_checkpoint
 from bloomery.engines.hdnnp.costs import steps_of
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
@@ -21,7 +19,6 @@ from bloomery.engines.hdnnp.packing import Packing
 from bloomery.engines.hdnnp.settings import HdnnpSettings
 from bloomery.errors import DivergedError
 from bloomery.progress import Progress
-from bloomery.seeds import derive_seed
 
 REPORTS = 50
 """A training reports, and looks at the early-stopping frames, this many times."""
@@ -68,43 +65,6 @@ class Schedule:
     def memory(self, step: int) -> float:
         """Share of the averaged weights that is kept at this step."""
         return min(1 - 1 / max(self.averaging * self.steps, 1.0), (step + 1) / (step + 10))
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """The frames as blocks, or as functions that make them where there is no memory to keep them.
-
-    Parameters
-    ----------
-    replayed
-        So many blocks of the training frames, the last ones, are replayed: in each epoch only some of them are seen.
-    replay
-        The share of them that is seen.
-    """
-
-    train: Sequence[Block | Callable[[], Block]]
-    early_stopping: Sequence[Block | Callable[[], Block]]
-    replayed: int = 0
-    replay: float = 1.0
-
-    @property
-    def per_epoch(self) -> int:
-        """Blocks that are seen in an epoch."""
-        return len(self.train) - self.replayed + ceil(self.replay * self.replayed)
-
-    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
-        """Return the blocks that are seen in an epoch, one after the other."""
-        fresh = len(self.train) - self.replayed
-        seen = np.arange(self.per_epoch)
-        if self.replayed:
-            drawn = np.random.default_rng(derive_seed(seed, "replay", epoch)).permutation(self.replayed)
-            seen[fresh:] = fresh + drawn[: self.per_epoch - fresh]
-        return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(seen)
-
-
-def made(block: Block | Callable[[], Block]) -> Block:
-    """Return the block, made now if it is not kept."""
-    return block if isinstance(block, Block) else block()
 
 
 @dataclass(frozen=True)
@@ -211,7 +171,6 @@ class Trainer:
         with torch.no_grad():
             parameters = self.packing.unpack(weights)
             for block in map(made, blocks.early_stopping):
-                every = torch.ones_like(block.weights)
-                total += self.loss(parameters, block, every, energy_weight=weight) * len(block.counts)
+                total += self.loss.of_frames(parameters, block, energy_weight=weight).sum(dim=1)
                 frames += len(block.counts)
         return total / frames

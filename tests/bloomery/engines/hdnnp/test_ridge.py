@@ -10,11 +10,11 @@ from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.engines.hdnnp.blocks import Block, BlockBuilder
 from bloomery.engines.hdnnp.components import Components
-from bloomery.engines.hdnnp.fitting import _spreads
 from bloomery.engines.hdnnp.loss import LossFunction, Spreads
 from bloomery.engines.hdnnp.model import Scaling, initial_parameters
 from bloomery.engines.hdnnp.response import JacobianResponse, MappedResponse
 from bloomery.engines.hdnnp.ridge import fit_ridge, prior
+from bloomery.engines.hdnnp.scales import label_spreads
 from bloomery.engines.hdnnp.settings import HdnnpSettings, LossWeights
 from bloomery.engines.hdnnp.training import Schedule
 from bloomery.engines.hdnnp.weights import importance
@@ -178,7 +178,9 @@ def test_the_unit_of_the_energy_follows_the_forces_where_energies_hardly_differ(
     """A hundredth of the energies' spread leaves the unit to the forces, and the weight does not grow."""
     energies = silicon.labels["energy"] / silicon.counts
     force = float(np.sqrt((silicon.labels["forces"] ** 2).mean()))
-    wide, narrow = (_spreads(silicon, factor * (energies - energies.mean()) * silicon.counts) for factor in (10, 0.01))
+    wide, narrow = (
+        label_spreads(silicon, factor * (energies - energies.mean()) * silicon.counts) for factor in (10, 0.01)
+    )
     assert wide.energy == pytest.approx(10 * energies.std())
     assert wide.energy_share == 1
     assert narrow.energy == pytest.approx(0.15 * force)

@@ -17,9 +17,10 @@ from bloomery.descriptors.power_spectrum.descriptor import PowerSpectrum
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp, costs, fitting, loss, training
 from bloomery.engines.hdnnp.blocks import BlockBuilder
-from bloomery.engines.hdnnp.fitting import CHECKPOINT_FILE, rescaled
+from bloomery.engines.hdnnp.fitting import CHECKPOINT_FILE
 from bloomery.engines.hdnnp.model import Scaling, by_element, initial_parameters, isolation_switch, networks
 from bloomery.engines.hdnnp.potential import HdnnpPotential
+from bloomery.engines.hdnnp.scales import rescaled
 from bloomery.engines.hdnnp.weights import member_weights
 from bloomery.errors import DataWarning, DivergedError, InputError
 from bloomery.frames.configurations import Configurations
