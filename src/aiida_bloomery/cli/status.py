@@ -22,16 +22,17 @@ SHOWN = 20
 @profile_option
 @json_option
 def status_command(pk: str | None, watch: bool, profile: str | None, as_json: bool) -> None:
-    """Show services and campaigns, or one campaign by PK, UUID or name."""
+    """Show services, campaigns and searches that run, or one campaign by PK, UUID or name."""
     from aiida_bloomery import services  # noqa: PLC0415
     from aiida_bloomery.cli import display  # noqa: PLC0415
+    from aiida_bloomery.provenance.convergence import running  # noqa: PLC0415
     from aiida_bloomery.provenance.progress import campaign_state, campaigns, load_campaign_node  # noqa: PLC0415
 
     home = loaded(profile)
     found = services.inspect(home)
     if pk is None and watch:
-        running = [node.pk for node in campaigns() if not node.is_terminated]
-        pk = str(running[0]) if running else None
+        active = [node.pk for node in campaigns() if not node.is_terminated]
+        pk = str(active[0]) if active else None
     if pk is not None:
         node = load_campaign_node(pk)
         state = campaign_state(node.pk)
@@ -47,13 +48,16 @@ def status_command(pk: str | None, watch: bool, profile: str | None, as_json: bo
         console.print(display.render(state, hint=False) if state.active else display.summary(state, {}))
         _print_services(home, found, only_problems=True)
         return
-    states = [campaign_state(node.pk) for node in campaigns()[:SHOWN]]
+    states, searches = [campaign_state(node.pk) for node in campaigns()[:SHOWN]], running()
     if as_json:
-        facts = [state.as_dict() for state in states]
-        print_json({"home": str(home.folder), "profile": home.profile, "services": vars(found), "campaigns": facts})
+        where = {"home": str(home.folder), "profile": home.profile, "services": vars(found)}
+        print_json({**where, "campaigns": [state.as_dict() for state in states], "searches": searches})
         return
     _print_services(home, found)
     _print_campaigns(states)
+    for one in searches:
+        name = plain(str(one["file"]))
+        console.print(f"search {one['pk']} for converged settings of {name} runs; settings done: {one['places']}")
 
 
 def _print_services(home: Home, found: Services, *, only_problems: bool = False) -> None:

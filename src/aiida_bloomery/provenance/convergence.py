@@ -57,6 +57,12 @@ def searches(mark: str) -> list[orm.WorkChainNode]:
     return [node for node in found if mark in node.description]
 
 
+def running() -> list[dict[str, object]]:
+    """Searches that go on, the latest first: ``pk``, ``file`` that they were asked for in, and ``places`` labelled."""
+    found = [node for node in searches("") if not node.is_terminated]
+    return [{"pk": node.pk, "file": node.description.split(" ")[0], "places": progress(node.pk)[1]} for node in found]
+
+
 def progress(pk: int) -> tuple[bool, int]:
     """Whether a search goes on, and at how many places it has labelled: cheap enough to be asked every second."""
     states = orm.QueryBuilder().append(

@@ -126,6 +126,23 @@ def attach(monkeypatch: pytest.MonkeyPatch) -> Callable[[orm.WorkChainNode], Non
     return to
 
 
+def test_status_tells_of_a_search_that_runs(profile: Any) -> None:
+    node = ended(result(), 0)
+    node.description = "odd[bold].yaml [content 0]"
+    node.set_process_state("waiting")
+    try:
+        asked = ["status", "--profile", profile.name]
+        shown = CliRunner().invoke(main, asked).output
+        assert f"search {node.pk} for converged settings of odd[bold].yaml runs; settings done: 1" in (
+            " ".join(shown.split())
+        )
+        found = json.loads(CliRunner().invoke(main, [*asked, "--json"]).output)["searches"]
+        assert {"pk": node.pk, "file": "odd[bold].yaml", "places": 1} in found
+    finally:
+        node.set_process_state("finished")
+    assert f"search {node.pk} " not in CliRunner().invoke(main, asked).output
+
+
 def test_a_choice_is_shown_drawn_and_written(call: Call, file: Path, attach: Any) -> None:
     attach(ended(result(), 0))
     shown = call(file)
