@@ -56,18 +56,18 @@ class CalculatorFoundation(Foundation):
         return self.elements_of(self.settings.calculator.make())
 
     @property
-    def own_file(self) -> str | None:
+    def paths(self) -> dict[str, str]:
         """Weights are a matter of the class's arguments."""
-        return None
+        return {}
+
+    def check_class(self) -> None:
+        """Make one, once."""
+        self.settings.calculator.make()
 
     @property
     def device(self) -> str:
         """A matter of the class's arguments."""
         return ""
-
-    def weights(self) -> Path | None:
-        """Weights are a matter of the class's arguments."""
-        return None
 
     def open(self, path: Path | None) -> Any:  # noqa: ARG002
         """Make one for every state that can be told it."""

@@ -83,6 +83,19 @@ class Facts:
     versions: dict[str, str]
     """Of its package."""
 
+    @property
+    def words(self) -> str:
+        """All in one line."""
+        package = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        said = [
+            f"{self.model} of {package}" if package else self.model,
+            f"learned {self.functional}" if self.functional else "of no stated functional",
+            "elements not stated" if self.elements is None else f"{len(self.elements)} elements",
+            f"weights {self.digest[:12]}" if self.digest else "",
+            " on ".join(part for part in (self.precision, self.device) if part),
+        ]
+        return "; ".join(part for part in said if part)
+
 
 class Foundation(PackagedPlugin):
     """A universal model. It needs its package for what it computes, and none for what it says of itself."""
@@ -116,9 +129,16 @@ class Foundation(PackagedPlugin):
         return None
 
     @property
-    def own_file(self) -> str | None:
-        """The user's file that holds the weights, as the settings name it; ``None`` if they come with the package."""
-        return self.model
+    def paths(self) -> dict[str, str]:
+        """Files of the user's by setting, as that names them; none where weights come with the package."""
+        return {MODEL: self.model}
+
+    def lacks(self, given: str) -> str:
+        """Say that one of these is not there."""
+        return f"there is no file {given!r}; correct its path."
+
+    def check_class(self) -> None:
+        """Raise `InputError` if what it is made of cannot be there; a package that is missing here is no such thing."""
 
     @property
     def device(self) -> str:
@@ -127,9 +147,11 @@ class Foundation(PackagedPlugin):
 
     def weights(self) -> Path | None:
         """File of the weights, here; ``None`` if there is none. `InputError` if it is not there."""
-        path = Path(self.own_file or "")
+        if MODEL not in self.paths:
+            return None
+        path = Path(self.paths[MODEL])
         if not path.is_file():
-            raise InputError(f"{self.name}.{MODEL}: there is no file {self.own_file!r}; correct the path.")
+            raise InputError(f"{self.name}.{MODEL}: {self.lacks(self.model)}")
         return path
 
     @abstractmethod

@@ -45,6 +45,12 @@ class MetatrainFoundation(Foundation):
         """The model's own."""
         return ""
 
+    @property
+    def paths(self) -> dict[str, str]:
+        """The model, and the folder of its extensions."""
+        extensions = self.settings.extensions
+        return super().paths | ({} if extensions is None else {"extensions": extensions})
+
     def open(self, path: Path | None) -> Any:
         """Let metatomic read the model and its extensions."""
         if self.settings.extensions is not None:

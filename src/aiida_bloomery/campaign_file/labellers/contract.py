@@ -64,6 +64,10 @@ class LabellerPart(Settings):
         """The entry under ``codes`` that labels run by."""
         return cls.program.key if cls.program is not None else "label"
 
+    def theory(self, campaign: Campaign) -> str:  # noqa: ARG002
+        """Functional of the labels, such as ``PBE``, ``PBE+U`` or ``PBE+D3``; empty where that is not known."""
+        return ""
+
     def check(self, campaign: Campaign) -> None:
         """Raise the error of the first frame or setting that this labeller cannot take; nothing runs yet.
 

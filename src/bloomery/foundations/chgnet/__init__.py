@@ -38,9 +38,13 @@ class Chgnet(Foundation):
     module = "chgnet"
 
     @property
-    def own_file(self) -> str | None:
+    def paths(self) -> dict[str, str]:
         """The file, if it is none of the wheel's."""
-        return None if self.model in SHIPPED else self.model
+        return {} if self.model in SHIPPED else super().paths
+
+    def lacks(self, given: str) -> str:
+        """Say that there is neither a file nor weights of the name."""
+        return f"{given!r} is no file, and no weights that chgnet ships ({', '.join(SHIPPED)}); correct it."
 
     @property
     def functional(self) -> str:
@@ -49,7 +53,7 @@ class Chgnet(Foundation):
 
     def functional_for(self, elements: Iterable[str]) -> str:
         """PBE with the Hubbard corrections of the Materials Project."""
-        return self.functional if self.own_file else functional_of(self.functional, elements)
+        return self.functional if self.paths else functional_of(self.functional, elements)
 
     @property
     def covers(self) -> list[str] | None:
@@ -58,14 +62,8 @@ class Chgnet(Foundation):
 
     def weights(self) -> Path | None:
         """The file in the package, or the user's."""
-        if self.own_file is not None:
-            path = Path(self.own_file)
-            if not path.is_file():
-                raise InputError(
-                    f"{self.name}.model: {self.model!r} is no file, and no weights that chgnet ships ("
-                    f"{', '.join(SHIPPED)}); correct it."
-                )
-            return path
+        if self.paths:
+            return super().weights()
         spec = find_spec("chgnet")
         assert spec is not None and spec.origin is not None  # noqa: PT018, S101
         found = sorted((Path(spec.origin).parent / "pretrained" / self.model).glob("*.tar"))
@@ -77,7 +75,7 @@ class Chgnet(Foundation):
         """Let the package read its weights; what it says of isolated atoms is not an error in dynamics."""
         from chgnet.model import CHGNet, CHGNetCalculator  # noqa: PLC0415
 
-        if self.own_file is None:
+        if not self.paths:
             network = CHGNet.load(model_name=self.model, use_device=self.device, verbose=False)
         else:
             network = CHGNet.from_file(str(path))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ase.data import chemical_symbols
+from pydantic import model_validator
 
 from bloomery.errors import InputError
 from bloomery.foundations.contract import Foundation, FoundationSettings
@@ -22,8 +24,14 @@ SHIPPED = {
     "7net-mf-0": "SevenNet_MF_0/checkpoint_sevennet_mf_0.pth",
 }
 """Names of the weights in the wheel, in lower case as the package takes them, and their files."""
+
 FIDELITIES = {"PBE": "PBE", "R2SCAN": "r2SCAN"}
 """Of ``7net-mf-0``: what the package calls them, and the functional."""
+
+
+def _shipped(model: str) -> str | None:
+    """Return the file of weights in the wheel; ``None`` if they have no such name."""
+    return SHIPPED.get(model.lower().replace("sevennet", "7net"))
 
 
 class SevennetSettings(FoundationSettings):
@@ -37,6 +45,17 @@ class SevennetSettings(FoundationSettings):
     """Fidelity of a model that has several; of ``7net-mf-0`` ``PBE`` (by default) or ``R2SCAN``."""
     functional: str = ""
     """Of the labels that a file of your own was trained on."""
+
+    @model_validator(mode="after")
+    def _has_the_fidelity(self) -> Self:
+        shipped = _shipped(self.model)
+        known = FIDELITIES if shipped == SHIPPED["7net-mf-0"] else {}
+        if self.modal is not None and shipped is not None and self.modal not in known:
+            raise ValueError(
+                f"modal is {self.modal!r}, and {self.model} has "
+                + (f"{', '.join(known)}; choose one" if known else "no fidelities; leave it out")
+            )
+        return self
 
 
 class Sevennet(Foundation):
@@ -55,12 +74,16 @@ class Sevennet(Foundation):
 
     @property
     def _shipped(self) -> str | None:
-        return SHIPPED.get(self.model.lower().replace("sevennet", "7net"))
+        return _shipped(self.model)
 
     @property
-    def own_file(self) -> str | None:
+    def paths(self) -> dict[str, str]:
         """The checkpoint, if it is none of the wheel's."""
-        return None if self._shipped else self.model
+        return {} if self._shipped else super().paths
+
+    def lacks(self, given: str) -> str:
+        """Say that there is neither a file nor weights of the name."""
+        return f"{given!r} is no file, and no weights that sevenn ships ({', '.join(SHIPPED)}); correct it."
 
     @property
     def modal(self) -> str | None:
@@ -74,7 +97,7 @@ class Sevennet(Foundation):
         """PBE, where it is not the other fidelity, or a file of the user's."""
         if not self._shipped:
             return self.settings.functional
-        return FIDELITIES.get(str(self.modal).upper(), "PBE")
+        return FIDELITIES.get(self.modal or "", "PBE")
 
     def functional_for(self, elements: Iterable[str]) -> str:
         """PBE with the Hubbard corrections of the Materials Project."""
@@ -88,13 +111,7 @@ class Sevennet(Foundation):
     def weights(self) -> Path | None:
         """The file in the package, or the user's."""
         if self._shipped is None:
-            path = Path(self.model)
-            if not path.is_file():
-                raise InputError(
-                    f"{self.name}.model: {self.model!r} is no file, and no weights that sevenn ships ("
-                    f"{', '.join(SHIPPED)}); correct it."
-                )
-            return path
+            return super().weights()
         spec = find_spec("sevenn")
         assert spec is not None and spec.origin is not None  # noqa: PT018, S101
         path = Path(spec.origin).parent / "pretrained_potentials" / self._shipped
@@ -106,7 +123,9 @@ class Sevennet(Foundation):
         """Let the package read its checkpoint."""
         from sevenn.calculator import SevenNetCalculator  # noqa: PLC0415
 
-        return SevenNetCalculator(str(path), device=self.device, modal=self.modal)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that no library makes its products faster
+            return SevenNetCalculator(str(path), device=self.device, modal=self.modal)
 
     def elements_of(self, calculator: Any) -> list[str] | None:
         """Those of its map of types."""
