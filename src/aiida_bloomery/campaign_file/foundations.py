@@ -55,17 +55,17 @@ def resolved(spec: FoundationSpec, file: CampaignFile, source: Source, key: Key)
     return {"name": spec.name, "settings": settings}
 
 
-def foundations_of(campaign: Campaign) -> dict[Key, Foundation]:
-    """The foundations that drive samplers, by the place of each in the file."""
-    found: dict[Key, Foundation] = {}
+def foundations_of(campaign: Campaign) -> list[tuple[Key, Foundation]]:
+    """The foundations that drive samplers, each once, with its place in the file."""
+    found: dict[str, tuple[Key, Foundation]] = {}
     for stage in ("bootstrap", "sampling"):
         for key, spec in campaign.samplers(stage):
             if _is_driven(spec):
-                # Two may be of one place: that of the file drives several samplers.
-                own = campaign.source.line_of((*key, spec.name, KEY)) != campaign.source.line_of((*key, spec.name))
-                where = (KEY,) if campaign.file.foundation is not None and not own else (*key, spec.name)
-                found[where] = FoundationSpec.model_validate(spec.settings[KEY]).foundation()
-    return found
+                own = _stands(campaign.source.content, (*key, spec.name, KEY))
+                named = FoundationSpec.model_validate(spec.settings[KEY])
+                place = (KEY,) if campaign.file.foundation is not None and not own else (*key, spec.name)
+                found.setdefault(f"{place} {named.model_dump_json()}", (place, named.foundation()))
+    return list(found.values())
 
 
 def code_key(foundation: Foundation, file: CampaignFile) -> str | None:
@@ -76,13 +76,13 @@ def code_key(foundation: Foundation, file: CampaignFile) -> str | None:
 
 def foundation_keys(campaign: Campaign) -> dict[str, str]:
     """By name of each foundation that has a program of its own, its entry under ``codes``."""
-    keys = {made.name: code_key(made, campaign.file) for made in foundations_of(campaign).values()}
+    keys = {made.name: code_key(made, campaign.file) for _, made in foundations_of(campaign)}
     return {name: key for name, key in keys.items() if key is not None}
 
 
 def check_foundations(campaign: Campaign) -> None:
     """See that foundations can be there, and cover all elements, as far as that is known without reading weights."""
-    for key, foundation in foundations_of(campaign).items():
+    for key, foundation in foundations_of(campaign):
         with campaign.source.at(key):
             if not _elsewhere(foundation, campaign.file):
                 foundation.check_class()
@@ -95,7 +95,7 @@ def foundation_notes(campaign: Campaign, method: str) -> Iterator[str]:
     found = foundations_of(campaign)
     if campaign.file.foundation is not None and not found:
         yield f"{KEY}: nothing is driven by it; add the sampler foundation_md to the bootstrap, or leave it out."
-    for key, foundation in found.items():
+    for key, foundation in found:
         learnt = foundation.functional_for(campaign.structures.elements)
         if learnt and method and _plain(learnt) != _plain(method):
             yield (
@@ -107,6 +107,16 @@ def foundation_notes(campaign: Campaign, method: str) -> Iterator[str]:
 
 def _plain(functional: str) -> str:
     return functional.upper().replace("-", "").replace("_", "")
+
+
+def _stands(content: object, key: Key) -> bool:
+    """Whether a key stands in a file."""
+    for part in key:
+        here = part in content if isinstance(content, Mapping) else isinstance(part, int) and isinstance(content, list)
+        if not here:
+            return False
+        content = content[part]  # type: ignore[index]
+    return True
 
 
 def _is_driven(spec: PluginSpec) -> bool:

@@ -44,7 +44,7 @@ def check_environment(campaign: Campaign, *, ask: bool = True) -> Iterator[Findi
             yield ask_version(campaign, key, code, program)
         else:
             yield Finding(f"code {label_of(code)}", "exists")
-    for place, foundation in foundations_of(campaign).items():
+    for place, foundation in foundations_of(campaign):
         code = load_code(campaign, code_key(foundation, campaign.file) or "sample")
         if ask and isinstance(code, InstalledCode):
             yield ask_foundation(campaign, place, foundation, code)
