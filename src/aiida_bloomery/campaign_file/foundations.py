@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.model import CampaignFile
@@ -109,13 +110,13 @@ def _plain(functional: str) -> str:
     return functional.upper().replace("-", "").replace("_", "")
 
 
-def _stands(content: object, key: Key) -> bool:
+def _stands(content: Any, key: Key) -> bool:
     """Whether a key stands in a file."""
     for part in key:
-        here = part in content if isinstance(content, Mapping) else isinstance(part, int) and isinstance(content, list)
-        if not here:
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
             return False
-        content = content[part]  # type: ignore[index]
     return True
 
 
