@@ -24,7 +24,7 @@ FLOORS = (
     BASE,
     {"frames"},
     {"configurations", "potentials", "reference"},
-    {"descriptors", "labellers"},
+    {"descriptors", "foundations", "labellers"},
     {"samplers", "selectors"},
     {"engines", "observables"},
     {"campaign", "jobs"},
