@@ -51,7 +51,7 @@ print(json.dumps([[job.outputs.report['driver'], job.outputs.frames.configuratio
     assert (driver["name"], driver["model"], driver["functional"]) == ("calculator", "tersoff", "PBE")
     assert unlabelled
     lineage = home.call("lineage", pk, "--frame", "0").stdout
-    assert "foundation_md" in lineage
+    assert "sampler foundation_md, foundation calculator tersoff" in lineage
     home.call("report", pk, "--to", tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "foundation_md" in text
+    assert "foundation calculator (calculator tersoff" in text
