@@ -115,6 +115,33 @@ def test_campaigns_differ_by_their_foundation_and_are_the_same_without_one(folde
     assert first.settings == again.settings
 
 
+def rehearsed(folder: Path, text: str) -> Any:
+    (folder / "campaign.yaml").write_text(text, encoding="utf-8")
+    return load_campaign(folder / "campaign.yaml", rehearsal=True)[0]
+
+
+def test_the_foundation_is_the_teacher_of_a_rehearsal(folder: Path) -> None:
+    """Also of elements that no quick potential of a library covers together."""
+    campaign = rehearsed(folder, f"{GOOD.replace('si8', 'oxide')}foundation: sevennet\n")
+    assert campaign.file.labeller == "foundation"
+    assert foundation_keys(campaign) == {"sevennet": "sevennet"}
+    assert digest_mark(campaign) != digest_mark(
+        rehearsed(folder, f"{GOOD.replace('si8', 'oxide')}foundation: chgnet\n")
+    )
+    with pytest.raises(InputError, match=r"no teacher covers Fe, O together.*A foundation covers most"):
+        rehearsed(folder, GOOD.replace("si8", "oxide"))
+    with pytest.raises(InputError, match=r"foundation 'calculator' \(emt\) does not cover Si"):
+        rehearsed(folder, f"{GOOD}foundation: {{calculator: {{calculator: emt}}}}\n")
+
+
+def test_a_foundation_may_label(folder: Path) -> None:
+    text = "\n".join(line for line in GOOD.splitlines() if not line.startswith(("labelling", "codes")))
+    campaign, _ = load(folder, f"{text}\nlabelling: {{foundation: {{foundation: {{arch: chgnet, model: r2scan}}}}}}\n")
+    assert foundation_keys(campaign) == {"chgnet": "chgnet"}
+    with pytest.raises(InputError, match=r"labelling\.foundation: names no foundation; add one"):
+        load(folder, f"{text}\nlabelling: foundation\n")
+
+
 @pytest.mark.parametrize(
     ("foundation", "fits"),
     [

@@ -44,7 +44,7 @@ def test_a_foundation_drives_the_bootstrap_and_labels_nothing(
         f"""
 jobs = [job for job in orm.load_node({pk}).called_descendants if isinstance(job, orm.CalcJobNode)]
 jobs = [job for job in jobs if 'foundation_md' in job.process_label]
-print(json.dumps([[job.outputs.report['driver'], job.outputs.frames.configurations().labels == {{}}] for job in jobs]))
+print(json.dumps([[job.outputs.report['driver'], job.outputs.frames.configurations.labels == {{}}] for job in jobs]))
 """
     )
     ((driver, unlabelled),) = jobs

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
 
 
-IN_SETTINGS = ("suspects", "foundation")
-"""Keys of the file that the settings hold."""
-
-
 def make_builder(campaign: Campaign) -> ProcessBuilder:
     """Make the builder of a campaign that has been checked; raise `InputError` if a code or pseudopotential is missing.
 
@@ -86,8 +82,11 @@ def describe(campaign: Campaign) -> str:
 
 def digest_mark(campaign: Campaign) -> str:
     """Short text that is the same for two campaign files just when they mean the same campaign."""
+    left_out = {"description", "codes", "suspects"}  # the last are in settings
+    if campaign.file.foundation is None:
+        left_out.add("foundation")  # so that contents are the same as before there were any
     content = {
-        "file": campaign.file.model_dump(mode="json", exclude={"description", "codes", *IN_SETTINGS}),
+        "file": campaign.file.model_dump(mode="json", exclude=left_out),
         "settings": campaign.settings,
         "structures": campaign.structures.digest(),
         "frames": {label: frames.digest() for label, frames in campaign.frames.items()},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
+from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.model import CampaignFile
 from aiida_bloomery.campaign_file.reader import parse_model
 from bloomery.campaign.schedules import SamplerSpec
@@ -57,7 +58,7 @@ def resolved(spec: FoundationSpec, file: CampaignFile, source: Source, key: Key)
 
 
 def foundations_of(campaign: Campaign) -> list[tuple[Key, Foundation]]:
-    """The foundations that drive samplers, each once, with its place in the file."""
+    """The foundations that drive samplers, each once, and that which labels, with the place of each in the file."""
     found: dict[str, tuple[Key, Foundation]] = {}
     for stage in ("bootstrap", "sampling"):
         for key, spec in campaign.samplers(stage):
@@ -66,6 +67,9 @@ def foundations_of(campaign: Campaign) -> list[tuple[Key, Foundation]]:
                 named = FoundationSpec.model_validate(spec.settings[KEY])
                 place = (KEY,) if campaign.file.foundation is not None and not own else (*key, spec.name)
                 found.setdefault(f"{place} {named.model_dump_json()}", (place, named.foundation()))
+    labels = labeller(campaign).labels_by(campaign)
+    if labels is not None:
+        found["labels"] = campaign.labeller_key(), labels.foundation()
     return list(found.values())
 
 
@@ -84,11 +88,16 @@ def foundation_keys(campaign: Campaign) -> dict[str, str]:
 def check_foundations(campaign: Campaign) -> None:
     """See that foundations can be there, and cover all elements, as far as that is known without reading weights."""
     for key, foundation in foundations_of(campaign):
-        with campaign.source.at(key):
-            if not _elsewhere(foundation, campaign.file):
-                foundation.check_class()
-            foundation.refuse(campaign.structures.elements, foundation.covers)
-            foundation.check_frames(campaign.structures, "structures: ")
+        check_foundation(campaign, key, foundation)
+
+
+def check_foundation(campaign: Campaign, key: Key, foundation: Foundation) -> None:
+    """See that one can be there, and covers all elements; what is wrong is said of its place."""
+    with campaign.source.at(key):
+        if not _elsewhere(foundation, campaign.file):
+            foundation.check_class()
+        foundation.refuse(campaign.structures.elements, foundation.covers)
+        foundation.check_frames(campaign.structures, "structures: ")
 
 
 def foundation_notes(campaign: Campaign, method: str) -> Iterator[str]:

@@ -44,7 +44,8 @@ def check_environment(campaign: Campaign, *, ask: bool = True) -> Iterator[Findi
             yield ask_version(campaign, key, code, program)
         else:
             yield Finding(f"code {label_of(code)}", "exists")
-    for place, foundation in foundations_of(campaign):
+    once = {f"{made.name} {made.settings}": (place, made) for place, made in foundations_of(campaign)}
+    for place, foundation in once.values():
         code = load_code(campaign, code_key(foundation, campaign.file) or "sample")
         if ask and isinstance(code, InstalledCode):
             yield ask_foundation(campaign, place, foundation, code)

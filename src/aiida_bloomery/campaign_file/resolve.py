@@ -26,13 +26,13 @@ Values = dict[str, object]
 def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> Campaign:
     """Read the files that a campaign file names, and fill in what its protocol says.
 
-    In a rehearsal a teacher takes the labeller's place. Raise `InputError` if a file is missing or cannot be read, or
-    no teacher covers the elements.
+    In a rehearsal a teacher takes the labeller's place: the file's foundation, or a quick potential of a library. Raise
+    `InputError` if a file is missing or cannot be read, or no teacher covers the elements.
     """
     _check_programs(file, source)
     starts = [read_structures(entry, source, ("structures", index)) for index, entry in enumerate(file.structures)]
     if rehearsal:
-        teacher = {"calculator": {"calculator": _teacher(starts, source)}}
+        teacher = _teacher(file, starts, source)
         named = {USE: file.labelling[USE], **dict.fromkeys(file.labellings, teacher)} if file.labellings else teacher
         file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": named})
         file = _without_reference_data(file, source)
@@ -200,8 +200,15 @@ def _samplers(file: CampaignFile, source: Source, frames: dict[str, Configuratio
     return result
 
 
-def _teacher(starts: list[Configurations], source: Source) -> Values:
+def _teacher(file: CampaignFile, starts: list[Configurations], source: Source) -> dict[str, dict[str, object]]:
+    """The labeller of a rehearsal, with its settings."""
+    if file.foundation is not None:
+        return {"foundation": {}}
     try:
-        return teacher_for(Configurations.concatenate(starts).elements).model_dump(exclude={"state"})
+        found = teacher_for(Configurations.concatenate(starts).elements).model_dump(exclude={"state"})
     except BloomeryError as error:
-        raise source.error(("structures",), f"this campaign cannot be rehearsed: {error}") from error
+        raise source.error(
+            ("structures",),
+            f"this campaign cannot be rehearsed: {error} A foundation covers most: foundation: sevennet.",
+        ) from error
+    return {"calculator": {"calculator": found}}

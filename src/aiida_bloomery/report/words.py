@@ -19,10 +19,7 @@ from bloomery.statistics import Number
 
 NO_PHYSICS = frozenset({"code", "options", "pack", "uuid", "md5", "CONTROL", "max_failed_share"})
 """Keys of a labeller's inputs that do not change its labels."""
-REHEARSED = (
-    "Labels are those of {teacher}, a quick potential of a library: this page shows the loop and its settings, and "
-    "says nothing of a material."
-)
+REHEARSED = "Labels are those of {teacher}: this page shows the loop and its settings, and says nothing of a material."
 ENERGY_REFERENCES = {
     "fit": "least-squares fit of the composition to the training frames",
     "isolated_atoms": "isolated atoms through the labeller",
@@ -51,10 +48,13 @@ def verdict(facts: CampaignFacts) -> Verdict:
 
 
 def _teacher(facts: CampaignFacts) -> str:
-    """Return the quick potential of a library that labelled in the place of a reference method, if it was one."""
+    """Return what labelled in the place of a reference method: a library's quick potential, or a foundation."""
     settings = facts.inputs.get("labelling", {}).get("parameters", {}).get("labeller", {}).get("settings", {})
+    foundation = (settings.get("foundation") or {}).get("name", "")
+    if foundation:
+        return f"the foundation {foundation}"
     name = (settings.get("calculator") or {}).get("name", "") if facts.inputs.get("labeller") == "calculator" else ""
-    return name if name in CALCULATORS else ""
+    return f"{name}, a quick potential of a library" if name in CALCULATORS else ""
 
 
 def _standing(facts: CampaignFacts) -> tuple[str, str, str]:

@@ -60,6 +60,11 @@ class CalculatorFoundation(Foundation):
         """Weights are a matter of the class's arguments."""
         return {}
 
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """Where its class is from, if it is named by its module."""
+        return self.settings.calculator.distributions
+
     def check_class(self) -> None:
         """Make one, once."""
         self.settings.calculator.make()

@@ -145,6 +145,11 @@ class Foundation(PackagedPlugin):
         """Where it computes."""
         return choose_device(str(getattr(self.settings, "device", "auto")))
 
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """The distributions whose versions have a say in what it computes."""
+        return (self.package,) if self.package else ()
+
     def weights(self) -> Path | None:
         """File of the weights, here; ``None`` if there is none. `InputError` if it is not there."""
         if MODEL not in self.paths:
@@ -200,7 +205,7 @@ class Foundation(PackagedPlugin):
             digest=digest,
             precision=self.precision,
             device=device,
-            versions=package_versions(self.package) if self.package else {},
+            versions=package_versions(*self.distributions),
         )
         return made, facts
 

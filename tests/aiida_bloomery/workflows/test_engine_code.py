@@ -85,7 +85,7 @@ def test_a_foundation_drives_in_its_own_environment_and_alone(bloomery_code, eng
     (job,) = node.called
     assert job.inputs.code.label == "foundation"
     assert "potential" not in job.inputs
-    assert not node.outputs.pools.hot.configurations().labels
+    assert not node.outputs.pools.hot.configurations.labels
     assert node.outputs.reports.hot["driver"]["model"] == "stillinger_weber"
     _, node = run_get_node(WorkflowFactory("bloomery.sampling"), **inputs)
     assert codes_of(node) == {"sample": "bloomery"}
