@@ -43,17 +43,18 @@ def resolved(spec: FoundationSpec, file: CampaignFile, source: Source, key: Key)
     """
     foundation = spec.foundation()
     settings: dict[str, object] = dict(spec.settings)
-    if "device" in type(foundation.settings).model_fields and file.device != "auto":
+    known = type(foundation.settings).model_fields
+    if "device" in known and file.device != "auto":
         settings.setdefault("device", file.device)
     for name, given in foundation.paths.items():
         path = (source.folder / Path(given).expanduser()).resolve()
-        where = source.line_of((*key, spec.name, name)) and (*key, spec.name, name)
-        if path.exists():
+        if path.is_file() if name == MODEL else path.exists():
             settings[name] = str(path)
-            if name == MODEL:
-                settings.setdefault("digest", hashlib.sha256(path.read_bytes()).hexdigest())
+            if name == MODEL and "digest" in known:
+                with path.open("rb") as handle:
+                    settings.setdefault("digest", hashlib.file_digest(handle, "sha256").hexdigest())
         elif not Path(given).is_absolute() or not _elsewhere(foundation, file):
-            raise source.error(where or key, foundation.lacks(given))
+            raise source.error((*key, spec.name, name), foundation.lacks(given))
     return {"name": spec.name, "settings": settings}
 
 

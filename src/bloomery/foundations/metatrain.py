@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from ase.data import chemical_symbols
 
 from bloomery.foundations.contract import Foundation, FoundationSettings
 from bloomery.papers import Paper
+
+COMPUTED = ["energy", "forces", "stress"]
+"""Metatomic's calculator lists all properties that ASE knows, and computes these."""
 
 
 class MetatrainFoundationSettings(FoundationSettings):
@@ -53,12 +57,17 @@ class MetatrainFoundation(Foundation):
 
     def open(self, path: Path | None) -> Any:
         """Let metatomic read the model and its extensions."""
-        if self.settings.extensions is not None:
+        with suppress(ImportError):
             # Without this import an exported SOAP-BPNN gives wrong forces, and says nothing.
             import sphericart.torch  # noqa: F401, PLC0415
         from metatomic_ase import MetatomicCalculator  # noqa: PLC0415
 
-        return MetatomicCalculator(str(path), extensions_directory=self.settings.extensions, device=self.device)
+        # Without a skin, which would let an earlier frame decide on the order of the pairs, and so on the last digits.
+        made = MetatomicCalculator(
+            str(path), extensions_directory=self.settings.extensions, device=self.device, neighbor_skin=0.0
+        )
+        made.implemented_properties = COMPUTED
+        return made
 
     def elements_of(self, calculator: Any) -> list[str] | None:
         """Those that the model says that it is capable of."""
