@@ -127,7 +127,7 @@ def test_labeller_in_one_process_hands_its_keys_on(others: None, load: Any) -> N
         ("labelling: broken", "line 3: labelling.broken: labeller 'broken' cannot be loaded: No module named"),
         (
             "labelling: siesta",
-            "there is no such labeller; choose one of broken, calculator, cp2k, lookup, pyscf, quantumespresso, ",
+            "there is no such labeller; choose one of broken, calculator, cp2k, foundation, lookup, pyscf, ",
         ),
         (
             "labelling: {calculator: {calculator: emt}}\ncodes: {siesta: {}}",
