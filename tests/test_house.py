@@ -24,6 +24,7 @@ FLOORS = (
     BASE,
     {"frames"},
     {"configurations", "potentials", "reference"},
+    {"foundations"},
     {"descriptors", "labellers"},
     {"samplers", "selectors"},
     {"engines", "observables"},

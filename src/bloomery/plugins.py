@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from bloomery.errors import InputError
 from bloomery.papers import Paper
 
-Kind = Literal["descriptors", "engines", "samplers", "selectors", "labellers", "observables"]
+Kind = Literal["descriptors", "engines", "samplers", "selectors", "labellers", "observables", "foundations"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -170,3 +171,31 @@ class Plugin:
     def make(cls, **settings: Any) -> Self:
         """Make the plug-in from keyword settings, checked."""
         return cls(parse_settings(cls.Settings, settings, where=cls.name))
+
+
+class PackagedPlugin(Plugin):
+    """Base of plug-ins that may need a package which is no part of bloomery, in an environment of its own."""
+
+    role: ClassVar[str]
+    """What one of the kind is called: the option of `aiida-bloomery setup` that makes its environment."""
+    package: ClassVar[str] = ""
+    """The distribution that it needs, in an environment of its own; empty for one that needs none."""
+    module: ClassVar[str] = ""
+    """What that distribution is imported as."""
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Return one sentence if the package cannot be imported here, or ``None``. Imports nothing."""
+        if not cls.module or importlib.util.find_spec(cls.module) is not None:
+            return None
+        return (
+            f"{cls.role} {cls.name!r} needs the package {cls.package}: run `aiida-bloomery setup --{cls.role} "
+            f"{cls.name}`, and use the `bloomery` of its environment."
+        )
+
+    @classmethod
+    def require(cls) -> None:
+        """Raise `InputError`, with one sentence that says how to get it, if the package is not there."""
+        sentence = cls.missing()
+        if sentence is not None:
+            raise InputError(sentence)

@@ -92,7 +92,7 @@ def load(tmp_path: Path) -> Any:
 
 
 def test_ours_are_registered_like_those_of_others() -> None:
-    assert labeller_names() == ["calculator", "cp2k", "lookup", "pyscf", "quantumespresso", "vasp"]
+    assert labeller_names() == ["calculator", "cp2k", "foundation", "lookup", "pyscf", "quantumespresso", "vasp"]
     assert {labeller_part(name).code_key() for name in labeller_names()} == {"cp2k", "label", "pw", "vasp"}
 
 
@@ -127,7 +127,7 @@ def test_labeller_in_one_process_hands_its_keys_on(others: None, load: Any) -> N
         ("labelling: broken", "line 3: labelling.broken: labeller 'broken' cannot be loaded: No module named"),
         (
             "labelling: siesta",
-            "there is no such labeller; choose one of broken, calculator, cp2k, lookup, pyscf, quantumespresso, ",
+            "there is no such labeller; choose one of broken, calculator, cp2k, foundation, lookup, pyscf, ",
         ),
         (
             "labelling: {calculator: {calculator: emt}}\ncodes: {siesta: {}}",
@@ -150,7 +150,17 @@ def test_programs_of_labellers_that_are_not_used_may_stand_in_the_file(others: N
 def test_schema_knows_them(others: None) -> None:
     found = schema()
     choices = found["properties"]["labelling"]["anyOf"]
-    assert choices[0]["enum"] == ["calculator", "cp2k", "lookup", "pyscf", "quantumespresso", "springs", "vasp", "wien"]
+    assert choices[0]["enum"] == [
+        "calculator",
+        "cp2k",
+        "foundation",
+        "lookup",
+        "pyscf",
+        "quantumespresso",
+        "springs",
+        "vasp",
+        "wien",
+    ]
     assert found["$defs"]["Codes"]["properties"]["wien"]["description"] == "A code from Vienna."
 
 

@@ -125,11 +125,19 @@ def test_missing_pw_is_said_with_a_remedy(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "sentence"), [("maze", "maze"), ("hdnnp", "it needs no set-up")])
-def test_engine_that_cannot_be_set_up_is_refused_before_anything_is_made(
-    tmp_path: Path, engine: str, sentence: str
+@pytest.mark.parametrize(
+    ("option", "name", "sentence"),
+    [
+        ("--engine", "maze", "maze"),
+        ("--engine", "hdnnp", "it needs no set-up"),
+        ("--foundation", "sevenet", "foundation 'sevenet' is not registered"),
+        ("--foundation", "calculator", "foundation 'calculator' runs in bloomery's own environment"),
+    ],
+)
+def test_what_cannot_be_set_up_is_refused_before_anything_is_made(
+    tmp_path: Path, option: str, name: str, sentence: str
 ) -> None:
-    done = call(tmp_path, "setup", "--no-start", "--engine", engine)
+    done = call(tmp_path, "setup", "--no-start", option, name)
     assert done.returncode == 2
     assert sentence in " ".join(done.stderr.split())
     assert not (tmp_path / "own").exists()

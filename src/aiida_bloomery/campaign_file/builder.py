@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of, load_code, verb_options
+from aiida_bloomery.campaign_file.foundations import foundation_keys
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
 from bloomery.errors import InputError
@@ -31,6 +32,7 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
     load = cache(partial(load_code, campaign))
     train = "train" if campaign.file.codes.train is not None else None
     keys = {"bloomery": "bloomery", "engine": engine_key(campaign), "train": train}
+    keys |= {f"foundation_{name}": key for name, key in foundation_keys(campaign).items()}
     codes = {role: load(key) for role, key in keys.items() if key is not None}
     builder = ReinforcementWorkChain.get_builder_from_settings(
         codes,
@@ -80,8 +82,11 @@ def describe(campaign: Campaign) -> str:
 
 def digest_mark(campaign: Campaign) -> str:
     """Short text that is the same for two campaign files just when they mean the same campaign."""
+    left_out = {"description", "codes", "suspects"}  # the last are in settings
+    if campaign.file.foundation is None:
+        left_out.add("foundation")  # so that contents are the same as before there were any
     content = {
-        "file": campaign.file.model_dump(mode="json", exclude={"description", "codes", "suspects"}),  # in settings
+        "file": campaign.file.model_dump(mode="json", exclude=left_out),
         "settings": campaign.settings,
         "structures": campaign.structures.digest(),
         "frames": {label: frames.digest() for label, frames in campaign.frames.items()},

@@ -10,6 +10,7 @@ from ase.neighborlist import neighbor_list
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of
 from aiida_bloomery.campaign_file.cost import NO_LIMIT, plan_stage, sampler_bounds, selectors
+from aiida_bloomery.campaign_file.foundations import check_foundations, foundation_notes
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.measuring import check_validation, validation_notes
 from aiida_bloomery.campaign_file.model import USE
@@ -53,8 +54,8 @@ def check_nulls(source: Source) -> None:
 def check_file(campaign: Campaign) -> list[str]:
     """Run all checks; raise `InputError` for the first mistake, and return what is allowed and perhaps not meant."""
     for check in (
-        _structures, _frames, _duplicate_files, _settings, _plugins, _labeller, _energy_reference, _pools, _budget,
-        check_validation, _device,
+        _structures, _frames, _duplicate_files, _settings, _plugins, check_foundations, _labeller, _energy_reference,
+        _pools, _budget, check_validation, _device,
     ):  # fmt: skip
         check(campaign)
     return list(_notes(campaign))
@@ -315,4 +316,5 @@ def _notes(campaign: Campaign) -> Iterator[str]:
     for name in campaign.file.labellings:
         if name not in asked:
             yield f"labelling.{name}: neither labels nor drives a sampler; name it beside one: labelling: {name}."
+    yield from foundation_notes(campaign, labeller(campaign).theory(campaign))
     yield from validation_notes(campaign)

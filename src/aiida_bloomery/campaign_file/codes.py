@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign
+from aiida_bloomery.campaign_file.foundations import foundation_keys
 from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part
 from aiida_bloomery.campaign_file.model import JOBS, Code
 from aiida_bloomery.campaign_file.options import job_options
@@ -19,8 +20,8 @@ def load_code(campaign: Campaign, key: str) -> Any:
     from aiida import orm  # noqa: PLC0415
     from aiida.common.exceptions import MultipleObjectsError, NotExistent  # noqa: PLC0415
 
-    engine = key == engine_key(campaign) and needs_environment(key)
-    own = engine or key == _program(campaign)
+    setup = _set_up_by(campaign, key)
+    own = bool(setup) or key == _program(campaign)
     usual = f"{key}@localhost" if own else campaign.file.codes.bloomery.code or DEFAULT_CODE
     entry = campaign.file.codes.entry(key) if own else entry_of(campaign, key)
     label = (entry.code if entry is not None else None) or usual
@@ -28,11 +29,12 @@ def load_code(campaign: Campaign, key: str) -> Any:
     try:
         code = orm.load_code(label)
     except NotExistent as error:
-        if engine and label == usual:
+        if setup and label == usual:
+            role, name = setup
             raise campaign.source.error(
-                ("training", key),
-                f"the engine {key!r} has no code {label!r}; run `aiida-bloomery setup --engine {key}`, or name one of "
-                f"yours under codes: {key}.",
+                ("training", name) if role == "engine" else (role,),
+                f"the {role} {name!r} has no code {label!r}; run `aiida-bloomery setup --{role} {name}`, or name one "
+                f"of yours under codes: {key}.",
             ) from error
         query = orm.QueryBuilder().append(orm.Computer, tag="computer", project="label")
         query.append(orm.AbstractCode, with_computer="computer", project="label")
@@ -62,6 +64,14 @@ def engine_key(campaign: Campaign) -> str | None:
     return name if needs_environment(name) or campaign.file.codes.entry(name) is not None else None
 
 
+def _set_up_by(campaign: Campaign, key: str) -> tuple[str, str] | None:
+    """Role and name of the plug-in whose set-up makes the code of an entry, if that is one of an environment."""
+    if key == engine_key(campaign) and needs_environment(key):
+        return "engine", key
+    named = (name for name, own in foundation_keys(campaign).items() if own == key)
+    return next((("foundation", name) for name in named if needs_environment(name, "foundations")), None)
+
+
 def label_of(code: Any) -> str:
     """Label of a code with its computer, for those that have one."""
     return str(getattr(code, "full_label", code.label))
@@ -83,12 +93,15 @@ def _program(campaign: Campaign) -> str | None:
 def verb_options(campaign: Campaign, load: Callable[[str], Any]) -> dict[str, dict[str, object]]:
     """Options of the jobs of `bloomery` by what they do; ``load`` gives the code of an entry.
 
-    ``default`` is for those that are not named, and ``engine`` for those that run in the engine's environment.
+    ``default`` is for those that are not named, ``engine`` for those that run in the engine's environment, and
+    ``foundation_NAME`` for those that run in a foundation's.
     """
     options = {"default": job_options(campaign.file.codes.bloomery, load("bloomery"))}
     engine = engine_key(campaign)
     if engine is not None:
         options["engine"] = job_options(entry_of(campaign, engine), load(engine))
+    for name, key in foundation_keys(campaign).items():
+        options[f"foundation_{name}"] = job_options(entry_of(campaign, key), load(key))
     for verb in JOBS:
         entry = campaign.file.codes.entry(verb)
         if entry is not None:

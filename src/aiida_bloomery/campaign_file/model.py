@@ -14,6 +14,7 @@ from bloomery.campaign.schedules import SamplerSpec
 from bloomery.campaign.stages import EnergyReference
 from bloomery.campaign.targets import TARGETS, ErrorLimits
 from bloomery.errors import InputError
+from bloomery.foundations.contract import FoundationSpec
 from bloomery.frames.suspects import SuspectSettings
 from bloomery.plugins import Kind, PluginSpec, Settings, declares
 from bloomery.quantities import Unit
@@ -47,6 +48,7 @@ Selector = Annotated[PluginSpec, OfKind("selectors")]
 Descriptor = Annotated[PluginSpec, OfKind("descriptors")]
 Engine = Annotated[PluginSpec, OfKind("engines")]
 Observable = Annotated[PluginSpec, OfKind("observables")]
+Foundation = Annotated[FoundationSpec, OfKind("foundations")]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -201,7 +203,7 @@ class Codes(Settings):
     """How the programs run, by program and, for the program `bloomery`, by what its job does.
 
     The name of an engine, such as `mace`, is a key too: its program runs every job that trains or loads a potential. So
-    is the program of a labeller, such as `pw`.
+    is the name of a foundation, such as `sevennet`, and the program of a labeller, such as `pw`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -296,6 +298,9 @@ class CampaignFile(Settings):
     """Of every random choice."""
     device: Device = "auto"
     """Where training and dynamics run: ``auto`` takes a GPU where there is one."""
+    foundation: Foundation | None = None
+    """A universal model from elsewhere, which drives the sampler `foundation_md`: ``sevennet``, ``chgnet: {...}``, or
+    as in janus-core ``{arch: mace, model: mp.model}``."""
     bootstrap: Bootstrap | None = None
     """Iteration 0."""
     sampling: list[Sampler] | None = Field(default=None, min_length=1)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from aiida_bloomery.campaign_file.builder import make_builder
-from aiida_bloomery.campaign_file.campaign import Campaign
+from aiida_bloomery.campaign_file.campaign import Campaign, Key
 from aiida_bloomery.campaign_file.codes import engine_key, label_of, load_code
+from aiida_bloomery.campaign_file.foundations import code_key, foundation_keys, foundations_of
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.contract import Finding, Program
 from aiida_bloomery.campaign_file.measuring import wanted_by_observables
 from aiida_bloomery.campaign_file.model import JOBS
-from aiida_bloomery.campaign_file.versions import NOT_THERE, hear_version
+from aiida_bloomery.campaign_file.versions import NOT_THERE, answer, hear_version, last_line
 from bloomery import __version__
 from bloomery.campaign.measuring import unique
+from bloomery.foundations.contract import Facts, Foundation
 
 BLOOMERY = Program("bloomery", "The program `bloomery`.", "--version 2>&1", re.compile(r"bloomery\D*(\d[\w.]*)"))
+
+READING = 300
+"""Seconds that reading a foundation's weights may take."""
 
 
 def check_environment(campaign: Campaign, *, ask: bool = True) -> Iterator[Finding]:
@@ -37,6 +44,11 @@ def check_environment(campaign: Campaign, *, ask: bool = True) -> Iterator[Findi
             yield ask_version(campaign, key, code, program)
         else:
             yield Finding(f"code {label_of(code)}", "exists")
+    once = {f"{made.name} {made.settings}": (place, made) for place, made in foundations_of(campaign)}
+    for place, foundation in once.values():
+        code = load_code(campaign, code_key(foundation, campaign.file) or "sample")
+        if ask and isinstance(code, InstalledCode):
+            yield ask_foundation(campaign, place, foundation, code)
     for view in views:
         yield from labeller(view).findings(view)
     yield from check_inputs(campaign)
@@ -46,7 +58,8 @@ def code_keys(campaign: Campaign, programs: Iterable[str]) -> list[str]:
     """Entries under ``codes`` that this campaign uses, each program once; those of labellers come last."""
     named = [verb for verb in JOBS if campaign.file.codes.entry(verb) is not None]
     engine = engine_key(campaign)
-    return ["bloomery", *([engine] if engine else []), *named, *programs]
+    own = dict.fromkeys([*([engine] if engine else []), *foundation_keys(campaign).values()])
+    return ["bloomery", *own, *named, *programs]
 
 
 def ask_version(campaign: Campaign, key: str, code: Any, program: Program) -> Finding:
@@ -71,6 +84,23 @@ def ask_version(campaign: Campaign, key: str, code: Any, program: Program) -> Fi
     if program is BLOOMERY and heard.version != __version__:
         return Finding(name, f"is version {heard.version}, and this is {__version__}: update it there", "warning")
     return Finding(name, f"answers: version {heard.version}")
+
+
+def ask_foundation(campaign: Campaign, key: Key, foundation: Foundation, code: Any) -> Finding:
+    """Have a foundation's weights read where its jobs will run; raise the error of what is not there or covered."""
+    settings = foundation.settings.model_dump(mode="json", exclude_unset=True)
+    told = [part for name, value in settings.items() for part in ("--set", f"{name}={json.dumps(value)}")]
+    told += [part for element in campaign.structures.elements for part in ("--element", element)]
+    words = ["foundation", foundation.name, *told, "--json"]
+    status, output, problem = answer(code, " ".join(map(shlex.quote, words)), READING)
+    try:
+        facts = Facts(**json.loads(output)) if not status else None
+    except (ValueError, TypeError):
+        facts = None
+    if facts is None:
+        said = last_line(problem or output).removeprefix("Error: ")
+        raise campaign.source.error(key, f"{label_of(code)} cannot use it: {said}")
+    return Finding(f"foundation {foundation.name}", facts.words)
 
 
 def check_inputs(campaign: Campaign) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
+from aiida_bloomery.campaign_file.foundations import with_foundation
 from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts
 from aiida_bloomery.campaign_file.measuring import FILES, KEY, validation_settings
 from aiida_bloomery.campaign_file.model import USE, CampaignFile, Codes, Iterations, Structures
@@ -25,13 +26,13 @@ Values = dict[str, object]
 def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> Campaign:
     """Read the files that a campaign file names, and fill in what its protocol says.
 
-    In a rehearsal a teacher takes the labeller's place. Raise `InputError` if a file is missing or cannot be read, or
-    no teacher covers the elements.
+    In a rehearsal a teacher takes the labeller's place: the file's foundation, or a quick potential of a library. Raise
+    `InputError` if a file is missing or cannot be read, or no teacher covers the elements.
     """
     _check_programs(file, source)
     starts = [read_structures(entry, source, ("structures", index)) for index, entry in enumerate(file.structures)]
     if rehearsal:
-        teacher = {"calculator": {"calculator": _teacher(starts, source)}}
+        teacher = _teacher(file, starts, source)
         named = {USE: file.labelling[USE], **dict.fromkeys(file.labellings, teacher)} if file.labellings else teacher
         file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": named})
         file = _without_reference_data(file, source)
@@ -55,14 +56,15 @@ def _without_reference_data(file: CampaignFile, source: Source) -> CampaignFile:
 
 
 def _check_programs(file: CampaignFile, source: Source) -> None:
-    """See that every key under ``codes`` is a job of `bloomery`, an engine, or the program of a labeller."""
-    unknown = [key for key in file.codes.model_extra or {} if key not in registered("engines")]
+    """See that every key under ``codes`` is a job of `bloomery`, an engine, a foundation, or a labeller's program."""
+    plugins = dict.fromkeys([*registered("engines"), *registered("foundations")])
+    unknown = [key for key in file.codes.model_extra or {} if key not in plugins]
     if not unknown:
         return
     programs = [part.program.key for _, part in labeller_parts() if part.program is not None]
     for key in unknown:
         if key not in programs:
-            known = ", ".join([*Codes.model_fields, *programs, *registered("engines")])
+            known = ", ".join([*Codes.model_fields, *programs, *plugins])
             raise source.error(("codes",), f"there is no program {key!r}; the keys are {known}.")
 
 
@@ -184,6 +186,7 @@ def _samplers(file: CampaignFile, source: Source, frames: dict[str, Configuratio
         taken: list[Values] = []
         for index, given in enumerate(specs or []):
             spec = with_driver(given, file, source, (*key, index))
+            spec = with_foundation(spec, file, source, (*key, index))
             settings = dict(spec.settings)
             name = settings.get("file")
             if isinstance(name, str) and declares("samplers", spec.name, "takes_own_frames"):
@@ -197,8 +200,15 @@ def _samplers(file: CampaignFile, source: Source, frames: dict[str, Configuratio
     return result
 
 
-def _teacher(starts: list[Configurations], source: Source) -> Values:
+def _teacher(file: CampaignFile, starts: list[Configurations], source: Source) -> dict[str, dict[str, object]]:
+    """The labeller of a rehearsal, with its settings."""
+    if file.foundation is not None:
+        return {"foundation": {}}
     try:
-        return teacher_for(Configurations.concatenate(starts).elements).model_dump(exclude={"state"})
+        found = teacher_for(Configurations.concatenate(starts).elements).model_dump(exclude={"state"})
     except BloomeryError as error:
-        raise source.error(("structures",), f"this campaign cannot be rehearsed: {error}") from error
+        raise source.error(
+            ("structures",),
+            f"this campaign cannot be rehearsed: {error} A foundation covers most: foundation: sevennet.",
+        ) from error
+    return {"calculator": {"calculator": found}}

@@ -59,9 +59,11 @@ def schema() -> dict[str, Any]:
     entry = {"anyOf": [{"$ref": REFERENCE.format(model="Code")}, {"type": "null"}], "default": None}
     programs = {part.program.key: part.program.about for part in parts.values() if part.program is not None}
     engines = {name: f"Jobs that train or load a potential of the engine `{name}`." for name in registered("engines")}
-    for name, about in {**programs, **engines}.items():
+    foundations = {name: f"Sampling jobs that the foundation `{name}` drives." for name in registered("foundations")}
+    for name, about in {**foundations, **programs, **engines}.items():
         found["Codes"]["properties"][name] = {**entry, "description": about}
     found["Codes"]["additionalProperties"] = False
+    found["FoundationSpec"] = _foundation(settings)
     observables = {"Validation": {"type": "array", "items": validation["final"]["items"]}}
     for name in ("PluginSpec", "SamplerSpec"):
         found.pop(name, None)
@@ -73,11 +75,12 @@ def schema() -> dict[str, Any]:
             old, new = _reference(name), _reference(f"{name}OrShort")
             root, found = (_replaced(part, old, new) for part in (root, found))
             found[f"{name}OrShort"] = {"anyOf": [short, {"$ref": REFERENCE.format(model=name)}]}
-    # In a campaign the labeller drives the dynamics, and no calculator need be named.
+    # In a campaign the labeller or the file's foundation drives the dynamics, and need not be named again.
     for name in registered("samplers"):
         if declares("samplers", name, "driven_by_labeller"):
-            driven = found[settings[f"samplers.{name}"]["$ref"].rsplit("/", maxsplit=1)[-1]]
-            driven["required"] = [key for key in driven.get("required", []) if key != "calculator"]
+            _let_out(found, settings[f"samplers.{name}"], "calculator")
+        if declares("samplers", name, "driven_by_foundation"):
+            _let_out(found, settings[f"samplers.{name}"], "foundation")
     return {"$schema": DIALECT, **root, "$defs": dict(sorted(found.items()))}
 
 
@@ -171,6 +174,20 @@ def _choice(settings: dict[str, Any], group: str, beside: dict[str, Any]) -> dic
         for name, value in names.items()
     ]
     return {"anyOf": [{"enum": list(names)}, *with_settings]}
+
+
+def _let_out(found: dict[str, Any], reference: dict[str, Any], key: str) -> None:
+    """Require a key of a model no longer."""
+    model = found[reference["$ref"].rsplit("/", maxsplit=1)[-1]]
+    model["required"] = [name for name in model.get("required", []) if name != key]
+
+
+def _foundation(settings: dict[str, Any]) -> dict[str, Any]:
+    """Schema of a foundation: of a plug-in, or with its settings beside its name, as in janus-core."""
+    choice = _choice(settings, "foundations", {})
+    names = choice["anyOf"][0]
+    as_in_janus = {"type": "object", "properties": {"arch": names}, "required": ["arch"]}
+    return {"anyOf": [*choice["anyOf"], as_in_janus]}
 
 
 def _reference(model: str) -> str:

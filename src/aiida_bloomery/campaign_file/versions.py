@@ -1,4 +1,4 @@
-"""Programs that are started to hear which version they are."""
+"""Programs that are started to hear which version they are, or what they know of something."""
 
 from __future__ import annotations
 
@@ -27,16 +27,26 @@ def hear_version(code: Any, program: Program) -> Heard:
 
     Whatever the transport's library raises comes through where the computer cannot be reached.
     """
+    status, output, problem = answer(code, program.arguments, PATIENCE)
+    match = program.banner.search(output)
+    return Heard(match[1] if match is not None else None, status, last_line(output + problem))
+
+
+def last_line(text: str) -> str:
+    """Return the last line of what a program said."""
+    return (text.strip().splitlines()[-1:] or ["nothing"])[0]
+
+
+def answer(code: Any, arguments: str, patience: int) -> tuple[int, str, str]:
+    """Run a code's program with arguments, as `hear_version` does; return status, standard output and error."""
     executable = str(code.get_executable())
     prepend = "\n".join(text for text in (code.computer.get_prepend_text(), code.prepend_text) if text)
     script = (
         f"{prepend}\ncommand -v {shlex.quote(executable)} >/dev/null || exit {NOT_THERE}\n"
         'folder=$(mktemp -d) && cd "$folder" || exit 126\n'
-        f"timeout {PATIENCE} {shlex.quote(executable)} {program.arguments}\n"
+        f"timeout {patience} {shlex.quote(executable)} {arguments}\n"
         'status=$?; rm -rf "$folder"; exit $status'
     )
     with code.computer.get_transport() as transport:
-        status, output, problem = transport.exec_command_wait(f"bash -c {shlex.quote(script)}", stdin="")
-    match = program.banner.search(output)
-    last = (output + problem).strip().splitlines()[-1:] or ["nothing"]
-    return Heard(match[1] if match is not None else None, status, last[0])
+        found: tuple[int, str, str] = transport.exec_command_wait(f"bash -c {shlex.quote(script)}", stdin="")
+    return found

@@ -48,7 +48,7 @@ pk_argument = click.argument("pk", metavar="PK")
 rehearse_option = click.option(
     "--rehearse",
     is_flag=True,
-    help="Label with a quick potential from a library instead: a rehearsal before paying for the campaign.",
+    help="Label with the file's foundation, or a quick potential from a library, instead: before paying for it.",
 )
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from aiida_bloomery.cli.options import console, json_option, loaded, print_json, profile_option
+
+if TYPE_CHECKING:
+    from bloomery.plugins import Kind
 
 MARKS = {"made": "[green]+[/]", "there": "[dim]=[/]", "missing": "[red]![/]"}
 
@@ -16,11 +20,14 @@ MARKS = {"made": "[green]+[/]", "there": "[dim]=[/]", "missing": "[red]![/]"}
 @click.option(
     "--engine", "engines", multiple=True, metavar="NAME", help="Make the environment and the code of this engine too."
 )
-@click.option("--python", metavar="PROGRAM", help="Make the engine's environment with this Python.")
+@click.option(
+    "--foundation", "foundations", multiple=True, metavar="NAME", help="The same of this foundation, such as sevennet."
+)
+@click.option("--python", metavar="PROGRAM", help="Make the environment with this Python.")
 @click.option(
     "--environment",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Use this environment, which has the engine's package already.",
+    help="Use this environment, which has the package already.",
 )
 @profile_option
 @json_option
@@ -29,6 +36,7 @@ def setup_command(
     start: bool,
     as_json: bool,
     engines: tuple[str, ...],
+    foundations: tuple[str, ...],
     python: str | None,
     environment: Path | None,
 ) -> None:
@@ -40,11 +48,15 @@ def setup_command(
     from aiida_bloomery.setup import find_home, set_up  # noqa: PLC0415
     from aiida_bloomery.setup.engines import EngineRequest, set_up_engine  # noqa: PLC0415
 
-    if (python or environment) and len(engines) != 1:
-        raise click.UsageError("--python and --environment are of one engine; give it with --engine.")
+    named: list[tuple[str, Kind]] = [(name, "engines") for name in engines]
+    named += [(name, "foundations") for name in foundations]
+    if (python or environment) and len(named) != 1:
+        raise click.UsageError(
+            "--python and --environment are of one engine or foundation; give it with --engine or --foundation."
+        )
     home = find_home(profile)
     steps = []
-    wanted = [set_up_engine(home, EngineRequest(name, python, environment)) for name in engines]
+    wanted = [set_up_engine(home, EngineRequest(name, kind, python, environment)) for name, kind in named]
     for step in chain(set_up(home), *wanted):
         steps.append(asdict(step))
         if not as_json:

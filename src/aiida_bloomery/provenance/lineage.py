@@ -270,6 +270,7 @@ def _step(place: Place, tracer: Tracer) -> Step:
         given = process.inputs.parameters.get_dict()
         # The sampler, and the labeller that drove it, where that is not the one that labels.
         facts |= {key: given[key] for key in ("sampler", "labelling") if given.get(key)}
+        facts |= _driver_facts(process)
     elif kind == "structure":
         facts["formula"] = str(place.node.configurations[[place.index]].to_atoms()[0].symbols)
         if place.node.label:
@@ -287,6 +288,14 @@ def _step(place: Place, tracer: Tracer) -> Step:
         facts=facts,
         potential=NodeReference.of(potential) if potential is not None else None,
     )
+
+
+def _driver_facts(process: orm.ProcessNode) -> dict[str, object]:
+    """Which foundation drove a sampling job, by what its report says."""
+    driver = process.outputs.report.get("driver", {}) if "report" in process.outputs else {}
+    if not driver:
+        return {}
+    return {"foundation": f"{driver['name']} {driver['model']}", "weights": driver["digest"][:12]}
 
 
 def _label_calculation(place: Place) -> orm.ProcessNode | None:

@@ -209,7 +209,8 @@ def _plugins(specs: Sequence[Any] | None, kind: str, cite: _Citations) -> str:
     for spec in specs or []:
         name, settings = spec_of(spec)
         text = _said(settings)
-        parts.append(f"{called(kind, name, name)}{cite((kind, name))}{f' ({text})' if text else ''}")
+        used = [(kind, name), *(("foundation", spec_of(value)[0]) for value in _values(settings, "foundation"))]
+        parts.append(f"{called(kind, name, name)}{cite(*used)}{f' ({text})' if text else ''}")
     return ", then ".join(parts) if kind == "selector" else _listed(parts)
 
 

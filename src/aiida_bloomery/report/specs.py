@@ -39,6 +39,8 @@ def value_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(value_text(part) for part in value) + "]"
+    if isinstance(value, Mapping) and set(value) == {"name", "settings"}:
+        return plugin_text(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {value_text(part)}" for key, part in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)

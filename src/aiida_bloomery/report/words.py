@@ -23,6 +23,7 @@ REHEARSED = (
     "Labels are those of {teacher}, a quick potential of a library: this page shows the loop and its settings, and "
     "says nothing of a material."
 )
+BY_FOUNDATION = "Labels are those of the foundation {teacher}: errors are from what it says, and not from a material."
 ENERGY_REFERENCES = {
     "fit": "least-squares fit of the composition to the training frames",
     "isolated_atoms": "isolated atoms through the labeller",
@@ -44,17 +45,21 @@ def verdict(facts: CampaignFacts) -> Verdict:
     """Say what came of the campaign, and how good its potential is."""
     tone, headline, why = _standing(facts)
     arms = (_control(facts), observables_of_arms(facts.history.control))
-    teacher = _teacher(facts)
-    headline, rehearsed = (f"Rehearsal: {headline[:1].lower()}{headline[1:]}", REHEARSED) if teacher else (headline, "")
-    sentences = (why, rehearsed.format(teacher=teacher), *_quality(facts), *arms, _failures(facts))
+    taught = _taught(facts)
+    if taught:
+        headline = f"Rehearsal: {headline[:1].lower()}{headline[1:]}"
+    sentences = (why, taught, *_quality(facts), *arms, _failures(facts))
     return Verdict(tone, headline, list(filter(None, sentences)))
 
 
-def _teacher(facts: CampaignFacts) -> str:
-    """Return the quick potential of a library that labelled in the place of a reference method, if it was one."""
+def _taught(facts: CampaignFacts) -> str:
+    """Say what labelled in the place of a reference method: a library's quick potential, or a foundation."""
     settings = facts.inputs.get("labelling", {}).get("parameters", {}).get("labeller", {}).get("settings", {})
+    foundation = (settings.get("foundation") or {}).get("name", "")
+    if foundation:
+        return BY_FOUNDATION.format(teacher=foundation)
     name = (settings.get("calculator") or {}).get("name", "") if facts.inputs.get("labeller") == "calculator" else ""
-    return name if name in CALCULATORS else ""
+    return REHEARSED.format(teacher=name) if name in CALCULATORS else ""
 
 
 def _standing(facts: CampaignFacts) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""Engines of other packages: an environment of its own for each, and the AiiDA code that runs its `bloomery`."""
+"""Engines and foundations of other packages: an environment for each, and the AiiDA code that runs its `bloomery`."""
 
 from __future__ import annotations
 
@@ -8,34 +8,47 @@ from pathlib import Path
 
 from aiida_bloomery.setup import Step, code_step, machine
 from aiida_bloomery.setup.home import Home, load_profile
-from bloomery.engines.installation import Environment, adopt_environment, make_environment, needs_environment
+from bloomery.engines.installation import (
+    Environment,
+    adopt_environment,
+    make_environment,
+    needs_environment,
+    shared_with,
+)
 from bloomery.errors import InputError
+from bloomery.plugins import Kind
 
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """An engine that is to be set up."""
+    """An engine, or a foundation, that is to be set up."""
 
     name: str
+    kind: Kind = "engines"
     python: str | None = None
     """Interpreter to make its environment with."""
     environment: Path | None = None
-    """An environment of the user's that has the engine's package already."""
+    """An environment of the user's that has the package already."""
+
+    @property
+    def code(self) -> str:
+        """Label of its code: that of the engine whose environment it shares, or its own name."""
+        return shared_with(self.name, self.kind) or self.name
 
 
 def set_up_engine(home: Home, request: EngineRequest) -> Iterator[Step]:
-    """Make the environment and the code of an engine, step by step; the profile and the computer are there by then.
+    """Make the environment and the code, step by step; the profile and the computer are there by then.
 
     Raises
     ------
     InputError
-        At once, if there is no such engine, or it needs no environment; in the first step, if the one that is given has
-        no such engine.
+        At once, if there is no such engine or foundation, or it needs no environment; in the first step, if the one
+        that is given has no such package.
     """
-    if not needs_environment(request.name) and request.environment is None:
+    if not needs_environment(request.name, request.kind) and request.environment is None:
         raise InputError(
-            f"engine {request.name!r} runs in bloomery's own environment; it needs no set-up, unless --environment "
-            "names another one for it."
+            f"{request.kind.removesuffix('s')} {request.name!r} runs in bloomery's own environment; it needs no "
+            "set-up, unless --environment names another one for it."
         )
     return _steps(home, request)
 
@@ -49,11 +62,11 @@ def _steps(home: Home, request: EngineRequest) -> Iterator[Step]:
 
     computer = orm.Computer.collection.get(label=machine.COMPUTER)
     given = request.environment is not None
-    yield code_step(computer, request.name, environment.program, None, replace=home.own or given)
+    yield code_step(computer, request.code, environment.program, None, replace=home.own or given)
 
 
 def _environment(home: Home, request: EngineRequest) -> Environment:
     if request.environment is not None:
-        return adopt_environment(request.name, request.environment.expanduser().absolute())
+        return adopt_environment(request.name, request.environment.expanduser().absolute(), request.kind)
     folder = home.folder / "engines" if home.own else home.folder / ".aiida" / "bloomery-engines"
-    return make_environment(request.name, folder / request.name, request.python)
+    return make_environment(request.name, folder / request.code, request.python, request.kind)

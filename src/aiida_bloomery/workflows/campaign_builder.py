@@ -45,7 +45,8 @@ class FromProtocol(WorkChain):
         spec.input("structures", valid_type=ConfigurationsData, help="Starting structures.")
         text = (
             "`bloomery`: the program that the jobs run; `engine`: that of the engine's own environment, for jobs that "
-            "train or load a potential; `train`: another one for trainings."
+            "train or load a potential; `train`: another one for trainings; `foundation_NAME`: that of a foundation's "
+            "environment, for samplers that it drives."
         )
         by_key(spec, "codes", orm.AbstractCode, text)
         spec.input("seed", valid_type=orm.Int, help="Of every random choice.")

@@ -16,6 +16,7 @@ from aiida_bloomery.data.ports import by_key, optional, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
+from bloomery.foundations.contract import FoundationSpec
 from bloomery.plugins import PluginSpec, declares
 
 SampleCalculation = CalculationFactory("bloomery.sample")
@@ -62,6 +63,8 @@ class SamplingWorkChain(SubmitsOnce):
         by_key(spec, "continued", ConfigurationsData, text, required=False)
         optional(spec, "potential", PotentialData, "What drives the dynamics.")
         optional(spec, "scale", orm.Dict, "`{error, factor}`: what is known of its errors.")
+        text = "By name of a foundation the `bloomery` program of its environment, for samplers that it drives."
+        by_key(spec, "foundation_codes", orm.AbstractCode, text, required=False)
         optional(spec, "labeller", orm.Str, "The labeller that drives `reference_md`.")
         by_key(spec, "labelling", orm.Data, "Inputs of that labeller.", required=False)
         by_key(spec, "drivers", orm.Data, DRIVERS, required=False)
@@ -89,8 +92,11 @@ class SamplingWorkChain(SubmitsOnce):
                 inputs |= self.given("structures", "seed")
             else:
                 process = SampleCalculation
-                inputs = job_inputs(self.inputs, "sample", potential="potential" in self.inputs)
-                inputs |= {"start": self._start(sampler), **self.given("potential", "scale")}
+                foundation = _foundation(sampler)
+                # A foundation drives alone: its environment need not be able to load the potential.
+                known = {} if foundation else self.given("potential", "scale")
+                inputs = job_inputs(self.inputs, "sample", potential="potential" in known, foundation=foundation)
+                inputs |= {"start": self._start(sampler), **known}
                 if key in self.inputs.get("continued", {}):
                     inputs["continued"] = self.inputs.continued[key]
             processes[key] = self.submit_as(key, process, parameters=parameters, **inputs)
@@ -121,6 +127,13 @@ class SamplingWorkChain(SubmitsOnce):
             return self.exit_codes.ERROR_NO_FRAMES
         self.out("pools", pools)
         return None
+
+
+def _foundation(spec: PluginSpec) -> str | None:
+    """Name of the foundation that drives a sampler, if one does."""
+    if not declares("samplers", spec.name, "driven_by_foundation"):
+        return None
+    return FoundationSpec.model_validate(spec.settings["foundation"]).name
 
 
 def _driver(spec: PluginSpec, lent: Mapping[str, Any]) -> str | None:

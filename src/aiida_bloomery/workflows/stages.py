@@ -12,7 +12,7 @@ from aiida.plugins import WorkflowFactory
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import under
 from aiida_bloomery.data.potential import PotentialData
-from aiida_bloomery.workflows.ports import stage_inputs
+from aiida_bloomery.workflows.ports import FOUNDATION, stage_inputs
 from aiida_bloomery.workflows.sampling import SamplingWorkChain
 from aiida_bloomery.workflows.training import TrainingWorkChain
 from aiida_bloomery.workflows.validation import ValidationWorkChain
@@ -87,6 +87,7 @@ class Stages:
         inputs = {
             "structures": structures,
             "samplers": samplers,
+            "foundation_codes": under(FOUNDATION, self.inputs.codes),
             **self.chain.given("labeller", "labelling", "drivers"),
             **more,
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,10 +9,9 @@ from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 from bloomery.devices import choose_device
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import FileUnits
-from bloomery.plugins import Plugin
+from bloomery.plugins import PackagedPlugin
 from bloomery.potentials.contract import Potential, load_potential
 from bloomery.progress import Progress, no_progress
 
@@ -58,9 +56,10 @@ class Training:
     """Where checkpoints may be kept, so that a killed training goes on where it was."""
 
 
-class Engine(Plugin):
+class Engine(PackagedPlugin):
     """A code that fits potentials. Its class variables say what holds for it, and where the code is that does it."""
 
+    role = "engine"
     fitted_by: ClassVar[str]
     """``module:function`` that fits: it is given the settings, and what `fit` is given, on the device of `place`."""
     potentials: ClassVar[str]
@@ -71,10 +70,6 @@ class Engine(Plugin):
     """A training that is killed and started again ends at the same potential, to the last bit."""
     starts_warm: ClassVar[bool] = True
     """A training can start from an earlier potential; otherwise one that is given has no effect."""
-    package: ClassVar[str] = ""
-    """The distribution that it needs, in an environment of its own; empty for an engine that needs none."""
-    module: ClassVar[str] = ""
-    """What that distribution is imported as."""
     on_torch: ClassVar[bool] = False
     """Torch says what devices there are; otherwise a device is handed on as it was asked for."""
     imports: ClassVar[dict[str, str]] = {}
@@ -144,20 +139,3 @@ class Engine(Plugin):
             If they cannot be read; file and line are named.
         """
         raise NotImplementedError(f"{cls.__name__} lists {format!r} in `imports` and does not read it")
-
-    @classmethod
-    def missing(cls) -> str | None:
-        """Return one sentence if the engine's package cannot be imported here, or ``None``. Imports nothing."""
-        if not cls.module or importlib.util.find_spec(cls.module) is not None:
-            return None
-        return (
-            f"engine {cls.name!r} needs the package {cls.package}: run `aiida-bloomery setup --engine {cls.name}`, and "
-            "use the `bloomery` of its environment."
-        )
-
-    @classmethod
-    def require(cls) -> None:
-        """Raise `InputError`, with one sentence that says how to get it, if the engine's package is not there."""
-        sentence = cls.missing()
-        if sentence is not None:
-            raise InputError(sentence)

@@ -1,7 +1,7 @@
-"""An environment of its own for each engine of another package: its requirements, and how it is made.
+"""An environment of its own for each engine or foundation of another package: its requirements, and how it is made.
 
-An engine lists what it needs in ``requirements.txt`` in its own folder, pinned; ``constraints.txt`` beside it, where
-there is one, pins the rest. A third party's engine does the same.
+A plug-in lists what it needs in ``requirements.txt`` in its own folder, pinned; ``constraints.txt`` beside it, where
+there is one, pins the rest. A third party's does the same. A foundation may share the environment of an engine.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bloomery import __version__
-from bloomery.engines.contract import Engine
 from bloomery.errors import BloomeryError, InputError
-from bloomery.plugins import load_plugin, registered
+from bloomery.plugins import Kind, PackagedPlugin, load_plugin, registered
 from bloomery.seeds import digest_of
 
 DISTRIBUTION = "aiida-bloomery"
@@ -42,14 +41,14 @@ print(json.dumps({"module": importlib.util.find_spec(sys.argv[1]) is not None, "
 
 @dataclass(frozen=True)
 class Environment:
-    """A Python environment in which an engine runs."""
+    """A Python environment in which an engine or a foundation runs."""
 
     folder: Path
     """With ``bin/python`` and ``bin/bloomery``."""
     made: bool
     """Whether something was installed now."""
     versions: dict[str, str]
-    """Of bloomery and of the engine's package."""
+    """Of bloomery and of the plug-in's package."""
 
     @property
     def program(self) -> Path:
@@ -62,28 +61,41 @@ def engines_with_environment() -> list[str]:
     return [name for name in registered("engines") if needs_environment(name)]
 
 
-def needs_environment(engine: str) -> bool:
-    """Whether an engine needs a package that is not part of bloomery."""
-    return bool(_plugin(engine).package)
+def foundations_with_environment() -> list[str]:
+    """Names of the registered foundations that need an environment of their own, and no engine's."""
+    names = registered("foundations")
+    return [name for name in names if needs_environment(name, "foundations") and not shared_with(name, "foundations")]
 
 
-def requirements(engine: str) -> Path:
-    """Return the file with an engine's requirements; `InputError` if it needs none, or does not say what it needs."""
-    plugin = _plugin(engine)
+def needs_environment(name: str, kind: Kind = "engines") -> bool:
+    """Whether a plug-in needs a package that is not part of bloomery."""
+    return bool(_plugin(name, kind).package)
+
+
+def shared_with(name: str, kind: Kind = "engines") -> str:
+    """Return the engine in whose environment a plug-in runs; empty if it has one of its own, or needs none."""
+    return str(getattr(_plugin(name, kind), "environment", ""))
+
+
+def requirements(name: str, kind: Kind = "engines") -> Path:
+    """Return the file with a plug-in's requirements; `InputError` if it needs none, or does not say what it needs."""
+    plugin = _plugin(name, kind)
     if not plugin.package:
-        raise InputError(f"engine {engine!r} runs in bloomery's own environment; it needs no set-up.")
+        raise InputError(f"{_called(plugin)} runs in bloomery's own environment; it needs no set-up.")
+    if shared := shared_with(name, kind):
+        return requirements(shared)
     spec = find_spec(plugin.__module__)
     file = Path(spec.origin).parent / REQUIREMENTS_FILE if spec is not None and spec.origin else None
     if file is None or not file.is_file():
         raise InputError(
-            f"engine {engine!r} does not say what to install; install {plugin.package} into an environment of your "
+            f"{_called(plugin)} does not say what to install; install {plugin.package} into an environment of your "
             "own, and give it with --environment."
         )
     return file
 
 
-def make_environment(engine: str, folder: Path, python: str | None = None) -> Environment:
-    """Make an engine's environment, by default with the interpreter that runs this, unless it is there and complete.
+def make_environment(name: str, folder: Path, python: str | None = None, kind: Kind = "engines") -> Environment:
+    """Make a plug-in's environment, by default with the interpreter that runs this, unless it is there and complete.
 
     Raises
     ------
@@ -92,13 +104,13 @@ def make_environment(engine: str, folder: Path, python: str | None = None) -> En
     BloomeryError
         If a package cannot be installed; the last lines of pip are told.
     """
-    file = requirements(engine)
+    plugin, file = _plugin(name, kind), requirements(name, kind)
     constraints = file.with_name(CONSTRAINTS_FILE)
     source = bloomery_source()
     stamp = _stamp(file, constraints, source)
     place = folder / STAMP_FILE
     if place.is_file() and place.read_text(encoding="utf-8") == stamp:
-        return Environment(folder, False, _ask(engine, folder))
+        return Environment(folder, False, _ask(plugin, folder))
     interpreter = python or sys.executable
     if not (folder / "bin" / "python").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -109,33 +121,33 @@ def make_environment(engine: str, folder: Path, python: str | None = None) -> En
     lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
     first = [line for line in lines if line.startswith("torch==")]
     if first:
-        _install(folder, engine, first)
+        _install(folder, plugin, first)
     bounds = ["-c", str(constraints)] if constraints.is_file() else []
-    _install(folder, engine, [*bounds, "-r", str(file), *source])
+    _install(folder, plugin, [*bounds, "-r", str(file), *source])
     place.write_text(stamp, encoding="utf-8")
-    return Environment(folder, True, _ask(engine, folder))
+    return Environment(folder, True, _ask(plugin, folder))
 
 
-def adopt_environment(engine: str, folder: Path) -> Environment:
-    """Take an environment of the user's: what is missing of bloomery is added, the engine's package must be there.
+def adopt_environment(name: str, folder: Path, kind: Kind = "engines") -> Environment:
+    """Take an environment of the user's: what is missing of bloomery is added, the plug-in's package must be there.
 
     Raises
     ------
     InputError
-        If it is no environment, or has no such engine.
+        If it is no environment, or has no such package.
     """
-    plugin = _plugin(engine)
+    plugin = _plugin(name, kind)
     if not (folder / "bin" / "python").exists():
         raise InputError(f"{folder}: has no bin/python; give the folder of a virtual or conda environment.")
-    found = _query(engine, folder)
+    found = _query(plugin, folder)
     if plugin.module and not found["module"]:
         raise InputError(
             f"{folder}: has no package {plugin.package}; install it there, or leave --environment out to have one made."
         )
     made = found["versions"].get(DISTRIBUTION) != __version__ or not (folder / "bin" / "bloomery").exists()
     if made:
-        _install(folder, engine, bloomery_source())
-    return Environment(folder, made, _ask(engine, folder))
+        _install(folder, plugin, bloomery_source())
+    return Environment(folder, made, _ask(plugin, folder))
 
 
 def bloomery_source() -> list[str]:
@@ -154,8 +166,12 @@ def bloomery_source() -> list[str]:
     return [f"{DISTRIBUTION}=={__version__}"]
 
 
-def _plugin(engine: str) -> type[Engine]:
-    return load_plugin("engines", engine)
+def _plugin(name: str, kind: Kind) -> type[PackagedPlugin]:
+    return load_plugin(kind, name)
+
+
+def _called(plugin: type[PackagedPlugin]) -> str:
+    return f"{plugin.role} {plugin.name!r}"
 
 
 def _stamp(file: Path, constraints: Path, source: list[str]) -> str:
@@ -166,33 +182,32 @@ def _stamp(file: Path, constraints: Path, source: list[str]) -> str:
     return digest_of(*parts, *source, size=12, end=b"\0")
 
 
-def _install(folder: Path, engine: str, arguments: list[str]) -> None:
+def _install(folder: Path, plugin: type[PackagedPlugin], arguments: list[str]) -> None:
     done = _run(folder / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments)
     if done.returncode:
         raise BloomeryError(
-            f"engine {engine!r}: pip could not install {' '.join(arguments)} into {folder} ({_said(done)}); mend "
+            f"{_called(plugin)}: pip could not install {' '.join(arguments)} into {folder} ({_said(done)}); mend "
             "what it says, and run this again."
         )
 
 
-def _ask(engine: str, folder: Path) -> dict[str, str]:
-    """Versions of bloomery and the engine's package in an environment; `BloomeryError` if one of them is not there."""
-    plugin, found = _plugin(engine), _query(engine, folder)
-    # An engine without a module of its own runs whatever its environment has.
+def _ask(plugin: type[PackagedPlugin], folder: Path) -> dict[str, str]:
+    """Versions of bloomery and the plug-in's package in an environment; `BloomeryError` if one of them is not there."""
+    found = _query(plugin, folder)
+    # A plug-in without a module of its own runs whatever its environment has.
     wanted = [DISTRIBUTION, plugin.package] if plugin.module else [DISTRIBUTION]
     missing = [name for name in wanted if name not in found["versions"]]
     if plugin.module and not found["module"] and plugin.package not in missing:
         missing.append(plugin.package)
     if missing:
         raise BloomeryError(
-            f"{folder}: has no {' and no '.join(missing)}; remove the folder, and run `aiida-bloomery setup --engine "
-            f"{engine}` again."
+            f"{folder}: has no {' and no '.join(missing)}; remove the folder, and run `aiida-bloomery setup "
+            f"--{plugin.role} {plugin.name}` again."
         )
     return found["versions"]
 
 
-def _query(engine: str, folder: Path) -> dict[str, Any]:
-    plugin = _plugin(engine)
+def _query(plugin: type[PackagedPlugin], folder: Path) -> dict[str, Any]:
     names = [name for name in (DISTRIBUTION, plugin.package) if name]
     done = _run(folder / "bin" / "python", "-c", _ASK, plugin.module or "json", *names)
     try:
@@ -214,10 +229,11 @@ def _said(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Make environments from a script: ``python -m bloomery.engines.installation FOLDER [ENGINE ...]``."""
+    """Make environments from a script: ``python -m bloomery.engines.installation FOLDER [NAME ...]``."""
     folder, *names = arguments
-    for name in names or engines_with_environment():
-        environment = make_environment(name, Path(folder).absolute() / name)
+    kinds: dict[str, Kind] = dict.fromkeys(foundations_with_environment(), "foundations")
+    for name in names or [*engines_with_environment(), *kinds]:
+        environment = make_environment(name, Path(folder).absolute() / name, kind=kinds.get(name, "engines"))
         print(name, environment.folder, "made" if environment.made else "there", flush=True)
 
 

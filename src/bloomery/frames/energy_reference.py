@@ -25,13 +25,41 @@ def fit_energy_reference(configurations: Configurations, elements: list[str] | N
     atom, each frame alike. Without any energy all values are zero.
     """
     elements = configurations.elements if elements is None else elements
+    return _fitted(configurations, elements, np.zeros(len(configurations)))
+
+
+def fit_energy_shift(
+    configurations: Configurations, predicted: NDArray[np.float64], elements: list[str] | None = None
+) -> dict[str, float]:
+    """Energy per atom of each element in eV by which the frames' energies are above those that a model predicts.
+
+    Models that were trained on labels of another method count energies from other zeros: those of atoms in another
+    pseudopotential, in vacuum, or none at all. What such a zero is cannot be taken from an isolated atom, which a
+    universal model has never seen; it is what is left per element between its own predictions and the labels, by least
+    squares as in `fit_energy_reference`. Taken off the labels before a fit that begins with the model, or added to its
+    predictions, it leaves what the model is wrong by, and counts no cohesive energy twice.
+
+    Parameters
+    ----------
+    predicted
+        The model's total energy of each frame in eV, ``(N,)``; those that are not finite are passed over.
+    elements
+        Which elements to find; by default those of the frames.
+    """
+    elements = configurations.elements if elements is None else elements
+    return _fitted(configurations, elements, np.asarray(predicted, dtype=float))
+
+
+def _fitted(configurations: Configurations, elements: list[str], offset: NDArray[np.float64]) -> dict[str, float]:
+    """Least-squares fit of the energies above an offset in eV, ``(N,)``."""
     energies, mask = configurations.label("energy")
-    mask = mask & (configurations.counts > 0)
+    mask = mask & (configurations.counts > 0) & np.isfinite(offset)
     if not mask.any():
         return dict.fromkeys(elements, 0.0)
     counts = composition(configurations, elements)[mask]
     sizes = counts.sum(axis=1)
-    solution = np.linalg.lstsq(counts / sizes[:, None], energies[mask] / sizes, rcond=1e-10)[0]
+    above = (energies[mask] - offset[mask]) / sizes
+    solution = np.linalg.lstsq(counts / sizes[:, None], above, rcond=1e-10)[0]
     return {element: float(value) for element, value in zip(elements, solution, strict=True)}
 
 

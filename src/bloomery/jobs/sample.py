@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import chdir
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from bloomery import __version__
 from bloomery.errors import InputError
@@ -48,6 +48,7 @@ class Summary(TypedDict):
     n_frames: int
     numbers: dict[str, float]
     trajectories: list[dict[str, object]]
+    driver: NotRequired[dict[str, object]]
 
 
 def run(job: Model, folder: Path, progress: Progress) -> Summary:
@@ -82,7 +83,8 @@ def run(job: Model, folder: Path, progress: Progress) -> Summary:
     if report.left is not None:
         report.left.snapped().save(folder / LEFT_FILE)
     checkpoint.clear()
-    return {"n_frames": len(frames), "numbers": report.numbers, "trajectories": report.trajectories}
+    summary: Summary = {"n_frames": len(frames), "numbers": report.numbers, "trajectories": report.trajectories}
+    return {**summary, "driver": report.driver} if report.driver else summary
 
 
 def _check_limits(job: Model, potential: Potential, start: Configurations) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import ase
 import numpy as np
 from pydantic import Field
 
@@ -53,27 +54,36 @@ class CalculatorLabeller(OneByOne):
         bare = configurations.without_labels()
         for frame, atoms in zip(bare, bare.to_atoms(), strict=True):
             atoms.calc = calculators.of(frame.state_of(0))
-            try:
-                with time_limit(self.settings.frame_timeout_s):
-                    values = reference_values(atoms)
-            except Exception as error:  # noqa: BLE001  whatever happens to one frame is that frame's entry in the ledger
-                calculators.renew()
-                yield None, f"{type(error).__name__}: {error}"
-                continue
-            try:
-                labelled = frame.with_labels(masks=None, **as_labels(values))
-            except ValueError as error:
-                reason = str(error).replace("frame 0", "the frame")
-                yield None, f"the calculator's result cannot be used: {reason}"
-            else:
-                yield labelled, ""
+            yield evaluated(frame, atoms, self.settings.frame_timeout_s, calculators.renew)
 
     def check(self, configurations: Configurations) -> None:
         """Refuse frames without atoms, and those whose state or periodicity the calculator would not see."""
-        if not configurations.counts.all():
-            frame = int(np.argmin(configurations.counts))
-            raise InputError(f"calculator: frame {frame} holds no atom, so there is nothing to label.")
+        refuse_empty(configurations, self.name)
         self.settings.calculator.check_frames(configurations, "calculator: ")
+
+
+def evaluated(
+    frame: Configurations, atoms: ase.Atoms, seconds: float | None, failed: Callable[[], None] = lambda: None
+) -> tuple[Configurations, str] | tuple[None, str]:
+    """Label one frame by the calculator of its atoms, in so many seconds; or say why not, after calling ``failed``."""
+    try:
+        with time_limit(seconds):
+            values = reference_values(atoms)
+    except Exception as error:  # noqa: BLE001  whatever happens to one frame is that frame's entry in the ledger
+        failed()
+        return None, f"{type(error).__name__}: {error}"
+    try:
+        return frame.with_labels(masks=None, **as_labels(values)), ""
+    except ValueError as error:
+        reason = str(error).replace("frame 0", "the frame")
+        return None, f"the calculator's result cannot be used: {reason}"
+
+
+def refuse_empty(configurations: Configurations, labeller: str) -> None:
+    """Raise `InputError` for the first frame without atoms."""
+    if not configurations.counts.all():
+        frame = int(np.argmin(configurations.counts))
+        raise InputError(f"{labeller}: frame {frame} holds no atom, so there is nothing to label.")
 
 
 @contextmanager

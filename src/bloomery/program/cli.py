@@ -295,6 +295,27 @@ def observe(what: tuple[str, ...], assignments: tuple[str, ...], common: Common,
 
 
 @cli.command()
+@click.argument("name", metavar="FOUNDATION")
+@click.option("--element", "elements", multiple=True, metavar="EL", help="Element that it must cover; repeat it.")
+@option_set
+@option_json
+def foundation(name: str, elements: tuple[str, ...], assignments: tuple[str, ...], as_json: bool) -> None:
+    """Read the weights of a foundation, in the environment of its package, and say what is known of it.
+
+    Example: bloomery foundation sevennet --set model=7net-l3i5 --element Si
+    """
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from bloomery.plugins import PluginSpec  # noqa: PLC0415
+    from bloomery.program import plain_files as files  # noqa: PLC0415
+
+    made = PluginSpec(name=name, settings=files.parse_assignments(assignments)).load("foundations")
+    _, facts = made.read()
+    made.refuse(elements, facts.elements)
+    tell(asdict(facts), facts.words, as_json=as_json)
+
+
+@cli.command()
 @click.argument("potential", metavar="POTENTIAL")
 @click.option("--format", "form", metavar="FORMAT", help="Which form; left out, the forms are listed.")
 @click.option("--to", "folder", metavar="FOLDER", help="Where the files and the model card go.")

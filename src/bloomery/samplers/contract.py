@@ -42,6 +42,8 @@ class SamplerReport:
     trajectories: list[dict[str, object]] = field(default_factory=list)
     left: Configurations | None = None
     """Of a sampler that `continues`: where its trajectories stand, for its next run."""
+    driver: dict[str, object] = field(default_factory=dict)
+    """Of a sampler that a foundation drives: which it was, as plain values."""
 
 
 class Sampler(Plugin):
@@ -51,6 +53,9 @@ class Sampler(Plugin):
     """Whether the reference method drives it. Its settings then hold ``calculator``, a `CalculatorSpec`. In a campaign
     that need not be given: a labeller that has an ASE calculator lends it, and one that drives dynamics with a program
     of its own takes over, with the other settings."""
+    driven_by_foundation: ClassVar[bool] = False
+    """Whether a foundation drives it. Its settings then hold ``foundation``, a `FoundationSpec`. In a campaign that
+    need not be given where the file names one, and its jobs run in the foundation's environment."""
     takes_own_frames: ClassVar[bool] = False
     """Whether it hands on frames of the user's own. Its settings then hold ``file`` and ``frames``, both text or
     ``None``. A campaign reads ``file`` when it is submitted, puts a label under ``frames`` in its place, and those

@@ -45,6 +45,10 @@ def check_sampler(
     assert resumed.digest() == frames.digest(), "cut off at its third checkpoint, the run ended at other frames"
     keys = set(sampler.Settings.model_fields)
     assert not sampler.driven_by_labeller or "calculator" in keys, "its settings have no calculator for the labeller's"
+    assert not sampler.driven_by_foundation or "foundation" in keys, "its settings have no place for a foundation"
+    if sampler.driven_by_foundation:
+        assert not frames.labels, "its frames carry labels that are not the reference's"
+        json.dumps(report.driver, allow_nan=False)
     assert not sampler.takes_own_frames or {"file", "frames"} <= keys, "its settings lack `file` or `frames`"
     if sampler.continues:
         _check_continuing(sampler, start, report, potential=potential, scale=scale)

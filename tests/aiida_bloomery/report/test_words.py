@@ -26,6 +26,13 @@ def test_a_rehearsal_says_that_it_is_one(example: SimpleNamespace) -> None:
     )
 
 
+def test_labels_of_a_foundation_are_called_so(example: SimpleNamespace) -> None:
+    labelled = {"labeller": {"settings": {"foundation": {"name": "sevennet", "settings": {}}}}}
+    said = verdict(example.campaign(inputs={"labeller": "foundation", "labelling": {"parameters": labelled}}))
+    assert said.headline == "Rehearsal: done"
+    assert said.sentences[1].startswith("Labels are those of the foundation sevennet: errors are from what it says")
+
+
 def test_the_delivered_potential_speaks_not_the_last_iterations(example: SimpleNamespace) -> None:
     history = {"iterations": [example.iteration(0, 50.0)], "final": {"validation": example.errors(48.0)}}
     assert "48.0 meV/Å" in verdict(example.campaign(history=history)).sentences[0]

@@ -70,6 +70,27 @@ def test_jobs_without_a_potential_run_by_the_main_program(bloomery_code, engine_
     assert codes_of(node) == {"sample": "bloomery"}
 
 
+def test_a_foundation_drives_in_its_own_environment_and_alone(bloomery_code, engine_code, frames, potential):
+    """The potential is not handed to it: where it runs, that may not be loadable."""
+    own = orm.InstalledCode(
+        label="foundation", computer=engine_code.computer, filepath_executable=str(engine_code.filepath_executable)
+    ).store()
+    shared = {"code": bloomery_code, "engine_code": engine_code, "seed": orm.Int(1), "device": orm.Str("cpu")}
+    settings = {"foundation": {"calculator": {"calculator": "stillinger_weber"}}, "steps": 4, "interval": 2}
+    samplers = {"hot": orm.Dict({"sampler": {"name": "foundation_md", "settings": settings}})}
+    inputs = {"structures": frames, "samplers": samplers, "potential": potential, **shared}
+    codes = {"foundation_codes": {"calculator": own}}
+    _, node = run_get_node(WorkflowFactory("bloomery.sampling"), **inputs, **codes)
+    assert node.is_finished_ok, node.exit_message
+    (job,) = node.called
+    assert job.inputs.code.label == "foundation"
+    assert "potential" not in job.inputs
+    assert not node.outputs.pools.hot.configurations.labels
+    assert node.outputs.reports.hot["driver"]["model"] == "stillinger_weber"
+    _, node = run_get_node(WorkflowFactory("bloomery.sampling"), **inputs)
+    assert codes_of(node) == {"sample": "bloomery"}
+
+
 @pytest.mark.engines
 @pytest.mark.skipif(ENVIRONMENTS is None, reason="there are no environments of engines; ./test --engines makes them")
 def test_a_potential_of_another_package_is_trained_drives_and_is_validated(

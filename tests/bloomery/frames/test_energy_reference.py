@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference
+from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference, fit_energy_shift
 
 
 def frames_of(compositions: list[dict[int, int]], energies: dict[int, float]) -> Configurations:
@@ -35,6 +35,24 @@ def test_one_composition_gives_the_solution_of_smallest_norm() -> None:
     # Per atom: 0.5 a + 0.5 b = -6; the shortest (a, b) has a = b.
     frames = frames_of([{14: 2, 6: 2}, {14: 4, 6: 4}], {14: -8.0, 6: -4.0})
     assert fit_energy_reference(frames) == pytest.approx({"C": -6.0, "Si": -6.0})
+
+
+@given(st.floats(-500, 500), st.floats(-500, 500))
+def test_a_shift_between_two_zeros_is_found_whatever_a_model_predicts(silicon: float, carbon: float) -> None:
+    """Labels are predictions and a constant per atom: that constant comes out, and no energy of an atom."""
+    compositions = [{14: 3, 6: 1}, {14: 1, 6: 4}, {6: 2}]
+    predicted = np.array([-31.0, 7.5, 2.25])
+    shifts = frames_of(compositions, {14: silicon, 6: carbon})
+    frames = shifts.with_labels(energy=predicted + shifts.label("energy")[0])
+    assert fit_energy_shift(frames, predicted) == pytest.approx({"C": carbon, "Si": silicon}, abs=1e-8)
+    assert fit_energy_shift(frames, np.zeros(3)) == fit_energy_reference(frames)
+
+
+def test_what_a_model_could_not_predict_does_not_count() -> None:
+    frames = frames_of([{14: 1}, {14: 2}, {14: 4}], {14: -3.0})
+    predicted = np.array([-1.0, np.nan, -4.0])
+    assert fit_energy_shift(frames, predicted) == pytest.approx({"Si": -2.0})
+    assert fit_energy_shift(frames, np.full(3, np.nan)) == {"Si": 0.0}
 
 
 def test_frames_without_an_energy_or_without_atoms_do_not_count() -> None:

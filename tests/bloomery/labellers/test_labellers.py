@@ -14,6 +14,7 @@ from ase.calculators.emt import EMT
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.labellers.calculator import CalculatorLabeller
+from bloomery.labellers.foundation import FoundationLabeller
 from bloomery.labellers.lookup import LookupLabeller
 from bloomery.plugins import load_plugin, registered
 from bloomery.testing.labellers import check_labeller
@@ -70,6 +71,7 @@ def library(tmp_path: Path, silicon: Configurations) -> Path:
 def test_every_labeller_conforms(name: str, silicon: Configurations, library: Path) -> None:
     settings: dict[str, dict[str, Any]] = {
         "calculator": {"calculator": "stillinger_weber"},
+        "foundation": {"foundation": {"calculator": {"calculator": "stillinger_weber"}}},
         "lookup": {"library": str(library)},
         "pyscf": {"method": "hf", "basis": "sto-3g"},
     }
@@ -77,6 +79,16 @@ def test_every_labeller_conforms(name: str, silicon: Configurations, library: Pa
     plugin = load_plugin("labellers", name)
     assert plugin.name == name
     check_labeller(plugin.make(**settings[name]), molecules if name == "pyscf" else silicon)
+
+
+def test_a_foundation_labels_as_its_calculator_and_refuses_what_it_does_not_cover(silicon: Configurations) -> None:
+    foundation = {"calculator": {"calculator": "stillinger_weber"}}
+    labelled, _ = FoundationLabeller.make(foundation=foundation).label(silicon.without_labels())
+    expected, _ = CalculatorLabeller.make(calculator="stillinger_weber").label(silicon.without_labels())
+    np.testing.assert_array_equal(labelled.label("forces")[0], expected.label("forces")[0])
+    np.testing.assert_array_equal(labelled.label("energy")[0], expected.label("energy")[0])
+    with pytest.raises(InputError, match="does not cover Cu"):
+        FoundationLabeller.make(foundation=foundation).label(Configurations.from_atoms([bulk("Cu")]))
 
 
 def test_values_are_those_of_ase() -> None:

@@ -16,6 +16,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "biased_md": {"ensemble": "npt", "steps": 9, "interval": 3, "strength": 0.5, "memory": 3},
     "defects": {"frames": 4, "rattle": 0.05, "supercell": [2, 1, 1]},
     "dimers": {"frames": 5},
+    "foundation_md": {"foundation": {"calculator": {"calculator": "stillinger_weber"}}, "steps": 10, "interval": 3},
     "from_file": {"max_frames": 1},
     "md": {"temperatures": [300, 900], "steps": 12, "interval": 4, "block_steps": 10, "max_relative_disagreement": 2},
     "metadynamics": {

@@ -12,6 +12,7 @@ from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.model import Code
 from aiida_bloomery.campaign_file.options import job_options
 from bloomery.campaign.convergence import Ladder
+from bloomery.foundations.contract import FoundationSpec
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import Share
@@ -63,6 +64,14 @@ class LabellerPart(Settings):
     def code_key(cls) -> str:
         """The entry under ``codes`` that labels run by."""
         return cls.program.key if cls.program is not None else "label"
+
+    def labels_by(self, campaign: Campaign) -> FoundationSpec | None:  # noqa: ARG002
+        """The foundation that labels, if one does."""
+        return None
+
+    def theory(self, campaign: Campaign) -> str:  # noqa: ARG002
+        """Functional of the labels, such as ``PBE``, ``PBE+U`` or ``PBE+D3``; empty where that is not known."""
+        return ""
 
     def check(self, campaign: Campaign) -> None:
         """Raise the error of the first frame or setting that this labeller cannot take; nothing runs yet.

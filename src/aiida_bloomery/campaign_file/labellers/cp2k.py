@@ -25,7 +25,7 @@ from aiida_bloomery.workflows.labelling.cp2k_checks import (
 )
 from aiida_bloomery.workflows.labelling.cp2k_inputs import DISPERSIONS, FUNCTIONALS, cp2k_inputs, cp2k_settings
 from aiida_bloomery.workflows.labelling.frame_checks import one_of_each
-from aiida_bloomery.workflows.protocols import merge
+from aiida_bloomery.workflows.protocols import merge, protocol_inputs
 from bloomery.errors import InputError
 from bloomery.frames.states import states_of
 from bloomery.plugins import Settings
@@ -122,6 +122,13 @@ class Part(LabellerPart):
             if getattr(self, key) is not None and name in dft.get(section, {}):
                 return f"{key} and parameters.FORCE_EVAL.DFT.{section}.{name} say the same thing; keep one of them"
         return None
+
+    def theory(self, campaign: Campaign) -> str:
+        """The functional, with the dispersion that is added to it."""
+        inputs = protocol_inputs("labelling.cp2k", campaign.file.protocol, self.overrides())
+        if "XC" in inputs["parameters"]["FORCE_EVAL"]["DFT"]:
+            return ""
+        return f"{inputs['functional']}+D3" if inputs["dispersion"] in DISPERSIONS else str(inputs["functional"])
 
     def overrides(self) -> dict[str, object]:
         """What stands in the protocol's place."""

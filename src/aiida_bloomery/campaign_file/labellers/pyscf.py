@@ -15,6 +15,10 @@ from bloomery.labellers.pyscf.settings import PyscfLabellerSettings
 class Part(PyscfLabellerSettings, InProcessPart):
     """Labels of molecules by PySCF, many frames in one job: energies and forces, by Hartree-Fock, DFT, MP2 or CCSD."""
 
+    def theory(self, campaign: Campaign) -> str:  # noqa: ARG002
+        """The functional, or the method of quantum chemistry."""
+        return str(self.xc) if self.method == "dft" else self.method.upper()
+
     def check(self, campaign: Campaign) -> None:
         """See that method and basis are known and frames can be computed, unless PySCF is elsewhere alone."""
         if self._elsewhere(campaign):

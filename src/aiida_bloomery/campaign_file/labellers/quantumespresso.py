@@ -42,6 +42,9 @@ UNEVEN = 1.5
 HEADER = 20_000
 """Characters of a UPF file that hold its header."""
 
+SAID_BY_FAMILIES = {"PBE", "PBESOL", "LDA", "PZ", "SCAN", "R2SCAN"}
+"""Functionals that labels of families say of their pseudopotentials."""
+
 SAID_BY = {
     "ecutwfc": ("ecutwfc",),
     "ecutrho": ("ecutrho",),
@@ -123,6 +126,15 @@ class Part(LabellerPart):
     def namelists(self) -> dict[str, dict[str, object]]:
         """The further variables, by namelist."""
         return {name: dict(variables) for name, variables in self.parameters.items()}
+
+    def theory(self, campaign: Campaign) -> str:  # noqa: ARG002
+        """The functional that is said, or that of the family's label, with what is added to it."""
+        label = self.pseudopotentials if isinstance(self.pseudopotentials, str) else ""
+        of_family = (part for part in re.split(r"[^A-Za-z0-9]+", label) if part.upper() in SAID_BY_FAMILIES)
+        name = self.functional or next(of_family, "")
+        more = ["U"] if self.hubbard is not None else []
+        more += [self.dispersion.method.removesuffix("bj").upper()] if self.dispersion is not None else []
+        return "+".join([name, *more]) if name else ""
 
     def _given_twice(self) -> str | None:
         """Return a sentence about the first key that says what a variable says too."""

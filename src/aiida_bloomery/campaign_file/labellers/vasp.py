@@ -25,6 +25,7 @@ from bloomery.errors import InputError
 from bloomery.plugins import Settings
 from bloomery.quantities import EnergyInEV, Unit
 
+USUAL = "PBE"
 MADE_WITH = {"PBEsol": "PBE", "revPBE": "PBE", "RPBE": "PBE", "SCAN": "PBE", "r2SCAN": "PBE", "LDA": "Perdew-Zunger81"}
 """By functional the one that its potentials are usually made with, as their headers say it."""
 
@@ -181,6 +182,11 @@ class Part(LabellerPart):
                 return int(frame)
         return None
 
+    def theory(self, campaign: Campaign) -> str:  # noqa: ARG002
+        """The functional, with the dispersion that is added to it."""
+        name = self.functional or USUAL
+        return f"{name}+D3" if self.dispersion in {"d3", "d3bj"} else name
+
     def findings(self, campaign: Campaign) -> Iterator[Finding]:
         """See that the potentials are there, and say what they are made with."""
         from aiida_bloomery.calculations.vasp_potentials import find_potentials, read_header  # noqa: PLC0415
@@ -190,7 +196,7 @@ class Part(LabellerPart):
             nodes = find_potentials(self.potentials.family, names)
         headers = {element: read_header(node) for element, node in nodes.items()}
         told = ", ".join(f"{header.title} ({header.electrons:g} electrons)" for header in headers.values())
-        functional = self.functional or "PBE"
+        functional = self.functional or USUAL
         usual = MADE_WITH.get(functional, functional)
         others = sorted({header.functional for header in headers.values()} - {usual})
         if others and not {"GGA", "METAGGA", "LHFCALC"} & set(self.parameters):

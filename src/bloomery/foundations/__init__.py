@@ -1,0 +1,1 @@
+"""Plug-ins that are universal models from elsewhere: they drive and teach, and label nothing for the reference."""

@@ -1,0 +1,164 @@
+"""Foundations in a campaign file: who is driven by which, what is noted of functionals, and which program runs it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from ase.build import bulk
+from ase.io import write
+from tests.campaign_text import GOOD
+
+from aiida_bloomery.campaign_file import load_campaign
+from aiida_bloomery.campaign_file.builder import digest_mark
+from aiida_bloomery.campaign_file.foundations import foundation_keys
+from aiida_bloomery.campaign_file.schema import schema
+from bloomery.errors import InputError
+
+DRIVEN = GOOD.replace("rattle_strain: {frames: 24}", "foundation_md: {steps: 240, interval: 10}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "si8.extxyz", bulk("Si", cubic=True), format="extxyz")
+    write(tmp_path / "oxide.extxyz", bulk("FeO", "rocksalt", a=4.3, cubic=True), format="extxyz")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Any]:
+    return schema()
+
+
+def load(folder: Path, text: str) -> tuple[Any, list[str]]:
+    (folder / "campaign.yaml").write_text(text, encoding="utf-8")
+    return load_campaign(folder / "campaign.yaml")
+
+
+def test_the_file_s_foundation_drives_unless_a_sampler_names_another(folder: Path) -> None:
+    text = DRIVEN.replace("sampling: [", "sampling: [foundation_md: {foundation: chgnet, steps: 100, interval: 10}, ")
+    campaign, _ = load(folder, f"{text}device: cpu\nfoundation: {{arch: sevennet, model: 7net-l3i5}}\n")
+    ((_, first),) = campaign.samplers("bootstrap")
+    assert first.settings["foundation"] == {"name": "sevennet", "settings": {"model": "7net-l3i5", "device": "cpu"}}
+    (_, second), _ = campaign.samplers("sampling")
+    assert second.settings["foundation"]["name"] == "chgnet"
+    assert foundation_keys(campaign) == {"sevennet": "sevennet", "chgnet": "chgnet"}
+
+
+def test_a_file_is_named_in_full_with_its_digest(folder: Path) -> None:
+    (folder / "mp.model").write_bytes(b"weights")
+    campaign, _ = load(folder, f"{DRIVEN}foundation: {{arch: mace, model: mp.model, device: cpu}}\n")
+    ((_, spec),) = campaign.samplers("bootstrap")
+    assert spec.settings["foundation"]["settings"] == {
+        "model": str(folder / "mp.model"),
+        "device": "cpu",
+        "digest": hashlib.sha256(b"weights").hexdigest(),
+    }
+    assert foundation_keys(campaign) == {"mace": "mace"}, "it shares the engine's environment"
+    elsewhere = "codes: {mace: mace@cluster, pw: {cores: 1}}"
+    text = DRIVEN.replace("codes: {pw: {cores: 1, parallel: 2, walltime: 1 h}}", elsewhere)
+    campaign, _ = load(folder, f"{text}foundation: {{arch: mace, model: /scratch/mp.model}}\n")
+    ((_, spec),) = campaign.samplers("bootstrap")
+    assert spec.settings["foundation"]["settings"] == {"model": "/scratch/mp.model"}
+    with pytest.raises(InputError, match=r"there is no file 'mp2\.model'"):
+        load(folder, f"{text}foundation: {{arch: mace, model: mp2.model}}\n")
+
+
+@pytest.mark.parametrize(
+    ("labelling", "foundation", "structure", "noted"),
+    [
+        ("quantumespresso", "sevennet", "si8", None),
+        (
+            "{quantumespresso: {functional: pbesol}}",
+            "sevennet",
+            "si8",
+            "sevennet (7net-0) learned PBE, and the labels are",
+        ),
+        ("{quantumespresso: {dispersion: d3bj}}", "chgnet", "si8", "learned PBE, and the labels are PBE+D3"),
+        ("quantumespresso", "sevennet", "oxide", "learned PBE+U, and the labels are PBE"),
+        ("{quantumespresso: {hubbard: {u: {Fe-3d: 4.0}}}}", "sevennet", "oxide", None),
+        ("cp2k", "chgnet", "si8", None),
+        ("{cp2k: {functional: BLYP, potential: GTH-BLYP}}", "chgnet", "si8", "the labels are BLYP"),
+        ("{vasp: {potentials: PBE.54, functional: r2SCAN}}", "{chgnet: {model: r2scan}}", "si8", None),
+        ("{vasp: {potentials: PBE.54}}", "{chgnet: {model: r2scan}}", "si8", "learned r2SCAN, and the labels are PBE"),
+        ("{calculator: {calculator: stillinger_weber}}", "sevennet", "si8", None),
+    ],
+)
+def test_another_functional_is_noted(
+    folder: Path, labelling: str, foundation: str, structure: str, noted: str | None
+) -> None:
+    text = "\n".join(line for line in DRIVEN.splitlines() if not line.startswith(("labelling", "codes")))
+    text = text.replace("si8", structure)
+    _, notes = load(folder, f"{text}\nlabelling: {labelling}\nfoundation: {foundation}\n")
+    found = [note for note in notes if note.startswith("foundation: ")]
+    assert len(found) == (noted is not None), notes
+    if noted is not None:
+        assert noted in found[0]
+
+
+def test_a_foundation_that_drives_nothing_is_noted(folder: Path) -> None:
+    _, notes = load(folder, f"{GOOD}foundation: sevennet\n")
+    assert any(note.startswith("foundation: nothing is driven by it; add the sampler") for note in notes)
+
+
+def test_campaigns_differ_by_their_foundation_and_are_the_same_without_one(folder: Path) -> None:
+    plain, _ = load(folder, GOOD)
+    assert digest_mark(plain) == digest_mark(load(folder, GOOD)[0])
+    first, _ = load(folder, f"{DRIVEN}foundation: sevennet\n")
+    again, _ = load(folder, DRIVEN.replace("{steps: 240,", "{foundation: sevennet, steps: 240,"))
+    other, _ = load(folder, f"{DRIVEN}foundation: chgnet\n")
+    assert digest_mark(first) != digest_mark(other)
+    assert first.settings == again.settings
+
+
+def rehearsed(folder: Path, text: str) -> Any:
+    (folder / "campaign.yaml").write_text(text, encoding="utf-8")
+    return load_campaign(folder / "campaign.yaml", rehearsal=True)[0]
+
+
+def test_the_foundation_is_the_teacher_of_a_rehearsal(folder: Path) -> None:
+    """Also of elements that no quick potential of a library covers together."""
+    campaign = rehearsed(folder, f"{GOOD.replace('si8', 'oxide')}foundation: sevennet\n")
+    assert campaign.file.labeller == "foundation"
+    assert foundation_keys(campaign) == {"sevennet": "sevennet"}
+    assert digest_mark(campaign) != digest_mark(
+        rehearsed(folder, f"{GOOD.replace('si8', 'oxide')}foundation: chgnet\n")
+    )
+    with pytest.raises(InputError, match=r"no teacher covers Fe, O together.*A foundation covers most"):
+        rehearsed(folder, GOOD.replace("si8", "oxide"))
+    with pytest.raises(InputError, match=r"foundation 'calculator' \(emt\) does not cover Si"):
+        rehearsed(folder, f"{GOOD}foundation: {{calculator: {{calculator: emt}}}}\n")
+
+
+def test_a_foundation_may_label(folder: Path) -> None:
+    text = "\n".join(line for line in GOOD.splitlines() if not line.startswith(("labelling", "codes")))
+    campaign, _ = load(folder, f"{text}\nlabelling: {{foundation: {{foundation: {{arch: chgnet, model: r2scan}}}}}}\n")
+    assert foundation_keys(campaign) == {"chgnet": "chgnet"}
+    with pytest.raises(InputError, match=r"labelling\.foundation: names no foundation; add one"):
+        load(folder, f"{text}\nlabelling: foundation\n")
+
+
+@pytest.mark.parametrize(
+    ("foundation", "fits"),
+    [
+        ("sevennet", True),
+        ({"sevennet": {"model": "7net-l3i5"}}, True),
+        ({"arch": "chgnet", "model": "r2scan"}, True),
+        ("sevenet", False),
+        ({"sevennet": {"modell": "7net-0"}}, False),
+        ({"arch": "sevenet"}, False),
+    ],
+)
+def test_the_schema_knows_foundations(foundation: object, fits: bool, known: dict[str, Any]) -> None:
+    content = yaml.safe_load(DRIVEN) | {"foundation": foundation}
+    driven = {"foundation_md": {"foundation": foundation, "steps": 100}}
+    for changed in (content, content | {"foundation": "sevennet", "sampling": [driven]}):
+        if fits:
+            jsonschema.validate(changed, known)
+        else:
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate(changed, known)
