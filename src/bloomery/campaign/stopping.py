@@ -80,8 +80,8 @@ def _targets_hold(iterations: Sequence[Iteration], rules: StopRules) -> bool:
 
 
 def _nothing_left(record: Record, rules: StopRules) -> Decision | None:
-    """Nothing was selected, and not because the budget is spent."""
-    if record.iterations[-1].n_selected or _spent(record, rules):
+    """Nothing was selected or learnt from, and not because the budget is spent."""
+    if record.iterations[-1].n_selected or record.iterations[-1].potential or _spent(record, rules):
         return None
     if record.latest:
         return _end("nothing_left", "no frame of the last pool was worth a label.", success=True)
