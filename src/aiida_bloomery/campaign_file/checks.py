@@ -10,6 +10,7 @@ from ase.neighborlist import neighbor_list
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of
 from aiida_bloomery.campaign_file.cost import NO_LIMIT, plan_stage, sampler_bounds, selectors
+from aiida_bloomery.campaign_file.data import check_data, data_notes
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.measuring import check_validation, validation_notes
 from aiida_bloomery.campaign_file.model import USE
@@ -53,8 +54,8 @@ def check_nulls(source: Source) -> None:
 def check_file(campaign: Campaign) -> list[str]:
     """Run all checks; raise `InputError` for the first mistake, and return what is allowed and perhaps not meant."""
     for check in (
-        _structures, _frames, _duplicate_files, _settings, _plugins, _labeller, _energy_reference, _pools, _budget,
-        check_validation, _device,
+        _structures, _frames, check_data, _duplicate_files, _settings, _plugins, _labeller, _energy_reference, _pools,
+        _budget, check_validation, _device,
     ):  # fmt: skip
         check(campaign)
     return list(_notes(campaign))
@@ -246,6 +247,8 @@ def _energy_reference(campaign: Campaign) -> None:
 
 def _pools(campaign: Campaign) -> None:
     for stage in ("bootstrap", "sampling"):
+        if not campaign.samplers(stage):
+            continue
         pool = sum(sampler_bounds(campaign, spec)["frames"] for _, spec in campaign.samplers(stage))
         for key, selector in selectors(campaign, stage):
             wanted = selector.at_most(NO_LIMIT)
@@ -315,4 +318,5 @@ def _notes(campaign: Campaign) -> Iterator[str]:
     for name in campaign.file.labellings:
         if name not in asked:
             yield f"labelling.{name}: neither labels nor drives a sampler; name it beside one: labelling: {name}."
+    yield from data_notes(campaign)
     yield from validation_notes(campaign)
