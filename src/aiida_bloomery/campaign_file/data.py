@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key
-from bloomery.campaign.adoption import DataSettings, SourceSettings
+from bloomery.campaign.adoption import ADOPTED, DataSettings, SourceSettings
 from bloomery.frames.census import coinciding, isolated_atoms, oddities
 from bloomery.frames.configurations import Configurations
 from bloomery.seeds import digest_of_file
@@ -162,7 +162,7 @@ def _file_nodes(campaign: Campaign, index: int) -> dict[str, ConfigurationsData]
     entry = campaign.file.data[index]
     node = ConfigurationsData(campaign.data[index])
     node.label = entry.name
-    return {f"adopted_{index:03d}": node}
+    return {f"{ADOPTED}{index:03d}": node}
 
 
 def _named(campaign: Campaign, index: int) -> Any:
@@ -186,7 +186,7 @@ def _batches(campaign: Campaign, index: int) -> dict[str, ConfigurationsData]:
     if not found:
         raise campaign.source.error(key, f"campaign {node.pk} has no labelled frame; name another.")
     check_elements(campaign, sorted({element for batch in found.values() for element in batch.elements}), index)
-    return {f"adopted_{index:03d}_{batch}": one for batch, one in found.items()}
+    return {f"{ADOPTED}{index:03d}_{batch}": one for batch, one in found.items()}
 
 
 def _of_campaign(campaign: Campaign, index: int, labeller: str, labelling: Mapping[str, Any]) -> dict[str, object]:
@@ -199,7 +199,7 @@ def _of_campaign(campaign: Campaign, index: int, labeller: str, labelling: Mappi
     if not same and not entry.same_method:
         raise campaign.source.error(
             (KEY, index, "campaign"),
-            f"campaign {node.pk} was labelled by {node.inputs.labeller.value} with other settings than these; label its "
-            "frames again by these, or add `same_method: true` if you know that the labels agree.",
+            f"campaign {node.pk} was labelled by {node.inputs.labeller.value} with other settings than these; label "
+            "its frames again by these, or add `same_method: true` if you know that the labels agree.",
         )
     return {"campaign": str(node.uuid), "checked": not same}

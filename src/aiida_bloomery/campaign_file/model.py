@@ -365,7 +365,7 @@ class CampaignFile(Settings):
     structures: Annotated[list[Structures], OneOrMore] = Field(min_length=1)
     """Where sampling starts."""
     data: Annotated[list[Data], OneOrMore] = Field(default=[])
-    """Labelled frames that exist already: a first potential needs no bootstrap then, and no label."""
+    """Labelled frames that exist already: with them a first potential needs no bootstrap, and no label is bought."""
     check_labels: int = Field(default=5, ge=0)
     """So many frames of each of these files are labelled again, to see that labels are of the same method; 0: none."""
     protocol: Protocol = "balanced"

@@ -49,6 +49,7 @@ def methods(facts: CampaignFacts) -> Methods:
     cite = _Citations()
     sentences = [
         _beginning(facts, cite),
+        _data(facts),
         _bootstrap(facts, cite),
         _loop(facts, cite),
         _probe(facts),
@@ -72,6 +73,21 @@ def _beginning(facts: CampaignFacts, cite: _Citations) -> str:
         f"AiiDA{cite(('program', 'aiida'))}: {count(n, 'labelled configuration')} from a bootstrap and "
         f"{count(rounds, 'iteration')}."
     )
+
+
+def _data(facts: CampaignFacts) -> str:
+    sources = facts.history.adopted.sources
+    if not sources:
+        return ""
+    parts = []
+    for source in sources:
+        about = f" ({source.method})" if source.method else ""
+        parts.append(f"{count(source.n_frames, 'configuration')} of {source.name}{about}")
+    checked = sum(source.compared.n_frames for source in sources if source.compared)
+    again = f"; {checked} of them labelled again agreed with the method used here" if checked else ""
+    kept = facts.history.adopted.by_role.get("held_out", 0)
+    held = f" Of these {kept} were held out and never trained on." if kept else ""
+    return f"They include {_listed(parts)} that had been labelled before{again}.{held}"
 
 
 def _bootstrap(facts: CampaignFacts, cite: _Citations) -> str:

@@ -11,8 +11,8 @@ from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.formatting import count, interval, percent, percent_interval, plain, with_unit
 from aiida_bloomery.report.specs import plugins_text, value_text
 from bloomery.campaign.measuring import closer
-from bloomery.campaign.record import ControlVerdict
-from bloomery.campaign.targets import TARGETS
+from bloomery.campaign.record import AdoptedSource, ControlVerdict
+from bloomery.campaign.targets import COMPARED, TARGETS
 from bloomery.campaign.validation import Calibration
 from bloomery.reference.calculators import CALCULATORS
 from bloomery.statistics import Number
@@ -46,7 +46,8 @@ def verdict(facts: CampaignFacts) -> Verdict:
     arms = (_control(facts), observables_of_arms(facts.history.control))
     teacher = _teacher(facts)
     headline, rehearsed = (f"Rehearsal: {headline[:1].lower()}{headline[1:]}", REHEARSED) if teacher else (headline, "")
-    sentences = (why, rehearsed.format(teacher=teacher), *_quality(facts), *arms, _failures(facts))
+    known = (*_quality(facts), held_out(facts))
+    sentences = (why, rehearsed.format(teacher=teacher), *known, *arms, _failures(facts))
     return Verdict(tone, headline, list(filter(None, sentences)))
 
 
@@ -95,6 +96,19 @@ def _quality(facts: CampaignFacts) -> list[str]:
         _other_levels(summary.calibration),
         f"Targets: {'; '.join(met)}.{wait}" if met else "",
     ]
+
+
+def held_out(facts: CampaignFacts) -> str:
+    """Say how good the potential is on frames that were held out of what the campaign began with, if any were."""
+    found = facts.beyond.held_out
+    errors = [] if found is None else [(name, found.error(name)) for name in COMPARED]
+    parts = [f"the {TARGETS[name].words} is {_bounded(number)}" for name, number in errors if number is not None]
+    if found is None or not parts:
+        return ""
+    return (
+        f"On {count(found.n_frames, 'frame')} held out of the data that the campaign began with {'; '.join(parts)}. "
+        "Who made these data has chosen these frames too: they are no probe, and no target counts them."
+    )
 
 
 def _calibration(calibration: Calibration) -> str:
@@ -191,6 +205,7 @@ def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
     reference = inputs.get("energy_reference", {}).get("method", "")
     rows = [
         ("Starting structures", _structures(inputs.get("structures", {}))),
+        ("Data", "; ".join(map(told_source, facts.history.adopted.sources))),
         ("Bootstrap", _bootstrap(inputs.get("bootstrap", {}))),
         ("Sampling", plugins_text(inputs.get("sampling", {}).get("samplers"))),
         ("Selection", plugins_text(inputs.get("selection", {}).get("selectors"), arrow=True)),
@@ -210,6 +225,18 @@ def _structures(structures: Mapping[str, Any]) -> str:
         return ""
     formulas = ", ".join(structures.get("formulas", []))
     return f"{structures['n_frames']} ({formulas})" if formulas else str(structures["n_frames"])
+
+
+def told_source(source: AdoptedSource) -> str:
+    """Say where labelled frames are from, which roles they play, and what came of labelling some again."""
+    roles = ", ".join(f"{number} {role.replace('_', ' ')}" for role, number in source.by_role.items())
+    parts = [f"{count(source.n_frames, 'labelled frame')} of {source.name} ({roles})"]
+    parts += [f"{source.duplicates} more that were there already"] if source.duplicates else []
+    parts += [f"method: {source.method}"] if source.method else []
+    parts += [f"SHA-256 {source.digest}"] if source.digest else []
+    parts += [f"campaign {source.campaign}"] if source.campaign else []
+    parts += [source.compared.told] if source.compared else []
+    return ", ".join(parts)
 
 
 def _bootstrap(bootstrap: Mapping[str, Any]) -> str:

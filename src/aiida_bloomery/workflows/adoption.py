@@ -70,12 +70,16 @@ class Adoption:
         return "data_settings" in self.inputs
 
     @property
+    def _settings(self) -> DataSettings:
+        return DataSettings.model_validate(self.inputs.data_settings.get_dict())
+
+    @property
     def _given(self) -> dict[str, Any]:
         return {"settings": self.inputs.data_settings, "seed": self.inputs.seed, **self.inputs.data}
 
     def check(self) -> Processes:
         """Label some of the frames again, of those that are not known to be of the method that labels."""
-        settings = DataSettings.model_validate(self.inputs.data_settings.get_dict())
+        settings = self._settings
         if not settings.check_labels or not any(source.checked for source in settings.sources):
             return {}
         frames = self.stages.function("data_check", frames_to_check, **self._given)
@@ -89,7 +93,7 @@ class Adoption:
             again = self.ctx.checking.outputs.labelled
             given = {"settings": self.inputs.data_settings, "again": again, **self.inputs.data}
             inputs["compared"] = self.stages.function("data_compare", compare_labels, **given)
-            if mistake := _mistake(inputs["compared"]):
+            if mistake := self._mistake(inputs["compared"]):
                 return mistake
         made = self.stages.function("data_adopt", adopt, **inputs)
         self.ctx.adopted = made["adopted"]
@@ -101,6 +105,15 @@ class Adoption:
             self.stages.report(f"begins with {source.n_frames} labelled frame(s) of {source.name}{more}")
         return ""
 
+    def _mistake(self, compared: orm.Dict) -> str:
+        """What does not fit of the first source of which something does not."""
+        for source in self._settings.sources:
+            if source.key in compared.get_dict():
+                found = Compared.model_validate(compared[source.key])
+                if mistakes := list(found.mistakes()):
+                    return f"{source.name}: of {found.n_frames} frames labelled again {'; '.join(mistakes)}."
+        return ""
+
     def given(self) -> dict[str, orm.Dict]:
         """What plan and record are told of them."""
         return {} if self.ctx.adopted is None else {"adopted": self.ctx.adopted}
@@ -110,13 +123,3 @@ class Adoption:
         """By which potentials are validated: on the probe, and on frames that are held out of the data, if any are."""
         told = Adopted() if self.ctx.adopted is None else Adopted.model_validate(self.ctx.adopted.get_dict())
         return ("probe", "held_out") if told.by_role.get("held_out") else ("probe",)
-
-
-def _mistake(compared: orm.Dict) -> str:
-    """What does not fit of the first source of which something does not."""
-    for name, values in compared.get_dict().items():
-        found = Compared.model_validate(values)
-        mistakes = list(found.mistakes())
-        if mistakes:
-            return f"{name}: of {found.n_frames} frames labelled again, {'; '.join(mistakes)}."
-    return ""

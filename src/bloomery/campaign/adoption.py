@@ -24,6 +24,9 @@ from bloomery.plugins import Settings
 from bloomery.samplers.origin import with_origin
 from bloomery.seeds import derive_seed, draw
 
+ADOPTED = "adopted_"
+"""What the keys of their batches begin with: they stand before all that is labelled later."""
+
 
 class SourceSettings(Settings):
     """Where labelled frames are from: a file, or the batches of a campaign."""
@@ -42,6 +45,11 @@ class SourceSettings(Settings):
     """So many frames of a file in a row are correlated, and share a block."""
     checked: bool = True
     """Whether some are labelled again: not if they are known to be of the method that labels."""
+
+    @property
+    def key(self) -> str:
+        """What nodes know it by, which take no dots."""
+        return self.batches[0]
 
 
 class DataSettings(Settings):
@@ -104,13 +112,13 @@ def adopt(
     batches
         Frames by the keys that the settings name.
     compared
-        What the check of labels found, by name of the source: energies are moved by the shift.
+        What the check of labels found, by key of the source: energies are moved by the shift.
     """
     known: set[str] = set()
     taken: dict[str, Taken] = {}
     told = []
     for source in settings.sources:
-        found = compared.get(source.name)
+        found = compared.get(source.key)
         own: dict[str, Taken] = {}
         for key in source.batches:
             own[key] = _take(batches[key], source, found.shift if found else {}, known, roles, seed)

@@ -65,6 +65,19 @@ class Compared(Part):
     """Root mean square difference of the components in GPa; ``stress_rms`` is that of the new ones."""
     stress_rms: float | None = None
 
+    @property
+    def told(self) -> str:
+        """What came of it, in a few words."""
+        parts = []
+        if self.forces is not None:
+            parts.append(f"forces within {self.forces / MILLI:.3g} meV/Å")
+        if self.energy is not None:
+            parts.append(f"energies within {self.energy / MILLI:.3g} meV/atom")
+        if self.shift:
+            moved = ", ".join(f"{value:+.6g} eV for {element}" for element, value in self.shift.items())
+            parts.append(f"energies moved by {moved}")
+        return f"{self.n_frames} of them labelled again as a check: {', '.join(parts)}"
+
     def mistakes(self) -> Iterator[str]:
         """Say what does not fit, with its numbers, and what it may be; nothing where all does."""
         if _beyond_limit(self.forces, FORCES_LEAST, FORCES_SHARE, self.forces_rms):

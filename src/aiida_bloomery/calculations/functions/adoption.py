@@ -33,7 +33,7 @@ def frames_to_check(settings: orm.Dict, seed: orm.Int, **data: ConfigurationsDat
 
 @calcfunction
 def compare_labels(settings: orm.Dict, again: ConfigurationsData, **data: ConfigurationsData) -> orm.Dict:
-    """Return how labels compare with those that frames of the data have got ``again``: ``{source: Compared}``."""
+    """Return how labels compare with those that frames of the data got ``again``: `Compared` by key of the source."""
     asked = DataSettings.model_validate(settings.get_dict())
     known = again.configurations
     place_of = {content: place for place, content in enumerate(again.hashes)}
@@ -45,7 +45,7 @@ def compare_labels(settings: orm.Dict, again: ConfigurationsData, **data: Config
             given = Configurations.concatenate([node.configurations[i] for node, i in frames.values()])
             whole = Configurations.concatenate([node.configurations for node in nodes])
             found = same_method.compare(given, known[[place_of[content] for content in frames]], whole)
-            compared[source.name] = found.as_dict()
+            compared[source.key] = found.as_dict()
     return orm.Dict(compared)
 
 
