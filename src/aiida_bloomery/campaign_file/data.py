@@ -85,7 +85,7 @@ def data_notes(campaign: Campaign) -> Iterator[str]:
         if len(new) < len(hashes):
             yield f"{where}: {len(hashes) - len(new)} of {len(hashes)} frames are there already, and left out."
         seen |= new
-        if not entry.same_method and not entry.method:
+        if new and not entry.same_method and not entry.method:
             yield (
                 f"{where}: does not say by which method {entry.name} was labelled; {_checked(campaign, len(new))} "
                 "labelled again, and settle it (`same_method: true` says that you know)."

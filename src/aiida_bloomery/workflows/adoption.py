@@ -111,7 +111,9 @@ class Adoption:
             if source.key in compared.get_dict():
                 found = Compared.model_validate(compared[source.key])
                 if mistakes := list(found.mistakes()):
-                    return f"{source.name}: of {found.n_frames} frames labelled again {'; '.join(mistakes)}."
+                    return (
+                        f"{source.name}: on {found.n_frames} frame(s) that were labelled again {'; '.join(mistakes)}."
+                    )
         return ""
 
     def given(self) -> dict[str, orm.Dict]:

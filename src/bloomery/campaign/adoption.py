@@ -66,13 +66,15 @@ def to_check(sources: Sequence[Configurations], settings: DataSettings, seed: in
 
     ``sources`` are the batches in the order in which the settings name them.
     """
-    start = 0
+    start, known = 0, set[str]()
     for source in settings.sources:
         places = range(start, start + len(source.batches))
         start = places.stop
+        found = {content: (place, i) for place in places for i, content in enumerate(sources[place].hashes())}
+        frames = {content: place for content, place in found.items() if content not in known}
+        known |= set(frames)
         if not source.checked:
             continue
-        frames = {content: (place, i) for place in places for i, content in enumerate(sources[place].hashes())}
         own = derive_seed(seed, "check", source.name)
         drawn = sorted(frames, key=lambda content: (draw(own, content), content))
         yield from (frames[content] for content in drawn[: settings.check_labels])

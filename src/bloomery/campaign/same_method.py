@@ -70,9 +70,9 @@ class Compared(Part):
         """What came of it, in a few words."""
         parts = []
         if self.forces is not None:
-            parts.append(f"forces within {self.forces / MILLI:.3g} meV/Å")
+            parts.append(f"forces within {self.forces * MILLI:.3g} meV/Å")
         if self.energy is not None:
-            parts.append(f"energies within {self.energy / MILLI:.3g} meV/atom")
+            parts.append(f"energies within {self.energy * MILLI:.3g} meV/atom")
         if self.shift:
             moved = ", ".join(f"{value:+.6g} eV for {element}" for element, value in self.shift.items())
             parts.append(f"energies moved by {moved}")
@@ -81,10 +81,10 @@ class Compared(Part):
     def mistakes(self) -> Iterator[str]:
         """Say what does not fit, with its numbers, and what it may be; nothing where all does."""
         if _beyond_limit(self.forces, FORCES_LEAST, FORCES_SHARE, self.forces_rms):
-            rms, difference = (f"{(value or 0) / MILLI:.4g} meV/Å" for value in (self.forces_rms, self.forces))
+            rms, difference = (f"{(value or 0) * MILLI:.4g} meV/Å" for value in (self.forces_rms, self.forces))
             yield f"forces differ by {difference} where their RMS is {rms}{_told_factor(self.factor)}"
         if _beyond_limit(self.energy, ENERGY_LEAST, ENERGY_SHARE, self.energy_spread):
-            yield f"energies differ by {(self.energy or 0) / MILLI:.4g} meV/atom after a shift for each element"
+            yield f"energies differ by {(self.energy or 0) * MILLI:.4g} meV/atom after a shift for each element"
         if _beyond_limit(self.stress, STRESS_LEAST, STRESS_SHARE, self.stress_rms):
             yield f"stresses differ by {self.stress:.3g} GPa where their RMS is {self.stress_rms:.3g} GPa"
         if self.shift and not self.shift_is_known:
