@@ -205,7 +205,7 @@ def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
     reference = inputs.get("energy_reference", {}).get("method", "")
     rows = [
         ("Starting structures", _structures(inputs.get("structures", {}))),
-        ("Data", "; ".join(map(told_source, facts.history.adopted.sources))),
+        ("Data", _data(facts)),
         ("Bootstrap", _bootstrap(inputs.get("bootstrap", {}))),
         ("Sampling", plugins_text(inputs.get("sampling", {}).get("samplers"))),
         ("Selection", plugins_text(inputs.get("selection", {}).get("selectors"), arrow=True)),
@@ -227,6 +227,13 @@ def _structures(structures: Mapping[str, Any]) -> str:
     return f"{structures['n_frames']} ({formulas})" if formulas else str(structures["n_frames"])
 
 
+def _data(facts: CampaignFacts) -> str:
+    """Which labelled frames it began with, or was to begin with."""
+    told = "; ".join(map(told_source, facts.history.adopted.sources))
+    given = facts.inputs.get("data_settings", {}).get("sources", [])
+    return told or ", ".join(str(source["name"]) for source in given)
+
+
 def told_source(source: AdoptedSource) -> str:
     """Say where labelled frames are from, which roles they play, and what came of labelling some again."""
     roles = ", ".join(f"{number} {role.replace('_', ' ')}" for role, number in source.by_role.items())
@@ -240,6 +247,8 @@ def told_source(source: AdoptedSource) -> str:
 
 
 def _bootstrap(bootstrap: Mapping[str, Any]) -> str:
+    if not bootstrap.get("samplers"):
+        return ""
     selection = plugins_text(bootstrap.get("selectors"), arrow=True)
     return "; selected: ".join(part for part in (plugins_text(bootstrap.get("samplers")), selection) if part)
 
