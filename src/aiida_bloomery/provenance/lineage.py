@@ -11,7 +11,7 @@ from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
 
 from aiida_bloomery.calculations.words import read, words_on
-from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.configurations import FILE_DIGEST, ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
@@ -287,6 +287,8 @@ def _step(place: Place, tracer: Tracer) -> Step:
         facts["formula"] = str(place.node.configurations[[place.index]].to_atoms()[0].symbols)
         if place.node.label:
             facts["label"] = place.node.label
+        if digest := place.node.base.attributes.get(FILE_DIGEST, ""):
+            facts["sha256"] = digest
     if kind == "data":
         facts |= _energy_of(place)
     if kind in {"data", "label", "structure"}:

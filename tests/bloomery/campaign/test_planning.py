@@ -69,9 +69,8 @@ def test_held_out_frames_are_measured_where_there_are_any() -> None:
     assert planned.observables["held_out"]["roles"] == ["held_out"]
     assert planned.samplers == {}
     sources[0]["by_role"] = {"probe": 4, "train": 16}
-    assert (
-        "held_out" not in plan_iteration(*arguments, adopted=Adopted.model_validate({"sources": sources})).observables
-    )
+    of_campaign = Adopted.model_validate({"sources": sources})
+    assert "held_out" not in plan_iteration(*arguments, adopted=of_campaign).observables
 
 
 def test_seeds_differ_by_iteration_and_repeat_by_campaign() -> None:
