@@ -91,7 +91,8 @@ def plan_campaign(campaign: Campaign) -> Plan:
 def foreseen_training(campaign: Campaign, plan: Plan) -> list[str]:
     """What the campaign's engine says of the last training, the longest one; see `Engine.foreseen`."""
     structures, engine = campaign.structures, campaign.training.engine.load("engines")
-    told: list[str] = engine.foreseen(structures.elements, plan.labels, float(structures.counts.mean()))
+    n_frames = plan.labels + sum(map(len, campaign.data.values()))
+    told: list[str] = engine.foreseen(structures.elements, n_frames, float(structures.counts.mean()))
     return told
 
 
