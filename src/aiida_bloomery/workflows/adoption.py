@@ -82,8 +82,8 @@ class Adoption:
         settings = self._settings
         if not settings.check_labels or not any(source.checked for source in settings.sources):
             return {}
-        frames = self.stages.function("data_check", frames_to_check, **self._given)
-        return {f"{KEY}.checking": self.stages.label("data_label", frames)}
+        drawn = self.stages.function("data_check", frames_to_check, **self._given)
+        return {f"{KEY}.checking": self.stages.label("data_label", drawn["frames"])} if drawn else {}
 
     def adopt(self) -> str:
         """Make the frames batches of the data set; return what does not fit, in one sentence, and nothing if all do."""

@@ -17,18 +17,20 @@ from bloomery.frames.configurations import Configurations
 
 
 @calcfunction
-def frames_to_check(settings: orm.Dict, seed: orm.Int, **data: ConfigurationsData) -> ConfigurationsData:
-    """Return frames of the data, without their labels, which are to be labelled again; their parents are the data.
+def frames_to_check(settings: orm.Dict, seed: orm.Int, **data: ConfigurationsData) -> dict[str, ConfigurationsData]:
+    """Return ``frames`` of the data, without labels, to be labelled again, if any; their parents are the data.
 
     ``settings`` are `DataSettings`, by whose keys ``data`` are known.
     """
     asked = DataSettings.model_validate(settings.get_dict())
     nodes = [data[key] for source in asked.sources for key in source.batches]
     places = list(adoption.to_check([node.configurations for node in nodes], asked, seed.value))
+    if not places:
+        return {}
     parts = [nodes[place].configurations[index] for place, index in places]
     bare = [part.without_labels().without_info(*part.info) for part in parts]
     parents, indices = [nodes[place] for place, _ in places], [index for _, index in places]
-    return ConfigurationsData(with_parents(Configurations.concatenate(bare), parents, indices))
+    return {"frames": ConfigurationsData(with_parents(Configurations.concatenate(bare), parents, indices))}
 
 
 @calcfunction

@@ -51,8 +51,15 @@ def test_a_batch_of_a_campaign_is_taken_by_reference(labelled_frames: Configurat
     assert outputs["adopted"]["sources"][0]["by_role"] == labelled_frames.base.attributes.get("roles")
 
 
+def test_nothing_is_labelled_again_that_is_known(mine: ConfigurationsData) -> None:
+    first = {"name": "a", "batches": ["adopted_000"], "campaign": "uuid", "checked": False}
+    second = {"name": "b", "batches": ["adopted_001"]}
+    asked = orm.Dict({"sources": [first, second]})
+    assert frames_to_check(settings=asked, seed=orm.Int(1), adopted_000=mine, adopted_001=mine) == {}
+
+
 def test_some_are_labelled_again_and_compared(mine: ConfigurationsData) -> None:
-    frames = frames_to_check(settings=settings(), seed=orm.Int(1), adopted_000=mine)
+    frames = frames_to_check(settings=settings(), seed=orm.Int(1), adopted_000=mine)["frames"]
     assert (frames.n_frames, frames.base.attributes.get("labels")) == (3, {})
     places = frames.configurations.info["parent_index"]
     labelled = mine.configurations[places]
