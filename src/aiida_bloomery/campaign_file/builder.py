@@ -12,6 +12,7 @@ from aiida_bloomery.campaign_file.codes import engine_key, entry_of, load_code, 
 from aiida_bloomery.campaign_file.data import data_digest, data_inputs
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
+from aiida_bloomery.campaign_file.potential import potential_digest, potential_inputs
 from bloomery.errors import InputError
 from bloomery.seeds import digest_of
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
 
 
-NOT_ALWAYS = {"data", "check_labels"}
+NOT_ALWAYS = {"data", "check_labels", "potential"}
 """Keys of campaign files that a digest is made without where they do not stand in the file."""
 
 
@@ -54,6 +55,7 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
         },
         validation={name: ConfigurationsData(frames) for name, frames in campaign.validation.items()},
         data=data,
+        start=potential_inputs(campaign),
         options=verb_options(campaign, load),
         device=campaign.file.device,
         seed=campaign.file.seed,
@@ -98,5 +100,7 @@ def digest_mark(campaign: Campaign) -> str:
     }
     if campaign.file.data:
         content["data"] = data_digest(campaign)
+    if campaign.file.potential is not None:
+        content["potential"] = potential_digest(campaign)
     text = json.dumps(content, sort_keys=True, default=str)
     return f"[content {digest_of(text, size=8)}]"

@@ -24,7 +24,8 @@ FEW = 5
 def check_data(campaign: Campaign) -> None:
     """See that labelled frames are that, and can be learnt from; raise `InputError` for the first mistake."""
     file, source = campaign.file, campaign.source
-    if file.data and file.bootstrap is not None and file.bootstrap.samplers is None:
+    begun = file.data and file.potential is None
+    if begun and file.bootstrap is not None and file.bootstrap.samplers is None:
         raise source.error(
             ("bootstrap",), "has no samplers, and data begin the campaign; add samplers, or leave it out."
         )

@@ -368,6 +368,9 @@ class CampaignFile(Settings):
     """Labelled frames that exist already: with them a first potential needs no bootstrap, and no label is bought."""
     check_labels: int = Field(default=5, ge=0)
     """So many frames of each of these files are labelled again, to see that labels are of the same method; 0: none."""
+    potential: str | None = None
+    """Drives the first sampling, where the file has no samplers under ``bootstrap`` by those of ``sampling``: a folder
+    that `bloomery train` or an export wrote, or PK or UUID of a potential. Nothing is trained from its weights."""
     protocol: Protocol = "balanced"
     """Defaults for all that is not said here."""
     seed: int = Field(default=1, ge=0, lt=2**31)
@@ -405,6 +408,11 @@ class CampaignFile(Settings):
     """When the campaign is done."""
     codes: Codes = Codes()
     """How the programs run."""
+
+    @field_validator("potential", mode="before")
+    @classmethod
+    def _pk_is_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("labelling", mode="before")
     @classmethod

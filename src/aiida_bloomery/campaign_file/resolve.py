@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts
@@ -131,6 +132,8 @@ def part_of(found: Configurations, entry: PartOfFile, name: str, source: Source,
 def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None]) -> dict[str, Mapping[str, object]]:
     """Settings of all stages: the protocol's, with what the file says instead."""
     settings = protocol_inputs("campaign", file.protocol, _overrides(file, samplers))
+    if file.potential is not None and samplers["bootstrap"] is None:
+        settings["bootstrap"] = _driven(settings, data=bool(file.data))
     rules, bounds = settings["stop"], file.stop.iterations
     if bounds is not None and bounds.min is None and bounds.max is not None:
         rules["min_iterations"] = min(rules.get("min_iterations", 0), bounds.max)
@@ -148,10 +151,22 @@ def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None])
     return settings
 
 
+def _driven(settings: Mapping[str, Any], *, data: bool) -> Values:
+    """The bootstrap that a potential drives: with the samplers of the loop, and where there are data its selectors."""
+    samplers = [{key: value for key, value in spec.items() if key != "schedule"} for spec in _specs(settings)]
+    return {**settings["bootstrap"], "samplers": samplers, **({"selectors": []} if data else {})}
+
+
+def _specs(settings: Mapping[str, Any]) -> list[Values]:
+    """Samplers of the loop as the file or the protocol has them, in full."""
+    return [SamplerSpec.model_validate(spec).model_dump() for spec in settings["sampling"]["samplers"]]
+
+
 def _overrides(file: CampaignFile, samplers: Mapping[str, list[Values] | None]) -> dict[str, Values]:
     iterations = file.stop.iterations or Iterations()
     # With data that exist nothing need be sampled for a first potential.
-    bootstrap = [] if file.data and samplers["bootstrap"] is None else samplers["bootstrap"]
+    sampled = file.data and file.potential is None and samplers["bootstrap"] is None
+    bootstrap = [] if sampled else samplers["bootstrap"]
     stages: dict[str, Mapping[str, object]] = {
         "bootstrap": {
             "samplers": bootstrap,

@@ -1,4 +1,4 @@
-"""The labelled frames that a campaign begins with: some are labelled again as a check, then they become batches."""
+"""What a campaign begins with: labelled frames, some of which are labelled again as a check, and a potential."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiida.engine import ProcessSpec, WorkChain
 from aiida_bloomery.calculations.functions.adoption import adopt, compare_labels, frames_to_check
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import by_key, optional, optional_output
+from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.stages import Processes, Stages
 from bloomery.campaign.adoption import DataSettings
@@ -37,6 +38,10 @@ def adoption_ports(spec: ProcessSpec) -> None:
     by_key(spec, "data", ConfigurationsData, text, required=False)
     text = "`{sources: [{name, batches, ...}], check_labels}`: where they are from, and how many are labelled again."
     optional(spec, "data_settings", orm.Dict, text, validators.data)
+    text = "Drives the first sampling; nothing is trained from its weights."
+    optional(spec, "potential", PotentialData, text)
+    text = "History of the campaign that it is of: how large its errors are."
+    optional(spec, "before", orm.Dict, text)
     optional_output(spec, "check_ledger", orm.Dict, "What happened to every frame that was labelled again as a check.")
 
 
@@ -115,6 +120,11 @@ class Adoption:
                         f"{source.name}: on {found.n_frames} frame(s) that were labelled again {'; '.join(mistakes)}."
                     )
         return ""
+
+    @property
+    def potential(self) -> PotentialData | None:
+        """What drives the first sampling, if there is one already."""
+        return self.inputs.get("potential")
 
     def given(self) -> dict[str, orm.Dict]:
         """What plan and record are told of them."""

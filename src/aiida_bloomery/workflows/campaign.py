@@ -92,13 +92,14 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         return {key: node for key, node in known.items() if node is not None}
 
     def setup(self) -> None:
-        """Begin with nothing."""
+        """Begin with nothing, or with a potential."""
         self.ctx.iteration = 0
         self.ctx.batches, self.ctx.ledgers, self.ctx.left = {}, {}, {}
         for name in ("potential", "history", "decision", "reference", "warm"):
             self.ctx[name] = None
         self._control.begin()
         self._adoption.begin()
+        self.ctx.potential = self._adoption.potential
         self._standing.begin()
         self._measuring.begin()
         if self.inputs.energy_reference["method"] == "values":
@@ -150,8 +151,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         """Decide what this iteration does."""
         inputs = self.given("seed", "selection", "stop", "control") | self._adoption.given()
         inputs["stage"] = self.inputs.sampling if self.ctx.iteration else self.inputs.bootstrap
-        if self.ctx.history is not None:
-            inputs["history"] = self.ctx.history
+        inputs |= self.given("before") if self.ctx.history is None else {"history": self.ctx.history}
         self.ctx.plan = self._stages.function("plan", plan_iteration, **inputs)
         self.ctx.sampling = self.ctx.selection = self.ctx.labelling = None
         self.ctx.assessment = self.ctx.training = self.ctx.validation = None
@@ -209,7 +209,8 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
             self.results()
             return self.exit_codes.ERROR_LABELLING_FAILED.format(where=self._stages.where, message=NO_LABEL)
         labelled = self.ctx.batches.get(key)
-        processes = {"training": self._stages.train_on("train", self.ctx.potential)}
+        start_from = self.ctx.potential if self.ctx.iteration else None
+        processes = {"training": self._stages.train_on("train", start_from)}
         if self.ctx.potential is not None and labelled is not None:
             yardsticks = self._stages.yardsticks("probe", "selected")
             processes["assessment"] = self._stages.observe("assess", {key: labelled}, yardsticks)

@@ -103,7 +103,8 @@ class FromProtocol(WorkChain):
         engine_code
             The `bloomery` program of the engine's own environment, for an engine that needs one.
         structures, labeller, labelling, more
-            As for `get_builder_from_settings`: ``frames``, ``validation``, ``data``, ``options``, ``device``, ``seed``.
+            As for `get_builder_from_settings`: ``frames``, ``validation``, ``data``, ``start``, ``options``,
+            ``device``, ``seed``.
         """
         codes = {"bloomery": code} | ({"engine": engine_code} if engine_code is not None else {})
         settings = protocol_inputs("campaign", protocol, overrides)
@@ -122,6 +123,7 @@ class FromProtocol(WorkChain):
         frames: Mapping[str, ConfigurationsData] | None = None,
         validation: Mapping[str, ConfigurationsData] | None = None,
         data: Mapping[str, ConfigurationsData] | None = None,
+        start: Mapping[str, orm.Data] | None = None,
         options: Mapping[str, Any] | None = None,
         device: str = "auto",
         seed: int = 1,
@@ -148,6 +150,8 @@ class FromProtocol(WorkChain):
             What is measured on: `structures`, `trajectory` (of the reference method), `test_set`; all may be left out.
         data
             Labelled frames to begin with, by the keys that `DataSettings` name.
+        start
+            `potential`, which drives the first sampling, and `before`, the history of the campaign that it is of.
         options
             Scheduler options by verb.
         """
@@ -166,6 +170,8 @@ class FromProtocol(WorkChain):
             builder.validation = {"settings": orm.Dict(settings.get("validation", {})), **(validation or {})}
         if data:
             builder.data, builder.data_settings = dict(data), orm.Dict(settings["data"])
+        for name, node in (start or {}).items():
+            builder[name] = node
         if drivers:
             builder.drivers = dict(drivers)
         if frames:

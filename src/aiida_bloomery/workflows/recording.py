@@ -52,7 +52,7 @@ class Recording:
             self.chain.out("data_set", self.ctx.batches)
         if self.ctx.ledgers:
             self.chain.out("ledger", self.chain.call_as("ledger", merge_ledgers, **self.ctx.ledgers))
-        if self.ctx.potential is not None:
+        if self.ctx.potential is not None and self.ctx.potential != self.chain.inputs.get("potential"):
             self.chain.out("potential", self.ctx.potential)
 
     def conclude(self, measured: Mapping[str, orm.Dict], verdict: orm.Dict | None) -> None:

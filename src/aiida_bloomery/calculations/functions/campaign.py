@@ -31,6 +31,7 @@ def plan_iteration(
     history: orm.Dict | None = None,
     control: orm.Dict | None = None,
     adopted: orm.Dict | None = None,
+    before: orm.Dict | None = None,
 ) -> dict[str, orm.Data]:
     """Return the inputs of an iteration's stages.
 
@@ -51,6 +52,8 @@ def plan_iteration(
         ``{"arm": [...], "trainings"}``, if there is a control arm.
     adopted
         What became of the labelled frames that the campaign began with, if there were any.
+    before
+        History of the campaign that the potential is of which drives the bootstrap.
     """
     planned = plan(
         seed.value,
@@ -60,6 +63,7 @@ def plan_iteration(
         record.Record.read(content(history)) or record.Record(),
         None if control is None else ControlSettings.model_validate(control.get_dict()),
         record.Adopted.read(content(adopted)),
+        record.Record.read(content(before)),
     )
     outputs: dict[str, orm.Data] = {
         "seed": orm.Int(planned.seed),
