@@ -762,3 +762,55 @@ def test_a_rehearsal_leaves_data_out_and_begins_with_a_bootstrap(mine: Path) -> 
         campaign, _ = load_campaign(mine / "campaign.yaml", rehearsal=True)
     assert campaign.data == {}
     assert campaign.samplers("bootstrap")
+
+
+# -- a potential that exists ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fitted(folder: Path) -> Path:
+    """A folder that says that it is a potential for silicon; nothing here loads it."""
+    made = folder / "fitted"
+    made.mkdir()
+    (made / "potential.json").write_text(json.dumps({"engine": "hdnnp", "elements": ["Si"]}))
+    return folder
+
+
+def test_a_potential_drives_the_bootstrap_by_the_samplers_of_the_loop(fitted: Path) -> None:
+    text = edited((BOOTSTRAP, "potential: fitted\n"))
+    fits(text)
+    campaign, _ = load_with(fitted, text)
+    assert [spec.name for _, spec in campaign.samplers("bootstrap")] == ["md"]
+    assert campaign.stage("bootstrap").selectors
+    own, _ = load_with(fitted, edited(("seed: 1", "seed: 1\npotential: fitted")))
+    assert [spec.name for _, spec in own.samplers("bootstrap")] == ["rattle_strain"]
+    assert check(fitted, edited(("rattle_strain: {frames: 24}", "md: {steps: 240, interval: 2}"))).exit_code == 2
+    driven = edited(("rattle_strain: {frames: 24}", "md: {steps: 240, interval: 2}"), ("seed: 1", "potential: fitted"))
+    assert check(fitted, driven).exit_code == 0
+
+
+def test_with_data_and_a_potential_the_first_sampling_selects_as_the_loop_does(fitted: Path, mine: Path) -> None:
+    campaign, _ = load_with(mine, with_data("mine.extxyz\npotential: fitted"))
+    assert [spec.name for _, spec in campaign.samplers("bootstrap")] == ["md"]
+    assert campaign.stage("bootstrap").selectors == []
+    plain, _ = load_with(mine, with_data("mine.extxyz"))
+    assert digest_mark(plain) != digest_mark(campaign)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"engine": "hdnnp", "elements": ["Ge"]}', "does not know Si, which the structures hold; give another."),
+        (
+            '{"engine": "mace", "elements": ["Si"]}',
+            "is of the engine 'mace', whose program only a campaign that trains",
+        ),
+        ('{"engine": "nobody", "elements": ["Si"]}', "is of the engine 'nobody', which is not there; install it"),
+        ("[]", "fitted: holds no potential.json that says engine and elements; give the folder that"),
+    ],
+)
+def test_a_potential_that_cannot_drive_is_refused(fitted: Path, content: str, said: str) -> None:
+    (fitted / "fitted" / "potential.json").write_text(content)
+    result = check(fitted, edited((BOOTSTRAP, "potential: fitted\n")))
+    assert result.exit_code == 2, result.output
+    assert message_of(result, fitted).startswith(f"campaign.yaml, line 5: potential: {said}")
