@@ -208,4 +208,4 @@ def _of_campaign(campaign: Campaign, index: int, labeller: str, labelling: Mappi
             f"campaign {node.pk} was labelled by {node.inputs.labeller.value} with other settings than these; label "
             "its frames again by these, or add `same_method: true` if you know that the labels agree.",
         )
-    return {"campaign": str(node.uuid), "checked": not same}
+    return {"name": f"campaign {node.label or node.pk}", "campaign": str(node.uuid), "checked": not same}

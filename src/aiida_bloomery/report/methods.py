@@ -76,7 +76,7 @@ def _beginning(facts: CampaignFacts, cite: _Citations) -> str:
 
 
 def _data(facts: CampaignFacts) -> str:
-    sources = facts.history.adopted.sources
+    sources = [source for source in facts.history.adopted.sources if source.n_frames]
     if not sources:
         return ""
     parts = []
@@ -98,8 +98,10 @@ def _bootstrap(facts: CampaignFacts, cite: _Citations) -> str:
     formulas = ", ".join(structures.get("formulas") or [])
     start = f"{count(int(structures['n_frames']), 'structure')} ({formulas})" if formulas else "the starting structures"
     chosen = _plugins(given.get("selectors"), "selector", cite)
+    driven = ", driven by a potential that existed" if "potential" in facts.inputs else ""
     return (
-        f"Beginning with {start}, the first configurations were made by {_plugins(given['samplers'], 'sampler', cite)}"
+        f"Beginning with {start}, the first configurations were made by "
+        f"{_plugins(given['samplers'], 'sampler', cite)}{driven}"
         f"{f' and selected by {chosen}' if chosen else ''}."
     )
 
