@@ -34,7 +34,7 @@ FLOORS = (
 """Rooms of the science, from the ground up; ``configurations`` is the name under which users import those of frames."""
 
 ORDER = (
-    "aiida_bloomery", "data", "setup", "calculations", "parsers", "workflows", "campaign_file", "provenance", "report",
+    "aiida_bloomery", "data", "setup", "calculations", "parsers", "workflows", "provenance", "campaign_file", "report",
     "services", "submission", "cli",
 )  # fmt: skip
 """Rooms of the orchestration, each of which may use those before it, and all of the science."""

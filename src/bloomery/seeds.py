@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 
 def derive_seed(seed: int, *parts: object) -> int:
@@ -32,6 +33,17 @@ def digest_of(*parts: str | bytes, size: int = 16, end: bytes = b"") -> str:
     for part in parts:
         digest.update((part.encode() if isinstance(part, str) else part) + end)
     return digest.hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file, as ``sha256sum`` tells it; of a folder, of all files in it with their names."""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    parts = [
+        (str(inner.relative_to(path)), digest_of_file(inner)) for inner in sorted(path.rglob("*")) if inner.is_file()
+    ]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _joined(*parts: object) -> str:

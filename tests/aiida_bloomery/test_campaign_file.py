@@ -26,6 +26,7 @@ from aiida_bloomery.campaign_file.labellers.quantumespresso import Part as Quant
 from aiida_bloomery.campaign_file.schema import describe_plugins, schema
 from aiida_bloomery.cli import main
 from bloomery.errors import DataWarning, InputError
+from bloomery.frames.configurations import Configurations
 from bloomery.reference.teachers import teacher_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -625,3 +626,191 @@ def test_a_shell_that_a_file_lacks_is_named_before_a_profile_is_there(folder: Pa
         assert said in " ".join(result.output.split())
     change = "pseudopotentials: {Si: Si.upf}, ecutwfc: 30 Ry, hubbard: {u: {Si-3p: 4}}, moments: {Si: 2}"
     assert check(folder, edited(("ecutwfc: 30 Ry", change))).exit_code == 0
+
+
+# -- data that exist --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mine(folder: Path) -> Path:
+    """The folder with files of labelled frames, and with some that cannot be learnt from."""
+    rng = np.random.default_rng(3)
+    atoms = [bulk("Si", cubic=True) for _ in range(8)]
+    for one in atoms:
+        one.rattle(0.08, rng=rng)
+    frames = Configurations.from_atoms(atoms)
+    frames = frames.with_labels(energy=rng.normal(-34, 0.1, 8), forces=rng.normal(0, 1, (64, 3)))
+    atom = Configurations.from_atoms([Atoms("Si", cell=[12, 12, 12], pbc=True)]).with_labels(
+        energy=[-0.8], forces=np.zeros((1, 3))
+    )
+    files = {
+        "mine": frames,
+        "twice": frames[[0, 1, 2, 3, 4, 0]],
+        "bare": frames.without_labels(),
+        "some": Configurations.concatenate([frames[:6], frames[6:].without_labels()]),
+        "energies": frames.without_labels().with_labels(energy=frames.label("energy")[0]),
+        "alone": atom.with_info(config_type=["IsolatedAtom"]),
+        "with_atom": Configurations.concatenate(
+            [frames.with_info(config_type=["hot"] * 8), atom.with_info(config_type=["IsolatedAtom"])]
+        ),
+    }
+    sodium = Configurations.from_atoms([bulk("Na", cubic=True)])
+    files["other"] = sodium.with_labels(energy=[-2.0], forces=np.zeros((2, 3)))
+    for name, content in files.items():
+        content.write_extxyz(folder / f"{name}.extxyz")
+    return folder
+
+
+BOOTSTRAP = GOOD[GOOD.index("bootstrap:") : GOOD.index("sampling:")]
+
+
+def with_data(text: str, *changes: tuple[str, str]) -> str:
+    """The good file with data in the place of a bootstrap."""
+    return edited((BOOTSTRAP, f"data: {text}\n"), *changes)
+
+
+def test_data_take_the_place_of_a_bootstrap(mine: Path) -> None:
+    text = with_data("{file: mine.extxyz, same_method: true}")
+    fits(text)
+    (mine / "campaign.yaml").write_text(text)
+    campaign, notes = load_campaign(mine / "campaign.yaml")
+    assert campaign.samplers("bootstrap") == []
+    assert len(campaign.data[0]) == 8
+    assert not [note for note in notes if note.startswith("data")]
+    plan = plan_campaign(campaign)
+    assert (plan.bootstrap.labels, plan.labels, plan.checked) == (0, 3 * 8, 5)
+    both, _ = load_with(mine, edited(("seed: 1", "seed: 1\ndata: mine.extxyz")))
+    assert plan_campaign(both).bootstrap.labels == 15
+
+
+def load_with(folder: Path, text: str) -> tuple[Any, list[str]]:
+    """Load a campaign with this text."""
+    (folder / "campaign.yaml").write_text(text)
+    return load_campaign(folder / "campaign.yaml")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            "bare.extxyz",
+            "data.0: no frame of bare.extxyz has the label 'energy'; remove such frames",
+        ),
+        ("some.extxyz", "data.0: frame 6 of some.extxyz has no label 'energy' (2 of 8 have none); remove such frames"),
+        ("energies.extxyz", "data.0: no frame of energies.extxyz has the label 'forces'; remove such frames"),
+        ("other.extxyz", "data.0: other.extxyz holds Na, which no starting structure does"),
+        ("alone.extxyz", "data.0: alone.extxyz holds isolated atoms alone; give frames to learn from."),
+        ("[mine.extxyz, mine.extxyz]", "data.1: mine.extxyz stands in the list already; remove it."),
+        ("{file: mine.extxyz, campaign: a}", "data: is either a file with labelled frames or a campaign; give one"),
+        ("{campaign: a, index: 3}", "data: index is about files; leave it out"),
+        ("{file: mine.extxyz, index: 9}", "data.0.index: 9: mine.extxyz holds 8 frames; give a smaller index."),
+        ("{file: mine.extxyz, units: 'Å,Ry'}", "data.units: units 'Å,Ry' are not known; give a length"),
+        ("{file: mine.extxyz, without: [speed]}", "data.without: 'speed' is no state of a frame; choose of charge"),
+        ("mine.extxyz\ncheck_labels: 0", "data.0: does not say by which method the labels of mine.extxyz are"),
+        ("mine.extxyz\nbootstrap: {selection: [sanity]}", "bootstrap: has no samplers, and data begin the campaign"),
+    ],
+)
+def test_data_that_cannot_be_learnt_from_are_refused_in_one_sentence(mine: Path, data: str, said: str) -> None:
+    result = check(mine, with_data(data))
+    assert result.exit_code == 2, result.output
+    message = message_of(result, mine)
+    assert re.fullmatch(r"campaign\.yaml, line \d+: " + re.escape(said) + ".*", message), message
+
+
+def test_what_is_odd_about_data_is_noted(mine: Path) -> None:
+    _, notes = load_with(mine, with_data("[twice.extxyz, {file: mine.extxyz, method: PBE}]"))
+    assert "data.0: 1 of 6 frames are there already, and left out." in notes
+    assert [note for note in notes if note.startswith("data.0: does not say by which method twice.extxyz was labelled")]
+    assert "data.1: 5 of 8 frames are there already, and left out." in notes
+    assert not [note for note in notes if "by which method mine" in note]
+    campaign, notes = load_with(mine, with_data("with_atom.extxyz"))
+    assert len(campaign.data[0]) == 8
+    assert [note for note in notes if "`energy_reference: {Si: -0.8}` uses them" in note]
+
+
+def test_labels_of_starting_structures_are_noted(mine: Path) -> None:
+    told = "structures.0: labels in mine.extxyz are not used here; `data: mine.extxyz` learns from them."
+    assert told in load_with(mine, edited(("si8", "mine")))[1]
+    assert told not in load_with(mine, edited(("si8", "mine"), ("seed: 1", "seed: 1\ndata: mine.extxyz")))[1]
+    assert told not in load_with(mine, GOOD)[1]
+
+
+def test_energies_alone_are_enough_where_that_is_said(mine: Path) -> None:
+    campaign, _ = load_with(mine, with_data("{file: energies.extxyz, require: [energy], same_method: true}"))
+    assert len(campaign.data[0]) == 8
+
+
+def test_data_tell_campaigns_apart_and_files_without_them_stay_what_they_were(mine: Path) -> None:
+    marks = [
+        digest_mark(load_with(mine, text)[0])
+        for text in (
+            GOOD,
+            f"{GOOD}check_labels: 3\n",
+            with_data("mine.extxyz"),
+            with_data("twice.extxyz"),
+            with_data("{file: mine.extxyz, block_frames: 2}"),
+            with_data("mine.extxyz\ncheck_labels: 3"),
+        )
+    ]
+    assert marks[0] == marks[1]
+    assert len(set(marks)) == 5
+
+
+def test_a_rehearsal_leaves_data_out_and_begins_with_a_bootstrap(mine: Path) -> None:
+    (mine / "campaign.yaml").write_text(with_data("mine.extxyz"))
+    with pytest.warns(DataWarning, match="left out of the rehearsal, which begins with a bootstrap"):
+        campaign, _ = load_campaign(mine / "campaign.yaml", rehearsal=True)
+    assert campaign.data == {}
+    assert campaign.samplers("bootstrap")
+
+
+# -- a potential that exists ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fitted(folder: Path) -> Path:
+    """A folder that says that it is a potential for silicon; nothing here loads it."""
+    made = folder / "fitted"
+    made.mkdir()
+    (made / "potential.json").write_text(json.dumps({"engine": "hdnnp", "elements": ["Si"]}))
+    return folder
+
+
+def test_a_potential_drives_the_bootstrap_by_the_samplers_of_the_loop(fitted: Path) -> None:
+    text = edited((BOOTSTRAP, "potential: fitted\n"))
+    fits(text)
+    campaign, _ = load_with(fitted, text)
+    assert [spec.name for _, spec in campaign.samplers("bootstrap")] == ["md"]
+    assert campaign.stage("bootstrap").selectors
+    own, _ = load_with(fitted, edited(("seed: 1", "seed: 1\npotential: fitted")))
+    assert [spec.name for _, spec in own.samplers("bootstrap")] == ["rattle_strain"]
+    assert check(fitted, edited(("rattle_strain: {frames: 24}", "md: {steps: 240, interval: 2}"))).exit_code == 2
+    driven = edited(("rattle_strain: {frames: 24}", "md: {steps: 240, interval: 2}"), ("seed: 1", "potential: fitted"))
+    assert check(fitted, driven).exit_code == 0
+
+
+def test_with_data_and_a_potential_the_first_sampling_selects_as_the_loop_does(fitted: Path, mine: Path) -> None:
+    campaign, _ = load_with(mine, with_data("mine.extxyz\npotential: fitted"))
+    assert [spec.name for _, spec in campaign.samplers("bootstrap")] == ["md"]
+    assert campaign.stage("bootstrap").selectors == []
+    plain, _ = load_with(mine, with_data("mine.extxyz"))
+    assert digest_mark(plain) != digest_mark(campaign)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"engine": "hdnnp", "elements": ["Ge"]}', "does not know Si, which the structures hold; give another."),
+        (
+            '{"engine": "mace", "elements": ["Si"]}',
+            "is of the engine 'mace', whose program only a campaign that trains",
+        ),
+        ('{"engine": "nobody", "elements": ["Si"]}', "is of the engine 'nobody', which is not there; install it"),
+        ("[]", "fitted: holds no potential.json that says engine and elements; give the folder that"),
+    ],
+)
+def test_a_potential_that_cannot_drive_is_refused(fitted: Path, content: str, said: str) -> None:
+    (fitted / "fitted" / "potential.json").write_text(content)
+    result = check(fitted, edited((BOOTSTRAP, "potential: fitted\n")))
+    assert result.exit_code == 2, result.output
+    assert message_of(result, fitted).startswith(f"campaign.yaml, line 5: potential: {said}")

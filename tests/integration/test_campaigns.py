@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.io import write
 from tests.integration.harness import QUICK_DFT, Home, daemon_processes, kill
 from tests.waiting import wait_until
 
 from bloomery.frames.configurations import Configurations
+from bloomery.labellers.calculator import CalculatorLabeller
 from bloomery.labellers.pyscf import PyscfLabeller
+from bloomery.seeds import digest_of_file
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon]
 
@@ -192,3 +194,74 @@ def test_a_campaign_is_ended_archived_and_deleted(
         f"from aiida.tools.archive import import_archive\nimport_archive({str(file)!r})\nprint(json.dumps(None))"
     )
     assert home.facts("status", "ended")["labels"] == 13
+
+
+def teachers_data(folder: Path, shift: float = 0.0, factor: float = 1.0) -> Path:
+    """Twenty frames with labels of the quick potential, with energies moved by eV/atom and forces times a factor."""
+    rng = np.random.default_rng(8)
+    atoms = [bulk("Si", cubic=True) for _ in range(20)]
+    for frame in atoms:
+        frame.rattle(0.08, rng=rng)
+    labelled, _ = CalculatorLabeller.make(calculator="stillinger_weber").label(Configurations.from_atoms(atoms))
+    frames = labelled.without_info(*labelled.info).with_labels(
+        energy=labelled.label("energy")[0] + 8 * shift, forces=factor * labelled.label("forces")[0]
+    )
+    path = folder / f"mine-{shift}-{factor:.3f}.extxyz"
+    frames.write_extxyz(path)
+    return path
+
+
+def test_a_campaign_from_data_and_another_that_goes_on(
+    home: Home, campaign_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Energies of another zero are moved, no label of the data is spent, and each frame tells where it is from."""
+    mine = teachers_data(tmp_path, shift=2.5)
+    changes: dict[str, Any] = {"bootstrap": None, "stop": {"iterations": {"min": 1, "max": 1}, "labels": 20}}
+    file = campaign_file(name="from-data", data=mine.name, **changes)
+    pk = home.submit(file)
+    status = home.wait(pk)
+    assert status["succeeded"], status
+    begun, first = status["iterations"]
+    assert (status["adopted"], begun["labels_total"], begun["probe_frames"]) == (20, 0, 0)
+    assert begun["held_out"]["frames"] == 4
+    assert first["labels_total"] == status["labels"] == len(home.ledger(pk)) > 0
+    # Energies that had not been moved would differ by 2500 meV/atom from those labelled later.
+    assert first["errors"]["energy"]["value"] < 100
+    steps = home.facts("lineage", pk, "--frame", "0")["steps"]
+    assert [step["kind"] for step in steps] == ["data", "structure"]
+    assert steps[0]["facts"]["source"] == mine.name
+    assert steps[1]["facts"]["sha256"] == digest_of_file(mine)
+    home.call("report", pk, "--to", tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "they are no probe, and no target counts them" in text
+    assert "energies moved by -2.5" in text
+
+    done = home.call("extend", pk, "--set", "stop.iterations=0")
+    assert all(line.startswith("Note: ") for line in done.stderr.splitlines()), done.stderr
+    later = int(done.stdout)
+    assert home.call("extend", pk, "--set", "stop.iterations=0").stdout.strip() == str(later)
+    status = home.wait(later)
+    assert status["succeeded"], status
+    assert (status["name"], status["adopted"]) == ("from-data-extended", 20 + first["labels_total"])
+    driven, shared = home.python(
+        f"""
+old, new = orm.load_node({pk}), orm.load_node({later})
+sampled = next(job for job in new.called_descendants if job.process_label.startswith('SampleCalculation'))
+before, now = old.outputs.data_set, new.outputs.data_set
+shared = {{node.uuid for node in before.values()}} <= {{node.uuid for node in now.values()}}
+print(json.dumps([sampled.inputs.potential.uuid == old.outputs.potential.uuid, shared]))"""
+    )
+    assert driven
+    assert shared
+
+
+def test_data_of_another_unit_end_a_campaign_in_one_sentence(
+    home: Home, campaign_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    mine = teachers_data(tmp_path, factor=1 / 51.42207)
+    pk = home.submit(campaign_file(name="hartree", bootstrap=None, data={"file": mine.name, "same_method": True}))
+    status = home.wait(pk)
+    assert status["exit_status"] == 210
+    assert status["message"].startswith(f"{mine.name}: on 5 frame(s) that were labelled again forces differ by ")
+    assert "(a factor of 51.42, as from Ha/bohr to eV/Å)" in status["message"]
+    assert status["iterations"] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ _NOT_PHYSICS = {
     },
 }  # fmt: skip
 
+_HOW_JOBS_RUN = {"options", "pack", "max_failed_share", "isolated_atoms", "remedy", "metadata", "configurations"}
+"""Inputs of labelling workchains that have no say in a label."""
+
 
 def fingerprint(
     code: orm.AbstractCode,
@@ -41,13 +44,9 @@ def fingerprint(
 
     Two codes count as the same if they start the same program in the same way: on one computer, a path is a version.
     """
-    physics = {
-        namelist: {key: value for key, value in content.items() if key not in _NOT_PHYSICS.get(namelist, set())}
-        for namelist, content in parameters.get_dict().items()
-    }
     content = {
         "code": _of_code(code),
-        "parameters": physics,
+        "parameters": _physics(parameters.get_dict()),
         "kpoints": kpoints_rule.get_dict() if kpoints is None and kpoints_rule is not None else _describe(kpoints),
         "pseudos": {element: pseudo.md5 for element, pseudo in pseudos.items()},
     }
@@ -70,17 +69,63 @@ def job_fingerprint(code: orm.AbstractCode, parameters: orm.Dict, library: Confi
     That is the program, the labeller with those of its settings that are not the defaults, what is in files on this
     machine that they name, and a library's content.
     """
-    spec = PluginSpec.model_validate(parameters["labeller"])
-    labeller: Labeller = spec.load("labellers")
-    settings = labeller.settings.model_dump(mode="json", exclude=set(labeller.not_physics), exclude_defaults=True)
+    name, settings = _of_labeller(PluginSpec.model_validate(parameters["labeller"]))
     content = {
         "code": _of_code(code),
-        "labeller": [spec.name, settings],
+        "labeller": [name, settings],
         "library": None if library is None else library.base.attributes.get("digest"),
     }
     if _is_here(code):
         content["files"] = sorted(_files_in(settings))
     return digest_of(json.dumps(_as_floats(content), sort_keys=True))
+
+
+def method_digest(labeller: str, labelling: Mapping[str, Any]) -> str:
+    """Hash of a labeller and of those inputs of its workchain that decide what a label is, whatever the frame."""
+    return digest_of(json.dumps(_as_floats([labeller, _of_inputs(labelling)]), sort_keys=True))
+
+
+def _of_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _of_inputs(node) if isinstance(node, Mapping) else _of_input(node)
+        for name, node in inputs.items()
+        if name not in _HOW_JOBS_RUN and node is not None
+    }
+
+
+def _of_input(node: Any) -> Any:
+    kinds: list[tuple[type, Callable[[Any], Any]]] = [
+        (orm.AbstractCode, _of_code),
+        (orm.KpointsData, _describe),
+        (ConfigurationsData, lambda data: data.base.attributes.get("digest")),
+        (UpfData, lambda pseudo: pseudo.md5),
+        (orm.Dict, _of_settings),
+    ]
+    return next((told(node) for kind, told in kinds if isinstance(node, kind)), getattr(node, "value", str(node)))
+
+
+def _of_settings(node: orm.Dict) -> Any:
+    content = node.get_dict()
+    if "labeller" in content:
+        return _of_labeller(PluginSpec.model_validate(content["labeller"]))
+    return _physics(content)
+
+
+def _physics(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections of settings, without what says how a job is done."""
+    return {
+        key: {name: one for name, one in value.items() if name not in _NOT_PHYSICS.get(key, set())}
+        if isinstance(value, Mapping)
+        else value
+        for key, value in content.items()
+    }
+
+
+def _of_labeller(spec: PluginSpec) -> list[Any]:
+    """A labeller with those of its settings that are not the defaults and have a say in its labels."""
+    labeller: Labeller = spec.load("labellers")
+    excluded = set(labeller.not_physics)
+    return [spec.name, labeller.settings.model_dump(mode="json", exclude=excluded, exclude_defaults=True)]
 
 
 def fingerprint_of(node: orm.CalcJobNode) -> str:

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of, load_code, verb_options
+from aiida_bloomery.campaign_file.data import data_digest, data_inputs
 from aiida_bloomery.campaign_file.foundations import foundation_keys
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
+from aiida_bloomery.campaign_file.potential import potential_digest, potential_inputs
 from bloomery.errors import InputError
 from bloomery.seeds import digest_of
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
+
+
+NOT_ALWAYS = {"data", "check_labels", "potential", "foundation"}
+"""Keys of campaign files that a digest is made without where they do not stand in the file."""
 
 
 def make_builder(campaign: Campaign) -> ProcessBuilder:
@@ -30,6 +36,8 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
     from aiida_bloomery.workflows.campaign import ReinforcementWorkChain  # noqa: PLC0415
 
     load = cache(partial(load_code, campaign))
+    labelling = labelling_inputs(campaign, load)
+    data, told = data_inputs(campaign, campaign.file.labeller, labelling)
     train = "train" if campaign.file.codes.train is not None else None
     keys = {"bloomery": "bloomery", "engine": engine_key(campaign), "train": train}
     keys |= {f"foundation_{name}": key for name, key in foundation_keys(campaign).items()}
@@ -38,8 +46,8 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
         codes,
         ConfigurationsData(campaign.structures),
         campaign.file.labeller,
-        labelling_inputs(campaign, load),
-        campaign.settings,
+        labelling,
+        {**campaign.settings, "data": told} if data else campaign.settings,
         drivers={
             name: {"labeller": Str(view.file.labeller), "labelling": labelling_inputs(view, partial(load_code, view))}
             for name, view in campaign.drivers.items()
@@ -48,6 +56,8 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
             label: ConfigurationsData(frames.without_info(*frames.info)) for label, frames in campaign.frames.items()
         },
         validation={name: ConfigurationsData(frames) for name, frames in campaign.validation.items()},
+        data=data,
+        start=potential_inputs(campaign),
         options=verb_options(campaign, load),
         device=campaign.file.device,
         seed=campaign.file.seed,
@@ -82,15 +92,19 @@ def describe(campaign: Campaign) -> str:
 
 def digest_mark(campaign: Campaign) -> str:
     """Short text that is the same for two campaign files just when they mean the same campaign."""
-    left_out = {"description", "codes", "suspects"}  # the last are in settings
-    if campaign.file.foundation is None:
-        left_out.add("foundation")  # so that contents are the same as before there were any
-    content = {
-        "file": campaign.file.model_dump(mode="json", exclude=left_out),
+    content: dict[str, object] = {
+        # Suspects are in the settings; what came later than others counts where it is there.
+        "file": campaign.file.model_dump(mode="json", exclude={"description", "codes", "suspects", *NOT_ALWAYS}),
         "settings": campaign.settings,
         "structures": campaign.structures.digest(),
         "frames": {label: frames.digest() for label, frames in campaign.frames.items()},
         "validation": {name: frames.digest() for name, frames in campaign.validation.items()},
     }
+    if campaign.file.data:
+        content["data"] = data_digest(campaign)
+    if campaign.file.potential is not None:
+        content["potential"] = potential_digest(campaign)
+    if campaign.file.foundation is not None:
+        content["foundation"] = campaign.file.foundation.model_dump(mode="json")
     text = json.dumps(content, sort_keys=True, default=str)
     return f"[content {digest_of(text, size=8)}]"

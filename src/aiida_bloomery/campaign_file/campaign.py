@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from aiida_bloomery.campaign_file.model import CampaignFile
 from bloomery.campaign.control import ControlSettings
@@ -29,7 +30,7 @@ class Source:
     path: Path
     content: Mapping[str, object]
     lines: Mapping[Key, int]
-    _frames: dict[Path, Configurations] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _frames: dict[tuple[Path, str], Configurations] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def folder(self) -> Path:
@@ -58,13 +59,21 @@ class Source:
         above = (key[:length] for length in range(len(key), 0, -1))
         return next((self.lines[part] for part in above if part in self.lines), None)
 
-    def read_frames(self, name: str, key: Key) -> Configurations:
-        """Frames of a file that stands under a key, which is read once; `InputError` if it cannot be."""
-        path = self.folder / Path(name).expanduser()
-        if path not in self._frames:
+    def path_of(self, name: str) -> Path:
+        """Where a file lies that is named in this one."""
+        return self.folder / Path(name).expanduser()
+
+    def read_frames(self, name: str, key: Key, **how: Any) -> Configurations:
+        """Frames of a file that stands under a key, which is read once; `InputError` if it cannot be.
+
+        ``how`` it is read is told as to `Configurations.read`.
+        """
+        path = self.path_of(name)
+        asked = (path, str(sorted(how.items())))
+        if asked not in self._frames:
             with self.at(key):
-                self._frames[path] = Configurations.read(path)
-        return self._frames[path]
+                self._frames[asked] = Configurations.read(path, **how)
+        return self._frames[asked]
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,8 @@ class Campaign:
     arm, ``validation``, if something is measured, and ``suspects``, if the file says when labels are."""
     validation: dict[str, Configurations]
     """What is measured on, by the name of the workchain's input: ``structures``, ``trajectory``, ``test_set``."""
+    data: dict[int, Configurations] = field(default_factory=dict)
+    """Labelled frames of files that the campaign begins with, by their place in the file's list."""
 
     @cached_property
     def structures(self) -> Configurations:
@@ -92,7 +103,9 @@ class Campaign:
     @property
     def named_frames(self) -> list[tuple[str, Configurations]]:
         """Everything that may be labelled or sampled from, with the name of where it comes from."""
-        return [("structures", self.structures), *self.frames.items()]
+        checked = self.data if self.file.check_labels else {}
+        data = [(f"data.{index}", frames) for index, frames in checked.items()]
+        return [("structures", self.structures), *self.frames.items(), *data]
 
     @property
     def measured_structures(self) -> Configurations:

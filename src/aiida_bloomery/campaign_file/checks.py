@@ -10,10 +10,12 @@ from ase.neighborlist import neighbor_list
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of
 from aiida_bloomery.campaign_file.cost import NO_LIMIT, plan_stage, sampler_bounds, selectors
+from aiida_bloomery.campaign_file.data import check_data, data_notes
 from aiida_bloomery.campaign_file.foundations import check_foundations, foundation_notes
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.measuring import check_validation, validation_notes
 from aiida_bloomery.campaign_file.model import USE
+from aiida_bloomery.campaign_file.potential import check_potential
 from aiida_bloomery.campaign_file.reader import parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable
 from bloomery.campaign.schedules import SamplerSpec, shares_of
@@ -54,8 +56,8 @@ def check_nulls(source: Source) -> None:
 def check_file(campaign: Campaign) -> list[str]:
     """Run all checks; raise `InputError` for the first mistake, and return what is allowed and perhaps not meant."""
     for check in (
-        _structures, _frames, _duplicate_files, _settings, _plugins, check_foundations, _labeller, _energy_reference,
-        _pools, _budget, check_validation, _device,
+        _structures, _frames, check_data, check_potential, _duplicate_files, _settings, _plugins, check_foundations,
+        _labeller, _energy_reference, _pools, _budget, check_validation, _device,
     ):  # fmt: skip
         check(campaign)
     return list(_notes(campaign))
@@ -137,12 +139,12 @@ def _plugins(campaign: Campaign) -> None:
             raise campaign.source.error(
                 (*key, "schedule"), "the bootstrap is one iteration, so nothing can change in it; leave this out."
             )
-        if checkable(campaign, spec).load("samplers").needs_potential:
+        if campaign.file.potential is None and checkable(campaign, spec).load("samplers").needs_potential:
             raise campaign.source.error(
                 key, f"{spec.name} needs a potential, and the bootstrap has none yet; use rattle_strain or from_file."
             )
     for key, made in selectors(campaign, "bootstrap"):
-        if made.needs_disagreement or made.measures:
+        if campaign.file.potential is None and (made.needs_disagreement or made.measures):
             raise campaign.source.error(
                 key, f"{made.name} asks a potential, and the bootstrap has none yet; use random or farthest_point."
             )
@@ -247,6 +249,8 @@ def _energy_reference(campaign: Campaign) -> None:
 
 def _pools(campaign: Campaign) -> None:
     for stage in ("bootstrap", "sampling"):
+        if not campaign.samplers(stage):
+            continue
         pool = sum(sampler_bounds(campaign, spec)["frames"] for _, spec in campaign.samplers(stage))
         for key, selector in selectors(campaign, stage):
             wanted = selector.at_most(NO_LIMIT)
@@ -317,4 +321,5 @@ def _notes(campaign: Campaign) -> Iterator[str]:
         if name not in asked:
             yield f"labelling.{name}: neither labels nor drives a sampler; name it beside one: labelling: {name}."
     yield from foundation_notes(campaign, labeller(campaign).theory(campaign))
+    yield from data_notes(campaign)
     yield from validation_notes(campaign)

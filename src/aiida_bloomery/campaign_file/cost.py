@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key
+from aiida_bloomery.campaign_file.data import plan_check
 from aiida_bloomery.campaign_file.measuring import ValidationPlan, plan_validation
 from aiida_bloomery.campaign_file.reference_md import checkable
 from bloomery.campaign.schedules import SamplerSpec
@@ -42,6 +43,8 @@ class Plan:
     warm_start: bool
     control_trainings: int
     validation: ValidationPlan
+    checked: int = 0
+    """Labels that the check of data takes, on top of all others."""
 
     @property
     def labels(self) -> int:
@@ -81,13 +84,15 @@ def plan_campaign(campaign: Campaign) -> Plan:
         warm_start=campaign.training.warm_start,
         control_trainings=campaign.control.trainings if campaign.control is not None else 0,
         validation=plan_validation(campaign),
+        checked=plan_check(campaign),
     )
 
 
 def foreseen_training(campaign: Campaign, plan: Plan) -> list[str]:
     """What the campaign's engine says of the last training, the longest one; see `Engine.foreseen`."""
     structures, engine = campaign.structures, campaign.training.engine.load("engines")
-    told: list[str] = engine.foreseen(structures.elements, plan.labels, float(structures.counts.mean()))
+    n_frames = plan.labels + sum(map(len, campaign.data.values()))
+    told: list[str] = engine.foreseen(structures.elements, n_frames, float(structures.counts.mean()))
     return told
 
 

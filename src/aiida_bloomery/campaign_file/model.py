@@ -15,6 +15,8 @@ from bloomery.campaign.stages import EnergyReference
 from bloomery.campaign.targets import TARGETS, ErrorLimits
 from bloomery.errors import InputError
 from bloomery.foundations.contract import FoundationSpec
+from bloomery.frames.file_units import FileUnits
+from bloomery.frames.states import STATES
 from bloomery.frames.suspects import SuspectSettings
 from bloomery.plugins import Kind, PluginSpec, Settings, declares
 from bloomery.quantities import Unit
@@ -72,17 +74,13 @@ class ShortForm(Settings):
         return {key: value} if isinstance(value, kind) and not isinstance(value, bool) else value
 
 
-class Structures(ShortForm):
-    """Starting structures from one file. A file name alone is a short form."""
+class PartOfFile(ShortForm):
+    """Some frames of a file. A file name alone is a short form."""
 
     short = ("file", str)
 
-    file: str
-    """File of any format that ASE reads (extxyz, POSCAR, CIF, ...), relative to the campaign file."""
     index: str = Field(default=":", json_schema_extra={"type": ["string", "integer"]})
     """Which frames of the file, as a Python index or slice; by default all."""
-    supercell: tuple[Positive, Positive, Positive] = (1, 1, 1)
-    """Repeats along the cell vectors."""
 
     @field_validator("index", mode="before")
     @classmethod
@@ -100,6 +98,82 @@ class Structures(ShortForm):
         if not 1 <= len(numbers) <= 3 or not all(numbers[2:]):
             raise ValueError("should be an index or a slice of frames, such as 0, '10:20' or '::5'")
         return value
+
+
+class Structures(PartOfFile):
+    """Starting structures from one file. A file name alone is a short form."""
+
+    file: str
+    """File of any format that ASE reads (extxyz, POSCAR, CIF, ...), relative to the campaign file."""
+    supercell: tuple[Positive, Positive, Positive] = (1, 1, 1)
+    """Repeats along the cell vectors."""
+
+
+class Data(PartOfFile):
+    """Labelled frames that exist already: of a file, or of a campaign. A file name alone is a short form."""
+
+    file: str | None = None
+    """File with labelled frames, of any format that `bloomery convert` reads, relative to the campaign file."""
+    campaign: str | None = None
+    """Name, PK or UUID of a campaign that has ended: its data set, with the roles that its frames have."""
+    units: str | None = None
+    """Length and energy of a file of n2p2 or LAMMPS that does not say its units, such as ``Å,eV``."""
+    elements: list[str] = Field(default=[])
+    """Elements of the types of a file that only numbers them."""
+    prefix: str | None = None
+    """What stands before the names of labels, such as ``EMT_`` of ``EMT_energy``."""
+    without: list[str] = Field(default=[])
+    """States of frames that are left out, such as ``initial_magmoms``."""
+    require: list[Literal["energy", "forces", "stress"]] = Field(default=["energy", "forces"], min_length=1)
+    """Labels that every frame of a file must have."""
+    block_frames: int = Field(default=1, ge=1)
+    """So many frames of a file in a row are correlated, as those of a trajectory are, and get one role together."""
+    method: str = ""
+    """Which method labelled the frames, in words, for the report."""
+    same_method: bool = False
+    """Whether you know that it is the method that labels."""
+
+    @field_validator("campaign", mode="before")
+    @classmethod
+    def _pk_is_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("units")
+    @classmethod
+    def _units_are_known(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else str(FileUnits.parse(value))
+        except InputError as error:
+            raise ValueError(str(error).rstrip(".")) from error
+
+    @field_validator("without")
+    @classmethod
+    def _states_are_known(cls, value: list[str]) -> list[str]:
+        if strange := next((name for name in value if name not in STATES), None):
+            raise ValueError(f"{strange!r} is no state of a frame; choose of {', '.join(STATES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Data:
+        if (self.file is None) == (self.campaign is None):
+            raise ValueError("is either a file with labelled frames or a campaign; give one of the two")
+        own = sorted(self.model_fields_set - {"campaign", "method", "same_method"})
+        if self.campaign is not None and own:
+            raise ValueError(f"{own[0]} is about files; leave it out, since a campaign's frames are known")
+        return self
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """How its file is read, as `Configurations.read` takes it."""
+        units = None if self.units is None else FileUnits.parse(self.units)
+        how = {"units": units, "elements": tuple(self.elements), "prefix": self.prefix, "without": tuple(self.without)}
+        return {name: value for name, value in how.items() if value}
+
+    @property
+    def name(self) -> str:
+        """What texts call it: the file with its index, or the campaign."""
+        part = "" if self.index == ":" else f"@{self.index}"
+        return f"{self.file}{part}" if self.campaign is None else f"campaign {self.campaign}"
 
 
 class Bootstrap(Settings):
@@ -292,6 +366,13 @@ class CampaignFile(Settings):
     """What it is for, in your words."""
     structures: Annotated[list[Structures], OneOrMore] = Field(min_length=1)
     """Where sampling starts."""
+    data: Annotated[list[Data], OneOrMore] = Field(default=[])
+    """Labelled frames that exist already: with them a first potential needs no bootstrap, and no label is bought."""
+    check_labels: int = Field(default=5, ge=0)
+    """So many frames of each of these files are labelled again, to see that labels are of the same method; 0: none."""
+    potential: str | None = None
+    """Drives the first sampling, where the file has no samplers under ``bootstrap`` by those of ``sampling``: a folder
+    that `bloomery train` or an export wrote, or PK or UUID of a potential. Nothing is trained from its weights."""
     protocol: Protocol = "balanced"
     """Defaults for all that is not said here."""
     seed: int = Field(default=1, ge=0, lt=2**31)
@@ -332,6 +413,11 @@ class CampaignFile(Settings):
     """When the campaign is done."""
     codes: Codes = Codes()
     """How the programs run."""
+
+    @field_validator("potential", mode="before")
+    @classmethod
+    def _pk_is_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("labelling", mode="before")
     @classmethod

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.foundations import with_foundation
 from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts
 from aiida_bloomery.campaign_file.measuring import FILES, KEY, validation_settings
-from aiida_bloomery.campaign_file.model import USE, CampaignFile, Codes, Iterations, Structures
+from aiida_bloomery.campaign_file.model import USE, CampaignFile, Codes, Iterations, PartOfFile, Structures
 from aiida_bloomery.campaign_file.reference_md import with_driver
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.errors import BloomeryError, DataWarning
+from bloomery.frames.census import are_isolated_atoms
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.states import repeated
 from bloomery.plugins import PluginSpec, declares, registered
@@ -35,12 +37,33 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
         teacher = _teacher(file, starts, source)
         named = {USE: file.labelling[USE], **dict.fromkeys(file.labellings, teacher)} if file.labellings else teacher
         file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": named})
-        file = _without_reference_data(file, source)
+        file = _without_reference_data(_without_data(file, source), source)
     frames: dict[str, Configurations] = {}
     settings = settings_of(file, _samplers(file, source, frames))
     if file.validation is not None:
         settings["validation"] = validation_settings(file, source)
-    return Campaign(file, source, starts, frames, settings, _validation(file, source))
+    return Campaign(file, source, starts, frames, settings, _validation(file, source), _data(file, source))
+
+
+def _data(file: CampaignFile, source: Source) -> dict[int, Configurations]:
+    """Read the labelled frames of files, as they are asked for; isolated atoms are no frames to learn from."""
+    found = {}
+    for index, entry in enumerate(file.data):
+        if entry.file is None:
+            continue
+        key: Key = ("data", index)
+        chosen = part_of(source.read_frames(entry.file, key, **entry.how), entry, entry.file, source, key)
+        found[index] = chosen[~are_isolated_atoms(chosen)]
+    return found
+
+
+def _without_data(file: CampaignFile, source: Source) -> CampaignFile:
+    """Leave out labelled frames: a teacher's potential does not learn from labels of the reference method."""
+    if not file.data:
+        return file
+    message = "is of the reference method, and left out of the rehearsal, which begins with a bootstrap."
+    warnings.warn(str(source.error(("data",), message)), DataWarning, stacklevel=2)
+    return file.model_copy(update={"data": []})
 
 
 def _without_reference_data(file: CampaignFile, source: Source) -> CampaignFile:
@@ -87,25 +110,32 @@ def _validation(file: CampaignFile, source: Source) -> dict[str, Configurations]
 
 def read_structures(entry: Structures, source: Source, key: Key) -> Configurations:
     """Read starting structures from one file, in the states that it says."""
-    found = source.read_frames(entry.file, key)
-    numbers = [int(part) if part else None for part in entry.index.split(":")]
-    try:
-        chosen = found[numbers[0]] if len(numbers) == 1 and numbers[0] is not None else found[slice(*numbers)]
-    except IndexError as error:
-        raise source.error(
-            (*key, "index"), f"{entry.index}: {entry.file} holds {len(found)} frames; give a smaller index."
-        ) from error
-    if not len(chosen):
-        raise source.error((*key, "index"), f"{entry.index!r} takes none of the {len(found)} frames; widen the slice.")
+    chosen = part_of(source.read_frames(entry.file, key), entry, entry.file, source, key)
     chosen = chosen.without_labels().without_info(*chosen.info)
     if entry.supercell == (1, 1, 1):
         return chosen
     return Configurations.from_atoms([repeated(atoms, entry.supercell) for atoms in chosen.to_atoms()], info_keys=())
 
 
+def part_of(found: Configurations, entry: PartOfFile, name: str, source: Source, key: Key) -> Configurations:
+    """Take the frames of a file of this name that an entry's index names; `InputError` if there are none."""
+    numbers = [int(part) if part else None for part in entry.index.split(":")]
+    try:
+        chosen = found[numbers[0]] if len(numbers) == 1 and numbers[0] is not None else found[slice(*numbers)]
+    except IndexError as error:
+        raise source.error(
+            (*key, "index"), f"{entry.index}: {name} holds {len(found)} frames; give a smaller index."
+        ) from error
+    if not len(chosen):
+        raise source.error((*key, "index"), f"{entry.index!r} takes none of the {len(found)} frames; widen the slice.")
+    return chosen
+
+
 def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None]) -> dict[str, Mapping[str, object]]:
     """Settings of all stages: the protocol's, with what the file says instead."""
     settings = protocol_inputs("campaign", file.protocol, _overrides(file, samplers))
+    if file.potential is not None and samplers["bootstrap"] is None:
+        settings["bootstrap"] = _driven(settings, data=bool(file.data))
     rules, bounds = settings["stop"], file.stop.iterations
     if bounds is not None and bounds.min is None and bounds.max is not None:
         rules["min_iterations"] = min(rules.get("min_iterations", 0), bounds.max)
@@ -123,11 +153,25 @@ def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None])
     return settings
 
 
+def _driven(settings: Mapping[str, Any], *, data: bool) -> Values:
+    """The bootstrap that a potential drives: with the samplers of the loop, and where there are data its selectors."""
+    samplers = [{key: value for key, value in spec.items() if key != "schedule"} for spec in _specs(settings)]
+    return {**settings["bootstrap"], "samplers": samplers, **({"selectors": []} if data else {})}
+
+
+def _specs(settings: Mapping[str, Any]) -> list[Values]:
+    """Samplers of the loop as the file or the protocol has them, in full."""
+    return [SamplerSpec.model_validate(spec).model_dump() for spec in settings["sampling"]["samplers"]]
+
+
 def _overrides(file: CampaignFile, samplers: Mapping[str, list[Values] | None]) -> dict[str, Values]:
     iterations = file.stop.iterations or Iterations()
+    # With data that exist nothing need be sampled for a first potential.
+    sampled = file.data and file.potential is None and samplers["bootstrap"] is None
+    bootstrap = [] if sampled else samplers["bootstrap"]
     stages: dict[str, Mapping[str, object]] = {
         "bootstrap": {
-            "samplers": samplers["bootstrap"],
+            "samplers": bootstrap,
             "selectors": _dump(file.bootstrap.selection) if file.bootstrap else None,
         },
         "sampling": {"samplers": samplers["sampling"]},

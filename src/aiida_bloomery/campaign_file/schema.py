@@ -51,6 +51,7 @@ def schema() -> dict[str, Any]:
         "anyOf": [*one["anyOf"], named],
         "description": properties["labelling"]["description"],
     }
+    properties["data"] = _files(properties["data"])
     validation = found["Validation"]["properties"]
     for owner in (properties, validation):
         owner["structures"] = _files(owner["structures"])

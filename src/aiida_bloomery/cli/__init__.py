@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "converge": ("converge", "Find the cheapest settings of the labeller that are dense enough."),
     "run": ("campaign", "Run a campaign file and watch it; attach to it if it runs."),
     "submit": ("campaign", "Submit a campaign file and print its PK."),
+    "extend": ("extension", "Go on with a campaign that has ended, under new targets, budgets or samplers."),
     "status": ("status", "Show services and campaigns, or one campaign."),
     "report": ("results", "Write the report of a campaign, one HTML page."),
     "lineage": ("results", "Trace a frame of the data set back to its origin."),

@@ -57,6 +57,9 @@ def check_command(file: Path, rehearse: bool, file_only: bool, profile: str | No
         f" {MARKS['fine']} {plain(file)}: {len(structures)} starting structure(s) of {', '.join(structures.elements)}, "
         f"labels from {campaign.file.labeller}"
     )
+    for index, frames in campaign.data.items():
+        name = campaign.file.data[index].name
+        console.print(f" {MARKS['fine']} data of {plain(name)}: {len(frames)} labelled frame(s) to begin with")
     for finding in findings:
         console.print(f" {MARKS[finding.level]} {plain(finding.what)}: {plain(finding.detail)}")
     for note in notes:
@@ -170,6 +173,8 @@ def _print_plan(plan: Plan) -> None:
         add(name, times, stage.pool, stage.md_steps, stage.labels, stage.probe, stage.control, trainings)
     if plan.isolated_atoms:
         add("isolated atoms", 1, labels=plan.isolated_atoms)
+    if plan.checked:
+        add("check of data", 1, labels=f"+ {plan.checked}")
     if plan.warm_start:
         add("final training", 1, trainings=1)
     if plan.of_control:

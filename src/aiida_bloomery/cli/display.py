@@ -27,6 +27,7 @@ WATCH_SERVICES = 15.0
 WIDE = 120
 """Columns that the table of errors needs to show their intervals too."""
 SIDES = ("potential", "reference", "difference", "experiment")
+HELD_OUT = f"held out\n{TARGETS['forces'].short} RMSE {TARGETS['forces'].unit}"
 TEST_SET = f"test set\n{TARGETS['forces'].short} RMSE {TARGETS['forces'].unit}"
 
 
@@ -66,7 +67,7 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
     under_way = sum(job.step for job in state.doing if job.stage == "label")
     labels = f"{state.labels}{budget}" + (f", {under_way} under way" if under_way else "")
     facts.add_row("labels", labels, _bar(state.labels + under_way, state.max_labels))
-    for name, told in _waiting(state):
+    for name, told in (*_began_with(state), *_waiting(state)):
         facts.add_row(name, told, "")
     facts.add_row("stage", f"{state.stage} for {clock(state.stage_seconds)}", "")
     for job in state.doing:
@@ -84,14 +85,18 @@ def iterations_table(state: CampaignState) -> Table:
     # A terminal of 80 columns has no room for the intervals.
     narrow = console.width < WIDE
     titles = [_title(target, narrow=narrow) for target in TARGETS.values()]
-    tested = [TEST_SET] if any(entry.test_set for entry in state.iterations) else []
-    made = table("iteration", "pool", "labels", "probe", *titles, *tested, padding=1, no_wrap=True)
-    for entry in state.iterations:
+    elsewhere = {
+        title: sets
+        for title, name in ((HELD_OUT, "held_out"), (TEST_SET, "test_set"))
+        if any(sets := [getattr(entry, name) for entry in state.iterations])
+    }
+    made = table("iteration", "pool", "labels", "probe", *titles, *elsewhere, padding=1, no_wrap=True)
+    for place, entry in enumerate(state.iterations):
         numbers = [quantity(entry.error(name), unit=False, interval=not narrow) for name in TARGETS]
         name = str(entry.iteration or "bootstrap")
         frames = entry.validation.n_frames if entry.validation else 0
-        fixed = entry.test_set.error("forces") if entry.test_set else None
-        numbers += [quantity(fixed, unit=False, interval=False)] if tested else []
+        errors = [sets[place].error("forces") if sets[place] else None for sets in elsewhere.values()]
+        numbers += [quantity(error, unit=False, interval=False) for error in errors]
         made.add_row(name, str(entry.n_pool), str(entry.labels_total), str(frames), *numbers)
     if state.targets:
         wanted = [
@@ -169,13 +174,18 @@ def summary(state: CampaignState, paths: dict[str, str]) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_row("engine", state.engine)
     grid.add_row("time", clock(state.seconds))
-    for name, told in _waiting(state):
+    for name, told in (*_began_with(state), *_waiting(state)):
         grid.add_row(name, told)
     grid.add_row("jobs", f"{state.jobs['done']} done, {state.jobs['failed']} failed")
     for name, path in paths.items():
         grid.add_row(name, plain(path))
     parts.append(grid)
     return Group(*parts)
+
+
+def _began_with(state: CampaignState) -> list[tuple[str, str]]:
+    """Labelled frames that it began with."""
+    return [("data", f"{state.adopted} labelled frames to begin with, none of them bought")] if state.adopted else []
 
 
 def _waiting(state: CampaignState) -> list[tuple[str, str]]:

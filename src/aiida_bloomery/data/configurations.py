@@ -23,6 +23,9 @@ from bloomery.frames.configurations import Configurations
 PARENT_KEYS = ("parent_uuid", "parent_index", "parent_hash")
 """Per-frame arrays that name the frame a frame was made from: node (empty: none), index in it, content hash there."""
 
+FILE_DIGEST = "file_sha256"
+"""Attribute of a node whose frames are of a file: its SHA-256; the label is its name."""
+
 MAX_FORMULAS = 20
 
 

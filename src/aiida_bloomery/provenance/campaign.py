@@ -12,7 +12,8 @@ from aiida.common.links import LinkType
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.provenance.progress import CAMPAIGN_TYPE, RETRAINING_LABEL
-from bloomery.campaign.record import Record
+from bloomery.campaign.adoption import ADOPTED
+from bloomery.campaign.record import Adopted, Record
 from bloomery.campaign.stage_label import StageLabel
 from bloomery.errors import InputError
 
@@ -70,6 +71,7 @@ def data_set(campaign: orm.ProcessNode) -> dict[str, ConfigurationsData]:
     links = source.base.links.get_outgoing(link_type=LinkType.RETURN, link_label_filter=f"{_NAMESPACE}%").all()
     batches = {link.link_label.removeprefix(_NAMESPACE): link.node for link in links}
     if not batches:
+        batches = adopted(campaign)
         for stage in stages(campaign):
             key, outputs = BATCH.format(stage.iteration), stage.process.outputs
             if stage.name == "label" and stage.iteration >= 0 and "labelled" in outputs:
@@ -79,6 +81,16 @@ def data_set(campaign: orm.ProcessNode) -> dict[str, ConfigurationsData]:
             elif stage.name.startswith("heed_batch"):
                 _replace(batches, stage.name.removeprefix("heed_"), outputs)
     return dict(sorted(batches.items()))
+
+
+def adopted(campaign: orm.ProcessNode) -> dict[str, ConfigurationsData]:
+    """Batches of labelled frames that a campaign began with, by key, as they stand in its data set."""
+    made: Any = next((stage.process.outputs for stage in stages(campaign) if stage.name == "data_adopt"), {})
+    if "adopted" not in made:
+        return {}
+    told = Adopted.model_validate(made["adopted"].get_dict())
+    keys = [key for source in told.sources for key in source.batches]
+    return {key: made[key] if key in made else campaign.inputs.data[key] for key in keys}
 
 
 def _replace(batches: dict[str, ConfigurationsData], key: str, outputs: Any) -> None:
@@ -126,8 +138,8 @@ def record(campaign: orm.ProcessNode) -> Record:
 
 
 def iteration_of(batch: str) -> int:
-    """Number of the iteration that a batch is from."""
-    return int(batch.rpartition("_")[2])
+    """Number of the iteration that a batch is from; what a campaign began with is there from the bootstrap on."""
+    return 0 if batch.startswith(ADOPTED) else int(batch.rpartition("_")[2])
 
 
 def frames(campaign: orm.ProcessNode) -> Iterator[tuple[str, ConfigurationsData, int]]:

@@ -11,15 +11,17 @@ from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
 
 from aiida_bloomery.calculations.words import read, words_on
-from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.configurations import FILE_DIGEST, ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
 from aiida_bloomery.provenance.trace import Place, Tracer
+from bloomery.campaign.adoption import ADOPTED
 from bloomery.campaign.words import named
 from bloomery.errors import InputError
 
 FACTS: dict[str, tuple[str, ...]] = {
+    "data": ("role", "source", "source_frame"),
     "label": ("role", "label_folder"),
     "selection": ("rule", "score", "role", "pool"),
     "sampling": ("trajectory", "step", "block", "temperature", "disagreement", "stop_reason"),
@@ -56,7 +58,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a frame's way, backwards in time: a ``label``, ``selection``, ``sampling`` or ``structure``.
+    """One step of a frame's way, backwards in time: ``data``, ``label``, ``selection``, ``sampling`` or ``structure``.
 
     ``process`` did it, and is none for a structure that was given; ``node``, ``index`` and content ``hash`` say where
     the frame is after it; ``facts`` are rule, score, trajectory, temperature, input file, ..., as far as known;
@@ -148,12 +150,23 @@ def lineage(node: orm.Node, frame: int | str) -> Lineage:
 
 def _named(campaign: orm.ProcessNode, name: str) -> tuple[str, Place, list[str]]:
     """Batch and place of a labelled frame, and what was said of it, by its name in the ledger."""
+    if name.startswith(ADOPTED):
+        return _adopted(campaign, name)
     (entry,) = named([name], ledger.entries(campaign))[:1]
     batch, content = str(entry["batch"]), str(entry["hash"])
     node = campaigns.all_labelled(campaign).get(batch)
     if node is None or content not in node.hashes:
         raise InputError(f"frame {name}: has no label, so it has no lineage; `ledger --failed` says why.")
     return batch, Place(node, node.hashes.index(content)), _words_on(campaign, batch, content)
+
+
+def _adopted(campaign: orm.ProcessNode, name: str) -> tuple[str, Place, list[str]]:
+    """Batch and place of a frame that a campaign began with, by its name, ``BATCH:FRAME``."""
+    batch, _, frame = name.rpartition(":")
+    node = campaigns.data_set(campaign).get(batch)
+    if node is None or not frame.isdigit() or int(frame) >= node.n_frames:
+        raise InputError(f"frame {name}: there is none; give BATCH:FRAME, such as adopted_000:5.")
+    return batch, Place(node, int(frame)), []
 
 
 def _words_on(campaign: orm.Node, batch: str, content: str) -> list[str]:
@@ -275,7 +288,11 @@ def _step(place: Place, tracer: Tracer) -> Step:
         facts["formula"] = str(place.node.configurations[[place.index]].to_atoms()[0].symbols)
         if place.node.label:
             facts["label"] = place.node.label
-    if kind in {"label", "structure"}:
+        if digest := place.node.base.attributes.get(FILE_DIGEST, ""):
+            facts["sha256"] = digest
+    if kind == "data":
+        facts |= _energy_of(place)
+    if kind in {"data", "label", "structure"}:
         said = place.node.configurations.state_of(place.index)
         facts |= {name: value for name, value in said.items() if np.ndim(value) == 0}
     potential = tracer.potential(place.node)
@@ -308,8 +325,7 @@ def _label_calculation(place: Place) -> orm.ProcessNode | None:
 
 def _label_facts(place: Place, process: orm.ProcessNode | None) -> dict[str, object]:
     """Energy, and where the input of the label calculation is in its repository."""
-    energy, mask = place.node.configurations.label("energy")
-    facts: dict[str, object] = {"energy": float(energy[place.index])} if mask[place.index] else {}
+    facts = _energy_of(place)
     if isinstance(process, orm.CalcJobNode):
         folder = str(place.info("label_folder", "") or "")
         name = process.get_option("input_filename") or "aiida.in"
@@ -320,6 +336,11 @@ def _label_facts(place: Place, process: orm.ProcessNode | None) -> dict[str, obj
         if "code" in process.inputs:
             facts["code"] = process.inputs.code.full_label
     return facts
+
+
+def _energy_of(place: Place) -> dict[str, object]:
+    energy, mask = place.node.configurations.label("energy")
+    return {"energy": float(energy[place.index])} if mask[place.index] else {}
 
 
 def _text(step: Step) -> str:

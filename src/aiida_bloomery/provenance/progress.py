@@ -14,6 +14,7 @@ from typing import Any
 from bloomery.campaign.record import Decision, Iteration, QuotedRow, Record
 from bloomery.campaign.stage_label import StageLabel
 from bloomery.campaign.targets import TARGETS
+from bloomery.campaign.validation import Validation
 from bloomery.campaign.words import LEARNT
 from bloomery.errors import DataWarning, InputError
 from bloomery.plugins import PluginSpec
@@ -81,6 +82,8 @@ class CampaignState:
     """How far running jobs of this machine are."""
     labels: int = 0
     """Labels spent, of the budget ``max_labels``, if there is one."""
+    adopted: int = 0
+    """Labelled frames that the campaign began with; none of their labels was spent."""
     max_labels: int | None = None
     max_iterations: int | None = None
     iterations: list[Iteration] = field(default_factory=list)
@@ -133,7 +136,14 @@ def _quoted(entry: Iteration) -> dict[str, object]:
         "labels_total": entry.labels_total,
         "probe_frames": entry.validation.n_frames if entry.validation else 0,
         "errors": {name: number.as_dict() for name, number in errors.items() if number},
+        **({"held_out": _errors(entry.held_out)} if entry.held_out else {}),
     }
+
+
+def _errors(validation: Validation) -> dict[str, object]:
+    """Frames and errors of a validation."""
+    errors = {name: number.as_dict() for name in TARGETS if (number := validation.error(name))}
+    return {"frames": validation.n_frames, "errors": errors}
 
 
 def load_campaign_node(identifier: str | int) -> Any:
@@ -206,6 +216,7 @@ def campaign_state(pk: int) -> CampaignState:
         jobs=_jobs(processes),
         doing=[found for process in processes if (found := _job_progress(process))],
         labels=record.spent,
+        adopted=record.adopted.n_frames,
         max_labels=stop.get("max_labels"),
         max_iterations=stop.get("max_iterations"),
         iterations=record.iterations,

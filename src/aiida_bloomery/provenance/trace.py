@@ -12,6 +12,9 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.errors import InputError
 
+_KINDS = (("source", "data"), ("label_uuid", "label"), ("rule", "selection"), ("trajectory", "sampling"))
+"""Per-frame arrays, and what made a frame what it is that has them; the first counts."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -30,12 +33,12 @@ class Place:
 
     @property
     def kind(self) -> str:
-        """What made the frame what it is here: ``label``, ``selection``, ``sampling`` or ``structure``."""
+        """What made the frame what it is here: ``label``, ``selection``, ``sampling`` or ``structure``.
+
+        Frames that a campaign began with are ``data`` of it; they come from a ``structure``, or from another campaign.
+        """
         info = self.node.configurations.info
-        for key, kind in (("label_uuid", "label"), ("rule", "selection"), ("trajectory", "sampling")):
-            if key in info:
-                return kind
-        return "structure"
+        return next((kind for key, kind in _KINDS if key in info), "structure")
 
 
 class Tracer:

@@ -23,7 +23,7 @@ from bloomery.samplers.contract import COMPLETED
 from bloomery.samplers.dynamics.trajectories import PAUSED
 
 ORIGIN = (
-    "role", "rule", "score", "pool", "trajectory", "step", "temperature", "disagreement", "stop_reason",
+    "role", "source", "rule", "score", "pool", "trajectory", "step", "temperature", "disagreement", "stop_reason",
     "label_uuid", "label_folder", "parent_uuid", "parent_index",
 )  # fmt: skip
 """What a labelled frame says of itself, by the names of its per-frame arrays."""
@@ -146,6 +146,8 @@ def _errors(
     now: NDArray[Any] = np.full(len(everything), None, dtype=object)
     for stage in reversed(stages):
         validated = stage.name in {"validate", "final_validate"} and _is_of(stage, batches)
+        if validated and (everything == "held_out").any():
+            _fill(now, everything == "held_out", stage, "held_out")
         if validated and _fill(now, everything == "probe", stage, "probe"):
             break
     return before, now.tolist()

@@ -139,9 +139,10 @@ class CampaignFacts:
 
     @property
     def beyond(self) -> Beyond:
-        """What else was measured of the potential: ``observables_missing``, ``test_set``; the latest there is."""
+        """What else was measured of the potential: ``observables_missing``, ``test_set``, ``held_out``; the latest."""
         parts: list[Beyond] = [*filter(None, [self.history.final]), *reversed(self.iterations)]
-        return next((part for part in parts if part.test_set or part.observables_missing), Beyond())
+        there = (part for part in parts if part.test_set or part.observables_missing or part.held_out)
+        return next(there, Beyond())
 
     @property
     def suspects(self) -> list[Mapping[str, Any]]:

@@ -49,6 +49,7 @@ def methods(facts: CampaignFacts) -> Methods:
     cite = _Citations()
     sentences = [
         _beginning(facts, cite),
+        _data(facts),
         _bootstrap(facts, cite),
         _loop(facts, cite),
         _probe(facts),
@@ -74,6 +75,21 @@ def _beginning(facts: CampaignFacts, cite: _Citations) -> str:
     )
 
 
+def _data(facts: CampaignFacts) -> str:
+    sources = [source for source in facts.history.adopted.sources if source.n_frames]
+    if not sources:
+        return ""
+    parts = []
+    for source in sources:
+        about = f" ({source.method})" if source.method else ""
+        parts.append(f"{count(source.n_frames, 'configuration')} of {source.name}{about}")
+    checked = sum(source.compared.n_frames for source in sources if source.compared)
+    again = f"; {checked} of them labelled again agreed with the method used here" if checked else ""
+    kept = facts.history.adopted.by_role.get("held_out", 0)
+    held = f" Of these {kept} were held out and never trained on." if kept else ""
+    return f"They include {_listed(parts)} that had been labelled before{again}.{held}"
+
+
 def _bootstrap(facts: CampaignFacts, cite: _Citations) -> str:
     given = facts.inputs.get("bootstrap") or {}
     if not given.get("samplers"):
@@ -82,8 +98,10 @@ def _bootstrap(facts: CampaignFacts, cite: _Citations) -> str:
     formulas = ", ".join(structures.get("formulas") or [])
     start = f"{count(int(structures['n_frames']), 'structure')} ({formulas})" if formulas else "the starting structures"
     chosen = _plugins(given.get("selectors"), "selector", cite)
+    driven = ", driven by a potential that existed" if "potential" in facts.inputs else ""
     return (
-        f"Beginning with {start}, the first configurations were made by {_plugins(given['samplers'], 'sampler', cite)}"
+        f"Beginning with {start}, the first configurations were made by "
+        f"{_plugins(given['samplers'], 'sampler', cite)}{driven}"
         f"{f' and selected by {chosen}' if chosen else ''}."
     )
 

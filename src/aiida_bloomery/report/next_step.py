@@ -10,6 +10,7 @@ from bloomery.campaign.stopping import StopRules
 FAILED_SHARE = 0.1
 """More failed labels than this come before anything else."""
 MENDING = {
+    210: "Look at units and settings of the data: they must be of the method that labels.",
     401: "Look at the sampling: a gentler one, or a potential trained on more, comes further.",
     402: "Look at the selectors: they must leave something to label.",
     403: "Look at the failed labels in the ledger below; once their cause is mended, the labels that exist are not "

@@ -59,8 +59,10 @@ def tiles(facts: CampaignFacts) -> list[Tile]:
     budget = facts.inputs.get("stop", {}).get("max_labels")
     spent = f"{len(facts.ledger) - cached} of {budget} labels spent" if budget else ""
     end = facts.made if facts.outcome.state == "running" else facts.changed
+    adopted = facts.history.adopted.n_frames
     return [
         *found,
+        *([Tile(str(adopted), "frames of data that existed")] if adopted else []),
         Tile(str(labelled), "labelled frames", spent),
         Tile(str(len(facts.failures)), "frames whose label failed"),
         Tile(duration((end - facts.started).total_seconds()), "wall time"),
@@ -96,17 +98,18 @@ def _error_cells(validation: Validation | None) -> list[Cell]:
 
 
 def sets_rows(facts: CampaignFacts) -> list[tuple[str, list[Cell]]]:
-    """Errors on the probe beside those on the independent set, by iteration; nothing without one."""
+    """Errors on the probe beside those on frames that are not of the campaign's pools; nothing where there are none."""
+    probe = ("probe", _error_cells(facts.validation_summary))
+    held_out = [] if facts.beyond.held_out is None else [("held out of the data", _error_cells(facts.beyond.held_out))]
     test = facts.beyond.test_set
     if test is None:
-        return []
+        return [probe, *held_out] if held_out else []
     earlier = [
         (f"independent set, {f'iteration {entry.iteration}' if entry.iteration else 'bootstrap'}", _error_cells(found))
         for entry in facts.iterations
         if (found := entry.test_set) is not None
     ]
-    probe = ("probe", _error_cells(facts.validation_summary))
-    return [*earlier, probe, ("independent set, delivered potential", _error_cells(test))]
+    return [*earlier, probe, *held_out, ("independent set, delivered potential", _error_cells(test))]
 
 
 def arms_rows(verdict: ControlVerdict) -> list[tuple[str, str, list[Cell]]]:

@@ -11,8 +11,8 @@ from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.formatting import count, interval, percent, percent_interval, plain, with_unit
 from aiida_bloomery.report.specs import plugins_text, value_text
 from bloomery.campaign.measuring import closer
-from bloomery.campaign.record import ControlVerdict
-from bloomery.campaign.targets import TARGETS
+from bloomery.campaign.record import AdoptedSource, ControlVerdict
+from bloomery.campaign.targets import COMPARED, TARGETS
 from bloomery.campaign.validation import Calibration
 from bloomery.reference.calculators import CALCULATORS
 from bloomery.statistics import Number
@@ -48,7 +48,7 @@ def verdict(facts: CampaignFacts) -> Verdict:
     taught = _taught(facts)
     if taught:
         headline = f"Rehearsal: {headline[:1].lower()}{headline[1:]}"
-    sentences = (why, taught, *_quality(facts), *arms, _failures(facts))
+    sentences = (why, taught, *_quality(facts), held_out(facts), *arms, _failures(facts))
     return Verdict(tone, headline, list(filter(None, sentences)))
 
 
@@ -100,6 +100,19 @@ def _quality(facts: CampaignFacts) -> list[str]:
         _other_levels(summary.calibration),
         f"Targets: {'; '.join(met)}.{wait}" if met else "",
     ]
+
+
+def held_out(facts: CampaignFacts) -> str:
+    """Say how good the potential is on frames that were held out of what the campaign began with, if any were."""
+    found = facts.beyond.held_out
+    errors = [] if found is None else [(name, found.error(name)) for name in COMPARED]
+    parts = [f"the {TARGETS[name].words} is {_bounded(number)}" for name, number in errors if number is not None]
+    if found is None or not parts:
+        return ""
+    return (
+        f"On {count(found.n_frames, 'frame')} held out of the data that the campaign began with {'; '.join(parts)}. "
+        "Who made these data has chosen these frames too: they are no probe, and no target counts them."
+    )
 
 
 def _calibration(calibration: Calibration) -> str:
@@ -196,6 +209,7 @@ def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
     reference = inputs.get("energy_reference", {}).get("method", "")
     rows = [
         ("Starting structures", _structures(inputs.get("structures", {}))),
+        ("Data", _data(facts)),
         ("Bootstrap", _bootstrap(inputs.get("bootstrap", {}))),
         ("Sampling", plugins_text(inputs.get("sampling", {}).get("samplers"))),
         ("Selection", plugins_text(inputs.get("selection", {}).get("selectors"), arrow=True)),
@@ -217,7 +231,28 @@ def _structures(structures: Mapping[str, Any]) -> str:
     return f"{structures['n_frames']} ({formulas})" if formulas else str(structures["n_frames"])
 
 
+def _data(facts: CampaignFacts) -> str:
+    """Which labelled frames it began with, or was to begin with."""
+    told = "; ".join(map(told_source, facts.history.adopted.sources))
+    given = facts.inputs.get("data_settings", {}).get("sources", [])
+    return told or ", ".join(str(source["name"]) for source in given)
+
+
+def told_source(source: AdoptedSource) -> str:
+    """Say where labelled frames are from, which roles they play, and what came of labelling some again."""
+    roles = ", ".join(f"{number} {role.replace('_', ' ')}" for role, number in source.by_role.items())
+    parts = [f"{count(source.n_frames, 'labelled frame')} of {source.name} ({roles})"]
+    parts += [f"{source.duplicates} more that were there already"] if source.duplicates else []
+    parts += [f"method: {source.method}"] if source.method else []
+    parts += [f"SHA-256 {source.digest}"] if source.digest else []
+    parts += [f"campaign {source.campaign}"] if source.campaign else []
+    parts += [source.compared.told] if source.compared else []
+    return ", ".join(parts)
+
+
 def _bootstrap(bootstrap: Mapping[str, Any]) -> str:
+    if not bootstrap.get("samplers"):
+        return ""
     selection = plugins_text(bootstrap.get("selectors"), arrow=True)
     return "; selected: ".join(part for part in (plugins_text(bootstrap.get("samplers")), selection) if part)
 

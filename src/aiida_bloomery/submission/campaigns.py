@@ -12,6 +12,7 @@ from aiida_bloomery import services
 from aiida_bloomery.campaign_file import Campaign
 from aiida_bloomery.provenance.progress import ACTIVE, CampaignState, campaign_state, campaigns
 from aiida_bloomery.setup.home import Home
+from aiida_bloomery.submission.extension import keep_file
 from bloomery.errors import BloomeryError, InputError
 
 
@@ -71,9 +72,11 @@ def _submit(campaign: Campaign) -> int:
 
     builder = make_builder(campaign)
     try:
-        return int(submit(builder).pk)
+        node = submit(builder)
     except ValueError as error:  # what AiiDA's ports and validators raise
         raise InputError(f"{campaign.source.path}: the campaign is refused: {error}") from error
+    keep_file(node, campaign)
+    return int(node.pk)
 
 
 def await_arrival(pk: int, home: Home, what: str = "campaign") -> list[str]:

@@ -35,7 +35,7 @@ class ControlContext(Protocol):
     """What a campaign keeps of its control arm."""
 
     batches: dict[str, ConfigurationsData]
-    """The arm's data set; the bootstrap's batch is that of the campaign."""
+    """The arm's data set; the bootstrap's batch, and what the campaign began with, are those of the campaign."""
     potential: PotentialData | None
     """The arm's present one."""
     curves: dict[str, PotentialData]
@@ -106,10 +106,12 @@ class ControlArm:
 
     def train(self, labelled: ConfigurationsData | None) -> Processes:
         """Train the control arm's potential; ``labelled`` is the campaign's batch of this iteration, if any is left."""
-        if "control" not in self.inputs or labelled is None:
+        if "control" not in self.inputs:
             return {}
         if not self.campaign.iteration:
-            self.ctx.batches["batch_000"] = labelled
+            self.ctx.batches = dict(self.campaign.batches)
+            return {}
+        if labelled is None:
             return {}
         if "control" not in self.campaign.selection.outputs:
             return {}
@@ -148,7 +150,7 @@ class ControlArm:
 
     def record(self) -> dict[str, orm.Data]:
         """What the record of an iteration says of the control arm."""
-        if "control" not in self.campaign.selection.outputs:
+        if self.campaign.selection is None or "control" not in self.campaign.selection.outputs:
             return {}
         found: dict[str, orm.Data] = {}
         ledger = self.standing.ctx.ledgers.get(f"control_{self.campaign.iteration:03d}")
@@ -174,7 +176,7 @@ class ControlArm:
     @property
     def is_there(self) -> bool:
         """Whether the control arm has learned from labels of its own."""
-        return "control" in self.inputs and len(self.ctx.batches) > 1
+        return "control" in self.inputs and any(key.startswith("control_") for key in self.ctx.batches)
 
     def train_final(self) -> Processes:
         """Train both arms from scratch, from several seeds; the first of the campaign's is delivered and there."""

@@ -8,6 +8,7 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 from aiida_bloomery.calculations.functions.campaign import plan_iteration
 from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import under
+from aiida_bloomery.workflows.adoption import Adoption
 from aiida_bloomery.workflows.arms import ControlArm
 from aiida_bloomery.workflows.campaign_builder import FromProtocol
 from aiida_bloomery.workflows.energy_reference import EnergyReferenceWorkChain
@@ -37,6 +38,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         spec.outline(
             cls.setup,
             if_(cls.wants_isolated_atoms)(cls.label_atoms, cls.refer_to_atoms),
+            if_(cls.has_data)(cls.check_data, cls.adopt_data),
             while_(cls.is_not_done)(
                 cls.plan, cls.sample, cls.select, cls.label, cls.learn, cls.validate, cls.record
             ),
@@ -45,6 +47,8 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
             if_(cls.has_two_arms)(cls.train_arms, cls.validate_arms, cls.judge_arms),
             cls.results,
         )  # fmt: skip
+        text = "{message} Give data of the method that labels, in eV and Å, or leave them out; none was used."
+        spec.exit_code(210, "ERROR_DATA_OF_ANOTHER_METHOD", message=text)
         spec.exit_code(401, "ERROR_SAMPLING_FAILED", message="Sampling failed in {where}: {message}")
         spec.exit_code(402, "ERROR_SELECTION_FAILED", message="Selection failed in {where}: {message}")
         spec.exit_code(403, "ERROR_LABELLING_FAILED", message="Labelling failed in {where}: {message}")
@@ -73,6 +77,10 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
     def _control(self) -> ControlArm:
         return ControlArm(self)
 
+    @property
+    def _adoption(self) -> Adoption:
+        return Adoption(self)
+
     def _fail(self, label: str, process: orm.ProcessNode) -> ExitCode:
         """Attach what there is, then end: nothing that was computed is lost."""
         self.results()
@@ -84,12 +92,14 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         return {key: node for key, node in known.items() if node is not None}
 
     def setup(self) -> None:
-        """Begin with nothing."""
+        """Begin with nothing, or with a potential."""
         self.ctx.iteration = 0
         self.ctx.batches, self.ctx.ledgers, self.ctx.left = {}, {}, {}
         for name in ("potential", "history", "decision", "reference", "warm"):
             self.ctx[name] = None
         self._control.begin()
+        self._adoption.begin()
+        self.ctx.potential = self._adoption.potential
         self._standing.begin()
         self._measuring.begin()
         if self.inputs.energy_reference["method"] == "values":
@@ -113,6 +123,24 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         self.ctx.reference = self.ctx.atoms.outputs.energy_reference
         return None
 
+    # -- data that exist ------------------------------------------------------------------------------------------
+
+    def has_data(self) -> bool:
+        """Whether there are labelled frames to begin with."""
+        return self._adoption.is_wanted
+
+    def check_data(self) -> ToContext:
+        """Label some of them again."""
+        return ToContext(**self._adoption.check())
+
+    def adopt_data(self) -> ExitCode | None:
+        """Make them batches, if their labels are of the method that labels."""
+        process = self._adoption.ctx.checking
+        if process is not None and not (process.is_finished_ok and "labelled" in process.outputs):
+            return self._fail("ERROR_LABELLING_FAILED", process)
+        mistake = self._adoption.adopt()
+        return self.exit_codes.ERROR_DATA_OF_ANOTHER_METHOD.format(message=mistake) if mistake else None
+
     # -- the loop -------------------------------------------------------------------------------------------------
 
     def is_not_done(self) -> bool:
@@ -121,26 +149,30 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
 
     def plan(self) -> None:
         """Decide what this iteration does."""
-        inputs = self.given("seed", "selection", "stop", "control")
+        inputs = self.given("seed", "selection", "stop", "control") | self._adoption.given()
         inputs["stage"] = self.inputs.sampling if self.ctx.iteration else self.inputs.bootstrap
-        if self.ctx.history is not None:
-            inputs["history"] = self.ctx.history
+        inputs |= self.given("before") if self.ctx.history is None else {"history": self.ctx.history}
         self.ctx.plan = self._stages.function("plan", plan_iteration, **inputs)
-        self.ctx.labelling = self.ctx.assessment = self.ctx.training = self.ctx.validation = None
+        self.ctx.sampling = self.ctx.selection = self.ctx.labelling = None
+        self.ctx.assessment = self.ctx.training = self.ctx.validation = None
         self._control.begin_iteration()
         self._measuring.begin_iteration()
 
-    def sample(self) -> ToContext:
-        """Make a pool of candidates."""
+    def sample(self) -> ToContext | None:
+        """Make a pool of candidates; a bootstrap of data alone needs none."""
+        samplers = under("samplers__", self.ctx.plan)
+        if not samplers:
+            return None
         inputs = self._with_potential() | self.given("frames")
         if self.ctx.left:
             inputs["continued"] = self.ctx.left
-        samplers = under("samplers__", self.ctx.plan)
         process = self._stages.sample("sample", self.inputs.structures, samplers, self.ctx.plan["seed"], **inputs)
         return ToContext(sampling=process)
 
-    def select(self) -> ExitCode | ToContext:
+    def select(self) -> ExitCode | ToContext | None:
         """Select what is worth a label, and draw the probe."""
+        if self.ctx.sampling is None:
+            return None
         if not self.ctx.sampling.is_finished_ok:
             return self._fail("ERROR_SAMPLING_FAILED", self.ctx.sampling)
         if "left" in self.ctx.sampling.outputs:
@@ -152,6 +184,8 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
 
     def label(self) -> ExitCode | ToContext | None:
         """Label the selected frames."""
+        if self.ctx.selection is None:
+            return None
         if not self.ctx.selection.is_finished_ok:
             return self._fail("ERROR_SELECTION_FAILED", self.ctx.selection)
         if "selected" not in self.ctx.selection.outputs:
@@ -161,21 +195,22 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
 
     def learn(self) -> ExitCode | ToContext | None:
         """Assess the potential on what it has not seen, and train the next: side by side, neither needs the other."""
-        process = self.ctx.labelling
-        if process is None:
+        process, key, labelled = self.ctx.labelling, f"batch_{self.ctx.iteration:03d}", None
+        if process is None and (self.ctx.iteration or not self.ctx.batches):
             return None
-        key = f"batch_{self.ctx.iteration:03d}"
-        batch = self._standing.take("judge", key, process, self.ctx.batches)
-        if batch is not None:
-            self.ctx.batches[key] = batch
-        if not process.is_finished_ok or "labelled" not in process.outputs:
-            return self._fail("ERROR_LABELLING_FAILED", process)
+        if process is not None:
+            labelled = self._standing.take("judge", key, process, self.ctx.batches)
+            if labelled is not None:
+                self.ctx.batches[key] = labelled
+            if not process.is_finished_ok or "labelled" not in process.outputs:
+                return self._fail("ERROR_LABELLING_FAILED", process)
         self._standing.heed(self.uuid)
         if not self.ctx.batches:
             self.results()
             return self.exit_codes.ERROR_LABELLING_FAILED.format(where=self._stages.where, message=NO_LABEL)
         labelled = self.ctx.batches.get(key)
-        processes = {"training": self._stages.train_on("train", self.ctx.potential)}
+        start_from = self.ctx.potential if self.ctx.iteration else None
+        processes = {"training": self._stages.train_on("train", start_from)}
         if self.ctx.potential is not None and labelled is not None:
             yardsticks = self._stages.yardsticks("probe", "selected")
             processes["assessment"] = self._stages.observe("assess", {key: labelled}, yardsticks)
@@ -190,7 +225,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         self.ctx.warm = "start_from" in self.ctx.training.inputs
         self.ctx.potential = self.ctx.training.outputs.potential
         return ToContext(
-            validation=self._stages.observe_probe("validate", "probe"),
+            validation=self._stages.observe_probe("validate", *self._adoption.yardsticks),
             **self._measuring.measure("", EACH, self.ctx.potential),
             **self._control.validate(self.ctx.potential),
         )
@@ -199,7 +234,8 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         """Write the iteration into the history, and let the stop rules decide."""
         if self.ctx.validation is not None and not self.ctx.validation.is_finished_ok:
             return self._fail("ERROR_VALIDATION_FAILED", self.ctx.validation)
-        self._recording.record(self._measuring.measured(), {**self._control.record(), **self._standing.words()})
+        more = {} if self.ctx.iteration else self._adoption.given()
+        self._recording.record(self._measuring.measured(), {**self._control.record(), **self._standing.words(), **more})
         self.ctx.iteration += 1
         return None
 
@@ -219,7 +255,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         if not self.ctx.training.is_finished_ok:
             return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
         self.ctx.potential = self.ctx.training.outputs.potential
-        return ToContext(validation=self._stages.observe_probe("final_validate", "probe"))
+        return ToContext(validation=self._stages.observe_probe("final_validate", *self._adoption.yardsticks))
 
     def is_measured_at_the_end(self) -> bool:
         """Whether the potential that is delivered is measured."""

@@ -12,21 +12,24 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import Validator, by_key, optional, optional_output, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
+from aiida_bloomery.workflows.adoption import adoption_ports, data_fits
 from aiida_bloomery.workflows.arms import control_ports
 from aiida_bloomery.workflows.measuring import measuring_ports
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from aiida_bloomery.workflows.sampling import DRIVERS, missing_driver
 
 
-def _drivers_are_there(inputs: Mapping[str, Any], _: Any) -> str | None:
-    """Whether every sampler of either stage that names a driver names one of those that there are."""
+def _fits_together(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Whether there is a driver for every sampler of either stage that names one, and all data are told of."""
     named = {
         f"{stage}.samplers.{index}": spec.get("labelling")
         for stage in ("bootstrap", "sampling")
         for index, spec in enumerate(inputs[stage].get("samplers", []) if stage in inputs else [])
         if isinstance(spec, Mapping)  # the name alone has no driver
     }
-    return missing_driver(named, inputs.get("drivers", {}))
+    if not inputs["bootstrap"].get("samplers") and not inputs.get("data"):
+        return "bootstrap.samplers: there are none, and no data to begin with; give one of the two."
+    return missing_driver(named, inputs.get("drivers", {})) or data_fits(inputs)
 
 
 class FromProtocol(WorkChain):
@@ -38,6 +41,7 @@ class FromProtocol(WorkChain):
         super().define(spec)
         measuring_ports(spec)
         control_ports(spec)
+        adoption_ports(spec)
 
         def checked(port: str, kind: type[orm.Data], validator: Validator, text: str) -> None:
             spec.input(port, valid_type=kind, validator=validator, help=text)
@@ -51,7 +55,8 @@ class FromProtocol(WorkChain):
         by_key(spec, "codes", orm.AbstractCode, text)
         spec.input("seed", valid_type=orm.Int, help="Of every random choice.")
         optional(spec, "device", orm.Str, "Where torch runs: `auto`, `cpu` or `cuda`.")
-        checked("bootstrap", orm.Dict, validators.stage, "`{samplers, selectors}` of iteration 0.")
+        text = "`{samplers, selectors}` of iteration 0; with data, samplers may be none."
+        checked("bootstrap", orm.Dict, validators.stage, text)
         checked("sampling", orm.Dict, validators.stage, "`{samplers}` of the loop.")
         by_key(spec, "frames", ConfigurationsData, "The user's own frames, by label.", required=False)
         checked("selection", orm.Dict, validators.selection, "`{descriptor, selectors, roles}`.")
@@ -64,7 +69,7 @@ class FromProtocol(WorkChain):
         text = "When a label is kept out of training until somebody has looked at it, as `SuspectSettings` has it."
         optional(spec, "suspects", orm.Dict, text, validators.suspects)
         optional(spec, "options", orm.Dict, "Scheduler options by verb.")
-        spec.inputs.validator = _drivers_are_there
+        spec.inputs.validator = _fits_together
         outputs_by_key(spec, "data_set", ConfigurationsData, "Labelled frames by batch.")
         optional_output(spec, "potential", PotentialData, "The latest accepted potential.")
         optional_output(spec, "history", orm.Dict, "Every iteration, and why the loop ended.")
@@ -99,7 +104,8 @@ class FromProtocol(WorkChain):
         engine_code
             The `bloomery` program of the engine's own environment, for an engine that needs one.
         structures, labeller, labelling, more
-            As for `get_builder_from_settings`: ``frames``, ``validation``, ``options``, ``device``, ``seed``.
+            As for `get_builder_from_settings`: ``frames``, ``validation``, ``data``, ``start``, ``options``,
+            ``device``, ``seed``.
         """
         codes = {"bloomery": code} | ({"engine": engine_code} if engine_code is not None else {})
         settings = protocol_inputs("campaign", protocol, overrides)
@@ -117,6 +123,8 @@ class FromProtocol(WorkChain):
         drivers: Mapping[str, Mapping[str, Any]] | None = None,
         frames: Mapping[str, ConfigurationsData] | None = None,
         validation: Mapping[str, ConfigurationsData] | None = None,
+        data: Mapping[str, ConfigurationsData] | None = None,
+        start: Mapping[str, orm.Data] | None = None,
         options: Mapping[str, Any] | None = None,
         device: str = "auto",
         seed: int = 1,
@@ -134,13 +142,17 @@ class FromProtocol(WorkChain):
             gives.
         settings
             By name the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop`, and
-            `control`, `validation` and `suspects` if they are wanted.
+            `control`, `validation` and `suspects` if they are wanted; `data` tells where the data are from.
         drivers
             By name ``{"labeller", "labelling"}`` of what drives samplers that name it, and does not label.
         frames
             The user's own frames by label, for samplers that take them.
         validation
             What is measured on: `structures`, `trajectory` (of the reference method), `test_set`; all may be left out.
+        data
+            Labelled frames to begin with, by the keys that `DataSettings` name.
+        start
+            `potential`, which drives the first sampling, and `before`, the history of the campaign that it is of.
         options
             Scheduler options by verb.
         """
@@ -157,6 +169,10 @@ class FromProtocol(WorkChain):
                 builder[name] = orm.Dict(settings[name])
         if "validation" in settings or validation:
             builder.validation = {"settings": orm.Dict(settings.get("validation", {})), **(validation or {})}
+        if data:
+            builder.data, builder.data_settings = dict(data), orm.Dict(settings["data"])
+        for name, node in (start or {}).items():
+            builder[name] = node
         if drivers:
             builder.drivers = dict(drivers)
         if frames:

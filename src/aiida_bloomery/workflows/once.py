@@ -44,6 +44,11 @@ class SubmitsOnce(WorkChain):
         """Attach those of these outputs that a child has."""
         self.out_many({name: process.outputs[name] for name in names if name in process.outputs})
 
+    def hand_out_as(self, process: orm.ProcessNode, name: str, port: str) -> None:
+        """Attach an output of a child, if it has it, under another name."""
+        if name in process.outputs:
+            self.out(port, process.outputs[name])
+
     def given(self, *names: str) -> dict[str, orm.Data]:
         """Inputs of these names, as far as there are any, to be handed on."""
         return {name: self.inputs[name] for name in names if name in self.inputs}

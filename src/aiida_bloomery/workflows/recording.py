@@ -22,25 +22,26 @@ class Recording:
         self.stages = Stages(chain)
         self.ctx = self.stages.ctx
 
-    def record(self, measured: Mapping[str, orm.Dict], control: Mapping[str, orm.Data]) -> None:
-        """Write the iteration down, with what was measured and what became of the control arm, and decide."""
+    def record(self, measured: Mapping[str, orm.Dict], more: Mapping[str, orm.Data]) -> None:
+        """Write the iteration down, with what was measured and what else is known of it, and decide."""
         ctx = self.ctx
-        inputs: dict[str, orm.Data] = {"funnel": ctx.selection.outputs.funnel}
+        inputs: dict[str, orm.Data] = {} if ctx.selection is None else {"funnel": ctx.selection.outputs.funnel}
         if ctx.history is not None:
             inputs["history"] = ctx.history
-        if ctx.labelling is not None and ctx.training is not None and ctx.validation is not None:
+        if ctx.training is not None and ctx.validation is not None:
             key = f"batch_{ctx.iteration:03d}"
+            if ctx.labelling is not None:
+                inputs["ledger"] = Standing(self.chain).ctx.ledgers.get(key, ctx.labelling.outputs.ledger)
             inputs |= {
-                "ledger": Standing(self.chain).ctx.ledgers.get(key, ctx.labelling.outputs.ledger),
                 **({"batch": ctx.batches[key]} if key in ctx.batches else {}),
                 "potential": ctx.potential,
                 "training": ctx.training.outputs.history,
-                "validation": ctx.validation.outputs.observations["probe"],
+                **_validated(ctx.validation),
             }
         if ctx.assessment is not None and ctx.assessment.is_finished_ok:
             inputs |= put_under("assess_", ctx.assessment.outputs.observations)
         inputs |= put_under("measured__", measured)
-        history = self.stages.function("record", record_iteration, **inputs, **control)
+        history = self.stages.function("record", record_iteration, **inputs, **more)
         decision = self.stages.function("decide", decide, history=history, stop=self.stages.inputs.stop)
         ctx.history, ctx.decision = history, decision
         self.stages.report(f"{self.stages.where}: {decision['reason']}")
@@ -51,7 +52,7 @@ class Recording:
             self.chain.out("data_set", self.ctx.batches)
         if self.ctx.ledgers:
             self.chain.out("ledger", self.chain.call_as("ledger", merge_ledgers, **self.ctx.ledgers))
-        if self.ctx.potential is not None:
+        if self.ctx.potential is not None and self.ctx.potential != self.chain.inputs.get("potential"):
             self.chain.out("potential", self.ctx.potential)
 
     def conclude(self, measured: Mapping[str, orm.Dict], verdict: orm.Dict | None) -> None:
@@ -62,5 +63,12 @@ class Recording:
         given = {"history": ctx.history, "decision": ctx.decision, "potential": ctx.potential, "control": verdict}
         inputs = {name: node for name, node in given.items() if node is not None}
         if ctx.validation is not None and ctx.validation.is_finished_ok:
-            inputs["validation"] = ctx.validation.outputs.observations["probe"]
+            inputs |= _validated(ctx.validation)
         self.chain.out("history", self.chain.call_as("results", conclude, **inputs, **measured))
+
+
+def _validated(process: orm.WorkChainNode) -> dict[str, orm.Dict]:
+    """Errors on the probe, and on frames held out of what the campaign began with, as the record takes them."""
+    observations = process.outputs.observations
+    names = {"validation": "probe", "held_out": "held_out"}
+    return {name: observations[key] for name, key in names.items() if key in observations}

@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.plugins.entry_point import get_entry_point_names
 
 from aiida_bloomery.data.ports import Validator
+from bloomery.campaign.adoption import DataSettings
 from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.convergence import Plan
 from bloomery.campaign.hot_frames import HotFrames
@@ -100,6 +101,7 @@ stop = _validator(StopRules, "stop")
 suspects = _validator(SuspectSettings, "suspects")
 control = _validator(ControlSettings, "control", _control)
 validation = _validator(ValidationSettings, "validation.settings", _validation)
+data = _validator(DataSettings, "data_settings")
 convergence = _validator(Plan, "plan")
 hot_frames = _validator(HotFrames, "hot_frames")
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from bloomery.campaign.control import ControlSettings
-from bloomery.campaign.record import Record
+from bloomery.campaign.record import Adopted, Record
 from bloomery.campaign.schedules import SamplerSpec, shares_of
 from bloomery.campaign.stages import StageSettings
 from bloomery.campaign.stopping import StopRules
-from bloomery.frames.roles import TRAINED_ROLES
+from bloomery.frames.roles import TRAINED_ROLES, UNSEEN_ROLES
 from bloomery.plugins import PluginSpec, Settings
 from bloomery.potentials.scale import Scale
 from bloomery.seeds import derive_seed
@@ -40,8 +40,8 @@ class IterationPlan:
     """``{"selectors": [...], "roles": {...}, "max_frames": int | None}``, with a control arm its selectors under
     ``control``, and where samplers have shares these by key of the pool under ``shares``."""
     observables: dict[str, dict[str, object]]
-    """What is measured on newly labelled frames (``probe``, ``selected``), on the whole probe (``probe``), and on it by
-    both arms (``arms``)."""
+    """What is measured on newly labelled frames (``probe``, ``selected``), on the whole probe (``probe``), on it by
+    both arms (``arms``), and on frames held out of what the campaign began with (``held_out``), if there are any."""
     scale: Scale | None
     """What is known of the present potential's errors; ``None`` before the first validation."""
 
@@ -53,11 +53,15 @@ def plan(
     stop: StopRules,
     record: Record,
     control: ControlSettings | None = None,
+    adopted: Adopted | None = None,
+    before: Record | None = None,
 ) -> IterationPlan:
     """Plan the next iteration; the bootstrap, if there has been none.
 
     The seed follows from the campaign's and the iteration's number. The label budget that is left limits how many
     frames may be selected, the probe's among them. The control arm begins after the bootstrap, which both arms share.
+    Until an error is known, that of the potential that drives the bootstrap counts, by the record of the campaign
+    ``before``, which it is of.
     """
     iterations, specs = record.iterations, stage.samplers
     keys = [f"{spec.name}_{index}" for index, spec in enumerate(specs)]
@@ -65,7 +69,12 @@ def plan(
     selectors = stage.selectors or selection.selectors
     errors = {"name": "errors", "settings": {}}
     arm = control.selectors(selectors) if control is not None and iterations else []
-    calibration = {"observable": {"name": "calibration", "settings": {}}, "roles": ["calibration", "probe"]}
+    calibration = {"observable": {"name": "calibration", "settings": {}}}
+    yardsticks: dict[str, dict[str, object]] = {
+        role: {"observable": errors, "roles": [role], "further": [{**calibration, "roles": ["calibration", role]}]}
+        for role in UNSEEN_ROLES
+        if role == "probe" or (adopted is not None and adopted.by_role.get(role))
+    }
     return IterationPlan(
         seed=derive_seed(seed, "iteration", len(iterations)),
         samplers={key: _sampler(spec, record) for key, spec in zip(keys, specs, strict=True)},
@@ -78,12 +87,12 @@ def plan(
             **({"control": [spec.model_dump() for spec in arm]} if arm else {}),
         },
         observables={
-            "probe": {"observable": errors, "roles": ["probe"], "further": [calibration]},
+            **yardsticks,
             "selected": {"observable": errors, "roles": TRAINED_ROLES},
             # The arms differ in what they train on and calibrate with: they have the probe alone in common.
             **({"arms": {"observable": errors, "roles": ["probe"]}} if control is not None else {}),
         },
-        scale=_scale(record),
+        scale=_scale(record) or (None if before is None else _scale(before)),
     )
 
 
@@ -94,8 +103,12 @@ def _sampler(spec: SamplerSpec, record: Record) -> dict[str, object]:
 
 
 def _scale(record: Record) -> Scale | None:
-    """Force error on the probe and calibration factor of the latest validation that has them; records hold meV/Å."""
-    validations = record.validations[::-1]
+    """Force error on the probe and calibration factor of the latest validation that has them; records hold meV/Å.
+
+    Before there is a probe, those on frames held out of what the campaign began with have to do.
+    """
+    held_out = (entry.held_out for entry in record.iterations[::-1])
+    validations = [*record.validations[::-1], *filter(None, held_out)]
     errors = (validation.error("forces") for validation in validations)
     factors = (validation.calibration.forces.factor for validation in validations)
     error = next((number.value / MILLI for number in errors if number and number.value > 0), None)

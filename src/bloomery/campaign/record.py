@@ -6,14 +6,16 @@ A record is read where a history comes in, and written back with the keys that i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Self
 
 from pydantic import Field
 
+from bloomery.campaign.same_method import Compared
 from bloomery.campaign.targets import TARGETS
 from bloomery.campaign.validation import Part, Validation
 from bloomery.campaign.words import HeededWord
+from bloomery.frames.roles import UNSEEN_ROLES
 from bloomery.statistics import Number
 
 Arm = Literal["selection", "control"]
@@ -61,7 +63,50 @@ class Labels(Part):
     @property
     def to_learn_from(self) -> int:
         """Labelled frames that are not of the probe."""
-        return sum(number for role, number in self.by_role.items() if role != "probe")
+        return learnt(self.by_role)
+
+
+def learnt(by_role: Mapping[str, int]) -> int:
+    """How many of frames, counted by role, potentials learn from."""
+    return sum(number for role, number in by_role.items() if role not in UNSEEN_ROLES)
+
+
+class AdoptedSource(Part):
+    """Labelled frames that a campaign began with, from a file or from another campaign.
+
+    ``digest`` is the SHA-256 of the file, ``campaign`` the UUID, ``method`` what its user says of it. Of the frames
+    ``n_frames`` were taken, in these ``batches``, and ``duplicates`` were there already; ``compared`` is what came of
+    labelling some again.
+    """
+
+    name: str = ""
+    batches: list[str] = Field(default=[])
+    digest: str = ""
+    campaign: str = ""
+    method: str = ""
+    n_frames: int = 0
+    duplicates: int = 0
+    by_role: dict[str, int] = Field(default={})
+    compared: Compared | None = None
+
+
+class Adopted(Part):
+    """All labelled frames that a campaign began with; none of their labels was bought."""
+
+    sources: list[AdoptedSource] = Field(default=[])
+
+    @property
+    def n_frames(self) -> int:
+        """How many frames were taken."""
+        return sum(source.n_frames for source in self.sources)
+
+    @property
+    def by_role(self) -> dict[str, int]:
+        """How many of them play each role."""
+        counts: Counter[str] = Counter()
+        for source in self.sources:
+            counts.update(source.by_role)
+        return dict(sorted(counts.items()))
 
 
 class FunnelRow(Part):
@@ -122,13 +167,17 @@ class QuotedRow(Part):
 
 
 class Beyond(Part):
-    """What was measured of a potential besides errors on the probe: observables, and errors on an independent set."""
+    """What was measured of a potential besides errors on the probe: observables, and errors on an independent set.
+
+    ``held_out`` are errors on frames that were held out of what the campaign began with: no rule stops on them.
+    """
 
     observables: dict[str, dict[str, object]] = Field(default={})
     observables_missing: list[str] = Field(default=[])
     quoted: list[QuotedRow] = Field(default=[])
     validation_labels: Labels | None = None
     test_set: Validation | None = None
+    held_out: Validation | None = None
 
 
 class BothArms(Part):
@@ -203,7 +252,8 @@ class ControlIteration(ArmIteration):
 class Iteration(ArmIteration):
     """What a campaign did in an iteration; ``labels_total`` counts the labels of both arms since it began.
 
-    ``words`` are those on labels that its training was the first to heed.
+    ``words`` are those on labels that its training was the first to heed; ``adopted`` is what the campaign began with,
+    in the bootstrap alone.
     """
 
     iteration: int = 0
@@ -212,6 +262,7 @@ class Iteration(ArmIteration):
     assess: Assessment | None = None
     control: ControlIteration | None = None
     words: list[HeededWord] = Field(default=[])
+    adopted: Adopted | None = None
 
 
 class Decision(Part):
@@ -324,6 +375,11 @@ class Record(Part):
         return self.final or next(reversed(self.iterations), Beyond())
 
     @property
+    def adopted(self) -> Adopted:
+        """Labelled frames that it began with."""
+        return (self.iterations[0].adopted if self.iterations else None) or Adopted()
+
+    @property
     def spent(self) -> int:
         """Labels that were spent, by both arms."""
         return self.iterations[-1].labels_total if self.iterations else 0
@@ -331,10 +387,11 @@ class Record(Part):
     def learned_from(self, arm: Arm = "selection") -> list[int]:
         """How many labelled frames the potentials of an arm could learn from, by iteration; none are of the probe.
 
-        The bootstrap is shared by both arms.
+        The bootstrap is shared by both arms, and so are frames that the campaign began with.
         """
         counts: list[int] = []
         for entry in self.iterations:
             own = entry.control if arm == "control" and counts else entry
-            counts.append((own.counts.to_learn_from if own else 0) + (counts[-1] if counts else 0))
+            before = counts[-1] if counts else learnt(self.adopted.by_role)
+            counts.append((own.counts.to_learn_from if own else 0) + before)
         return counts

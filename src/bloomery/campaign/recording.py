@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bloomery.campaign.measuring import Measured
 from bloomery.campaign.record import (
+    Adopted,
     ArmIteration,
     Assessment,
     Comparison,
@@ -35,12 +36,14 @@ def arm_iteration(
     potential: str = "",
     batch: str = "",
     measured: Measured | None = None,
+    held_out: Validation | None = None,
 ) -> ArmIteration:
     """Return what an arm did in an iteration.
 
     The ledger's ``entries`` are those of frames that only this arm wanted or that the campaign had asked for first,
     ``roles`` those of its labelled frames. ``validation``, ``training`` and ``measured`` (observables beside the
-    reference, and errors on an independent set) are of the new potential; labels that the last takes are counted apart.
+    reference, and errors on an independent set) are of the new potential, as is ``held_out``; labels that observables
+    take are counted apart.
     """
     return ArmIteration.model_validate(
         {
@@ -51,7 +54,7 @@ def arm_iteration(
             "training": training,
             "potential": potential,
             "batch": batch,
-            **_beyond(measured),
+            **_beyond(measured, held_out),
         }
     )
 
@@ -64,11 +67,13 @@ def with_iteration(
     control: ArmIteration | None = None,
     comparison: Comparison | None = None,
     words: Sequence[Word] = (),
+    adopted: Adopted | None = None,
 ) -> Record:
     """Return the record with one more iteration: of the campaign, and of its control arm with the comparison of both.
 
     Its training was the first to heed the ``words``, those that take labels out; the potentials before may have learnt
     from these. Labels from the cache count as spent: whether a label exists already must not change what is selected.
+    Those of frames that the campaign began with, ``adopted``, do not.
     """
     entry = own.as_dict() | {
         "iteration": len(record.iterations),
@@ -82,6 +87,8 @@ def with_iteration(
         entry["control"] = ControlIteration.model_validate(arm)
     if words:
         entry["words"] = [heeded(word, record) for word in words]
+    if adopted is not None:
+        entry["adopted"] = adopted
     return Record(iterations=[*record.iterations, Iteration.model_validate(entry)])
 
 
@@ -141,17 +148,19 @@ def conclude(
     control: ControlVerdict | None = None,
     measured: Measured | None = None,
     words: Sequence[Word] = (),
+    held_out: Validation | None = None,
 ) -> Record:
     """Return the record with its end: the decision, the delivered potential with its errors, the control's verdict.
 
     The final training was the first to heed the ``words``.
     """
-    final = {"potential": potential, "validation": validation or record.latest, **_beyond(measured)}
+    final = {"potential": potential, "validation": validation or record.latest, **_beyond(measured, held_out)}
     end: dict[str, object] = {"decision": decision, "final": Final.model_validate(final)}
     if words:
         end["words_at_the_end"] = [heeded(word, record) for word in words]
     return record.model_copy(update=end if control is None else {**end, "control": control})
 
 
-def _beyond(measured: Measured | None) -> dict[str, object]:
-    return measured.beyond.as_dict() if measured is not None else {}
+def _beyond(measured: Measured | None, held_out: Validation | None) -> dict[str, object]:
+    found: dict[str, object] = measured.beyond.as_dict() if measured is not None else {}
+    return found if held_out is None else {**found, "held_out": held_out}

@@ -55,12 +55,12 @@ def decide(record: Record, rules: StopRules) -> Decision:
     iterations, validation = record.iterations, record.latest
     errors = _errors(validation, rules) if validation else ""
     if validation and rules.observables:
-        errors = "; ".join([errors, *described(rules.observables, iterations[-1].observables)])
+        errors = "; ".join([*filter(None, [errors]), *described(rules.observables, iterations[-1].observables)])
     if _targets_hold(iterations, rules):
         reason = f"the targets are reached in {rules.consecutive} iteration(s) running: {errors}."
         return _end("targets", reason, success=True)
     ended = _nothing_left(record, rules) or _budget_spent(record, rules) or _plateau(record, rules)
-    reason = f"goes on: {errors}." if validation else "no error is known yet."
+    reason = f"goes on: {errors}." if errors else "no error is known yet."
     return ended or Decision(done=False, rule="", reason=reason, success=False)
 
 
@@ -80,8 +80,8 @@ def _targets_hold(iterations: Sequence[Iteration], rules: StopRules) -> bool:
 
 
 def _nothing_left(record: Record, rules: StopRules) -> Decision | None:
-    """Nothing was selected, and not because the budget is spent."""
-    if record.iterations[-1].n_selected or _spent(record, rules):
+    """Nothing was selected or learnt from, and not because the budget is spent."""
+    if record.iterations[-1].n_selected or record.iterations[-1].potential or _spent(record, rules):
         return None
     if record.latest:
         return _end("nothing_left", "no frame of the last pool was worth a label.", success=True)
@@ -120,4 +120,4 @@ def _errors(validation: Validation, rules: StopRules) -> str:
             said = error.in_percent
             bound = "" if said.upper is None else f" (at most {said.upper:.3g})"
             parts.append(f"{target.replace('_', ' ')} RMSE {said.value:.3g}{bound} {said.unit}")
-    return ", ".join(parts) + f" on {validation.n_frames} probe frames"
+    return ", ".join(parts) + f" on {validation.n_frames} probe frames" if parts else ""

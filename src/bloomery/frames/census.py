@@ -97,14 +97,17 @@ def _difference(frames: Configurations, label: str, first: int, second: int) -> 
 def isolated_atoms(frames: Configurations) -> dict[str, float]:
     """Energies in eV of frames of a single atom that their group names as isolated, by element."""
     energies, mask = frames.label("energy")
-    found = {}
+    alone = np.flatnonzero(mask & are_isolated_atoms(frames))
+    return {chemical_symbols[frames.numbers[frames.offsets[frame]]]: float(energies[frame]) for frame in alone}
+
+
+def are_isolated_atoms(frames: Configurations) -> NDArray[np.bool_]:
+    """Which frames are a single atom that their group names as isolated, ``(N,)``."""
+    found = np.zeros(len(frames), dtype=bool)
     for key in GROUP_KEYS:
         groups = frames.info.get(key)
-        if groups is None or groups.dtype.kind != "U":
-            continue
-        for frame in np.flatnonzero(mask & (frames.counts == 1)):
-            if groups[frame].lower() in ISOLATED:
-                found[chemical_symbols[frames.numbers[frames.offsets[frame]]]] = float(energies[frame])
+        if groups is not None and groups.dtype.kind == "U" and groups.ndim == 1:
+            found |= (frames.counts == 1) & np.isin(np.char.lower(groups), [*ISOLATED])
     return found
 
 

@@ -1,7 +1,9 @@
-"""Which role a frame plays: probe, train, early stopping or calibration.
+"""Which role a frame plays: probe, train, early stopping or calibration; or held out, of frames that somebody chose.
 
 The probe is drawn from the pool before any criterion has looked at it, and never trained on: what is measured on it is
-honest. Everything is ranked by hashes of content and seed, so that the same seed draws the same frames in another run.
+honest. Frames that are held out of a data set which somebody has put together are not trained on either, but they are
+no probe: whoever chose the frames has chosen them too. Everything is ranked by hashes of content and seed, so that the
+same seed draws the same frames in another run.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import Settings
 from bloomery.quantities import Share
-from bloomery.seeds import draw
+from bloomery.seeds import derive_seed, draw
 
-Role = Literal["probe", "train", "early_stopping", "calibration"]
+Role = Literal["probe", "held_out", "train", "early_stopping", "calibration"]
 ROLES: tuple[Role, ...] = get_args(Role)
-TRAINED_ROLES: list[Role] = [role for role in ROLES if role != "probe"]
+UNSEEN_ROLES: list[Role] = ["probe", "held_out"]
+"""Roles of frames that no potential sees."""
+TRAINED_ROLES: list[Role] = [role for role in ROLES if role not in UNSEEN_ROLES]
 """Roles of frames that have a say in a potential."""
 
 
@@ -32,7 +36,7 @@ class RoleSettings(Settings):
     """Which share of the labelled frames plays which role."""
 
     probe_share: Share = Field(default=0.2, ge=0, lt=1)
-    """Share of each batch that is drawn at random and never trained on."""
+    """Share of each batch that is drawn at random and never trained on; of data that is brought, the share held out."""
     min_probe: int = Field(default=2, ge=0)
     """Frames of the probe in each batch, at least."""
     early_stopping_share: Share = Field(default=0.1, ge=0, lt=1)
@@ -110,7 +114,7 @@ def split_roles(blocks: Sequence[str], settings: RoleSettings, *, seed: int) -> 
     than twice the share, or a third of the frames, is passed over, and half of the frames are always trained on.
     """
     sizes, n = Counter(blocks), len(blocks)
-    ranked = sorted(sizes, key=lambda block: (draw(seed, block), block))
+    ranked = _ranked(sizes, seed)
     roles: dict[str, Role] = dict.fromkeys(ranked, "train")
     shares: tuple[tuple[Role, float, int], ...] = (
         ("early_stopping", settings.early_stopping_share, 5),
@@ -118,14 +122,39 @@ def split_roles(blocks: Sequence[str], settings: RoleSettings, *, seed: int) -> 
     )
     for role, share, least in shares:
         wanted = max(int(share * n + 1e-9), int(n >= least)) if share else 0
-        have = 0
-        for block in ranked:
-            left = sum(sizes[other] for other in ranked if roles[other] == "train")
-            fits = have + sizes[block] <= max(2 * wanted, n // 3)
-            if have < wanted and roles[block] == "train" and fits and 2 * (left - sizes[block]) >= n:
-                roles[block] = role
-                have += sizes[block]
+        free = [block for block in ranked if roles[block] == "train"]
+        trained = sum(sizes[block] for block in free)
+        most = max(2 * wanted, n // 3)
+        roles |= dict.fromkeys(_whole_blocks(free, sizes, wanted, most, spare=trained - ceil(n / 2)), role)
     return [roles[block] for block in blocks]
+
+
+def hold_out(blocks: Sequence[str], settings: RoleSettings, *, seed: int) -> list[Role]:
+    """Give frames that somebody has put together their roles: whole blocks are held out, the others as `split_roles`.
+
+    The share is that of a probe; half of the frames are left at least.
+    """
+    sizes, n = Counter(blocks), len(blocks)
+    ranked, wanted = _ranked(sizes, derive_seed(seed, "held out")), settings.n_probe(n, n)
+    held = set(_whole_blocks(ranked, sizes, wanted, max(2 * wanted, n // 3), spare=n // 2))
+    others = iter(split_roles([block for block in blocks if block not in held], settings, seed=seed))
+    return ["held_out" if block in held else next(others) for block in blocks]
+
+
+def _ranked(sizes: Counter[str], seed: int) -> list[str]:
+    """Blocks in an order that follows from seed and name."""
+    return sorted(sizes, key=lambda block: (draw(seed, block), block))
+
+
+def _whole_blocks(ranked: Sequence[str], sizes: Counter[str], wanted: int, most: int, *, spare: int) -> list[str]:
+    """The first blocks that make up so many frames; passed over is what would make more than ``most`` or ``spare``."""
+    taken: list[str] = []
+    have = 0
+    for block in ranked:
+        if have < wanted and have + sizes[block] <= min(most, spare):
+            taken.append(block)
+            have += sizes[block]
+    return taken
 
 
 def assigned(frames: Configurations, roles: Sequence[str] | None, where: str) -> Configurations:

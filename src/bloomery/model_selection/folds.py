@@ -19,7 +19,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.blocks import blocks_of, smallest_of_each
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.roles import RoleSettings, split_roles
+from bloomery.frames.roles import UNSEEN_ROLES, RoleSettings, split_roles
 from bloomery.plugins import Settings
 from bloomery.quantities import Share
 from bloomery.seeds import derive_seed, draw
@@ -138,15 +138,17 @@ def assign_folds(frames: Configurations, folds: int, *, seed: int, key: str | No
 
 
 def learners(frames: Configurations) -> NDArray[np.int64]:
-    """Frames that models may be chosen by: labelled, and not of the probe; their indices."""
+    """Frames that models may be chosen by: labelled, and neither of the probe nor held out; their indices."""
     return _labelled(frames)[0]
 
 
 def _labelled(frames: Configurations) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of labelled frames: those that are not of the probe, and those that are."""
+    """Indices of labelled frames: those that may be learned from, and those of the probe, or without one held out."""
     role = frames.info.get("role", np.full(len(frames), "train"))
     labelled = frames.has("energy") | frames.has("forces")
-    return np.flatnonzero(labelled & (role != "probe")), np.flatnonzero(labelled & (role == "probe"))
+    unseen = [np.flatnonzero(labelled & (role == name)) for name in UNSEEN_ROLES]
+    judged = next((found for found in unseen if len(found)), unseen[0])
+    return np.flatnonzero(labelled & ~np.isin(role, UNSEEN_ROLES)), judged
 
 
 def fold_splits(frames: Configurations, settings: FoldSettings, *, seed: int) -> list[Split]:
@@ -168,9 +170,9 @@ def default_sizes(most: int) -> list[int]:
 def subset_splits(frames: Configurations, settings: SubsetSettings, *, seed: int) -> list[Subset]:
     """Random subsets of several sizes to learn from, all judged on the same frames.
 
-    These are the frames of the probe where there are any, and else a fold as large as `test_share` says. Subsets are
-    drawn group by group, independently of each other; the last group is cut where it would be too many. A size of more
-    than there are, or of fewer than two, is an `InputError`.
+    These are the frames of the probe where there are any, else those held out, and else a fold as large as `test_share`
+    says. Subsets are drawn group by group, independently of each other; the last group is cut where it would be too
+    many. A size of more than there are, or of fewer than two, is an `InputError`.
     """
     pool, judged = _labelled(frames)
     if not len(judged):

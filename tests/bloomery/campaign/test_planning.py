@@ -5,7 +5,7 @@ from typing import Any
 from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.planning import IterationPlan, SelectionSettings, StageSettings
 from bloomery.campaign.planning import plan as plan_iteration
-from bloomery.campaign.record import Record
+from bloomery.campaign.record import Adopted, Record
 from bloomery.campaign.stopping import StopRules
 from bloomery.potentials.scale import Scale
 from bloomery.seeds import derive_seed
@@ -53,6 +53,24 @@ def test_the_last_known_factor_calibrates_disagreements() -> None:
     useless["validation"]["calibration"] = {"forces": {"factor": {"value": 0.0, "unit": "1"}}}
     planned = plan(1, STAGE, SELECTION, {}, {"iterations": [known, unknown, useless]})
     assert planned.scale == Scale(error=0.05, factor=1.7)
+
+
+def test_held_out_frames_give_a_scale_until_there_is_a_probe() -> None:
+    begun = {"labels_total": 0, "validation": {"n_frames": 0}, "held_out": iteration(0, 90.0)["validation"]}
+    assert plan(1, STAGE, SELECTION, {}, {"iterations": [begun]}).scale == Scale(error=0.09)
+    known = {"iterations": [begun, iteration(7, 50.0)]}
+    assert plan(1, STAGE, SELECTION, {}, known).scale == Scale(error=0.05)
+
+
+def test_held_out_frames_are_measured_where_there_are_any() -> None:
+    arguments = (1, StageSettings(samplers=[]), SelectionSettings.model_validate(SELECTION), StopRules(), Record())
+    sources = [{"name": "mine.extxyz", "by_role": {"held_out": 4, "train": 16}}]
+    planned = plan_iteration(*arguments, adopted=Adopted.model_validate({"sources": sources}))
+    assert planned.observables["held_out"]["roles"] == ["held_out"]
+    assert planned.samplers == {}
+    sources[0]["by_role"] = {"probe": 4, "train": 16}
+    of_campaign = Adopted.model_validate({"sources": sources})
+    assert "held_out" not in plan_iteration(*arguments, adopted=of_campaign).observables
 
 
 def test_seeds_differ_by_iteration_and_repeat_by_campaign() -> None:

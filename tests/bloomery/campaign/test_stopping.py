@@ -136,3 +136,20 @@ def test_observables_alone_may_end_a_campaign() -> None:
     alone = rules(targets={}, observables={"eos.a": "0.02 Å"})
     assert decide(with_observables(history((60, 70), (60, 70)), 0.01, 0.01), alone).rule == "targets"
     assert not decide(with_observables(history((60, 70), (60, 70)), 0.01, 0.03), alone).done
+
+
+def test_frames_held_out_of_data_reach_no_target() -> None:
+    """Two iterations on data alone, however good on what was held out of them, are no reason to stop."""
+    rules = StopRules.model_validate({"targets": {"forces": 100}, "consecutive": 1, "max_iterations": 5})
+    begun: dict[str, Any] = {"validation": {"n_frames": 0}, "held_out": validation(10, 12), "potential": "uuid"}
+    assert not decide({"iterations": [begun]}, rules).done
+    assert decide({"iterations": [begun]}, rules).reason == "no error is known yet."
+    few = {**begun, "validation": validation(10, 12, frames=4), "n_selected": 5}
+    assert not decide({"iterations": [begun, few]}, rules).done
+    assert decide({"iterations": [begun, {**few, "validation": validation(10, 12)}]}, rules).rule == "targets"
+
+
+def test_a_bootstrap_of_data_has_something_left_to_do() -> None:
+    rules = StopRules.model_validate({"max_iterations": 5})
+    assert decide({"iterations": [{"n_selected": 0, "potential": "uuid"}]}, rules).rule == ""
+    assert decide({"iterations": [{"n_selected": 0}]}, rules).rule == "nothing_left"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bloomery.errors import InputError
-from bloomery.frames.roles import ROLES, RoleSettings, count_roles, draw_probe, split_roles
+from bloomery.frames.roles import ROLES, RoleSettings, count_roles, draw_probe, hold_out, split_roles
 from bloomery.plugins import parse_settings
 
 pools = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), max_size=40)
@@ -112,6 +112,25 @@ def test_blocks_share_a_role_and_half_is_trained_on(numbers: list[int], seed: in
     assert all(len(found) == 1 for found in by_block.values())
     order = np.random.default_rng(seed).permutation(len(blocks))
     assert split_roles([blocks[i] for i in order], RoleSettings(), seed=seed) == [roles[i] for i in order]
+
+
+@given(st.lists(st.integers(0, 12), max_size=60), st.integers(0, 99))
+@settings(max_examples=100, deadline=None)
+def test_whole_blocks_are_held_out_and_half_is_left(numbers: list[int], seed: int) -> None:
+    blocks = [f"b{number}" for number in numbers]
+    roles = hold_out(blocks, RoleSettings(), seed=seed)
+    held = {block for block, role in zip(blocks, roles, strict=True) if role == "held_out"}
+    assert held.isdisjoint(block for block, role in zip(blocks, roles, strict=True) if role != "held_out")
+    assert 2 * roles.count("held_out") <= len(blocks)
+    assert roles.count("probe") == 0
+    order = np.random.default_rng(seed).permutation(len(blocks))
+    assert hold_out([blocks[i] for i in order], RoleSettings(), seed=seed) == [roles[i] for i in order]
+
+
+def test_as_many_are_held_out_as_a_probe_would_be() -> None:
+    assert hold_out([f"b{frame}" for frame in range(100)], RoleSettings(), seed=1).count("held_out") == 20
+    none = RoleSettings(probe_share=0, min_probe=0)
+    assert hold_out([f"b{frame}" for frame in range(100)], none, seed=1).count("held_out") == 0
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_a_selection_end_to_end(folder: Path, run: Run) -> None:
         ("disagreement", 15, 12),
         ("random", 12, 8),
     ]
-    assert summary["roles"] == {"probe": 2, "train": 6, "early_stopping": 1, "calibration": 1}
+    assert summary["roles"] == {"probe": 2, "held_out": 0, "train": 6, "early_stopping": 1, "calibration": 1}
     assert selected.info["role"].tolist()[:2] == ["probe", "probe"]
     assert set(selected.info["rule"]) == {"probe", "random"}
     assert selected.hashes() == [pool.hashes()[index] for index in selected.info["pool_index"]]

@@ -30,6 +30,8 @@ def plan_iteration(
     stop: orm.Dict,
     history: orm.Dict | None = None,
     control: orm.Dict | None = None,
+    adopted: orm.Dict | None = None,
+    before: orm.Dict | None = None,
 ) -> dict[str, orm.Data]:
     """Return the inputs of an iteration's stages.
 
@@ -48,6 +50,10 @@ def plan_iteration(
         What happened so far; none for the bootstrap.
     control
         ``{"arm": [...], "trainings"}``, if there is a control arm.
+    adopted
+        What became of the labelled frames that the campaign began with, if there were any.
+    before
+        History of the campaign that the potential is of which drives the bootstrap.
     """
     planned = plan(
         seed.value,
@@ -56,6 +62,8 @@ def plan_iteration(
         stopping.StopRules.model_validate(stop.get_dict()),
         record.Record.read(content(history)) or record.Record(),
         None if control is None else ControlSettings.model_validate(control.get_dict()),
+        record.Adopted.read(content(adopted)),
+        record.Record.read(content(before)),
     )
     outputs: dict[str, orm.Data] = {
         "seed": orm.Int(planned.seed),
@@ -92,7 +100,7 @@ MEASURED = "measured__"
 
 @calcfunction
 def record_iteration(
-    funnel: orm.Dict,
+    funnel: orm.Dict | None = None,
     history: orm.Dict | None = None,
     ledger: orm.Dict | None = None,
     batch: ConfigurationsData | None = None,
@@ -107,6 +115,8 @@ def record_iteration(
 
     Parameters
     ----------
+    funnel
+        Of the selection; none where nothing was sampled.
     ledger, batch
         What the labelling gave.
     potential, training, validation
@@ -117,9 +127,10 @@ def record_iteration(
         ``measured__*``: what else was measured, see `measured_from`. Of the control arm ``control_ledger``,
         ``control_batch``, ``control_potential``, ``control_training``, ``control_validation``,
         ``control_measured__*``, and ``comparison`` of both arms. ``word_*``: words on labels that the training was the
-        first to heed.
+        first to heed. ``adopted``: labelled frames that the campaign began with; ``held_out``: errors on those of them
+        that are held out.
     """
-    selected = record.Funnel.model_validate(funnel.get_dict())
+    selected = record.Funnel.read(content(funnel)) or record.Funnel()
     own = {"ledger": ledger, "batch": batch, "potential": potential, "training": training, "validation": validation}
     assess = {"probe": content(assess_probe), "selected": content(assess_selected)}
     errors = {frames: summary for frames, summary in assess.items() if summary is not None}
@@ -130,6 +141,7 @@ def record_iteration(
         control=_arm(selected.control, under("control_", further)) if selected.control is not None else None,
         comparison=record.Comparison.read(content(further.get("comparison"))),
         words=_words(further),
+        adopted=record.Adopted.read(content(further.get("adopted"))),
     )
     return orm.Dict(continued.as_dict())
 
@@ -150,6 +162,7 @@ def _arm(funnel: record.Funnel, nodes: Mapping[str, Any]) -> record.ArmIteration
         potential=str(potential.uuid) if potential is not None else "",
         batch=str(batch.uuid) if batch is not None else "",
         measured=measured_from(under(MEASURED, nodes), EACH),
+        held_out=Validation.read(content(nodes.get("held_out"))),
     )
 
 
@@ -167,9 +180,12 @@ def conclude(
     potential: PotentialData | None = None,
     validation: orm.Dict | None = None,
     control: orm.Dict | None = None,
+    held_out: orm.Dict | None = None,
     **measured: orm.Data,
 ) -> orm.Dict:
     """Return the history with the decision that ended it, the delivered errors, and the control's verdict.
+
+    ``held_out`` are errors of the delivered potential on frames held out of what the campaign began with.
 
     What else was measured of the delivered potential is told as to `measured_from`; ``word_*`` are words on labels that
     the final training was the first to heed.
@@ -182,6 +198,7 @@ def conclude(
         record.ControlVerdict.read(content(control)),
         measured_from(measured, FINAL),
         _words(measured),
+        Validation.read(content(held_out)),
     )
     return orm.Dict(concluded.as_dict())
 

@@ -14,7 +14,7 @@ from bloomery.devices import choose_device
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, in_order
 from bloomery.frames.mapped import join, load_arrays, too_large
-from bloomery.frames.roles import Role
+from bloomery.frames.roles import UNSEEN_ROLES, Role
 from bloomery.jobs.select.model import Model
 from bloomery.samplers.contract import ORIGIN_KEYS
 from bloomery.samplers.origin import with_origin
@@ -38,7 +38,8 @@ class Known:
 class Candidates:
     """The frames of all pools, one after the other, with their blocks, and where each comes from.
 
-    ``known_probe`` are the content hashes of the probe so far, ``control`` what the control arm has.
+    ``known_probe`` are the content hashes of the probe so far, and of what is held out, ``control`` what the control
+    arm has.
     """
 
     pool: Pool
@@ -54,7 +55,7 @@ class Candidates:
 
     @property
     def probe_blocks(self) -> frozenset[str]:
-        """Blocks with a frame that is in the probe already: the others of it must not be trained on."""
+        """Blocks with a frame that no potential may see: the others of it must not be trained on."""
         return self._blocks_with(self.known_probe)
 
     @property
@@ -96,7 +97,7 @@ def gather(job: Model, folder: Path, *, describe: bool) -> Candidates:
         for key, trajectory, block in zip(keys, frames.info["trajectory"], frames.info["block"], strict=True)
     ]
     features = _read_features(job, folder, pools, known | controls, aside)
-    probes = {key: np.flatnonzero(_roles(batch) == PROBE_ROLE) for key, batch in known.items()}
+    probes = {key: np.flatnonzero(np.isin(_roles(batch), UNSEEN_ROLES)) for key, batch in known.items()}
     theirs = {key: rows for key, rows in probes.items() if key not in controls}
     theirs |= {key: np.arange(len(batch)) for key, batch in controls.items()}
     ours = {key: np.arange(len(batch)) for key, batch in known.items()}

@@ -1,0 +1,178 @@
+"""Labelled frames that exist already become batches of a campaign: which are taken, and which role each plays.
+
+Frames of a file come without roles: whole blocks are held out by a hash of seed and block, a share as large as that of
+a probe. They are no probe, since whoever made the file has chosen them: nothing stops on them. Frames of an earlier
+campaign keep the roles that they have, its probe too, which nobody chose. Of equal frames the first is taken.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bloomery.campaign.record import AdoptedSource
+from bloomery.campaign.same_method import Compared, shifted
+from bloomery.frames.census import GROUP_KEYS
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.roles import RoleSettings, hold_out
+from bloomery.plugins import Settings
+from bloomery.samplers.origin import with_origin
+from bloomery.seeds import derive_seed, draw
+
+ADOPTED = "adopted_"
+"""What the keys of their batches begin with: they stand before all that is labelled later."""
+
+
+class SourceSettings(Settings):
+    """Where labelled frames are from: a file, or the batches of a campaign."""
+
+    name: str
+    """Of the file, or of the campaign."""
+    batches: list[str] = Field(min_length=1)
+    """Keys of the nodes with its frames."""
+    digest: str = ""
+    """SHA-256 of the file."""
+    campaign: str = ""
+    """UUID of the campaign; its frames keep their roles."""
+    method: str = ""
+    """What labelled them, in words."""
+    block_frames: int = Field(default=1, ge=1)
+    """So many frames of a file in a row are correlated, and share a block."""
+    checked: bool = True
+    """Whether some are labelled again: not if they are known to be of the method that labels."""
+
+    @property
+    def key(self) -> str:
+        """What nodes know it by, which take no dots."""
+        return self.batches[0]
+
+
+class DataSettings(Settings):
+    """Labelled frames that a campaign begins with."""
+
+    sources: list[SourceSettings] = Field(min_length=1)
+    """Files and campaigns, in the order in which they are taken."""
+    check_labels: int = Field(default=5, ge=0)
+    """So many frames of each source are labelled again, to see whether its labels are of the same method."""
+
+
+def to_check(sources: Sequence[Configurations], settings: DataSettings, seed: int) -> Iterator[tuple[int, int]]:
+    """Yield which frames are labelled again, of each content once: which of the batches, and the index in it.
+
+    ``sources`` are the batches in the order in which the settings name them.
+    """
+    start, known = 0, set[str]()
+    for source in settings.sources:
+        places = range(start, start + len(source.batches))
+        start = places.stop
+        found = {content: (place, i) for place in places for i, content in enumerate(sources[place].hashes())}
+        frames = {content: place for content, place in found.items() if content not in known}
+        known |= set(frames)
+        if not source.checked:
+            continue
+        own = derive_seed(seed, "check", source.name)
+        drawn = sorted(frames, key=lambda content: (draw(own, content), content))
+        yield from (frames[content] for content in drawn[: settings.check_labels])
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What is taken of a batch: indices of its frames, and these as they are learnt from.
+
+    ``as_it_is`` says that nothing had to be changed, so that the batch itself can stand in the data set.
+    """
+
+    indices: NDArray[np.int64]
+    frames: Configurations
+    as_it_is: bool
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What became of all sources: of their batches, by key, and what the record says of each source."""
+
+    taken: dict[str, Taken]
+    sources: list[AdoptedSource]
+
+
+def adopt(
+    batches: Mapping[str, Configurations],
+    settings: DataSettings,
+    roles: RoleSettings,
+    compared: Mapping[str, Compared],
+    seed: int,
+) -> Adoption:
+    """Take the frames of all sources in turn, each content once.
+
+    Parameters
+    ----------
+    batches
+        Frames by the keys that the settings name.
+    compared
+        What the check of labels found, by key of the source: energies are moved by the shift.
+    """
+    known: set[str] = set()
+    taken: dict[str, Taken] = {}
+    told = []
+    for source in settings.sources:
+        found = compared.get(source.key)
+        own: dict[str, Taken] = {}
+        for key in source.batches:
+            own[key] = _take(batches[key], source, found.shift if found else {}, known, roles, seed)
+        counts = Counter(role for one in own.values() for role in one.frames.info["role"].tolist())
+        n_frames, n_before = counts.total(), sum(len(batches[key]) for key in source.batches)
+        about = {
+            "name": source.name,
+            "batches": [key for key, one in own.items() if len(one.indices)],
+            "digest": source.digest,
+            "campaign": source.campaign,
+            "method": source.method,
+            "n_frames": n_frames,
+            "duplicates": n_before - n_frames,
+            "by_role": dict(sorted(counts.items())),
+            "compared": found,
+        }
+        told.append(
+            AdoptedSource.model_validate({key: value for key, value in about.items() if value not in ("", None)})
+        )
+        taken |= {key: one for key, one in own.items() if len(one.indices)}
+    return Adoption(taken, told)
+
+
+def _take(
+    frames: Configurations,
+    source: SourceSettings,
+    shift: dict[str, float],
+    known: set[str],
+    roles: RoleSettings,
+    seed: int,
+) -> Taken:
+    """Take what is not known yet of a batch, and note it as known."""
+    indices = []
+    for index, content in enumerate(frames.hashes()):
+        if content not in known:
+            known.add(content)
+            indices.append(index)
+    chosen = np.array(indices, dtype=np.int64)
+    if source.campaign and len(chosen) == len(frames) and not shift:
+        return Taken(chosen, frames, as_it_is=True)
+    part = shifted(frames[chosen], shift)
+    if not source.campaign:
+        part = _with_roles(part, chosen, source, roles, seed)
+    return Taken(chosen, part.with_info(source=source.name, source_frame=chosen), as_it_is=False)
+
+
+def _with_roles(
+    frames: Configurations, indices: NDArray[np.int64], source: SourceSettings, roles: RoleSettings, seed: int
+) -> Configurations:
+    """Give frames of a file their blocks and roles; of what the file says of them, their groups are kept."""
+    blocks = indices // source.block_frames
+    contents = [f"{source.digest}/{block}" for block in blocks.tolist()]
+    bare = frames.without_info(*(set(frames.info) - set(GROUP_KEYS)))
+    told = with_origin(bare, trajectory=blocks, block=blocks, step=indices)
+    return told.with_info(role=np.array(hold_out(contents, roles, seed=seed), dtype=np.str_), pool=source.name)

@@ -1,0 +1,92 @@
+"""Labelled frames that exist already: which are taken, which are checked, and what role each plays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from bloomery.campaign.adoption import DataSettings, adopt, to_check
+from bloomery.campaign.same_method import Compared
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.roles import RoleSettings
+
+
+def frames(n: int, seed: int = 0) -> Configurations:
+    rng = np.random.default_rng(seed)
+    atoms = [bulk("Si", cubic=True) for _ in range(n)]
+    for one in atoms:
+        one.rattle(0.1, rng=rng)
+    made = Configurations.from_atoms(atoms).snapped()
+    return made.with_labels(energy=rng.normal(-34, 1, n), forces=rng.normal(0, 1, (8 * n, 3)))
+
+
+def settings(**sources: dict[str, Any]) -> DataSettings:
+    return DataSettings(sources=[{"name": f"{key}.extxyz", "batches": [key], **more} for key, more in sources.items()])
+
+
+def test_frames_of_a_file_get_roles_and_keep_their_groups() -> None:
+    mine = frames(20).with_info(config_type=["hot"] * 20, role=["probe"] * 20, weight=np.ones(20), step=np.arange(20))
+    found = adopt({"a": mine}, settings(a={"digest": "d"}), RoleSettings(), {}, 1)
+    (source,) = found.sources
+    assert source.by_role == {"held_out": 4, "early_stopping": 1, "calibration": 1, "train": 14}
+    taken = found.taken["a"]
+    assert not taken.as_it_is
+    assert {"config_type", "role", "source", "source_frame", "block", "trajectory", "pool"} <= set(taken.frames.info)
+    assert "weight" not in taken.frames.info
+    assert taken.frames.info["source_frame"].tolist() == list(range(20))
+    again = adopt({"a": mine}, settings(a={"digest": "d"}), RoleSettings(), {}, 1)
+    assert again.taken["a"].frames.digest() == taken.frames.digest()
+    other = adopt({"a": mine}, settings(a={"digest": "d"}), RoleSettings(), {}, 2)
+    assert other.taken["a"].frames.info["role"].tolist() != taken.frames.info["role"].tolist()
+
+
+def test_blocks_of_a_file_are_held_out_as_a_whole() -> None:
+    found = adopt({"a": frames(40)}, settings(a={"block_frames": 5}), RoleSettings(), {}, 3)
+    roles = found.taken["a"].frames.info["role"].reshape(8, 5)
+    assert (roles == roles[:, :1]).all()
+    assert (roles == "held_out").sum() == 10
+
+
+def test_of_equal_frames_the_first_is_taken() -> None:
+    mine, more = frames(10), frames(4, seed=1)
+    both = Configurations.concatenate([mine[[3, 3]], more, mine[:2]])
+    found = adopt({"a": mine, "b": both, "c": more}, settings(a={}, b={}, c={}), RoleSettings(), {}, 1)
+    assert [(source.n_frames, source.duplicates) for source in found.sources] == [(10, 0), (4, 4), (0, 4)]
+    assert found.taken["b"].indices.tolist() == [2, 3, 4, 5]
+    assert [source.batches for source in found.sources] == [["a"], ["b"], []]
+    assert set(found.taken) == {"a", "b"}
+
+
+def test_a_batch_of_a_campaign_stays_as_it_is_unless_something_is_left_out() -> None:
+    batch = frames(6).with_info(role=["probe", "probe", "train", "train", "train", "early_stopping"])
+    whole = adopt({"a": batch}, settings(a={"campaign": "uuid"}), RoleSettings(), {}, 1)
+    assert whole.taken["a"].as_it_is
+    assert whole.sources[0].by_role == {"early_stopping": 1, "probe": 2, "train": 3}
+    part = adopt({"x": batch[:1], "a": batch}, settings(x={}, a={"campaign": "uuid"}), RoleSettings(), {}, 1)
+    assert not part.taken["a"].as_it_is
+    assert part.taken["a"].frames.info["role"].tolist() == batch.info["role"].tolist()[1:]
+
+
+def test_energies_are_moved_by_the_shift_of_their_source() -> None:
+    mine = frames(6)
+    compared = {"a": Compared(n_frames=5, shift={"Si": 0.5})}
+    found = adopt({"a": mine, "b": frames(6, 1)}, settings(a={}, b={}), RoleSettings(), compared, 1)
+    np.testing.assert_allclose(found.taken["a"].frames.label("energy")[0] - mine.label("energy")[0], 4.0)
+    assert found.sources[0].compared == compared["a"]
+    assert found.sources[1].compared is None
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5, 6, 7], [7, 3, 1, 0, 2, 5, 6, 4]])
+def test_the_check_draws_by_content_and_seed(order: list[int]) -> None:
+    mine, other = frames(8), frames(3, 1)
+    asked = settings(a={}, b={"checked": False}, c={}).model_copy(update={"check_labels": 3})
+    places = list(to_check([mine[order], mine[:2], Configurations.concatenate([mine[:3], other])], asked, 5))
+    assert [place for place, _ in places] == [0, 0, 0, 2, 2, 2]
+    assert {order[index] for place, index in places if not place} == {
+        index for place, index in to_check([mine], settings(a={}).model_copy(update={"check_labels": 3}), 5)
+    }
+    # What is there already is not asked for twice.
+    assert {index for place, index in places if place == 2} == {3, 4, 5}
