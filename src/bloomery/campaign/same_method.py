@@ -3,7 +3,8 @@
 Energies are compared after a least-squares shift for each element, since programs, pseudopotentials and authors differ
 in what they count energies from; forces and stresses as they are. The limits are such that PBE and LDA are told apart:
 on silicon of RMS force 4.1 eV/Å pw.x gives 57 meV/Å and 5.9 meV/atom between both, and 225 meV/Å and 16 meV/atom
-between meshes of 2x2x2 and 3x3x3 k-points. What is one method, with settings that are converged, is far below.
+between a mesh of 2x2x2 k-points at 24 Ry and one of 3x3x3 at 30 Ry. What is one method, with settings that are
+converged, is far below.
 """
 
 from __future__ import annotations
