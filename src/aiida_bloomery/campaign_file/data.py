@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key
+from aiida_bloomery.campaign_file.labellers import labeller
 from bloomery.campaign.adoption import ADOPTED, DataSettings, SourceSettings
 from bloomery.frames.census import coinciding, isolated_atoms, oddities
 from bloomery.frames.configurations import Configurations
@@ -96,9 +97,10 @@ def data_notes(campaign: Campaign) -> Iterator[str]:
             yield f"{where}: isolated atoms are no frames to learn from; `energy_reference: {{{told}}}` uses them."
     if campaign.data and not any(entry.campaign for entry in file.data) and len(seen) < FEW:
         yield f"{KEY}: {len(seen)} frame(s) are few to begin with; add frames, or samplers under bootstrap."
+    known = {entry.file for entry in file.data} | labeller(campaign).labelled_files()
     for index, start in enumerate(file.structures):
         found, name = campaign.source.read_frames(start.file, ("structures", index)), start.file
-        if any(mask.any() for mask in found.masks.values()) and name not in {entry.file for entry in file.data}:
+        if any(mask.any() for mask in found.masks.values()) and name not in known:
             yield f"structures.{index}: labels in {name} are not used here; `{KEY}: {name}` learns from them."
 
 

@@ -25,7 +25,6 @@ def status_command(pk: str | None, watch: bool, profile: str | None, as_json: bo
     """Show services, campaigns and searches that run, or one campaign by PK, UUID or name."""
     from aiida_bloomery import services  # noqa: PLC0415
     from aiida_bloomery.cli import display  # noqa: PLC0415
-    from aiida_bloomery.provenance.convergence import running  # noqa: PLC0415
     from aiida_bloomery.provenance.progress import campaign_state, campaigns, load_campaign_node  # noqa: PLC0415
 
     home = loaded(profile)
@@ -48,6 +47,8 @@ def status_command(pk: str | None, watch: bool, profile: str | None, as_json: bo
         console.print(display.render(state, hint=False) if state.active else display.summary(state, {}))
         _print_services(home, found, only_problems=True)
         return
+    from aiida_bloomery.provenance.convergence import running  # noqa: PLC0415  imports AiiDA, whose profile is loaded
+
     states, searches = [campaign_state(node.pk) for node in campaigns()[:SHOWN]], running()
     if as_json:
         where = {"home": str(home.folder), "profile": home.profile, "services": vars(found)}

@@ -147,7 +147,7 @@ def test_roles_that_are_given_stay(here: Path, silicon: Configurations) -> None:
     assert sorted(set(roles[3:])) == ["early_stopping", "train"]
     frames.with_info(role=["train"] * 7 + ["banana"]).write_extxyz("odd.extxyz")
     said = bloomery("train odd.extxyz --set members=1 --out pot", 2).output
-    assert "odd.extxyz: frame 7 has the role 'banana', which is none of probe, train" in said
+    assert "odd.extxyz: frame 7 has the role 'banana', which is none of probe, held_out, train" in said
     frames.with_info(role=["probe"] * 8).write_extxyz("odd.extxyz")
     assert "no frame has the role train" in bloomery("train odd.extxyz --set members=1 --out pot", 2).output
 
@@ -271,7 +271,9 @@ def test_what_was_computed_survives_a_full_disk(here: Path, monkeypatch: pytest.
 
 def test_plugins_are_listed_with_their_settings() -> None:
     found = json.loads(bloomery("plugins --json").output)
-    assert set(found) == {"descriptors", "engines", "samplers", "selectors", "labellers", "observables"}
+    assert set(found) == {
+        "descriptors", "engines", "foundations", "samplers", "selectors", "labellers", "observables",
+    }  # fmt: skip
     assert "Target temperatures in K" in found["samplers"]["md"]["settings"]["temperatures"]
     assert "  farthest_point: Greedy farthest-point sampling" in bloomery("plugins").output
 

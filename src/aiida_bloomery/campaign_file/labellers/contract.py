@@ -69,6 +69,10 @@ class LabellerPart(Settings):
         """The foundation that labels, if one does."""
         return None
 
+    def labelled_files(self) -> set[str]:
+        """Files whose labels it takes, as the campaign file names them."""
+        return set()
+
     def theory(self, campaign: Campaign) -> str:  # noqa: ARG002
         """Functional of the labels, such as ``PBE``, ``PBE+U`` or ``PBE+D3``; empty where that is not known."""
         return ""

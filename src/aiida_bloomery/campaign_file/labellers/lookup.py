@@ -55,6 +55,10 @@ class Part(InProcessPart):
                 "validation: frames that observables ask for have no label unless the library holds the very same ones."
             )
 
+    def labelled_files(self) -> set[str]:
+        """The library."""
+        return {self.library}
+
     def labeller_settings(self) -> dict[str, object]:
         """Settings of the labeller; the library is an input."""
         return {"require": list(self.require)}
