@@ -132,6 +132,8 @@ def data_inputs(
 
     Raise `InputError` if a campaign that is named is none, runs, or was labelled by another method.
     """
+    from aiida_bloomery.data.configurations import FILE_DIGEST  # noqa: PLC0415
+
     nodes: dict[str, ConfigurationsData] = {}
     sources = []
     for index, entry in enumerate(campaign.file.data):
@@ -139,7 +141,8 @@ def data_inputs(
         nodes |= found
         about: dict[str, object] = {"name": entry.name, "batches": list(found), "method": entry.method}
         if entry.campaign is None:
-            about |= {"digest": _digest(campaign, index), "block_frames": entry.block_frames}
+            (node,) = found.values()
+            about |= {"digest": node.base.attributes.get(FILE_DIGEST), "block_frames": entry.block_frames}
         else:
             about |= _of_campaign(campaign, index, labeller, labelling)
         sources.append(SourceSettings.model_validate(about))
@@ -158,18 +161,13 @@ def data_digest(campaign: Campaign) -> list[object]:
     return [*told, campaign.file.check_labels]
 
 
-def _digest(campaign: Campaign, index: int) -> str:
-    """SHA-256 of the file of an entry."""
-    return digest_of_file(campaign.source.path_of(str(campaign.file.data[index].file)))
-
-
 def _file_nodes(campaign: Campaign, index: int) -> dict[str, ConfigurationsData]:
     from aiida_bloomery.data.configurations import FILE_DIGEST, ConfigurationsData  # noqa: PLC0415
 
     entry = campaign.file.data[index]
     node = ConfigurationsData(campaign.data[index])
     node.label = entry.name
-    node.base.attributes.set(FILE_DIGEST, _digest(campaign, index))
+    node.base.attributes.set(FILE_DIGEST, digest_of_file(campaign.source.path_of(str(entry.file))))
     return {f"{ADOPTED}{index:03d}": node}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from aiida_bloomery.campaign_file.reader import parse_model
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.foundations.contract import MODEL, Foundation, FoundationSpec
 from bloomery.plugins import PluginSpec, declares
+from bloomery.seeds import digest_of_file
 
 KEY = "foundation"
 """Of the file's foundation, and of a sampler's own."""
@@ -51,8 +51,7 @@ def resolved(spec: FoundationSpec, file: CampaignFile, source: Source, key: Key)
         if path.is_file() if name == MODEL else path.exists():
             settings[name] = str(path)
             if name == MODEL and "digest" in known:
-                with path.open("rb") as handle:
-                    settings.setdefault("digest", hashlib.file_digest(handle, "sha256").hexdigest())
+                settings.setdefault("digest", digest_of_file(path))
         elif not Path(given).is_absolute() or not _elsewhere(foundation, file):
             raise source.error((*key, spec.name, name), foundation.lacks(given))
     return {"name": spec.name, "settings": settings}

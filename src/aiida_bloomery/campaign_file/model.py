@@ -54,6 +54,14 @@ Foundation = Annotated[FoundationSpec, OfKind("foundations")]
 Positive = Annotated[int, Field(ge=1)]
 
 
+def _pk_is_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+NodeName = Annotated[str, BeforeValidator(_pk_is_text)]
+"""What names a node, or a folder in its place; a PK may stand as a number."""
+
+
 def _in_a_list(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
@@ -114,7 +122,7 @@ class Data(PartOfFile):
 
     file: str | None = None
     """File with labelled frames, of any format that `bloomery convert` reads, relative to the campaign file."""
-    campaign: str | None = None
+    campaign: NodeName | None = None
     """Name, PK or UUID of a campaign that has ended: its data set, with the roles that its frames have."""
     units: str | None = None
     """Length and energy of a file of n2p2 or LAMMPS that does not say its units, such as ``Å,eV``."""
@@ -132,11 +140,6 @@ class Data(PartOfFile):
     """Which method labelled the frames, in words, for the report."""
     same_method: bool = False
     """Whether you know that it is the method that labels."""
-
-    @field_validator("campaign", mode="before")
-    @classmethod
-    def _pk_is_text(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("units")
     @classmethod
@@ -370,7 +373,7 @@ class CampaignFile(Settings):
     """Labelled frames that exist already: with them a first potential needs no bootstrap, and no label is bought."""
     check_labels: int = Field(default=5, ge=0)
     """So many frames of each of these files are labelled again, to see that labels are of the same method; 0: none."""
-    potential: str | None = None
+    potential: NodeName | None = None
     """Drives the first sampling, where the file has no samplers under ``bootstrap`` by those of ``sampling``: a folder
     that `bloomery train` or an export wrote, or PK or UUID of a potential. Nothing is trained from its weights."""
     protocol: Protocol = "balanced"
@@ -413,11 +416,6 @@ class CampaignFile(Settings):
     """When the campaign is done."""
     codes: Codes = Codes()
     """How the programs run."""
-
-    @field_validator("potential", mode="before")
-    @classmethod
-    def _pk_is_text(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("labelling", mode="before")
     @classmethod

@@ -39,11 +39,6 @@ class CalculatorFoundation(Foundation):
         return self.settings.calculator.name
 
     @property
-    def functional(self) -> str:
-        """What the user says."""
-        return self.settings.functional
-
-    @property
     def precision(self) -> str:
         """Its class's own."""
         return ""

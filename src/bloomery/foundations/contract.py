@@ -7,7 +7,6 @@ nothing is downloaded.
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from bloomery.devices import choose_device
 from bloomery.errors import BloomeryError, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.plugins import PackagedPlugin, PluginSpec, Settings
+from bloomery.seeds import digest_of_file
 from bloomery.versions import package_versions
 
 MODEL = "model"
@@ -110,9 +110,9 @@ class Foundation(PackagedPlugin):
         return str(getattr(self.settings, MODEL))
 
     @property
-    @abstractmethod
     def functional(self) -> str:
-        """Functional of the labels that it learned, such as ``PBE``; empty where nobody says."""
+        """Functional of the labels that it learned, such as ``PBE``: what the user says; empty where nobody does."""
+        return str(getattr(self.settings, "functional", ""))
 
     def functional_for(self, elements: Iterable[str]) -> str:  # noqa: ARG002
         """Functional of its labels for materials of these elements, where that depends on them."""
@@ -223,8 +223,7 @@ class Foundation(PackagedPlugin):
     def _digest(self, path: Path | None) -> str:
         if path is None:
             return ""
-        with path.open("rb") as handle:
-            found = hashlib.file_digest(handle, "sha256").hexdigest()
+        found = digest_of_file(path)
         wanted = getattr(self.settings, "digest", "")
         if wanted and found != wanted:
             raise InputError(

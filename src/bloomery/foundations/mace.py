@@ -38,11 +38,6 @@ class MaceFoundation(Foundation):
     environment = "mace"
 
     @property
-    def functional(self) -> str:
-        """What the user says."""
-        return self.settings.functional
-
-    @property
     def precision(self) -> str:
         """What the user says."""
         return self.settings.dtype

@@ -40,11 +40,6 @@ class MetatrainFoundation(Foundation):
     environment = "metatrain"
 
     @property
-    def functional(self) -> str:
-        """What the user says."""
-        return self.settings.functional
-
-    @property
     def precision(self) -> str:
         """The model's own."""
         return ""
