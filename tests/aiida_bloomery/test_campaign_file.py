@@ -701,7 +701,10 @@ def load_with(folder: Path, text: str) -> tuple[Any, list[str]]:
         ("other.extxyz", "data.0: other.extxyz holds Na, which no starting structure does"),
         ("alone.extxyz", "data.0: alone.extxyz holds isolated atoms alone; give frames to learn from."),
         ("[mine.extxyz, mine.extxyz]", "data.1: mine.extxyz stands in the list already; remove it."),
-        ("{file: mine.extxyz, campaign: a}", "data: is either a file with labelled frames or a campaign; give one"),
+        ("{file: mine.extxyz, campaign: a}", "data: is either a file with labelled frames or a campaign or an archive"),
+        ("{archive: gone.aiida}", "data.0.archive: there is no file 'gone.aiida'; correct its path."),
+        ("{archive: mine.extxyz}", "data.0.archive: mine.extxyz is no archive of AiiDA; give what"),
+        ("{file: mine.extxyz, relabel: true, method: PBE}", "data: method is about labels that are used, and relabel"),
         ("{campaign: a, index: 3}", "data: index is about files; leave it out"),
         ("{file: mine.extxyz, index: 9}", "data.0.index: 9: mine.extxyz holds 8 frames; give a smaller index."),
         ("{file: mine.extxyz, units: 'Å,Ry'}", "data.units: units 'Å,Ry' are not known; give a length"),
@@ -738,6 +741,13 @@ def test_labels_of_starting_structures_are_noted(mine: Path) -> None:
 def test_energies_alone_are_enough_where_that_is_said(mine: Path) -> None:
     campaign, _ = load_with(mine, with_data("{file: energies.extxyz, require: [energy], same_method: true}"))
     assert len(campaign.data[0]) == 8
+
+
+def test_frames_that_are_labelled_again_need_no_labels_and_are_paid_for(mine: Path) -> None:
+    campaign, notes = load_with(mine, with_data("{file: bare.extxyz, relabel: true}\ncheck_labels: 0"))
+    assert not [note for note in notes if note.startswith("data")]
+    assert plan_campaign(campaign).checked == len(campaign.data[0]) == 8
+    assert "data.0" in dict(campaign.named_frames)
 
 
 def test_data_tell_campaigns_apart_and_files_without_them_stay_what_they_were(mine: Path) -> None:

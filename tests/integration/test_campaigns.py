@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,9 @@ from bloomery.frames.configurations import Configurations
 from bloomery.labellers.calculator import CalculatorLabeller
 from bloomery.labellers.pyscf import PyscfLabeller
 from bloomery.seeds import digest_of_file
+
+WEAKER = 2.0
+"""Of 2.1683 eV, what energies of silicon by Stillinger and Weber are proportional to."""
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon]
 
@@ -190,10 +194,12 @@ def test_a_campaign_is_ended_archived_and_deleted(
     home.call("delete", "ended", "--yes")
     gone = home.call("status", pk, check=False)
     assert (gone.returncode, f"there is no campaign {pk}" in gone.stderr) == (2, True)
-    home.python(
-        f"from aiida.tools.archive import import_archive\nimport_archive({str(file)!r})\nprint(json.dumps(None))"
+    again = home.submit(
+        campaign_file(name="again", bootstrap=None, data={"archive": file.name}, stop={"iterations": {"max": 0}})
     )
     assert home.facts("status", "ended")["labels"] == 13
+    status = home.wait(again)
+    assert (status["succeeded"], status["adopted"], status["labels"]) == (True, 13, 0), status
 
 
 def teachers_data(folder: Path, shift: float = 0.0, factor: float = 1.0) -> Path:
@@ -253,6 +259,30 @@ print(json.dumps([sampled.inputs.potential.uuid == old.outputs.potential.uuid, s
     )
     assert driven
     assert shared
+
+    other = tmp_path / "other.yaml"
+    weaker = {"name": "stillinger_weber", "arguments": {"epsilon": WEAKER}}
+    other.write_text(f"labelling: {json.dumps({'calculator': {'calculator': weaker}})}\n", encoding="utf-8")
+    done = home.call("relabel", pk, "--labelling", other)
+    assert all(line.startswith("Note: ") for line in done.stderr.splitlines()), done.stderr
+    status = home.wait(int(done.stdout))
+    assert status["succeeded"], status
+    assert (status["name"], status["adopted"]) == ("from-data-relabelled", 20 + first["labels_total"])
+    ratio, roles, kinds = home.python(
+        f"""
+from aiida_bloomery.provenance.lineage import lineage
+old, new = orm.load_node({pk}), orm.load_node({int(done.stdout)})
+read = lambda node: [batch.configurations for key, batch in sorted(node.outputs.data_set.items())]
+before, now = (Configurations.united(read(node)) for node in (old, new))
+place = dict((content, i) for i, content in enumerate(before.hashes()))
+same = before[[place[content] for content in now.hashes()]]
+ratio = np.linalg.norm(now.label('forces')[0]) / np.linalg.norm(same.label('forces')[0])
+roles = bool((now.info['role'] == same.info['role']).all())
+print(json.dumps([float(ratio), roles, [step.kind for step in lineage(new, len(now) - 1).steps]]))"""
+    )
+    assert ratio == pytest.approx(WEAKER / 2.1683, abs=1e-6)
+    assert roles
+    assert kinds == ["data", "label", "data", "label", "selection", "sampling", "structure"]
 
 
 def test_data_of_another_unit_end_a_campaign_in_one_sentence(

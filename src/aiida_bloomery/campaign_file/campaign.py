@@ -103,8 +103,11 @@ class Campaign:
     @property
     def named_frames(self) -> list[tuple[str, Configurations]]:
         """Everything that may be labelled or sampled from, with the name of where it comes from."""
-        checked = self.data if self.file.check_labels else {}
-        data = [(f"data.{index}", frames) for index, frames in checked.items()]
+        data = [
+            (f"data.{index}", frames)
+            for index, frames in self.data.items()
+            if self.file.check_labels or self.file.data[index].relabel
+        ]
         return [("structures", self.structures), *self.frames.items(), *data]
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from aiida_bloomery.data.configurations import ConfigurationsData
 
 KEY = "data"
+LATER = ("archive", "relabel")
+"""Keys of entries that a digest is made without where they do not stand in the file."""
 FEW = 5
 """Frames to learn from, below which a committee can hardly be trained."""
 
@@ -34,12 +37,14 @@ def check_data(campaign: Campaign) -> None:
         key: Key = (KEY, index)
         if any(entry.name == other.name for other in file.data[:index]):
             raise source.error(key, f"{entry.name} stands in the list already; remove it.")
+        if entry.archive is not None:
+            _check_archive(campaign, index, entry.archive)
         if entry.file is None:
             continue
         frames = campaign.data[index]
         if not len(frames):
             raise source.error(key, f"{entry.name} holds isolated atoms alone; give frames to learn from.")
-        for label in entry.require:
+        for label in () if entry.relabel else entry.require:
             missing = np.flatnonzero(~frames.has(label))
             if len(missing) == len(frames):
                 raise source.error(key, f"no frame of {entry.name} has the label {label!r}; {_remedy(label)}")
@@ -52,12 +57,21 @@ def check_data(campaign: Campaign) -> None:
         check_elements(campaign, frames.elements, index)
         if (found := coinciding(frames)) is not None:
             raise source.error(key, f"frame {found[0]} of {entry.name}: {found[1]}; mend or remove it.")
-        if not file.check_labels and not entry.same_method and not entry.method:
+        if not file.check_labels and not (entry.same_method or entry.method or entry.relabel):
             raise source.error(
                 key,
                 f"does not say by which method the labels of {entry.name} are, and check_labels is 0; add "
                 "`same_method: true` if you know that it is the one that labels, or `method:` with words.",
             )
+
+
+def _check_archive(campaign: Campaign, index: int, name: str) -> None:
+    """Raise `InputError` if a file is not there, or no archive of AiiDA; which campaigns it holds a profile tells."""
+    path, key = campaign.source.path_of(name), (KEY, index, "archive")
+    if not path.is_file():
+        raise campaign.source.error(key, f"there is no file {name!r}; correct its path.")
+    if not is_zipfile(path):
+        raise campaign.source.error(key, f"{name} is no archive of AiiDA; give what `aiida-bloomery archive` wrote.")
 
 
 def _remedy(label: str) -> str:
@@ -80,14 +94,14 @@ def data_notes(campaign: Campaign) -> Iterator[str]:
     file, seen = campaign.file, set[str]()
     for index, frames in campaign.data.items():
         entry, where = file.data[index], f"{KEY}.{index}"
-        for sentence in oddities(frames):
+        for sentence in oddities(frames.without_labels() if entry.relabel else frames):
             yield f"{where}: {entry.name}: {sentence}"
         hashes = frames.hashes()
         new = set(hashes) - seen
         if len(new) < len(hashes):
             yield f"{where}: {len(hashes) - len(new)} of {len(hashes)} frames are there already, and left out."
         seen |= new
-        if new and not entry.same_method and not entry.method:
+        if new and not (entry.same_method or entry.method or entry.relabel):
             yield (
                 f"{where}: does not say by which method {entry.name} was labelled; {_checked(campaign, len(new))} "
                 "labelled again, and settle it (`same_method: true` says that you know)."
@@ -95,7 +109,7 @@ def data_notes(campaign: Campaign) -> Iterator[str]:
         if atoms := isolated_atoms(_as_read(campaign, index)):
             told = ", ".join(f"{element}: {energy:.6g}" for element, energy in sorted(atoms.items()))
             yield f"{where}: isolated atoms are no frames to learn from; `energy_reference: {{{told}}}` uses them."
-    if campaign.data and not any(entry.campaign for entry in file.data) and len(seen) < FEW:
+    if campaign.data and not any(entry.file is None for entry in file.data) and len(seen) < FEW:
         yield f"{KEY}: {len(seen)} frame(s) are few to begin with; add frames, or samplers under bootstrap."
     known = {entry.file for entry in file.data} | labeller(campaign).labelled_files()
     for index, start in enumerate(file.structures):
@@ -116,10 +130,12 @@ def _checked(campaign: Campaign, n_frames: int) -> str:
 
 
 def plan_check(campaign: Campaign) -> int:
-    """How many labels the check of data takes at most."""
-    most = campaign.file.check_labels
-    entries = enumerate(campaign.file.data)
-    return sum(min(most, len(campaign.data[index])) if index in campaign.data else most for index, _ in entries)
+    """How many frames of data are labelled again at most; how many a campaign has is not known without a profile."""
+    total = 0
+    for index, entry in enumerate(campaign.file.data):
+        there = len(campaign.data[index]) if index in campaign.data else campaign.file.check_labels
+        total += there if entry.relabel else min(campaign.file.check_labels, there)
+    return total
 
 
 # -- with a profile ---------------------------------------------------------------------------------------------------
@@ -137,10 +153,11 @@ def data_inputs(
     nodes: dict[str, ConfigurationsData] = {}
     sources = []
     for index, entry in enumerate(campaign.file.data):
-        found = _file_nodes(campaign, index) if entry.campaign is None else _batches(campaign, index)
+        found = _file_nodes(campaign, index) if entry.file is not None else _batches(campaign, index)
         nodes |= found
         about: dict[str, object] = {"name": entry.name, "batches": list(found), "method": entry.method}
-        if entry.campaign is None:
+        about |= {"relabel": True, "checked": False} if entry.relabel else {}
+        if entry.file is not None:
             (node,) = found.values()
             about |= {"digest": node.base.attributes.get(FILE_DIGEST), "block_frames": entry.block_frames}
         else:
@@ -156,8 +173,9 @@ def data_digest(campaign: Campaign) -> list[object]:
     """What tells these data from others: options, and the content of files or the UUID of campaigns."""
     told: list[object] = []
     for index, entry in enumerate(campaign.file.data):
-        content = campaign.data[index].digest() if entry.campaign is None else str(_named(campaign, index).uuid)
-        told.append([entry.model_dump(mode="json"), content])
+        content = campaign.data[index].digest() if entry.file is not None else str(_named(campaign, index).uuid)
+        said = entry.model_dump(mode="json", exclude={key for key in LATER if not getattr(entry, key)})
+        told.append([said, content])
     return [*told, campaign.file.check_labels]
 
 
@@ -172,18 +190,26 @@ def _file_nodes(campaign: Campaign, index: int) -> dict[str, ConfigurationsData]
 
 
 def _named(campaign: Campaign, index: int) -> Any:
-    """The campaign that an entry names."""
+    """The campaign that an entry names; one of an archive is imported."""
+    from aiida_bloomery.provenance.archives import campaign_in  # noqa: PLC0415
     from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
 
-    with campaign.source.at((KEY, index, "campaign")):
-        return load_campaign_node(str(campaign.file.data[index].campaign))
+    entry, key = campaign.file.data[index], _key(campaign, index)
+    with campaign.source.at(key):
+        if entry.archive is not None:
+            return campaign_in(campaign.source.path_of(entry.archive), entry.campaign)
+        return load_campaign_node(str(entry.campaign))
+
+
+def _key(campaign: Campaign, index: int) -> Key:
+    return (KEY, index, "campaign" if campaign.file.data[index].archive is None else "archive")
 
 
 def _batches(campaign: Campaign, index: int) -> dict[str, ConfigurationsData]:
     """The data set of a campaign that an entry names, by key here."""
     from aiida_bloomery.provenance.campaign import data_set  # noqa: PLC0415
 
-    node, key = _named(campaign, index), (KEY, index, "campaign")
+    node, key = _named(campaign, index), _key(campaign, index)
     if not node.is_terminated:
         raise campaign.source.error(
             key, f"campaign {node.pk} runs; wait for its end, or `aiida-bloomery end {node.pk}`."
@@ -200,12 +226,16 @@ def _of_campaign(campaign: Campaign, index: int, labeller: str, labelling: Mappi
     from aiida_bloomery.calculations.label_cache import method_digest  # noqa: PLC0415
 
     entry, node = campaign.file.data[index], _named(campaign, index)
+    told: dict[str, object] = {"name": f"campaign {node.label or node.pk}", "campaign": str(node.uuid)}
+    if entry.relabel:
+        return told
     theirs = method_digest(node.inputs.labeller.value, node.inputs.labelling)
     same = theirs == method_digest(labeller, labelling)
     if not same and not entry.same_method:
         raise campaign.source.error(
-            (KEY, index, "campaign"),
-            f"campaign {node.pk} was labelled by {node.inputs.labeller.value} with other settings than these; label "
-            "its frames again by these, or add `same_method: true` if you know that the labels agree.",
+            _key(campaign, index),
+            f"campaign {node.pk} was labelled by {node.inputs.labeller.value} with other settings than these; add "
+            "`relabel: true` to label its frames again by these, or `same_method: true` if you know that the labels "
+            "agree.",
         )
-    return {"name": f"campaign {node.label or node.pk}", "campaign": str(node.uuid), "checked": not same}
+    return told | {"checked": not same}

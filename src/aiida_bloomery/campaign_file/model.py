@@ -118,12 +118,18 @@ class Structures(PartOfFile):
 
 
 class Data(PartOfFile):
-    """Labelled frames that exist already: of a file, or of a campaign. A file name alone is a short form."""
+    """Labelled frames that exist already: of a file, of a campaign, or of a campaign in an archive.
+
+    A file name alone is a short form.
+    """
 
     file: str | None = None
     """File with labelled frames, of any format that `bloomery convert` reads, relative to the campaign file."""
     campaign: NodeName | None = None
-    """Name, PK or UUID of a campaign that has ended: its data set, with the roles that its frames have."""
+    """Name, PK or UUID of a campaign that has ended: its data set, with the roles that its frames have. Of an archive
+    that holds several, the name or UUID of one."""
+    archive: str | None = None
+    """File that `aiida-bloomery archive` wrote, relative to the campaign file: the campaign in it is imported."""
     units: str | None = None
     """Length and energy of a file of n2p2 or LAMMPS that does not say its units, such as ``Å,eV``."""
     elements: list[str] = Field(default=[])
@@ -140,6 +146,8 @@ class Data(PartOfFile):
     """Which method labelled the frames, in words, for the report."""
     same_method: bool = False
     """Whether you know that it is the method that labels."""
+    relabel: bool = False
+    """Whether the method that labels labels all of them again; what labels they have is not used."""
 
     @field_validator("units")
     @classmethod
@@ -158,11 +166,14 @@ class Data(PartOfFile):
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:
-        if (self.file is None) == (self.campaign is None):
-            raise ValueError("is either a file with labelled frames or a campaign; give one of the two")
-        own = sorted(self.model_fields_set - {"campaign", "method", "same_method"})
-        if self.campaign is not None and own:
+        if (self.file is None) == (self.campaign is None and self.archive is None):
+            raise ValueError("is either a file with labelled frames or a campaign or an archive; give one of them")
+        own = sorted(self.model_fields_set - {"campaign", "archive", "method", "same_method", "relabel"})
+        if self.file is None and own:
             raise ValueError(f"{own[0]} is about files; leave it out, since a campaign's frames are known")
+        told = sorted(self.model_fields_set & {"method", "require", "same_method"})
+        if self.relabel and told:
+            raise ValueError(f"{told[0]} is about labels that are used, and relabel leaves them out; remove one")
         return self
 
     @property
@@ -174,9 +185,12 @@ class Data(PartOfFile):
 
     @property
     def name(self) -> str:
-        """What texts call it: the file with its index, or the campaign."""
-        part = "" if self.index == ":" else f"@{self.index}"
-        return f"{self.file}{part}" if self.campaign is None else f"campaign {self.campaign}"
+        """What texts call it: the file with its index, or the campaign, or the archive."""
+        if self.file is not None:
+            return self.file if self.index == ":" else f"{self.file}@{self.index}"
+        named = "" if self.campaign is None else f"campaign {self.campaign}"
+        where = "" if self.archive is None else f"archive {self.archive}"
+        return " of ".join(part for part in (named, where) if part)
 
 
 class Bootstrap(Settings):

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("campaign", "Run a campaign file and watch it; attach to it if it runs."),
     "submit": ("campaign", "Submit a campaign file and print its PK."),
     "extend": ("extension", "Go on with a campaign that has ended, under new targets, budgets or samplers."),
+    "relabel": ("extension", "Label the data set of a campaign that has ended again, by another method."),
     "status": ("status", "Show services and campaigns, or one campaign."),
     "report": ("results", "Write the report of a campaign, one HTML page."),
     "lineage": ("results", "Trace a frame of the data set back to its origin."),

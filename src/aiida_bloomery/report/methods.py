@@ -79,12 +79,13 @@ def _data(facts: CampaignFacts) -> str:
     sources = [source for source in facts.history.adopted.sources if source.n_frames]
     if not sources:
         return ""
-    parts = []
+    parts, anew = [], sum(source.n_frames for source in sources if source.relabelled)
     for source in sources:
         about = f" ({source.method})" if source.method else ""
         parts.append(f"{count(source.n_frames, 'configuration')} of {source.name}{about}")
     checked = sum(source.compared.n_frames for source in sources if source.compared)
     again = f"; {checked} of them labelled again agreed with the method used here" if checked else ""
+    again += f"; {anew} of them were labelled again by the method used here" if anew else ""
     kept = facts.history.adopted.by_role.get("held_out", 0)
     held = f" Of these {kept} were held out and never trained on." if kept else ""
     return f"They include {_listed(parts)} that had been labelled before{again}.{held}"

@@ -241,7 +241,9 @@ def _data(facts: CampaignFacts) -> str:
 def told_source(source: AdoptedSource) -> str:
     """Say where labelled frames are from, which roles they play, and what came of labelling some again."""
     roles = ", ".join(f"{number} {role.replace('_', ' ')}" for role, number in source.by_role.items())
-    parts = [f"{count(source.n_frames, 'labelled frame')} of {source.name} ({roles})"]
+    again = ", all labelled again" if source.relabelled else ""
+    parts = [f"{count(source.n_frames, 'labelled frame')} of {source.name} ({roles}){again}"]
+    parts += [f"{source.unlabelled} more that could not be labelled"] if source.unlabelled else []
     parts += [f"{source.duplicates} more that were there already"] if source.duplicates else []
     parts += [f"method: {source.method}"] if source.method else []
     parts += [f"SHA-256 {source.digest}"] if source.digest else []

@@ -53,7 +53,8 @@ def data_fits(inputs: Mapping[str, Any]) -> str | None:
     if sorted(named) != sorted(data):
         there, told = (", ".join(keys) or "none" for keys in (data, named))
         return f"data: the batches are {there}, and data_settings names {told}."
-    bare = next((key for key, node in data.items() if not node.base.attributes.get("labels")), None)
+    again = {key for one in given["sources"] if one.get("relabel") for key in one["batches"]} if given else set()
+    bare = next((key for key in data if key not in again and not data[key].base.attributes.get("labels")), None)
     return None if bare is None else f"data.{bare}: no frame has a label; give labelled frames."
 
 
@@ -83,9 +84,8 @@ class Adoption:
         return {"settings": self.inputs.data_settings, "seed": self.inputs.seed, **self.inputs.data}
 
     def check(self) -> Processes:
-        """Label some of the frames again, of those that are not known to be of the method that labels."""
-        settings = self._settings
-        if not settings.check_labels or not any(source.checked for source in settings.sources):
+        """Label frames again: some of those that are not known to be of the method that labels, or all of a source."""
+        if not self._settings.buys_labels:
             return {}
         drawn = self.stages.function("data_check", frames_to_check, **self._given)
         return {f"{KEY}.checking": self.stages.label("data_label", drawn["frames"])} if drawn else {}
@@ -96,6 +96,7 @@ class Adoption:
         if self.ctx.checking is not None:
             self.stages.chain.hand_out_as(self.ctx.checking, "ledger", "check_ledger")
             again = self.ctx.checking.outputs.labelled
+            inputs |= {"again": again} if any(source.relabel for source in self._settings.sources) else {}
             given = {"settings": self.inputs.data_settings, "again": again, **self.inputs.data}
             inputs["compared"] = self.stages.function("data_compare", compare_labels, **given)
             if mistake := self._mistake(inputs["compared"]):
@@ -107,6 +108,7 @@ class Adoption:
             self.stages.ctx.batches[key] = made.get(key, self.inputs.data[key])
         for source in told.sources:
             more = f", {source.duplicates} that were there already left out" if source.duplicates else ""
+            more += f", {source.unlabelled} that could not be labelled again left out" if source.unlabelled else ""
             self.stages.report(f"begins with {source.n_frames} labelled frame(s) of {source.name}{more}")
         return ""
 

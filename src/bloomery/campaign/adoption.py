@@ -45,6 +45,8 @@ class SourceSettings(Settings):
     """So many frames of a file in a row are correlated, and share a block."""
     checked: bool = True
     """Whether some are labelled again: not if they are known to be of the method that labels."""
+    relabel: bool = False
+    """Whether all are labelled again, and learnt from by their new labels."""
 
     @property
     def key(self) -> str:
@@ -53,12 +55,17 @@ class SourceSettings(Settings):
 
 
 class DataSettings(Settings):
-    """Labelled frames that a campaign begins with."""
+    """Frames that a campaign begins with, most of them labelled."""
 
     sources: list[SourceSettings] = Field(min_length=1)
     """Files and campaigns, in the order in which they are taken."""
     check_labels: int = Field(default=5, ge=0)
     """So many frames of each source are labelled again, to see whether its labels are of the same method."""
+
+    @property
+    def buys_labels(self) -> bool:
+        """Whether any frame is to be labelled again."""
+        return any(source.relabel or (source.checked and self.check_labels) for source in self.sources)
 
 
 def to_check(sources: Sequence[Configurations], settings: DataSettings, seed: int) -> Iterator[tuple[int, int]]:
@@ -73,7 +80,9 @@ def to_check(sources: Sequence[Configurations], settings: DataSettings, seed: in
         found = {content: (place, i) for place in places for i, content in enumerate(sources[place].hashes())}
         frames = {content: place for content, place in found.items() if content not in known}
         known |= set(frames)
-        if not source.checked:
+        if source.relabel:
+            yield from frames.values()
+        if source.relabel or not source.checked:
             continue
         own = derive_seed(seed, "check", source.name)
         drawn = sorted(frames, key=lambda content: (draw(own, content), content))
@@ -84,12 +93,14 @@ def to_check(sources: Sequence[Configurations], settings: DataSettings, seed: in
 class Taken:
     """What is taken of a batch: indices of its frames, and these as they are learnt from.
 
-    ``as_it_is`` says that nothing had to be changed, so that the batch itself can stand in the data set.
+    ``as_it_is`` says that nothing had to be changed, so that the batch itself can stand in the data set; ``again`` are
+    indices among the frames that were labelled again, where the labels are from there.
     """
 
     indices: NDArray[np.int64]
     frames: Configurations
-    as_it_is: bool
+    as_it_is: bool = False
+    again: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,7 @@ def adopt(
     roles: RoleSettings,
     compared: Mapping[str, Compared],
     seed: int,
+    again: Configurations | None = None,
 ) -> Adoption:
     """Take the frames of all sources in turn, each content once.
 
@@ -115,15 +127,22 @@ def adopt(
         Frames by the keys that the settings name.
     compared
         What the check of labels found, by key of the source: energies are moved by the shift.
+    again
+        The frames that were labelled again. Of a source that is relabelled those that could not be are left out.
     """
     known: set[str] = set()
     taken: dict[str, Taken] = {}
     told = []
+    places = {} if again is None else {content: place for place, content in enumerate(again.hashes())}
     for source in settings.sources:
         found = compared.get(source.key)
         own: dict[str, Taken] = {}
+        n_known = len(known)
         for key in source.batches:
             own[key] = _take(batches[key], source, found.shift if found else {}, known, roles, seed)
+        n_new = len(known) - n_known
+        if source.relabel and again is not None:
+            own = {key: _relabelled(one, again, places) for key, one in own.items()}
         counts = Counter(role for one in own.values() for role in one.frames.info["role"].tolist())
         n_frames, n_before = counts.total(), sum(len(batches[key]) for key in source.batches)
         about = {
@@ -133,9 +152,11 @@ def adopt(
             "campaign": source.campaign,
             "method": source.method,
             "n_frames": n_frames,
-            "duplicates": n_before - n_frames,
+            "duplicates": n_before - n_new,
             "by_role": dict(sorted(counts.items())),
             "compared": found,
+            "relabelled": source.relabel,
+            "unlabelled": n_new - n_frames,
         }
         told.append(
             AdoptedSource.model_validate({key: value for key, value in about.items() if value not in ("", None)})
@@ -164,7 +185,15 @@ def _take(
     part = shifted(frames[chosen], shift)
     if not source.campaign:
         part = _with_roles(part, chosen, source, roles, seed)
-    return Taken(chosen, part.with_info(source=source.name, source_frame=chosen), as_it_is=False)
+    return Taken(chosen, part.with_info(source=source.name, source_frame=chosen))
+
+
+def _relabelled(taken: Taken, again: Configurations, places: Mapping[str, int]) -> Taken:
+    """Take the new labels of those frames that got some; what they say of themselves stays."""
+    found = [(i, places[content]) for i, content in enumerate(taken.frames.hashes()) if content in places]
+    own, theirs = (np.array([pair[side] for pair in found], dtype=np.int64) for side in (0, 1))
+    kept = {name: values for name, values in taken.frames[own].info.items() if name not in again.info}
+    return Taken(taken.indices[own], again[theirs].with_info(**kept), again=theirs)
 
 
 def _with_roles(

@@ -76,7 +76,7 @@ class AdoptedSource(Part):
 
     ``digest`` is the SHA-256 of the file, ``campaign`` the UUID, ``method`` what its user says of it. Of the frames
     ``n_frames`` were taken, in these ``batches``, and ``duplicates`` were there already; ``compared`` is what came of
-    labelling some again.
+    labelling some again. Where all were ``relabelled``, ``unlabelled`` could not be.
     """
 
     name: str = ""
@@ -88,10 +88,12 @@ class AdoptedSource(Part):
     duplicates: int = 0
     by_role: dict[str, int] = Field(default={})
     compared: Compared | None = None
+    relabelled: bool = False
+    unlabelled: int = 0
 
 
 class Adopted(Part):
-    """All labelled frames that a campaign began with; none of their labels was bought."""
+    """All labelled frames that a campaign began with; none of their labels counts as bought for it."""
 
     sources: list[AdoptedSource] = Field(default=[])
 

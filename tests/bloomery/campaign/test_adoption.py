@@ -90,3 +90,37 @@ def test_the_check_draws_by_content_and_seed(order: list[int]) -> None:
     }
     # What is there already is not asked for twice.
     assert {index for place, index in places if place == 2} == {3, 4, 5}
+
+
+def test_frames_that_are_labelled_again_keep_what_they_say_and_lose_their_old_labels() -> None:
+    mine = frames(6).with_info(role=["probe", "probe", "train", "train", "train", "early_stopping"], step=np.arange(6))
+    asked = settings(a={"campaign": "uuid", "relabel": True, "checked": False}, b={})
+    places = list(to_check([mine, frames(2, 1)], asked, 5))
+    assert [place for place in places if place[0] == 0] == [(0, i) for i in range(6)]
+    assert asked.buys_labels
+    # Frame 3 could not be labelled.
+    order = [5, 4, 0, 1, 2]
+    new = np.random.default_rng(3).normal(0, 1, (40, 3))
+    again = mine[order].without_labels().without_info("role", "step").with_labels(forces=new)
+    found = adopt({"a": mine, "b": frames(2, 1)}, asked, RoleSettings(), {}, 1, again.with_info(label_uuid="job"))
+    taken, (first, second) = found.taken["a"], found.sources
+    assert (first.n_frames, first.unlabelled, first.duplicates, first.relabelled) == (5, 1, 0, True)
+    assert (second.n_frames, second.unlabelled, second.relabelled) == (2, 0, False)
+    assert taken.indices.tolist() == [0, 1, 2, 4, 5]
+    assert taken.frames.info["role"].tolist() == ["probe", "probe", "train", "train", "early_stopping"]
+    assert taken.frames.info["step"].tolist() == [0, 1, 2, 4, 5]
+    assert set(taken.frames.info["label_uuid"]) == {"job"}
+    assert taken.frames.hashes() == [mine.hashes()[i] for i in (0, 1, 2, 4, 5)]
+    assert not taken.frames.has("energy").any()
+    assert taken.again is not None
+    assert taken.again.tolist() == [2, 3, 4, 1, 0]
+    np.testing.assert_array_equal(taken.frames[3].label("forces")[0], new[8:16])
+
+
+def test_of_a_source_that_is_labelled_again_equal_frames_count_once() -> None:
+    mine = frames(3)
+    both = Configurations.concatenate([mine, mine[:2]])
+    asked = settings(a={"relabel": True, "digest": "d"})
+    assert len(list(to_check([both], asked, 1))) == 3
+    found = adopt({"a": both}, asked, RoleSettings(), {}, 1, mine)
+    assert (found.sources[0].n_frames, found.sources[0].duplicates, found.sources[0].unlabelled) == (3, 2, 0)

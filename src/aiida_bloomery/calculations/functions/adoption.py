@@ -28,7 +28,12 @@ def frames_to_check(settings: orm.Dict, seed: orm.Int, **data: ConfigurationsDat
     if not places:
         return {}
     parts = [nodes[place].configurations[index] for place, index in places]
+    names = [source.name for source in asked.sources for _ in source.batches]
     bare = [part.without_labels().without_info(*part.info) for part in parts]
+    bare = [
+        part.with_info(source=names[place], source_frame=index)
+        for part, (place, index) in zip(bare, places, strict=True)
+    ]
     parents, indices = [nodes[place] for place, _ in places], [index for _, index in places]
     return {"frames": ConfigurationsData(with_parents(Configurations.concatenate(bare), parents, indices))}
 
@@ -57,6 +62,7 @@ def adopt(
     selection: orm.Dict,
     seed: orm.Int,
     compared: orm.Dict | None = None,
+    again: ConfigurationsData | None = None,
     **data: ConfigurationsData,
 ) -> dict[str, orm.Data]:
     """Return ``adopted``, what the record says of the data, and by key batches that are no longer what they were.
@@ -69,9 +75,11 @@ def adopt(
         How frames are selected; its ``roles`` say which share is held out.
     compared
         What `compare_labels` gave.
+    again
+        The frames that were labelled again, where sources are learnt from by these labels.
 
-    Frames that are returned have the data as parents. A batch of another campaign that is taken as a whole is not
-    returned: it stands in the data set itself.
+    Frames that are returned have the data as parents, or those that were labelled again. A batch of another campaign
+    that is taken as a whole is not returned: it stands in the data set itself.
     """
     found = adoption.adopt(
         {key: node.configurations for key, node in data.items()},
@@ -79,12 +87,16 @@ def adopt(
         SelectionSettings.model_validate(selection.get_dict()).roles,
         {} if compared is None else {key: Compared.model_validate(one) for key, one in compared.get_dict().items()},
         seed.value,
+        None if again is None else again.configurations,
     )
     outputs: dict[str, orm.Data] = {"adopted": orm.Dict(Adopted(sources=found.sources).as_dict())}
     for key, taken in found.taken.items():
         if not taken.as_it_is:
             bare = taken.frames.without_info(*PARENT_KEYS)
-            batch = ConfigurationsData(with_parents(bare, data[key], taken.indices))
-            batch.base.attributes.set(VERSION_ATTRIBUTE, ", ".join(versions_of([data[key]])))
+            parents, indices = data[key], taken.indices
+            if again is not None and taken.again is not None:
+                parents, indices = again, taken.again
+            batch = ConfigurationsData(with_parents(bare, parents, indices))
+            batch.base.attributes.set(VERSION_ATTRIBUTE, ", ".join(versions_of([parents])))
             outputs[key] = batch
     return outputs

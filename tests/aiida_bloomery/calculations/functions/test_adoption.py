@@ -72,3 +72,18 @@ def test_some_are_labelled_again_and_compared(mine: ConfigurationsData) -> None:
         settings=settings(), selection=orm.Dict(SELECTION), seed=orm.Int(1), compared=compared, adopted_000=mine
     )
     assert outputs["adopted"]["sources"][0]["compared"]["factor"] == pytest.approx(2)
+
+
+def test_frames_that_are_labelled_again_descend_from_their_new_labels(mine: ConfigurationsData) -> None:
+    source = {"name": "mine.extxyz", "batches": ["adopted_000"], "digest": "d", "relabel": True, "checked": False}
+    asked = orm.Dict({"sources": [source]})
+    drawn = frames_to_check(settings=asked, seed=orm.Int(1), adopted_000=mine)["frames"]
+    assert (drawn.n_frames, drawn.base.attributes.get("labels")) == (11, {})
+    order = np.random.default_rng(2).permutation(11)
+    forces = mine.configurations[drawn.configurations.info["parent_index"][order]].label("forces")[0]
+    again = ConfigurationsData(drawn.configurations[order].with_labels(forces=-forces)).store()
+    outputs = adopt(settings=asked, selection=orm.Dict(SELECTION), seed=orm.Int(1), again=again, adopted_000=mine)
+    batch = outputs["adopted_000"].configurations
+    assert set(batch.info["parent_uuid"]) == {again.uuid}
+    assert [again.hashes[i] for i in batch.info["parent_index"]] == batch.hashes() == mine.hashes[:11]
+    np.testing.assert_array_equal(batch.label("forces")[0], -mine.configurations[:11].label("forces")[0])
