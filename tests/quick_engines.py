@@ -12,6 +12,25 @@ QUICK: dict[str, dict[str, Any]] = {
         "axis": 2,
         "hidden": [8, 8],
     },
+    "delta": {
+        "baseline": {
+            "calculator": {
+                "calculator": {
+                    "name": "ase.calculators.lj:LennardJones",
+                    "arguments": {"sigma": 2.0, "epsilon": 0.05, "ro": 3.0, "rc": 4.0, "smooth": True},
+                }
+            }
+        },
+        "engine": {
+            "hdnnp": {
+                "members": 2,
+                "hidden": [6],
+                "steps": 30,
+                "warm_steps": 10,
+                "descriptor": {"power_spectrum": {"radial": 3, "max_degree": 2, "cutoff": 4.0}},
+            }
+        },
+    },
     "external": {
         "members": 2,
         "definition": "pacemaker",

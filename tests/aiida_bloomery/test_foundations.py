@@ -15,11 +15,14 @@ from tests.campaign_text import GOOD
 
 from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.builder import digest_mark
+from aiida_bloomery.campaign_file.codes import engine_key
 from aiida_bloomery.campaign_file.foundations import foundation_keys
 from aiida_bloomery.campaign_file.schema import schema
 from bloomery.errors import InputError
 
 DRIVEN = GOOD.replace("rattle_strain: {frames: 24}", "foundation_md: {steps: 240, interval: 10}")
+
+UNTRAINED = GOOD.replace("training: {hdnnp: {members: 4}}\n", "")
 
 
 @pytest.fixture
@@ -162,3 +165,35 @@ def test_the_schema_knows_foundations(foundation: object, fits: bool, known: dic
         else:
             with pytest.raises(jsonschema.ValidationError):
                 jsonschema.validate(changed, known)
+
+
+def test_a_baseline_is_named_in_full_and_decides_where_trainings_run(folder: Path) -> None:
+    (folder / "mp.model").write_bytes(b"weights")
+    campaign, _ = load(folder, f"{UNTRAINED}training: {{delta: {{baseline: {{mace: {{model: mp.model}}}}}}}}\n")
+    settings = campaign.settings["training"]["engine"]["settings"]
+    assert settings["baseline"] == {
+        "name": "mace",
+        "settings": {"model": str(folder / "mp.model"), "digest": hashlib.sha256(b"weights").hexdigest()},
+    }
+    assert engine_key(campaign) == "mace"
+    of_wheel, notes = load(folder, f"{UNTRAINED}training: {{delta: {{baseline: sevennet, engine: {{hdnnp: {{}}}}}}}}\n")
+    assert engine_key(of_wheel) == "sevennet"
+    assert not [note for note in notes if note.startswith("foundation")]
+    own, _ = load(
+        folder, f"{UNTRAINED}training: {{delta: {{baseline: {{calculator: {{calculator: stillinger_weber}}}}}}}}\n"
+    )
+    assert engine_key(own) is None
+    assert len({digest_mark(one) for one in (campaign, of_wheel, own)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("baseline", "said"),
+    [
+        ("{mace: {model: gone.model}}", r"training\.delta\.baseline\.mace\.model: there is no file 'gone\.model'"),
+        ("nothing", r"training\.delta\.baseline: foundation .nothing. is not registered"),
+        ("{calculator: {calculator: emt, elements: [Cu]}}", r"training\.delta\.baseline: .* does not cover Si"),
+    ],
+)
+def test_a_baseline_that_cannot_be_is_refused(folder: Path, baseline: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load(folder, f"{UNTRAINED}training: {{delta: {{baseline: {baseline}}}}}\n")

@@ -60,14 +60,22 @@ def load_code(campaign: Campaign, key: str) -> Any:
 
 def engine_key(campaign: Campaign) -> str | None:
     """Name of the campaign's engine, if it has a program of its own: its entry under ``codes``."""
-    name = campaign.training.engine.name
-    return name if needs_environment(name) or campaign.file.codes.entry(name) is not None else None
+    where, name = _environment(campaign), campaign.training.engine.name
+    if where is not None:
+        return where[1]
+    return name if campaign.file.codes.entry(name) is not None else None
+
+
+def _environment(campaign: Campaign) -> tuple[str, str] | None:
+    """Role and name of the plug-in in whose environment the campaign's engine runs, if not in ours."""
+    found: tuple[str, str] | None = campaign.training.engine.load("engines").runs_in
+    return found
 
 
 def _set_up_by(campaign: Campaign, key: str) -> tuple[str, str] | None:
     """Role and name of the plug-in whose set-up makes the code of an entry, if that is one of an environment."""
-    if key == engine_key(campaign) and needs_environment(key):
-        return "engine", key
+    if (where := _environment(campaign)) is not None and key == where[1]:
+        return where
     named = (name for name, own in foundation_keys(campaign).items() if own == key)
     return next((("foundation", name) for name in named if needs_environment(name, "foundations")), None)
 

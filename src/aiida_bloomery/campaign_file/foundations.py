@@ -11,12 +11,13 @@ from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.model import CampaignFile
 from aiida_bloomery.campaign_file.reader import parse_model
 from bloomery.campaign.schedules import SamplerSpec
+from bloomery.errors import BloomeryError
 from bloomery.foundations.contract import MODEL, Foundation, FoundationSpec
 from bloomery.plugins import PluginSpec, declares
 from bloomery.seeds import digest_of_file
 
-KEY = "foundation"
-"""Of the file's foundation, and of a sampler's own."""
+KEY, BASELINE = "foundation", "baseline"
+"""Of the file's foundation, and of a sampler's own; of that of an engine."""
 
 
 def with_foundation(spec: SamplerSpec, file: CampaignFile, source: Source, key: Key) -> SamplerSpec:
@@ -73,6 +74,28 @@ def foundations_of(campaign: Campaign) -> list[tuple[Key, Foundation]]:
     return list(found.values())
 
 
+def baseline_of(campaign: Campaign) -> tuple[Key, Foundation] | None:
+    """The foundation that the engine's potentials are added to, if there is one, with its place in the file."""
+    engine = campaign.training.engine
+    spec = engine.load("engines").baseline
+    return None if spec is None else (("training", engine.name, BASELINE), spec.foundation())
+
+
+def with_baseline(file: CampaignFile, source: Source) -> CampaignFile:
+    """Return the file with its engine's baseline as jobs take it; `InputError` if a file of it is not there."""
+    if file.training is None:
+        return file
+    try:
+        spec = file.training.load("engines").baseline
+    except BloomeryError:  # said by the checks, with its place
+        return file
+    if spec is None:
+        return file
+    named = resolved(spec, file, source, ("training", file.training.name, BASELINE))
+    engine = file.training.model_copy(update={"settings": {**file.training.settings, BASELINE: named}})
+    return file.model_copy(update={"training": engine})
+
+
 def code_key(foundation: Foundation, file: CampaignFile) -> str | None:
     """The entry under ``codes`` that a foundation runs by; ``None`` if by that of other sampling jobs."""
     key = foundation.environment or foundation.name
@@ -87,7 +110,8 @@ def foundation_keys(campaign: Campaign) -> dict[str, str]:
 
 def check_foundations(campaign: Campaign) -> None:
     """See that foundations can be there, and cover all elements, as far as that is known without reading weights."""
-    for key, foundation in foundations_of(campaign):
+    baseline = baseline_of(campaign)
+    for key, foundation in [*foundations_of(campaign), *([baseline] if baseline else [])]:
         check_foundation(campaign, key, foundation)
 
 

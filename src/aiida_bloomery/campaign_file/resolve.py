@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
-from aiida_bloomery.campaign_file.foundations import with_foundation
+from aiida_bloomery.campaign_file.foundations import with_baseline, with_foundation
 from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts
 from aiida_bloomery.campaign_file.measuring import FILES, KEY, validation_settings
 from aiida_bloomery.campaign_file.model import USE, CampaignFile, Codes, Iterations, PartOfFile, Structures
@@ -38,6 +38,7 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
         named = {USE: file.labelling[USE], **dict.fromkeys(file.labellings, teacher)} if file.labellings else teacher
         file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": named})
         file = _without_reference_data(_without_data(file, source), source)
+    file = with_baseline(file, source)
     frames: dict[str, Configurations] = {}
     settings = settings_of(file, _samplers(file, source, frames))
     if file.validation is not None:

@@ -77,7 +77,7 @@ def _from_files(paths: Sequence[Path], engine: PluginSpec) -> Source:
         if not (frames.has("energy") | frames.has("forces")).any():
             raise InputError(f"{path}: no frame has an energy or forces; label them first.")
         batches[f"batch_{index:03d}"] = _stored(frames)
-    return Source(batches, {"engine": engine.model_dump()}, _local_codes(engine.name))
+    return Source(batches, {"engine": engine.model_dump()}, _local_codes(engine))
 
 
 def _stored(frames: Configurations) -> ConfigurationsData:
@@ -91,21 +91,23 @@ def _stored(frames: Configurations) -> ConfigurationsData:
     return query.first(flat=True) or ConfigurationsData(frames).store()
 
 
-def _local_codes(engine: str) -> dict[str, orm.Data]:
+def _local_codes(engine: PluginSpec) -> dict[str, orm.Data]:
     from aiida import orm  # noqa: PLC0415
     from aiida.common.exceptions import NotExistent  # noqa: PLC0415
 
-    from bloomery.engines.installation import needs_environment  # noqa: PLC0415
-
     labels = {"code": DEFAULT_CODE}
-    if needs_environment(engine):
-        labels["engine_code"] = f"{engine}@localhost"
+    try:
+        where = engine.load("engines").runs_in
+    except InputError:  # said by the workchain, with its name
+        where = None
+    if where is not None:
+        labels["engine_code"] = f"{where[1]}@localhost"
     codes = {}
     for port, label in labels.items():
         try:
             codes[port] = orm.load_code(label)
         except NotExistent as error:
-            own = f" --engine {engine}" if port == "engine_code" else ""
+            own = f" --{where[0]} {where[1]}" if where is not None and port == "engine_code" else ""
             raise InputError(f"there is no code {label!r}; run `aiida-bloomery setup{own}` first.") from error
     return codes
 
@@ -123,7 +125,7 @@ def _from_campaign(name: str, engine: str | None, changes: dict[str, object]) ->
     own = PluginSpec.model_validate(training["engine"])
     if engine not in (None, own.name):
         chosen = PluginSpec(name=engine, settings=changes)
-        execution = _local_codes(chosen.name)
+        execution = _local_codes(chosen)
     else:
         chosen = PluginSpec(name=own.name, settings=merge(own.settings, changes))
         codes = inputs.codes

@@ -9,6 +9,7 @@ from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 from bloomery.devices import choose_device
+from bloomery.foundations.contract import FoundationSpec
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.file_units import FileUnits
 from bloomery.plugins import PackagedPlugin
@@ -107,6 +108,16 @@ class Engine(PackagedPlugin):
         Nothing is imported or measured for it. Engines that do not know say nothing.
         """
         return []
+
+    @property
+    def runs_in(self) -> tuple[str, str] | None:
+        """Role and name of the plug-in in whose environment it runs; ``None`` if in bloomery's own."""
+        return (self.role, self.name) if self.package else None
+
+    @property
+    def baseline(self) -> FoundationSpec | None:
+        """A foundation that its potentials are added to, if there is one: its setting ``baseline``."""
+        return None
 
     @property
     def disagrees(self) -> bool:

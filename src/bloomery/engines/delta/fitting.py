@@ -1,0 +1,142 @@
+"""From labelled frames to a potential for what a baseline leaves of their labels."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bloomery.engines.contract import Training, TrainingData, TrainingHistory
+from bloomery.engines.delta.baseline import Baseline, Values
+from bloomery.engines.delta.potential import DeltaPotential
+from bloomery.engines.delta.settings import DeltaSettings
+from bloomery.engines.preparation import prepare, usable_start
+from bloomery.errors import InputError
+from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import fit_energy_shift
+from bloomery.plugins import PluginSpec
+from bloomery.progress import Progress
+from bloomery.seeds import digest_of
+
+VALUES_FILE = "baseline.npz"
+REPORT_EVERY = 1.0
+
+
+def fit(settings: DeltaSettings, data: TrainingData, training: Training) -> tuple[DeltaPotential, TrainingHistory]:
+    """Fit the difference; see `Engine.fit`.
+
+    The energy that each element has beside the baseline is fitted to the frames as well: what an atom of the baseline
+    has by itself has nothing to do with an isolated atom of the labels' method (`fit_energy_shift`).
+    """
+    usable, began = prepare(data), time.perf_counter()
+    baseline = Baseline(settings.baseline)
+    start = usable_start(training.start_from, DeltaPotential, lambda given: _told(given, settings, baseline))
+    frames = Configurations.concatenate([usable.train, usable.early_stopping])
+    values = _evaluated(baseline, frames, training)
+    seconds = time.perf_counter() - began
+    n = len(usable.train)
+    shift = fit_energy_shift(usable.train, values.energy[:n], usable.elements)
+    left = _less(frames, values)
+    parts = TrainingData(left[:n], left[n:], shift)
+    difference, history = settings.engine.load("engines").train(
+        parts,
+        start_from=None if start is None else start.difference,
+        device=training.device,
+        seed=training.seed,
+        progress=training.progress,
+        folder=None if training.folder is None else training.folder / "difference",
+    )
+    potential = DeltaPotential(
+        difference=difference,
+        baseline=baseline,
+        elements=difference.elements,
+        energy_reference=difference.energy_reference,
+        device=difference.device,
+        versions={**difference.versions, **baseline.facts.versions},
+        details=difference.details
+        | {
+            "settings": settings.model_dump(mode="json"),
+            "seed": training.seed,
+            "trained_on": usable.trained_on,
+        },
+    )
+    summary = {
+        **history.summary,
+        "baseline": baseline.facts.words,
+        "seconds_of_baseline": seconds,
+        "forces_left": _left(frames[:n], left[:n]),
+    }
+    return potential, replace(history, summary=summary)
+
+
+def _told(start: DeltaPotential, settings: DeltaSettings, baseline: Baseline) -> dict[str, tuple[object, object]]:
+    return {
+        "baseline": (start.baseline.spec.model_dump(), baseline.spec.model_dump()),
+        "engine": (
+            PluginSpec.model_validate(start.details["settings"]["engine"]).name,
+            settings.engine.name,
+        ),
+    }
+
+
+def _evaluated(baseline: Baseline, frames: Configurations, training: Training) -> Values:
+    """Evaluate the baseline, unless a training that was killed has done so for these frames."""
+    text = f"{frames.digest()} {baseline.spec.model_dump_json()} {baseline.facts.versions}"
+    digest, file = digest_of(text), None if training.folder is None else training.folder / VALUES_FILE
+    if file is not None and (found := _kept(file, digest)) is not None:
+        return found
+    values = baseline.evaluate(frames, _teller(training.progress, len(frames)))
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part.npz")
+        np.savez(part, digest=np.array(digest), energy=values.energy, forces=values.forces, stress=values.stress)
+        part.replace(file)
+    return values
+
+
+def _teller(progress: Progress, total: int) -> _Teller:
+    return _Teller(progress, total)
+
+
+class _Teller:
+    """Tells how many frames are done, once a second."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self.progress, self.total, self.last = progress, total, time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        if time.monotonic() - self.last > REPORT_EVERY:
+            self.last = time.monotonic()
+            self.progress("baseline", done, self.total, {})
+
+
+def _kept(file: Path, digest: str) -> Values | None:
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            if str(content["digest"]) != digest:
+                return None
+            return Values(content["energy"], content["forces"], content["stress"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _less(frames: Configurations, values: Values) -> Configurations:
+    """The frames with labels less the baseline's values."""
+    less = {"energy": values.energy, "forces": values.forces, "stress": values.stress}
+    left = {name: frames.label(name)[0] - less[name] for name in less if frames.has(name).any()}
+    if not left:
+        raise InputError("there is no labelled frame of the role train; label frames before training.")
+    return frames.without_labels().with_labels(masks={name: frames.has(name) for name in left}, **left)
+
+
+def _left(frames: Configurations, left: Configurations) -> float | None:
+    """Root mean square of the forces less the baseline's, relative to that of the forces."""
+    if not frames.has("forces").any():
+        return None
+    rows = frames.frames_of("forces")
+    seen = frames.has("forces")[rows]
+    before, after = (part.label("forces")[0][seen] for part in (frames, left))
+    return float(np.sqrt((after**2).mean() / (before**2).mean())) if before.any() else None
