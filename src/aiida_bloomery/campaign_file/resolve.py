@@ -21,6 +21,8 @@ from bloomery.frames.states import repeated
 from bloomery.plugins import PluginSpec, declares, registered
 from bloomery.reference.teachers import teacher_for
 
+REHEARSAL = "-rehearsal"
+"""What the names of rehearsals end in."""
 Values = dict[str, object]
 """Plain values by key, as they go into a node."""
 
@@ -36,7 +38,7 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
     if rehearsal:
         teacher = _teacher(file, starts, source)
         named = {USE: file.labelling[USE], **dict.fromkeys(file.labellings, teacher)} if file.labellings else teacher
-        file = file.model_copy(update={"name": f"{file.name}-rehearsal", "labelling": named})
+        file = file.model_copy(update={"name": f"{file.name}{REHEARSAL}", "labelling": named})
         file = _without_reference_data(_without_data(file, source), source)
     file = with_baseline(file, source)
     frames: dict[str, Configurations] = {}

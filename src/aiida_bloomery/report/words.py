@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aiida_bloomery.campaign_file.resolve import REHEARSAL
 from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.formatting import count, interval, percent, percent_interval, plain, with_unit
 from aiida_bloomery.report.specs import plugins_text, value_text
@@ -45,21 +46,25 @@ def verdict(facts: CampaignFacts) -> Verdict:
     """Say what came of the campaign, and how good its potential is."""
     tone, headline, why = _standing(facts)
     arms = (_control(facts), observables_of_arms(facts.history.control))
-    taught = _taught(facts)
-    if taught:
-        headline = f"Rehearsal: {headline[:1].lower()}{headline[1:]}"
+    kind, taught = _taught(facts)
+    if kind:
+        headline = f"{kind}: {headline[:1].lower()}{headline[1:]}"
     sentences = (why, taught, *_quality(facts), held_out(facts), *arms, _failures(facts))
     return Verdict(tone, headline, list(filter(None, sentences)))
 
 
-def _taught(facts: CampaignFacts) -> str:
-    """Say what labelled in the place of a reference method: a library's quick potential, or a foundation."""
+def _taught(facts: CampaignFacts) -> tuple[str, str]:
+    """What a campaign is that a quick potential or a foundation labels in the place of a reference method, and whose.
+
+    A campaign of its own that a foundation labels is no rehearsal: it makes a student.
+    """
     settings = facts.inputs.get("labelling", {}).get("parameters", {}).get("labeller", {}).get("settings", {})
     foundation = (settings.get("foundation") or {}).get("name", "")
     if foundation:
-        return BY_FOUNDATION.format(teacher=foundation)
+        kind = "Rehearsal" if facts.title.endswith(REHEARSAL) else "Student"
+        return kind, BY_FOUNDATION.format(teacher=foundation)
     name = (settings.get("calculator") or {}).get("name", "") if facts.inputs.get("labeller") == "calculator" else ""
-    return REHEARSED.format(teacher=name) if name in CALCULATORS else ""
+    return ("Rehearsal", REHEARSED.format(teacher=name)) if name in CALCULATORS else ("", "")
 
 
 def _standing(facts: CampaignFacts) -> tuple[str, str, str]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -28,8 +29,10 @@ def test_a_rehearsal_says_that_it_is_one(example: SimpleNamespace) -> None:
 
 def test_labels_of_a_foundation_are_called_so(example: SimpleNamespace) -> None:
     labelled = {"labeller": {"settings": {"foundation": {"name": "sevennet", "settings": {}}}}}
-    said = verdict(example.campaign(inputs={"labeller": "foundation", "labelling": {"parameters": labelled}}))
-    assert said.headline == "Rehearsal: done"
+    campaign = example.campaign(inputs={"labeller": "foundation", "labelling": {"parameters": labelled}})
+    assert verdict(replace(campaign, title="silicon-rehearsal")).headline == "Rehearsal: done"
+    said = verdict(campaign)
+    assert said.headline == "Student: done"
     assert said.sentences[1].startswith("Labels are those of the foundation sevennet: errors are from what it says")
 
 

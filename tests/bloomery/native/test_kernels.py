@@ -164,7 +164,7 @@ def test_names_of_activation_functions_are_the_same() -> None:
 
 @pytest.mark.slow
 @needs_compiler
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     radial=st.integers(1, 9),
     max_degree=st.integers(0, 8),
@@ -188,7 +188,7 @@ def test_any_size(radial: int, max_degree: int, four_body: int, hidden: list[int
 
 @pytest.mark.slow
 @needs_compiler
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     name=st.sampled_from(get_args(CutoffFunction)),
     inner_cutoff=st.sampled_from([0.0, 0.4]),

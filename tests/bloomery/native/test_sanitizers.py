@@ -34,15 +34,16 @@ for round in range(3):
     spectrum = PowerSpectrum.make(cutoff=4.0, inner=1.0, **sizes)
     mixed = PowerSpectrum.make(cutoff=4.0, channels=1 + 4 * round, **sizes).fitted(frames, elements)
     functions = Acsf.make(cutoff=4.0, rules={"zetas": [1, 3.5, 4][: 1 + round % 3]})
-    for dtype in ("float64", "float32"):
-        for descriptor in (spectrum, mixed, functions):
-            hidden = tuple(int(width) for width in random.integers(1, 35, size=1 + round % 3))
-            potential = make_potential(dtype=dtype, elements=elements, descriptor=descriptor, hidden=hidden,
-                                       members=int(random.integers(1, 6)), skip=bool(round % 2))
-            assert potential._evaluator.kernel is not None
-            potential.predict(frames)
-            potential.predict_mean(frames)
-        for descriptor in (spectrum, mixed):
+    # Each descriptor in one precision a round, and over the rounds in both.
+    for number, descriptor in enumerate((spectrum, mixed, functions)):
+        dtype = ("float64", "float32")[(round + number) % 2]
+        hidden = tuple(int(width) for width in random.integers(1, 35, size=1 + round % 3))
+        potential = make_potential(dtype=dtype, elements=elements, descriptor=descriptor, hidden=hidden,
+                                   members=int(random.integers(1, 6)), skip=bool(round % 2))
+        assert potential._evaluator.kernel is not None
+        potential.predict(frames)
+        potential.predict_mean(frames)
+        if descriptor is not functions:
             force_map = descriptor.force_map(frames, elements, dtype=dtype)
             kind = getattr(torch, dtype)
             forces, virials = force_map.forces(torch.ones(3, frames.n_atoms, descriptor.size(elements), dtype=kind))
