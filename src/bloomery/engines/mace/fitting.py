@@ -6,13 +6,14 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from bloomery.engines.contract import Training, TrainingData, TrainingHistory
 from bloomery.engines.mace.networks import Network, import_mace, read_model_file, to_arrays, write_model_file
@@ -23,7 +24,9 @@ from bloomery.engines.programs import find_program, run_program
 from bloomery.engines.trainer_files import extxyz_text, group_names, labelled_atoms
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.energy_reference import fit_energy_shift
 from bloomery.frames.labels import LEARNT
+from bloomery.potentials.contract import reference_energies
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import package_versions, versions
@@ -48,6 +51,11 @@ def fit(settings: MaceSettings, data: TrainingData, training: Training) -> tuple
     if unknown:
         raise InputError(f"start_from: does not know {', '.join(unknown)}; train from scratch.")
     _check_files(settings)
+    shift: dict[str, float] = {}
+    if start is not None:
+        prepared = replace(prepared, energy_reference=_own_energies(start.networks[0], prepared.elements))
+    elif settings.foundation is not None:
+        prepared, shift = _moved(prepared, settings.foundation, place)
     membership = membership_seed(seed, start)
     seen = member_frames(prepared.train.hashes(), settings.members, settings.share, membership)
     columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
@@ -66,12 +74,12 @@ def fit(settings: MaceSettings, data: TrainingData, training: Training) -> tuple
                 columns=columns,
                 progress=training.progress,
             )
-            networks.append(member_training.run(root))
+            networks.append(_moved_back(member_training.run(root), shift))
             resumed = max(resumed, member_training.resumed_at)
     potential = MacePotential(
         networks=networks,
         elements=prepared.elements,
-        energy_reference=prepared.energy_reference,
+        energy_reference=_own_energies(networks[0], prepared.elements),
         dtype=settings.dtype,
         device=place,
         versions=versions() | package_versions(*PACKAGES),
@@ -267,6 +275,55 @@ def _frames_text(frames: Configurations, settings: MaceSettings) -> str:
                 (atoms.arrays if name == "forces" else atoms.info)[f"REF_{name}"] = labels[name]
         written.append(atoms)
     return extxyz_text(written)
+
+
+def _moved(prepared: Prepared, path: str, device: str) -> tuple[Prepared, dict[str, float]]:
+    """Move the labels to where a foundation's energies are; return how far each element was, in eV per atom.
+
+    A foundation's interaction energies go with its own energies of atoms: with those of isolated atoms, or of a fit to
+    the labels, the cohesive energy would be missing, or counted twice. And mace takes the energies of atoms that it is
+    given only where the foundation knows other elements than the frames have, else the foundation's.
+    """
+    network = to_arrays(read_model_file(path))
+    known = _elements_of(network)
+    if strange := sorted(set(prepared.elements) - set(known)):
+        raise InputError(f"mace.foundation: {path} does not know {', '.join(strange)}; name another one.")
+    own = _own_energies(network, known)
+    foundation = MacePotential(networks=[network], elements=known, energy_reference=own, device=device)
+    found = foundation.predict(prepared.train, stress=False)
+    shift = fit_energy_shift(prepared.train, found.energy, prepared.elements)
+
+    def moved(frames: Configurations) -> Configurations:
+        if not frames.has("energy").any():
+            return frames
+        energies = frames.label("energy")[0] - reference_energies(frames, shift)
+        return frames.with_labels(energy=energies, masks={"energy": frames.has("energy")})
+
+    train, early = moved(prepared.train), moved(prepared.early_stopping)
+    reference = {element: own[element] for element in prepared.elements}
+    return replace(prepared, train=train, early_stopping=early, energy_reference=reference), shift
+
+
+def _moved_back(network: Network, shift: Mapping[str, float]) -> Network:
+    """Return a network whose energies of atoms are moved."""
+    config, name = network[0], "atomic_energies_fn.atomic_energies"
+    arrays = dict(network[1])
+    by = np.array([shift.get(element, 0.0) for element in _elements_of(network)])
+    energies = np.atleast_2d(np.array(config["atomic_energies"], dtype=float)) + by
+    return {**config, "atomic_energies": energies.tolist()}, {
+        **arrays,
+        name: arrays[name] + by.astype(arrays[name].dtype),
+    }
+
+
+def _elements_of(network: Network) -> list[str]:
+    return [chemical_symbols[int(number)] for number in network[0]["atomic_numbers"]]
+
+
+def _own_energies(network: Network, elements: Sequence[str]) -> dict[str, float]:
+    """Energies of atoms of these elements in a network of one head, in eV."""
+    own = dict(zip(_elements_of(network), np.ravel(network[0]["atomic_energies"]).tolist(), strict=True))
+    return {element: own[element] for element in elements}
 
 
 def _check_files(settings: MaceSettings) -> None:

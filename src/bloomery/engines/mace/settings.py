@@ -79,7 +79,8 @@ class MaceSettings(Settings):
     """Precision of training and of the potential."""
     foundation: str | None = None
     """File of a foundation model (`.model`) to fine-tune, on the machine that trains. It is a pickle, which can run
-    code when it is read: name only files that you trust."""
+    code when it is read: name only files that you trust. Energies of atoms are then its own, moved by what is left
+    between the labels and its predictions; the campaign's `energy_reference` is not used."""
     replay: str | None = None
     """File with frames of the foundation model's own training, as extxyz with `REF_energy`, `REF_forces`, `REF_stress`:
     they are trained on with a head of their own, so that little is forgotten."""

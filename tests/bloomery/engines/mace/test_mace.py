@@ -1,11 +1,13 @@
 """The engine `mace` in its own environment: precision, foundations, replay, kills, and the forms that users run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ase.io
 import numpy as np
 import pytest
+from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from bloomery.engines.contract import TrainingData
@@ -85,6 +87,32 @@ def test_fine_tuning_begins_with_what_the_foundation_knows(
     np.testing.assert_allclose(tuned.predict(silicon[11:]).force, before, atol=1e-2)
     scratch, _ = Mace.make(**{**SMALL, "epochs": 1}).train(data_of(silicon), seed=5, device="cpu")
     assert force_error(tuned, silicon[11:]) < 0.7 * force_error(scratch, silicon[11:])
+
+
+def test_fine_tuning_begins_at_the_labels_whatever_zero_they_have(
+    trained: Any, silicon: Configurations, tmp_path: Path
+) -> None:
+    """The foundation counts from other atoms than labels and reference do: no cohesive energy is counted twice."""
+    potential, _ = trained
+    potential.export("mace", tmp_path)
+    settings = {**SMALL, "epochs": 1, "warm_learning_rate": 1e-6, "foundation": str(tmp_path / "mace_000.model")}
+    other = silicon.with_labels(
+        energy=silicon.label("energy")[0] - 150.0 * silicon.counts,
+        masks={name: mask for name, mask in silicon.masks.items() if name == "energy"},
+    )
+    data = data_of(other)
+    data = replace(data, energy_reference={"Si": -145.0})
+    tuned, _ = Mace.make(**settings).train(data, seed=5, device="cpu")
+
+    def residual(found: Any, labels: Configurations) -> Any:
+        return (found.predict(labels).energy - labels.label("energy")[0]) / labels.counts
+
+    before = residual(potential, silicon)
+    assert np.abs(residual(tuned, other) - (before - before[: len(data.train)].mean())).max() < 0.02
+    assert tuned.energy_reference["Si"] == pytest.approx(potential.energy_reference["Si"] - 150.0, abs=0.1)
+    strange = Configurations.from_atoms([bulk("Ge", cubic=True)]).with_labels(energy=[-30.0])
+    with pytest.raises(InputError, match="does not know Ge; name another one"):
+        Mace.make(**settings).train(TrainingData(strange, Configurations.empty(), {"Ge": 0.0}), device="cpu")
 
 
 def test_replay_trains_a_second_head_that_is_not_kept(trained: Any, silicon: Configurations, tmp_path: Path) -> None:
