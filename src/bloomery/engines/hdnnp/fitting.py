@@ -54,6 +54,7 @@ WORTH_TELLING = 2.0
 HIDDEN = 0.2
 """Hidden layers that are added to a linear solution begin at this share of their usual size."""
 CHECKPOINT_FILE = "checkpoint.npz"
+TOLD_OF_REFIT = ("steps", "n_train", "train_loss", "seconds_training")
 EARLY_STOPPING_FRAMES = 16
 """Early-stopping frames are looked at so many at a time."""
 
@@ -97,6 +98,22 @@ class _Problem:
 
 def fit(settings: HdnnpSettings, data: TrainingData, training: Training) -> tuple[HdnnpPotential, TrainingHistory]:
     """Fit a committee; see `Engine.fit`."""
+    potential, history = _fitted(settings, data, training)
+    if not (settings.refit and history.summary["n_early_stopping"]):
+        return potential, history
+    everything = Configurations.concatenate([data.train, data.early_stopping])
+    again = replace(
+        training,
+        start_from=None if settings.networks == "none" else potential,
+        folder=None if training.folder is None else training.folder / "refit",
+    )
+    refitted, more = _fitted(settings, replace(data, train=everything, early_stopping=everything[:0]), again)
+    summary = {**history.summary, "refit": {name: more.summary[name] for name in TOLD_OF_REFIT}}
+    return refitted, replace(history, summary=summary)
+
+
+def _fitted(settings: HdnnpSettings, data: TrainingData, training: Training) -> tuple[HdnnpPotential, TrainingHistory]:
+    """Fit a committee once."""
     began, place = time.perf_counter(), torch.device(training.device)
     usable = prepare(data)
     problem = _posed(settings, data, training, usable)

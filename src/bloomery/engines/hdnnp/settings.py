@@ -144,6 +144,9 @@ class HdnnpSettings(Settings):
     """For a training that starts from an earlier potential: of the frames that this one was trained on, as far as they
     are given again, the share that is seen in each pass beside all new frames. With a small share a pass is short, and
     little is forgotten; with 0 they are left out."""
+    refit: bool = False
+    """Whether a training that early-stopping frames were kept for goes on with these among all others, for the steps of
+    one that starts from an earlier potential. Nothing says any more when to stop."""
     patience: Share = Field(default=0.5, gt=0, le=1)
     """Training stops when the loss on the early-stopping frames has not improved for this share of the steps."""
     dtype: Literal["float32", "float64"] = "float64"

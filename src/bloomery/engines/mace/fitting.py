@@ -306,14 +306,11 @@ def _moved(prepared: Prepared, path: str, device: str) -> tuple[Prepared, dict[s
 
 def _moved_back(network: Network, shift: Mapping[str, float]) -> Network:
     """Return a network whose energies of atoms are moved."""
-    config, name = network[0], "atomic_energies_fn.atomic_energies"
-    arrays = dict(network[1])
+    config, arrays, name = network[0], dict(network[1]), "atomic_energies_fn.atomic_energies"
     by = np.array([shift.get(element, 0.0) for element in _elements_of(network)])
     energies = np.atleast_2d(np.array(config["atomic_energies"], dtype=float)) + by
-    return {**config, "atomic_energies": energies.tolist()}, {
-        **arrays,
-        name: arrays[name] + by.astype(arrays[name].dtype),
-    }
+    arrays[name] = arrays[name] + by.astype(arrays[name].dtype)
+    return {**config, "atomic_energies": energies.tolist()}, arrays
 
 
 def _elements_of(network: Network) -> list[str]:

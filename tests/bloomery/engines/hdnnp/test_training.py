@@ -358,6 +358,21 @@ def test_early_stopping_stops_and_keeps_the_best(data: TrainingData) -> None:
     assert history.summary["best_step"] <= history.summary["steps"] - 80
 
 
+@pytest.mark.parametrize("networks", ["committee", "none"])
+def test_a_refit_has_seen_all_frames(data: TrainingData, networks: str) -> None:
+    """What was kept for early stopping is learnt from in the end; without such frames there is nothing to do."""
+    engine = Hdnnp.make(**{**SMALL, "refit": True, "networks": networks})
+    potential, history = engine.train(data, seed=1, device="cpu")
+    assert potential.seen == {*data.train.hashes(), *data.early_stopping.hashes()}
+    assert history.summary["refit"]["n_train"] == len(data.train) + len(data.early_stopping)
+    assert history.summary["n_early_stopping"] == len(data.early_stopping)
+    plain = train(data, networks=networks)
+    assert plain.seen == {*data.train.hashes()}
+    assert not np.allclose(plain.predict(data.train).forces, potential.predict(data.train).forces)
+    alone = replace(data, early_stopping=data.early_stopping[:0])
+    assert "refit" not in engine.train(alone, seed=1, device="cpu")[1].summary
+
+
 def test_a_diverging_loss_is_reported(data: TrainingData) -> None:
     with pytest.raises(DivergedError, match="the loss is not finite after"):
         train(data, learning_rate=1e30)
