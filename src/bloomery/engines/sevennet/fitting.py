@@ -48,10 +48,9 @@ def fit(
         ]
     readouts = None
     if shared:
-        net = SevenNet(networks[0], beginning.modal, training.device)
-        readouts = drawn_readouts(
-            net, prepared.train, fitting.shift, settings.loss, seen, derive_seed(training.seed, "readouts")
-        )
+        net, draw = SevenNet(networks[0], beginning.modal, training.device), derive_seed(training.seed, "readouts")
+        frames = (prepared.train, prepared.early_stopping)
+        readouts = drawn_readouts(net, *frames, fitting.shift, settings.loss, seen, draw)
     potential = SevennetPotential(
         networks=networks,
         readouts=readouts,
@@ -119,6 +118,10 @@ class Beginning:
         if unknown:
             raise InputError(
                 f"sevennet.model: {settings.model} does not cover {', '.join(unknown)}; name other weights."
+            )
+        if settings.committee == "readout" and not first.is_linear:
+            raise InputError(
+                f"sevennet.committee: the last layers of {settings.model} are not linear; write committee: full."
             )
         return found
 

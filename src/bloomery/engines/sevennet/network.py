@@ -54,6 +54,11 @@ class Network:
         return [name for name, _ in self.config.get(MODALS) or []]
 
     @property
+    def is_linear(self) -> bool:
+        """Whether the readout is linear, as that of all that the package ships."""
+        return f"{LINEAR[0]}.linear.weight" in self.arrays
+
+    @property
     def reach(self) -> float:
         """How far an atom feels another in Å: an atom feels what its neighbours' neighbours do."""
         return float(self.config["cutoff"]) * int(self.config["num_convolution_layer"])
@@ -268,11 +273,6 @@ class SevenNet:
     @property
     def _readout(self) -> str:
         return next(name for name, _ in self.model.named_children() if name in READOUTS)
-
-    @property
-    def is_linear(self) -> bool:
-        """Whether the readout is linear, as that of all that the package ships."""
-        return self._readout == LINEAR[0]
 
     def linear_readout(self) -> tuple[NDArray[np.float64], float]:
         """Weights ``(F,)`` and constant of a linear readout."""

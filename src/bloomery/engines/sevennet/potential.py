@@ -76,7 +76,9 @@ class SevennetPotential(Potential):
             return self.evaluate(part, stress=stress)
         return MeanPrediction(part.counts, *self._evaluate(part, mean=True))
 
-    def _evaluate(self, part: Configurations, *, mean: bool) -> tuple[NDArray[np.float64], ...]:
+    def _evaluate(
+        self, part: Configurations, *, mean: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Energies ``(M, N)``, forces ``(K, A, 3)`` and stresses ``(K, N, 6)`` of all members, or of their mean."""
         energies, forces, virials = [], [], []
         for net in self.nets:

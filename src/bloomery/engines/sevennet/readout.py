@@ -6,6 +6,7 @@ labels leave open of it, follow without gradient steps. Bigi et al., Mach. Learn
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -25,8 +26,8 @@ DIRECTIONS = 6
 """Random directions of all atoms along which the forces of a frame are compared."""
 STEP = 0.01
 """By so much atoms are moved in Å to see how features change; differences are central."""
-STRENGTHS = tuple(10.0**power for power in range(-4, 7))
-"""Strengths of the prior that are tried."""
+STRENGTHS = 10.0 ** np.arange(9)
+"""Strengths of the prior that are tried, in units of the weakest."""
 FOLDS = 5
 
 
@@ -77,54 +78,90 @@ class Rows:
 
 def drawn_readouts(
     net: SevenNet,
-    frames: Configurations,
+    train: Configurations,
+    unseen: Configurations,
     shift: dict[str, float],
     weights: SevennetLoss,
     seen: NDArray[np.bool_],
     seed: int,
 ) -> NDArray[np.float64]:
-    """Weights of the last layer of each member, ``(M, F)``, which sees some of the frames, ``(M, N)``.
+    """Weights of the last layer of each member, ``(M, F)``, which sees some of the training frames, ``(M, N)``.
 
-    Their mean is the best for all frames.
+    Their mean is the best for all training frames; their spread is that of errors on frames that were not trained on,
+    where there are any, else of training frames that a regression has not seen.
     """
     own, _ = net.linear_readout()
-    rows = Rows.of(net, frames, shift, weights, seed)
-    strength, noise = best_strength(rows, len(frames), seed)
-    best = own + solved(rows, strength)
+    rows = Rows.of(net, train, shift, weights, seed)
+    folds = np.random.default_rng(derive_seed(seed, "folds")).permutation(len(train)) % FOLDS
+    # A change as large as the weights themselves, for errors as large as those at the start: no prior is weaker.
+    weakest = float((rows.errors**2).mean() / (own**2).mean()) if len(rows.errors) else 1.0
+    best = own + solved(rows, best_strength(rows, folds, weakest))
     if len(seen) < 2:
         return best[None]
-    drawn = [
-        drawn_change(rows.only(frames), strength, noise, derive_seed(seed, "draw", m)) for m, frames in enumerate(seen)
-    ]
-    return best + np.array(drawn) - np.mean(drawn, axis=0)
+    left = Rows.of(net, unseen, shift, weights, seed) if len(unseen) else rows.only(np.zeros(len(train), dtype=bool))
+    pairs = (
+        [(rows, left)] if len(left.errors) else [(rows.only(folds != n), rows.only(folds == n)) for n in range(FOLDS)]
+    )
+    spread = Spread.of(pairs, own, weakest)
+    drawn = np.array(
+        [spread.draw(rows.only(frames), derive_seed(seed, "draw", member)) for member, frames in enumerate(seen)]
+    )
+    # What members differ by is what is left without their mean, which makes it smaller.
+    return best + (drawn - drawn.mean(axis=0)) * np.sqrt(len(seen) / (len(seen) - 1))
 
 
 def solved(rows: Rows, strength: float) -> NDArray[np.float64]:
     """Ridge regression: the change of the weights, ``(F,)``."""
-    normal = rows.matrix.T @ rows.matrix + strength * np.eye(rows.matrix.shape[1])
-    return np.linalg.solve(normal, rows.matrix.T @ rows.errors)
+    return np.asarray(np.linalg.solve(_normal(rows, strength), rows.matrix.T @ rows.errors), dtype=np.float64)
 
 
-def drawn_change(rows: Rows, strength: float, noise: float, seed: int) -> NDArray[np.float64]:
-    """Draw from the posterior: the solution for a draw of the prior, and labels with noise."""
-    random = np.random.default_rng(seed)
-    prior = random.normal(size=rows.matrix.shape[1]) * noise / np.sqrt(strength)
-    noisy = replace(rows, errors=rows.errors + random.normal(size=len(rows.errors)) * noise - rows.matrix @ prior)
-    return prior + solved(noisy, strength)
-
-
-def best_strength(rows: Rows, n_frames: int, seed: int) -> tuple[float, float]:
-    """Strength of the prior that predicts frames best from others, and the root mean square error then."""
-    fold = np.random.default_rng(derive_seed(seed, "folds")).permutation(n_frames) % FOLDS
+def best_strength(rows: Rows, folds: NDArray[np.int64], weakest: float) -> float:
+    """Strength of the prior that predicts frames best from others."""
     errors = []
-    for strength in STRENGTHS:
+    for strength in weakest * STRENGTHS:
         missed = [np.zeros(0)]
-        for left_out in range(FOLDS):
-            inside, outside = rows.only(fold != left_out), rows.only(fold == left_out)
+        for fold in range(FOLDS):
+            inside, outside = rows.only(folds != fold), rows.only(folds == fold)
             missed.append(outside.errors - outside.matrix @ solved(inside, strength))
-        errors.append(float(np.sqrt((np.concatenate(missed) ** 2).mean())))
-    place = int(np.argmin(errors))
-    return STRENGTHS[place], errors[place]
+        errors.append(float((np.concatenate(missed) ** 2).sum()))
+    return float(weakest * STRENGTHS[np.argmin(errors)])
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Covariance of what the labels leave open: that of a ridge regression, times a factor."""
+
+    strength: float
+    factor: float
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[Rows, Rows]], own: NDArray[np.float64], weakest: float) -> Self:
+        """Find both, so that the errors of rows that were left out of some others are the most likely."""
+        found = []
+        for strength in weakest * STRENGTHS:
+            variances, squares = [np.zeros(0)], [np.zeros(0)]
+            for fitted, left in pairs:
+                half = np.linalg.solve(np.linalg.cholesky(_normal(fitted, strength)), left.matrix.T)
+                variances.append((half**2).sum(axis=0))
+                squares.append(left.errors**2)
+            variance, square = np.concatenate(variances), np.concatenate(squares)
+            if not len(square):
+                return cls(1.0 / float((own**2).mean()), 0.0)
+            factor = float((square / variance).mean())
+            found.append((float(np.log(variance).mean() + np.log(factor)), strength, factor))
+        _, strength, factor = min(found)
+        return cls(float(strength), factor)
+
+    def draw(self, rows: Rows, seed: int) -> NDArray[np.float64]:
+        """Draw a change of the weights, ``(F,)``, of which these rows leave open what they do."""
+        random = np.random.default_rng(seed).normal(size=rows.matrix.shape[1])
+        root = np.linalg.cholesky(_normal(rows, self.strength))
+        return np.asarray(np.sqrt(self.factor) * np.linalg.solve(root.T, random), dtype=np.float64)
+
+
+def _normal(rows: Rows, strength: float) -> NDArray[np.float64]:
+    normal: NDArray[np.float64] = rows.matrix.T @ rows.matrix + strength * np.eye(rows.matrix.shape[1])
+    return normal
 
 
 def _sums(net: SevenNet, frames: Configurations) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
