@@ -51,6 +51,7 @@ def fit(
         net, draw = SevenNet(networks[0], beginning.modal, training.device), derive_seed(training.seed, "readouts")
         frames = (prepared.train, prepared.early_stopping)
         readouts = drawn_readouts(net, *frames, fitting.shift, settings.loss, seen, draw)
+        networks = [net.with_readout(readouts.mean(axis=0))]
     potential = SevennetPotential(
         networks=networks,
         readouts=readouts,

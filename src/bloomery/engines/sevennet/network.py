@@ -6,11 +6,13 @@ pass through the others, in float32 and in float64.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -167,15 +169,12 @@ class SevenNet:
 
     def __init__(self, network: Network, modal: str | None, device: str, dtype: str = "float32") -> None:
         """Build it; `InputError` if the arrays are not those of the network that the configuration describes."""
-        from sevenn.model_build import build_E3_equivariant_model  # noqa: PLC0415
-
         self.network, self.device, self.dtype = network, device, getattr(torch, dtype)
-        with _plain_layers():
-            model = build_E3_equivariant_model(package_config(network.config))
-            try:
-                model.load_state_dict({name: torch.from_numpy(value) for name, value in network.arrays.items()})
-            except RuntimeError as error:
-                raise InputError(f"the weights are not those of the network that is described ({error}).") from error
+        model = deepcopy(_built(json.dumps(network.config)))
+        try:
+            model.load_state_dict({name: torch.from_numpy(value) for name, value in network.arrays.items()})
+        except RuntimeError as error:
+            raise InputError(f"the weights are not those of the network that is described ({error}).") from error
         model.delete_module_by_key("force_output")  # forces are ours
         self.model = model.to(device=device, dtype=self.dtype).eval()
         self.modal = None if modal is None else dict(network.config[MODALS])[modal]
@@ -311,6 +310,15 @@ class SevenNet:
     def as_network(self) -> Network:
         """Return the network with the weights that it has now."""
         return Network(self.network.config, {n: v.astype(np.float32) for n, v in to_arrays(self.model).items()})
+
+
+@lru_cache(maxsize=2)
+def _built(config: str) -> Any:
+    """Build a network, whose weights are of no account: that takes seconds, and a copy of it none."""
+    from sevenn.model_build import build_E3_equivariant_model  # noqa: PLC0415
+
+    with _plain_layers():
+        return build_E3_equivariant_model(package_config(json.loads(config)))
 
 
 @contextmanager
