@@ -48,7 +48,7 @@ def fit(
         ]
     readouts = None
     if shared:
-        net, draw = SevenNet(networks[0], beginning.modal, training.device), derive_seed(training.seed, "readouts")
+        net, draw = fitting.net, derive_seed(training.seed, "readouts")
         frames = (prepared.train, prepared.early_stopping)
         readouts = drawn_readouts(net, *frames, fitting.shift, settings.loss, seen, draw)
         networks = [net.with_readout(readouts.mean(axis=0))]
@@ -136,12 +136,15 @@ class Fitting:
     training: Training
     beginning: Beginning
     began: float
+    net: SevenNet = field(init=False)
+    """Serves all members, one after the other."""
     shift: dict[str, float] = field(init=False)
     columns: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
 
     def __post_init__(self) -> None:
         """Find the shift, by all training frames."""
-        self.shift = found_shift(self.prepared, self.beginning, self.training.device)
+        self.net = SevenNet(self.beginning.networks[0], self.beginning.modal, self.training.device)
+        self.shift = found_shift(self.prepared, self.net)
 
     @property
     def epochs(self) -> int:
@@ -169,7 +172,8 @@ class Fitting:
             root / f"member_{member:03d}.pt",
             self._digest(frames, network, seed),
         )
-        return tuning.run(SevenNet(network, self.beginning.modal, self.training.device))
+        self.net.take(network)
+        return tuning.run(self.net)
 
     def _report(self, member: int, row: Row) -> None:
         numbers = {"member": float(member), **row, "seconds": time.perf_counter() - self.began}
@@ -187,13 +191,12 @@ class Fitting:
         return digest_of(*(text + "\0" for text in texts), *arrays)
 
 
-def found_shift(prepared: Prepared, beginning: Beginning, device: str) -> dict[str, float]:
+def found_shift(prepared: Prepared, net: SevenNet) -> dict[str, float]:
     """Energy per atom of each element in eV by which labels are above what the weights say at the beginning.
 
     A lone atom has no say where there are others: universal models know none.
     """
     frames = prepared.train[prepared.train.has("energy")]
-    net = SevenNet(beginning.networks[0], beginning.modal, device)
     bound = frames[with_neighbours(frames, net.cutoff)]
     frames = bound if set(bound.elements) == set(frames.elements) else frames
     energies: list[NDArray[np.float64]] = []

@@ -6,13 +6,11 @@ pass through the others, in float32 and in float64.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,9 @@ RESCALE = "rescale_atomic_energy"
 LAYER = "_convolution"
 TYPES, MODALS = "_type_map", "_modal_map"
 OWN = ("version", "_model_type", "_number_of_species", "chemical_species", TYPES, "shift", "scale", "dtype",
-       "use_modality", "_number_of_modalities", "use_modal_wise_shift", "use_modal_wise_scale", MODALS)  # fmt: skip
+       "use_modality", "_number_of_modalities", "use_modal_wise_shift", "use_modal_wise_scale", MODALS,
+       # These are among those of `sevenn` until it has read a checkpoint without them.
+       "readout_fcn_hidden_neurons", "readout_fcn_activation")  # fmt: skip
 """Entries of a checkpoint's configuration that say what the network is, beside those of `sevenn` for its model."""
 ACCELERATED = {"use_flash_tp": False, "use_oeq": False, "cuequivariance_config": {"use": False}}
 
@@ -169,12 +169,11 @@ class SevenNet:
 
     def __init__(self, network: Network, modal: str | None, device: str, dtype: str = "float32") -> None:
         """Build it; `InputError` if the arrays are not those of the network that the configuration describes."""
-        self.network, self.device, self.dtype = network, device, getattr(torch, dtype)
-        model = deepcopy(_built(json.dumps(network.config)))
-        try:
-            model.load_state_dict({name: torch.from_numpy(value) for name, value in network.arrays.items()})
-        except RuntimeError as error:
-            raise InputError(f"the weights are not those of the network that is described ({error}).") from error
+        from sevenn.model_build import build_E3_equivariant_model  # noqa: PLC0415
+
+        self.device, self.dtype = device, getattr(torch, dtype)
+        with _plain_layers():
+            model = build_E3_equivariant_model(package_config(network.config))
         model.delete_module_by_key("force_output")  # forces are ours
         self.model = model.to(device=device, dtype=self.dtype).eval()
         self.modal = None if modal is None else dict(network.config[MODALS])[modal]
@@ -183,6 +182,15 @@ class SevenNet:
         for number, index in network.config[TYPES]:
             types[number] = index
         self._types = types
+        self.take(network)
+
+    def take(self, network: Network) -> None:
+        """Take the weights of a network of the same configuration, which costs less than to build another one."""
+        try:
+            self.model.load_state_dict({name: torch.from_numpy(value) for name, value in network.arrays.items()})
+        except RuntimeError as error:
+            raise InputError(f"the weights are not those of the network that is described ({error}).") from error
+        self.network = network
         self.freeze()
 
     def freeze(self, what: str = "all") -> list[torch.nn.Parameter]:
@@ -310,15 +318,6 @@ class SevenNet:
     def as_network(self) -> Network:
         """Return the network with the weights that it has now."""
         return Network(self.network.config, {n: v.astype(np.float32) for n, v in to_arrays(self.model).items()})
-
-
-@lru_cache(maxsize=2)
-def _built(config: str) -> Any:
-    """Build a network, whose weights are of no account: that takes seconds, and a copy of it none."""
-    from sevenn.model_build import build_E3_equivariant_model  # noqa: PLC0415
-
-    with _plain_layers():
-        return build_E3_equivariant_model(package_config(json.loads(config)))
 
 
 @contextmanager

@@ -40,17 +40,17 @@ class SevennetSettings(SevennetWeights):
     """Share of the training frames that each of several members sees; the draw follows from the frame's content."""
     freeze: Literal["none", "early", "all_but_readout"] = "none"
     """What stays as it is: nothing, the embedding and all interactions but the last two, or all but the last layer."""
-    epochs: int = Field(default=12, ge=1)
+    epochs: int = Field(default=6, ge=1)
     """Passes over the training frames."""
-    warm_epochs: int = Field(default=6, ge=1)
+    warm_epochs: int = Field(default=3, ge=1)
     """The same of a training that starts from an earlier potential."""
-    batch_size: int = Field(default=2, ge=1)
+    batch_size: int = Field(default=1, ge=1)
     """Frames per gradient step."""
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
     """Largest step size of Adam; it rises over the first tenth of the steps, and falls to zero along a cosine."""
-    warm_learning_rate: float = Field(default=5e-4, gt=0)
+    warm_learning_rate: float = Field(default=1e-3, gt=0)
     """The same for a training that starts from an earlier potential."""
-    averaging: float = Field(default=0.95, ge=0, lt=1)
+    averaging: float = Field(default=0.9, ge=0, lt=1)
     """Decay of the running average of the weights, which is what is kept."""
     loss: SevennetLoss = SevennetLoss()
     """Weights of the labels."""

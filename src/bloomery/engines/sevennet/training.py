@@ -92,7 +92,7 @@ class Tuning:
     rows: list[Row] = field(default_factory=list)
 
     def run(self, net: SevenNet) -> Network:
-        """Tune the network; return it with the weights that are kept.
+        """Tune the network, which has the weights that are kept afterwards; return these.
 
         Raises
         ------
@@ -120,8 +120,8 @@ class Tuning:
             self.report(row)
         state.take(state.best)
         self.rows = state.rows
-        net.freeze()
-        return net.as_network()
+        net.take(net.as_network())
+        return net.network
 
     def _epoch(self, net: SevenNet, state: _State) -> float:
         """One pass over the frames in an order of its own; return the mean loss."""

@@ -148,7 +148,8 @@ def test_bad_input_is_named(alloy: Configurations, silicon: Configurations, smal
     refused(r"sevennet\.modal: is 'PBE', and .* has none; leave it out", modal="PBE")
     gold = replace(alloy, numbers=np.where(alloy.numbers == 47, 79, alloy.numbers))
     refused(r"sevennet\.model: .*small\.pth does not cover Au; name other weights", gold)
-    bent = write_small(tmp_path / "bent.pth", readout_as_fcn=True)
+    layers = {"readout_fcn_hidden_neurons": [8], "readout_fcn_activation": "silu"}
+    bent = write_small(tmp_path / "bent.pth", readout_as_fcn=True, **layers)
     refused(r"the last layers of .*bent\.pth are not linear; write committee: full", model=str(bent))
     potential, _ = Sevennet.make(**QUICK, model=str(bent), committee="full").train(data_of(alloy), device="cpu")
     assert np.isfinite(potential.predict(alloy).forces).all()
