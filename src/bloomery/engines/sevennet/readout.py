@@ -24,6 +24,8 @@ from bloomery.seeds import derive_seed
 CHUNK_ATOMS = 128
 DIRECTIONS = 6
 """Random directions of all atoms along which the forces of a frame are compared."""
+ENERGY = 10.0
+"""An error of an energy per atom in eV counts as one of forces in eV/Å that is so many times as large."""
 STEP = 0.01
 """By so much atoms are moved in Å to see how features change; differences are central."""
 STRENGTHS = 10.0 ** np.arange(9)
@@ -50,9 +52,10 @@ class Rows:
         own, constant = net.linear_readout()
         labels = Labels.of(frames, shift)
         values, offset = _sums(net, frames)
-        matrix = [values / frames.counts[:, None] * np.sqrt(weights.energy)]
+        matrix = [values / frames.counts[:, None] * ENERGY * np.sqrt(weights.energy)]
         errors = [
             (labels.energies - (values @ own + offset[:, 0] * constant + offset[:, 1]) / frames.counts)
+            * ENERGY
             * np.sqrt(weights.energy)
         ]
         owner, size = frames.frame_of_atom, np.sqrt(3 * frames.counts)
@@ -60,8 +63,8 @@ class Rows:
             move = np.random.default_rng(derive_seed(seed, "direction", direction)).normal(size=frames.positions.shape)
             along = np.zeros(len(frames))
             np.add.at(along, owner, (np.nan_to_num(labels.forces) * move).sum(axis=1))
-            # Per frame as much as all of its force components in their mean.
-            factor = np.sqrt(weights.forces * frames.counts / DIRECTIONS) / size
+            # All directions together weigh as the mean over the components of the forces does.
+            factor = np.sqrt(weights.forces / DIRECTIONS) / size
             slopes = _slopes(net, frames, move)
             known = np.where(frames.has("forces"), 1.0, np.nan)
             matrix.append(-slopes * factor[:, None])
