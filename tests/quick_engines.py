@@ -58,6 +58,7 @@ QUICK: dict[str, dict[str, Any]] = {
         "features": 4,
         "model": {"radial_mlp_width": 8, "parity": False},
     },
+    "sevennet": {"members": 2, "epochs": 1, "warm_epochs": 1, "batch_size": 4},
     "mace": {
         "members": 2,
         "epochs": 2,

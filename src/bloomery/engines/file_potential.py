@@ -137,15 +137,21 @@ def write_members(potential: FilePotential, name: str, folder: Path) -> list[Pat
     return [write_contents(files, folder) / file for file in files]
 
 
-def write_usage(potential: Potential, folder: Path, text: str) -> list[Path]:
-    """Write how exported models are run, and the reference that their energies are above; return the paths."""
-    reference = ", ".join(f"{element} {energy!r} eV" for element, energy in potential.energy_reference.items())
+def write_usage(
+    potential: Potential, folder: Path, text: str, reference: Mapping[str, float] | None = None
+) -> list[Path]:
+    """Write how exported models are run, and the reference that their energies are above; return the paths.
+
+    Without another one, in eV per atom, that is the potential's energy reference.
+    """
+    values = potential.energy_reference if reference is None else reference
+    listed = ", ".join(f"{element} {energy!r} eV" for element, energy in values.items())
     path = folder / USAGE_FILE
     path.write_text(
         f"Elements {', '.join(potential.elements)}; lengths in Å, energies in eV.\n"
-        f"Energies of these files are above the energy reference; add it, per atom, for totals: {reference}.\n\n"
+        f"Energies of these files are above the energy reference; add it, per atom, for totals: {listed}.\n\n"
         f"{text}",
         encoding="utf-8",
     )
-    (folder / REFERENCE_FILE).write_text(json.dumps(potential.energy_reference), encoding="utf-8")
+    (folder / REFERENCE_FILE).write_text(json.dumps(dict(values)), encoding="utf-8")
     return [path, folder / REFERENCE_FILE]

@@ -185,7 +185,7 @@ class Foundation(PackagedPlugin):
         """Make an ASE calculator, and say what is known of it; see `calculator`."""
         self.require()
         path, device = self.weights(), self.device
-        digest = self._digest(path)
+        digest = self.checked_digest(path)
         try:
             made = self.open(path)
         except BloomeryError:
@@ -220,7 +220,8 @@ class Foundation(PackagedPlugin):
     def check_frames(self, frames: Configurations, where: str = "") -> None:
         """Raise `InputError` for the first frame that it would take for another one."""
 
-    def _digest(self, path: Path | None) -> str:
+    def checked_digest(self, path: Path | None) -> str:
+        """SHA-256 of the file of the weights; `InputError` if it is another file than the settings say."""
         if path is None:
             return ""
         found = digest_of_file(path)

@@ -13,13 +13,13 @@ from bloomery.testing.engines import check_engine
 
 
 @pytest.mark.slow
-# `external` is tried with definitions of its own, beside its other tests.
+# `external` is tried with definitions of its own, and `sevennet` with small weights, beside their other tests.
 @pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=[pytest.mark.engines] if load_plugin("engines", name).package else [])
         for name in registered("engines")
-        if name != "external"
+        if name not in {"external", "sevennet"}
     ],
 )
 def test_engine_keeps_the_contract(name: str, alloy: Configurations, tmp_path: Path) -> None:

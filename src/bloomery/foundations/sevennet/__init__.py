@@ -15,6 +15,7 @@ from bloomery.errors import InputError
 from bloomery.foundations.contract import Foundation, FoundationSettings
 from bloomery.foundations.materials_project import ELEMENTS, functional_of
 from bloomery.papers import Paper
+from bloomery.plugins import Settings
 
 SHIPPED = {
     "7net-0": "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth",
@@ -34,8 +35,8 @@ def _shipped(model: str) -> str | None:
     return SHIPPED.get(model.lower().replace("sevennet", "7net"))
 
 
-class SevennetSettings(FoundationSettings):
-    """Settings of the foundation `sevennet`."""
+class SevennetWeights(Settings):
+    """Which weights: those of a name, or of a file."""
 
     model: str = "7net-0"
     """Weights: ``7net-0`` (also ``7net-0_22may2024``), ``7net-l3i5`` (more accurate, three times as slow) or
@@ -43,8 +44,6 @@ class SevennetSettings(FoundationSettings):
     can run code when it is read: name only files that you trust."""
     modal: str | None = None
     """Fidelity of a model that has several; of ``7net-mf-0`` ``PBE`` (by default) or ``R2SCAN``."""
-    functional: str = ""
-    """Of the labels that a file of your own was trained on."""
 
     @model_validator(mode="after")
     def _has_the_fidelity(self) -> Self:
@@ -56,6 +55,13 @@ class SevennetSettings(FoundationSettings):
                 + (f"{', '.join(known)}; choose one" if known else "no fidelities; leave it out")
             )
         return self
+
+
+class SevennetSettings(FoundationSettings, SevennetWeights):
+    """Settings of the foundation `sevennet`."""
+
+    functional: str = ""
+    """Of the labels that a file of your own was trained on."""
 
 
 class Sevennet(Foundation):
@@ -71,6 +77,7 @@ class Sevennet(Foundation):
     settings: SevennetSettings
     package = "sevenn"
     module = "sevenn"
+    environment = "sevennet"
 
     @property
     def _shipped(self) -> str | None:
