@@ -134,7 +134,7 @@ def test_environments() -> None:
     """Jobs run where the baseline is; a foundation that shares an engine's environment goes with that engine."""
     assert Delta.make(baseline=silicon()).runs_in is None
     assert Delta.make(baseline=silicon(), engine="gap").runs_in == ("engine", "gap")
-    assert Delta.make(baseline="sevennet").runs_in == ("foundation", "sevennet")
+    assert Delta.make(baseline="chgnet").runs_in == ("foundation", "chgnet")
     assert Delta.make(baseline={"mace": {"model": "mp.model"}}).runs_in == ("engine", "mace")
     assert Delta.make(baseline={"mace": {"model": "mp.model"}}, engine="mace").runs_in == ("engine", "mace")
 
