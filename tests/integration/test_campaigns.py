@@ -270,7 +270,9 @@ print(json.dumps([sampled.inputs.potential.uuid == old.outputs.potential.uuid, s
     assert (status["name"], status["adopted"]) == ("from-data-relabelled", 20 + first["labels_total"])
     ratio, roles, kinds = home.python(
         f"""
+import numpy as np
 from aiida_bloomery.provenance.lineage import lineage
+from bloomery.frames.configurations import Configurations
 old, new = orm.load_node({pk}), orm.load_node({int(done.stdout)})
 read = lambda node: [batch.configurations for key, batch in sorted(node.outputs.data_set.items())]
 before, now = (Configurations.united(read(node)) for node in (old, new))
