@@ -16,12 +16,12 @@ from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
 from aiida_bloomery.provenance.trace import Place, Tracer
-from bloomery.campaign.adoption import ADOPTED
+from bloomery.campaign.adoption import ADOPTED, AGAIN_OF
 from bloomery.campaign.words import named
 from bloomery.errors import InputError
 
 FACTS: dict[str, tuple[str, ...]] = {
-    "data": ("role", "source", "source_frame"),
+    "data": ("role", "source", AGAIN_OF, "source_frame"),
     "label": ("role", "label_folder"),
     "selection": ("rule", "score", "role", "pool"),
     "sampling": ("trajectory", "step", "block", "temperature", "disagreement", "stop_reason"),

@@ -10,9 +10,12 @@ from aiida.common.links import LinkType
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from bloomery.campaign.adoption import AGAIN_OF
 from bloomery.errors import InputError
 
-_KINDS = (("source", "data"), ("label_uuid", "label"), ("rule", "selection"), ("trajectory", "sampling"))
+_KINDS = (
+    ("source", "data"), ("label_uuid", "label"), (AGAIN_OF, "data"), ("rule", "selection"), ("trajectory", "sampling")
+)  # fmt: skip
 """Per-frame arrays, and what made a frame what it is that has them; the first counts."""
 
 

@@ -26,6 +26,8 @@ from bloomery.seeds import derive_seed, draw
 
 ADOPTED = "adopted_"
 """What the keys of their batches begin with: they stand before all that is labelled later."""
+AGAIN_OF = "again_of"
+"""Per-frame array of frames that are labelled again: the source that they are of."""
 
 
 class SourceSettings(Settings):
@@ -142,7 +144,7 @@ def adopt(
             own[key] = _take(batches[key], source, found.shift if found else {}, known, roles, seed)
         n_new = len(known) - n_known
         if source.relabel and again is not None:
-            own = {key: _relabelled(one, again, places) for key, one in own.items()}
+            own = {key: _relabelled(one, source.name, again, places) for key, one in own.items()}
         counts = Counter(role for one in own.values() for role in one.frames.info["role"].tolist())
         n_frames, n_before = counts.total(), sum(len(batches[key]) for key in source.batches)
         about = {
@@ -188,12 +190,13 @@ def _take(
     return Taken(chosen, part.with_info(source=source.name, source_frame=chosen))
 
 
-def _relabelled(taken: Taken, again: Configurations, places: Mapping[str, int]) -> Taken:
+def _relabelled(taken: Taken, source: str, again: Configurations, places: Mapping[str, int]) -> Taken:
     """Take the new labels of those frames that got some; what they say of themselves stays."""
     found = [(i, places[content]) for i, content in enumerate(taken.frames.hashes()) if content in places]
     own, theirs = (np.array([pair[side] for pair in found], dtype=np.int64) for side in (0, 1))
     kept = {name: values for name, values in taken.frames[own].info.items() if name not in again.info}
-    return Taken(taken.indices[own], again[theirs].with_info(**kept), again=theirs)
+    kept |= {"source": np.full(len(own), source), "source_frame": taken.indices[own]}
+    return Taken(taken.indices[own], again[theirs].without_info(AGAIN_OF).with_info(**kept), again=theirs)
 
 
 def _with_roles(

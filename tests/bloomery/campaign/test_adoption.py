@@ -110,6 +110,8 @@ def test_frames_that_are_labelled_again_keep_what_they_say_and_lose_their_old_la
     assert taken.frames.info["role"].tolist() == ["probe", "probe", "train", "train", "early_stopping"]
     assert taken.frames.info["step"].tolist() == [0, 1, 2, 4, 5]
     assert set(taken.frames.info["label_uuid"]) == {"job"}
+    assert set(taken.frames.info["source"]) == {"a.extxyz"}
+    assert taken.frames.info["source_frame"].tolist() == [0, 1, 2, 4, 5]
     assert taken.frames.hashes() == [mine.hashes()[i] for i in (0, 1, 2, 4, 5)]
     assert not taken.frames.has("energy").any()
     assert taken.again is not None

@@ -9,7 +9,7 @@ from aiida_bloomery.calculations.functions.labels import versions_of
 from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import PARENT_KEYS, ConfigurationsData, with_parents
 from bloomery.campaign import adoption, same_method
-from bloomery.campaign.adoption import DataSettings
+from bloomery.campaign.adoption import AGAIN_OF, DataSettings
 from bloomery.campaign.record import Adopted
 from bloomery.campaign.same_method import Compared
 from bloomery.campaign.stages import SelectionSettings
@@ -31,7 +31,7 @@ def frames_to_check(settings: orm.Dict, seed: orm.Int, **data: ConfigurationsDat
     names = [source.name for source in asked.sources for _ in source.batches]
     bare = [part.without_labels().without_info(*part.info) for part in parts]
     bare = [
-        part.with_info(source=names[place], source_frame=index)
+        part.with_info(**{AGAIN_OF: names[place]}, source_frame=index)
         for part, (place, index) in zip(bare, places, strict=True)
     ]
     parents, indices = [nodes[place] for place, _ in places], [index for _, index in places]
