@@ -14,7 +14,6 @@ from bloomery.engines.delta.baseline import Baseline, Values
 from bloomery.engines.delta.potential import DeltaPotential
 from bloomery.engines.delta.settings import DeltaSettings
 from bloomery.engines.preparation import prepare, usable_start
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_shift
 from bloomery.plugins import PluginSpec
@@ -88,17 +87,13 @@ def _evaluated(baseline: Baseline, frames: Configurations, training: Training) -
     digest, file = digest_of(text), None if training.folder is None else training.folder / VALUES_FILE
     if file is not None and (found := _kept(file, digest)) is not None:
         return found
-    values = baseline.evaluate(frames, _teller(training.progress, len(frames)))
+    values = baseline.evaluate(frames, _Teller(training.progress, len(frames)))
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(".part.npz")
         np.savez(part, digest=np.array(digest), energy=values.energy, forces=values.forces, stress=values.stress)
         part.replace(file)
     return values
-
-
-def _teller(progress: Progress, total: int) -> _Teller:
-    return _Teller(progress, total)
 
 
 class _Teller:
@@ -127,8 +122,6 @@ def _less(frames: Configurations, values: Values) -> Configurations:
     """The frames with labels less the baseline's values."""
     less = {"energy": values.energy, "forces": values.forces, "stress": values.stress}
     left = {name: frames.label(name)[0] - less[name] for name in less if frames.has(name).any()}
-    if not left:
-        raise InputError("there is no labelled frame of the role train; label frames before training.")
     return frames.without_labels().with_labels(masks={name: frames.has(name) for name in left}, **left)
 
 
