@@ -74,11 +74,12 @@ def foundations_of(campaign: Campaign) -> list[tuple[Key, Foundation]]:
     return list(found.values())
 
 
-def baseline_of(campaign: Campaign) -> tuple[Key, Foundation] | None:
-    """The foundation that the engine's potentials are added to, if there is one, with its place in the file."""
+def named_foundations(campaign: Campaign) -> list[tuple[Key, Foundation]]:
+    """Those of `foundations_of`, and that which the engine's potentials are added to, if there is one."""
     engine = campaign.training.engine
     spec = engine.load("engines").baseline
-    return None if spec is None else (("training", engine.name, BASELINE), spec.foundation())
+    own = [] if spec is None else [(("training", engine.name, BASELINE), spec.foundation())]
+    return [*foundations_of(campaign), *own]
 
 
 def with_baseline(file: CampaignFile, source: Source) -> CampaignFile:
@@ -110,8 +111,7 @@ def foundation_keys(campaign: Campaign) -> dict[str, str]:
 
 def check_foundations(campaign: Campaign) -> None:
     """See that foundations can be there, and cover all elements, as far as that is known without reading weights."""
-    baseline = baseline_of(campaign)
-    for key, foundation in [*foundations_of(campaign), *([baseline] if baseline else [])]:
+    for key, foundation in named_foundations(campaign):
         check_foundation(campaign, key, foundation)
 
 

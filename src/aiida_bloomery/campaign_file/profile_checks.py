@@ -11,7 +11,7 @@ from typing import Any
 from aiida_bloomery.campaign_file.builder import make_builder
 from aiida_bloomery.campaign_file.campaign import Campaign, Key
 from aiida_bloomery.campaign_file.codes import engine_key, label_of, load_code
-from aiida_bloomery.campaign_file.foundations import baseline_of, code_key, foundation_keys, foundations_of
+from aiida_bloomery.campaign_file.foundations import code_key, foundation_keys, named_foundations
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.contract import Finding, Program
 from aiida_bloomery.campaign_file.measuring import wanted_by_observables
@@ -44,9 +44,7 @@ def check_environment(campaign: Campaign, *, ask: bool = True) -> Iterator[Findi
             yield ask_version(campaign, key, code, program)
         else:
             yield Finding(f"code {label_of(code)}", "exists")
-    baseline = baseline_of(campaign)
-    named = [*foundations_of(campaign), *([baseline] if baseline else [])]
-    once = {f"{made.name} {made.settings}": (place, made) for place, made in named}
+    once = {f"{made.name} {made.settings}": (place, made) for place, made in named_foundations(campaign)}
     for place, foundation in once.values():
         code = load_code(campaign, code_key(foundation, campaign.file) or "sample")
         if ask and isinstance(code, InstalledCode):

@@ -51,9 +51,7 @@ def extension(node: Any, file: Path | None, changes: Mapping[str, object], name:
     """
     from aiida_bloomery.provenance.campaign import data_set, potential  # noqa: PLC0415
 
-    who = node.label or node.pk
-    if not node.is_terminated:
-        raise InputError(f"campaign {who} runs; wait for its end, or `aiida-bloomery end {node.pk}`.")
+    who = _ended(node)
     driver = potential(node)
     if driver is None or not data_set(node):
         raise InputError(f"campaign {who} ended without a potential; mend and submit its file instead.")
@@ -94,9 +92,7 @@ def relabelling(node: Any, file: Path, changes: Mapping[str, object], name: str 
     """
     from aiida_bloomery.provenance.campaign import data_set  # noqa: PLC0415
 
-    who = node.label or node.pk
-    if not node.is_terminated:
-        raise InputError(f"campaign {who} runs; wait for its end, or `aiida-bloomery end {node.pk}`.")
+    who = _ended(node)
     if not data_set(node):
         raise InputError(f"campaign {who} has no labelled frame; there is nothing to label again.")
     kept, given = _kept(node), read_yaml(file)
@@ -114,6 +110,14 @@ def relabelling(node: Any, file: Path, changes: Mapping[str, object], name: str 
     content = merge(own, changes)
     content["name"] = _named(content, node, name, "relabelled")
     return Source(given.path, content, given.lines), notes
+
+
+def _ended(node: Any) -> Any:
+    """Return what a campaign is called; `InputError` if it runs."""
+    who = node.label or node.pk
+    if not node.is_terminated:
+        raise InputError(f"campaign {who} runs; wait for its end, or `aiida-bloomery end {node.pk}`.")
+    return who
 
 
 def _named(content: Mapping[str, Any], node: Any, name: str, ending: str) -> str:

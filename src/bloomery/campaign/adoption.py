@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.campaign.record import AdoptedSource
-from bloomery.campaign.same_method import Compared, shifted
+from bloomery.campaign.same_method import Compared
 from bloomery.frames.census import GROUP_KEYS
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import shifted
 from bloomery.frames.roles import RoleSettings, hold_out
 from bloomery.plugins import Settings
 from bloomery.samplers.origin import with_origin

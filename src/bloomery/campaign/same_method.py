@@ -161,15 +161,5 @@ def _beyond(frames: Configurations, rank: int) -> float:
     return float(np.sqrt(((rest / frames.counts) ** 2).sum() / (len(frames) - rank)))
 
 
-def shifted(frames: Configurations, shift: dict[str, float]) -> Configurations:
-    """Return the frames with energies moved by a shift in eV for each atom of an element."""
-    energies, mask = frames.label("energy")
-    if not shift or not mask.any():
-        return frames
-    counts = composition(frames, list(shift))
-    moved = energies + counts @ np.array(list(shift.values()))
-    return frames.with_labels(energy=moved, masks={"energy": mask})
-
-
 def _rms(values: NDArray[np.float64]) -> float:
     return float(np.sqrt((values**2).mean()))

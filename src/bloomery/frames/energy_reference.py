@@ -50,6 +50,16 @@ def fit_energy_shift(
     return _fitted(configurations, elements, np.asarray(predicted, dtype=float))
 
 
+def shifted(frames: Configurations, shift: dict[str, float]) -> Configurations:
+    """Return the frames with energies moved by a shift in eV for each atom of an element."""
+    energies, mask = frames.label("energy")
+    if not shift or not mask.any():
+        return frames
+    counts = composition(frames, list(shift))
+    moved = energies + counts @ np.array(list(shift.values()))
+    return frames.with_labels(energy=moved, masks={"energy": mask})
+
+
 def _fitted(configurations: Configurations, elements: list[str], offset: NDArray[np.float64]) -> dict[str, float]:
     """Least-squares fit of the energies above an offset in eV, ``(N,)``."""
     energies, mask = configurations.label("energy")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from bloomery.campaign.same_method import Compared, compare, shifted
+from bloomery.campaign.same_method import Compared, compare
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.energy_reference import shifted
 
 SHIFT = {"Cu": 1.5, "Ag": -0.75}
 

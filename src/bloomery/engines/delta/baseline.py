@@ -26,6 +26,11 @@ class Values:
 class Baseline:
     """A foundation that has been read."""
 
+    facts: Facts
+    """What is known of it."""
+    spec: FoundationSpec
+    """Its name and settings, with the digest of the weights."""
+
     def __init__(self, spec: FoundationSpec) -> None:
         self.foundation: Foundation = spec.foundation()
         self._made, self.facts = self.foundation.read()
@@ -33,8 +38,6 @@ class Baseline:
         if self.facts.digest and "digest" in type(self.foundation.settings).model_fields:
             settings["digest"] = self.facts.digest
         self.spec = FoundationSpec(name=spec.name, settings=settings)
-
-    facts: Facts
 
     def evaluate(self, frames: Configurations, told: Callable[[int], None] = lambda _: None) -> Values:
         """Evaluate all frames; an empty one has no energy.

@@ -17,7 +17,7 @@ from bloomery.engines.preparation import prepare, usable_start
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_shift
 from bloomery.plugins import PluginSpec
-from bloomery.progress import Progress
+from bloomery.progress import Progress, in_one_step
 from bloomery.seeds import digest_of
 
 VALUES_FILE = "baseline.npz"
@@ -90,9 +90,8 @@ def _evaluated(baseline: Baseline, frames: Configurations, training: Training) -
     values = baseline.evaluate(frames, _Teller(training.progress, len(frames)))
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part.npz")
-        np.savez(part, digest=np.array(digest), energy=values.energy, forces=values.forces, stress=values.stress)
-        part.replace(file)
+        with in_one_step(file) as temporary, temporary.open("wb") as handle:
+            np.savez(handle, digest=np.array(digest), energy=values.energy, forces=values.forces, stress=values.stress)
     return values
 
 

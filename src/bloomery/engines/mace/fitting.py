@@ -24,9 +24,8 @@ from bloomery.engines.programs import find_program, run_program
 from bloomery.engines.trainer_files import extxyz_text, group_names, labelled_atoms
 from bloomery.errors import BloomeryError, DivergedError, InputError
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
-from bloomery.frames.energy_reference import fit_energy_shift
+from bloomery.frames.energy_reference import fit_energy_shift, shifted
 from bloomery.frames.labels import LEARNT
-from bloomery.potentials.contract import reference_energies
 from bloomery.progress import Progress
 from bloomery.seeds import derive_seed, digest_of
 from bloomery.versions import package_versions, versions
@@ -292,14 +291,8 @@ def _moved(prepared: Prepared, path: str, device: str) -> tuple[Prepared, dict[s
     foundation = MacePotential(networks=[network], elements=known, energy_reference=own, device=device)
     found = foundation.predict(prepared.train, stress=False)
     shift = fit_energy_shift(prepared.train, found.energy, prepared.elements)
-
-    def moved(frames: Configurations) -> Configurations:
-        if not frames.has("energy").any():
-            return frames
-        energies = frames.label("energy")[0] - reference_energies(frames, shift)
-        return frames.with_labels(energy=energies, masks={"energy": frames.has("energy")})
-
-    train, early = moved(prepared.train), moved(prepared.early_stopping)
+    back = {element: -energy for element, energy in shift.items()}
+    train, early = shifted(prepared.train, back), shifted(prepared.early_stopping, back)
     reference = {element: own[element] for element in prepared.elements}
     return replace(prepared, train=train, early_stopping=early, energy_reference=reference), shift
 
