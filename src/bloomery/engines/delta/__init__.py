@@ -36,10 +36,11 @@ class Delta(Engine):
     @property
     def disagrees(self) -> bool:
         """As the potentials of the difference do: the baseline is the same for all members."""
-        return bool(self.settings.engine.load("engines").disagrees)
+        return self.settings.difference is not None and self.settings.difference.disagrees
 
     def foreseen(self, elements: list[str], frames: int, atoms: float) -> list[str]:
         """What the engine of the difference says; how long the baseline takes it does not know."""
-        told: list[str] = self.settings.engine.load("engines").foreseen(elements, frames, atoms)
+        difference = self.settings.difference
+        told = [] if difference is None else difference.foreseen(elements, frames, atoms)
         kept = [line for line in told if not line.startswith("LAMMPS")]
         return [*kept, f"LAMMPS: not with the baseline {self.settings.baseline.name}; it runs in ASE and here."]

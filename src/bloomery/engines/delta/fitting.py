@@ -17,6 +17,7 @@ from bloomery.engines.preparation import prepare, usable_start
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import fit_energy_shift
 from bloomery.plugins import PluginSpec
+from bloomery.potentials.contract import Common, Details, Potential
 from bloomery.progress import Progress, in_one_step
 from bloomery.seeds import digest_of
 
@@ -40,22 +41,16 @@ def fit(settings: DeltaSettings, data: TrainingData, training: Training) -> tupl
     shift = fit_energy_shift(usable.train, values.energy[:n], usable.elements)
     left = _less(frames, values)
     parts = TrainingData(left[:n], left[n:], shift)
-    difference, history = settings.engine.load("engines").train(
-        parts,
-        start_from=None if start is None else start.difference,
-        device=training.device,
-        seed=training.seed,
-        progress=training.progress,
-        folder=None if training.folder is None else training.folder / "difference",
-    )
+    difference, history = _learnt(settings, parts, replace(training, start_from=start))
+    common: Common = {"elements": usable.elements, "energy_reference": shift} if difference is None else difference.common
     potential = DeltaPotential(
         difference=difference,
         baseline=baseline,
-        elements=difference.elements,
-        energy_reference=difference.energy_reference,
-        device=difference.device,
-        versions={**difference.versions, **baseline.facts.versions},
-        details=difference.details
+        elements=common["elements"],
+        energy_reference=common["energy_reference"],
+        device=common.get("device", training.device),
+        versions={**common.get("versions", {}), **baseline.facts.versions},
+        details=common.get("details", Details())
         | {
             "settings": settings.model_dump(mode="json"),
             "seed": training.seed,
@@ -71,14 +66,35 @@ def fit(settings: DeltaSettings, data: TrainingData, training: Training) -> tupl
     return potential, replace(history, summary=summary)
 
 
+def _learnt(
+    settings: DeltaSettings, left: TrainingData, training: Training
+) -> tuple[Potential | None, TrainingHistory]:
+    """Fit what is left; nothing without an engine."""
+    if settings.difference is None:
+        return None, TrainingHistory()
+    start = training.start_from
+    return settings.difference.train(
+        left,
+        start_from=start.difference if isinstance(start, DeltaPotential) else None,
+        device=training.device,
+        seed=training.seed,
+        progress=training.progress,
+        folder=None if training.folder is None else training.folder / "difference",
+    )
+
+
 def _told(start: DeltaPotential, settings: DeltaSettings, baseline: Baseline) -> dict[str, tuple[object, object]]:
     return {
         "baseline": (start.baseline.spec.model_dump(), baseline.spec.model_dump()),
         "engine": (
-            PluginSpec.model_validate(start.details["settings"]["engine"]).name,
-            settings.engine.name,
+            _name(start.details["settings"]["engine"]),
+            _name(settings.engine),
         ),
     }
+
+
+def _name(engine: object) -> str:
+    return "none" if engine is None else PluginSpec.model_validate(engine).name
 
 
 def _evaluated(baseline: Baseline, frames: Configurations, training: Training) -> Values:

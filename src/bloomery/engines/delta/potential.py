@@ -11,10 +11,12 @@ from bloomery.engines.delta.baseline import Baseline
 from bloomery.errors import InputError
 from bloomery.foundations.contract import FoundationSpec
 from bloomery.frames.configurations import Configurations
-from bloomery.potentials.contract import Common, Potential, load_potential
-from bloomery.potentials.prediction import Prediction
+from bloomery.potentials.contract import Common, Details, Potential, load_potential, reference_energies
+from bloomery.potentials.prediction import Prediction, zeros
 
 DIFFERENCE_FOLDER = "difference"
+REACH = 6.0
+"""Å. What a baseline alone tells as its cutoff: nobody asks how far it reaches."""
 
 
 class DeltaPotential(Potential):
@@ -23,7 +25,8 @@ class DeltaPotential(Potential):
     Parameters
     ----------
     difference
-        The potential of the difference. Its cutoff is told as that of the sum; the baseline may reach farther.
+        The potential of the difference. Its cutoff is told as that of the sum; the baseline may reach farther. Without
+        one the potential is the baseline, with an energy for each element.
     """
 
     engine = "delta"
@@ -31,20 +34,30 @@ class DeltaPotential(Potential):
     takes_empty_frames = True
     own_entries = ("baseline",)
 
-    def __init__(self, *, difference: Potential, baseline: Baseline, **common: Unpack[Common]) -> None:
+    def __init__(self, *, difference: Potential | None, baseline: Baseline, **common: Unpack[Common]) -> None:
         super().__init__(**common)
         self.difference, self.baseline = difference, baseline
-        self.members, self.cutoff = difference.members, difference.cutoff
-        self.chunk_atoms, self.learns_rotations = difference.chunk_atoms, difference.learns_rotations
-        self.dtype = "float32" if baseline.foundation.precision == "float32" else difference.dtype
+        self.members, self.cutoff, self.dtype = 1, REACH, "float64"
+        if difference is not None:
+            self.members, self.cutoff, self.dtype = difference.members, difference.cutoff, difference.dtype
+            self.chunk_atoms, self.learns_rotations = difference.chunk_atoms, difference.learns_rotations
+        if baseline.foundation.precision == "float32":
+            self.dtype = "float32"
 
     def evaluate(self, part: Configurations, *, stress: bool) -> Prediction:
         """Add both up."""
-        return self._with_baseline(self.difference.predict(part, stress=stress), part)
+        found = self._atoms_alone(part) if self.difference is None else self.difference.predict(part, stress=stress)
+        return self._with_baseline(found, part)
 
     def evaluate_mean(self, part: Configurations, *, stress: bool) -> Prediction:
         """Add both up, of the difference the mean of the members."""
+        if self.difference is None:
+            return self.evaluate(part, stress=stress)
         return self._with_baseline(self.difference.predict_mean(part, stress=stress), part)
+
+    def _atoms_alone(self, part: Configurations) -> Prediction:
+        _, forces, stresses = zeros(1, part)
+        return Prediction(part.counts, reference_energies(part, self.energy_reference)[None], forces, stresses)
 
     def _with_baseline(self, found: Prediction, part: Configurations) -> Prediction:
         values = self.baseline.evaluate(part)
@@ -57,22 +70,30 @@ class DeltaPotential(Potential):
 
     def feature_name(self, element: str, feature: int) -> str:
         """Say what a feature of the difference's potential is."""
-        return self.difference.feature_name(element, feature)
+        of = super() if self.difference is None else self.difference
+        return of.feature_name(element, feature)
 
     def as_float64(self) -> Self | None:
         """Return the sum with a difference in float64, unless the baseline is in float32."""
-        precise = self.difference.as_float64() if self.baseline.foundation.precision != "float32" else None
+        if self.baseline.foundation.precision == "float32":
+            return None
+        if self.difference is None:
+            return self
+        precise = self.difference.as_float64()
         return None if precise is None else type(self)(difference=precise, baseline=self.baseline, **self.common)
 
     def write_files(self, folder: Path) -> Mapping[str, object]:
         """Write the difference's potential into a folder of its own; the baseline is told, its weights are not kept."""
-        self.difference.save(folder / DIFFERENCE_FOLDER)
+        if self.difference is not None:
+            self.difference.save(folder / DIFFERENCE_FOLDER)
         return {"baseline": self.baseline.spec.model_dump(mode="json")}
 
     @classmethod
     def read_files(cls, folder: Path, content: Mapping[str, Any], common: Common) -> Self:
         """Read the difference's potential, and the baseline's weights where they are."""
-        difference = load_potential(folder / DIFFERENCE_FOLDER, str(common.get("device", "cpu")))
+        alone = common.get("details", Details()).get("settings", {}).get("engine", "") is None
+        device = str(common.get("device", "cpu"))
+        difference = None if alone else load_potential(folder / DIFFERENCE_FOLDER, device)
         try:
             baseline = Baseline(FoundationSpec.model_validate(content["baseline"]))
         except InputError as error:

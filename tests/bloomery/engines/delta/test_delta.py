@@ -162,3 +162,20 @@ def test_what_a_baseline_cannot_do_is_said(frames: Configurations, monkeypatch: 
         Baseline(FoundationSpec.model_validate({"calculator": {"calculator": "emt", "elements": ["Cu"]}})).evaluate(
             strange
         )
+
+
+def test_a_baseline_alone_is_moved_to_the_zero_of_the_labels(frames: Configurations, tmp_path: Path) -> None:
+    """Without an engine nothing is learnt but one energy for each element."""
+    potential = trained(frames, baseline=silicon(epsilon=0.9 * 2.1683), engine=None)
+    assert potential.members == 1
+    assert not Delta.make(baseline=silicon(), engine=None).disagrees
+    alone = Baseline(potential.baseline.spec).evaluate(frames)
+    potential.save(tmp_path / "alone")
+    for one in (potential, load_potential(tmp_path / "alone")):
+        found = one.predict(frames)
+        np.testing.assert_array_equal(found.force, alone.forces)
+        np.testing.assert_array_equal(found.stress, alone.stress)
+        per_atom = (found.energy - alone.energy) / frames.counts
+        np.testing.assert_allclose(per_atom, potential.energy_reference["Si"])
+        assert ((found.energy - frames.label("energy")[0]) / frames.counts).mean() == pytest.approx(0, abs=1e-9)
+    assert potential.as_float64() is potential
