@@ -18,7 +18,7 @@ from aiida_bloomery.campaign_file.builder import digest_mark
 from aiida_bloomery.campaign_file.codes import engine_key
 from aiida_bloomery.campaign_file.foundations import foundation_keys
 from aiida_bloomery.campaign_file.schema import schema
-from bloomery.errors import InputError
+from bloomery.errors import DataWarning, InputError
 
 DRIVEN = GOOD.replace("rattle_strain: {frames: 24}", "foundation_md: {steps: 240, interval: 10}")
 
@@ -104,7 +104,7 @@ def test_another_functional_is_noted(
 
 
 def test_a_foundation_that_drives_nothing_is_noted(folder: Path) -> None:
-    _, notes = load(folder, f"{GOOD}foundation: sevennet\n")
+    _, notes = load(folder, f"{GOOD}foundation: sevennet\nstart: scratch\n")
     assert any(note.startswith("foundation: nothing is driven by it; add the sampler") for note in notes)
 
 
@@ -115,7 +115,7 @@ def test_campaigns_differ_by_their_foundation_and_are_the_same_without_one(folde
     again, _ = load(folder, DRIVEN.replace("{steps: 240,", "{foundation: sevennet, steps: 240,"))
     other, _ = load(folder, f"{DRIVEN}foundation: chgnet\n")
     assert digest_mark(first) != digest_mark(other)
-    assert first.settings == again.settings
+    assert {key: value for key, value in first.settings.items() if key != "starts"} == again.settings
 
 
 def rehearsed(folder: Path, text: str) -> Any:
@@ -197,3 +197,101 @@ def test_a_baseline_is_named_in_full_and_decides_where_trainings_run(folder: Pat
 def test_a_baseline_that_cannot_be_is_refused(folder: Path, baseline: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         load(folder, f"{UNTRAINED}training: {{delta: {{baseline: {baseline}}}}}\n")
+
+
+# -- starts -----------------------------------------------------------------------------------------------------------
+
+SEVENNET = "foundation: {arch: sevennet, device: cpu}\n"
+
+
+def starts(folder: Path, text: str) -> Any:
+    campaign, _ = load(folder, text)
+    return campaign.settings.get("starts")
+
+
+def test_starts_are_compared_where_a_foundation_is_named(folder: Path) -> None:
+    assert starts(folder, GOOD) is None
+    assert starts(folder, f"{GOOD}start: auto\n{SEVENNET}") == starts(folder, GOOD + SEVENNET)
+    assert starts(folder, f"{GOOD}start: scratch\n{SEVENNET}") is None
+    found = starts(folder, GOOD + SEVENNET)
+    assert found["foundation"] == "sevennet (7net-0)"
+    assert list(found["engines"]) == ["baseline", "tuned", "zero_shot"]
+    assert (found["student_frames"], found["comparisons"]) == (80, 3)
+    baseline, tuned = found["engines"]["baseline"], found["engines"]["tuned"]
+    assert baseline["settings"]["baseline"] == {"name": "sevennet", "settings": {"device": "cpu"}}
+    assert baseline["settings"]["engine"] == {"name": "hdnnp", "settings": {"members": 4}}
+    assert found["engines"]["zero_shot"]["settings"]["engine"] is None
+    assert (tuned["name"], tuned["settings"]["model"]) == ("sevennet", "7net-0")
+
+
+def test_all_potentials_run_where_the_foundation_is(folder: Path) -> None:
+    """The program of its environment also trains and loads those from scratch."""
+    campaign, notes = load(folder, GOOD + SEVENNET)
+    assert engine_key(campaign) == "sevennet"
+    assert foundation_keys(campaign) == {"sevennet": "sevennet"}
+    assert any("start from the foundation (student, baseline, tuned, zero" in n for n in notes)
+    campaign, notes = load(folder, f"{GOOD}start: [student]\n{SEVENNET}")
+    assert engine_key(campaign) is None
+    assert foundation_keys(campaign) == {"sevennet": "sevennet"}
+    assert not any("compared" in note for note in notes)
+    campaign, _ = load(folder, f"{GOOD}foundation: {{calculator: {{calculator: stillinger_weber}}}}\n")
+    assert engine_key(campaign) is None
+    assert list(campaign.settings["starts"]["engines"]) == ["baseline", "zero_shot"]
+
+
+def test_a_slow_start_is_compared_where_it_is_asked_for(folder: Path) -> None:
+    (folder / "mp.model").write_bytes(b"weights")
+    mace = "foundation: {arch: mace, model: mp.model}\n"
+    assert list(starts(folder, GOOD + mace)["engines"]) == ["baseline", "zero_shot"]
+    found = starts(folder, f"{GOOD}start: {{compare: tuned, comparisons: 1}}\n{mace}".replace("tuned", "[tuned]"))
+    assert found["engines"]["tuned"]["settings"]["foundation"] == str(folder / "mp.model")
+    assert (found["student_frames"], found["comparisons"]) == (0, 1)
+
+
+@pytest.mark.parametrize("more", ["control: {}\n", "labelling: foundation\n", "training: {sevennet: {}}\n"])
+def test_nothing_is_compared_where_that_says_nothing(folder: Path, more: str) -> None:
+    key = more.partition(":")[0]
+    text = "".join(f"{line}\n" for line in GOOD.splitlines() if not line.startswith(key))
+    text = text.replace("codes: {pw: {cores: 1, parallel: 2, walltime: 1 h}}\n", "")
+    assert starts(folder, text + more + SEVENNET) is None
+    with pytest.raises(InputError, match=r"campaign\.yaml, line \d+: start: "):
+        starts(folder, f"{text}{more}{SEVENNET}start: [baseline]\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("start: auto\n", "start: no foundation is named to start from; add one, such as foundation: sevennet"),
+        (f"start: [best]\n{SEVENNET}", "start.0: input should be 'auto', 'scratch', 'student', 'baseline', 'tuned' or 'zero_shot'"),
+        ("start: tuned\nfoundation: chgnet\n", "start: tuned: no engine tunes the foundation chgnet; leave it out"),
+        (
+            f"start: {{student_frames: 3}}\n{SEVENNET}",
+            "start.student_frames: input should be greater than or equal to 8",
+        ),
+    ],
+)
+def test_a_start_that_cannot_be_is_refused(folder: Path, text: str, said: str) -> None:
+    with pytest.raises(InputError) as raised:
+        starts(folder, GOOD + text)
+    assert said in str(raised.value)
+
+
+def test_engines_of_other_environments_have_few_starts(folder: Path) -> None:
+    text = GOOD.replace("training: {hdnnp: {members: 4}}", "training: gap")
+    assert starts(folder, text + SEVENNET) is None
+    for name in ("baseline", "tuned", "student"):
+        with pytest.raises(InputError, match=rf"start: {name}: .*; leave it out"):
+            starts(folder, f"{text}start: {name}\n{SEVENNET}")
+
+
+def test_a_rehearsal_compares_no_starts(folder: Path) -> None:
+    with pytest.warns(DataWarning, match="start: is left out of the rehearsal, whose labels are the teacher's"):
+        campaign = rehearsed(folder, f"{GOOD}start: auto\n{SEVENNET}")
+    assert "starts" not in campaign.settings
+
+
+def test_the_schema_knows_starts(known: dict[str, Any]) -> None:
+    for given in ("auto", "scratch", ["baseline", "student"], "tuned", {"compare": "auto", "comparisons": 2}):
+        jsonschema.validate(yaml.safe_load(GOOD) | {"start": given}, known)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(GOOD) | {"start": "best"}, known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from aiida_bloomery.campaign_file.foundations import foundation_keys
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
 from aiida_bloomery.campaign_file.potential import potential_digest, potential_inputs
+from aiida_bloomery.campaign_file.starts import LABELLER as STUDENT_LABELLER
+from aiida_bloomery.campaign_file.starts import starts_of
 from bloomery.errors import InputError
 from bloomery.seeds import digest_of
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
 
 
-NOT_ALWAYS = {"data", "check_labels", "potential", "foundation"}
+NOT_ALWAYS = {"data", "check_labels", "potential", "foundation", "start"}
 """Keys of campaign files that a digest is made without where they do not stand in the file."""
 
 
@@ -58,6 +61,7 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
         validation={name: ConfigurationsData(frames) for name, frames in campaign.validation.items()},
         data=data,
         start=potential_inputs(campaign),
+        student_labelling=_student_labelling(campaign),
         options=verb_options(campaign, load),
         device=campaign.file.device,
         seed=campaign.file.seed,
@@ -65,6 +69,15 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
     builder.metadata.label = campaign.file.name
     builder.metadata.description = describe(campaign)
     return builder
+
+
+def _student_labelling(campaign: Campaign) -> Mapping[str, object] | None:
+    """Inputs of the labelling by the file's foundation, if a student is among the starts."""
+    starts = starts_of(campaign)
+    if starts is None or not starts.student_frames:
+        return None
+    view = replace(campaign, file=campaign.file.model_copy(update={"labelling": {STUDENT_LABELLER: {}}}))
+    return labelling_inputs(view, partial(load_code, view))
 
 
 def labelling_inputs(
@@ -93,7 +106,7 @@ def describe(campaign: Campaign) -> str:
 def digest_mark(campaign: Campaign) -> str:
     """Short text that is the same for two campaign files just when they mean the same campaign."""
     content: dict[str, object] = {
-        # Suspects are in the settings; what came later than others counts where it is there.
+        # Suspects and starts are in the settings; what came later than others counts where it is there.
         "file": campaign.file.model_dump(mode="json", exclude={"description", "codes", "suspects", *NOT_ALWAYS}),
         "settings": campaign.settings,
         "structures": campaign.structures.digest(),

@@ -18,6 +18,7 @@ from aiida_bloomery.campaign_file.model import USE
 from aiida_bloomery.campaign_file.potential import check_potential
 from aiida_bloomery.campaign_file.reader import parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable
+from aiida_bloomery.campaign_file.starts import start_notes
 from bloomery.campaign.schedules import SamplerSpec, shares_of
 from bloomery.campaign.stopping import StopRules
 from bloomery.engines.contract import Engine
@@ -321,5 +322,6 @@ def _notes(campaign: Campaign) -> Iterator[str]:
         if name not in asked:
             yield f"labelling.{name}: neither labels nor drives a sampler; name it beside one: labelling: {name}."
     yield from foundation_notes(campaign, labeller(campaign).theory(campaign))
+    yield from start_notes(campaign)
     yield from data_notes(campaign)
     yield from validation_notes(campaign)

@@ -10,6 +10,7 @@ from aiida_bloomery.campaign_file.foundations import foundation_keys
 from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part
 from aiida_bloomery.campaign_file.model import JOBS, Code
 from aiida_bloomery.campaign_file.options import job_options
+from aiida_bloomery.campaign_file.starts import runs_in
 from bloomery.engines.installation import needs_environment
 
 DEFAULT_CODE = "bloomery@localhost"
@@ -32,7 +33,7 @@ def load_code(campaign: Campaign, key: str) -> Any:
         if setup and label == usual:
             role, name = setup
             raise campaign.source.error(
-                ("training", name) if role == "engine" else (role,),
+                ("training", name) if name == campaign.training.engine.name else ("foundation",),
                 f"the {role} {name!r} has no code {label!r}; run `aiida-bloomery setup --{role} {name}`, or name one "
                 f"of yours under codes: {key}.",
             ) from error
@@ -60,21 +61,15 @@ def load_code(campaign: Campaign, key: str) -> Any:
 
 def engine_key(campaign: Campaign) -> str | None:
     """Name of the campaign's engine, if it has a program of its own: its entry under ``codes``."""
-    where, name = _environment(campaign), campaign.training.engine.name
+    where, name = runs_in(campaign), campaign.training.engine.name
     if where is not None:
         return where[1]
     return name if campaign.file.codes.entry(name) is not None else None
 
 
-def _environment(campaign: Campaign) -> tuple[str, str] | None:
-    """Role and name of the plug-in in whose environment the campaign's engine runs, if not in ours."""
-    found: tuple[str, str] | None = campaign.training.engine.load("engines").runs_in
-    return found
-
-
 def _set_up_by(campaign: Campaign, key: str) -> tuple[str, str] | None:
     """Role and name of the plug-in whose set-up makes the code of an entry, if that is one of an environment."""
-    if (where := _environment(campaign)) is not None and key == where[1]:
+    if (where := runs_in(campaign)) is not None and key == where[1]:
         return where
     named = (name for name, own in foundation_keys(campaign).items() if own == key)
     return next((("foundation", name) for name in named if needs_environment(name, "foundations")), None)

@@ -8,6 +8,7 @@ from aiida_bloomery.campaign_file.campaign import Campaign, Key
 from aiida_bloomery.campaign_file.data import plan_check
 from aiida_bloomery.campaign_file.measuring import ValidationPlan, plan_validation
 from aiida_bloomery.campaign_file.reference_md import checkable
+from aiida_bloomery.campaign_file.starts import starts_of
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.samplers.contract import Sampler
 from bloomery.selectors.contract import Selector
@@ -45,6 +46,9 @@ class Plan:
     validation: ValidationPlan
     checked: int = 0
     """Labels that the check of data takes, on top of all others."""
+    of_starts: int = 0
+    """Trainings that the comparison of starts adds: of a student, of every other start while all are compared, then of
+    one."""
 
     @property
     def labels(self) -> int:
@@ -60,7 +64,7 @@ class Plan:
     @property
     def trainings(self) -> int:
         """Trainings in all; a potential that was warm-started is trained from scratch once more."""
-        return 1 + self.iterations + int(self.warm_start) + self.of_control
+        return 1 + self.iterations + int(self.warm_start) + self.of_control + self.of_starts
 
     @property
     def of_control(self) -> int:
@@ -85,7 +89,17 @@ def plan_campaign(campaign: Campaign) -> Plan:
         control_trainings=campaign.control.trainings if campaign.control is not None else 0,
         validation=plan_validation(campaign),
         checked=plan_check(campaign),
+        of_starts=_of_starts(campaign),
     )
+
+
+def _of_starts(campaign: Campaign) -> int:
+    starts = starts_of(campaign)
+    if starts is None:
+        return 0
+    rounds = min(starts.comparisons, campaign.stop.max_iterations + 1)
+    alone = campaign.stop.max_iterations + 1 - rounds
+    return int(starts.student_frames > 0) + rounds * len(starts.others) + alone
 
 
 def foreseen_training(campaign: Campaign, plan: Plan) -> list[str]:

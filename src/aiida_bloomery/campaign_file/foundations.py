@@ -59,8 +59,11 @@ def resolved(spec: FoundationSpec, file: CampaignFile, source: Source, key: Key)
 
 
 def foundations_of(campaign: Campaign) -> list[tuple[Key, Foundation]]:
-    """The foundations that drive samplers, each once, and that which labels, with the place of each in the file."""
-    found: dict[str, tuple[Key, Foundation]] = {}
+    """The foundations that drive samplers or that potentials start from, each once, and that which labels.
+
+    With each comes its place in the file.
+    """
+    file, found = campaign.file, dict[str, tuple[Key, Foundation]]()
     for stage in ("bootstrap", "sampling"):
         for key, spec in campaign.samplers(stage):
             if _is_driven(spec):
@@ -68,6 +71,9 @@ def foundations_of(campaign: Campaign) -> list[tuple[Key, Foundation]]:
                 named = FoundationSpec.model_validate(spec.settings[KEY])
                 place = (KEY,) if campaign.file.foundation is not None and not own else (*key, spec.name)
                 found.setdefault(f"{place} {named.model_dump_json()}", (place, named.foundation()))
+    if "starts" in campaign.settings and file.foundation is not None:
+        named = FoundationSpec.model_validate(resolved(file.foundation, file, campaign.source, (KEY,)))
+        found.setdefault(f"{(KEY,)} {named.model_dump_json()}", ((KEY,), named.foundation()))
     labels = labeller(campaign).labels_by(campaign)
     if labels is not None:
         found["labels"] = campaign.labeller_key(), labels.foundation()
@@ -129,13 +135,18 @@ def foundation_notes(campaign: Campaign, method: str) -> Iterator[str]:
     found = foundations_of(campaign)
     if campaign.file.foundation is not None and not found:
         yield f"{KEY}: nothing is driven by it; add the sampler foundation_md to the bootstrap, or leave it out."
+    driving = any(_is_driven(spec) for stage in ("bootstrap", "sampling") for _, spec in campaign.samplers(stage))
     for key, foundation in found:
         learnt = foundation.functional_for(campaign.structures.elements)
         if learnt and method and _plain(learnt) != _plain(method):
             yield (
                 f"{'.'.join(map(str, key))}: {foundation.name} ({foundation.model}) learned {learnt}, and the labels "
-                f"are {method}: its frames have the bonds and densities of {learnt}, until a potential of the labels "
-                "drives."
+                f"are {method}"
+                + (
+                    f": its frames have the bonds and densities of {learnt}, until a potential of the labels drives."
+                    if driving
+                    else "; potentials that start from it have to unlearn the difference."
+                )
             )
 
 

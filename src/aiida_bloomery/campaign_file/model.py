@@ -12,6 +12,7 @@ from bloomery.campaign.agreement import ObservableTarget
 from bloomery.campaign.plateau import Plateau
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.campaign.stages import EnergyReference
+from bloomery.campaign.starts import StartName
 from bloomery.campaign.targets import TARGETS, ErrorLimits
 from bloomery.errors import InputError
 from bloomery.foundations.contract import FoundationSpec
@@ -191,6 +192,27 @@ class Data(PartOfFile):
         named = "" if self.campaign is None else f"campaign {self.campaign}"
         where = "" if self.archive is None else f"archive {self.archive}"
         return " of ".join(part for part in (named, where) if part)
+
+
+class Starting(Settings):
+    """Where potentials start, if a foundation is named: from scratch, or another start that is better on the probe.
+
+    ``auto``, ``scratch``, or the starts that are compared are a short form.
+    """
+
+    compare: Annotated[list[Literal["auto", StartName]], OneOrMore] = Field(default=["auto"], min_length=1)
+    """Starts that are compared with scratch: ``baseline`` (the foundation is taken off the labels and added again),
+    ``tuned`` (its weights are fitted to the labels), ``student`` (weights that were trained on its labels) and
+    ``zero_shot`` (the foundation alone). ``auto``: all that are possible and quick; ``scratch``: none."""
+    student_frames: int = Field(default=80, ge=8)
+    """So many frames of the bootstrap's pools are labelled by the foundation for the student."""
+    comparisons: int = Field(default=3, ge=1)
+    """In so many iterations at most starts are compared that cannot be told from scratch; then scratch it is."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"compare": value} if isinstance(value, str | list) else value
 
 
 class Bootstrap(Settings):
@@ -414,6 +436,8 @@ class CampaignFile(Settings):
     several, each stands under a name of its own, and ``use`` says which of them labels; others drive samplers."""
     training: Engine | None = None
     """The engine and its settings."""
+    start: Starting | None = None
+    """Where potentials start; by default ``auto`` where a ``foundation`` is named."""
     warm_start: bool | None = None
     """Whether a training starts from the weights of the one before; what is delivered is trained from scratch."""
     acceptance: dict[str, object] = Field(default={})

@@ -12,8 +12,10 @@ from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part
 from aiida_bloomery.campaign_file.measuring import FILES, KEY, validation_settings
 from aiida_bloomery.campaign_file.model import USE, CampaignFile, Codes, Iterations, PartOfFile, Structures
 from aiida_bloomery.campaign_file.reference_md import with_driver
+from aiida_bloomery.campaign_file.starts import starts_settings
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from bloomery.campaign.schedules import SamplerSpec
+from bloomery.campaign.stages import TrainingSettings
 from bloomery.errors import BloomeryError, DataWarning
 from bloomery.frames.census import are_isolated_atoms
 from bloomery.frames.configurations import Configurations
@@ -40,11 +42,16 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
         named = {USE: file.labelling[USE], **dict.fromkeys(file.labellings, teacher)} if file.labellings else teacher
         file = file.model_copy(update={"name": f"{file.name}{REHEARSAL}", "labelling": named})
         file = _without_reference_data(_without_data(file, source), source)
+        file = _without_starts(file, source)
     file = with_baseline(file, source)
     frames: dict[str, Configurations] = {}
     settings = settings_of(file, _samplers(file, source, frames))
     if file.validation is not None:
         settings["validation"] = validation_settings(file, source)
+    training, bootstrap = TrainingSettings.model_validate(settings["training"]), settings["bootstrap"]
+    compared = starts_settings(file, source, training.engine, has_pools=bool(bootstrap.get("samplers")))
+    if compared is not None:
+        settings["starts"] = compared
     return Campaign(file, source, starts, frames, settings, _validation(file, source), _data(file, source))
 
 
@@ -67,6 +74,15 @@ def _without_data(file: CampaignFile, source: Source) -> CampaignFile:
     message = "is of the reference method, and left out of the rehearsal, which begins with a bootstrap."
     warnings.warn(str(source.error(("data",), message)), DataWarning, stacklevel=2)
     return file.model_copy(update={"data": []})
+
+
+def _without_starts(file: CampaignFile, source: Source) -> CampaignFile:
+    """Leave out other starts: what a foundation teaches, a potential that starts from it would know."""
+    if file.start is None:
+        return file
+    message = "is left out of the rehearsal, whose labels are the teacher's."
+    warnings.warn(str(source.error(("start",), message)), DataWarning, stacklevel=2)
+    return file.model_copy(update={"start": None})
 
 
 def _without_reference_data(file: CampaignFile, source: Source) -> CampaignFile:

@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from aiida_bloomery.campaign_file.labellers import labeller_parts
 from aiida_bloomery.campaign_file.model import USE, Bootstrap, CampaignFile, Control, OfKind, ShortForm, Validation
+from bloomery.campaign.starts import STARTS
 from bloomery.errors import InputError
 from bloomery.frames.roles import RoleSettings
 from bloomery.plugins import KINDS, Kind, PluginSpec, declares, load_plugin, registered
@@ -91,6 +92,12 @@ SHORT_FORMS: dict[str, dict[str, Any]] = {
     "EnergyReference": {"type": ["string", "object"]},
     "CalculatorSpec": {"type": ["string", "object"]},
     "ObservableTarget": {"type": ["string", "number"]},
+    "Starting": {
+        "anyOf": [
+            {"enum": ["auto", *STARTS]},
+            {"type": "array", "items": {"enum": ["auto", *STARTS]}, "minItems": 1},
+        ]
+    },
 }
 """Models that a plain value may stand for."""
 

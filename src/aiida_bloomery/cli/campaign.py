@@ -177,6 +177,8 @@ def _print_plan(plan: Plan) -> None:
         add("check of data", 1, labels=f"+ {plan.checked}")
     if plan.warm_start:
         add("final training", 1, trainings=1)
+    if plan.of_starts:
+        add("comparison of starts", 1, trainings=plan.of_starts)
     if plan.of_control:
         add("comparison of arms", 1, trainings=2 * plan.control_trainings - 1)
     if plan.validation.labels:

@@ -169,8 +169,7 @@ def summary(state: CampaignState, paths: dict[str, str]) -> RenderableType:
         parts.append(observables_table(state.observables))
     if state.missing:
         parts.append(Text(f"Could not be measured: {', '.join(state.missing)}; see `verdi process report {state.pk}`."))
-    if state.control:
-        parts.append(Text(state.control))
+    parts += [Text(sentence) for sentence in (state.starts, state.control) if sentence]
     grid = Table.grid(padding=(0, 2))
     grid.add_row("engine", state.engine)
     grid.add_row("time", clock(state.seconds))

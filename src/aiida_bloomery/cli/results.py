@@ -43,7 +43,8 @@ def report_command(pk: str, file: Path | None, figures: bool, profile: str | Non
     from aiida_bloomery.report import write_report  # noqa: PLC0415
 
     node = load_campaign_node(pk)
-    if sentence := campaign_state(node.pk).control:
+    state = campaign_state(node.pk)
+    for sentence in filter(None, (state.starts, state.control)):
         click.echo(sentence, err=True)
     name = f"{node.label or node.pk}-{REPORT_FILE}"
     file = file / name if file is not None and file.is_dir() else file or Path(name)

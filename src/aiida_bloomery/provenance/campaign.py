@@ -15,11 +15,15 @@ from aiida_bloomery.provenance.progress import CAMPAIGN_TYPE, RETRAINING_LABEL
 from bloomery.campaign.adoption import ADOPTED
 from bloomery.campaign.record import Adopted, Record
 from bloomery.campaign.stage_label import StageLabel
+from bloomery.campaign.starts import SCRATCH
 from bloomery.errors import InputError
 
 BATCH = "batch_{:03d}"
 LABELLING = {"label": BATCH, "control_label": "control_{:03d}"}
 """Stages that label frames, and the batches that these go to."""
+
+FINAL_PREFIX = "final_"
+"""What stages of the potential that is delivered begin with."""
 
 _NAMESPACE = "data_set__"
 
@@ -119,9 +123,22 @@ def ledgers(campaign: orm.ProcessNode) -> dict[str, orm.Dict]:
     return dict(sorted(found.items()))
 
 
+def goes_on(stage: Stage, name: str, known: Record) -> bool:
+    """Whether a stage is the ``train`` or ``validate`` of a potential that the campaign went on with, or delivers.
+
+    Where several starts were compared, they have stages of their own; the record says which of them was chosen.
+    """
+    if stage.name == f"{FINAL_PREFIX}{name}":
+        return known.starts is None or known.starts.chosen == SCRATCH
+    entry = next((entry for entry in known.iterations if entry.iteration == stage.iteration), None)
+    chosen = entry.starts.chosen if entry is not None and entry.starts is not None else SCRATCH
+    return stage.name == (name if chosen == SCRATCH else f"{chosen}_{name}")
+
+
 def potential(campaign: orm.ProcessNode) -> PotentialData | None:
     """The delivered potential, or the latest one of a campaign that runs; ``None`` if there is none yet."""
-    trained = [stage.process for stage in stages(campaign) if stage.name in {"train", "final_train"}]
+    known = record(campaign)
+    trained = [stage.process for stage in stages(campaign) if goes_on(stage, "train", known)]
     sources = (process for process in (result(campaign), *reversed(trained)) if "potential" in process.outputs)
     return next((process.outputs.potential for process in sources), None)
 

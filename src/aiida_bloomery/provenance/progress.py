@@ -92,6 +92,8 @@ class CampaignState:
     decision: Decision | None = None
     control: str = ""
     """One sentence on what came of the control arm; empty without one, or while it is not known."""
+    starts: str = ""
+    """One sentence on what other starts than scratch were worth; empty where none was compared yet."""
     observables: list[QuotedRow] = field(default_factory=list)
     """Numbers of the delivered potential beside the reference, as the record quotes them; while the campaign runs,
     those of the latest iteration."""
@@ -223,6 +225,7 @@ def campaign_state(pk: int) -> CampaignState:
         targets={key: value for key, value in (stop.get("targets") or {}).items() if value is not None},
         decision=record.decision,
         control=record.control.sentence if record.control else "",
+        starts=record.starts_compared[-1].sentence if record.starts_compared else "",
         observables=record.beyond.quoted,
         missing=record.beyond.observables_missing,
         suspect=suspect,

@@ -15,14 +15,14 @@ from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.parsers.observe import UNITS_ATTRIBUTE
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
-from aiida_bloomery.provenance.campaign import Stage
+from aiida_bloomery.provenance.campaign import FINAL_PREFIX, Stage, goes_on
 from aiida_bloomery.report.collect_frames import data_set, last_runs, pool_disagreements
 from aiida_bloomery.report.facts import FINAL, Arrays, CampaignFacts, Measured, Node, Outcome
-from bloomery.campaign.record import Funnel
+from bloomery.campaign.record import Funnel, Record
+from bloomery.campaign.starts import STARTS
 from bloomery.errors import InputError
 
 _T = TypeVar("_T")
-FINAL_PREFIX = "final_"
 CONTROL_PREFIX = "control_"
 COMPARISONS = {"compare": "control_observables", "final_compare": "control_final_compare"}
 """Stages that measure a potential beside the reference method, and those that do it for the control arm's."""
@@ -40,7 +40,8 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
             lost.append(f"{what} cannot be shown: {str(error).rstrip('.')}.")
             return None
 
-    arrays, units = read("errors on the probe by frame", lambda: _validation(stages)) or ({}, {})
+    history = campaigns.record(campaign)
+    arrays, units = read("errors on the probe by frame", lambda: _validation(stages, history)) or ({}, {})
     moments = [stage.process.mtime for stage in stages]
     return CampaignFacts(
         title=campaign.label or "Reinforcement campaign",
@@ -51,13 +52,13 @@ def collect(campaign: orm.ProcessNode) -> CampaignFacts:
         changed=campaign.mtime if campaign.is_terminated else max([campaign.mtime, *moments]),
         made=datetime.now().astimezone(),
         inputs=_inputs(campaign),
-        history=campaigns.record(campaign),
+        history=history,
         times=_by_stage(stages, lambda process: (process.mtime - process.ctime).total_seconds()),
         core_times=_by_stage(stages, _core_time),
         pools=read("the disagreement in the pools", lambda: pool_disagreements(stages)) or {},
         runs=last_runs(stages),
         measured=read("observables", lambda: _measured(stages)) or [],
-        data_set=read("the data set", lambda: data_set(campaign, stages)),
+        data_set=read("the data set", lambda: data_set(campaign, stages, history)),
         funnels={
             stage.iteration: Funnel.model_validate(stage.process.outputs.funnel.get_dict()).funnel
             for stage in stages
@@ -93,6 +94,7 @@ def _by_stage(stages: list[Stage], measure: Callable[[orm.ProcessNode], float]) 
             of_iteration = times.setdefault(FINAL if final else stage.iteration, {})
             name = stage.name.removeprefix(FINAL_PREFIX)
             name = "control" if name.startswith(CONTROL_PREFIX) else name
+            name = "starts" if name.startswith((*STARTS, "starts")) else name
             of_iteration[name] = of_iteration.get(name, 0.0) + measure(stage.process)
     return times
 
@@ -148,11 +150,11 @@ def _of_comparison(stage: Stage) -> Iterator[Measured]:
         )
 
 
-def _validation(stages: list[Stage]) -> tuple[Arrays, dict[str, str]]:
+def _validation(stages: list[Stage], known: Record) -> tuple[Arrays, dict[str, str]]:
     """Arrays of the last validation on the probe that there is, and their units."""
     for stage in reversed(stages):
         outputs = stage.process.outputs
-        validated = stage.name.removeprefix(FINAL_PREFIX) == "validate" and stage.process.is_finished_ok
+        validated = goes_on(stage, "validate", known) and stage.process.is_finished_ok
         if validated and "arrays" in outputs and "probe" in outputs.arrays:
             return _arrays(outputs.arrays["probe"])
     return {}, {}

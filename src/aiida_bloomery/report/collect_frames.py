@@ -15,6 +15,7 @@ from aiida_bloomery.provenance.campaign import Stage
 from aiida_bloomery.provenance.trace import Tracer
 from aiida_bloomery.report.facts import DataSet
 from bloomery.campaign.advice import Run
+from bloomery.campaign.record import Record
 from bloomery.descriptors.maps import map_of
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
@@ -57,7 +58,7 @@ def last_runs(stages: list[Stage]) -> list[Run]:
     return runs
 
 
-def data_set(campaign: orm.ProcessNode, stages: list[Stage]) -> DataSet | None:
+def data_set(campaign: orm.ProcessNode, stages: list[Stage], known: Record) -> DataSet | None:
     """Labelled frames of a campaign with all that is known of each; ``None`` before there are any."""
     batches = campaigns.data_set(campaign)
     if not any(node.n_frames for node in batches.values()):
@@ -69,7 +70,7 @@ def data_set(campaign: orm.ProcessNode, stages: list[Stage]) -> DataSet | None:
     columns = {key: [value for node in nodes for value in _values(node.configurations, key)] for key in ORIGIN}
     columns["hash"] = [content for node in nodes for content in node.hashes]
     columns |= _samplers(columns["parent_uuid"], columns["parent_index"])
-    columns["error_before"], columns["error_now"] = _errors(stages, batches)
+    columns["error_before"], columns["error_now"] = _errors(stages, batches, known)
     return DataSet(
         configurations=frames,
         iteration=np.asarray(iterations, dtype=np.int64),
@@ -126,7 +127,7 @@ def _sampler(pool: str, tracer: Tracer) -> tuple[str | None, str | None]:
 
 
 def _errors(
-    stages: list[Stage], batches: dict[str, ConfigurationsData]
+    stages: list[Stage], batches: dict[str, ConfigurationsData], known: Record
 ) -> tuple[list[float | None], list[float | None]]:
     """Force RMSE of each frame in eV/Å: before it was learned from, and by the latest potential, where known."""
     before: list[float | None] = []
@@ -145,7 +146,7 @@ def _errors(
     everything = np.concatenate(list(roles.values()))
     now: NDArray[Any] = np.full(len(everything), None, dtype=object)
     for stage in reversed(stages):
-        validated = stage.name in {"validate", "final_validate"} and _is_of(stage, batches)
+        validated = campaigns.goes_on(stage, "validate", known) and _is_of(stage, batches)
         if validated and (everything == "held_out").any():
             _fill(now, everything == "held_out", stage, "held_out")
         if validated and _fill(now, everything == "probe", stage, "probe"):

@@ -13,6 +13,7 @@ from aiida_bloomery.report.formatting import count, interval, percent, percent_i
 from aiida_bloomery.report.specs import plugins_text, value_text
 from bloomery.campaign.measuring import closer
 from bloomery.campaign.record import AdoptedSource, ControlVerdict
+from bloomery.campaign.starts import WORDS, StartsSettings
 from bloomery.campaign.targets import COMPARED, TARGETS
 from bloomery.campaign.validation import Calibration
 from bloomery.reference.calculators import CALCULATORS
@@ -49,7 +50,9 @@ def verdict(facts: CampaignFacts) -> Verdict:
     kind, taught = _taught(facts)
     if kind:
         headline = f"{kind}: {headline[:1].lower()}{headline[1:]}"
-    sentences = (why, taught, *_quality(facts), held_out(facts), *arms, _failures(facts))
+    compared = facts.history.starts_compared
+    starts = compared[-1].sentence if compared else ""
+    sentences = (why, taught, *_quality(facts), held_out(facts), starts, *arms, _failures(facts))
     return Verdict(tone, headline, list(filter(None, sentences)))
 
 
@@ -222,6 +225,7 @@ def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
         ("Labels", _labels(inputs)),
         ("Driven by", "; ".join(f"{name}: {_labels(lent)}" for name, lent in (inputs.get("drivers") or {}).items())),
         ("Training", plugins_text([inputs["training"]["engine"]] if inputs.get("training") else None)),
+        ("Starts", _starts(inputs.get("starts"))),
         ("Energy reference", ENERGY_REFERENCES.get(reference, str(reference))),
         ("Stop rules", _stop(inputs.get("stop", {}))),
         ("Seed", str(inputs.get("seed", ""))),
@@ -269,6 +273,14 @@ def _control_arm(control: Mapping[str, Any] | None) -> str:
         return ""
     arm = plugins_text(control.get("arm") or ["random"], arrow=True)
     return f"{arm}, from the same pools, with as many labels and the same probe"
+
+
+def _starts(starts: Mapping[str, Any] | None) -> str:
+    if starts is None:
+        return ""
+    settings = StartsSettings.model_validate(starts)
+    others = ", ".join(WORDS[name] for name in settings.others)
+    return f"from scratch, compared on the probe with potentials {others}: {settings.foundation}"
 
 
 def _labels(inputs: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from aiida_bloomery.workflows.recording import Recording
 from aiida_bloomery.workflows.selection import SelectionWorkChain
 from aiida_bloomery.workflows.stages import Stages
 from aiida_bloomery.workflows.standing import Standing
+from aiida_bloomery.workflows.starts import Starts
 from bloomery.campaign.measuring import EACH, FINAL
 
 NO_LABEL = "no label is left to learn from: all are suspect or were taken out; `ledger --suspect` lists them."
@@ -40,9 +41,12 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
             if_(cls.wants_isolated_atoms)(cls.label_atoms, cls.refer_to_atoms),
             if_(cls.has_data)(cls.check_data, cls.adopt_data),
             while_(cls.is_not_done)(
-                cls.plan, cls.sample, cls.select, cls.label, cls.learn, cls.validate, cls.record
+                cls.plan, cls.sample, cls.select, cls.label, cls.learn,
+                if_(cls.has_other_starts)(cls.compare_starts, cls.choose_start),
+                cls.validate, cls.record
             ),
-            if_(cls.was_warm_started)(cls.train_final, cls.validate_final),
+            if_(cls.was_warm_started)(cls.train_final, cls.validate_final, cls.choose_final),
+            if_(cls.had_other_starts)(cls.measure_starts, cls.judge_starts),
             if_(cls.is_measured_at_the_end)(cls.wait_for_reference, cls.measure_final, cls.note_final),
             if_(cls.has_two_arms)(cls.train_arms, cls.validate_arms, cls.judge_arms),
             cls.results,
@@ -81,6 +85,10 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
     def _adoption(self) -> Adoption:
         return Adoption(self)
 
+    @property
+    def _starts(self) -> Starts:
+        return Starts(self)
+
     def _fail(self, label: str, process: orm.ProcessNode) -> ExitCode:
         """Attach what there is, then end: nothing that was computed is lost."""
         self.results()
@@ -102,6 +110,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         self.ctx.potential = self._adoption.potential
         self._standing.begin()
         self._measuring.begin()
+        self._starts.begin()
         if self.inputs.energy_reference["method"] == "values":
             self.ctx.reference = self.inputs.energy_reference
 
@@ -149,14 +158,14 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
 
     def plan(self) -> None:
         """Decide what this iteration does."""
-        inputs = self.given("seed", "selection", "stop", "control") | self._adoption.given()
+        inputs = self.given("seed", "selection", "stop", "control", "starts") | self._adoption.given()
         inputs["stage"] = self.inputs.sampling if self.ctx.iteration else self.inputs.bootstrap
         inputs |= self.given("before") if self.ctx.history is None else {"history": self.ctx.history}
         self.ctx.plan = self._stages.function("plan", plan_iteration, **inputs)
         self.ctx.sampling = self.ctx.selection = self.ctx.labelling = None
         self.ctx.assessment = self.ctx.training = self.ctx.validation = None
-        self._control.begin_iteration()
-        self._measuring.begin_iteration()
+        for part in (self._control, self._measuring, self._starts):
+            part.begin_iteration()
 
     def sample(self) -> ToContext | None:
         """Make a pool of candidates; a bootstrap of data alone needs none."""
@@ -191,7 +200,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         if "selected" not in self.ctx.selection.outputs:
             return None
         process = self._stages.label("label", self.ctx.selection.outputs.selected)
-        return ToContext(labelling=process, **self._control.label())
+        return ToContext(labelling=process, **self._control.label(), **self._starts.study())
 
     def learn(self) -> ExitCode | ToContext | None:
         """Assess the potential on what it has not seen, and train the next: side by side, neither needs the other."""
@@ -209,23 +218,44 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
             self.results()
             return self.exit_codes.ERROR_LABELLING_FAILED.format(where=self._stages.where, message=NO_LABEL)
         labelled = self.ctx.batches.get(key)
-        start_from = self.ctx.potential if self.ctx.iteration else None
-        processes = {"training": self._stages.train_on("train", start_from)}
+        start_from = (self._starts.ctx.scratch or self.ctx.potential) if self.ctx.iteration else None
+        processes = {"training": self._stages.train_on("train", start_from), **self._starts.train()}
+        self.ctx.warm = "start_from" in processes["training"].inputs
         if self.ctx.potential is not None and labelled is not None:
             yardsticks = self._stages.yardsticks("probe", "selected")
             processes["assessment"] = self._stages.observe("assess", {key: labelled}, yardsticks)
         return ToContext(**processes, **self._control.train(labelled), **self._measuring.reference(EACH))
 
+    def has_other_starts(self) -> bool:
+        """Whether potentials of other starts than scratch were trained."""
+        return self._starts.are_compared
+
+    def compare_starts(self) -> ExitCode | ToContext:
+        """Measure them and that from scratch on the whole probe."""
+        if not self.ctx.training.is_finished_ok:
+            return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
+        return ToContext(**self._starts.validate(self.ctx.training.outputs.potential, *self._adoption.yardsticks))
+
+    def choose_start(self) -> ExitCode | None:
+        """Go on with the best for its cost."""
+        scratch = self._starts.ctx.validation["scratch"]
+        if not scratch.is_finished_ok:
+            return self._fail("ERROR_VALIDATION_FAILED", scratch)
+        self.ctx.training, self.ctx.validation = self._starts.choose()
+        return None
+
     def validate(self) -> ExitCode | ToContext | None:
-        """Measure the new potential on the whole probe, which it has never seen."""
+        """Measure the new potential on the whole probe, which it has never seen, unless that is done."""
         if self.ctx.training is None:
             return None
         if not self.ctx.training.is_finished_ok:
             return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
-        self.ctx.warm = "start_from" in self.ctx.training.inputs
         self.ctx.potential = self.ctx.training.outputs.potential
+        processes = {}
+        if self.ctx.validation is None:
+            processes["validation"] = self._stages.observe_probe("validate", *self._adoption.yardsticks)
         return ToContext(
-            validation=self._stages.observe_probe("validate", *self._adoption.yardsticks),
+            **processes,
             **self._measuring.measure("", EACH, self.ctx.potential),
             **self._control.validate(self.ctx.potential),
         )
@@ -234,8 +264,9 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         """Write the iteration into the history, and let the stop rules decide."""
         if self.ctx.validation is not None and not self.ctx.validation.is_finished_ok:
             return self._fail("ERROR_VALIDATION_FAILED", self.ctx.validation)
-        more = {} if self.ctx.iteration else self._adoption.given()
-        self._recording.record(self._measuring.measured(), {**self._control.record(), **self._standing.words(), **more})
+        more: dict[str, orm.Data] = {} if self.ctx.iteration else {**self._adoption.given()}
+        more |= {**self._control.record(), **self._standing.words(), **self._starts.record()}
+        self._recording.record(self._measuring.measured(), more)
         self.ctx.iteration += 1
         return None
 
@@ -248,14 +279,33 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
     def train_final(self) -> ToContext:
         """Train the delivered potential from scratch on the whole data set."""
         self._standing.heed(self.uuid)
+        self._starts.keep(self.ctx.training, self.ctx.validation)
         return ToContext(training=self._stages.train("final_train", None))
 
     def validate_final(self) -> ExitCode | ToContext:
         """Validate it like every other."""
         if not self.ctx.training.is_finished_ok:
             return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
+        potential = self.ctx.training.outputs.potential
+        process = self._stages.observe_probe("final_validate", *self._adoption.yardsticks, potential=potential)
+        return ToContext(validation=process)
+
+    def choose_final(self) -> None:
+        """Deliver the potential from scratch, unless that of another start is better beyond its interval."""
+        self.ctx.training, self.ctx.validation = self._starts.choose_final(self.ctx.training, self.ctx.validation)
         self.ctx.potential = self.ctx.training.outputs.potential
-        return ToContext(validation=self._stages.observe_probe("final_validate", *self._adoption.yardsticks))
+
+    def had_other_starts(self) -> bool:
+        """Whether potentials of other starts were ever measured."""
+        return self._starts.were_compared
+
+    def measure_starts(self) -> ToContext:
+        """Measure all potentials of the loop on the whole probe."""
+        return ToContext(**self._starts.measure())
+
+    def judge_starts(self) -> None:
+        """Say what each start was worth."""
+        self._starts.conclude()
 
     def is_measured_at_the_end(self) -> bool:
         """Whether the potential that is delivered is measured."""
@@ -295,4 +345,5 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         self._control.results()
         self._measuring.results()
         words = self._standing.words() if self.was_warm_started() else {}
-        self._recording.conclude({**self._measuring.ctx.final, **words}, self._control.ctx.verdict)
+        end = {**self._measuring.ctx.final, **words, **self._starts.conclusion()}
+        self._recording.conclude(end, self._control.ctx.verdict)

@@ -17,6 +17,7 @@ from aiida_bloomery.workflows.arms import control_ports
 from aiida_bloomery.workflows.measuring import measuring_ports
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from aiida_bloomery.workflows.sampling import DRIVERS, missing_driver
+from aiida_bloomery.workflows.starts import starts_fit, starts_ports
 
 
 def _fits_together(inputs: Mapping[str, Any], _: Any) -> str | None:
@@ -29,7 +30,7 @@ def _fits_together(inputs: Mapping[str, Any], _: Any) -> str | None:
     }
     if not inputs["bootstrap"].get("samplers") and not inputs.get("data"):
         return "bootstrap.samplers: there are none, and no data to begin with; give one of the two."
-    return missing_driver(named, inputs.get("drivers", {})) or data_fits(inputs)
+    return missing_driver(named, inputs.get("drivers", {})) or data_fits(inputs) or starts_fit(inputs)
 
 
 class FromProtocol(WorkChain):
@@ -42,6 +43,7 @@ class FromProtocol(WorkChain):
         measuring_ports(spec)
         control_ports(spec)
         adoption_ports(spec)
+        starts_ports(spec)
 
         def checked(port: str, kind: type[orm.Data], validator: Validator, text: str) -> None:
             spec.input(port, valid_type=kind, validator=validator, help=text)
@@ -125,6 +127,7 @@ class FromProtocol(WorkChain):
         validation: Mapping[str, ConfigurationsData] | None = None,
         data: Mapping[str, ConfigurationsData] | None = None,
         start: Mapping[str, orm.Data] | None = None,
+        student_labelling: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         device: str = "auto",
         seed: int = 1,
@@ -142,7 +145,7 @@ class FromProtocol(WorkChain):
             gives.
         settings
             By name the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop`, and
-            `control`, `validation` and `suspects` if they are wanted; `data` tells where the data are from.
+            `control`, `validation`, `suspects` and `starts` if they are wanted; `data` tells where the data are from.
         drivers
             By name ``{"labeller", "labelling"}`` of what drives samplers that name it, and does not label.
         frames
@@ -153,6 +156,8 @@ class FromProtocol(WorkChain):
             Labelled frames to begin with, by the keys that `DataSettings` name.
         start
             `potential`, which drives the first sampling, and `before`, the history of the campaign that it is of.
+        student_labelling
+            Inputs of the labelling workchain of foundations, where a student is among the starts.
         options
             Scheduler options by verb.
         """
@@ -164,7 +169,7 @@ class FromProtocol(WorkChain):
         builder.labelling = {name: value for name, value in given.items() if name != "metadata"}
         for name in ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop"):
             builder[name] = orm.Dict(settings[name])
-        for name in ("control", "suspects"):
+        for name in ("control", "suspects", "starts"):
             if name in settings:
                 builder[name] = orm.Dict(settings[name])
         if "validation" in settings or validation:
@@ -173,6 +178,8 @@ class FromProtocol(WorkChain):
             builder.data, builder.data_settings = dict(data), orm.Dict(settings["data"])
         for name, node in (start or {}).items():
             builder[name] = node
+        if student_labelling:
+            builder.student_labelling = dict(student_labelling)
         if drivers:
             builder.drivers = dict(drivers)
         if frames:

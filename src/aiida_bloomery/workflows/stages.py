@@ -104,8 +104,9 @@ class Stages:
         start_from: PotentialData | None,
         batches: dict[str, ConfigurationsData] | None = None,
         seed: orm.Int | None = None,
+        parameters: orm.Dict | None = None,
     ) -> orm.WorkChainNode:
-        """Train on the campaign's batches, or others, with the iteration's seed, or another."""
+        """Train on the campaign's batches, with the iteration's seed and the campaign's settings, or with others."""
         inputs = stage_inputs(self.inputs, seed or self.ctx.plan["seed"])
         if "train" in self.inputs.codes:
             inputs["engine_code"] = self.inputs.codes.train
@@ -113,7 +114,7 @@ class Stages:
             inputs["start_from"] = start_from
         if self.ctx.reference is not None:
             inputs["energy_reference"] = self.ctx.reference
-        inputs |= {"parameters": self.inputs.training, "batches": batches or self.ctx.batches}
+        inputs |= {"parameters": parameters or self.inputs.training, "batches": batches or self.ctx.batches}
         return self.submit(stage, TrainingWorkChain, **inputs)
 
     def train_on(

@@ -16,6 +16,7 @@ from bloomery.campaign.hot_frames import HotFrames
 from bloomery.campaign.measuring import ValidationSettings, require_measurable
 from bloomery.campaign.schedules import SamplerSpec, check_samplers
 from bloomery.campaign.stages import EnergyReference, SelectionSettings, StageSettings, TrainingSettings, TrialSettings
+from bloomery.campaign.starts import StartsSettings
 from bloomery.campaign.stopping import StopRules
 from bloomery.errors import BloomeryError
 from bloomery.frames.suspects import SuspectSettings
@@ -92,6 +93,10 @@ def _control(settings: ControlSettings) -> None:
     _load("selectors", specs, "control.arm")
 
 
+def _starts(settings: StartsSettings) -> None:
+    _load("engines", list(settings.engines.values()), "engines")
+
+
 stage = _validator(StageSettings, check=_stage)
 selection = _validator(SelectionSettings, check=_selection)
 training = _validator(TrainingSettings, check=_engine)
@@ -100,6 +105,7 @@ energy_reference = _validator(EnergyReference, check=_energy_reference)
 stop = _validator(StopRules, "stop")
 suspects = _validator(SuspectSettings, "suspects")
 control = _validator(ControlSettings, "control", _control)
+starts = _validator(StartsSettings, "starts", _starts)
 validation = _validator(ValidationSettings, "validation.settings", _validation)
 data = _validator(DataSettings, "data_settings")
 convergence = _validator(Plan, "plan")

@@ -55,13 +55,16 @@ def plan(
     control: ControlSettings | None = None,
     adopted: Adopted | None = None,
     before: Record | None = None,
+    *,
+    compares: bool = False,
 ) -> IterationPlan:
     """Plan the next iteration; the bootstrap, if there has been none.
 
     The seed follows from the campaign's and the iteration's number. The label budget that is left limits how many
     frames may be selected, the probe's among them. The control arm begins after the bootstrap, which both arms share.
-    Until an error is known, that of the potential that drives the bootstrap counts, by the record of the campaign
-    ``before``, which it is of.
+    With a control arm, or where it ``compares`` potentials otherwise, the probe is also measured alone. Until an error
+    is known, that of the potential that drives the bootstrap counts, by the record of the campaign ``before``, which it
+    is of.
     """
     iterations, specs = record.iterations, stage.samplers
     keys = [f"{spec.name}_{index}" for index, spec in enumerate(specs)]
@@ -90,7 +93,7 @@ def plan(
             **yardsticks,
             "selected": {"observable": errors, "roles": TRAINED_ROLES},
             # The arms differ in what they train on and calibrate with: they have the probe alone in common.
-            **({"arms": {"observable": errors, "roles": ["probe"]}} if control is not None else {}),
+            **({"arms": {"observable": errors, "roles": ["probe"]}} if control is not None or compares else {}),
         },
         scale=_scale(record) or (None if before is None else _scale(before)),
     )

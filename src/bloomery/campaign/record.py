@@ -251,11 +251,62 @@ class ControlIteration(ArmIteration):
     comparison: Comparison | None = None
 
 
+class LabelsSaved(Part):
+    """How many ``labels`` the better arm saves, those ``needed`` by it and ``of`` the other; or why that is unknown.
+
+    With ``at_least`` it needs that many or fewer.
+    """
+
+    labels: int | None = None
+    needed: int | None = None
+    of: int | None = None
+    at_least: bool = False
+    reason: str = ""
+
+
+class Start(Part):
+    """A potential that was started in one way, on the probe: ``name`` is that of the start.
+
+    ``gain`` is the share of the RMSE from scratch that it saves, and ``outcome`` says whether it ``helped``, ``hurt``,
+    is ``undecided`` (the interval holds zero) or ``unknown`` (there is no interval). ``labels`` could be learnt from;
+    ``seconds`` is what the training took.
+    """
+
+    name: str = ""
+    forces: Number | None = None
+    energy: Number | None = None
+    gain: Number | None = None
+    outcome: str = ""
+    labels: int = 0
+    seconds: float = 0.0
+
+
+class StartsCompared(Part):
+    """Potentials from scratch and from other starts on the same frames of the probe; ``sentence`` says what came of it.
+
+    The campaign goes on with that of the start ``chosen``, and compares those that are ``open`` again.
+    """
+
+    foundation: str = ""
+    n_frames: int = 0
+    n_blocks: int = 0
+    starts: list[Start] = Field(default=[])
+    failed: list[str] = Field(default=[])
+    chosen: str = ""
+    open: list[str] = Field(default=[])
+    saved: LabelsSaved | None = None
+    sentence: str = ""
+
+    def of(self, name: str) -> Start | None:
+        """What is known of a start."""
+        return next((start for start in self.starts if start.name == name), None)
+
+
 class Iteration(ArmIteration):
     """What a campaign did in an iteration; ``labels_total`` counts the labels of both arms since it began.
 
     ``words`` are those on labels that its training was the first to heed; ``adopted`` is what the campaign began with,
-    in the bootstrap alone.
+    in the bootstrap alone; ``starts`` says which start the potential is of, where several were compared.
     """
 
     iteration: int = 0
@@ -265,6 +316,7 @@ class Iteration(ArmIteration):
     control: ControlIteration | None = None
     words: list[HeededWord] = Field(default=[])
     adopted: Adopted | None = None
+    starts: StartsCompared | None = None
 
 
 class Decision(Part):
@@ -292,15 +344,6 @@ class Curves(Part):
 
     selection: list[list[float]] = Field(default=[])
     control: list[list[float]] = Field(default=[])
-
-
-class LabelsSaved(Part):
-    """How many ``labels`` the better arm saves, those ``needed`` by it and ``of`` the other; or why that is unknown."""
-
-    labels: int | None = None
-    needed: int | None = None
-    of: int | None = None
-    reason: str = ""
 
 
 class ArmsRow(BothArms):
@@ -347,6 +390,7 @@ class Record(Part):
     decision: Decision | None = None
     final: Final | None = None
     control: ControlVerdict | None = None
+    starts: StartsCompared | None = None
     words_at_the_end: list[HeededWord] = Field(default=[])
     retrained: list[Retraining] = Field(default=[])
 
@@ -380,6 +424,12 @@ class Record(Part):
     def adopted(self) -> Adopted:
         """Labelled frames that it began with."""
         return (self.iterations[0].adopted if self.iterations else None) or Adopted()
+
+    @property
+    def starts_compared(self) -> list[StartsCompared]:
+        """What came of comparing starts: in each iteration that did, and at the end."""
+        found = [entry.starts for entry in self.iterations]
+        return [part for part in (*found, self.starts) if part is not None]
 
     @property
     def spent(self) -> int:

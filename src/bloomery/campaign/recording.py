@@ -20,6 +20,7 @@ from bloomery.campaign.record import (
     Labels,
     Record,
     Retraining,
+    StartsCompared,
     Training,
 )
 from bloomery.campaign.validation import Validation
@@ -68,6 +69,7 @@ def with_iteration(
     comparison: Comparison | None = None,
     words: Sequence[Word] = (),
     adopted: Adopted | None = None,
+    starts: StartsCompared | None = None,
 ) -> Record:
     """Return the record with one more iteration: of the campaign, and of its control arm with the comparison of both.
 
@@ -89,6 +91,8 @@ def with_iteration(
         entry["words"] = [heeded(word, record) for word in words]
     if adopted is not None:
         entry["adopted"] = adopted
+    if starts is not None:
+        entry["starts"] = starts
     return Record(iterations=[*record.iterations, Iteration.model_validate(entry)])
 
 
@@ -149,13 +153,16 @@ def conclude(
     measured: Measured | None = None,
     words: Sequence[Word] = (),
     held_out: Validation | None = None,
+    starts: StartsCompared | None = None,
 ) -> Record:
     """Return the record with its end: the decision, the delivered potential with its errors, the control's verdict.
 
-    The final training was the first to heed the ``words``.
+    The final training was the first to heed the ``words``; ``starts`` says what other starts were worth.
     """
     final = {"potential": potential, "validation": validation or record.latest, **_beyond(measured, held_out)}
     end: dict[str, object] = {"decision": decision, "final": Final.model_validate(final)}
+    if starts is not None:
+        end["starts"] = starts
     if words:
         end["words_at_the_end"] = [heeded(word, record) for word in words]
     return record.model_copy(update=end if control is None else {**end, "control": control})

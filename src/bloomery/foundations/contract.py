@@ -101,6 +101,8 @@ class Foundation(PackagedPlugin):
     """A universal model. It needs its package for what it computes, and none for what it says of itself."""
 
     role = "foundation"
+    tunes_quickly: ClassVar[bool] = False
+    """`tuning` takes minutes on one core, for some tens of small frames."""
     environment: ClassVar[str] = ""
     """The engine in whose environment its package is; by default it has an environment of its own."""
 
@@ -122,6 +124,11 @@ class Foundation(PackagedPlugin):
     def precision(self) -> str:
         """In which it computes: ``float32``, ``float64``, or as its class does (empty)."""
         return "float32"
+
+    @property
+    def tuning(self) -> PluginSpec | None:
+        """The engine that tunes its weights to labels, with settings that say which; ``None`` if there is none."""
+        return None
 
     @property
     def covers(self) -> list[str] | None:

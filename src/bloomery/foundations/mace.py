@@ -9,6 +9,7 @@ from ase.data import chemical_symbols
 
 from bloomery.foundations.contract import Foundation, FoundationSettings
 from bloomery.papers import Paper
+from bloomery.plugins import PluginSpec
 
 
 class MaceFoundationSettings(FoundationSettings):
@@ -41,6 +42,13 @@ class MaceFoundation(Foundation):
     def precision(self) -> str:
         """What the user says."""
         return self.settings.dtype
+
+    @property
+    def tuning(self) -> PluginSpec | None:
+        """The engine `mace`, which tunes all weights of a model with one head."""
+        if self.settings.head is not None:
+            return None
+        return PluginSpec(name="mace", settings={"foundation": self.settings.model, "dtype": self.settings.dtype})
 
     def open(self, path: Path | None) -> Any:
         """Let the package read its pickle."""

@@ -32,6 +32,7 @@ def plan_iteration(
     control: orm.Dict | None = None,
     adopted: orm.Dict | None = None,
     before: orm.Dict | None = None,
+    starts: orm.Dict | None = None,
 ) -> dict[str, orm.Data]:
     """Return the inputs of an iteration's stages.
 
@@ -54,6 +55,8 @@ def plan_iteration(
         What became of the labelled frames that the campaign began with, if there were any.
     before
         History of the campaign that the potential is of which drives the bootstrap.
+    starts
+        Which starts of potentials are compared, if any are.
     """
     planned = plan(
         seed.value,
@@ -64,6 +67,7 @@ def plan_iteration(
         None if control is None else ControlSettings.model_validate(control.get_dict()),
         record.Adopted.read(content(adopted)),
         record.Record.read(content(before)),
+        compares=starts is not None,
     )
     outputs: dict[str, orm.Data] = {
         "seed": orm.Int(planned.seed),
@@ -128,7 +132,7 @@ def record_iteration(
         ``control_batch``, ``control_potential``, ``control_training``, ``control_validation``,
         ``control_measured__*``, and ``comparison`` of both arms. ``word_*``: words on labels that the training was the
         first to heed. ``adopted``: labelled frames that the campaign began with; ``held_out``: errors on those of them
-        that are held out.
+        that are held out. ``starts``: which start the potential is of, where several were compared.
     """
     selected = record.Funnel.read(content(funnel)) or record.Funnel()
     own = {"ledger": ledger, "batch": batch, "potential": potential, "training": training, "validation": validation}
@@ -142,6 +146,7 @@ def record_iteration(
         comparison=record.Comparison.read(content(further.get("comparison"))),
         words=_words(further),
         adopted=record.Adopted.read(content(further.get("adopted"))),
+        starts=record.StartsCompared.read(content(further.get("starts"))),
     )
     return orm.Dict(continued.as_dict())
 
@@ -181,11 +186,13 @@ def conclude(
     validation: orm.Dict | None = None,
     control: orm.Dict | None = None,
     held_out: orm.Dict | None = None,
+    starts: orm.Dict | None = None,
     **measured: orm.Data,
 ) -> orm.Dict:
     """Return the history with the decision that ended it, the delivered errors, and the control's verdict.
 
-    ``held_out`` are errors of the delivered potential on frames held out of what the campaign began with.
+    ``held_out`` are errors of the delivered potential on frames held out of what the campaign began with; ``starts``
+    says what other starts of the potentials were worth.
 
     What else was measured of the delivered potential is told as to `measured_from`; ``word_*`` are words on labels that
     the final training was the first to heed.
@@ -199,6 +206,7 @@ def conclude(
         measured_from(measured, FINAL),
         _words(measured),
         Validation.read(content(held_out)),
+        record.StartsCompared.read(content(starts)),
     )
     return orm.Dict(concluded.as_dict())
 

@@ -42,7 +42,9 @@ def fit(settings: DeltaSettings, data: TrainingData, training: Training) -> tupl
     left = _less(frames, values)
     parts = TrainingData(left[:n], left[n:], shift)
     difference, history = _learnt(settings, parts, replace(training, start_from=start))
-    common: Common = {"elements": usable.elements, "energy_reference": shift} if difference is None else difference.common
+    common: Common = (
+        {"elements": usable.elements, "energy_reference": shift} if difference is None else difference.common
+    )
     potential = DeltaPotential(
         difference=difference,
         baseline=baseline,

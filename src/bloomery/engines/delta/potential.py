@@ -70,8 +70,9 @@ class DeltaPotential(Potential):
 
     def feature_name(self, element: str, feature: int) -> str:
         """Say what a feature of the difference's potential is."""
-        of = super() if self.difference is None else self.difference
-        return of.feature_name(element, feature)
+        if self.difference is None:
+            return super().feature_name(element, feature)
+        return self.difference.feature_name(element, feature)
 
     def as_float64(self) -> Self | None:
         """Return the sum with a difference in float64, unless the baseline is in float32."""

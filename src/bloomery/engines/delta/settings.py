@@ -23,7 +23,7 @@ class DeltaSettings(Settings):
     """What is taken off the labels and added again: a foundation by name, with its settings, or any ASE calculator,
     ``calculator: {calculator: tblite}``."""
     engine: PluginSpec | None = PluginSpec(name="hdnnp")
-    """The engine that is fitted to the difference, with its settings. With ``null`` nothing is fitted but one energy for
+    """The engine that is fitted to the difference, with its settings. With ``null`` nothing is fitted but an energy of
     each element, and the potential is the baseline: one member, which has no disagreement."""
 
     @property

@@ -15,7 +15,7 @@ from bloomery.errors import InputError
 from bloomery.foundations.contract import Foundation, FoundationSettings
 from bloomery.foundations.materials_project import ELEMENTS, functional_of
 from bloomery.papers import Paper
-from bloomery.plugins import Settings
+from bloomery.plugins import PluginSpec, Settings
 
 SHIPPED = {
     "7net-0": "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth",
@@ -57,6 +57,10 @@ class SevennetWeights(Settings):
         return self
 
 
+WEIGHTS = (*SevennetWeights.model_fields, "digest")
+"""Settings that say which weights: of the foundation and of the engine that tunes them."""
+
+
 class SevennetSettings(FoundationSettings, SevennetWeights):
     """Settings of the foundation `sevennet`."""
 
@@ -78,6 +82,7 @@ class Sevennet(Foundation):
     package = "sevenn"
     module = "sevenn"
     environment = "sevennet"
+    tunes_quickly = True
 
     @property
     def _shipped(self) -> str | None:
@@ -98,6 +103,11 @@ class Sevennet(Foundation):
         if self.settings.modal is None:
             return "PBE" if self._shipped == SHIPPED["7net-mf-0"] else None
         return self.settings.modal
+
+    @property
+    def tuning(self) -> PluginSpec:
+        """The engine `sevennet`."""
+        return PluginSpec(name="sevennet", settings=self.settings.model_dump(include=set(WEIGHTS), exclude_none=True))
 
     @property
     def functional(self) -> str:
