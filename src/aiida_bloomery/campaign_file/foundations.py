@@ -49,7 +49,7 @@ def resolved(spec: FoundationSpec, file: CampaignFile, source: Source, key: Key)
         settings.setdefault("device", file.device)
     for name, given in foundation.paths.items():
         path = (source.folder / Path(given).expanduser()).resolve()
-        if path.is_file() if name == MODEL else path.exists():
+        if foundation.is_weights(path) if name == MODEL else path.exists():
             settings[name] = str(path)
             if name == MODEL and "digest" in known:
                 settings.setdefault("digest", digest_of_file(path))

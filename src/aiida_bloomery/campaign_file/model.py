@@ -200,7 +200,7 @@ class Starting(Settings):
     ``auto``, ``scratch``, or the starts that are compared are a short form.
     """
 
-    compare: Annotated[list[Literal["auto", StartName]], OneOrMore] = Field(default=["auto"], min_length=1)
+    compare: list[Literal["auto", StartName]] = Field(default=["auto"], min_length=1)
     """Starts that are compared with scratch: ``baseline`` (the foundation is taken off the labels and added again),
     ``tuned`` (its weights are fitted to the labels), ``student`` (weights that were trained on its labels) and
     ``zero_shot`` (the foundation alone). ``auto``: all that are possible and quick; ``scratch``: none."""
@@ -212,7 +212,7 @@ class Starting(Settings):
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, value: Any) -> Any:
-        return {"compare": value} if isinstance(value, str | list) else value
+        return {"compare": _in_a_list(value)} if isinstance(value, str | list) else value
 
 
 class Bootstrap(Settings):

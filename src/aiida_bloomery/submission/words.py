@@ -99,9 +99,12 @@ def retraining_builder(campaign: Any) -> Any:
     builder.ledgers = campaigns.ledgers(campaign)
     builder.codes = {key: inputs.codes[key] for key in inputs.codes}
     builder.seed, builder.probe = plan.seed, plan.observables.probe
-    for port in ("training", "device", "options"):
+    for port in ("device", "options"):
         if port in inputs:
             builder[port] = inputs[port]
+    # A potential of another start than scratch has settings of its own.
+    made = delivered.creator if (delivered := campaigns.potential(campaign)) is not None else None
+    builder.training = inputs.training if made is None else made.inputs.parameters
     atoms = [stage.process.outputs for stage in stages if stage.name == "atoms"]
     if atoms and "energy_reference" in atoms[0]:
         builder.energy_reference = atoms[0].energy_reference

@@ -140,6 +140,10 @@ class Foundation(PackagedPlugin):
         """Files of the user's by setting, as that names them; none where weights come with the package."""
         return {MODEL: self.model}
 
+    def is_weights(self, path: Path) -> bool:
+        """Whether a path can be that of the weights: a file, or a folder where that is what they are."""
+        return path.is_file()
+
     def lacks(self, given: str) -> str:
         """Say that one of these is not there."""
         return f"there is no file {given!r}; correct its path."
@@ -162,7 +166,7 @@ class Foundation(PackagedPlugin):
         if MODEL not in self.paths:
             return None
         path = Path(self.paths[MODEL])
-        if not path.is_file():
+        if not self.is_weights(path):
             raise InputError(f"{self.name}.{MODEL}: {self.lacks(self.model)}")
         return path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from bloomery.foundations.contract import MODEL, Facts, Foundation
 from bloomery.frames.configurations import Configurations
 from bloomery.samplers.dynamics.forces import Wanted
 from bloomery.samplers.foundation_md import FoundationDriver
+from bloomery.seeds import digest_of_file
 
 STEP = 0.01
 """Å. Half of the distance over which forces are held against differences of the energy."""
@@ -56,7 +56,7 @@ def _check_facts(foundation: Foundation, facts: Facts) -> None:
     assert not foundation.package or facts.versions.get(foundation.package), "the version of its package is not said"
     assert foundation.covers is None or facts.elements == foundation.covers, "the weights cover other elements"
     if facts.weights:
-        found = hashlib.sha256(Path(facts.weights).read_bytes()).hexdigest()
+        found = digest_of_file(Path(facts.weights))
         assert facts.digest == found, "the digest is not that of the file"
 
 

@@ -19,8 +19,8 @@ from bloomery.potentials.contract import reference_energies
 from bloomery.testing.foundations import check_foundation
 
 SETTINGS: dict[str, dict[str, Any]] = {"calculator": {"calculator": "emt"}}
-FROM_FILES = {"mace", "metatrain"}
-"""Those whose weights ship with nothing: `test_foundations.py` holds what can be tried without any."""
+FROM_FILES = {"mace", "metatrain", "potential"}
+"""Those whose weights ship with nothing; other tests here hold what can be tried without any."""
 
 
 def copper() -> Configurations:
