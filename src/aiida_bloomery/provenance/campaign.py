@@ -128,8 +128,9 @@ def goes_on(stage: Stage, name: str, known: Record) -> bool:
 
     Where several starts were compared, they have stages of their own; the record says which of them was chosen.
     """
-    if stage.name == f"{FINAL_PREFIX}{name}":
-        return known.starts is None or known.starts.chosen == SCRATCH
+    if stage.name.startswith(FINAL_PREFIX):
+        last = known.starts.chosen if known.starts is not None else SCRATCH
+        return stage.name == FINAL_PREFIX + (name if last == SCRATCH else f"{last}_{name}")
     entry = next((entry for entry in known.iterations if entry.iteration == stage.iteration), None)
     chosen = entry.starts.chosen if entry is not None and entry.starts is not None else SCRATCH
     return stage.name == (name if chosen == SCRATCH else f"{chosen}_{name}")

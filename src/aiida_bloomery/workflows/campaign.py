@@ -279,16 +279,16 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
     def train_final(self) -> ToContext:
         """Train the delivered potential from scratch on the whole data set."""
         self._standing.heed(self.uuid)
-        self._starts.keep(self.ctx.training, self.ctx.validation)
+        self._starts.keep(self.ctx.training)
         return ToContext(training=self._stages.train("final_train", None))
 
     def validate_final(self) -> ExitCode | ToContext:
         """Validate it like every other."""
         if not self.ctx.training.is_finished_ok:
             return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
-        potential = self.ctx.training.outputs.potential
-        process = self._stages.observe_probe("final_validate", *self._adoption.yardsticks, potential=potential)
-        return ToContext(validation=process)
+        potential, names = self.ctx.training.outputs.potential, self._adoption.yardsticks
+        process = self._stages.observe_probe("final_validate", *names, potential=potential)
+        return ToContext(validation=process, **self._starts.validate_kept(*names))
 
     def choose_final(self) -> None:
         """Deliver the potential from scratch, unless that of another start is better beyond its interval."""

@@ -47,8 +47,10 @@ class StartsContext(Protocol):
     student: PotentialData | None
     studying: orm.WorkChainNode | None
     """Labels for the student and trains it, in the bootstrap."""
-    kept: list[orm.WorkChainNode]
-    """Training and validation of the last potential of the loop, while that from scratch is trained for delivery."""
+    kept: orm.WorkChainNode | None
+    """Training of the last potential of the loop, while that from scratch is trained for delivery."""
+    kept_validation: orm.WorkChainNode | None
+    """What that potential is worth on the probe that is left then."""
     scratch: PotentialData | None
     """The present potential from scratch, which trainings from scratch go on from."""
     training: dict[str, orm.WorkChainNode]
@@ -98,7 +100,7 @@ class Starts:
         self.ctx.open = list(self.settings.others) if self.are_wanted else []
         self.ctx.chosen, self.ctx.curves, self.ctx.parameters = SCRATCH, {}, {}
         self.ctx.student = self.ctx.studying = self.ctx.scratch = self.ctx.verdict = None
-        self.ctx.measured, self.ctx.kept = AttributeDict(), []
+        self.ctx.measured, self.ctx.kept, self.ctx.kept_validation = AttributeDict(), None, None
         self.begin_iteration()
         if self.are_wanted:
             given = {"settings": self.inputs.starts, "training": self.inputs.training}
@@ -204,9 +206,17 @@ class Starts:
 
     # -- the end --------------------------------------------------------------------------------------------------
 
-    def keep(self, training: orm.WorkChainNode, validation: orm.WorkChainNode) -> None:
+    def keep(self, training: orm.WorkChainNode) -> None:
         """Keep the last potential of the loop, if it is of another start than scratch."""
-        self.ctx.kept = [training, validation] if self.ctx.chosen != SCRATCH else []
+        self.ctx.kept = training if self.ctx.chosen != SCRATCH else None
+
+    def validate_kept(self, *names: str) -> Processes:
+        """Measure it once more, beside the final one: words may have taken frames out of the probe."""
+        if self.ctx.kept is None:
+            return {}
+        potential = self.ctx.kept.outputs.potential
+        process = self.stages.observe_probe(f"final_{self.ctx.chosen}_validate", *names, potential=potential)
+        return {f"{KEY}.kept_validation": process}
 
     def choose_final(
         self, training: orm.WorkChainNode, validation: orm.WorkChainNode
@@ -214,14 +224,18 @@ class Starts:
         """Return training and validation of what is delivered, given those of the final potential from scratch."""
         if self.were_compared:
             self.ctx.curves[f"{SCRATCH}_{self.campaign.iteration - 1:03d}"] = training.outputs.potential
-        if not self.ctx.kept:
+        kept, measured = self.ctx.kept, self.ctx.kept_validation
+        if kept is None or measured is None:
             return training, validation
-        there = {self.ctx.chosen: self.ctx.kept, SCRATCH: [training, validation]}
+        if not self._went_well(measured):
+            self.ctx.chosen = SCRATCH
+            return training, validation
         if not self._went_well(validation):
-            return self.ctx.kept[0], self.ctx.kept[1]
-        nodes = put_under(ARRAYS, {name: pair[1].outputs.arrays["probe"] for name, pair in there.items()})
-        self.ctx.chosen = self._judged("final_judge_starts", nodes)["chosen"]
-        return there[self.ctx.chosen][0], there[self.ctx.chosen][1]
+            return kept, measured
+        arrays = {SCRATCH: validation.outputs.arrays["probe"], self.ctx.chosen: measured.outputs.arrays["probe"]}
+        chosen = self._judged("final_judge_starts", put_under(ARRAYS, arrays))["chosen"]
+        self.ctx.chosen = str(chosen)
+        return (training, validation) if chosen == SCRATCH else (kept, measured)
 
     @property
     def were_compared(self) -> bool:

@@ -37,6 +37,8 @@ NAME = "member"
 DONE_FILE = "done.json"
 COLUMNS = ("member", "epoch", "early_stopping_loss", "energy_rmse", "force_rmse", "seconds")
 STAGE_TWO_SHARE = 0.25
+FROZEN = 5
+"""How mace numbers its layers: up to this one they are the embedding and the interactions."""
 LOST_LOSS = re.compile(r"loss=\s*(nan|inf)", re.IGNORECASE)
 
 
@@ -260,6 +262,11 @@ def _command(
         if settings.replay is not None:
             options |= {"pt_train_file": str(Path(settings.replay).resolve()), "weight_pt_head": settings.replay_weight}
             options["force_mh_ft_lr"] = True
+    if settings.tuning == "lora":
+        # The corrections are scaled by alpha over the rank: by one.
+        options |= {"lora": True, "lora_rank": settings.lora_rank, "lora_alpha": settings.lora_rank}
+    elif settings.tuning == "frozen":
+        options["freeze"] = FROZEN
     program = find_program("mace", "mace-torch", "mace_run_train")
     return [program, *(f"--{name}={value}" for name, value in options.items()), *(f"--{flag}" for flag in flags)]
 

@@ -81,6 +81,12 @@ class MaceSettings(Settings):
     """File of a foundation model (`.model`) to fine-tune, on the machine that trains. It is a pickle, which can run
     code when it is read: name only files that you trust. Energies of atoms are then its own, moved by what is left
     between the labels and its predictions; the campaign's `energy_reference` is not used."""
+    tuning: Literal["all", "frozen", "lora"] = "all"
+    """What of a foundation is tuned: all weights; with ``frozen`` all but embedding and interactions; with ``lora`` a
+    correction of low rank to each linear layer, which is added to the weights in the end (E. J. Hu et al.,
+    arXiv:2106.09685)."""
+    lora_rank: int = Field(default=4, ge=1)
+    """Rank of these corrections."""
     replay: str | None = None
     """File with frames of the foundation model's own training, as extxyz with `REF_energy`, `REF_forces`, `REF_stress`:
     they are trained on with a head of their own, so that little is forgotten."""
@@ -91,4 +97,6 @@ class MaceSettings(Settings):
     def _replay_needs_a_foundation(self) -> Self:
         if self.replay is not None and self.foundation is None:
             raise ValueError("replay needs a foundation; name its file, or leave replay out")
+        if self.tuning != "all" and self.foundation is None:
+            raise ValueError(f"tuning is {self.tuning}, which needs a foundation; name its file, or leave tuning out")
         return self

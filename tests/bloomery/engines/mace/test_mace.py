@@ -89,6 +89,29 @@ def test_fine_tuning_begins_with_what_the_foundation_knows(
     assert force_error(tuned, silicon[11:]) < 0.7 * force_error(scratch, silicon[11:])
 
 
+@pytest.mark.parametrize("tuning", ["frozen", "lora"])
+def test_little_of_a_foundation_is_tuned(trained: Any, silicon: Configurations, tmp_path: Path, tuning: str) -> None:
+    """Frozen layers are as they were; a correction of low rank has that rank. Both learn, and are accepted."""
+    potential, _ = trained
+    potential.export("mace", tmp_path)
+    moved = silicon.with_labels(forces=0.9 * silicon.label("forces")[0], energy=0.9 * silicon.label("energy")[0])
+    settings = {**SMALL, "epochs": 20, "tuning": tuning, "lora_rank": 1, "foundation": str(tmp_path / "mace_000.model")}
+    tuned, _ = Mace.make(**settings).train(data_of(moved), seed=5, device="cpu")
+    before, after = potential.networks[0][1], tuned.networks[0][1]
+    assert set(before) == set(after), "no layer is added"
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    if tuning == "frozen":
+        assert not [name for name in changed if name.startswith(("node_embedding", "interactions"))]
+        assert [name for name in changed if name.startswith("products")]
+    else:
+        name = next(name for name in sorted(changed) if name.endswith("linear_up.weight"))
+        channels = SMALL["model"]["channels"]
+        difference = (after[name] - before[name]).reshape(channels, channels)
+        assert np.linalg.matrix_rank(difference, tol=1e-5 * np.abs(difference).max()) == 1
+    assert force_error(tuned, moved[11:]) < force_error(potential, moved[11:])
+    assert check_potential(tuned, moved[:8], ACCEPTANCE).passed
+
+
 def test_fine_tuning_begins_at_the_labels_whatever_zero_they_have(
     trained: Any, silicon: Configurations, tmp_path: Path
 ) -> None:
@@ -172,6 +195,8 @@ def test_a_killed_training_goes_on_from_its_checkpoint(silicon: Configurations, 
 def test_files_that_are_not_there_are_named(silicon: Configurations, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"mace\.foundation: there is no file /nowhere/x\.model"):
         Mace.make(**SMALL, foundation="/nowhere/x.model").train(data_of(silicon), device="cpu")
+    with pytest.raises(InputError, match="tuning is lora, which needs a foundation"):
+        Mace.make(**SMALL, tuning="lora")
     with pytest.raises(InputError, match="replay needs a foundation"):
         Mace.make(**SMALL, replay="x.extxyz")
     broken = tmp_path / "broken.model"
