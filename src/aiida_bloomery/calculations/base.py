@@ -13,10 +13,11 @@ from aiida import orm
 from aiida.common import AttributeDict
 from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
+from aiida.engine import CalcJobProcessSpec, PortNamespace
 from pydantic import JsonValue, ValidationError
 
 from aiida_bloomery.calculations.job_script import ONE_CORE, TIMED_OUT_FILE, code_info, cores_of, guard, time_limit
+from aiida_bloomery.calculations.waiting import PatientCalcJob
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import optional
 from aiida_bloomery.data.potential import PotentialData
@@ -57,7 +58,7 @@ class JobFiles:
         return path
 
 
-class BloomeryCalculation(CalcJob):
+class BloomeryCalculation(PatientCalcJob):
     """A job of the program `bloomery`. Subclasses set the class variables, declare ports, and write `job_fields`."""
 
     VERB: ClassVar[str]

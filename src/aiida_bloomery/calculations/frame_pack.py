@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 from aiida import orm
 from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
-from aiida.engine import CalcJob, CalcJobProcessSpec, PortNamespace
+from aiida.engine import CalcJobProcessSpec, PortNamespace
 
 from aiida_bloomery.calculations import job_script
 from aiida_bloomery.calculations.job_script import ONE_CORE, cores_of, declared_cores, guard, processes_of
+from aiida_bloomery.calculations.waiting import PatientCalcJob
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import Validator, optional_output
 from bloomery.frames.configurations import Configurations
@@ -155,7 +156,7 @@ def validate_pack(node: orm.Dict, _: Any) -> str | None:
     return None
 
 
-class FramePackCalculation(CalcJob):
+class FramePackCalculation(PatientCalcJob):
     """Single-point labels of many frames in one job.
 
     Subclasses declare their settings, check them, and write the frames' inputs.
