@@ -13,7 +13,8 @@ CORES_PROPERTY = "bloomery_cores"
 """Property of a `Computer` without a queue: how many cores all jobs together may use."""
 POLL_INTERVAL = 0.5
 """Seconds between two looks at the process table. A look costs 35 ms of a core: at 0.2 s it is a sixth of one, all the
-time that a job runs; at 0.5 s a fifteenth, for a quarter of a second that a job's end goes unnoticed."""
+time that a job runs; at 0.5 s a fifteenth, for a quarter of a second that a job's end goes unnoticed. Our own jobs are
+looked at otherwise (`calculations.waiting`); this is for those of other packages, and for two looks in a row."""
 
 
 def install_computer(workdir: Path) -> tuple[Any, bool]:
