@@ -74,6 +74,8 @@ def _obstacle(file: CampaignFile) -> str:
         return "the labels are those of a foundation, and starts from one would learn nothing; leave it out."
     if file.control is not None:
         return "starts are not compared in a campaign with a control arm; leave one of the two out."
+    if not any(file.roles.get(name, True) for name in ("probe_share", "min_probe")):
+        return "the campaign draws no probe, so nothing can be compared on it; leave roles or start out."
     return ""
 
 

@@ -178,14 +178,14 @@ class Starts:
 
         The validation of the potential from scratch has to have gone well.
         """
-        there = {
-            name: process
-            for name, process in sorted(self.ctx.validation.items())
-            if name == SCRATCH or self._went_well(process)
-        }
-        trainings = {SCRATCH: self.campaign.training, **self.ctx.training}
-        nodes = put_under(ARRAYS, {name: process.outputs.arrays["probe"] for name, process in there.items()})
-        nodes |= put_under(TRAINING, {name: trainings[name].outputs.history for name in there})
+        trainings, there = {SCRATCH: self.campaign.training, **self.ctx.training}, self.ctx.validation
+        arrays = self._arrays(there, "probe")
+        if SCRATCH not in arrays:
+            self.stages.report("starts are not compared yet: the probe holds no frame")
+            self.ctx.chosen = SCRATCH
+            return trainings[SCRATCH], there[SCRATCH]
+        nodes = put_under(ARRAYS, arrays)
+        nodes |= put_under(TRAINING, {name: trainings[name].outputs.history for name in arrays})
         self.ctx.compared = self._judged("judge_starts", nodes)
         found = StartsCompared.model_validate(self.ctx.compared.get_dict())
         self.ctx.chosen, self.ctx.open = found.chosen, list(found.open)
@@ -232,10 +232,10 @@ class Starts:
             return training, validation
         if not self._went_well(validation):
             return kept, measured
-        arrays = {SCRATCH: validation.outputs.arrays["probe"], self.ctx.chosen: measured.outputs.arrays["probe"]}
-        chosen = self._judged("final_judge_starts", put_under(ARRAYS, arrays))["chosen"]
-        self.ctx.chosen = str(chosen)
-        return (training, validation) if chosen == SCRATCH else (kept, measured)
+        arrays = self._arrays({SCRATCH: validation, self.ctx.chosen: measured}, "probe")
+        if len(arrays) > 1:
+            self.ctx.chosen = str(self._judged("final_judge_starts", put_under(ARRAYS, arrays))["chosen"])
+        return (training, validation) if self.ctx.chosen == SCRATCH else (kept, measured)
 
     @property
     def were_compared(self) -> bool:
@@ -251,11 +251,7 @@ class Starts:
 
     def conclude(self) -> None:
         """Say what each start was worth."""
-        arrays = {
-            key: process.outputs.arrays["arms"]
-            for key, process in sorted(self.ctx.measured.items())
-            if self._went_well(process)
-        }
+        arrays = self._arrays(self.ctx.measured, "arms")
         if not any(key.startswith(SCRATCH) for key in arrays):
             return
         verdict: orm.Dict = self.stages.function(
@@ -273,6 +269,15 @@ class Starts:
     def conclusion(self) -> dict[str, orm.Dict]:
         """What the history closes with."""
         return {} if self.ctx.verdict is None else {"starts": self.ctx.verdict}
+
+    def _arrays(self, processes: Mapping[str, orm.WorkChainNode], name: str) -> dict[str, orm.ArrayData]:
+        """What was measured under a name, by start: of those that went well and had any frame to measure."""
+        found = {}
+        for key, process in sorted(processes.items()):
+            node = process.outputs.arrays.get(name) if "arrays" in process.outputs else None
+            if self._went_well(process) and node is not None and "frame_block" in node.get_arraynames():
+                found[key] = node
+        return found
 
     def _went_well(self, process: orm.WorkChainNode) -> bool:
         if not process.is_finished_ok:

@@ -146,6 +146,8 @@ def conclude(
         if both:
             measured: dict[str, Arrays] = {key: curves[key][both[-1]] for key in (SCRATCH, name)}
             rows += _rows(settings, measured, labels[both[-1]], {}, seed)
+    if not rows:
+        rows = _rows(settings, {SCRATCH: curves[SCRATCH][max(curves[SCRATCH])]}, labels[max(curves[SCRATCH])], {}, seed)
     able = [row for row in rows if row.name not in (SCRATCH, ZERO_SHOT)]
     pair = next((row for row in able if row.name == delivered), min(able, key=_relative, default=None))
     scratch = next(row for row in rows if row.name == SCRATCH and (pair is None or row.labels == pair.labels))
