@@ -237,7 +237,8 @@ def _sentence(settings: StartsSettings, found: StartsCompared, pair: Start | Non
     if all(row.outcome == HURT for row in able):
         saves = "" if pair is None else _labels(found.saved, "scratch", f"that {WORDS[pair.name]}")
         return f"No start from {settings.foundation} helped: {numbers}{saves}."
-    few = f", on a probe of {found.n_blocks} blocks" if all(row.outcome == UNKNOWN for row in able) else ""
+    blocks = f"{found.n_blocks} block{'' if found.n_blocks == 1 else 's'}"
+    few = f", on a probe of {blocks}" if all(row.outcome == UNKNOWN for row in able) else ""
     return f"Whether a start from {settings.foundation} helps cannot be told: {numbers}{few}; scratch is the cheapest."
 
 
