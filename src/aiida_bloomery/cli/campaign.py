@@ -88,9 +88,9 @@ def submit_command(file: Path, rehearse: bool, again: bool, profile: str | None,
         print_json({"pk": submission.pk, "how": submission.how, "notes": submission.notes})
         return
     for note in submission.notes:
-        click.echo(note, err=True)
+        click.echo(f"Note: {note}", err=True)
     if submission.how != "submitted":
-        click.echo(f"This campaign is {submission.how} already (--again submits it once more).", err=True)
+        click.echo(f"Note: this campaign is {submission.how} already (--again submits it once more).", err=True)
     click.echo(submission.pk)
 
 
@@ -138,7 +138,7 @@ def _prepare(file: Path, rehearse: bool, profile: str | None) -> tuple[Any, Camp
 
     campaign, notes = load_campaign(file, rehearsal=rehearse)
     for note in notes:
-        click.echo(note, err=True)
+        click.echo(f"Note: {note}", err=True)
     home = loaded(profile)
     for _ in check_environment(campaign, ask=False):
         pass

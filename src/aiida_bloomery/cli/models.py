@@ -174,7 +174,7 @@ def _submit(
     found = source_of(source, engine, parse_assignments(assignments))
     builder = selection_builder(kind, found, given, seed=seed, label=" ".join(source)[:200])
     for note in services.ensure(home):
-        click.echo(note, err=True)
+        click.echo(f"Note: {note}", err=True)
     return int(submit(builder).pk)
 
 

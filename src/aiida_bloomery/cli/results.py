@@ -45,7 +45,7 @@ def report_command(pk: str, file: Path | None, figures: bool, profile: str | Non
     node = load_campaign_node(pk)
     state = campaign_state(node.pk)
     for sentence in filter(None, (state.starts, state.control)):
-        click.echo(sentence, err=True)
+        click.echo(f"Note: {sentence}", err=True)
     name = f"{node.label or node.pk}-{REPORT_FILE}"
     file = file / name if file is not None and file.is_dir() else file or Path(name)
     folder = file.with_name(f"{file.stem}-figures") if figures else None

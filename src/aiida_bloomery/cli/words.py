@@ -177,7 +177,7 @@ def retry_command(
     builder.word = words.say_word(campaign, word)
     process, notes = words.submit_checked(builder, home)
     for note in notes:
-        click.echo(note, err=True)
+        click.echo(f"Note: {note}", err=True)
     if not detach:
         _wait(process, f"labels {len(chosen)} frame(s) again")
     _told(campaign, word, process, as_json=as_json)
@@ -268,8 +268,8 @@ def _retrain(campaign: Any, home: Home, *, detach: bool) -> int:
 
     process, notes = words.submit_checked(words.retraining_builder(campaign), home)
     for note in notes:
-        click.echo(note, err=True)
-    click.echo(f"training {process} on what is left of campaign {campaign.pk}", err=True)
+        click.echo(f"Note: {note}", err=True)
+    click.echo(f"Note: training {process} on what is left of campaign {campaign.pk}", err=True)
     if not detach:
         _wait(process, "trains")
         from aiida_bloomery.cli.display import quantity  # noqa: PLC0415
