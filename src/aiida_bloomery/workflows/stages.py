@@ -26,8 +26,8 @@ Processes = dict[str, orm.WorkChainNode]
 class CampaignContext(Protocol):
     """`ctx` of a campaign: what it keeps from step to step. Checkpoints hold nodes and plain values, nothing else.
 
-    What its parts keep is under `adoption`, `measuring`, `control` and `standing`, see `AdoptionContext`,
-    `MeasuringContext`, `ControlContext` and `StandingContext`.
+    What its parts keep is under `adoption`, `measuring`, `control`, `standing` and `starts`, see `AdoptionContext`,
+    `MeasuringContext`, `ControlContext`, `StandingContext` and `StartsContext`.
     """
 
     iteration: int
