@@ -239,6 +239,15 @@ def test_all_potentials_run_where_the_foundation_is(folder: Path) -> None:
     assert list(campaign.settings["starts"]["engines"]) == ["baseline", "zero_shot"]
 
 
+def test_an_engine_that_does_not_begin_from_the_foundation_may_do_so(folder: Path) -> None:
+    """mace from scratch beside a foundation of mace; one that is tuned already is left as it is."""
+    (folder / "mp.model").write_bytes(b"weights")
+    mace = "foundation: {arch: mace, model: mp.model}\n"
+    text = GOOD.replace("training: {hdnnp: {members: 4}}", "training: {mace: {members: 2}}")
+    assert list(starts(folder, text + mace)["engines"]) == ["baseline", "zero_shot"]
+    assert starts(folder, text.replace("members: 2", "foundation: mp.model") + mace) is None
+
+
 def test_a_slow_start_is_compared_where_it_is_asked_for(folder: Path) -> None:
     (folder / "mp.model").write_bytes(b"weights")
     mace = "foundation: {arch: mace, model: mp.model}\n"

@@ -104,7 +104,7 @@ class _Possible:
 def _possible(spec: FoundationSpec, engine: PluginSpec, own: Engine, *, has_pools: bool) -> _Possible:
     foundation, found = spec.foundation(), _Possible()
     tuning = foundation.tuning
-    if own.baseline is not None or (tuning is not None and tuning.name == own.name):
+    if own.begins_from_foundation:
         found.begun = f"training: {own.name} begins from a foundation already"
     if not own.starts_warm:
         found.missing[STUDENT] = f"trainings of {own.name} cannot start from another potential"

@@ -120,6 +120,11 @@ class Engine(PackagedPlugin):
         return None
 
     @property
+    def begins_from_foundation(self) -> bool:
+        """Whether its potentials begin from a foundation by what its settings say."""
+        return self.baseline is not None
+
+    @property
     def disagrees(self) -> bool:
         """Whether its potentials say how far they may be wrong: a committee does, or a variance of their own."""
         return int(getattr(self.settings, "members", 2)) > 1

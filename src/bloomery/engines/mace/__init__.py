@@ -19,3 +19,8 @@ class Mace(Engine):
     resumes = False  # it goes on from its last checkpoint, with another order of frames
     fitted_by = "bloomery.engines.mace.fitting:fit"
     potentials = "bloomery.engines.mace.potential:MacePotential"
+
+    @property
+    def begins_from_foundation(self) -> bool:
+        """Where one is named to be fine-tuned."""
+        return self.settings.foundation is not None

@@ -18,3 +18,8 @@ class Sevennet(Engine):
     on_torch = True
     fitted_by = "bloomery.engines.sevennet.fitting:fit"
     potentials = "bloomery.engines.sevennet.potential:SevennetPotential"
+
+    @property
+    def begins_from_foundation(self) -> bool:
+        """Always."""
+        return True
