@@ -21,6 +21,7 @@ from aiida_bloomery.workflows.stages import Stages
 from aiida_bloomery.workflows.standing import Standing
 from aiida_bloomery.workflows.starts import Starts
 from bloomery.campaign.measuring import EACH, FINAL
+from bloomery.campaign.starts import SCRATCH
 
 NO_LABEL = "no label is left to learn from: all are suspect or were taken out; `ledger --suspect` lists them."
 
@@ -218,7 +219,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
             self.results()
             return self.exit_codes.ERROR_LABELLING_FAILED.format(where=self._stages.where, message=NO_LABEL)
         labelled = self.ctx.batches.get(key)
-        start_from = (self._starts.ctx.scratch or self.ctx.potential) if self.ctx.iteration else None
+        start_from = self._starts.from_scratch if self.ctx.iteration else None
         processes = {"training": self._stages.train_on("train", start_from), **self._starts.train()}
         self.ctx.warm = "start_from" in processes["training"].inputs
         if self.ctx.potential is not None and labelled is not None:
@@ -238,7 +239,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
 
     def choose_start(self) -> ExitCode | None:
         """Go on with the best for its cost."""
-        scratch = self._starts.ctx.validation["scratch"]
+        scratch = self._starts.ctx.validation[SCRATCH]
         if not scratch.is_finished_ok:
             return self._fail("ERROR_VALIDATION_FAILED", scratch)
         self.ctx.training, self.ctx.validation = self._starts.choose()
@@ -279,7 +280,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
     def train_final(self) -> ToContext:
         """Train the delivered potential from scratch on the whole data set."""
         self._standing.heed(self.uuid)
-        self._starts.keep(self.ctx.training)
+        self._starts.keep()
         return ToContext(training=self._stages.train("final_train", None))
 
     def validate_final(self) -> ExitCode | ToContext:
@@ -292,8 +293,8 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
 
     def choose_final(self) -> None:
         """Deliver the potential from scratch, unless that of another start is better beyond its interval."""
-        self.ctx.training, self.ctx.validation = self._starts.choose_final(self.ctx.training, self.ctx.validation)
-        self.ctx.potential = self.ctx.training.outputs.potential
+        scratch = self.ctx.training.outputs.potential
+        self.ctx.potential, self.ctx.validation = self._starts.choose_final(scratch, self.ctx.validation)
 
     def had_other_starts(self) -> bool:
         """Whether potentials of other starts were ever measured."""

@@ -47,12 +47,12 @@ class StartsContext(Protocol):
     student: PotentialData | None
     studying: orm.WorkChainNode | None
     """Labels for the student and trains it, in the bootstrap."""
-    kept: orm.WorkChainNode | None
-    """Training of the last potential of the loop, while that from scratch is trained for delivery."""
+    kept: PotentialData | None
+    """The last potential of the loop, if it is of another start, while that from scratch is trained for delivery."""
     kept_validation: orm.WorkChainNode | None
     """What that potential is worth on the probe that is left then."""
     scratch: PotentialData | None
-    """The present potential from scratch, which trainings from scratch go on from."""
+    """The latest potential from scratch that was compared."""
     training: dict[str, orm.WorkChainNode]
     """Of this iteration, by start, as the next."""
     validation: dict[str, orm.WorkChainNode]
@@ -124,6 +124,11 @@ class Starts:
     def are_compared(self) -> bool:
         """Whether any other start was trained in this iteration."""
         return bool(self.ctx.training)
+
+    @property
+    def from_scratch(self) -> PotentialData | None:
+        """The present potential from scratch, which the next training goes on from."""
+        return self.campaign.potential if self.ctx.chosen == SCRATCH else self.ctx.scratch
 
     # -- in the loop ----------------------------------------------------------------------------------------------
 
@@ -206,36 +211,36 @@ class Starts:
 
     # -- the end --------------------------------------------------------------------------------------------------
 
-    def keep(self, training: orm.WorkChainNode) -> None:
+    def keep(self) -> None:
         """Keep the last potential of the loop, if it is of another start than scratch."""
-        self.ctx.kept = training if self.ctx.chosen != SCRATCH else None
+        self.ctx.kept = self.campaign.potential if self.ctx.chosen != SCRATCH else None
 
     def validate_kept(self, *names: str) -> Processes:
         """Measure it once more, beside the final one: words may have taken frames out of the probe."""
         if self.ctx.kept is None:
             return {}
-        potential = self.ctx.kept.outputs.potential
-        process = self.stages.observe_probe(f"final_{self.ctx.chosen}_validate", *names, potential=potential)
+        stage = f"final_{self.ctx.chosen}_validate"
+        process = self.stages.observe_probe(stage, *names, potential=self.ctx.kept)
         return {f"{KEY}.kept_validation": process}
 
     def choose_final(
-        self, training: orm.WorkChainNode, validation: orm.WorkChainNode
-    ) -> tuple[orm.WorkChainNode, orm.WorkChainNode]:
-        """Return training and validation of what is delivered, given those of the final potential from scratch."""
+        self, scratch: PotentialData, validation: orm.WorkChainNode
+    ) -> tuple[PotentialData, orm.WorkChainNode]:
+        """Return the potential that is delivered with its validation, given those of the final one from scratch."""
         if self.were_compared:
-            self.ctx.curves[f"{SCRATCH}_{self.campaign.iteration - 1:03d}"] = training.outputs.potential
+            self.ctx.curves[f"{SCRATCH}_{self.campaign.iteration - 1:03d}"] = scratch
         kept, measured = self.ctx.kept, self.ctx.kept_validation
         if kept is None or measured is None:
-            return training, validation
+            return scratch, validation
         if not self._went_well(measured):
             self.ctx.chosen = SCRATCH
-            return training, validation
+            return scratch, validation
         if not self._went_well(validation):
             return kept, measured
         arrays = self._arrays({SCRATCH: validation, self.ctx.chosen: measured}, "probe")
         if len(arrays) > 1:
             self.ctx.chosen = str(self._judged("final_judge_starts", put_under(ARRAYS, arrays))["chosen"])
-        return (training, validation) if self.ctx.chosen == SCRATCH else (kept, measured)
+        return (scratch, validation) if self.ctx.chosen == SCRATCH else (kept, measured)
 
     @property
     def were_compared(self) -> bool:
