@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 
@@ -36,6 +37,15 @@ class OutOfMemoryError(BloomeryError):
     """The device or the machine has less memory than the step needs."""
 
     kind = "out_of_memory"
+
+
+NO_SPACE = "no_space"
+"""Kind of an error that is the disk's."""
+
+
+def is_for_space(error: BaseException) -> bool:
+    """Whether the disk, or the user's share of it, was full."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 class DataWarning(UserWarning):

@@ -16,6 +16,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec, PortNamespace
 from pydantic import JsonValue, ValidationError
 
+from aiida_bloomery.calculations.earlier import DIED, resume_port, take_up
 from aiida_bloomery.calculations.job_script import ONE_CORE, TIMED_OUT_FILE, code_info, cores_of, guard, time_limit
 from aiida_bloomery.calculations.waiting import PatientCalcJob
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -70,6 +71,10 @@ class BloomeryCalculation(PatientCalcJob):
     """Keys of `parameters` that are not for the job."""
     RESULT_FILES: ClassVar[tuple[str, ...]] = ()
     """Files that the parser turns into nodes, and that are not kept besides."""
+    CHECKPOINT: ClassVar[str | None] = None
+    """File or folder in which the job writes down how far it has come, if it does."""
+    DIED: ClassVar[frozenset[int]] = DIED | {300, 310}
+    """Exit statuses of a job that may well succeed when it is tried again."""
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
@@ -81,6 +86,7 @@ class BloomeryCalculation(PatientCalcJob):
         spec.input("seed", valid_type=orm.Int, default=lambda: orm.Int(0), validator=_validate_seed, help=text)
         text = "Where torch runs: `auto` (a GPU where there is one), `cpu` or `cuda`."
         spec.input("device", valid_type=orm.Str, default=lambda: orm.Str("auto"), validator=_validate_device, help=text)
+        resume_port(spec)
         options = spec.inputs["metadata"]["options"]
         options["resources"].default = lambda: dict(ONE_CORE)
         options["resources"].required = False
@@ -162,7 +168,9 @@ class BloomeryCalculation(PatientCalcJob):
         before, after = self._time_limit()
         info = CalcInfo()
         info.codes_info = [code_info(self.inputs.code, [self.VERB, JOB_FILE], OUTPUT_FILE)]
-        once = guard(self.node.computer, cores, done=_IS_DONE)
+        left = [*self.RESULT_FILES, *([self.CHECKPOINT] if self.CHECKPOINT else []), RESULT_FILE]
+        earlier = take_up(self.inputs, self.node.computer, left)
+        once = guard(self.node.computer, cores, earlier=earlier, done=_IS_DONE)
         info.prepend_text = "\n".join([once, f"export OMP_NUM_THREADS={cores}", before])
         info.append_text = after
         info.local_copy_list = files.copies
@@ -246,6 +254,7 @@ def _exit_codes(spec: CalcJobProcessSpec) -> None:
         (200, "ERROR_BAD_INPUT", False, "The input cannot be used: {message}"),
         (300, "ERROR_RESULT_MISSING", True, missing),
         (301, "ERROR_RESULT_UNREADABLE", True, "The job's result cannot be used: {message}"),
+        (310, "ERROR_NO_SPACE", True, "The disk was full: {message} Make room where the job runs, then run it again."),
         (400, "ERROR_JOB_FAILED", True, "The job failed: {message}"),
         (410, "ERROR_DIVERGED", False, "A number left its bounds: {message}"),
         (420, "ERROR_OUT_OF_MEMORY", True, memory),

@@ -13,6 +13,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec, PortNamespace
 
 from aiida_bloomery.calculations import job_script
+from aiida_bloomery.calculations.earlier import resume_port, take_up
 from aiida_bloomery.calculations.job_script import ONE_CORE, cores_of, declared_cores, guard, processes_of
 from aiida_bloomery.calculations.waiting import PatientCalcJob
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -183,6 +184,7 @@ class FramePackCalculation(PatientCalcJob):
             "`concurrency`: frames at a time; `frame_timeout_s`: time limit of one frame. A frame gets the cores of "
             "the job divided by the concurrency: ask for them as `num_cores_per_mpiproc`."
         )
+        resume_port(spec)
         spec.input("metadata.options.resources", valid_type=dict, required=False, default=lambda: dict(ONE_CORE))
         spec.input("metadata.options.withmpi", valid_type=bool, default=False)
         spec.input("metadata.options.parser_name", valid_type=str, default=cls.PARSER)
@@ -226,7 +228,8 @@ class FramePackCalculation(PatientCalcJob):
         calc_info = CalcInfo()
         calc_info.uuid = str(self.uuid)
         calc_info.codes_info = [job_script.code_info(self.inputs.code, self.ARGUMENTS, self.OUTPUT_FILE)]
-        calc_info.prepend_text = f"{guard(self.node.computer, cores)}\n{_BEFORE}"
+        earlier = take_up(self.inputs, self.node.computer, ["frame_*", LOG_FILE])
+        calc_info.prepend_text = f"{guard(self.node.computer, cores, earlier)}\n{_BEFORE}"
         mpi = job_script.own_mpi_folder(self.node.get_option("resources"))
         calc_info.append_text = driver(
             self.SHELL,

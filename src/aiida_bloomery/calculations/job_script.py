@@ -59,7 +59,7 @@ exec {bloomery_gate}>&-
 """
 
 
-def guard(computer: orm.Computer, cores: int, done: str | None = None) -> str:
+def guard(computer: orm.Computer, cores: int, earlier: str = "", done: str | None = None) -> str:
     """Lines to put before a job's command.
 
     Parameters
@@ -69,10 +69,12 @@ def guard(computer: orm.Computer, cores: int, done: str | None = None) -> str:
         ``bloomery_cores`` is set.
     cores
         How many cores the job uses. A job that wants more than there are gets them all.
+    earlier
+        Lines that take up what an earlier job left, see `take_up`.
     done
         A shell condition: where it holds, a second start of the folder has nothing left to do and ends.
     """
-    lines = [_FOLDER_LOCK]
+    lines = [_FOLDER_LOCK, earlier] if earlier else [_FOLDER_LOCK]
     if done is not None:
         lines.append(f"# What an earlier start of this folder has finished is not done again.\n{done} && exit 0\n")
     total = declared_cores(computer)

@@ -32,6 +32,8 @@ class LabelCalculation(BloomeryCalculation):
     PLUGINS: ClassVar[dict[str, Kind]] = {"labeller": "labellers"}
     PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {"configurations": "configurations.npz"}
     RESULT_FILES = (LABELLED_FILE, LEDGER_FILE, JOURNAL_FILE)
+    # Labelling workchains send what a killed job left themselves.
+    DIED = BloomeryCalculation.DIED - {300}
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:

@@ -13,7 +13,7 @@ from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, scal
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import optional, optional_output
 from aiida_bloomery.data.potential import PotentialData
-from bloomery.jobs.sample import FRAMES_FILE, LEFT_FILE
+from bloomery.jobs.sample import CHECKPOINT_FILE, FRAMES_FILE, LEFT_FILE
 from bloomery.plugins import Kind, PluginSpec
 
 
@@ -24,6 +24,7 @@ class SampleCalculation(BloomeryCalculation):
     PLUGINS: ClassVar[dict[str, Kind]] = {"sampler": "samplers"}
     PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {"start": "start.npz"}
     RESULT_FILES = (FRAMES_FILE, LEFT_FILE)
+    CHECKPOINT = CHECKPOINT_FILE
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:

@@ -14,7 +14,7 @@ from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, chec
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import by_key, optional
 from aiida_bloomery.data.potential import PotentialData
-from bloomery.jobs.train import HISTORY_FILE, POTENTIAL_FOLDER
+from bloomery.jobs.train import CHECKPOINT_FOLDER, HISTORY_FILE, POTENTIAL_FOLDER
 from bloomery.plugins import Kind, PluginSpec
 
 
@@ -29,6 +29,7 @@ class TrainCalculation(BloomeryCalculation):
     PLACEHOLDERS: ClassVar[dict[str, JsonValue]] = {"batches": ["batch.npz"]}
     IGNORED = frozenset({"warm_start"})
     RESULT_FILES = (POTENTIAL_FOLDER, HISTORY_FILE)
+    CHECKPOINT = CHECKPOINT_FOLDER
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:

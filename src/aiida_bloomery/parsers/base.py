@@ -34,6 +34,7 @@ class BloomeryParser(Parser):
         errors.BloomeryError.kind: "ERROR_JOB_FAILED",
         errors.DivergedError.kind: "ERROR_DIVERGED",
         errors.OutOfMemoryError.kind: "ERROR_OUT_OF_MEMORY",
+        errors.NO_SPACE: "ERROR_NO_SPACE",
         errors.RefusedPotentialError.kind: "ERROR_POTENTIAL_REFUSED",
     }
     """By the kind of the error; any other, such as a crash, is ``ERROR_JOB_FAILED``."""

@@ -43,16 +43,16 @@ class Stage:
 
 
 def stages(campaign: orm.ProcessNode) -> list[Stage]:
-    """Processes that a campaign called, in the order of their calls."""
+    """Processes that a campaign called, in the order of their calls; of those that died the one in their place."""
     links = campaign.base.links.get_outgoing(link_type=(LinkType.CALL_WORK, LinkType.CALL_CALC)).all()
-    found = []
+    found: dict[str, Stage] = {}
     for link in sorted(links, key=lambda link: link.node.pk or 0):
         if not isinstance(link.node, orm.ProcessNode):
             continue
         label = StageLabel.parse(link.link_label)
         iteration = -1 if label.iteration is None else label.iteration
-        found.append(Stage(link.link_label, iteration, label.stage, link.node))
-    return found
+        found[label.text] = Stage(link.link_label, iteration, label.stage, link.node)
+    return list(found.values())
 
 
 def retrainings(campaign: orm.ProcessNode) -> list[orm.WorkChainNode]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiida_bloomery.campaign_file.codes import DEFAULT_CODE
 from aiida_bloomery.data.ended import how_it_ended
 from bloomery.campaign.learning_curves import LearningCurve
+from bloomery.campaign.stage_label import first_label
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.model_selection.cross_validation import CrossValidation
@@ -238,10 +239,12 @@ def selection_state(pk: int) -> SelectionState:
     if kind not in KINDS:
         raise InputError(f"{pk} is no learning curve, cross-validation or search but {node.__class__.__name__}.")
     jobs = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
+    links = sorted(node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all(), key=lambda link: link.node.pk)
+    called = {first_label(link.link_label)[0]: link.node for link in links}
     failed = {
-        link.link_label: how_it_ended(link.node)
-        for link in node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
-        if link.node.is_terminated and not link.node.is_finished_ok
+        label: how_it_ended(child)
+        for label, child in called.items()
+        if child.is_terminated and not child.is_finished_ok
     }
     return SelectionState(
         pk=int(node.pk),

@@ -6,18 +6,20 @@ from typing import Any
 
 from aiida import orm
 from aiida.common.links import LinkType
-from aiida.engine import Process, WorkChain
+from aiida.engine import Process
 from plumpy import ProcessState
+
+from aiida_bloomery.workflows.taking_up import TakesUp
 
 _CALLS = [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]
 
 
-class SubmitsOnce(WorkChain):
+class SubmitsOnce(TakesUp):
     """A workchain whose children are known by the labels of their calls.
 
     AiiDA runs a step again from its beginning when the worker dies before the step's end is written down. Children
     that the first run had submitted would then be submitted a second time, and their jobs with them. Here the second
-    run finds them and goes on with them.
+    run finds them and goes on with them. Children that die are taken up, see `TakesUp`.
     """
 
     def submit(self, process: type[Process], inputs: dict[str, Any] | None = None, **kwargs: Any) -> orm.ProcessNode:

@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from typing import Self
 
 _PATTERN = re.compile(r"(?:bootstrap|iteration_(\d+))_(\w+)")
+_AGAIN = "__again_"
+
+
+def label_again(label: str, time: int) -> str:
+    """Label of a process that takes the place of one which died: for the first, second, ... time."""
+    return f"{label}{_AGAIN}{time}"
+
+
+def first_label(label: str) -> tuple[str, int]:
+    """The label that such a process was called by at first, and how many times another has taken its place."""
+    first, _, time = label.partition(_AGAIN)
+    return first, int(time or 0)
 
 
 @dataclass(frozen=True)
 class StageLabel:
-    """What a label says."""
+    """What a label says, the first of a process as well as that of one which takes its place."""
 
     iteration: int | None
     """Number of the iteration; 0 for the bootstrap, ``None`` for what belongs to none."""
@@ -21,8 +33,9 @@ class StageLabel:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a label."""
-        match = _PATTERN.fullmatch(text)
-        return cls(None, text) if match is None else cls(int(match[1] or 0), match[2])
+        label, _ = first_label(text)
+        match = _PATTERN.fullmatch(label)
+        return cls(None, label) if match is None else cls(int(match[1] or 0), match[2])
 
     @property
     def where(self) -> str:

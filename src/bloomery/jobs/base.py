@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, TypedDict, TypeVar, cast
 
 from pydantic import Field, ValidationError
 
-from bloomery.errors import BloomeryError, InputError, OutOfMemoryError
+from bloomery.errors import NO_SPACE, BloomeryError, InputError, OutOfMemoryError, is_for_space
 from bloomery.plugins import Settings, describe_validation_error
 from bloomery.progress import Progress, progress_writer, write_json
 from bloomery.versions import versions
@@ -87,6 +87,7 @@ def execute(path: str | Path) -> int:
         _failed(result, OutOfMemoryError.kind, f"out of memory: {error}")
     except Exception as error:  # noqa: BLE001  the job's last resort: the parser must see what happened
         kind = OutOfMemoryError.kind if type(error).__name__ == "OutOfMemoryError" else "crashed"
+        kind = NO_SPACE if is_for_space(error) else kind
         _failed(result, kind, f"{type(error).__name__}: {error}")
         result["traceback"] = traceback.format_exc()
     result["seconds"] = time.time() - started

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bloomery.campaign.stage_label import StageLabel
+from bloomery.campaign.stage_label import StageLabel, first_label, label_again
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,11 @@ def test_words() -> None:
     assert (StageLabel(0, "").where, StageLabel(3, "").where, StageLabel(None, "x").where) == (
         "bootstrap", "iteration_003", "",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["iteration_002_final_train", "md_again", "batch_000__again"])
+def test_what_takes_the_place_of_a_process_is_of_the_same_stage(label: str) -> None:
+    again = label_again(label, 2)
+    assert first_label(again) == (label, 2)
+    assert first_label(label) == (label, 0)
+    assert StageLabel.parse(again) == StageLabel.parse(label)

@@ -1,0 +1,52 @@
+"""Jobs that take up what an earlier one of the same inputs left in its folder, because it died."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiida import orm
+from aiida.engine import CalcJobProcessSpec
+
+RESUME_FROM = "resume_from"
+
+NODE_FAILURE = 140
+"""AiiDA's exit status of a job whose node was lost."""
+DIED = frozenset({NODE_FAILURE})
+"""Exit statuses of any job through no fault of its own; a calculation's own are in its class variable ``DIED``."""
+
+_TAKE_UP = """\
+# What an earlier job left before it died is not done again. Its lock is free when all of it has ended.
+bloomery_earlier=@FOLDER@
+if [ -d "$bloomery_earlier" ]; then
+  exec {bloomery_other}>>"$bloomery_earlier/.bloomery.lock"
+  flock "$bloomery_other"
+  for bloomery_left in @PATTERNS@; do
+    # Links: whole files or none, and no second copy. What this folder has is newer, or was written for it.
+    cp -rln "$bloomery_left" . 2> /dev/null || cp -rn "$bloomery_left" . 2> /dev/null
+  done
+  exec {bloomery_other}>&-
+fi
+"""
+
+
+def resume_port(spec: CalcJobProcessSpec) -> None:
+    """Declare the optional port `resume_from`."""
+    text = "Folder of a job with the same inputs that died: what it finished is not done again."
+    spec.input(RESUME_FROM, valid_type=orm.RemoteData, required=False, help=text)
+
+
+def take_up(inputs: Mapping[str, Any], computer: orm.Computer, names: Sequence[str]) -> str:
+    """Lines of a job script that take up what an earlier job left, if there is one on the same computer.
+
+    Parameters
+    ----------
+    names
+        Of files and folders, as patterns of the shell, in the order in which they are taken.
+    """
+    folder = inputs.get(RESUME_FROM)
+    if folder is None or folder.computer.uuid != computer.uuid:
+        return ""
+    patterns = " ".join(f'"$bloomery_earlier"/{name}' for name in names)
+    return _TAKE_UP.replace("@FOLDER@", shlex.quote(folder.get_remote_path())).replace("@PATTERNS@", patterns)
