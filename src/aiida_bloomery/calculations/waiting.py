@@ -18,6 +18,8 @@ from aiida.engine.processes.calcjobs.tasks import Waiting, task_update_job
 from aiida.engine.utils import InterruptableFuture
 from plumpy import ProcessState
 
+from aiida_bloomery.calculations.ownership import Owned
+
 STEP = 0.1
 """Seconds between two looks at a process."""
 LONGEST = 5.0
@@ -35,12 +37,13 @@ class PatientWaiting(Waiting):
         return self._known_monitors
 
     async def _launch_task(self, coro: Any, *args: Any, **kwargs: Any) -> Any:
+        self.process.require_ownership()
         patient = coro is task_update_job and self.monitors is None
         return await super()._launch_task(update_when_ended if patient else coro, *args, **kwargs)
 
 
-class PatientCalcJob(CalcJob):
-    """A job that is waited for like this."""
+class PatientCalcJob(Owned, CalcJob):
+    """A job that is waited for like this, by one worker."""
 
     @classmethod
     def get_state_classes(cls) -> dict[Any, Any]:

@@ -9,21 +9,24 @@ from aiida.common.links import LinkType
 from aiida.engine import Process
 from plumpy import ProcessState
 
+from aiida_bloomery.calculations.ownership import Owned
 from aiida_bloomery.workflows.taking_up import TakesUp
 
 _CALLS = [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]
 
 
-class SubmitsOnce(TakesUp):
+class SubmitsOnce(Owned, TakesUp):
     """A workchain whose children are known by the labels of their calls.
 
     AiiDA runs a step again from its beginning when the worker dies before the step's end is written down. Children
     that the first run had submitted would then be submitted a second time, and their jobs with them. Here the second
-    run finds them and goes on with them. Children that die are taken up, see `TakesUp`.
+    run finds them and goes on with them. Children that die are taken up, see `TakesUp`; a worker that no longer owns
+    the process submits and computes nothing, see `Owned`.
     """
 
     def submit(self, process: type[Process], inputs: dict[str, Any] | None = None, **kwargs: Any) -> orm.ProcessNode:
         """Submit a process, or return the child that was submitted under the same ``call_link_label`` before."""
+        self.require_ownership()
         label = {**(inputs or {}), **kwargs}.get("metadata", {}).get("call_link_label")
         child = self._submitted(label) if label else None
         if child is None:
@@ -40,6 +43,7 @@ class SubmitsOnce(TakesUp):
 
     def call_as(self, label: str, function: Any, /, *args: Any, **inputs: Any) -> Any:
         """Run a calcfunction under a label."""
+        self.require_ownership()
         return function(*args, **inputs, metadata={"call_link_label": label})
 
     def hand_out(self, process: orm.ProcessNode, *names: str) -> None:

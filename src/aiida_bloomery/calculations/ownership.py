@@ -1,0 +1,54 @@
+"""Which worker a process belongs to: the one that took it up last. Any other that still has it ends itself.
+
+A worker that stalls (a laptop asleep, a stopped process, a busy node) is given up by the broker after some seconds, and
+others take its processes up. When it wakes it would go on beside them: two of each process, and labels computed twice.
+So whoever takes a process up writes a token of its own into the node, and looks whether it still stands there before
+each change of state, and before anything is submitted or computed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+from uuid import uuid4
+
+from aiida import orm
+from aiida.engine import Process
+from sqlalchemy import select
+
+OWNER = "bloomery_owner"
+"""Extra of a process's node: the token of the worker that took it up last."""
+
+
+class Owned(Process):
+    """A process that is carried on by the worker that took it up last, and by no other."""
+
+    _token: str | None = None
+
+    def load_instance_state(self, saved_state: Any, load_context: Any) -> None:
+        """Take the process up: from now on it is ours, and of nobody else who had it before."""
+        super().load_instance_state(saved_state, load_context)
+        self._token = uuid4().hex
+        self.node.base.extras.set(OWNER, self._token)
+
+    def on_entering(self, state: Any) -> None:
+        """See to it that only the owner writes down how far the process has come."""
+        self.require_ownership()
+        super().on_entering(state)
+
+    def require_ownership(self) -> None:
+        """End this worker, as if it were killed, if another has taken the process up: whatever else it had is gone too.
+
+        A process that runs where it was made has no other.
+        """
+        if self._token is not None and owner_of(self.node) != self._token:
+            self.logger.error("process %d was taken up by another worker while this one stalled: it ends", self.pid)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def owner_of(node: orm.ProcessNode) -> str | None:
+    """The token that stands in a node now: asked of the database, whatever is known here."""
+    model = type(node.backend_entity).MODEL_CLASS
+    extras = node.backend.get_session().execute(select(model.extras).where(model.id == node.pk)).scalar_one()
+    return extras.get(OWNER)

@@ -1,0 +1,93 @@
+"""A process belongs to the worker that took it up last; another that still has it ends before it does anything."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import plumpy
+import pytest
+from aiida.engine import Process
+from aiida.manage import get_manager
+
+from aiida_bloomery.calculations.ownership import OWNER, owner_of
+from aiida_bloomery.workflows.once import SubmitsOnce
+
+
+class Counting(SubmitsOnce):
+    """Writes down what it did."""
+
+    done: list[str]
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        super().define(spec)
+        spec.outline(cls.first, cls.second)
+
+    def first(self) -> None:
+        """Do something."""
+        self.done.append("first")
+
+    def second(self) -> None:
+        """Do something else."""
+        self.done.append("second")
+
+
+class Killed(BaseException):
+    """In the place of SIGKILL."""
+
+
+@pytest.fixture(autouse=True)
+def _no_real_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(pid: int, number: int) -> None:
+        assert (pid, number) == (os.getpid(), signal.SIGKILL)
+        raise Killed
+
+    monkeypatch.setattr(os, "kill", kill)
+
+
+def taken_up(saved: plumpy.Bundle) -> Counting:
+    """What a worker makes of a checkpoint."""
+    runner = get_manager().get_runner()
+    process = saved.unbundle(plumpy.LoadSaveContext(runner=runner))
+    assert isinstance(process, Counting)
+    process.done = []
+    return process
+
+
+@pytest.fixture
+def saved(profile: Any) -> plumpy.Bundle:
+    """A process that has just been submitted."""
+    return plumpy.Bundle(Counting(runner=get_manager().get_runner()))
+
+
+def test_the_last_who_took_it_up_carries_it_on(saved: plumpy.Bundle) -> None:
+    stalled, owner = taken_up(saved), taken_up(saved)
+    assert stalled.pid == owner.pid
+    assert owner_of(owner.node) == owner.node.base.extras.get(OWNER) != stalled._token
+    with pytest.raises(Killed):
+        stalled.execute()
+    assert stalled.done == []
+    owner.execute()
+    assert owner.done == ["first", "second"]
+    assert owner.node.is_finished_ok
+
+
+def test_who_has_lost_it_in_the_middle_of_a_step_buys_nothing(saved: plumpy.Bundle) -> None:
+    stalled = taken_up(saved)
+    stalled.require_ownership()
+    taken_up(saved)
+    with pytest.raises(Killed):
+        stalled.submit(Counting)
+    with pytest.raises(Killed):
+        stalled.call_as("label", lambda **_: pytest.fail("it was called"))
+    assert not stalled.node.called
+
+
+def test_a_process_that_runs_where_it_was_made_has_no_other(saved: plumpy.Bundle) -> None:
+    process: Process = Counting(runner=get_manager().get_runner())
+    process.done = []  # type: ignore[attr-defined]
+    process.execute()
+    assert owner_of(process.node) is None
+    assert process.done == ["first", "second"]  # type: ignore[attr-defined]
