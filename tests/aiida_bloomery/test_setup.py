@@ -173,6 +173,7 @@ def test_home_is_found_above_the_present_folder(nowhere: Path) -> None:
     Home(nowhere / ".bloomery", OWN_PROFILE, own=True).mark()
     (nowhere / "a" / "b").mkdir(parents=True)
     assert find_home(start=nowhere / "a" / "b") == Home(nowhere / ".bloomery", OWN_PROFILE, own=True)
+    assert find_home(start=nowhere.parent).elsewhere, "beside the source"
 
 
 def test_home_in_the_variable_comes_first(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,8 @@ _DRIVER = """\
 }
 export -f bloomery_frame
 export OMP_NUM_THREADS=@THREADS@
+# Slurm gives what srun starts, or an mpirun through it, all of the job, and lets the next wait, unless they may share.
+export SLURM_OVERLAP=1 SLURM_CPU_BIND=none
 bloomery_home=$PWD
 
 bloomery_log() { echo "$1 $2 $(date +%s.%N) ${3:-}" >> "$bloomery_home/@LOG@"; }

@@ -4,25 +4,36 @@ A worker that stalls (a laptop asleep, a stopped process, a busy node) is given 
 others take its processes up. When it wakes it would go on beside them: two of each process, and labels computed twice.
 So whoever takes a process up writes a token of its own into the node, and looks whether it still stands there before
 each change of state, and before anything is submitted or computed.
+
+At the same places it waits where the disk of the profile is nearly full: a process that cannot be written down would
+end with an exception, and its campaign with it.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import time
 from typing import Any
 from uuid import uuid4
 
 from aiida import orm
 from aiida.engine import Process
+from aiida.manage.configuration import get_config
 from sqlalchemy import select
 
 OWNER = "bloomery_owner"
 """Extra of a process's node: the token of the worker that took it up last."""
 
+ROOM = 32 * 2**20
+"""Bytes that must be free where the profile is."""
+LOOK = 5.0
+"""Seconds between two looks at a full disk."""
+
 
 class Owned(Process):
-    """A process that is carried on by the worker that took it up last, and by no other."""
+    """A process that is carried on by the worker that took it up last, and by no other, and that waits for room."""
 
     _token: str | None = None
 
@@ -33,15 +44,16 @@ class Owned(Process):
         self.node.base.extras.set(OWNER, self._token)
 
     def on_entering(self, state: Any) -> None:
-        """See to it that only the owner writes down how far the process has come."""
+        """See to it that only the owner writes down how far the process has come, and that there is room for it."""
         self.require_ownership()
         super().on_entering(state)
 
     def require_ownership(self) -> None:
         """End this worker, as if it were killed, if another has taken the process up: whatever else it had is gone too.
 
-        A process that runs where it was made has no other.
+        A process that runs where it was made has no other. Returns once there is room on the disk.
         """
+        wait_for_room()
         if self._token is not None and owner_of(self.node) != self._token:
             self.logger.error("process %d was taken up by another worker while this one stalled: it ends", self.pid)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -52,3 +64,14 @@ def owner_of(node: orm.ProcessNode) -> str | None:
     model = type(node.backend_entity).MODEL_CLASS
     extras = node.backend.get_session().execute(select(model.extras).where(model.id == node.pk)).scalar_one()
     return extras.get(OWNER)
+
+
+def free_room() -> int:
+    """Bytes that are free where the profile is."""
+    return shutil.disk_usage(get_config().dirpath).free
+
+
+def wait_for_room() -> None:
+    """Return once there is room where the profile is. Nobody else of this worker could write anything either."""
+    while free_room() < ROOM:
+        time.sleep(LOOK)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from aiida_bloomery.setup.home import Home, find_home, load_profile
+from aiida_bloomery.setup.home import HOME_NAME, Home, find_home, load_profile
 from bloomery.program.console import printable
 
 Command = Callable[..., Any]
@@ -71,9 +71,11 @@ def program() -> str:
 
 
 def loaded(profile: str | None) -> Home:
-    """Find the home and load its profile."""
+    """Find the home and load its profile; say where it is if nobody would look for it there."""
     home = find_home(profile)
     load_profile(home)
+    if home.elsewhere:
+        click.echo(f"Note: there is no {HOME_NAME} here or above; the profile is that of {home.folder}.", err=True)
     return home
 
 

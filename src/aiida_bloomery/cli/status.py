@@ -73,6 +73,8 @@ def _print_services(home: Home, found: Services, *, only_problems: bool = False)
         console.print(f"[yellow]{plain(problem)}[/]")
     for command in found.remedy:
         console.print(f"  to mend it: {command}")
+    for note in found.notes:
+        console.print(f"[yellow]{plain(note)}[/]")
 
 
 def _print_campaigns(states: list[Any]) -> None:

@@ -46,6 +46,8 @@ class Services:
     """What is wrong, one sentence each."""
     remedy: tuple[str, ...] = ()
     """Commands that mend it."""
+    notes: tuple[str, ...] = ()
+    """What campaigns wait for although all of it runs, one sentence each."""
 
     @property
     def healthy(self) -> bool:
@@ -74,6 +76,7 @@ def inspect(home: Home) -> Services:
         processing=processing,
         problems=tuple(problems),
         remedy=_remedy(home, profile.name) if problems else (),
+        notes=tuple(_notes()),
     )
 
 
@@ -171,6 +174,26 @@ def _problems(daemon: Any, workers: list[Any], broker: Any, *, zeromq: bool) -> 
         yield f"the broker has been silent for {age:.0f} s"
 
 
+def _notes() -> Iterator[str]:
+    """What keeps campaigns waiting that is nobody's to mend here: a full disk, and jobs that AiiDA has paused."""
+    from aiida import orm  # noqa: PLC0415
+    from aiida.manage.configuration import get_config  # noqa: PLC0415
+
+    from aiida_bloomery.calculations.ownership import ROOM, free_room  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import ACTIVE  # noqa: PLC0415
+
+    free = free_room()
+    if free < ROOM:
+        yield (
+            f"the disk with {get_config().dirpath} is full ({free / 2**20:.0f} MiB left): campaigns wait until there "
+            f"are {ROOM / 2**20:.0f} MiB"
+        )
+    filters = {"attributes.process_state": {"in": list(ACTIVE)}, "attributes.paused": True}
+    wanted = ["id", "attributes.process_label", "attributes.process_status"]
+    for pk, label, status in orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project=wanted).all():
+        yield f"{label} <{pk}> is paused ({status or 'by hand'}): `verdi process play {pk}` lets it go on"
+
+
 def _remedy(home: Home, profile: str) -> tuple[str, ...]:
     if home.own:
         return ("aiida-bloomery run FILE (or submit FILE), which mends it",)
@@ -196,7 +219,8 @@ def _start(workers: int | None) -> None:
     try:
         processes.client().start_daemon(number_workers=wanted, timeout=60)
     except DaemonException as error:
-        raise BloomeryError(f"the daemon does not start ({error}); see its log in {processes.log_folder()}.") from error
+        why = str(error).strip().splitlines()[-1]  # of a traceback what it ends with
+        raise BloomeryError(f"the daemon does not start ({why}); see its log in {processes.log_folder()}.") from error
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and (len(processes.workers()) < wanted or not _broker_ready()):
         time.sleep(0.1)

@@ -28,6 +28,8 @@ class Home:
     """Name of the AiiDA profile; empty for the user's default profile."""
     own: bool
     """Whether the profile is ours: then its daemon and broker are ours to start, mend and stop."""
+    elsewhere: bool = False
+    """Whether nobody named it, and it is not in the present folder or above: beside the source of this package."""
 
     @property
     def work(self) -> Path:
@@ -74,7 +76,9 @@ def find_home(profile: str | None = None, start: Path | None = None) -> Home:
     else:
         start = (start or Path.cwd()).resolve()
         above = next((place for place in (start, *start.parents) if _is_home(place / HOME_NAME)), None)
-        folder = (above or _checkout() or start) / HOME_NAME
+        checkout = None if above else _checkout()
+        folder = (above or checkout or start) / HOME_NAME
+        return Home(folder, OWN_PROFILE, own=True, elsewhere=checkout is not None)
     return Home(folder, OWN_PROFILE, own=True)
 
 

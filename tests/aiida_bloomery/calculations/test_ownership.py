@@ -11,6 +11,7 @@ import pytest
 from aiida.engine import Process
 from aiida.manage import get_manager
 
+from aiida_bloomery.calculations import ownership
 from aiida_bloomery.calculations.ownership import OWNER, owner_of
 from aiida_bloomery.workflows.once import SubmitsOnce
 
@@ -91,3 +92,14 @@ def test_a_process_that_runs_where_it_was_made_has_no_other(saved: plumpy.Bundle
     process.execute()
     assert owner_of(process.node) is None
     assert process.done == ["first", "second"]  # type: ignore[attr-defined]
+
+
+def test_a_process_waits_while_the_disk_is_full(saved: plumpy.Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = taken_up(saved)
+    free, done = [0, 1000, ownership.ROOM - 1], []
+    monkeypatch.setattr(ownership, "free_room", lambda: free.pop(0) if free else ownership.ROOM)
+    monkeypatch.setattr(ownership, "LOOK", 0.0)
+    monkeypatch.setattr(ownership.time, "sleep", lambda seconds: done.append((seconds, list(owner.done))))
+    owner.execute()
+    assert done == [(0.0, [])] * 3
+    assert owner.done == ["first", "second"]
