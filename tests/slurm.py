@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import secrets
@@ -98,6 +99,22 @@ class Slurm:
         """Kill a daemon of this Slurm at once."""
         for process in self.processes(program):
             process.kill()
+
+    def lose(self, node: str, job: str) -> None:
+        """Take a node away with the job that it runs, as when its power is cut."""
+        victims = [process for process in self.processes("slurmd") if node in process.cmdline()]
+        for process in psutil.process_iter(["environ", "name"]):
+            if (process.info["environ"] or {}).get("SLURM_JOB_ID") == job:
+                victims += [process, *(parent for parent in process.parents() if parent.name() == "slurmstepd")]
+        for process in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
+
+    def find(self, node: str) -> None:
+        """Let it come back."""
+        self.start("slurmd", "-N", node, "-f", f"{self.folder}/slurm.conf")
+        self.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
     def processes(self, program: str) -> list[psutil.Process]:
         """Daemons of this Slurm."""

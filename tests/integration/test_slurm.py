@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.harness import PROGRAMS, QUICK_DFT, Home, home_in
+import yaml
+from tests.integration.harness import QUICK_DFT, Home, home_in
 from tests.slurm import Slurm, missing, slurm_in
 from tests.waiting import wait_until
 
@@ -68,8 +69,8 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Start it, and set up a home with a computer and codes."""
+def cluster(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Start it, and add it to a home, with the program that does not start anew for each job."""
     if missing():
         pytest.skip(f"{missing()} not installed: apt-get install slurmctld slurmd slurm-client munge")
     pw = shutil.which("pw.x")
@@ -82,19 +83,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with slurm_in(folder / "slurm", nodes=2, cpus=4) as slurm:
         environment = {**slurm.environment, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
         with home_in(folder / "home", **environment) as home:
-            home.python(
-                f"""
-cluster = orm.Computer('cluster', 'localhost', '', 'core.local', 'core.slurm', {str(folder / "work")!r}).store()
-cluster.set_mpirun_command('mpirun --bind-to none --oversubscribe -np {{tot_num_mpiprocs}}'.split())
-cluster.set_default_mpiprocs_per_machine(1)
-cluster.set_minimum_job_poll_interval(0.5)
-cluster.configure(use_login_shell=False, safe_interval=0.0)
-for label, plugin, path in (
-    ('pw', 'quantumespresso.pw', {str(wrapper)!r}), ('bloomery', 'bloomery.sample', {str(PROGRAMS / "bloomery")!r})
-):
-    orm.InstalledCode(cluster, path, label=label, default_calc_job_plugin=plugin).store()
-print('null')"""
-            )
+            description = {
+                "label": "cluster",
+                "host": "localhost",
+                "scheduler": "slurm",
+                "work": str(folder / "work"),
+                "cores": 4,
+                "queue": "normal",
+                "mpirun": "mpirun --bind-to none --oversubscribe -np {tot_num_mpiprocs}",
+                "programs": {"pw": str(wrapper), "bloomery": str(program)},
+            }
+            file = folder / "cluster.yaml"
+            file.write_text(yaml.safe_dump(description))
+            home.call("cluster", "add", file, "--no-rehearse")
+            home.python("orm.load_computer('cluster').set_minimum_job_poll_interval(0.5)\nprint('null')")
             cluster = Cluster(slurm, home, folder)
             cluster.nap(0)
             yield cluster
@@ -151,13 +153,14 @@ def test_a_job_whose_node_is_taken_away_goes_on_elsewhere(cluster: Cluster, camp
     before = len(cluster.lines())
     pk = cluster.home.submit(campaign_file(name="moved", seed=6, codes=codes(), **BOOTSTRAP_ALONE))
     wait_until(lambda: sum(what == "end" for what, _, _ in cluster.lines()[before:]) >= 2, "two labels")
-    node = cluster.slurm.call("squeue", "--noheader", "--jobs", cluster.jobs()[0], "--format", "%N").strip()
+    (job,) = cluster.jobs()
+    node = cluster.slurm.call("squeue", "--noheader", "--jobs", job, "--format", "%N").strip()
+    cluster.slurm.lose(node, job)
     try:
-        cluster.slurm.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
         cluster.nap(0)
         assert cluster.home.wait(pk)["succeeded"]
     finally:
-        cluster.slurm.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        cluster.slurm.find(node)
     computed_once(cluster, pk, 1, cluster.lines()[before:], cut=1)
 
 

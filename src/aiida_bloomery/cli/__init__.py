@@ -11,6 +11,7 @@ from bloomery.program.console import in_one_sentence
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "setup": ("setup", "Make profile, computer, codes and pseudopotentials; start the daemon."),
+    "cluster": ("cluster", "Add a computer with a queue: computer, codes, the package there, and a rehearsal."),
     "check": ("campaign", "Check a campaign file and print its plan."),
     "converge": ("converge", "Find the cheapest settings of the labeller that are dense enough."),
     "run": ("campaign", "Run a campaign file and watch it; attach to it if it runs."),
