@@ -113,6 +113,12 @@ install_for_tests() {
     local wanted=() package
     command -v cp2k.psmp >/dev/null 2>&1 || command -v cp2k >/dev/null 2>&1 || wanted+=(cp2k)
     command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || wanted+=(chromium)
+    # A queue and an ssh server, which tests start for themselves. Installed where systemd runs, they would run for good.
+    if [ ! -d /run/systemd/system ]; then
+        local programs=$PATH:/usr/sbin
+        PATH=$programs command -v slurmctld >/dev/null 2>&1 || wanted+=(munge slurm-client slurmctld slurmd)
+        PATH=$programs command -v sshd >/dev/null 2>&1 || wanted+=(openssh-server)
+    fi
     [ ${#wanted[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null 2>&1 && as_root true || return 0
     say "Installing from the distribution, for tests: ${wanted[*]}"

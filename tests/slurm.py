@@ -125,7 +125,7 @@ class Slurm:
         ]
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
     """Ports that nobody has."""
     sockets = [socket.socket() for _ in range(number)]
     for one in sockets:
@@ -142,7 +142,7 @@ def slurm_in(folder: Path, *, nodes: int = 2, cpus: int = 2) -> Iterator[Slurm]:
     folder.mkdir(parents=True)
     folder.chmod(0o755)
     names = tuple(f"node{number}" for number in range(1, nodes + 1))
-    control, *ports = _free_ports(nodes + 1)
+    control, *ports = free_ports(nodes + 1)
     lines = [
         f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} "
         "RealMemory=100 State=UNKNOWN"

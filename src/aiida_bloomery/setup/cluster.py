@@ -212,7 +212,8 @@ def _configured(computer: Any, cluster: Cluster) -> Step:
         wanted |= {"username": cluster.user} if cluster.user else {}
         wanted |= {"port": cluster.port} if cluster.port != 22 else {}
         wanted |= {"key_filename": str(cluster.key.expanduser().resolve())} if cluster.key else {}
-        wanted |= {"look_for_keys": cluster.key is None, "safe_interval": 5.0}
+        wanted |= {"look_for_keys": cluster.key is None, "allow_agent": True, "load_system_host_keys": True}
+        wanted |= {"key_policy": "RejectPolicy", "timeout": 60, "compress": True, "safe_interval": 5.0}
     elif cluster.reached_by == "ssh_async":
         wanted |= {"host": f"{cluster.user}@{cluster.host}" if cluster.user else cluster.host, "safe_interval": 5.0}
     there = computer.get_configuration() if computer.is_configured else None
@@ -245,6 +246,7 @@ def _as_whom(configuration: dict[str, Any]) -> str:
 
 def _tested(home: Home, computer: Any) -> Step:
     """Let AiiDA test the computer: the connection, the queue, copying files."""
+    _ask(computer, "true")  # says why, where the tests would not
     program = Path(sys.executable).parent / "verdi"
     command = [str(program), *(["-p", home.profile] if home.profile else []), "computer", "test", computer.label]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
