@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -71,12 +71,13 @@ def others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "another_package", module)
     group = labellers.GROUP
     found = [
-        *entry_points(group=group),
+        *labellers.registered_parts().values(),
         EntryPoint("wien", "another_package:WienPart", group),
         EntryPoint("springs", "another_package:SpringsPart", group),
         EntryPoint("broken", "no_such_package:Part", group),
     ]
-    monkeypatch.setattr(labellers, "entry_points", lambda group: EntryPoints(found))
+    parts = {point.name: point for point in sorted(found, key=lambda point: point.name)}
+    monkeypatch.setattr(labellers, "registered_parts", lambda: parts)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ EVERYTHING = """
 import sys, tempfile
 from bloomery import native
 native.PATIENCE = 3600.0  # a busy machine may take minutes
-native.FLAGS = (*native.FLAGS, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *sys.argv[1:])
+native.FLAGS = (*native.FLAGS, "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *sys.argv[1:])
 native.sys.prefix = tempfile.mkdtemp()
 import numpy as np
 import torch
