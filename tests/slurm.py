@@ -114,7 +114,9 @@ class Slurm:
     def find(self, node: str) -> None:
         """Let it come back."""
         self.start("slurmd", "-N", node, "-f", f"{self.folder}/slurm.conf")
-        self.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        # It returns to service by itself when it has registered, if not before it is told to.
+        self.call("scontrol", "update", f"NodeName={node}", "State=RESUME", check=False)
+        wait_until(lambda: self.states().get(node) in {"idle", "mixed", "allocated"}, "the node's return")
 
     def processes(self, program: str) -> list[psutil.Process]:
         """Daemons of this Slurm."""
