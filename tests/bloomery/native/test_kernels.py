@@ -35,8 +35,6 @@ from bloomery.testing.frames import odd_frames
 
 ELEMENTS = ["C", "Si"]
 PRECISE = {"float64": 1e-10, "float32": 3e-4}
-QUICKLY = ("-O1",)
-"""Where it is the arithmetic that is tested, at many sizes, and not what the compiler makes of it: half of its time."""
 
 needs_compiler = pytest.mark.skipif(
     not any(shutil.which(name) for name in native.COMPILERS), reason="there is no C compiler on this machine"
@@ -147,7 +145,7 @@ def test_fewer_features_than_a_vector_holds(dtype: str, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("width", [16, 32, 64])
 def test_any_width_of_vectors(width: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of processors that this one is not as well: the compiler makes them of what there is."""
-    monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, *QUICKLY, f"-DBYTES={width}"))
+    monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, f"-DBYTES={width}"))
     for descriptor in (None, Acsf.make(cutoff=4.0, rules={"zetas": [1, 3.5, 4]})):
         potential = make_potential(dtype=dtype, members=5, descriptor=descriptor)
         compare(potential, odd_frames(ELEMENTS, seed=7), monkeypatch)
@@ -178,7 +176,6 @@ def test_names_of_activation_functions_are_the_same() -> None:
 def test_any_size(radial: int, max_degree: int, four_body: int, hidden: list[int], members: int, dtype: str) -> None:
     sizes = {"radial": radial, "max_degree": max_degree, "four_body": four_body}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native, "FLAGS", (*native.FLAGS, *QUICKLY))
         potential = make_potential(dtype=dtype, hidden=tuple(hidden), members=members, **sizes)
         compare(potential, odd_frames(ELEMENTS, seed=4), patch)
 
