@@ -16,7 +16,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec, PortNamespace
 from pydantic import JsonValue, ValidationError
 
-from aiida_bloomery.calculations.earlier import DIED, resume_port, take_up
+from aiida_bloomery.calculations.earlier import DIED, OUT_OF_TIME, resume_port, take_up
 from aiida_bloomery.calculations.job_script import ONE_CORE, TIMED_OUT_FILE, code_info, cores_of, guard, time_limit
 from aiida_bloomery.calculations.waiting import PatientCalcJob
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -96,6 +96,16 @@ class BloomeryCalculation(PatientCalcJob):
         options["output_filename"].default = OUTPUT_FILE
         spec.inputs.validator = cls.validate_inputs
         _exit_codes(spec)
+
+    @classmethod
+    def has_died(cls, node: orm.CalcJobNode) -> bool:
+        """Whether a job that failed may well succeed when it is taken up: also one out of time that has come on."""
+        return node.exit_status in cls.DIED or (node.exit_status == OUT_OF_TIME and cls.goes_on(node))
+
+    @classmethod
+    def goes_on(cls, node: orm.CalcJobNode) -> bool:  # noqa: ARG003
+        """Whether a job that takes this one up goes on where it was."""
+        return cls.CHECKPOINT is not None
 
     # -- checks at submission -------------------------------------------------------------------------------------
 
@@ -258,7 +268,7 @@ def _exit_codes(spec: CalcJobProcessSpec) -> None:
         (400, "ERROR_JOB_FAILED", True, "The job failed: {message}"),
         (410, "ERROR_DIVERGED", False, "A number left its bounds: {message}"),
         (420, "ERROR_OUT_OF_MEMORY", True, memory),
-        (430, "ERROR_OUT_OF_WALLTIME", True, time),
+        (OUT_OF_TIME, "ERROR_OUT_OF_WALLTIME", True, time),
         (440, "ERROR_POTENTIAL_REFUSED", False, "The physics is wrong: {message}"),
     ):
         spec.exit_code(status, label, message, invalidates_cache=invalidates_cache)

@@ -13,6 +13,8 @@ RESUME_FROM = "resume_from"
 
 NODE_FAILURE = 140
 """AiiDA's exit status of a job whose node was lost."""
+OUT_OF_TIME = 430
+"""Exit status of our jobs that were ended after their wall time."""
 DIED = frozenset({NODE_FAILURE})
 """Exit statuses of any job through no fault of its own; a calculation's own are in its class variable ``DIED``."""
 

@@ -15,7 +15,7 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import by_key, optional
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.jobs.train import CHECKPOINT_FOLDER, HISTORY_FILE, POTENTIAL_FOLDER
-from bloomery.plugins import Kind, PluginSpec
+from bloomery.plugins import Kind, PluginSpec, load_plugin
 
 
 class TrainCalculation(BloomeryCalculation):
@@ -64,6 +64,11 @@ class TrainCalculation(BloomeryCalculation):
         if start is not None and start.engine != engine_of(inputs["parameters"]):
             return f"start_from: was fitted by {start.engine!r}; a warm start needs a potential of the same engine."
         return None
+
+    @classmethod
+    def goes_on(cls, node: orm.CalcJobNode) -> bool:
+        """Whether the engine keeps checkpoints."""
+        return bool(load_plugin("engines", engine_of(node.inputs.parameters)).resumes)
 
     def job_fields(self, files: JobFiles) -> dict[str, JsonValue]:
         """Engine, data set, start and energy reference."""

@@ -11,9 +11,10 @@ from typing import Any, cast
 
 from aiida import orm
 from aiida.common.links import LinkType
-from aiida.engine import CalcJob, WorkChain
+from aiida.engine import WorkChain
 from aiida.engine.processes.workchains.awaitable import Awaitable, AwaitableAction
 
+from aiida_bloomery.calculations.base import BloomeryCalculation
 from aiida_bloomery.calculations.earlier import DIED, RESUME_FROM
 from aiida_bloomery.data.ended import how_it_ended
 from bloomery.campaign.stage_label import first_label, label_again
@@ -37,10 +38,17 @@ def why_it_died(node: orm.ProcessNode) -> str | None:
     if node.is_excepted:
         kind = str(node.exception or "").strip().split(":", 1)[0].rpartition(".")[2]
         return None if kind in BUGS else how_it_ended(node)
-    if isinstance(node, orm.CalcJobNode) and node.exit_status:
-        died = getattr(cast("type[CalcJob]", node.process_class), "DIED", DIED)
-        return how_it_ended(node) if node.exit_status in died else None
+    if isinstance(node, orm.CalcJobNode) and node.exit_status and has_died(node):
+        return how_it_ended(node)
     return None
+
+
+def has_died(node: orm.CalcJobNode) -> bool:
+    """Whether a job failed through no fault of its own, as far as its class can tell."""
+    process: Any = node.process_class
+    if issubclass(process, BloomeryCalculation):
+        return process.has_died(node)
+    return node.exit_status in DIED
 
 
 class TakesUp(WorkChain):

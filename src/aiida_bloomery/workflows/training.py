@@ -13,6 +13,7 @@ from aiida_bloomery.data.ports import by_key, optional
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
+from aiida_bloomery.workflows.taking_up import has_died
 
 
 class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
@@ -55,8 +56,9 @@ class TrainingWorkChain(SubmitsOnce, BaseRestartWorkChain):
 
     @process_handler(priority=100)
     def give_up(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Bad input stays bad, however often it is tried."""
-        if calculation.exit_status is None or not 200 <= calculation.exit_status < 300:
+        """Bad input stays bad, however often it is tried; what died has been taken up as often as it may be."""
+        status = calculation.exit_status
+        if status is None or not (200 <= status < 300 or has_died(calculation)):
             return None
         exit_code = self.exit_codes.ERROR_TRAINING_FAILED.format(message=how_it_ended(calculation))
         return ProcessHandlerReport(do_break=True, exit_code=exit_code)

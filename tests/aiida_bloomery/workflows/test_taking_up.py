@@ -17,6 +17,7 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.workflows import taking_up
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.sampling import SamplingWorkChain
+from aiida_bloomery.workflows.training import TrainingWorkChain
 
 # In the place of the program `bloomery`: it writes down each start with what it found, and dies some times, either at
 # once or after some steps, when it has saved its state.
@@ -37,7 +38,7 @@ def die_after(self, state):
     save(self, state)
     saved.append(1)
     if len(saved) == {steps}:
-        os.kill(os.getpid(), signal.SIGKILL)
+        signal.pause() if {hangs} else os.kill(os.getpid(), signal.SIGKILL)
 
 if starts <= {deaths}:
     if not {steps}:
@@ -53,20 +54,23 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(taking_up, "WAITS", (0.0, 0.0, 0.0))
 
 
-def mortal(computer: orm.Computer, folder: Path, *, deaths: int, steps: int = 0) -> orm.InstalledCode:
+def mortal(
+    computer: orm.Computer, folder: Path, *, deaths: int, steps: int = 0, hangs: bool = False
+) -> orm.InstalledCode:
     """A program that dies so many times, each after so many saved steps; ``folder / "starts"`` tells of its starts."""
     script = folder / "bloomery"
-    script.write_text(MORTAL.format(python=sys.executable, log=str(folder / "starts"), deaths=deaths, steps=steps))
+    told = {"log": str(folder / "starts"), "deaths": deaths, "steps": steps, "hangs": hangs}
+    script.write_text(MORTAL.format(python=sys.executable, **told))
     script.chmod(0o755)
     return orm.InstalledCode(label=folder.name, computer=computer, filepath_executable=str(script)).store()
 
 
-def sample(code: orm.AbstractCode, frames: ConfigurationsData) -> orm.ProcessNode:
+def sample(code: orm.AbstractCode, frames: ConfigurationsData, **options: int) -> orm.ProcessNode:
     """Sample by dynamics of twenty steps."""
     settings = {"calculator": {"name": "stillinger_weber"}, "temperatures": [600], "steps": 20, "interval": 5}
     samplers = {"dynamics": orm.Dict({"sampler": {"reference_md": settings}})}
     inputs = {"code": code, "structures": frames, "samplers": samplers, "seed": orm.Int(3), "device": orm.Str("cpu")}
-    return engine.run_get_node(SamplingWorkChain, **inputs)[1]
+    return engine.run_get_node(SamplingWorkChain, options=orm.Dict({"default": options}), **inputs)[1]
 
 
 def called(node: orm.ProcessNode) -> dict[str, orm.ProcessNode]:
@@ -93,6 +97,25 @@ def test_a_job_that_is_killed_goes_on_where_it_was(
     unharmed = sample(bloomery_code, frames)
     assert node.outputs.pools.dynamics.hashes == unharmed.outputs.pools.dynamics.hashes
     assert sum("died and is taken up in 0 s, for the" in report for report in reports(node)) == 2
+
+
+def test_a_job_that_is_out_of_time_goes_on_where_it_was(
+    computer: orm.Computer, frames: ConfigurationsData, tmp_path: Path
+) -> None:
+    node = sample(mortal(computer, tmp_path, deaths=1, steps=3, hangs=True), frames, max_wallclock_seconds=20)
+    assert node.is_finished_ok, node.exit_message
+    assert [job.exit_status for job in called(node).values()] == [430, 0]
+    assert (tmp_path / "starts").read_text().splitlines() == ["began", "went on"]
+
+
+def test_a_training_that_always_dies_is_not_begun_anew_besides(
+    computer: orm.Computer, labelled_frames: ConfigurationsData, tmp_path: Path
+) -> None:
+    inputs = {"batches": {"batch": labelled_frames}, "parameters": orm.Dict({"engine": "hdnnp"}), "seed": orm.Int(1)}
+    node = engine.run_get_node(TrainingWorkChain, code=mortal(computer, tmp_path, deaths=99), **inputs)[1]
+    assert node.exit_status == TrainingWorkChain.exit_codes.ERROR_TRAINING_FAILED.status
+    assert "left no result: it was killed" in node.exit_message
+    assert len((tmp_path / "starts").read_text().splitlines()) == 4
 
 
 def test_a_job_that_always_dies_fails_in_the_end(
