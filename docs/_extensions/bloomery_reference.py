@@ -18,6 +18,7 @@ from sphinx.application import Sphinx
 from aiida_bloomery.campaign_file.labellers import labeller_parts
 from aiida_bloomery.campaign_file.model import CampaignFile
 from aiida_bloomery.campaign_file.schema import schema_text
+from aiida_bloomery.setup.cluster import Cluster
 from bloomery.plugins import Kind, PluginSpec, load_plugin, registered
 from bloomery.quantities import Unit
 
@@ -29,7 +30,9 @@ def code_spans(text: str) -> str:
     return re.sub(r"``(.+?)``", r"`\1`", " ".join(text.split())).replace("|", "\\|")
 
 
-WORDS: dict[Any, str] = {float: "number", int: "integer", str: "text", bool: "yes or no", dict: "mapping"}
+WORDS: dict[Any, str] = {
+    float: "number", int: "integer", str: "text", bool: "yes or no", dict: "mapping", Path: "path",
+}  # fmt: skip
 
 
 def type_name(annotation: Any) -> str:
@@ -142,12 +145,17 @@ def command_reference(place: str, level: int) -> str:
     program: click.Group = getattr(importlib.import_module(module), attribute)
     name = {"aiida_bloomery.cli": "aiida-bloomery", "bloomery.program.cli": "bloomery"}[module]
     context = click.Context(program, info_name=name, max_content_width=100)
-    parts = [_help(program, context)]
+    return "\n\n".join([_help(program, context), *_commands(program, context, level)])
+
+
+def _commands(program: click.Group, context: click.Context, level: int) -> Iterator[str]:
+    """Help of each command of a program, and of the commands of commands."""
     for key in program.list_commands(context):
         command = typing.cast("click.Command", program.get_command(context, key))
         inner = click.Context(command, info_name=key, parent=context, max_content_width=100)
-        parts.append(f"{'#' * level} `{name} {key}`\n\n{_help(command, inner)}")
-    return "\n\n".join(parts)
+        yield f"{'#' * level} `{inner.command_path}`\n\n{_help(command, inner)}"
+        if isinstance(command, click.Group):
+            yield from _commands(command, inner, level)
 
 
 def _help(command: click.Command, context: click.Context) -> str:
@@ -156,6 +164,7 @@ def _help(command: click.Command, context: click.Context) -> str:
 
 GENERATORS: dict[str, Callable[..., str]] = {
     "campaign-keys": lambda level: model_reference(CampaignFile, "", level),
+    "cluster-keys": lambda level: model_reference(Cluster, "", level),
     "commands": lambda level, place: command_reference(place, level),
     "labellers": labeller_reference,
     "plugin-settings": lambda level, kind: kind_reference(kind, level),
