@@ -91,7 +91,7 @@ class Cluster(Settings):
     python: str = "python3"
     """Python with which the environment of ``bloomery`` is made there, if no program ``bloomery`` is named."""
     environment: str | None = None
-    """Folder of that environment there; by default `ENVIRONMENT` in the home."""
+    """Folder of that environment there; by default ``.aiida-bloomery`` in the home."""
     extras: list[str] = Field(default=["torch"])
     """Extras of this package that are installed in it."""
     packages: list[str] = Field(default=[])
