@@ -17,8 +17,8 @@ def label_again(label: str, time: int) -> str:
 
 def first_label(label: str) -> tuple[str, int]:
     """The label that such a process was called by at first, and how many times another has taken its place."""
-    first, _, time = label.partition(_AGAIN)
-    return first, int(time or 0)
+    match = re.fullmatch(rf"(\w+){_AGAIN}(\d+)", label)
+    return (match[1], int(match[2])) if match else (label, 0)
 
 
 @dataclass(frozen=True)
