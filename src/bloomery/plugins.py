@@ -115,8 +115,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 @cache
-def registered(kind: Kind) -> dict[str, EntryPoint]:
-    """Entry points of one kind by name, sorted."""
+def registered(kind: str) -> dict[str, EntryPoint]:
+    """Entry points of the group ``bloomery.KIND`` by name, sorted: of a kind of plug-ins, or another group of ours."""
     return {point.name: point for point in sorted(entry_points(group=f"bloomery.{kind}"), key=lambda point: point.name)}
 
 

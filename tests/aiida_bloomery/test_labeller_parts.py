@@ -69,15 +69,15 @@ def others(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("another_package")
     module.WienPart, module.SpringsPart = WienPart, SpringsPart  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "another_package", module)
-    group = labellers.GROUP
+    group = f"bloomery.{labellers.REGISTERED}"
     found = [
-        *labellers.registered_parts().values(),
+        *labellers.registered(labellers.REGISTERED).values(),
         EntryPoint("wien", "another_package:WienPart", group),
         EntryPoint("springs", "another_package:SpringsPart", group),
         EntryPoint("broken", "no_such_package:Part", group),
     ]
     parts = {point.name: point for point in sorted(found, key=lambda point: point.name)}
-    monkeypatch.setattr(labellers, "registered_parts", lambda: parts)
+    monkeypatch.setattr(labellers, "registered", lambda _: parts)
 
 
 @pytest.fixture

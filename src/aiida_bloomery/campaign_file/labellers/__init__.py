@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from aiida_bloomery.campaign_file.campaign import Campaign
@@ -12,20 +10,15 @@ from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
 from aiida_bloomery.campaign_file.model import CampaignFile, Code
 from aiida_bloomery.campaign_file.reader import parse_model
 from bloomery.errors import InputError
+from bloomery.plugins import registered
 
-GROUP = "bloomery.campaign_labellers"
-"""Entry points of the labellers' parts of a campaign file, by the name of the labeller."""
-
-
-@cache
-def registered_parts() -> dict[str, EntryPoint]:
-    """Entry points by name, sorted; to look through all that is installed takes as long as the rest of a check."""
-    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+REGISTERED = "campaign_labellers"
+"""What the labellers' parts of a campaign file are registered as, by the name of the labeller."""
 
 
 def labeller_names() -> list[str]:
     """Names of the labellers that campaign files know."""
-    return list(registered_parts())
+    return list(registered(REGISTERED))
 
 
 def labeller_part(name: str) -> type[LabellerPart]:
@@ -33,10 +26,10 @@ def labeller_part(name: str) -> type[LabellerPart]:
 
     Raise `LookupError` if there is no such labeller, and `InputError` if something that it needs is missing.
     """
-    if name not in registered_parts():
+    if name not in registered(REGISTERED):
         raise LookupError(name)
     try:
-        return cast("type[LabellerPart]", registered_parts()[name].load())
+        return cast("type[LabellerPart]", registered(REGISTERED)[name].load())
     except ImportError as error:
         raise InputError(f"labeller {name!r} cannot be loaded: {error}; install what it needs.") from error
 
