@@ -251,7 +251,7 @@ def run(home: Home, faults: Faults | None) -> float:
 
 
 LOOK = """
-from aiida_bloomery.provenance import campaign, ledger
+from aiida_bloomery.provenance import campaign
 from aiida_bloomery.provenance.progress import campaigns, campaign_state
 nodes = campaigns()
 last = nodes[0]

@@ -9,6 +9,8 @@ from typing import Any
 from aiida import orm
 from aiida.engine import CalcJobProcessSpec
 
+from aiida_bloomery.calculations.job_script import filled
+
 RESUME_FROM = "resume_from"
 
 NODE_FAILURE = 140
@@ -51,4 +53,4 @@ def take_up(inputs: Mapping[str, Any], computer: orm.Computer, names: Sequence[s
     if folder is None or folder.computer.uuid != computer.uuid:
         return ""
     patterns = " ".join(f'"$bloomery_earlier"/{name}' for name in names)
-    return _TAKE_UP.replace("@FOLDER@", shlex.quote(folder.get_remote_path())).replace("@PATTERNS@", patterns)
+    return filled(_TAKE_UP, FOLDER=shlex.quote(folder.get_remote_path()), PATTERNS=patterns)

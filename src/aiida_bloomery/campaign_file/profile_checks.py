@@ -16,10 +16,11 @@ from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.contract import Finding, Program
 from aiida_bloomery.campaign_file.measuring import wanted_by_observables
 from aiida_bloomery.campaign_file.model import JOBS
-from aiida_bloomery.campaign_file.versions import NOT_THERE, answer, hear_version, last_line
+from aiida_bloomery.campaign_file.versions import NOT_THERE, answer, hear_version
 from bloomery import __version__
 from bloomery.campaign.measuring import unique
 from bloomery.foundations.contract import Facts, Foundation
+from bloomery.program.console import last_line
 
 BLOOMERY = Program("bloomery", "The program `bloomery`.", "--version 2>&1", re.compile(r"bloomery\D*(\d[\w.]*)"))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiida_bloomery.campaign_file.labellers.contract import Program
+from bloomery.program.console import last_line
 
 PATIENCE = 60
 """Seconds that a program may take to say its version."""
@@ -30,11 +31,6 @@ def hear_version(code: Any, program: Program) -> Heard:
     status, output, problem = answer(code, program.arguments, PATIENCE)
     match = program.banner.search(output)
     return Heard(match[1] if match is not None else None, status, last_line(output + problem))
-
-
-def last_line(text: str) -> str:
-    """Return the last line of what a program said."""
-    return (text.strip().splitlines()[-1:] or ["nothing"])[0]
 
 
 def answer(code: Any, arguments: str, patience: int) -> tuple[int, str, str]:

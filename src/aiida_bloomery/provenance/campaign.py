@@ -12,6 +12,7 @@ from aiida.common.links import LinkType
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.provenance.progress import CAMPAIGN_TYPE, RETRAINING_LABEL
+from aiida_bloomery.provenance.trace import calls
 from bloomery.campaign.adoption import ADOPTED
 from bloomery.campaign.record import Adopted, Record
 from bloomery.campaign.stage_label import StageLabel
@@ -44,15 +45,14 @@ class Stage:
 
 def stages(campaign: orm.ProcessNode) -> list[Stage]:
     """Processes that a campaign called, in the order of their calls; of those that died the one in their place."""
-    links = campaign.base.links.get_outgoing(link_type=(LinkType.CALL_WORK, LinkType.CALL_CALC)).all()
-    found: dict[str, Stage] = {}
-    for link in sorted(links, key=lambda link: link.node.pk or 0):
+    found = []
+    for link in calls(campaign, LinkType.CALL_WORK, LinkType.CALL_CALC).values():
         if not isinstance(link.node, orm.ProcessNode):
             continue
         label = StageLabel.parse(link.link_label)
         iteration = -1 if label.iteration is None else label.iteration
-        found[label.text] = Stage(link.link_label, iteration, label.stage, link.node)
-    return list(found.values())
+        found.append(Stage(link.link_label, iteration, label.stage, link.node))
+    return found
 
 
 def retrainings(campaign: orm.ProcessNode) -> list[orm.WorkChainNode]:

@@ -13,9 +13,9 @@ from aiida.common.links import LinkType
 from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.provenance.ledger import cores_of_frame
 from aiida_bloomery.provenance.progress import ACTIVE
+from aiida_bloomery.provenance.trace import calls
 from aiida_bloomery.workflows.convergence import POINT
 from bloomery.campaign.convergence import Convergence, Plan
-from bloomery.campaign.stage_label import first_label
 from bloomery.errors import InputError
 
 PROCESS_TYPE = "aiida.workflows:bloomery.convergence"
@@ -84,8 +84,7 @@ def convergence_state(pk: int) -> ConvergenceState:
         raise InputError(f"there is no node {pk}.") from error
     if getattr(node, "process_type", None) != PROCESS_TYPE:
         raise InputError(f"{pk} is no search for converged settings but {node.__class__.__name__}.")
-    links = sorted(node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all(), key=lambda link: link.node.pk)
-    children = {first_label(link.link_label)[0].removeprefix(POINT): link.node for link in links}
+    children = {label.removeprefix(POINT): link.node for label, link in calls(node, LinkType.CALL_WORK).items()}
     ledgers = {key: child.outputs.ledger["entries"] for key, child in children.items() if "ledger" in child.outputs}
     ended = node.is_terminated and not node.is_finished_ok
     return ConvergenceState(

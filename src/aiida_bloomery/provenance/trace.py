@@ -7,16 +7,24 @@ from dataclasses import dataclass
 from aiida import orm
 from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
+from aiida.orm.utils.links import LinkTriple
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.campaign.adoption import AGAIN_OF
+from bloomery.campaign.stage_label import first_label
 from bloomery.errors import InputError
 
 _KINDS = (
     ("source", "data"), ("label_uuid", "label"), (AGAIN_OF, "data"), ("rule", "selection"), ("trajectory", "sampling")
 )  # fmt: skip
 """Per-frame arrays, and what made a frame what it is that has them; the first counts."""
+
+
+def calls(node: orm.ProcessNode, *kinds: LinkType) -> dict[str, LinkTriple]:
+    """Calls of a process in their order by the labels of the first; of those that died the one in their place."""
+    links = node.base.links.get_outgoing(link_type=kinds).all()
+    return {first_label(link.link_label)[0]: link for link in sorted(links, key=lambda link: link.node.pk or 0)}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from aiida_bloomery.services.queue import ARRIVAL, has_task, revive_lost
 from aiida_bloomery.services.roll_call import call_the_roll
 from aiida_bloomery.setup.home import Home
 from bloomery.errors import BloomeryError
+from bloomery.program.console import last_line
 
 __all__ = ["ARRIVAL", "HELD", "Services", "ensure", "has_task", "inspect", "repair", "revive_lost", "stop"]
 
@@ -219,7 +220,7 @@ def _start(workers: int | None) -> None:
     try:
         processes.client().start_daemon(number_workers=wanted, timeout=60)
     except DaemonException as error:
-        why = str(error).strip().splitlines()[-1]  # of a traceback what it ends with
+        why = last_line(str(error))  # of a traceback what it ends with
         raise BloomeryError(f"the daemon does not start ({why}); see its log in {processes.log_folder()}.") from error
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and (len(processes.workers()) < wanted or not _broker_ready()):

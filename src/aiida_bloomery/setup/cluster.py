@@ -20,6 +20,7 @@ from bloomery import __version__
 from bloomery.engines.installation import DISTRIBUTION, bloomery_source
 from bloomery.errors import BloomeryError, InputError
 from bloomery.plugins import Settings
+from bloomery.program.console import last_line
 
 Transport = Literal["ssh", "ssh_async", "local"]
 Scheduler = Literal["slurm", "pbspro", "torque", "sge", "lsf", "direct"]
@@ -53,8 +54,7 @@ class ProgramThere(Settings):
     @property
     def prepend(self) -> str:
         """Lines of shell before the program."""
-        loads = [f"module load {shlex.quote(name)}" for name in self.modules]
-        return "\n".join([*loads, *([self.before] if self.before else [])])
+        return _lines(*(f"module load {shlex.quote(name)}" for name in self.modules), self.before)
 
 
 class Cluster(Settings):
@@ -177,11 +177,9 @@ def _computer(cluster: Cluster) -> tuple[Any, bool]:
         "scheduler_type": f"core.{cluster.scheduler}",
     }
     try:
-        computer = orm.Computer.collection.get(label=cluster.label)
+        computer, made = orm.Computer.collection.get(label=cluster.label), False
     except NotExistent:
-        computer = orm.Computer(label=cluster.label, workdir=cluster.work, **told).store()
-        _settings(computer, cluster)
-        return computer, True
+        computer, made = orm.Computer(label=cluster.label, workdir=cluster.work, **told).store(), True
     for name, value in told.items():
         if getattr(computer, name) != value:
             raise InputError(
@@ -189,7 +187,7 @@ def _computer(cluster: Cluster) -> tuple[Any, bool]:
                 f"{value!r}; choose another label, or remove it with `verdi computer delete {cluster.label}`."
             )
     _settings(computer, cluster)
-    return computer, False
+    return computer, made
 
 
 def _settings(computer: Any, cluster: Cluster) -> None:
@@ -279,18 +277,18 @@ def _ask(computer: Any, script: str) -> tuple[int, str, str]:
         ) from error
 
 
-def _last(*texts: str) -> str:
-    lines = "\n".join(texts).strip().splitlines()
-    return lines[-1] if lines else "nothing"
+def _lines(*parts: str) -> str:
+    """Lines of shell, of those parts that there are."""
+    return "\n".join(part for part in parts if part)
 
 
 def _found(computer: Any, cluster: Cluster, name: str, there: ProgramThere) -> str:
     """Absolute path of a program."""
-    prepend = "\n".join(part for part in (cluster.before, there.prepend) if part)
-    status, output, problem = _ask(computer, f"{prepend}\ncommand -v {shlex.quote(there.path)}")
-    path = _last(output)
+    command = _lines(cluster.before, there.prepend, f"command -v {shlex.quote(there.path)}")
+    status, output, problem = _ask(computer, command)
+    path = last_line(output)
     if status or not path.startswith("/"):
-        hint = _last(problem) if problem.strip() else "it is not on the path"
+        hint = last_line(problem) if problem.strip() else "it is not on the path"
         raise InputError(
             f"programs.{name}: {there.path!r} is not on {computer.label} ({hint}); correct the path, or the modules "
             "that are loaded before it."
@@ -299,8 +297,7 @@ def _found(computer: Any, cluster: Cluster, name: str, there: ProgramThere) -> s
 
 
 def _code(computer: Any, name: str, path: str, prepend: str) -> Step:
-    threads = "export OMP_NUM_THREADS=1" if name in PLUGINS else ""
-    lines = "\n".join(part for part in (prepend, threads) if part)
+    lines = _lines(prepend, "export OMP_NUM_THREADS=1" if name in PLUGINS else "")
     node, made = machine.install_code(computer, name, Path(path), PLUGINS.get(name), lines)
     return Step.of(f"code {node.full_label}", path, made=made)
 
@@ -313,21 +310,20 @@ def _installed(computer: Any, cluster: Cluster) -> tuple[str, bool, str]:
     folder = cluster.environment
     if folder is None:
         status, output, _ = _ask(computer, 'echo "$HOME"')
-        if status or not _last(output).startswith("/"):
+        if status or not last_line(output).startswith("/"):
             raise InputError("environment: the home folder there is not known; name a folder for the environment.")
-        folder = f"{_last(output)}/{ENVIRONMENT}"
+        folder = f"{last_line(output)}/{ENVIRONMENT}"
     place = shlex.quote(folder)
     status, output, _ = _ask(computer, f"{place}/bin/bloomery --version")
-    if not status and _last(output).split()[-1] == __version__:
+    if not status and last_line(output).split()[-1] == __version__:
         return folder, False, f"bloomery {__version__}"
     check = f"import sys, venv, ensurepip; sys.exit(sys.version_info < {PYTHON})"
-    prepend = f"{cluster.before}\n" if cluster.before else ""
     python = shlex.quote(cluster.python)
-    status, output, problem = _ask(computer, f"{prepend}{python} -c {shlex.quote(check)}")
+    status, output, problem = _ask(computer, _lines(cluster.before, f"{python} -c {shlex.quote(check)}"))
     if status:
         raise InputError(
             f"python: {cluster.python!r} on {computer.label} is no Python of {PYTHON[0]}.{PYTHON[1]} or later with "
-            f"venv ({_last(output, problem)}); name one that is, or load its module in `before`."
+            f"venv ({last_line(output, problem)}); name one that is, or load its module in `before`."
         )
     with tempfile.TemporaryDirectory() as here:
         wheel = _wheel(Path(here))
@@ -336,21 +332,24 @@ def _installed(computer: Any, cluster: Cluster) -> tuple[str, bool, str]:
     file = f"{folder}/{wheel.name}"
     pip = f"{place}/bin/python -m pip install -q --disable-pip-version-check"
     # A wheel of the same version may be another: it is installed anyway, and then what it needs.
-    first = f"{pip} {shlex.join(cluster.packages)}\n" if cluster.packages else ""
-    install = (
-        f"{prepend}set -e\n{python} -m venv {place}\n{first}{pip} --force-reinstall --no-deps {shlex.quote(file)}\n"
-        f"{pip} {shlex.quote(file + extras)}"
+    install = _lines(
+        cluster.before,
+        "set -e",
+        f"{python} -m venv {place}",
+        f"{pip} {shlex.join(cluster.packages)}" if cluster.packages else "",
+        f"{pip} --force-reinstall --no-deps {shlex.quote(file)}",
+        f"{pip} {shlex.quote(file + extras)}",
     )
     status, output, problem = _ask(computer, install)
     if status:
         raise BloomeryError(
-            f"computer {computer.label}: the package cannot be installed in {folder} ({_last(output, problem)}); "
+            f"computer {computer.label}: the package cannot be installed in {folder} ({last_line(output, problem)}); "
             "install it there by hand, and name its program under programs: bloomery."
         )
     status, output, problem = _ask(computer, f"{place}/bin/bloomery --version")
     if status:
-        raise BloomeryError(f"computer {computer.label}: {folder}/bin/bloomery does not start ({_last(problem)}).")
-    return folder, True, _last(output)
+        raise BloomeryError(f"computer {computer.label}: {folder}/bin/bloomery does not start ({last_line(problem)}).")
+    return folder, True, last_line(output)
 
 
 def _wheel(folder: Path) -> Path:
@@ -370,7 +369,7 @@ def _wheel(folder: Path) -> Path:
     done = subprocess.run([*command, *source], capture_output=True, text=True, check=False)
     found = sorted(folder.glob("*.whl"))
     if done.returncode or not found:
-        raise BloomeryError(f"no wheel of {DISTRIBUTION} can be built here ({_last(done.stdout, done.stderr)}).")
+        raise BloomeryError(f"no wheel of {DISTRIBUTION} can be built here ({last_line(done.stdout, done.stderr)}).")
     return found[0]
 
 

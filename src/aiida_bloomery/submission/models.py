@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiida_bloomery.campaign_file.codes import DEFAULT_CODE
 from aiida_bloomery.data.ended import how_it_ended
+from aiida_bloomery.provenance.trace import calls
 from bloomery.campaign.learning_curves import LearningCurve
-from bloomery.campaign.stage_label import first_label
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.model_selection.cross_validation import CrossValidation
@@ -239,12 +239,10 @@ def selection_state(pk: int) -> SelectionState:
     if kind not in KINDS:
         raise InputError(f"{pk} is no learning curve, cross-validation or search but {node.__class__.__name__}.")
     jobs = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
-    links = sorted(node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all(), key=lambda link: link.node.pk)
-    called = {first_label(link.link_label)[0]: link.node for link in links}
     failed = {
-        label: how_it_ended(child)
-        for label, child in called.items()
-        if child.is_terminated and not child.is_finished_ok
+        label: how_it_ended(link.node)
+        for label, link in calls(node, LinkType.CALL_WORK).items()
+        if link.node.is_terminated and not link.node.is_finished_ok
     }
     return SelectionState(
         pk=int(node.pk),

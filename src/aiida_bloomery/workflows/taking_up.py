@@ -7,7 +7,7 @@ under a label that tells, where it stopped if it keeps checkpoints, and a stated
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from aiida import orm
 from aiida.common.links import LinkType
@@ -57,14 +57,14 @@ class TakesUp(WorkChain):
     Its `submit` must know a child by the label of its call, see `SubmitsOnce`.
     """
 
-    def _on_awaitable_finished(self, awaitable: Awaitable) -> None:
-        """Wait a while and take the child up, or let AiiDA put it into the context."""
-        child = orm.load_node(awaitable.pk)
-        why = why_it_died(child)
-        label, times = first_label(_label_of(child))
-        if why is None or not label or times >= len(WAITS):
-            super()._on_awaitable_finished(awaitable)
+    def _resolve_awaitable(self, awaitable: Awaitable, value: Any) -> None:
+        """Put what a child gave into the context; one that died is taken up after a while, and waited for till then."""
+        why = why_it_died(value) if isinstance(value, orm.ProcessNode) else None
+        label, times = first_label(_label_of(value)) if why else ("", 0)
+        if not label or times >= len(WAITS):
+            super()._resolve_awaitable(awaitable, value)
             return
+        child: orm.ProcessNode = value
         wait = WAITS[times]
         self.report(
             f"{child.process_label}<{child.pk}> died and is taken up in {wait:g} s, for the {times + 1}. of "
@@ -86,16 +86,14 @@ class TakesUp(WorkChain):
             builder[RESUME_FROM] = child.outputs.remote_folder
         builder.metadata.call_link_label = label
         inputs: dict[str, Any] = builder._inputs(prune=True)  # noqa: SLF001
-        again = self.submit(cast("Any", child.process_class), inputs)
+        again = self.submit(builder.process_class, inputs)
         context, key = self._resolve_nested_context(awaitable.key)
         places = context[key] if awaitable.action == AwaitableAction.APPEND else [context[key]]
         for place in (*places, awaitable):  # one object, or two that were equal when they were saved
             if isinstance(place, Awaitable) and place.pk == child.pk:
                 place.pk = again.pk
         self._update_process_status()
-        self.runner.call_on_process_finish(
-            again.pk, partial(self.call_soon, cast("Any", self._on_awaitable_finished), awaitable)
-        )
+        self.runner.call_on_process_finish(again.pk, partial(self.call_soon, self._on_awaitable_finished, awaitable))
 
 
 def _label_of(child: orm.ProcessNode) -> str:

@@ -110,6 +110,11 @@ def printable(text: object) -> str:
     )
 
 
+def last_line(*texts: str) -> str:
+    """Return the last line of what a program said, in one text after the other."""
+    return ("\n".join(texts).strip().splitlines()[-1:] or ["nothing"])[0]
+
+
 option_set = click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the plug-in; the value is YAML."
 )
