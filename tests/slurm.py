@@ -6,7 +6,6 @@ import contextlib
 import getpass
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from tests.servers import PATHS, free_ports
 from tests.waiting import wait_until
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
@@ -54,14 +54,7 @@ AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 {nodes}
 PartitionName=normal Nodes=ALL Default=YES MaxTime=60 State=UP
-PartitionName=closed Nodes=ALL MaxTime=60 State=DOWN
 """
-
-
-def missing() -> str:
-    """Which of the programs are not installed."""
-    paths = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    return ", ".join(name for name in PROGRAMS if shutil.which(name, path=paths) is None)
 
 
 @dataclass(frozen=True)
@@ -74,8 +67,7 @@ class Slurm:
     @property
     def environment(self) -> dict[str, str]:
         """What commands that speak with it need."""
-        paths = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-        return {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": paths}
+        return {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": PATHS}
 
     def call(self, *words: str, check: bool = True) -> str:
         """Run one of its commands; return what it printed."""
@@ -100,15 +92,22 @@ class Slurm:
         for process in self.processes(program):
             process.kill()
 
-    def lose(self, node: str, job: str) -> None:
-        """Take a node away with the job that it runs, as when its power is cut."""
-        victims = [process for process in self.processes("slurmd") if node in process.cmdline()]
+    def cut(self, job: str) -> None:
+        """Kill all processes of a job, and what looks after them."""
+        victims: list[psutil.Process] = []
         for process in psutil.process_iter(["environ", "name"]):
             if (process.info["environ"] or {}).get("SLURM_JOB_ID") == job:
                 victims += [process, *(parent for parent in process.parents() if parent.name() == "slurmstepd")]
         for process in victims:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+
+    def lose(self, node: str, job: str) -> None:
+        """Take a node away with the job that it runs, as when its power is cut."""
+        for process in self.processes("slurmd"):
+            if node in process.cmdline():
+                process.kill()
+        self.cut(job)
         self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
 
     def find(self, node: str) -> None:
@@ -125,17 +124,6 @@ class Slurm:
             for process in psutil.process_iter(["name", "cmdline"])
             if process.info["name"] == program and str(self.folder) in " ".join(process.info["cmdline"] or [])
         ]
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody has."""
-    sockets = [socket.socket() for _ in range(number)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @contextmanager

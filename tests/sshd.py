@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from tests.slurm import free_ports
+from tests.servers import PATHS, free_ports
 from tests.waiting import wait_until
 
 CONFIGURATION = """\
@@ -40,12 +40,7 @@ Host 127.0.0.1
   UserKnownHostsFile {home}/.ssh/known_hosts
 """
 
-PATHS = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-
-
-def missing() -> str:
-    """Which of the programs are not installed."""
-    return ", ".join(name for name in ("sshd", "ssh-keygen") if shutil.which(name, path=PATHS) is None)
+PROGRAMS = ("sshd", "ssh-keygen")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Campaigns through a real queue: packs in one allocation, and jobs that the queue ends, loses or refuses."""
+"""Campaigns through a real queue: packs in one allocation, and jobs that the queue ends or loses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from tests.integration.harness import QUICK_DFT, Home, home_in
-from tests.slurm import Slurm, missing, slurm_in
+from tests.servers import missing
+from tests.slurm import PROGRAMS, Slurm, slurm_in
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon, pytest.mark.pw]
@@ -58,10 +59,6 @@ class Cluster:
         words = [line.split(maxsplit=2) for line in log.read_text().splitlines()] if log.exists() else []
         return [(what, float(when), where) for what, when, where in words if "/frame_" in where]
 
-    def ended(self) -> int:
-        """How many ranks have ended."""
-        return sum(what == "end" for what, _, _ in self.lines())
-
     def jobs(self) -> list[str]:
         """Numbers of the jobs in the queue that label."""
         listed = self.slurm.call("squeue", "--noheader", "--format", "%i %Z").splitlines()
@@ -71,8 +68,8 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Start it, and add it to a home, with the program that does not start anew for each job."""
-    if missing():
-        pytest.skip(f"{missing()} not installed: apt-get install slurmctld slurmd slurm-client munge")
+    if lacking := missing(*PROGRAMS):
+        pytest.skip(f"{lacking} not installed: apt-get install slurmctld slurmd slurm-client munge")
     pw = shutil.which("pw.x")
     if pw is None or shutil.which("mpirun") is None:
         pytest.skip("pw.x or mpirun is not on the PATH")
@@ -114,6 +111,15 @@ def codes(**pw: Any) -> dict[str, Any]:
     return {"pw": {"code": "pw@cluster", **pw}, "bloomery": {"code": "bloomery@cluster", "walltime": "10 min"}}
 
 
+def half_way(cluster: Cluster, file: Path, nap: float) -> tuple[int, int]:
+    """Submit a campaign, and wait for two of its labels: its PK, and how many lines there were before."""
+    cluster.nap(nap)
+    before = len(cluster.lines())
+    pk = cluster.home.submit(file)
+    wait_until(lambda: sum(what == "end" for what, _, _ in cluster.lines()[before:]) >= 2, "two labels")
+    return pk, before
+
+
 def computed_once(cluster: Cluster, pk: int, ranks: int, lines: list[tuple[str, float, str]], cut: int = 0) -> None:
     """Whether every frame has its label, and was computed once, but for those ``cut`` short."""
     entries = cluster.home.ledger(pk)
@@ -138,10 +144,7 @@ def test_frames_of_two_ranks_run_beside_each_other_in_one_allocation(
 def test_a_job_that_is_cancelled_gives_its_labels_and_the_rest_is_sent_again(
     cluster: Cluster, campaign_file: Callable[..., Path]
 ) -> None:
-    cluster.nap(3.0)
-    before = len(cluster.lines())
-    pk = cluster.home.submit(campaign_file(name="cancelled", seed=5, codes=codes(), **BOOTSTRAP_ALONE))
-    wait_until(lambda: sum(what == "end" for what, _, _ in cluster.lines()[before:]) >= 2, "two labels")
+    pk, before = half_way(cluster, campaign_file(name="cancelled", seed=5, codes=codes(), **BOOTSTRAP_ALONE), 3.0)
     cluster.slurm.call("scancel", *cluster.jobs())
     cluster.nap(0)
     assert cluster.home.wait(pk)["succeeded"]
@@ -149,10 +152,7 @@ def test_a_job_that_is_cancelled_gives_its_labels_and_the_rest_is_sent_again(
 
 
 def test_a_job_whose_node_is_taken_away_goes_on_elsewhere(cluster: Cluster, campaign_file: Callable[..., Path]) -> None:
-    cluster.nap(3.0)
-    before = len(cluster.lines())
-    pk = cluster.home.submit(campaign_file(name="moved", seed=6, codes=codes(), **BOOTSTRAP_ALONE))
-    wait_until(lambda: sum(what == "end" for what, _, _ in cluster.lines()[before:]) >= 2, "two labels")
+    pk, before = half_way(cluster, campaign_file(name="moved", seed=6, codes=codes(), **BOOTSTRAP_ALONE), 3.0)
     (job,) = cluster.jobs()
     node = cluster.slurm.call("squeue", "--noheader", "--jobs", job, "--format", "%N").strip()
     cluster.slurm.lose(node, job)
@@ -167,11 +167,10 @@ def test_a_job_whose_node_is_taken_away_goes_on_elsewhere(cluster: Cluster, camp
 def test_a_job_that_the_controller_has_forgotten_is_looked_after(
     cluster: Cluster, campaign_file: Callable[..., Path]
 ) -> None:
-    cluster.nap(3.0)
-    before = len(cluster.lines())
-    pk = cluster.home.submit(campaign_file(name="forgotten", seed=7, codes=codes(), **BOOTSTRAP_ALONE))
-    wait_until(lambda: sum(what == "end" for what, _, _ in cluster.lines()[before:]) >= 2, "two labels")
+    pk, before = half_way(cluster, campaign_file(name="forgotten", seed=7, codes=codes(), **BOOTSTRAP_ALONE), 3.0)
+    (job,) = cluster.jobs()
     cluster.slurm.kill("slurmctld")
+    cluster.slurm.cut(job)  # as its node does in the end when it hears that nobody knows the job
     cluster.nap(0)
     cluster.slurm.start("slurmctld", "-c", "-f", str(cluster.slurm.folder / "slurm.conf"))
     assert cluster.home.wait(pk)["succeeded"]
@@ -181,11 +180,8 @@ def test_a_job_that_the_controller_has_forgotten_is_looked_after(
 def test_a_job_out_of_time_gives_its_labels_and_the_rest_is_sent_again(
     cluster: Cluster, campaign_file: Callable[..., Path]
 ) -> None:
-    cluster.nap(25.0)
-    before = len(cluster.lines())
     file = campaign_file(name="too-long", seed=8, codes=codes(walltime="1 min"), **BOOTSTRAP_ALONE)
-    pk = cluster.home.submit(file)
-    wait_until(lambda: sum(what == "end" for what, _, _ in cluster.lines()[before:]) >= 2, "two labels")
+    pk, before = half_way(cluster, file, 25.0)
     wait_until(lambda: not cluster.jobs(), "the end of the job")
     cluster.nap(0)
     assert cluster.home.wait(pk)["succeeded"]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from tests.integration.harness import Home, home_in
-from tests.sshd import Server, missing, sshd_in
+from tests.servers import missing
+from tests.sshd import PROGRAMS, Server, sshd_in
 
 pytestmark = [pytest.mark.integration, pytest.mark.daemon]
 
@@ -21,8 +22,8 @@ BROKEN = 25.0
 @pytest.fixture(scope="module")
 def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Home]]:
     """A server, and a home whose user may log in there."""
-    if missing():
-        pytest.skip(f"{missing()} not installed: apt-get install openssh-server")
+    if lacking := missing(*PROGRAMS):
+        pytest.skip(f"{lacking} not installed: apt-get install openssh-server")
     folder = tmp_path_factory.mktemp("ssh")
     with sshd_in(folder / "sshd") as server, home_in(folder / "home", HOME=str(server.home)) as home:
         yield server, home
