@@ -94,13 +94,24 @@ class Slurm:
 
     def cut(self, job: str) -> None:
         """Kill all processes of a job, and what looks after them."""
-        victims: list[psutil.Process] = []
-        for process in psutil.process_iter(["environ", "name"]):
-            if (process.info["environ"] or {}).get("SLURM_JOB_ID") == job:
-                victims += [process, *(parent for parent in process.parents() if parent.name() == "slurmstepd")]
-        for process in victims:
+        victims: dict[int, psutil.Process] = {}
+        while found := {process.pid: process for process in self._of_job(job) if process.pid not in victims}:
+            # Stopped first: one that is killed alone is a command that ended, and its shell goes on with the next.
+            for process in found.values():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.suspend()
+            victims |= found
+        for process in victims.values():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+
+    @staticmethod
+    def _of_job(job: str) -> Iterator[psutil.Process]:
+        for process in psutil.process_iter(["environ", "name"]):
+            if (process.info["environ"] or {}).get("SLURM_JOB_ID") == job:
+                yield process
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    yield from (parent for parent in process.parents() if parent.name() == "slurmstepd")
 
     def lose(self, node: str, job: str) -> None:
         """Take a node away with the job that it runs, as when its power is cut."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiida import orm
@@ -30,6 +30,7 @@ if [ -d "$bloomery_earlier" ]; then
     # Links: whole files or none, and no second copy. What this folder has is newer, or was written for it.
     cp -rln "$bloomery_left" . 2> /dev/null || cp -rn "$bloomery_left" . 2> /dev/null
   done
+@MORE@
   exec {bloomery_other}>&-
 fi
 """
@@ -41,16 +42,25 @@ def resume_port(spec: CalcJobProcessSpec) -> None:
     spec.input(RESUME_FROM, valid_type=orm.RemoteData, required=False, help=text)
 
 
-def take_up(inputs: Mapping[str, Any], computer: orm.Computer, names: Sequence[str]) -> str:
+def earlier_jobs(job: orm.CalcJobNode) -> Iterator[orm.CalcJobNode]:
+    """Jobs whose folders a job has taken up, one through the other, the latest first."""
+    while RESUME_FROM in job.inputs and (earlier := job.inputs.resume_from.creator) is not None:
+        yield earlier
+        job = earlier
+
+
+def take_up(inputs: Mapping[str, Any], computer: orm.Computer, names: Sequence[str], more: str = ":") -> str:
     """Lines of a job script that take up what an earlier job left, if there is one on the same computer.
 
     Parameters
     ----------
     names
         Of files and folders, as patterns of the shell, in the order in which they are taken.
+    more
+        What else is done while the earlier folder, ``$bloomery_earlier``, is locked.
     """
     folder = inputs.get(RESUME_FROM)
     if folder is None or folder.computer.uuid != computer.uuid:
         return ""
     patterns = " ".join(f'"$bloomery_earlier"/{name}' for name in names)
-    return filled(_TAKE_UP, FOLDER=shlex.quote(folder.get_remote_path()), PATTERNS=patterns)
+    return filled(_TAKE_UP, FOLDER=shlex.quote(folder.get_remote_path()), PATTERNS=patterns, MORE=more)

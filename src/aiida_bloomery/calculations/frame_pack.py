@@ -46,6 +46,12 @@ class FrameShell:
 # `prepend_text` and `append_text` land inside of it, and so hold for every frame.
 _BEFORE = "bloomery_frame() {"
 
+# An earlier job may have had more frames. A link to its log would be written into.
+_LOG_OF_THESE = """\
+  while read -r bloomery_frame bloomery_rest; do
+    [ -d "$bloomery_frame" ] && echo "$bloomery_frame $bloomery_rest"
+  done < "$bloomery_earlier/@LOG@" >> @LOG@ 2> /dev/null"""
+
 _DRIVER = """\
 }
 export -f bloomery_frame
@@ -230,7 +236,9 @@ class FramePackCalculation(PatientCalcJob):
         calc_info = CalcInfo()
         calc_info.uuid = str(self.uuid)
         calc_info.codes_info = [job_script.code_info(self.inputs.code, self.ARGUMENTS, self.OUTPUT_FILE)]
-        earlier = take_up(self.inputs, self.node.computer, ["frame_*", LOG_FILE])
+        frames = [FRAME_FOLDER.format(index) for index in self.inputs.frames.get_list()]
+        more = job_script.filled(_LOG_OF_THESE, LOG=LOG_FILE)
+        earlier = take_up(self.inputs, self.node.computer, frames, more)
         calc_info.prepend_text = f"{guard(self.node.computer, cores, earlier)}\n{_BEFORE}"
         mpi = job_script.own_mpi_folder(self.node.get_option("resources"))
         calc_info.append_text = driver(

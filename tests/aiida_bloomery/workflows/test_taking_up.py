@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiida import engine, orm
 from aiida.common.links import LinkType
+from aiida.common.log import configure_logging
 from aiida.engine import ToContext, append_
 
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -52,6 +53,12 @@ sys.exit(main())
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(taking_up, "WAITS", (0.0, 0.0, 0.0))
+
+
+@pytest.fixture(autouse=True)
+def _logs_in_the_profile() -> None:
+    """A command that ran in this process has left AiiDA's loggers without their way to the profile."""
+    configure_logging(with_orm=True)
 
 
 def mortal(

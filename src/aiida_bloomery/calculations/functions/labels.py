@@ -11,6 +11,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 from numpy.typing import NDArray
 
+from aiida_bloomery.calculations.earlier import earlier_jobs
 from aiida_bloomery.calculations.label_cache import VERSION_ATTRIBUTE
 from aiida_bloomery.data.configurations import ConfigurationsData, with_parents
 from aiida_bloomery.data.ended import cause_of, how_it_ended
@@ -110,8 +111,9 @@ def _entry(
     if is_cached:
         return LedgerEntry(frame, hash_, "cached", attempts=0, job=job, moments=_moments(found))
     tries = [entry for entry in tried if entry.hash == hash_]
-    attempts = sum(entry.attempts for entry in tries)
-    seconds = sum(float(entry.seconds) for entry in tries)
+    counted = _without_taken_up(tries)
+    attempts = sum(entry.attempts for entry in counted)
+    seconds = sum(float(entry.seconds) for entry in counted)
     exit_code, reason, last_job = (tries[-1].exit_code, tries[-1].reason, tries[-1].job) if tries else (0, "", "")
     for uuid, frames in processes.get("packs", []):
         if frame in frames and uuid not in {entry.job for entry in tries}:
@@ -132,6 +134,14 @@ def _entry(
         frame, hash_, "failed", attempts, round(seconds, 3), exit_code or 1,
         reason or "it was never finished: every job that it was in was ended before.", last_job,
     )  # fmt: skip
+
+
+def _without_taken_up(tries: list[LedgerEntry]) -> list[LedgerEntry]:
+    """Tries without those whose folder a later one took up: its log begins with theirs, so it has counted them."""
+    if len(tries) < 2:
+        return tries
+    taken_up = {job.uuid for entry in tries for job in earlier_jobs(orm.load_node(entry.job))}
+    return [entry for entry in tries if entry.job not in taken_up]
 
 
 def _remedies(calculations: list[orm.CalcJobNode]) -> str:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ProcessSpec, ToContext, append_, if_, while_
 
+from aiida_bloomery.calculations.earlier import RESUME_FROM
 from aiida_bloomery.calculations.frame_pack import FramePackCalculation, validate_pack
 from aiida_bloomery.calculations.job_script import ONE_CORE
 from aiida_bloomery.workflows.labelling.contract import MAX_ROUNDS, LabellingWorkChain
 from aiida_bloomery.workflows.labelling.packing import default_concurrency, pack_options, share_out
 
 DEFAULT_SIZE = 50
+
+Folders: TypeAlias = list[tuple[orm.RemoteData | None, list[int]]]
+"""Frames in groups, each with the folder where they were begun, if there is one."""
 
 
 def program_ports(spec: ProcessSpec, namespace: str, program: str) -> None:
@@ -86,20 +90,30 @@ class PackedLabellingWorkChain(LabellingWorkChain):
 
     def run_packs(self) -> None:
         """Submit packs of about equal cost."""
-        self.submit_packs(self.ctx.pending, f"pack_{self.ctx.round:02d}")
+        self.submit_packs(self.earlier_folders(self.ctx.pending), f"pack_{self.ctx.round:02d}")
 
-    def submit_packs(self, frames: list[int], label: str, **more: Any) -> None:
-        """Submit frames in packs, whose call links begin with ``label``; ``more`` are further inputs of each."""
+    def submit_packs(self, frames: Folders, label: str, **more: Any) -> None:
+        """Submit frames in packs, whose call links begin with ``label``.
+
+        Parameters
+        ----------
+        frames
+            In groups, with the folder where an earlier pack of each was.
+        more
+            Further inputs of each pack.
+        """
         counts = self.inputs.configurations.configurations.counts
         settings = self.program.pack.get_dict()
         concurrency = settings.get("concurrency") or default_concurrency(self.program.code.computer, self.frame_options)
         packs = [
-            pack
-            for group in self.alike(frames)
+            (folder, pack)
+            for folder, left in frames
+            for group in self.alike(left)
             for pack in share_out(group, [float(counts[one]) ** 2 for one in group], settings.get("size", DEFAULT_SIZE))
         ]
         self.ctx.packs = []
-        for number, pack in enumerate(packs):
+        for number, (folder, pack) in enumerate(packs):
+            taken_up = {RESUME_FROM: folder} if folder is not None else {}
             process = self.submit_as(
                 f"{label}_{number:03d}",
                 self.PACK,
@@ -108,12 +122,28 @@ class PackedLabellingWorkChain(LabellingWorkChain):
                 frames=orm.List(pack),
                 pack=self.program.pack,
                 metadata={"options": pack_options(self.frame_options, min(concurrency, len(pack)))},
+                **taken_up,
                 **self.pack_inputs(pack),
                 **more,
             )
             self.ctx.processes["packs"].append([process.uuid, pack])
             self.to_context(packs=append_(process))
-        self.report(f"submitted {len(frames)} frames in {len(packs)} pack(s)")
+        self.report(f"submitted {sum(len(pack) for _, pack in packs)} frames in {len(packs)} pack(s)")
+
+    def earlier_folders(self, frames: list[int]) -> Folders:
+        """Frames in groups by the folder where the last packs left them unfinished.
+
+        A queue may have forgotten a job that still runs. Who takes its folder up waits for it, and for what it finished
+        after it was read.
+        """
+        left = set(frames)
+        groups: Folders = []
+        for process in self.ctx.packs:
+            mine = left & set(process.inputs.frames.get_list())
+            if mine and "remote_folder" in process.outputs:
+                groups.append((process.outputs.remote_folder, sorted(mine)))
+                left -= mine
+        return [*groups, (None, sorted(left))] if left else groups
 
     def inspect_packs(self) -> None:
         """See which frames are done, which failed, and which were never finished."""

@@ -112,7 +112,7 @@ class RuledLabellingWorkChain(PackedLabellingWorkChain):
     def run_frames(self) -> None:
         """Send the frames that failed once more, by a way to self-consistency that is slower and safer."""
         if "remedy" in self.program:
-            self.submit_packs(sorted(self.ctx.failed), "again", remedy=self.program.remedy)
+            self.submit_packs([(None, sorted(self.ctx.failed))], "again", remedy=self.program.remedy)
 
     def inspect_frames(self) -> None:
         """Take the labels of those that succeeded after all."""

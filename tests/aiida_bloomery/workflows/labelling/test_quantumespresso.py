@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 import ase
 import ase.io
@@ -165,6 +166,28 @@ def test_pack_killed_half_way_keeps_what_was_finished(wrapped_pw, dimers, labell
     # The third frame was ended before its pw.x began: no frame was computed twice.
     assert sorted(pw.starts()) == [f"frame_{index:04d}" for index in range(4)]
     assert outputs["labelled"].configurations.info["label_uuid"].tolist() == [packs[0].uuid] * 2 + [packs[1].uuid] * 2
+
+
+def test_pack_that_runs_on_although_nobody_knows_it_is_waited_for(wrapped_pw, dimers, labelling):
+    pw = wrapped_pw("sleep 2")
+    builder = labelling(pw.code, dimers(4, seed=11), pack={"size": 50, "concurrency": 1, "frame_timeout_s": 3600})
+    options = builder.pw.options.get_dict()
+    # Stands for a queue that forgets a job while its node goes on with it.
+    forgotten = f"[ -e {pw.folder}/forgotten ] || {{ touch {pw.folder}/forgotten; setsid bash $0 > /dev/null 2>&1 &"
+    options["custom_scheduler_commands"] = (
+        f"{forgotten} until grep -qs ' end ' frames.log; do sleep 0.1; done; exit; }}"
+    )
+    builder.pw.options = orm.Dict(options)
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    packs = called(node, "PwPackCalculation")
+    assert [pack.exit_status for pack in packs] == [420, 0]
+    assert packs[1].inputs.resume_from == packs[0].outputs.remote_folder
+    assert sorted(pw.starts()) == [f"frame_{index:04d}" for index in range(4)]
+    assert [entry["outcome"] for entry in entries(outputs)] == ["labelled"] * 4
+    assert [entry["attempts"] for entry in entries(outputs)] == [1] * 4
+    others = orm.load_node(packs[0].pk).outputs.remote_folder.get_remote_path()
+    assert {line.split()[0] for line in Path(others, "frames.log").read_text().splitlines()} == set(pw.starts())
 
 
 def test_pack_that_never_ran_is_sent_again(wrapped_pw, dimers, labelling):
