@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
 
 
-NOT_ALWAYS = {"data", "check_labels", "potential", "foundation", "start"}
+NOT_ALWAYS = {"data", "check_labels", "potential", "foundation", "start", "pipeline"}
 """Keys of campaign files that a digest is made without where they do not stand in the file."""
 
 
@@ -65,6 +65,7 @@ def make_builder(campaign: Campaign) -> ProcessBuilder:
         options=verb_options(campaign, load),
         device=campaign.file.device,
         seed=campaign.file.seed,
+        pipeline=campaign.file.pipeline,
     )
     builder.metadata.label = campaign.file.name
     builder.metadata.description = describe(campaign)
@@ -117,6 +118,8 @@ def digest_mark(campaign: Campaign) -> str:
         content["data"] = data_digest(campaign)
     if campaign.file.potential is not None:
         content["potential"] = potential_digest(campaign)
+    if campaign.file.pipeline:
+        content["pipeline"] = True
     if campaign.file.foundation is not None:
         content["foundation"] = campaign.file.foundation.model_dump(mode="json")
     text = json.dumps(content, sort_keys=True, default=str)

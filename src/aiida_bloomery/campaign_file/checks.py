@@ -57,11 +57,17 @@ def check_nulls(source: Source) -> None:
 def check_file(campaign: Campaign) -> list[str]:
     """Run all checks; raise `InputError` for the first mistake, and return what is allowed and perhaps not meant."""
     for check in (
-        _structures, _frames, check_data, check_potential, _duplicate_files, _settings, _plugins, check_foundations,
-        _labeller, _energy_reference, _pools, _budget, check_validation, _device,
+        _pipeline, _structures, _frames, check_data, check_potential, _duplicate_files, _settings, _plugins,
+        check_foundations, _labeller, _energy_reference, _pools, _budget, check_validation, _device,
     ):  # fmt: skip
         check(campaign)
     return list(_notes(campaign))
+
+
+def _pipeline(campaign: Campaign) -> None:
+    if campaign.file.pipeline and campaign.control is not None:
+        text = "stages of a campaign with a control arm do not overlap; leave one of the two out."
+        raise campaign.source.error(("pipeline",), text)
 
 
 # -- structures -------------------------------------------------------------------------------------------------------

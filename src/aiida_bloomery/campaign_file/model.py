@@ -452,6 +452,9 @@ class CampaignFile(Settings):
     """What is measured besides errors on the probe: observables beside the reference method, an independent set."""
     stop: Stop = Stop()
     """When the campaign is done."""
+    pipeline: bool = False
+    """Whether stages overlap: while a batch is labelled the potential is trained, and the next pool is sampled and
+    selected with the newest that there is, one iteration older than otherwise. For labels that take long."""
     codes: Codes = Codes()
     """How the programs run."""
 

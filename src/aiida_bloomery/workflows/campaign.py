@@ -9,6 +9,7 @@ from aiida_bloomery.calculations.functions.campaign import plan_iteration
 from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import under
 from aiida_bloomery.workflows.adoption import Adoption
+from aiida_bloomery.workflows.ahead import Ahead
 from aiida_bloomery.workflows.arms import ControlArm
 from aiida_bloomery.workflows.campaign_builder import FromProtocol
 from aiida_bloomery.workflows.energy_reference import EnergyReferenceWorkChain
@@ -42,7 +43,13 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
             if_(cls.wants_isolated_atoms)(cls.label_atoms, cls.refer_to_atoms),
             if_(cls.has_data)(cls.check_data, cls.adopt_data),
             while_(cls.is_not_done)(
-                cls.plan, cls.sample, cls.select, cls.label, cls.learn,
+                cls.begin_iteration,
+                if_(cls.is_not_begun)(cls.plan, cls.sample, cls.select),
+                cls.label,
+                if_(cls.goes_ahead)(
+                    cls.plan_ahead, cls.sample_ahead, cls.select_ahead, cls.wait_for_labels, cls.label_ahead
+                ),
+                cls.learn,
                 if_(cls.has_other_starts)(cls.compare_starts, cls.choose_start),
                 cls.validate, cls.record
             ),
@@ -90,6 +97,10 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
     def _starts(self) -> Starts:
         return Starts(self)
 
+    @property
+    def _ahead(self) -> Ahead:
+        return Ahead(self)
+
     def _fail(self, label: str, process: orm.ProcessNode) -> ExitCode:
         """Attach what there is, then end: nothing that was computed is lost."""
         self.results()
@@ -112,6 +123,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         self._standing.begin()
         self._measuring.begin()
         self._starts.begin()
+        self._ahead.begin()
         if self.inputs.energy_reference["method"] == "values":
             self.ctx.reference = self.inputs.energy_reference
 
@@ -154,19 +166,28 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
     # -- the loop -------------------------------------------------------------------------------------------------
 
     def is_not_done(self) -> bool:
-        """Whether no stop rule has fired."""
-        return self.ctx.decision is None or not self.ctx.decision["done"]
+        """Whether no stop rule has fired, or labels are still to come."""
+        return self.ctx.decision is None or not self.ctx.decision["done"] or self._ahead.is_labelled
+
+    def begin_iteration(self) -> None:
+        """Forget the iteration before, and take what was begun of this one."""
+        self.ctx.assessment = self.ctx.training = self.ctx.validation = None
+        for part in (self._control, self._measuring, self._starts):
+            part.begin_iteration()
+        self._ahead.take()
+
+    def is_not_begun(self) -> bool:
+        """Whether nothing of this iteration is there."""
+        return not self.ctx.plan
 
     def plan(self) -> None:
         """Decide what this iteration does."""
         inputs = self.given("seed", "selection", "stop", "control", "starts") | self._adoption.given()
         inputs["stage"] = self.inputs.sampling if self.ctx.iteration else self.inputs.bootstrap
         inputs |= self.given("before") if self.ctx.history is None else {"history": self.ctx.history}
+        if self.ctx.expected is not None:
+            inputs["expected"] = self.ctx.expected.outputs.funnel
         self.ctx.plan = self._stages.function("plan", plan_iteration, **inputs)
-        self.ctx.sampling = self.ctx.selection = self.ctx.labelling = None
-        self.ctx.assessment = self.ctx.training = self.ctx.validation = None
-        for part in (self._control, self._measuring, self._starts):
-            part.begin_iteration()
 
     def sample(self) -> ToContext | None:
         """Make a pool of candidates; a bootstrap of data alone needs none."""
@@ -188,20 +209,54 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         if "left" in self.ctx.sampling.outputs:
             self.ctx.left = {**self.ctx.left, **self.ctx.sampling.outputs.left}
         inputs = stage_inputs(self.inputs, self.ctx.plan["seed"]) | self._with_potential() | self._control.known()
-        inputs |= {"pools": dict(self.ctx.sampling.outputs.pools), "data_set": self.ctx.batches}
+        known = dict(self.ctx.batches)
+        if self.ctx.expected is not None:
+            known[f"batch_{self.ctx.iteration - 1:03d}"] = self.ctx.expected.outputs.selected
+        inputs |= {"pools": dict(self.ctx.sampling.outputs.pools), "data_set": known}
         inputs |= {"descriptor": self.ctx.plan["descriptor"], "parameters": self.ctx.plan["selection"]}
         return ToContext(selection=self._stages.submit("select", SelectionWorkChain, **inputs))
 
     def label(self) -> ExitCode | ToContext | None:
-        """Label the selected frames."""
+        """Label the selected frames, and wait for their labels unless the next iteration is begun meanwhile."""
         if self.ctx.selection is None:
             return None
         if not self.ctx.selection.is_finished_ok:
             return self._fail("ERROR_SELECTION_FAILED", self.ctx.selection)
         if "selected" not in self.ctx.selection.outputs:
             return None
-        process = self._stages.label("label", self.ctx.selection.outputs.selected)
-        return ToContext(labelling=process, **self._control.label(), **self._starts.study())
+        if self.ctx.labelling is None:
+            self.ctx.labelling = self._stages.label("label", self.ctx.selection.outputs.selected)
+        labelling = {} if self.goes_ahead() else {"labelling": self.ctx.labelling}
+        return ToContext(**labelling, **self._control.label(), **self._starts.study())
+
+    def goes_ahead(self) -> bool:
+        """Whether the next iteration is begun while this batch is labelled."""
+        return self._ahead.is_wanted
+
+    def plan_ahead(self) -> None:
+        """Plan the next iteration."""
+        self._ahead.do(self.plan)
+
+    def sample_ahead(self) -> ToContext:
+        """Make its pool with the potential that there is."""
+        return ToContext(**self._ahead.do(self.sample))
+
+    def select_ahead(self) -> ToContext | None:
+        """Select from it; what is being labelled counts as labelled."""
+        return ToContext(**self._ahead.do(self.select)) if self._ahead.went_well("sampling") else None
+
+    def wait_for_labels(self) -> ToContext:
+        """Wait for the labels of this iteration."""
+        return ToContext(labelling=self.ctx.labelling)
+
+    def label_ahead(self) -> None:
+        """Label what was selected, and do not wait for it: the potential is trained meanwhile."""
+        if self._ahead.went_well("selection"):
+            self._ahead.do(self._label_selected)
+
+    def _label_selected(self) -> None:
+        if "selected" in self.ctx.selection.outputs:
+            self.ctx.labelling = self._stages.label("label", self.ctx.selection.outputs.selected)
 
     def learn(self) -> ExitCode | ToContext | None:
         """Assess the potential on what it has not seen, and train the next: side by side, neither needs the other."""
@@ -266,8 +321,10 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         if self.ctx.validation is not None and not self.ctx.validation.is_finished_ok:
             return self._fail("ERROR_VALIDATION_FAILED", self.ctx.validation)
         more: dict[str, orm.Data] = {} if self.ctx.iteration else {**self._adoption.given()}
-        more |= {**self._control.record(), **self._standing.words(), **self._starts.record()}
+        more |= {**self._control.record(), **self._standing.words(), **self._starts.record(), **self._ahead.record()}
         self._recording.record(self._measuring.measured(), more)
+        if self.ctx.decision["done"] and self._ahead.is_labelled:
+            self.report("goes on for the labels of the next batch, which are being computed already")
         self.ctx.iteration += 1
         return None
 

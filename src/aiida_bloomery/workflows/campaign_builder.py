@@ -13,6 +13,7 @@ from aiida_bloomery.data.ports import Validator, by_key, optional, optional_outp
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.adoption import adoption_ports, data_fits
+from aiida_bloomery.workflows.ahead import pipeline_fits, pipeline_ports
 from aiida_bloomery.workflows.arms import control_ports
 from aiida_bloomery.workflows.measuring import measuring_ports
 from aiida_bloomery.workflows.protocols import protocol_inputs
@@ -30,7 +31,12 @@ def _fits_together(inputs: Mapping[str, Any], _: Any) -> str | None:
     }
     if not inputs["bootstrap"].get("samplers") and not inputs.get("data"):
         return "bootstrap.samplers: there are none, and no data to begin with; give one of the two."
-    return missing_driver(named, inputs.get("drivers", {})) or data_fits(inputs) or starts_fit(inputs)
+    return (
+        missing_driver(named, inputs.get("drivers", {}))
+        or data_fits(inputs)
+        or starts_fit(inputs)
+        or pipeline_fits(inputs)
+    )
 
 
 class FromProtocol(WorkChain):
@@ -44,6 +50,7 @@ class FromProtocol(WorkChain):
         control_ports(spec)
         adoption_ports(spec)
         starts_ports(spec)
+        pipeline_ports(spec)
 
         def checked(port: str, kind: type[orm.Data], validator: Validator, text: str) -> None:
             spec.input(port, valid_type=kind, validator=validator, help=text)
@@ -107,7 +114,7 @@ class FromProtocol(WorkChain):
             The `bloomery` program of the engine's own environment, for an engine that needs one.
         structures, labeller, labelling, more
             As for `get_builder_from_settings`: ``frames``, ``validation``, ``data``, ``start``, ``options``,
-            ``device``, ``seed``.
+            ``device``, ``seed``, ``pipeline``.
         """
         codes = {"bloomery": code} | ({"engine": engine_code} if engine_code is not None else {})
         settings = protocol_inputs("campaign", protocol, overrides)
@@ -131,6 +138,7 @@ class FromProtocol(WorkChain):
         options: Mapping[str, Any] | None = None,
         device: str = "auto",
         seed: int = 1,
+        pipeline: bool = False,
     ) -> ProcessBuilder:
         """Return a builder with complete settings: no protocol adds anything.
 
@@ -160,6 +168,8 @@ class FromProtocol(WorkChain):
             Inputs of the labelling workchain of foundations, where a student is among the starts.
         options
             Scheduler options by verb.
+        pipeline
+            Whether the next iteration is sampled and selected, and the potential trained, while a batch is labelled.
         """
         builder = cls.get_builder()
         builder.codes = dict(codes)
@@ -188,4 +198,6 @@ class FromProtocol(WorkChain):
             builder.options = orm.Dict(options)
         builder.device = orm.Str(device)
         builder.seed = orm.Int(seed)
+        if pipeline:
+            builder.pipeline = orm.Bool(True)
         return builder

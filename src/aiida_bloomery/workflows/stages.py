@@ -26,14 +26,16 @@ Processes = dict[str, orm.WorkChainNode]
 class CampaignContext(Protocol):
     """`ctx` of a campaign: what it keeps from step to step. Checkpoints hold nodes and plain values, nothing else.
 
-    What its parts keep is under `adoption`, `measuring`, `control`, `standing` and `starts`, see `AdoptionContext`,
-    `MeasuringContext`, `ControlContext`, `StandingContext` and `StartsContext`.
+    What its parts keep is under `adoption`, `measuring`, `control`, `standing`, `starts` and `pipeline`, see
+    `AdoptionContext`, `MeasuringContext`, `ControlContext`, `StandingContext`, `StartsContext` and `AheadContext`.
     """
 
     iteration: int
     """Number of the iteration; 0 is the bootstrap."""
     plan: dict[str, Any]
-    """What `plan_iteration` gave for it."""
+    """What `plan_iteration` gave for it; empty before."""
+    expected: orm.WorkChainNode | None
+    """The selection whose frames are being labelled, while what is done is of the iteration after it."""
     batches: dict[str, ConfigurationsData]
     """The data set."""
     ledgers: dict[str, orm.Dict]

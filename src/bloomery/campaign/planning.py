@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from bloomery.campaign.control import ControlSettings
-from bloomery.campaign.record import Adopted, Record
+from bloomery.campaign.record import Adopted, Funnel, Iteration, Record
 from bloomery.campaign.schedules import SamplerSpec, shares_of
 from bloomery.campaign.stages import StageSettings
 from bloomery.campaign.stopping import StopRules
@@ -97,6 +97,13 @@ def plan(
         },
         scale=_scale(record) or (None if before is None else _scale(before)),
     )
+
+
+def with_expected(record: Record, funnel: Funnel) -> Record:
+    """Return the record as far as it is known while the latest batch, whose selection this is of, is being labelled."""
+    total = record.spent + funnel.n_selected
+    entry = Iteration(iteration=len(record.iterations), n_selected=funnel.n_selected, labels_total=total)
+    return Record(iterations=[*record.iterations, entry])
 
 
 def _sampler(spec: SamplerSpec, record: Record) -> dict[str, object]:

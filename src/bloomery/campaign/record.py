@@ -306,7 +306,8 @@ class Iteration(ArmIteration):
     """What a campaign did in an iteration; ``labels_total`` counts the labels of both arms since it began.
 
     ``words`` are those on labels that its training was the first to heed; ``adopted`` is what the campaign began with,
-    in the bootstrap alone; ``starts`` says which start the potential is of, where several were compared.
+    in the bootstrap alone; ``starts`` says which start the potential is of, where several were compared. The pool was
+    ``driven_by`` the potential of that iteration, where stages overlap.
     """
 
     iteration: int = 0
@@ -317,6 +318,7 @@ class Iteration(ArmIteration):
     words: list[HeededWord] = Field(default=[])
     adopted: Adopted | None = None
     starts: StartsCompared | None = None
+    driven_by: int | None = None
 
 
 class Decision(Part):

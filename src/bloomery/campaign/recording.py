@@ -70,12 +70,14 @@ def with_iteration(
     words: Sequence[Word] = (),
     adopted: Adopted | None = None,
     starts: StartsCompared | None = None,
+    driver: str = "",
 ) -> Record:
     """Return the record with one more iteration: of the campaign, and of its control arm with the comparison of both.
 
     Its training was the first to heed the ``words``, those that take labels out; the potentials before may have learnt
     from these. Labels from the cache count as spent: whether a label exists already must not change what is selected.
-    Those of frames that the campaign began with, ``adopted``, do not.
+    Those of frames that the campaign began with, ``adopted``, do not. ``driver`` (UUID) is the potential that drove the
+    pool, where that need not be the one of the iteration before.
     """
     entry = own.as_dict() | {
         "iteration": len(record.iterations),
@@ -93,6 +95,9 @@ def with_iteration(
         entry["adopted"] = adopted
     if starts is not None:
         entry["starts"] = starts
+    drivers = [earlier.iteration for earlier in record.iterations if driver and earlier.potential == driver]
+    if drivers:
+        entry["driven_by"] = drivers[-1]
     return Record(iterations=[*record.iterations, Iteration.model_validate(entry)])
 
 

@@ -64,6 +64,11 @@ def decide(record: Record, rules: StopRules) -> Decision:
     return ended or Decision(done=False, rule="", reason=reason, success=False)
 
 
+def leave_room(record: Record, rules: StopRules) -> bool:
+    """Tell whether the bounds of the rules allow another iteration after those of a record, whatever its errors are."""
+    return _budget_spent(record, rules) is None
+
+
 def _end(rule: str, reason: str, *, success: bool) -> Decision:
     return Decision(done=True, rule=rule, reason=reason, success=success)
 

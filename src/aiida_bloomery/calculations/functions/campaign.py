@@ -15,7 +15,7 @@ from bloomery.campaign import measuring, record, recording, stopping
 from bloomery.campaign.agreement import Summary
 from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.measuring import EACH, FINAL, Measured, ValidationSettings
-from bloomery.campaign.planning import SelectionSettings, plan
+from bloomery.campaign.planning import SelectionSettings, plan, with_expected
 from bloomery.campaign.stages import StageSettings
 from bloomery.campaign.validation import Validation
 from bloomery.campaign.words import Word
@@ -33,6 +33,7 @@ def plan_iteration(
     adopted: orm.Dict | None = None,
     before: orm.Dict | None = None,
     starts: orm.Dict | None = None,
+    expected: orm.Dict | None = None,
 ) -> dict[str, orm.Data]:
     """Return the inputs of an iteration's stages.
 
@@ -57,13 +58,17 @@ def plan_iteration(
         History of the campaign that the potential is of which drives the bootstrap.
     starts
         Which starts of potentials are compared, if any are.
+    expected
+        Funnel of the batch of the iteration before, where that is being labelled and not in the history yet.
     """
+    known = record.Record.read(content(history)) or record.Record()
+    selected = record.Funnel.read(content(expected))
     planned = plan(
         seed.value,
         StageSettings.model_validate(stage.get_dict()),
         SelectionSettings.model_validate(selection.get_dict()),
         stopping.StopRules.model_validate(stop.get_dict()),
-        record.Record.read(content(history)) or record.Record(),
+        known if selected is None else with_expected(known, selected),
         None if control is None else ControlSettings.model_validate(control.get_dict()),
         record.Adopted.read(content(adopted)),
         record.Record.read(content(before)),
@@ -133,6 +138,7 @@ def record_iteration(
         ``control_measured__*``, and ``comparison`` of both arms. ``word_*``: words on labels that the training was the
         first to heed. ``adopted``: labelled frames that the campaign began with; ``held_out``: errors on those of them
         that are held out. ``starts``: which start the potential is of, where several were compared.
+        ``driver``: the potential that drove the pool, where that need not be the one before.
     """
     selected = record.Funnel.read(content(funnel)) or record.Funnel()
     own = {"ledger": ledger, "batch": batch, "potential": potential, "training": training, "validation": validation}
@@ -146,6 +152,7 @@ def record_iteration(
         comparison=record.Comparison.read(content(further.get("comparison"))),
         words=_words(further),
         adopted=record.Adopted.read(content(further.get("adopted"))),
+        driver=str(further["driver"].uuid) if "driver" in further else "",
         starts=record.StartsCompared.read(content(further.get("starts"))),
     )
     return orm.Dict(continued.as_dict())
