@@ -20,6 +20,7 @@ from tests.campaign_text import GOOD
 
 from aiida_bloomery.campaign_file import load_campaign
 from aiida_bloomery.campaign_file.builder import digest_mark
+from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.cost import plan_campaign
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.quantumespresso import Part as QuantumEspresso
@@ -68,6 +69,13 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "text.extxyz").write_text("not a structure")
     (tmp_path / "Na.upf").write_text('<UPF version="2.0.1">\n<PP_HEADER element="Na" functional="PBE" z_valence="1"/>')
     return tmp_path
+
+
+def loaded(folder: Path, text: str) -> Campaign:
+    """The campaign of a file with this text."""
+    file = folder / "campaign.yaml"
+    file.write_text(text)
+    return load_campaign(file)[0]
 
 
 def edited(*changes: tuple[str, str]) -> str:
@@ -248,6 +256,12 @@ def test_a_plateau_is_passed_on_as_it_stands(folder: Path) -> None:
     file.write_text(edited(("stop: {", "stop: {plateau: {iterations: 4}, ")))
     with pytest.raises(InputError, match=r"stop\.plateau.*has no limit"):
         load_campaign(file)
+
+
+def test_overlapping_stages_make_another_campaign(folder: Path) -> None:
+    plain, other, overlapping = (loaded(folder, GOOD + line) for line in ("", "pipeline: false\n", "pipeline: true\n"))
+    assert digest_mark(plain) == digest_mark(other) != digest_mark(overlapping)
+    fits(GOOD + "pipeline: true\n")
 
 
 def test_limits_of_suspect_labels_are_passed_on_and_nothing_is_where_none_are_given(folder: Path) -> None:

@@ -93,7 +93,7 @@ class CampaignFacts:
     """When this page is made; the campaign was ``started`` when it was submitted, and last ``changed``."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     """Input name to plain values: ``structures``, ``bootstrap``, ``sampling``, ``selection``, ``labeller``,
-    ``labelling``, ``drivers``, ``training``, ``energy_reference``, ``stop``, ``seed``."""
+    ``labelling``, ``drivers``, ``training``, ``energy_reference``, ``stop``, ``seed``, ``pipeline``."""
     history: Record = field(default_factory=Record)
     times: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     """Iteration (or `FINAL`) to wall time of each stage in s; ``core_times`` are core seconds of its jobs."""

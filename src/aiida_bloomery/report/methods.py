@@ -118,8 +118,11 @@ def _loop(facts: CampaignFacts, cite: _Citations) -> str:
     described = ""
     if selection.get("descriptor") and any(map(_compares, selection["selectors"])):
         described = f" of {_plugins([selection['descriptor']], 'descriptor', cite)}"
+    driver = "the potential of the one before"
+    if facts.inputs.get("pipeline"):
+        driver = "the newest potential that there was before the labels of the one before (stages overlapped)"
     return (
-        f"In each iteration the potential of the one before drove the sampling by {samplers}; configurations to label "
+        f"In each iteration {driver} drove the sampling by {samplers}; configurations to label "
         f"were selected by {selectors}{f' in the space{described}' if described else ''}."
     )
 

@@ -227,10 +227,21 @@ def what_was_done(facts: CampaignFacts) -> list[tuple[str, str]]:
         ("Training", plugins_text([inputs["training"]["engine"]] if inputs.get("training") else None)),
         ("Starts", _starts(inputs.get("starts"))),
         ("Energy reference", ENERGY_REFERENCES.get(reference, str(reference))),
+        ("Stages", _overlap(facts)),
         ("Stop rules", _stop(inputs.get("stop", {}))),
         ("Seed", str(inputs.get("seed", ""))),
     ]
     return [(word, text) for word, text in rows if text]
+
+
+def _overlap(facts: CampaignFacts) -> str:
+    """Whose potentials drove the pools, where stages overlap."""
+    if not facts.inputs.get("pipeline"):
+        return ""
+    drivers = [(entry.iteration, entry.driven_by) for entry in facts.iterations if entry.driven_by is not None]
+    told = ", ".join(f"{iteration} by {driver or 'the bootstrap'}" for iteration, driver in drivers)
+    overlap = "overlap: pools are made, and potentials trained, while a batch is labelled"
+    return f"{overlap}; pool {told}" if told else overlap
 
 
 def _structures(structures: Mapping[str, Any]) -> str:

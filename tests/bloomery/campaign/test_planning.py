@@ -3,9 +3,9 @@
 from typing import Any
 
 from bloomery.campaign.control import ControlSettings
-from bloomery.campaign.planning import IterationPlan, SelectionSettings, StageSettings
+from bloomery.campaign.planning import IterationPlan, SelectionSettings, StageSettings, with_expected
 from bloomery.campaign.planning import plan as plan_iteration
-from bloomery.campaign.record import Adopted, Record
+from bloomery.campaign.record import Adopted, Funnel, Record
 from bloomery.campaign.stopping import StopRules
 from bloomery.potentials.scale import Scale
 from bloomery.seeds import derive_seed
@@ -98,3 +98,13 @@ def test_a_control_arm_begins_after_the_bootstrap_and_changes_nothing_else() -> 
     assert with_control.observables.pop("arms")["roles"] == ["probe"]
     assert with_control == alone
     assert "control" not in plan(1, STAGE, SELECTION, {}, None, control).selection
+
+
+def test_what_is_being_labelled_counts_although_no_error_of_it_is_known() -> None:
+    known = Record.model_validate({"iterations": [iteration(20, 80.0), iteration(36, 60.0)]})
+    expected = with_expected(known, Funnel(n_selected=5))
+    planned = plan(1, STAGE, SELECTION, {"max_labels": 45}, expected.as_dict())
+    assert planned.selection["max_frames"] == 4
+    assert planned.scale == Scale(error=0.06)
+    assert planned.seed == derive_seed(1, "iteration", 3)
+    assert len(known.iterations) == 2

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from bloomery.campaign.record import Decision, Record
-from bloomery.campaign.stopping import StopRules
+from bloomery.campaign.stopping import StopRules, leave_room
 from bloomery.campaign.stopping import decide as decide_on
 
 
@@ -153,3 +153,11 @@ def test_a_bootstrap_of_data_has_something_left_to_do() -> None:
     rules = StopRules.model_validate({"max_iterations": 5})
     assert decide({"iterations": [{"n_selected": 0, "potential": "uuid"}]}, rules).rule == ""
     assert decide({"iterations": [{"n_selected": 0}]}, rules).rule == "nothing_left"
+
+
+def test_bounds_leave_room_whatever_the_errors_are() -> None:
+    reached = Record.model_validate(history((40, 45), (40, 45)))
+    assert leave_room(reached, rules(max_iterations=2))
+    assert not leave_room(reached, rules(max_iterations=1))
+    assert leave_room(reached, rules(max_labels=21))
+    assert not leave_room(reached, rules(max_labels=20))
