@@ -252,6 +252,11 @@ class Stop(ErrorLimits):
     as ``equation_of_state.a: 0.01 Å``, ``elastic.C11: 5 %``, or ``agree`` within the statistical error."""
     labels: int | None = Field(default=None, ge=1)
     """The campaign ends when so many labels are spent; those of a control arm count."""
+    core_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """No further iteration begins once the campaign's jobs took so many core-hours: their wall time, times the cores
+    that they ask for."""
+    gpu_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """GPU-hours likewise, by the GPUs that jobs ask their scheduler for."""
     iterations: Iterations | None = None
     """Bounds on the number of turns of the loop."""
     consecutive: int | None = Field(default=None, ge=1)
@@ -296,7 +301,7 @@ class Code(ShortForm):
     memory: Annotated[int, Unit("kB")] | None = None
     """Memory of one job per machine, in kB (``4 GB``)."""
     gpus: int = Field(default=0, ge=0)
-    """GPUs of one job; the request is written for the computer's scheduler."""
+    """GPUs of one job, on each of its machines; the request is written for the computer's scheduler."""
     mpi: bool | None = None
     """Whether the program is started through MPI; by default where it uses more than one core and is ``pw``."""
     commands: list[str] = Field(default=[])

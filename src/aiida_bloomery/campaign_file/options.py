@@ -11,9 +11,9 @@ GPU_REQUESTS = {
     "core.slurm": "#SBATCH --gres=gpu:{gpus}",
     "core.sge": "#$ -l gpu={gpus}",
     "core.lsf": '#BSUB -gpu "num={gpus}"',
-    "core.direct": "",
+    "core.direct": "# GPUs: {gpus}",
 }
-"""How a scheduler is asked for GPUs, as a line in the head of the job script."""
+"""How a scheduler is asked for GPUs, as a line in the head of the job script; one that does not queue is only told."""
 
 
 def job_options(entry: Code, code: Any, *, mpi: bool = False) -> dict[str, object]:

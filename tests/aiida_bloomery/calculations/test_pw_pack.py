@@ -31,7 +31,7 @@ from aiida_bloomery.calculations.pw_pack import (
     validate_kpoints_rule,
 )
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.parsers.frame_pack import read_log
+from aiida_bloomery.parsers.frame_pack import read_log, seconds_in
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 
@@ -214,6 +214,11 @@ def test_log_with_half_a_line_is_read_as_far_as_it_goes():
 def test_log_adds_up_the_attempts_of_a_frame():
     log = read_log("frame_0000 start 10.0 \nframe_0000 start 20.0 \nframe_0000 end 21.5 0\n")
     assert (log["frame_0000"].starts, log["frame_0000"].seconds) == (2, 1.5)
+
+
+def test_log_says_how_long_a_job_ran_beside_how_long_its_frames_did():
+    assert seconds_in("frame_0000 start 10.0 \nframe_0001 start 10.5 \nframe_0000 end 12.0 0\nframe_0001 end 13") == 3
+    assert seconds_in("") == 0
 
 
 # -- inputs -----------------------------------------------------------------------------------------------------------
