@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from tests.campaign_text import GOOD
 
 from aiida_bloomery.campaign_file import load_campaign
+from aiida_bloomery.campaign_file.budget import expected_cost
 from aiida_bloomery.campaign_file.builder import digest_mark
 from aiida_bloomery.campaign_file.campaign import Campaign
 from aiida_bloomery.campaign_file.cost import plan_campaign
@@ -26,6 +27,7 @@ from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.quantumespresso import Part as QuantumEspresso
 from aiida_bloomery.campaign_file.schema import describe_plugins, schema
 from aiida_bloomery.cli import main
+from bloomery.campaign.words import Cost
 from bloomery.errors import DataWarning, InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.reference.teachers import teacher_for
@@ -474,6 +476,40 @@ def test_a_rehearsal_is_not_measured_on_what_the_reference_said() -> None:
     with pytest.warns(DataWarning, match=r"validation.test_set: is of the reference method, and left out"):
         campaign, _ = load_campaign(file, rehearsal=True)
     assert not campaign.validation
+
+
+def test_budgets_of_hours_are_stop_rules(folder: Path) -> None:
+    gpus = "codes: {train: {gpus: 1}, pw: {"
+    text = edited(("labels: 60", "core_hours: 500, gpu_hours: 20"), ("codes: {pw: {", gpus))
+    (folder / "campaign.yaml").write_text(text, encoding="utf-8")
+    campaign, notes = load_campaign(folder / "campaign.yaml")
+    assert (campaign.stop.core_hours, campaign.stop.gpu_hours) == (500, 20)
+    assert not any("hours" in note for note in notes)
+    (folder / "campaign.yaml").write_text(text.replace(gpus, "codes: {pw: {"), encoding="utf-8")
+    assert (
+        "stop.gpu_hours: nothing under codes asks for GPUs, so that none are counted; say gpus there."
+        in (load_campaign(folder / "campaign.yaml")[1])
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "level", "words"),
+    [
+        (None, "fine", "by 40 with these settings, so that 39 at most take about 3.9 core-hours"),
+        (3, "fine", "stop.core_hours ends the campaign after 3"),
+        (1, "warning", "the 15 of the bootstrap alone take about 1.5, and stop.core_hours is 1: allow more"),
+    ],
+)
+def test_what_labels_may_cost_is_held_against_the_budget(
+    folder: Path, limit: float | None, level: str, words: str
+) -> None:
+    """At 360 core-seconds each: 15 labels of the bootstrap and 8 of each iteration."""
+    change = ("labels: 60", "labels: 60" if limit is None else f"labels: 60, core_hours: {limit}")
+    (folder / "campaign.yaml").write_text(edited(change), encoding="utf-8")
+    campaign, _ = load_campaign(folder / "campaign.yaml")
+    found = expected_cost(campaign, Cost(frames=40, attempts=41, core_seconds=40 * 360.0))
+    assert found.level == level
+    assert words in found.detail
 
 
 def test_a_bootstrap_that_takes_all_labels_is_told(folder: Path) -> None:

@@ -102,14 +102,19 @@ def code_info(code: orm.AbstractCode, arguments: Sequence[str], output: str) -> 
 
 def processes_of(resources: Mapping[str, Any]) -> int:
     """How many processes scheduler options ask for."""
-    if resources.get("tot_num_mpiprocs"):
-        return int(resources["tot_num_mpiprocs"])
+    if told := resources.get("tot_num_mpiprocs") or resources.get("num_mpiprocs") or _cores_alone(resources):
+        return int(told)
     return int(resources.get("num_machines", 1) * resources.get("num_mpiprocs_per_machine", 1))
 
 
 def cores_of(resources: Mapping[str, Any]) -> int:
     """How many cores they ask for."""
-    return processes_of(resources) * int(resources.get("num_cores_per_mpiproc", 1))
+    return _cores_alone(resources) or processes_of(resources) * int(resources.get("num_cores_per_mpiproc", 1))
+
+
+def _cores_alone(resources: Mapping[str, Any]) -> int:
+    """Cores of a scheduler that counts nothing else, as HyperQueue does, by its present and its earlier word."""
+    return int(resources.get("num_cpus") or resources.get("num_cores") or 0)
 
 
 def declared_cores(computer: orm.Computer) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from ase.neighborlist import neighbor_list
 
+from aiida_bloomery.campaign_file.budget import budget_notes
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.codes import engine_key, entry_of
 from aiida_bloomery.campaign_file.cost import NO_LIMIT, plan_stage, sampler_bounds, selectors
@@ -309,6 +310,7 @@ def _notes(campaign: Campaign) -> Iterator[str]:
         taken = plan_stage(campaign, "bootstrap", limit=None).labels
         if taken >= stop.max_labels:
             yield f"stop.labels: the bootstrap takes all {taken} labels, so that no iteration follows; allow more."
+    yield from budget_notes(campaign)
     bootstrap, loop = (plan_stage(campaign, stage, stop.max_labels) for stage in ("bootstrap", "sampling"))
     probe = bootstrap.probe + stop.max_iterations * loop.probe
     blocks = sum(sampler_bounds(campaign, spec)["blocks"] for _, spec in campaign.samplers("bootstrap"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -252,6 +252,11 @@ class Stop(ErrorLimits):
     as ``equation_of_state.a: 0.01 Å``, ``elastic.C11: 5 %``, or ``agree`` within the statistical error."""
     labels: int | None = Field(default=None, ge=1)
     """The campaign ends when so many labels are spent; those of a control arm count."""
+    core_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """No further iteration begins once the campaign's jobs took so many core-hours: their wall time, times the cores
+    that they ask for."""
+    gpu_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """GPU-hours likewise, by the GPUs that jobs ask their scheduler for."""
     iterations: Iterations | None = None
     """Bounds on the number of turns of the loop."""
     consecutive: int | None = Field(default=None, ge=1)
@@ -285,6 +290,10 @@ class Code(ShortForm):
     machine without a queue has room for, elsewhere one."""
     nodes: int = Field(default=1, ge=1)
     """Machines of one job."""
+    resources: dict[str, int | str] = Field(default={})
+    """What a scheduler is asked for that does not count machines and processes, in AiiDA's words, in the place of
+    ``cores``, ``nodes`` and ``parallel``: ``{num_cpus: 8, memory_mb: 4000}`` of HyperQueue, or
+    ``{parallel_env: mpi, tot_num_mpiprocs: 8}`` of Grid Engine. With MPI say ``mpi: true`` too."""
     walltime: Annotated[int, Unit("s"), Field(ge=60)] | None = None
     """Longest time of one job, in s (``1 h``, ``00:30:00``)."""
     queue: str | None = None
@@ -296,7 +305,7 @@ class Code(ShortForm):
     memory: Annotated[int, Unit("kB")] | None = None
     """Memory of one job per machine, in kB (``4 GB``)."""
     gpus: int = Field(default=0, ge=0)
-    """GPUs of one job; the request is written for the computer's scheduler."""
+    """GPUs of one job, on each of its machines; the request is written for the computer's scheduler."""
     mpi: bool | None = None
     """Whether the program is started through MPI; by default where it uses more than one core and is ``pw``."""
     commands: list[str] = Field(default=[])
@@ -310,6 +319,13 @@ class Code(ShortForm):
         if value is not None and value < LEAST_MEMORY:
             raise ValueError(f"is {value} kB, in which no program runs; give a number with its unit, such as '4 GB'")
         return value
+
+    @model_validator(mode="after")
+    def _counted_once(self) -> Self:
+        twice = [name for name in ("cores", "nodes", "parallel") if self.resources and name in self.model_fields_set]
+        if twice:
+            raise ValueError(f"resources say what {twice[0]} would say; remove one of them")
+        return self
 
 
 class Codes(Settings):

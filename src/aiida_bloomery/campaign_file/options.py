@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiida_bloomery.campaign_file.model import Code
@@ -11,9 +12,9 @@ GPU_REQUESTS = {
     "core.slurm": "#SBATCH --gres=gpu:{gpus}",
     "core.sge": "#$ -l gpu={gpus}",
     "core.lsf": '#BSUB -gpu "num={gpus}"',
-    "core.direct": "",
+    "core.direct": "# GPUs: {gpus}",
 }
-"""How a scheduler is asked for GPUs, as a line in the head of the job script."""
+"""How a scheduler is asked for GPUs, as a line in the head of the job script; one that does not queue is only told."""
 
 
 def job_options(entry: Code, code: Any, *, mpi: bool = False) -> dict[str, object]:
@@ -23,14 +24,8 @@ def job_options(entry: Code, code: Any, *, mpi: bool = False) -> dict[str, objec
     """
     if entry.mpi is not None:
         mpi = entry.mpi
-    ranks, rest = divmod(entry.cores if mpi else 1, entry.nodes)
-    if rest or not ranks:
-        raise InputError(
-            f"codes: {entry.cores} core(s) cannot be shared evenly by {entry.nodes} nodes; change cores, nodes or mpi."
-        )
-    resources = {"num_machines": entry.nodes, "num_mpiprocs_per_machine": ranks}
-    if not mpi and entry.cores > 1:
-        resources["num_cores_per_mpiproc"] = entry.cores
+    resources = dict(entry.resources) or _resources(entry, mpi=mpi)
+    _see_to_it_that_they_are_taken(resources, code)
     given = {
         "max_wallclock_seconds": entry.walltime,
         "queue_name": entry.queue,
@@ -46,6 +41,32 @@ def job_options(entry: Code, code: Any, *, mpi: bool = False) -> dict[str, objec
     if entry.prepend:
         options["prepend_text"] = "\n".join(entry.prepend)
     return options
+
+
+def _resources(entry: Code, *, mpi: bool) -> dict[str, int | str]:
+    """Machines, and processes and cores of each."""
+    ranks, rest = divmod(entry.cores if mpi else 1, entry.nodes)
+    if rest or not ranks:
+        raise InputError(
+            f"codes: {entry.cores} core(s) cannot be shared evenly by {entry.nodes} nodes; change cores, nodes or mpi."
+        )
+    resources: dict[str, int | str] = {"num_machines": entry.nodes, "num_mpiprocs_per_machine": ranks}
+    if not mpi and entry.cores > 1:
+        resources["num_cores_per_mpiproc"] = entry.cores
+    return resources
+
+
+def _see_to_it_that_they_are_taken(resources: Mapping[str, int | str], code: Any) -> None:
+    """Raise an `InputError` if the scheduler of a code's computer counts in another way."""
+    if code.computer is None:
+        return
+    try:
+        code.computer.get_scheduler().validate_resources(**resources)
+    except (ValueError, TypeError) as error:
+        scheduler = code.computer.scheduler_type
+        raise InputError(
+            f"codes: {scheduler} does not take {dict(resources)} ({error}); give what it takes under resources."
+        ) from error
 
 
 def gpu_request(entry: Code, code: Any) -> str:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from aiida_bloomery.campaign_file.budget import budget_findings
 from aiida_bloomery.campaign_file.builder import make_builder
 from aiida_bloomery.campaign_file.campaign import Campaign, Key
 from aiida_bloomery.campaign_file.codes import engine_key, label_of, load_code
@@ -127,5 +128,6 @@ def check_inputs(campaign: Campaign) -> Iterator[Finding]:
     if message is not None:
         raise campaign.source.error(("validation",), f"the labeller cannot be asked for what is wanted: {message}")
     yield Finding("inputs", "are accepted by the campaign's workchain")
+    yield from budget_findings(campaign, builder.labelling)
     for what, settings in labelling.told(campaign.structures, builder.labelling):
         yield Finding(what, settings)

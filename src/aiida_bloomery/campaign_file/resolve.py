@@ -210,6 +210,8 @@ def _overrides(file: CampaignFile, samplers: Mapping[str, list[Values] | None]) 
             "max_iterations": iterations.max,
             "consecutive": file.stop.consecutive,
             "min_probe_frames": file.stop.probe_frames,
+            "core_hours": file.stop.core_hours,
+            "gpu_hours": file.stop.gpu_hours,
             "plateau": _plateau(file),
         },
     }

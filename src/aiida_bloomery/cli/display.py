@@ -67,6 +67,12 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
     under_way = sum(job.step for job in state.doing if job.stage == "label")
     labels = f"{state.labels}{budget}" + (f", {under_way} under way" if under_way else "")
     facts.add_row("labels", labels, _bar(state.labels + under_way, state.max_labels))
+    for name, spent, limit in (
+        ("core-hours", state.core_hours, state.max_core_hours),
+        ("GPU-hours", state.gpu_hours, state.max_gpu_hours),
+    ):
+        if limit is not None:
+            facts.add_row(name, f"{spent:.3g} of {limit:g}", _bar(spent, limit))
     for name, told in (*_began_with(state), *_waiting(state)):
         facts.add_row(name, told, "")
     facts.add_row("stage", f"{state.stage} for {clock(state.stage_seconds)}", "")
@@ -257,7 +263,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
-def _bar(done: int, total: int | None) -> RenderableType:
+def _bar(done: float, total: float | None) -> RenderableType:
     return ProgressBar(total=total, completed=done, width=30) if total else ""
 
 

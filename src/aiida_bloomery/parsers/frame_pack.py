@@ -11,10 +11,14 @@ from aiida.engine import ExitCode
 from aiida.parsers import Parser
 
 from aiida_bloomery.calculations import pw_output
+from aiida_bloomery.calculations.earlier import RESUME_FROM
 from aiida_bloomery.calculations.frame_pack import DEFAULT_PACK, FRAME_FOLDER, LOG_FILE
 from aiida_bloomery.calculations.label_cache import marks
 from aiida_bloomery.calculations.pw_output import FrameFailure, FrameLabels
 from aiida_bloomery.data.configurations import ConfigurationsData
+
+EVENTS = ("start", "end")
+"""What the driver's log tells of a frame."""
 
 _KILLED = 137
 _TIMED_OUT = (124, _KILLED)
@@ -36,7 +40,7 @@ def read_log(text: str) -> dict[str, FrameLog]:
     frames: dict[str, FrameLog] = {}
     for line in text.splitlines():
         words = line.split()
-        if len(words) < 3 or words[1] not in {"start", "end"}:
+        if len(words) < 3 or words[1] not in EVENTS:
             continue  # a line that the job was killed over
         frame = frames.setdefault(words[0], FrameLog())
         if words[1] == "start":
@@ -47,6 +51,12 @@ def read_log(text: str) -> dict[str, FrameLog]:
             frame.seconds += frame.last_seconds
             frame.status = int(words[3])
     return frames
+
+
+def seconds_in(text: str) -> float:
+    """Seconds from the first to the last line of the driver's log."""
+    times = [float(words[2]) for words in map(str.split, text.splitlines()) if len(words) > 2 and words[1] in EVENTS]
+    return max(times) - min(times) if times else 0.0
 
 
 class FramePackParser(Parser):
@@ -69,7 +79,8 @@ class FramePackParser(Parser):
         self.files = self.retrieved.base.repository
         self.limit = (DEFAULT_PACK | self.node.inputs.pack.get_dict())["frame_timeout_s"]
         names = set(self.files.list_object_names())
-        log = read_log(self.files.get_object_content(LOG_FILE)) if LOG_FILE in names else {}
+        text = self.files.get_object_content(LOG_FILE) if LOG_FILE in names else ""
+        log = read_log(text)
         source: ConfigurationsData = self.node.inputs.configurations
         counts, hashes = source.configurations.counts, source.hashes
         labels: dict[int, FrameLabels] = {}
@@ -84,7 +95,11 @@ class FramePackParser(Parser):
             entry |= {"seconds": round(frame_log.seconds, 3), "exit_code": failure.exit_code, "reason": failure.reason}
             entries.append({**entry, "job": self.node.uuid})
         versions = sorted({label.version for label in labels.values()})
-        self.out("ledger", orm.Dict({"entries": entries, "versions": {self.PROGRAM: ", ".join(versions)}}))
+        ledger: dict[str, Any] = {"entries": entries, "versions": {self.PROGRAM: ", ".join(versions)}}
+        # Of a job that was killed nobody wrote down when, and one that took up another's folder has its lines too.
+        if text and RESUME_FROM not in self.node.inputs and all(entry["outcome"] != "interrupted" for entry in entries):
+            ledger["seconds"] = round(seconds_in(text), 3)
+        self.out("ledger", orm.Dict(ledger))
         if labels:
             self.out("labelled", self._labelled(source, labels, versions))
         return self._conclude([entry["outcome"] for entry in entries], never_ran=LOG_FILE not in names)

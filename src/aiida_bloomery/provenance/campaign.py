@@ -15,16 +15,13 @@ from aiida_bloomery.provenance.progress import CAMPAIGN_TYPE, RETRAINING_LABEL
 from aiida_bloomery.provenance.trace import calls
 from bloomery.campaign.adoption import ADOPTED
 from bloomery.campaign.record import Adopted, Record
-from bloomery.campaign.stage_label import StageLabel
+from bloomery.campaign.stage_label import FINAL_PREFIX, StageLabel
 from bloomery.campaign.starts import SCRATCH
 from bloomery.errors import InputError
 
 BATCH = "batch_{:03d}"
 LABELLING = {"label": BATCH, "control_label": "control_{:03d}"}
 """Stages that label frames, and the batches that these go to."""
-
-FINAL_PREFIX = "final_"
-"""What stages of the potential that is delivered begin with."""
 
 _NAMESPACE = "data_set__"
 

@@ -85,6 +85,12 @@ class CampaignState:
     adopted: int = 0
     """Labelled frames that the campaign began with; none of their labels was spent."""
     max_labels: int | None = None
+    core_hours: float = 0.0
+    """Core-hours and ``gpu_hours`` that jobs took, up to the last iteration that is finished, of budgets if there are
+    any."""
+    gpu_hours: float = 0.0
+    max_core_hours: float | None = None
+    max_gpu_hours: float | None = None
     max_iterations: int | None = None
     iterations: list[Iteration] = field(default_factory=list)
     """Those that are finished."""
@@ -220,6 +226,10 @@ def campaign_state(pk: int) -> CampaignState:
         labels=record.spent,
         adopted=record.adopted.n_frames,
         max_labels=stop.get("max_labels"),
+        core_hours=record.hours.core_hours,
+        gpu_hours=record.hours.gpu_hours,
+        max_core_hours=stop.get("core_hours"),
+        max_gpu_hours=stop.get("gpu_hours"),
         max_iterations=stop.get("max_iterations"),
         iterations=record.iterations,
         targets={key: value for key, value in (stop.get("targets") or {}).items() if value is not None},

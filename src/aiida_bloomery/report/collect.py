@@ -10,20 +10,19 @@ from typing import Any, TypeVar
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_bloomery.calculations.job_script import cores_of
+from aiida_bloomery.calculations.job_costs import core_seconds, jobs_of, said
 from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.parsers.observe import UNITS_ATTRIBUTE
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
-from aiida_bloomery.provenance.campaign import FINAL_PREFIX, Stage, goes_on
+from aiida_bloomery.provenance.campaign import Stage, goes_on
 from aiida_bloomery.report.collect_frames import data_set, last_runs, pool_disagreements
 from aiida_bloomery.report.facts import FINAL, Arrays, CampaignFacts, Measured, Node, Outcome
 from bloomery.campaign.record import Funnel, Record
-from bloomery.campaign.starts import STARTS
+from bloomery.campaign.stage_label import StageLabel
 from bloomery.errors import InputError
 
 _T = TypeVar("_T")
-CONTROL_PREFIX = "control_"
 COMPARISONS = {"compare": "control_observables", "final_compare": "control_final_compare"}
 """Stages that measure a potential beside the reference method, and those that do it for the control arm's."""
 
@@ -90,33 +89,15 @@ def _by_stage(stages: list[Stage], measure: Callable[[orm.ProcessNode], float]) 
     times: dict[int, dict[str, float]] = {}
     for stage in stages:
         if isinstance(stage.process, orm.WorkChainNode) and stage.iteration >= 0 and stage.process.is_terminated:
-            final = stage.name.startswith((FINAL_PREFIX, f"{CONTROL_PREFIX}{FINAL_PREFIX}"))
-            of_iteration = times.setdefault(FINAL if final else stage.iteration, {})
-            name = stage.name.removeprefix(FINAL_PREFIX)
-            name = "control" if name.startswith(CONTROL_PREFIX) else name
-            name = "starts" if name.startswith((*STARTS, "starts")) else name
+            label = StageLabel.parse(stage.label)
+            of_iteration = times.setdefault(FINAL if label.is_final else stage.iteration, {})
+            name = label.purpose
             of_iteration[name] = of_iteration.get(name, 0.0) + measure(stage.process)
     return times
 
 
-def _jobs(process: orm.ProcessNode) -> list[orm.CalcJobNode]:
-    return [job for job in process.called_descendants if isinstance(job, orm.CalcJobNode)]
-
-
 def _core_time(process: orm.ProcessNode) -> float:
-    return sum(_seconds(job) * cores_of(job.get_option("resources") or {}) for job in _jobs(process))
-
-
-def _seconds(job: orm.CalcJobNode) -> float:
-    """What a job says that it took, or else what passed until it had ended."""
-    told = (seconds for seconds in _said(job, "seconds") if isinstance(seconds, (int, float)))
-    return float(next(told, (job.mtime - job.ctime).total_seconds()))
-
-
-def _said(job: orm.CalcJobNode, name: str) -> Iterator[Any]:
-    """What the outputs of a job hold under a name."""
-    for output in job.base.links.get_outgoing(node_class=orm.Dict, link_type=LinkType.CREATE).all_nodes():
-        yield output.base.attributes.get(name, None)
+    return sum(map(core_seconds, jobs_of(process)))
 
 
 def _measured(stages: list[Stage]) -> list[Measured]:
@@ -198,7 +179,7 @@ def _value(node: orm.Node) -> Any:
 def _versions(campaign: orm.ProcessNode) -> dict[str, list[str]]:
     """Every version that any job of the campaign reports."""
     found: dict[str, set[str]] = {}
-    for versions in (versions for job in _jobs(campaign) for versions in _said(job, "versions")):
+    for versions in (versions for job in jobs_of(campaign) for versions in said(job, "versions")):
         for name, version in versions.items() if isinstance(versions, Mapping) else ():
             found.setdefault(str(name), set()).add(str(version))
     return {name: sorted(versions) for name, versions in sorted(found.items())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from aiida_bloomery.report.facts import CampaignFacts
@@ -66,7 +66,19 @@ def tiles(facts: CampaignFacts) -> list[Tile]:
         Tile(str(labelled), "labelled frames", spent),
         Tile(str(len(facts.failures)), "frames whose label failed"),
         Tile(duration((end - facts.started).total_seconds()), "wall time"),
+        *_hours(facts),
     ]
+
+
+def _hours(facts: CampaignFacts) -> Iterator[Tile]:
+    """What was spent of budgets of hours."""
+    stop, spent = facts.inputs.get("stop", {}), facts.history.hours
+    for key, hours, unit in (
+        ("core_hours", spent.core_hours, "core-hours"),
+        ("gpu_hours", spent.gpu_hours, "GPU-hours"),
+    ):
+        if stop.get(key) is not None:
+            yield Tile(f"{hours:.3g}", f"{unit} spent", f"of {float(stop[key]):g}")
 
 
 def iteration_row(iteration: Iteration, times: Mapping[str, float]) -> list[Cell]:

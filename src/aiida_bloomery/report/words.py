@@ -326,6 +326,9 @@ def _stop(stop: Mapping[str, Any]) -> str:
             said.append(one.format(count(int(stop[key]), "iteration")))
     if stop.get("max_labels") is not None:
         said.append(f"at most {count(int(stop['max_labels']), 'label')}")
+    for key, unit in (("core_hours", "core-hours"), ("gpu_hours", "GPU-hours")):
+        if stop.get(key) is not None:
+            said.append(f"no further iteration after {float(stop[key]):g} {unit}")
     if stop.get("plateau") is not None:
         said.append(f"or a plateau of the learning curve ({value_text(stop['plateau'])})")
     return "; ".join(said)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aiida import orm
+from aiida.common.links import LinkType
 from aiida.engine import WorkChain
 
 from aiida_bloomery.calculations.functions.campaign import conclude, decide, record_iteration
 from aiida_bloomery.calculations.functions.labels import merge_ledgers
+from aiida_bloomery.calculations.job_costs import jobs_of
 from aiida_bloomery.data.ports import put_under
 from aiida_bloomery.workflows.stages import Stages
 from aiida_bloomery.workflows.standing import Standing
+from bloomery.campaign.stage_label import StageLabel
+
+BOOKED = "booked"
+"""PKs of the children of a campaign whose hours are in its history, in its context."""
 
 
 class Recording:
@@ -40,7 +46,7 @@ class Recording:
             }
         if ctx.assessment is not None and ctx.assessment.is_finished_ok:
             inputs |= put_under("assess_", ctx.assessment.outputs.observations)
-        inputs |= put_under("measured__", measured)
+        inputs |= put_under("measured__", measured) | self._jobs()
         history = self.stages.function("record", record_iteration, **inputs, **more)
         decision = self.stages.function("decide", decide, history=history, stop=self.stages.inputs.stop)
         ctx.history, ctx.decision = history, decision
@@ -64,7 +70,25 @@ class Recording:
         inputs = {name: node for name, node in given.items() if node is not None}
         if ctx.validation is not None and ctx.validation.is_finished_ok:
             inputs |= _validated(ctx.validation)
+        inputs |= self._jobs()
         self.chain.out("history", self.chain.call_as("results", conclude, **inputs, **measured))
+
+    def _jobs(self) -> dict[str, orm.Dict]:
+        """UUIDs of jobs by stage, as far as their stages have ended and were not told of before.
+
+        Children that died count as well: their jobs ran.
+        """
+        told = set(self.chain.ctx.setdefault(BOOKED, []))
+        links = self.chain.node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
+        jobs: dict[str, list[str]] = {}
+        for link in sorted(links, key=lambda link: link.node.pk or 0):
+            if isinstance(link.node, orm.ProcessNode) and link.node.is_terminated and link.node.pk not in told:
+                told.add(link.node.pk)
+                of_stage = jobs.setdefault(StageLabel.parse(link.link_label).purpose, [])
+                of_stage.extend(str(job.uuid) for job in jobs_of(link.node))
+        self.chain.ctx[BOOKED] = sorted(told)
+        found = {stage: uuids for stage, uuids in jobs.items() if uuids}
+        return {"jobs": orm.Dict(found)} if found else {}
 
 
 def _validated(process: orm.WorkChainNode) -> dict[str, orm.Dict]:

@@ -71,6 +71,28 @@ def learnt(by_role: Mapping[str, int]) -> int:
     return sum(number for role, number in by_role.items() if role not in UNSEEN_ROLES)
 
 
+class Hours(Part):
+    """What jobs took: their wall time times the cores, and times the GPUs, that they asked for."""
+
+    core_hours: float = 0.0
+    gpu_hours: float = 0.0
+    jobs: int = 0
+
+    @classmethod
+    def total(cls, parts: Iterable[Hours]) -> Self:
+        """All of them together."""
+        added = list(parts)
+        return cls(
+            core_hours=sum(part.core_hours for part in added),
+            gpu_hours=sum(part.gpu_hours for part in added),
+            jobs=sum(part.jobs for part in added),
+        )
+
+
+HoursByStage = dict[str, Hours]
+"""By what the jobs were for: ``label``, ``train``, ..."""
+
+
 class AdoptedSource(Part):
     """Labelled frames that a campaign began with, from a file or from another campaign.
 
@@ -307,7 +329,8 @@ class Iteration(ArmIteration):
 
     ``words`` are those on labels that its training was the first to heed; ``adopted`` is what the campaign began with,
     in the bootstrap alone; ``starts`` says which start the potential is of, where several were compared. The pool was
-    ``driven_by`` the potential of that iteration, where stages overlap.
+    ``driven_by`` the potential of that iteration, where stages overlap. ``hours`` is what jobs took that had ended and
+    were of no iteration before; earlier versions did not say it.
     """
 
     iteration: int = 0
@@ -319,13 +342,15 @@ class Iteration(ArmIteration):
     adopted: Adopted | None = None
     starts: StartsCompared | None = None
     driven_by: int | None = None
+    hours: HoursByStage = Field(default={})
 
 
 class Decision(Part):
     """Whether a campaign goes on, and why.
 
-    ``rule`` is the one that fired: ``targets``, ``nothing_left``, ``max_labels``, ``max_iterations``, ``plateau``;
-    empty to go on. ``success`` says whether what was asked for is reached: a spent budget is a normal end, but none.
+    ``rule`` is the one that fired: ``targets``, ``nothing_left``, ``max_labels``, ``core_hours``, ``gpu_hours``,
+    ``max_iterations``, ``plateau``; empty to go on. ``success`` says whether what was asked for is reached: a spent
+    budget is a normal end, but none.
     """
 
     done: bool = False
@@ -335,10 +360,11 @@ class Decision(Part):
 
 
 class Final(Beyond):
-    """The potential that is delivered, and its errors."""
+    """The potential that is delivered, its errors, and what jobs took after the last iteration."""
 
     potential: str = ""
     validation: Validation | None = None
+    hours: HoursByStage = Field(default={})
 
 
 class Curves(Part):
@@ -437,6 +463,20 @@ class Record(Part):
     def spent(self) -> int:
         """Labels that were spent, by both arms."""
         return self.iterations[-1].labels_total if self.iterations else 0
+
+    @property
+    def hours_by_stage(self) -> HoursByStage:
+        """What jobs took so far, by stage."""
+        parts: dict[str, list[Hours]] = {}
+        for booked in (*(entry.hours for entry in self.iterations), self.final.hours if self.final else {}):
+            for stage, hours in booked.items():
+                parts.setdefault(stage, []).append(hours)
+        return {stage: Hours.total(found) for stage, found in parts.items()}
+
+    @property
+    def hours(self) -> Hours:
+        """What all jobs took so far."""
+        return Hours.total(self.hours_by_stage.values())
 
     def learned_from(self, arm: Arm = "selection") -> list[int]:
         """How many labelled frames the potentials of an arm could learn from, by iteration; none are of the probe.

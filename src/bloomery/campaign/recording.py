@@ -15,6 +15,7 @@ from bloomery.campaign.record import (
     Decision,
     Final,
     Funnel,
+    HoursByStage,
     Iteration,
     LabelOutcome,
     Labels,
@@ -71,13 +72,14 @@ def with_iteration(
     adopted: Adopted | None = None,
     starts: StartsCompared | None = None,
     driver: str = "",
+    hours: HoursByStage | None = None,
 ) -> Record:
     """Return the record with one more iteration: of the campaign, and of its control arm with the comparison of both.
 
     Its training was the first to heed the ``words``, those that take labels out; the potentials before may have learnt
     from these. Labels from the cache count as spent: whether a label exists already must not change what is selected.
     Those of frames that the campaign began with, ``adopted``, do not. ``driver`` (UUID) is the potential that drove the
-    pool, where that need not be the one of the iteration before.
+    pool, where that need not be the one of the iteration before. ``hours`` is what jobs took since the one before.
     """
     entry = own.as_dict() | {
         "iteration": len(record.iterations),
@@ -98,6 +100,8 @@ def with_iteration(
     drivers = [earlier.iteration for earlier in record.iterations if driver and earlier.potential == driver]
     if drivers:
         entry["driven_by"] = drivers[-1]
+    if hours:
+        entry["hours"] = hours
     return Record(iterations=[*record.iterations, Iteration.model_validate(entry)])
 
 
@@ -145,7 +149,8 @@ def with_retraining(
         n_frames=n_frames,
         words=[heeded(word, record) for word in words if (word.verb, word.when) not in told],
     )
-    final = Final(potential=potential, validation=validation)
+    hours = {"hours": record.final.hours} if record.final and record.final.hours else {}
+    final = Final.model_validate({"potential": potential, "validation": validation, **hours})
     return record.model_copy(update={"final": final, "retrained": [*record.retrained, retraining]})
 
 
@@ -159,12 +164,16 @@ def conclude(
     words: Sequence[Word] = (),
     held_out: Validation | None = None,
     starts: StartsCompared | None = None,
+    hours: HoursByStage | None = None,
 ) -> Record:
     """Return the record with its end: the decision, the delivered potential with its errors, the control's verdict.
 
-    The final training was the first to heed the ``words``; ``starts`` says what other starts were worth.
+    The final training was the first to heed the ``words``; ``starts`` says what other starts were worth, ``hours`` what
+    jobs took since the last iteration.
     """
     final = {"potential": potential, "validation": validation or record.latest, **_beyond(measured, held_out)}
+    if hours:
+        final["hours"] = hours
     end: dict[str, object] = {"decision": decision, "final": Final.model_validate(final)}
     if starts is not None:
         end["starts"] = starts

@@ -6,6 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from bloomery.campaign.starts import STARTS
+
+FINAL_PREFIX = "final_"
+"""What stages of the potential that is delivered begin with."""
+CONTROL_PREFIX = "control_"
+"""What stages of a control arm begin with."""
+
 _PATTERN = re.compile(r"(?:bootstrap|iteration_(\d+))_(\w+)")
 _AGAIN = "__again_"
 
@@ -48,6 +55,19 @@ class StageLabel:
     def text(self) -> str:
         """The label."""
         return f"{self.where}_{self.stage}" if self.where else self.stage
+
+    @property
+    def purpose(self) -> str:
+        """What its time is spent on: the stage, or all of a control arm, or all of a comparison of starts."""
+        name = self.stage.removeprefix(FINAL_PREFIX)
+        if name.startswith(CONTROL_PREFIX):
+            return "control"
+        return "starts" if name.startswith((*STARTS, "starts")) else name
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is of the potential that is delivered, or of what that is compared with."""
+        return self.stage.startswith((FINAL_PREFIX, f"{CONTROL_PREFIX}{FINAL_PREFIX}"))
 
     @property
     def words(self) -> str:

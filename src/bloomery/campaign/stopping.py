@@ -33,6 +33,11 @@ class StopRules(Settings):
     max_labels: int | None = Field(default=None, ge=1)
     """Frames to be labelled in the whole campaign, at most; failed ones count, those whose label exists already, and
     those of a control arm."""
+    core_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Core-hours that the campaign's jobs may take before no further iteration begins: their wall time times the cores
+    that they ask for."""
+    gpu_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """GPU-hours likewise."""
     consecutive: int = Field(default=2, ge=1)
     """Iterations running in which the targets must be reached."""
     min_probe_frames: int = Field(default=10, ge=2)
@@ -98,9 +103,21 @@ def _budget_spent(record: Record, rules: StopRules) -> Decision | None:
     done = len(record.iterations) - 1
     if _spent(record, rules):
         return _end("max_labels", f"the budget of {rules.max_labels} labels is spent.", success=False)
+    for rule, limit in (("core_hours", rules.core_hours), ("gpu_hours", rules.gpu_hours)):
+        if limit is not None and getattr(record.hours, rule) >= limit:
+            return _end(rule, _hours_spent(record, rule, limit), success=False)
     if done >= rules.max_iterations:
         return _end("max_iterations", f"{done} iteration(s) are done, as many as allowed.", success=False)
     return None
+
+
+def _hours_spent(record: Record, rule: str, limit: float) -> str:
+    """What was spent of hours of one kind, and on what, the dearest stage first."""
+    by_stage = {stage.replace("_", " "): getattr(hours, rule) for stage, hours in record.hours_by_stage.items()}
+    dearest = sorted(((hours, stage) for stage, hours in by_stage.items() if hours), key=lambda part: -part[0])
+    parts = ", ".join(f"{stage} {hours:.3g}" for hours, stage in dearest)
+    words = rule.replace("_", "-").replace("gpu", "GPU")
+    return f"the budget of {limit:g} {words} is spent: jobs took {sum(by_stage.values()):.3g} ({parts})."
 
 
 def _plateau(record: Record, rules: StopRules) -> Decision | None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from tests.waiting import PATIENCE, wait_until
 
 from aiida_bloomery.calculations.frame_pack import driver, validate_pack
-from aiida_bloomery.calculations.job_script import ONE_CORE, own_mpi_folder
+from aiida_bloomery.calculations.job_script import ONE_CORE, cores_of, own_mpi_folder, processes_of
 from aiida_bloomery.calculations.pw_frame import frame_kpoints
 from aiida_bloomery.calculations.pw_namelists import parameters_for
 from aiida_bloomery.calculations.pw_pack import (
@@ -30,8 +31,11 @@ from aiida_bloomery.calculations.pw_pack import (
     PwPackCalculation,
     validate_kpoints_rule,
 )
+from aiida_bloomery.campaign_file.model import Code
+from aiida_bloomery.campaign_file.options import job_options
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.parsers.frame_pack import read_log
+from aiida_bloomery.parsers.frame_pack import read_log, seconds_in
+from aiida_bloomery.workflows.labelling.packing import pack_options
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 
@@ -216,6 +220,11 @@ def test_log_adds_up_the_attempts_of_a_frame():
     assert (log["frame_0000"].starts, log["frame_0000"].seconds) == (2, 1.5)
 
 
+def test_log_says_how_long_a_job_ran_beside_how_long_its_frames_did():
+    assert seconds_in("frame_0000 start 10.0 \nframe_0001 start 10.5 \nframe_0000 end 12.0 0\nframe_0001 end 13") == 3
+    assert seconds_in("") == 0
+
+
 # -- inputs -----------------------------------------------------------------------------------------------------------
 
 UPF = """<UPF version="2.0.1">
@@ -347,6 +356,78 @@ def test_job_script_honours_code_mpi_and_options(inputs, tmp_path, monkeypatch):
     # Twelve cores, two frames at a time with three processes each.
     assert script.index("export OMP_NUM_THREADS=2") > script.index("bloomery_frame() {")
     subprocess.run(["bash", "-n", str(folder / "_aiidasubmit.sh")], check=True)
+
+
+def queued(inputs, scheduler) -> None:
+    """Let the frames' program be one on a computer with this queue."""
+    label = f"{scheduler}-{time.monotonic_ns()}"
+    cluster = orm.Computer(label, "localhost", "", "core.local", scheduler, "/scratch").store()
+    cluster.configure()
+    inputs["code"] = orm.InstalledCode(label="pw", computer=cluster, filepath_executable="/opt/pw.x").store()
+
+
+def script_of_file(inputs, tmp_path, monkeypatch, **entry) -> list[str]:
+    """Lines of the script of a pack that runs two frames at a time, as an entry under ``codes`` says."""
+    options = pack_options(job_options(Code.model_validate(entry), inputs["code"], mpi=entry.get("cores", 1) > 1), 2)
+    return (dry_run(inputs, tmp_path, monkeypatch, **options) / "_aiidasubmit.sh").read_text().splitlines()
+
+
+ENTRY = {"cores": 4, "walltime": "2 h", "queue": "batch", "account": "physics", "memory": "4 GB"}
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "request_", "gpus"),
+    [
+        (
+            "core.pbspro",
+            ["#PBS -l walltime=02:00:00", "#PBS -l select=1:mpiprocs=4:ncpus=8:mem=4194304kb"],
+            "#PBS -l select=1:mpiprocs=4:ncpus=8:ngpus=1",
+        ),
+        (
+            "core.torque",
+            ["#PBS -l nodes=1:ppn=8,walltime=02:00:00,mem=4194304kb"],
+            "#PBS -l nodes=1:ppn=8:gpus=1",
+        ),
+    ],
+)
+def test_what_the_file_says_of_a_job_is_in_a_script_of_pbs(inputs, tmp_path, monkeypatch, scheduler, request_, gpus):
+    """Two frames of four processes each; how a site's PBS is asked for GPUs stands in the file."""
+    queued(inputs, scheduler)
+    lines = script_of_file(inputs, tmp_path, monkeypatch, **ENTRY, commands=[gpus])
+    wanted = ["#PBS -q batch", "#PBS -A physics", *request_, gpus]
+    assert [line for line in lines if line in wanted] == wanted
+    assert [line for line in lines if line.startswith("#PBS -l")] == [*request_, gpus]
+    assert lines.index(gpus) < lines.index('cd "$PBS_O_WORKDIR"')
+    assert "'mpirun' '-np' '4' '/opt/pw.x' '-in' 'aiida.in'  > 'aiida.out' 2>&1" in lines
+
+
+@pytest.mark.parametrize("scheduler", ["core.pbspro", "core.torque"])
+def test_pbs_is_not_asked_for_gpus_by_guess(inputs, scheduler):
+    queued(inputs, scheduler)
+    with pytest.raises(InputError, match=f"how {scheduler} is asked for GPUs is not known; write the line under"):
+        job_options(Code(gpus=1), inputs["code"])
+
+
+def test_resources_of_a_scheduler_that_counts_in_another_way(inputs, tmp_path, monkeypatch):
+    queued(inputs, "core.sge")
+    with pytest.raises(InputError, match=r"core.sge does not take .* give what it takes under resources"):
+        job_options(Code(cores=8), inputs["code"])
+    asked = {"parallel_env": "mpi", "tot_num_mpiprocs": 8}
+    inputs["pack"] = orm.Dict({"concurrency": 1})
+    options = pack_options(job_options(Code(resources=asked, mpi=True), inputs["code"]), 1)
+    assert options["resources"] == asked
+    script = (dry_run(inputs, tmp_path, monkeypatch, **options) / "_aiidasubmit.sh").read_text()
+    assert "#$ -pe mpi 8\n" in script
+    assert "'mpirun' '-np' '8' '/opt/pw.x'" in script
+
+
+def test_resources_of_hyperqueue_are_handed_on_unchanged():
+    """Its plug-in is not needed to say so: a code without a computer takes anything."""
+    asked = {"num_cpus": 8, "memory_mb": 4000}
+    options = job_options(Code(resources=asked), SimpleNamespace(computer=None))
+    assert pack_options(options, 1)["resources"] == options["resources"] == asked
+    assert (cores_of(asked), processes_of(asked)) == (8, 8)
+    assert (cores_of({"num_cores": 8, "num_mpiprocs": 2}), processes_of({"num_cores": 8, "num_mpiprocs": 2})) == (8, 2)
 
 
 def test_no_more_frames_at_a_time_than_the_job_has_cores(inputs, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -251,6 +252,13 @@ def test_live_display_says_where_the_campaign_is() -> None:
         "12 of 20",
     ):
         assert part in text
+    assert "hours" not in text
+
+
+def test_live_display_says_what_is_spent_of_hours() -> None:
+    text = shown(display.render(state(core_hours=123.4, max_core_hours=500.0, gpu_hours=1.0, max_gpu_hours=20.0)))
+    assert re.search(r"core-hours +123 of 500", text)
+    assert re.search(r"GPU-hours +1 of 20", text)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bloomery.campaign.record import ArmIteration, ControlVerdict, Decision, Funnel, LabelOutcome, Record
-from bloomery.campaign.recording import arm_iteration, conclude, with_iteration
+from bloomery.campaign.record import ArmIteration, ControlVerdict, Decision, Funnel, Hours, LabelOutcome, Record
+from bloomery.campaign.recording import arm_iteration, conclude, with_iteration, with_retraining
 from bloomery.campaign.validation import Validation
 
 INPUTS = Path(__file__).parent / "inputs"
@@ -98,9 +98,24 @@ def test_a_history_is_written_back_as_it_was_read() -> None:
     assert (read.spent, read.learned_from("selection"), read.learned_from("control")) == (30, [2, 7, 12], [2, 6, 10])
 
 
+def test_hours_add_up_over_iterations_and_the_end() -> None:
+    label, train = Hours(core_hours=4.0, jobs=2), Hours(core_hours=0.5, gpu_hours=0.25, jobs=1)
+    loop = with_iteration(Record(), arm_iteration(FUNNEL), hours={"label": label, "train": train})
+    loop = with_iteration(loop, arm_iteration(FUNNEL), hours={"label": label})
+    assert "hours" not in with_iteration(loop, arm_iteration(FUNNEL)).as_dict()["iterations"][-1]
+    assert loop.hours == Hours(core_hours=8.5, gpu_hours=0.25, jobs=5)
+    ended = Record.model_validate(conclude(loop, None, "u", None, hours={"train": train}).as_dict())
+    assert ended.hours_by_stage == {
+        "label": Hours(core_hours=8.0, jobs=4), "train": Hours(core_hours=1.0, gpu_hours=0.5, jobs=2),
+    }  # fmt: skip
+    again = with_retraining(ended, "v", None, None, 3, ())
+    assert again.hours == ended.hours
+
+
 def test_what_is_not_there_is_empty() -> None:
     bare: dict[str, Any] = {"iterations": [{"iteration": 0, "labels_total": 3}]}
     read = Record.model_validate(bare)
     assert read.as_dict() == bare
     assert (read.latest, read.delivered, read.beyond.quoted) == (None, None, [])
+    assert read.hours == Hours(core_hours=0.0, gpu_hours=0.0, jobs=0)
     assert Record.model_validate({}).as_dict() == {}

@@ -29,6 +29,22 @@ def test_words() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "purpose", "final"),
+    [
+        ("iteration_002_label", "label", False),
+        ("iteration_002_final_train", "train", True),
+        ("iteration_002_control_final_compare", "control", True),
+        ("bootstrap_baseline_train", "starts", False),
+        ("iteration_002_starts_measure_scratch_001", "starts", False),
+        ("reference_trajectory", "reference_trajectory", False),
+    ],
+)
+def test_what_time_is_spent_on(text: str, purpose: str, final: bool) -> None:
+    label = StageLabel.parse(text)
+    assert (label.purpose, label.is_final) == (purpose, final)
+
+
 @pytest.mark.parametrize("label", ["iteration_002_final_train", "md_again", "batch_000__again"])
 def test_what_takes_the_place_of_a_process_is_of_the_same_stage(label: str) -> None:
     again = label_again(label, 2)

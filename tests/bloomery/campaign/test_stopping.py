@@ -84,6 +84,35 @@ def test_without_targets_budgets_end_the_campaign() -> None:
     assert not decide(history((40, 45), (40, 45)), rules(targets={}, max_labels=21)).done
 
 
+def hours(*booked: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    """A history whose iterations took core-hours and GPU-hours by stage."""
+    entries = history(*[(40, 45)] * len(booked))
+    for entry, by_stage in zip(entries["iterations"], booked, strict=True):
+        entry["hours"] = {
+            stage: {"core_hours": cores, "gpu_hours": gpus, "jobs": 1} for stage, (cores, gpus) in by_stage.items()
+        }
+    return entries
+
+
+def test_a_budget_of_hours_ends_the_campaign_and_says_what_they_went_to() -> None:
+    booked = hours({"label": (6.0, 0.0), "train": (0.5, 2.0)}, {"label": (2.0, 0.0), "final_note": (0.0, 0.0)})
+    decision = decide(booked, rules(targets={}, core_hours=8.5))
+    assert (decision.done, decision.rule, decision.success) == (True, "core_hours", False)
+    assert decision.reason == "the budget of 8.5 core-hours is spent: jobs took 8.5 (label 8, train 0.5)."
+    assert not decide(booked, rules(targets={}, core_hours=8.6, gpu_hours=2.1)).done
+    decision = decide(booked, rules(targets={}, core_hours=9, gpu_hours=1.5))
+    assert (decision.rule, decision.success) == ("gpu_hours", False)
+    assert decision.reason == "the budget of 1.5 GPU-hours is spent: jobs took 2 (train 2)."
+
+
+def test_a_target_that_is_reached_counts_more_than_a_spent_budget() -> None:
+    assert decide(hours({"label": (9.0, 0.0)}, {"label": (9.0, 0.0)}), rules(core_hours=1)).rule == "targets"
+
+
+def test_histories_that_say_nothing_of_hours_spend_none() -> None:
+    assert not decide(history((40, 45), (40, 45)), rules(targets={}, core_hours=0.1)).done
+
+
 def test_nothing_left_is_a_success_unless_the_budget_is_why() -> None:
     decision = decide(history((90, 95), selected=0), rules())
     assert (decision.rule, decision.success) == ("nothing_left", True)
@@ -108,6 +137,8 @@ def test_reasons_quote_the_errors() -> None:
         ({"targets": {"forces": -1}}, "greater than 0"),
         ({"targets": {"force": 1}}, "Extra inputs"),
         ({"max_labels": 0}, "greater than or equal to 1"),
+        ({"core_hours": 0}, "greater than 0"),
+        ({"gpu_hours": float("inf")}, "finite number"),
     ],
 )
 def test_rules_that_make_no_sense(values: dict[str, Any], message: str) -> None:

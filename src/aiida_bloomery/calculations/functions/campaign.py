@@ -8,6 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_bloomery.calculations.job_costs import core_seconds, gpu_seconds
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import under
 from aiida_bloomery.data.potential import PotentialData
@@ -137,8 +138,9 @@ def record_iteration(
         ``control_batch``, ``control_potential``, ``control_training``, ``control_validation``,
         ``control_measured__*``, and ``comparison`` of both arms. ``word_*``: words on labels that the training was the
         first to heed. ``adopted``: labelled frames that the campaign began with; ``held_out``: errors on those of them
-        that are held out. ``starts``: which start the potential is of, where several were compared.
-        ``driver``: the potential that drove the pool, where that need not be the one before.
+        that are held out. ``starts``: which start the potential is of, where several were compared. ``driver``: the
+        potential that drove the pool, where that need not be the one before. ``jobs``: UUIDs of the jobs whose hours
+        are this iteration's, by stage.
     """
     selected = record.Funnel.read(content(funnel)) or record.Funnel()
     own = {"ledger": ledger, "batch": batch, "potential": potential, "training": training, "validation": validation}
@@ -154,8 +156,25 @@ def record_iteration(
         adopted=record.Adopted.read(content(further.get("adopted"))),
         driver=str(further["driver"].uuid) if "driver" in further else "",
         starts=record.StartsCompared.read(content(further.get("starts"))),
+        hours=hours_of(further.get("jobs")),
     )
     return orm.Dict(continued.as_dict())
+
+
+def hours_of(jobs: orm.Dict | None) -> dict[str, record.Hours]:
+    """Return what jobs took, which are given by UUID and stage."""
+    found = {
+        stage: [orm.load_node(uuid=uuid) for uuid in uuids]
+        for stage, uuids in (jobs.get_dict() if jobs is not None else {}).items()
+    }
+    return {
+        stage: record.Hours(
+            core_hours=round(sum(map(core_seconds, nodes)) / 3600, 6),
+            gpu_hours=round(sum(map(gpu_seconds, nodes)) / 3600, 6),
+            jobs=len(nodes),
+        )
+        for stage, nodes in found.items()
+    }
 
 
 def _words(nodes: Mapping[str, Any]) -> list[Word]:
@@ -194,12 +213,13 @@ def conclude(
     control: orm.Dict | None = None,
     held_out: orm.Dict | None = None,
     starts: orm.Dict | None = None,
+    jobs: orm.Dict | None = None,
     **measured: orm.Data,
 ) -> orm.Dict:
     """Return the history with the decision that ended it, the delivered errors, and the control's verdict.
 
     ``held_out`` are errors of the delivered potential on frames held out of what the campaign began with; ``starts``
-    says what other starts of the potentials were worth.
+    says what other starts of the potentials were worth; ``jobs`` are UUIDs of those since the last iteration, by stage.
 
     What else was measured of the delivered potential is told as to `measured_from`; ``word_*`` are words on labels that
     the final training was the first to heed.
@@ -214,6 +234,7 @@ def conclude(
         _words(measured),
         Validation.read(content(held_out)),
         record.StartsCompared.read(content(starts)),
+        hours_of(jobs),
     )
     return orm.Dict(concluded.as_dict())
 
