@@ -5,12 +5,16 @@ others take its processes up. When it wakes it would go on beside them: two of e
 So whoever takes a process up writes a token of its own into the node, and looks whether it still stands there before
 each change of state, and before anything is submitted or computed.
 
+A worker whose connection to a database server breaks ends itself too, once the server can be reached again: what AiiDA
+keeps in memory of the transaction that was lost would stay there for ever, and no process of that worker would go on.
+
 At the same places it waits where the disk of the profile is nearly full: a process that cannot be written down would
 end with an exception, and its campaign with it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -21,7 +25,10 @@ from uuid import uuid4
 from aiida import orm
 from aiida.engine import Process
 from aiida.manage.configuration import get_config
-from sqlalchemy import select
+from sqlalchemy import Engine, create_engine, event, select
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 OWNER = "bloomery_owner"
 """Extra of a process's node: the token of the worker that took it up last."""
@@ -29,7 +36,7 @@ OWNER = "bloomery_owner"
 ROOM = 32 * 2**20
 """Bytes that must be free where the profile is."""
 LOOK = 5.0
-"""Seconds between two looks at a full disk."""
+"""Seconds between two looks at a full disk, or for a database that is gone."""
 
 
 class Owned(Process):
@@ -40,6 +47,7 @@ class Owned(Process):
     def load_instance_state(self, saved_state: Any, load_context: Any) -> None:
         """Take the process up: from now on it is ours, and of nobody else who had it before."""
         super().load_instance_state(saved_state, load_context)
+        end_with_the_connection(self.node.backend.get_session().get_bind())
         self._token = uuid4().hex
         self.node.base.extras.set(OWNER, self._token)
 
@@ -64,6 +72,32 @@ def owner_of(node: orm.ProcessNode) -> str | None:
     model = type(node.backend_entity).MODEL_CLASS
     extras = node.backend.get_session().execute(select(model.extras).where(model.id == node.pk)).scalar_one()
     return extras.get(OWNER)
+
+
+def end_with_the_connection(engine: Engine) -> None:
+    """Let this worker end, as if it were killed, when its connection to a database server breaks."""
+    if engine.dialect.name == "postgresql" and not event.contains(engine, "handle_error", _connection_broke):
+        event.listen(engine, "handle_error", _connection_broke)
+
+
+def _connection_broke(context: ExceptionContext) -> None:
+    """Wait for the server if the connection broke or cannot be made, and end."""
+    if context.engine is None or (not context.is_disconnect and context.connection is not None):
+        return
+    logging.getLogger(__name__).error("the connection to the database broke: this worker ends when it can be made")
+    wait_for_database(create_engine(context.engine.url, poolclass=NullPool))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for_database(engine: Engine) -> None:
+    """Return once a connection can be made: a worker that begins before that is given up after a few attempts."""
+    while True:
+        try:
+            engine.connect().close()
+        except OperationalError:
+            time.sleep(LOOK)
+        else:
+            return
 
 
 def free_room() -> int:

@@ -66,9 +66,8 @@ def _print_services(home: Home, found: Services, *, only_problems: bool = False)
         whose = "our own" if home.own else "yours"
         console.print(f"profile {home.profile or 'default'} ({whose}) in {plain(home.folder)}")
     if found.healthy and not only_problems:
-        console.print(
-            f"daemon runs, {len(found.workers)} worker(s); queue: {found.processing} at work, {found.pending} waiting"
-        )
+        queue = "" if found.pending is None else f"; queue: {found.processing} at work, {found.pending} waiting"
+        console.print(f"daemon runs, {len(found.workers)} worker(s){queue}")
     for problem in found.problems:
         console.print(f"[yellow]{plain(problem)}[/]")
     for command in found.remedy:

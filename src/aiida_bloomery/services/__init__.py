@@ -39,10 +39,10 @@ class Services:
     daemon: int | None = None
     workers: tuple[int, ...] = ()
     broker: int | None = None
-    pending: int = 0
-    """Tasks in the broker's queue that wait for a worker."""
-    processing: int = 0
-    """Tasks that a worker has."""
+    pending: int | None = None
+    """Tasks in the queue of a ZeroMQ broker that wait for a worker; RabbitMQ does not tell."""
+    processing: int | None = None
+    """Tasks that a worker has, likewise."""
     problems: tuple[str, ...] = ()
     """What is wrong, one sentence each."""
     remedy: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ def inspect(home: Home) -> Services:
     broker = processes.broker() if zeromq else None
     if broker is not None:
         call_the_roll(processes.broker_folder())
-    pending, processing = (len(tasks) for tasks in queue.tasks()) if zeromq else (0, 0)
+    pending, processing = (len(tasks) for tasks in queue.tasks()) if zeromq else (None, None)
     problems = list(_problems(daemon, workers, broker, zeromq=zeromq))
     return Services(
         daemon=daemon.pid if daemon else None,
