@@ -113,18 +113,21 @@ install_for_tests() {
     local wanted=() package
     command -v cp2k.psmp >/dev/null 2>&1 || command -v cp2k >/dev/null 2>&1 || wanted+=(cp2k)
     command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || wanted+=(chromium)
-    # A queue and an ssh server, which tests start for themselves. Installed where systemd runs, they would run for good.
+    # Servers which tests start for themselves. Installed where systemd runs, they would run for good.
     if [ ! -d /run/systemd/system ]; then
         local programs=$PATH:/usr/sbin
         PATH=$programs command -v slurmctld >/dev/null 2>&1 || wanted+=(munge slurm-client slurmctld slurmd)
         PATH=$programs command -v sshd >/dev/null 2>&1 || wanted+=(openssh-server)
+        PATH=$programs command -v rabbitmq-server >/dev/null 2>&1 || wanted+=(rabbitmq-server)
+        compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || wanted+=(postgresql)
     fi
     [ ${#wanted[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null 2>&1 && as_root true || return 0
     say "Installing from the distribution, for tests: ${wanted[*]}"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >"$log" 2>&1 </dev/null || true
     for package in "${wanted[@]}"; do
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$package" \
+        # In this run level no package starts its server.
+        as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends "$package" \
             >>"$log" 2>&1 </dev/null ||
             say "apt-get could not install $package; the tests that need it are skipped."
     done

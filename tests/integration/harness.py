@@ -147,6 +147,6 @@ CAMPAIGN: dict[str, Any] = {
     "sampling": [{"md": {"temperatures": [300, 900], "steps": 80, "interval": 10}}],
     "selection": ["sanity", "duplicates", {"farthest_point": {"frames": 5}}],
     "labelling": {"calculator": {"calculator": "stillinger_weber"}},
-    "training": {"hdnnp": {"members": 4, "steps": 150, "warm_steps": 100}},
+    "training": {"hdnnp": {"members": 2, "steps": 80, "warm_steps": 60}},
     "stop": {"iterations": {"min": 2, "max": 2}, "labels": 60},
 }

@@ -115,6 +115,19 @@ def test_what_was_done_names_plugins_and_settings(example: SimpleNamespace) -> N
     )
 
 
+def test_overlapping_stages_are_told_with_whose_potential_drove_which_pool(example: SimpleNamespace) -> None:
+    plain = example.campaign()
+    assert "Stages" not in dict(what_was_done(plain))
+    drivers = (None, 0, 0)
+    iterations = [
+        entry.model_copy(update={"driven_by": driver})
+        for entry, driver in zip(plain.history.iterations, drivers, strict=True)
+    ]
+    history = plain.history.model_copy(update={"iterations": iterations})
+    told = dict(what_was_done(replace(plain, inputs={**plain.inputs, "pipeline": True}, history=history)))["Stages"]
+    assert told.endswith("while a batch is labelled; pool 1 by the bootstrap, 2 by the bootstrap")
+
+
 def test_labels_are_told_by_their_physics(example: SimpleNamespace) -> None:
     pw = {
         "code": "pw@here",
