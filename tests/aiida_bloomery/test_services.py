@@ -127,6 +127,14 @@ def roll_calls(machine: Machine) -> list[int]:
     return [pid for pid, line in lines.items() if all(word in line for word in words)]
 
 
+def test_nobody_keeps_statistics(machine: Machine, healthy: dict[str, Any]) -> None:
+    code = """
+from aiida_bloomery.services import processes
+result = [process.pid for process in processes.helpers() if "circus" in " ".join(process.cmdline())]
+"""
+    wait_until(lambda: machine.python(code) == [], "the end of circus's statistics")
+
+
 def test_the_roll_is_called_while_the_daemon_lives(machine: Machine, healthy: dict[str, Any]) -> None:
     (pid,) = roll_calls(machine)
     machine.ensure()

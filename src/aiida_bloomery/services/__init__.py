@@ -226,6 +226,15 @@ def _start(workers: int | None) -> None:
     while time.monotonic() < deadline and (len(processes.workers()) < wanted or not _broker_ready()):
         time.sleep(0.1)
     _add_roll_call()
+    _end_statistics()
+
+
+def _end_statistics() -> None:
+    """Stop what the daemon runs to keep statistics: nobody reads them, and they take more of a core than a worker."""
+    from aiida.engine.daemon.client import DaemonException  # noqa: PLC0415
+
+    with contextlib.suppress(DaemonException):
+        processes.client().call_client({"command": "stop", "properties": {"name": "circusd-stats"}})
 
 
 def _add_roll_call() -> None:
