@@ -85,7 +85,7 @@ def measured(home: Home, file: Path) -> tuple[float, str, int]:
     status = home.wait(home.submit(file))
     if status["exit_status"]:
         raise SystemExit(f"{file.stem} ended with {status['exit_status']}: {status['message']}")
-    forces = status["iterations"][-1]["validation"]["forces"]["rmse"]
+    forces = status["iterations"][-1]["errors"]["forces"]
     error = f"{forces['value']:.0f} ({forces['lower']:.0f} to {forces['upper']:.0f}) {forces['unit']}"
     return float(status["seconds"]), error, int(status["labels"])
 

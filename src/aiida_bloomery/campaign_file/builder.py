@@ -104,11 +104,17 @@ def describe(campaign: Campaign) -> str:
     return f"{campaign.file.description}\n{text}" if campaign.file.description else text
 
 
+def _apart() -> dict[str, Any]:
+    """Keys of a campaign file that its content is digested without: they say nothing of it, or count elsewhere."""
+    keys = dict.fromkeys(("description", "codes", "suspects", *NOT_ALWAYS), True)
+    return {**keys, "stop": {"core_hours", "gpu_hours"}}
+
+
 def digest_mark(campaign: Campaign) -> str:
     """Short text that is the same for two campaign files just when they mean the same campaign."""
     content: dict[str, object] = {
-        # Suspects and starts are in the settings; what came later than others counts where it is there.
-        "file": campaign.file.model_dump(mode="json", exclude={"description", "codes", "suspects", *NOT_ALWAYS}),
+        # Suspects, starts and budgets are in the settings; what came later than others counts where it is there.
+        "file": campaign.file.model_dump(mode="json", exclude=_apart()),
         "settings": campaign.settings,
         "structures": campaign.structures.digest(),
         "frames": {label: frames.digest() for label, frames in campaign.frames.items()},

@@ -134,7 +134,7 @@ class CampaignState:
 
 
 def _quoted(entry: Iteration) -> dict[str, object]:
-    """What one iteration is quoted by: frames and labels, and the errors of its potential on the probe."""
+    """What one iteration is quoted by: frames, labels, errors of its potential on the probe, and whose drove it."""
     errors = {name: entry.error(name) for name in TARGETS}
     return {
         "iteration": entry.iteration,
@@ -145,6 +145,7 @@ def _quoted(entry: Iteration) -> dict[str, object]:
         "probe_frames": entry.validation.n_frames if entry.validation else 0,
         "errors": {name: number.as_dict() for name, number in errors.items() if number},
         **({"held_out": _errors(entry.held_out)} if entry.held_out else {}),
+        **({} if entry.driven_by is None else {"driven_by": entry.driven_by}),
     }
 
 

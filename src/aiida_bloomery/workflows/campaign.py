@@ -114,7 +114,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
     def setup(self) -> None:
         """Begin with nothing, or with a potential."""
         self.ctx.iteration = 0
-        self.ctx.batches, self.ctx.ledgers, self.ctx.left = {}, {}, {}
+        self.ctx.batches, self.ctx.ledgers, self.ctx.left, self.ctx.booked = {}, {}, {}, []
         for name in ("potential", "history", "decision", "reference", "warm"):
             self.ctx[name] = None
         self._control.begin()

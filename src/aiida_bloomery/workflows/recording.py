@@ -16,9 +16,6 @@ from aiida_bloomery.workflows.stages import Stages
 from aiida_bloomery.workflows.standing import Standing
 from bloomery.campaign.stage_label import StageLabel
 
-BOOKED = "booked"
-"""PKs of the children of a campaign whose hours are in its history, in its context."""
-
 
 class Recording:
     """The part of a campaign that keeps its history."""
@@ -78,7 +75,7 @@ class Recording:
 
         Children that died count as well: their jobs ran.
         """
-        told = set(self.chain.ctx.setdefault(BOOKED, []))
+        told = set(self.ctx.booked)
         links = self.chain.node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
         jobs: dict[str, list[str]] = {}
         for link in sorted(links, key=lambda link: link.node.pk or 0):
@@ -86,7 +83,7 @@ class Recording:
                 told.add(link.node.pk)
                 of_stage = jobs.setdefault(StageLabel.parse(link.link_label).purpose, [])
                 of_stage.extend(str(job.uuid) for job in jobs_of(link.node))
-        self.chain.ctx[BOOKED] = sorted(told)
+        self.ctx.booked = sorted(told)
         found = {stage: uuids for stage, uuids in jobs.items() if uuids}
         return {"jobs": orm.Dict(found)} if found else {}
 

@@ -51,6 +51,8 @@ class CampaignContext(Protocol):
     history: orm.Dict | None
     decision: orm.Dict | None
     """Of the stop rules."""
+    booked: list[int]
+    """PKs of the children whose hours are in the history."""
     atoms: orm.WorkChainNode
     sampling: orm.WorkChainNode
     selection: orm.WorkChainNode

@@ -12,6 +12,7 @@ from aiida.engine import run_get_node
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.provenance import ledger
 from aiida_bloomery.provenance.campaign import stages
+from aiida_bloomery.provenance.progress import campaign_state
 from aiida_bloomery.workflows.campaign import ReinforcementWorkChain
 from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWorkChain
 from bloomery.frames.configurations import Configurations
@@ -71,6 +72,8 @@ def called(campaign: orm.ProcessNode) -> dict[tuple[int, str], orm.ProcessNode]:
 def test_pools_are_driven_by_the_newest_potential_but_one(campaign: orm.ProcessNode) -> None:
     processes = called(campaign)
     assert [entry.get("driven_by") for entry in campaign.outputs.history["iterations"]] == [None, 0, 0, 1]
+    quoted = campaign_state(campaign.pk).as_dict()["iterations"]
+    assert [entry.get("driven_by") for entry in quoted] == [None, 0, 0, 1]
     for iteration, driver in ((1, 0), (2, 0), (3, 1)):
         potential = processes[driver, "train"].outputs.potential
         assert processes[iteration, "sample"].inputs.potential == potential
