@@ -118,10 +118,12 @@ def main() -> None:
         with home_in(folder / "home", **slurm.environment, PYTHONPATH=str(folder)) as home:
             home.call("cluster", "add", folder / "cluster.yaml", "--no-rehearse")
             home.python("orm.load_computer('cluster').set_minimum_job_poll_interval(0.5)\nprint('null')")
-            found = [measured(home, campaign_file(folder, arguments, overlaps=overlaps)) for overlaps in (False, True)]
-    for name, (seconds, error, labels) in zip(("one after the other", "overlapping"), found, strict=True):
-        print(f"{name}: {seconds:.0f} s, {labels} labels, force RMSE {error}")
-    print(f"ratio: {found[1][0] / found[0][0]:.2f}")
+            walls = []
+            for name, overlaps in (("one after the other", False), ("overlapping", True)):
+                seconds, error, labels = measured(home, campaign_file(folder, arguments, overlaps=overlaps))
+                print(f"{name}: {seconds:.0f} s, {labels} labels, force RMSE {error}", flush=True)
+                walls.append(seconds)
+    print(f"ratio: {walls[1] / walls[0]:.2f}")
 
 
 if __name__ == "__main__":
