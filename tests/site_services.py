@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -31,7 +32,13 @@ def program(name: str) -> str | None:
 def lacking() -> str:
     """Which programs are not installed."""
     wanted = ["initdb", "pg_ctl", "rabbitmq-server", "epmd", *(["runuser"] if os.geteuid() == 0 else [])]
-    return ", ".join(name for name in wanted if program(name) is None)
+    absent = [name for name in wanted if program(name) is None]
+    if os.geteuid() == 0:
+        try:
+            pwd.getpwnam(USER)
+        except KeyError:
+            absent.append(f"the user {USER}")
+    return ", ".join(absent)
 
 
 @dataclass(frozen=True)
