@@ -50,7 +50,7 @@ _BEFORE = "bloomery_frame() {"
 _LOG_OF_THESE = """\
   while read -r bloomery_frame bloomery_rest; do
     [ -d "$bloomery_frame" ] && echo "$bloomery_frame $bloomery_rest"
-  done < "$bloomery_earlier/@LOG@" >> @LOG@ 2> /dev/null"""
+  done 2> /dev/null < "$bloomery_earlier/@LOG@" >> @LOG@"""
 
 _DRIVER = """\
 }

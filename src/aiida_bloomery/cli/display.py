@@ -16,7 +16,7 @@ from aiida_bloomery.cli.chart import Point, chart
 from aiida_bloomery.cli.options import console, plain, program, table
 from aiida_bloomery.provenance.progress import CampaignState, campaign_state
 from aiida_bloomery.setup.home import Home
-from bloomery.campaign.record import Decision, QuotedRow
+from bloomery.campaign.record import HOURS, Decision, QuotedRow
 from bloomery.campaign.targets import TARGETS, Target
 from bloomery.errors import BloomeryError
 from bloomery.statistics import Number
@@ -67,10 +67,8 @@ def render(state: CampaignState, *, hint: bool = True) -> RenderableType:
     under_way = sum(job.step for job in state.doing if job.stage == "label")
     labels = f"{state.labels}{budget}" + (f", {under_way} under way" if under_way else "")
     facts.add_row("labels", labels, _bar(state.labels + under_way, state.max_labels))
-    for name, spent, limit in (
-        ("core-hours", state.core_hours, state.max_core_hours),
-        ("GPU-hours", state.gpu_hours, state.max_gpu_hours),
-    ):
+    for kind, name in HOURS.items():
+        spent, limit = getattr(state, kind), getattr(state, f"max_{kind}")
         if limit is not None:
             facts.add_row(name, f"{spent:.3g} of {limit:g}", _bar(spent, limit))
     for name, told in (*_began_with(state), *_waiting(state)):

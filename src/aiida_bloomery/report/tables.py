@@ -18,7 +18,7 @@ from aiida_bloomery.report.formatting import (
     with_unit,
 )
 from bloomery.campaign.measuring import closer
-from bloomery.campaign.record import ARMS, Arm, ArmErrors, ControlVerdict, FunnelRow, Iteration
+from bloomery.campaign.record import ARMS, HOURS, Arm, ArmErrors, ControlVerdict, FunnelRow, Iteration
 from bloomery.campaign.targets import COMPARED, TARGETS
 from bloomery.campaign.validation import Validation
 from bloomery.statistics import Number
@@ -73,12 +73,9 @@ def tiles(facts: CampaignFacts) -> list[Tile]:
 def _hours(facts: CampaignFacts) -> Iterator[Tile]:
     """What was spent of budgets of hours."""
     stop, spent = facts.inputs.get("stop", {}), facts.history.hours
-    for key, hours, unit in (
-        ("core_hours", spent.core_hours, "core-hours"),
-        ("gpu_hours", spent.gpu_hours, "GPU-hours"),
-    ):
+    for key, unit in HOURS.items():
         if stop.get(key) is not None:
-            yield Tile(f"{hours:.3g}", f"{unit} spent", f"of {float(stop[key]):g}")
+            yield Tile(f"{getattr(spent, key):.3g}", f"{unit} spent", f"of {float(stop[key]):g}")
 
 
 def iteration_row(iteration: Iteration, times: Mapping[str, float]) -> list[Cell]:

@@ -12,7 +12,7 @@ from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.formatting import count, interval, percent, percent_interval, plain, with_unit
 from aiida_bloomery.report.specs import plugins_text, value_text
 from bloomery.campaign.measuring import closer
-from bloomery.campaign.record import AdoptedSource, ControlVerdict
+from bloomery.campaign.record import HOURS, AdoptedSource, ControlVerdict
 from bloomery.campaign.starts import WORDS, StartsSettings
 from bloomery.campaign.targets import COMPARED, TARGETS
 from bloomery.campaign.validation import Calibration
@@ -326,7 +326,7 @@ def _stop(stop: Mapping[str, Any]) -> str:
             said.append(one.format(count(int(stop[key]), "iteration")))
     if stop.get("max_labels") is not None:
         said.append(f"at most {count(int(stop['max_labels']), 'label')}")
-    for key, unit in (("core_hours", "core-hours"), ("gpu_hours", "GPU-hours")):
+    for key, unit in HOURS.items():
         if stop.get(key) is not None:
             said.append(f"no further iteration after {float(stop[key]):g} {unit}")
     if stop.get("plateau") is not None:

@@ -71,6 +71,10 @@ def learnt(by_role: Mapping[str, int]) -> int:
     return sum(number for role, number in by_role.items() if role not in UNSEEN_ROLES)
 
 
+HOURS = {"core_hours": "core-hours", "gpu_hours": "GPU-hours"}
+"""Budgets of hours, and what each is called."""
+
+
 class Hours(Part):
     """What jobs took: their wall time times the cores, and times the GPUs, that they asked for."""
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from bloomery.campaign.agreement import ObservableTarget, described, reached
 from bloomery.campaign.plateau import Plateau, plateau_reached
-from bloomery.campaign.record import Decision, Iteration, Record
+from bloomery.campaign.record import HOURS, Decision, Iteration, Record
 from bloomery.campaign.targets import ErrorLimits
 from bloomery.campaign.validation import Validation
 from bloomery.plugins import Settings
@@ -103,7 +103,8 @@ def _budget_spent(record: Record, rules: StopRules) -> Decision | None:
     done = len(record.iterations) - 1
     if _spent(record, rules):
         return _end("max_labels", f"the budget of {rules.max_labels} labels is spent.", success=False)
-    for rule, limit in (("core_hours", rules.core_hours), ("gpu_hours", rules.gpu_hours)):
+    for rule in HOURS:
+        limit = getattr(rules, rule)
         if limit is not None and getattr(record.hours, rule) >= limit:
             return _end(rule, _hours_spent(record, rule, limit), success=False)
     if done >= rules.max_iterations:
@@ -116,8 +117,7 @@ def _hours_spent(record: Record, rule: str, limit: float) -> str:
     by_stage = {stage.replace("_", " "): getattr(hours, rule) for stage, hours in record.hours_by_stage.items()}
     dearest = sorted(((hours, stage) for stage, hours in by_stage.items() if hours), key=lambda part: -part[0])
     parts = ", ".join(f"{stage} {hours:.3g}" for hours, stage in dearest)
-    words = rule.replace("_", "-").replace("gpu", "GPU")
-    return f"the budget of {limit:g} {words} is spent: jobs took {sum(by_stage.values()):.3g} ({parts})."
+    return f"the budget of {limit:g} {HOURS[rule]} is spent: jobs took {sum(by_stage.values()):.3g} ({parts})."
 
 
 def _plateau(record: Record, rules: StopRules) -> Decision | None:
