@@ -169,8 +169,8 @@ def hours_of(jobs: orm.Dict | None) -> dict[str, record.Hours]:
     }
     return {
         stage: record.Hours(
-            core_hours=round(sum(map(core_seconds, nodes)) / 3600, 6),
-            gpu_hours=round(sum(map(gpu_seconds, nodes)) / 3600, 6),
+            core_hours=round(sum(map(core_seconds, nodes)) / 3600, 9),
+            gpu_hours=round(sum(map(gpu_seconds, nodes)) / 3600, 9),
             jobs=len(nodes),
         )
         for stage, nodes in found.items()
