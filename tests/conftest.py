@@ -1,15 +1,9 @@
-"""What all tests share: the program `bloomery`, and who runs what when tests run side by side."""
+"""What all tests share, and who runs what when tests run side by side."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -19,23 +13,6 @@ if find_spec("hypothesis"):
     # The same examples every time, however long one takes: what passes here passes everywhere.
     hypothesis.settings.register_profile("tests", derandomize=True, deadline=None, database=None)
     hypothesis.settings.load_profile("tests")
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The program `bloomery` of this environment, which does not start anew for each job."""
-    here, name = Path(__file__).parent / "warm_program", f"bloomery-tests-{uuid4()}"
-    command = [sys.executable, here / "server.py", name]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, **pipes) as server:
-        assert server.stdout is not None
-        assert server.stdout.readline() == b"ready\n"
-        path = tmp_path_factory.mktemp("program") / "bloomery"
-        path.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {here}/client.py {name} bloomery "$@"\n')
-        path.chmod(0o755)
-        yield path
-        server.kill()
 
 
 LONGEST = (

@@ -19,6 +19,7 @@ from sqlalchemy import Engine, event
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.setup.machine import bloomery_program
 from bloomery.engines.contract import TrainingData
 from bloomery.engines.hdnnp import Hdnnp
 from bloomery.frames.configurations import Configurations
@@ -56,6 +57,8 @@ def computer(profile: Any, tmp_path_factory: pytest.TempPathFactory) -> orm.Comp
         scheduler_type="core.direct",
         workdir=str(tmp_path_factory.mktemp("work")),
     ).store()
+    # Jobs share a process that waits for them, where they have the same environment.
+    machine.set_prepend_text("unset PYTEST_CURRENT_TEST")
     machine.set_minimum_job_poll_interval(0.1)
     machine.set_default_mpiprocs_per_machine(1)
     machine.configure(use_login_shell=False, safe_interval=0.0)
@@ -63,12 +66,12 @@ def computer(profile: Any, tmp_path_factory: pytest.TempPathFactory) -> orm.Comp
 
 
 @pytest.fixture(scope="session")
-def bloomery_code(computer: orm.Computer, program: Path) -> orm.InstalledCode:
+def bloomery_code(computer: orm.Computer) -> orm.InstalledCode:
     """The program `bloomery` of this environment."""
     return orm.InstalledCode(
         label="bloomery",
         computer=computer,
-        filepath_executable=str(program),
+        filepath_executable=str(bloomery_program()),
         default_calc_job_plugin="bloomery.sample",
     ).store()
 

@@ -14,16 +14,9 @@ from tests.integration.harness import CAMPAIGN, Home, home_in
 
 
 @pytest.fixture(scope="session")
-def home(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A home that all campaigns of the session share, with the program that does not start anew for each job."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home that all campaigns of the session share."""
     with home_in(tmp_path_factory.mktemp("home") / "home") as made:
-        made.python(
-            f"""
-from pathlib import Path
-from aiida_bloomery.setup.machine import install_code
-install_code(orm.load_computer('localhost'), 'bloomery', Path('{program}'), None)
-print('null')"""
-        )
         yield made
     shutil.rmtree(made.folder, ignore_errors=True)
 

@@ -17,7 +17,15 @@ from aiida.engine import CalcJobProcessSpec, PortNamespace
 from pydantic import JsonValue, ValidationError
 
 from aiida_bloomery.calculations.earlier import DIED, OUT_OF_TIME, resume_port, take_up
-from aiida_bloomery.calculations.job_script import ONE_CORE, TIMED_OUT_FILE, code_info, cores_of, guard, time_limit
+from aiida_bloomery.calculations.job_script import (
+    ONE_CORE,
+    TIMED_OUT_FILE,
+    code_info,
+    cores_of,
+    guard,
+    time_limit,
+    warm,
+)
 from aiida_bloomery.calculations.waiting import PatientCalcJob
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import optional
@@ -181,7 +189,8 @@ class BloomeryCalculation(PatientCalcJob):
         left = [*self.RESULT_FILES, *([self.CHECKPOINT] if self.CHECKPOINT else []), RESULT_FILE]
         earlier = take_up(self.inputs, self.node.computer, left)
         once = guard(self.node.computer, cores, earlier=earlier, done=_IS_DONE)
-        info.prepend_text = "\n".join([once, f"export OMP_NUM_THREADS={cores}", before])
+        lines = [once, f"export OMP_NUM_THREADS={cores}", warm(self.node.computer), before]
+        info.prepend_text = "\n".join(filter(None, lines))
         info.append_text = after
         info.local_copy_list = files.copies
         info.retrieve_list = [RESULT_FILE, OUTPUT_FILE, PROGRESS_FILE, TIMED_OUT_FILE, REFUSED_FOLDER]

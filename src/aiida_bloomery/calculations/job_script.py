@@ -14,11 +14,13 @@ from aiida import orm
 from aiida.common.datastructures import CodeInfo
 
 from aiida_bloomery.setup.machine import CORES_PROPERTY
+from bloomery.program.warm import FOLDER_VARIABLE
 
 ONE_CORE = {"num_machines": 1, "num_mpiprocs_per_machine": 1}
 """Resources of a job with one process."""
 
 SLOTS_FOLDER = ".bloomery-slots"
+WARM_FOLDER = ".bloomery-warm"
 TIMED_OUT_FILE = "timed_out"
 
 _FOLDER_LOCK = """\
@@ -79,10 +81,26 @@ def guard(computer: orm.Computer, cores: int, earlier: str = "", done: str | Non
         lines.append(f"# What an earlier start of this folder has finished is not done again.\n{done} && exit 0\n")
     total = declared_cores(computer)
     if total is not None:
-        parts = f"{computer.get_workdir()}/{SLOTS_FOLDER}".split("{username}")
-        folder = '"$(id -un)"'.join(map(shlex.quote, parts))
+        folder = _in_work_folder(computer, SLOTS_FOLDER)
         lines.append(filled(_SLOTS, SLOTS=folder, CORES=min(cores, total), TOTAL=total))
     return "\n".join(lines)
+
+
+def warm(computer: orm.Computer) -> str:
+    """Lines that name the folder of the processes that wait for jobs, where nothing queues and nothing is far away.
+
+    Who sets the variable in the computer's or the code's own lines, even to nothing, is heeded.
+    """
+    if (computer.transport_type, computer.scheduler_type) != ("core.local", "core.direct"):
+        return ""
+    folder = _in_work_folder(computer, WARM_FOLDER)
+    return f'[ -n "${{{FOLDER_VARIABLE}+set}}" ] || export {FOLDER_VARIABLE}={folder}'
+
+
+def _in_work_folder(computer: orm.Computer, name: str) -> str:
+    """A folder beside those of the jobs, as a shell reads it."""
+    parts = f"{computer.get_workdir()}/{name}".split("{username}")
+    return '"$(id -un)"'.join(map(shlex.quote, parts))
 
 
 def own_mpi_folder(resources: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from bloomery.program.console import (
     tell_json,
     verb,
 )
+from bloomery.program.warm import run_warm
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -450,5 +452,10 @@ def plugins(as_json: bool) -> None:
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command; a job file where what jobs import is there already, if the job's script names such a place."""
+    arguments = sys.argv[1:]
+    if len(arguments) == 2 and arguments[1].endswith(".json"):
+        code = run_warm(arguments)
+        if code is not None:
+            sys.exit(code)
     cli()

@@ -19,6 +19,7 @@ from aiida_bloomery.workflows import taking_up
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.sampling import SamplingWorkChain
 from aiida_bloomery.workflows.training import TrainingWorkChain
+from bloomery.program.warm import FOLDER_VARIABLE
 
 # In the place of the program `bloomery`: it writes down each start with what it found, and dies some times, either at
 # once or after some steps, when it has saved its state.
@@ -69,7 +70,10 @@ def mortal(
     told = {"log": str(folder / "starts"), "deaths": deaths, "steps": steps, "hangs": hangs}
     script.write_text(MORTAL.format(python=sys.executable, **told))
     script.chmod(0o755)
-    return orm.InstalledCode(label=folder.name, computer=computer, filepath_executable=str(script)).store()
+    # It is not the program that waits for jobs.
+    code = orm.InstalledCode(label=folder.name, computer=computer, filepath_executable=str(script))
+    code.prepend_text = f"export {FOLDER_VARIABLE}="
+    return code.store()
 
 
 def sample(code: orm.AbstractCode, frames: ConfigurationsData, **options: int) -> orm.ProcessNode:
