@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -136,6 +137,8 @@ def stop(home: Home) -> bool:
     import psutil  # noqa: PLC0415
     from aiida.engine.daemon.client import DaemonException  # noqa: PLC0415
 
+    from aiida_bloomery.calculations.job_script import WARM_FOLDER  # noqa: PLC0415
+
     # Running jobs are not the daemon's children: they go on, and are looked after when it is back.
     ours = (processes.daemon(), processes.broker(), *processes.workers(), *processes.helpers())
     alive = running = [process for process in ours if process is not None]
@@ -149,6 +152,9 @@ def stop(home: Home) -> bool:
     for process in alive:
         process.kill()
     psutil.wait_procs(alive, timeout=5)
+    for folder in home.work.glob(f"*/{WARM_FOLDER}"):
+        # What waits there for jobs ends with it.
+        shutil.rmtree(folder, ignore_errors=True)
     _forget_the_dead()
     return bool(running)
 
