@@ -75,10 +75,33 @@ def _all_numbers(measured: Measured) -> list[Row]:
     ]
 
 
-def obstacles(measured: Measured) -> list[str]:
-    """Why something could not be measured."""
-    told = (part.get("obstacles") for _, part in _subjects(measured.summary))
-    return [str(text) for texts in told if isinstance(texts, Mapping) for text in texts.values()]
+def remarks(measured: Measured) -> list[str]:
+    """What a reader must know of the numbers: what could not be measured, and what their errors are."""
+    found = []
+    for _, part in _subjects(measured.summary):
+        obstacles = part.get("obstacles")
+        found += [str(text) for text in obstacles.values()] if isinstance(obstacles, Mapping) else []
+        side = part.get("trajectory")
+        if isinstance(side, Mapping):
+            notes = side.get("notes")
+            found += [str(text) for text in notes] if isinstance(notes, list) else []
+            found += _about_committee(side)
+    return found
+
+
+def _about_committee(side: Summary) -> list[str]:
+    """Where the errors of averages come from."""
+    told = side.get("committee")
+    if not isinstance(told, Mapping) or "model_errors" not in told:
+        return []
+    about = Number.read_all(told)
+    spread, effective = (plain(about[name], 2) for name in ("energy_spread", "effective_frames"))
+    sentence = (
+        "Intervals of the potential's averages hold its own error besides the statistical one: the spread over the "
+        f"ensembles of its members, whose energies are {spread} kT off from frame to frame ({effective} frames carry "
+        "the worst)."
+    )
+    return [sentence]
 
 
 def _subjects(summary: Summary) -> Iterator[tuple[str, Summary]]:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from aiida_bloomery import __version__
 from aiida_bloomery.report import tables
 from aiida_bloomery.report.atlas import atlas
-from aiida_bloomery.report.comparing import obstacles, rows_of
+from aiida_bloomery.report.comparing import remarks, rows_of
 from aiida_bloomery.report.facts import CampaignFacts, Measured
 from aiida_bloomery.report.figures import campaign, potential
 from aiida_bloomery.report.figures.data_map import data_map
@@ -141,7 +141,7 @@ def _observable(measured: Measured, found: Mapping[str, Sequence[Drawn]]) -> dic
         "subjects": any(row.subject for row in rows),
         "experiment": any(row.experiment for row in rows),
         "control": any(row.control or row.control_difference for row in rows),
-        "obstacles": obstacles(measured),
+        "remarks": remarks(measured),
     }
 
 

@@ -11,11 +11,11 @@ from pydantic import Field
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import Neighbours
 from bloomery.observables.averages.bonds import BondSettings, bonds
-from bloomery.observables.averages.curves import Curve, block_quantity
-from bloomery.observables.averages.trajectories import Averages, FromTrajectories
+from bloomery.observables.averages.curves import Averages, Curve, block_quantity
+from bloomery.observables.averages.trajectories import FromTrajectories
 from bloomery.observables.contract import Axes, Quantity
 from bloomery.observables.points.comparison import angles_between
-from bloomery.papers import SCHRAN_2021
+from bloomery.papers import IMBALZANO_2021, SCHRAN_2021
 
 
 class AnglesSettings(BondSettings):
@@ -32,7 +32,7 @@ class Angles(FromTrajectories):
 
     name = "angles"
     title = "Distribution of angles"
-    references = (SCHRAN_2021,)
+    references = (SCHRAN_2021, IMBALZANO_2021)
     axes = Axes("angle", "density")
     Settings = AnglesSettings
     settings: AnglesSettings
@@ -77,10 +77,11 @@ class Angles(FromTrajectories):
         np.add.at(table, (blocks, bins), 1)
         weights = table.sum(axis=1)
         known = weights > 0
+        places = np.flatnonzero(known)
         shares = table[known] / weights[known, None] / np.diff(edges)
         sums = np.bincount(blocks, weights=values, minlength=len(weights))[known]
-        curve = Curve((edges[1:] + edges[:-1]) / 2, shares, weights[known], "°", "1/°")
-        return curve, block_quantity(sums / weights[known], weights[known], "°")
+        curve = Curve((edges[1:] + edges[:-1]) / 2, shares, weights[known], "°", "1/°", places)
+        return curve, block_quantity(sums / weights[known], weights[known], "°", places)
 
 
 def triplets(found: Neighbours) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

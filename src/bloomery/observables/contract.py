@@ -187,12 +187,37 @@ def number(value: float, unit: str, lower: float | None = None, upper: float | N
 
 
 @dataclass(frozen=True)
+class Averaged:
+    """What an average is taken over: values of ``B`` blocks of a trajectory.
+
+    Parameters
+    ----------
+    values
+        ``(B,)``, or ``(B, K)`` for a curve.
+    weights
+        What each block counts for, ``(B,)``.
+    places
+        Which of the trajectory's blocks they are, ``(B,)``, if some have no value; else all, in order.
+    """
+
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    places: NDArray[np.int64] | None = None
+
+    def reweighted(self, factors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Averages, ``(M, ...)``, in which each of the trajectory's blocks counts by a factor more, ``(M, blocks)``."""
+        weights = self.weights * (factors if self.places is None else factors[:, self.places])
+        return np.asarray(np.tensordot(weights / weights.sum(axis=1, keepdims=True), self.values, axes=1))
+
+
+@dataclass(frozen=True)
 class Quantity:
-    """A number with its unit and, where it is known, its standard error."""
+    """A number with its unit and, where they are known, its standard error and what it is an average of."""
 
     value: float
     unit: str
     error: float | None = None
+    averaged: Averaged | None = field(default=None, compare=False, repr=False)
 
     def summary(self) -> ToldNumber:
         """The number as summaries hold it, with a normal 95 % interval."""

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.bonds import BondSettings, bonds
-from bloomery.observables.averages.curves import Curve, block_quantity
-from bloomery.observables.averages.trajectories import Averages, FromTrajectories, block_weights
+from bloomery.observables.averages.curves import Averages, Curve, block_quantity
+from bloomery.observables.averages.trajectories import FromTrajectories, block_weights
 from bloomery.observables.contract import Axes, Quantity
 
 MOST = 24
@@ -38,13 +38,14 @@ class Coordination(FromTrajectories):
             own = species == i
             weights = np.bincount(block_of_atom[own], minlength=n_blocks).astype(float)
             known = weights > 0
+            places = np.flatnonzero(known)
             for j, neighbour in enumerate(elements):
                 counts = np.minimum(numbers[own, j], MOST)
                 table = np.zeros((n_blocks, MOST + 1))
                 np.add.at(table, (block_of_atom[own], counts), 1)
                 sums = np.bincount(block_of_atom[own], weights=numbers[own, j], minlength=n_blocks)
                 name = f"{centre}-{neighbour}"
-                quantities[name] = block_quantity((sums / np.maximum(weights, 1))[known], weights[known], "1")
+                quantities[name] = block_quantity((sums / np.maximum(weights, 1))[known], weights[known], "1", places)
                 shares = table[known] / weights[known, None]
-                curves[name] = Curve(np.arange(MOST + 1.0), shares, block_weights(blocks)[known], "1", "1")
+                curves[name] = Curve(np.arange(MOST + 1.0), shares, block_weights(blocks)[known], "1", "1", places)
         return Averages(quantities, curves)

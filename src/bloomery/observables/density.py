@@ -7,8 +7,8 @@ from ase.units import _amu
 from numpy.typing import NDArray
 
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.averages.curves import block_quantity
-from bloomery.observables.averages.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
+from bloomery.observables.averages.curves import Averages, block_quantity
+from bloomery.observables.averages.trajectories import DrivenSettings, FromTrajectories, block_weights
 from bloomery.observables.contract import Axes
 
 G_PER_CM3 = _amu * 1e3 * 1e24

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.averages.curves import Curve
-from bloomery.observables.averages.trajectories import Averages, FromTrajectories, one_temperature
+from bloomery.observables.averages.curves import Averages, Curve
+from bloomery.observables.averages.trajectories import FromTrajectories, one_temperature
 from bloomery.observables.contract import Axes, Quantity
 from bloomery.observables.rdf import RdfSettings, pair_distributions
 from bloomery.quantities import Kelvin
 from bloomery.statistics import MILLI
+
+TEMPERATURE = "temperature"
 
 
 class PmfSettings(RdfSettings):
@@ -33,18 +35,24 @@ class Pmf(FromTrajectories):
     settings: PmfSettings
 
     def measure(self, frames: Configurations, blocks: NDArray[np.int64]) -> Averages:
-        """Take the logarithm of the radial distribution function."""
+        """Count pairs."""
         temperature = one_temperature(frames, self.settings.temperature, self.name)
+        curves = pair_distributions(frames, blocks, self.settings.edges)
+        return Averages({TEMPERATURE: Quantity(temperature, "K")}, curves)
+
+    def conclude(self, averages: Averages) -> Averages:
+        """Take the logarithm of the radial distribution function."""
+        temperature = averages.quantities[TEMPERATURE].value
         quantities: dict[str, Quantity] = {}
         curves = {}
-        for name, distribution in pair_distributions(frames, blocks, self.settings.edges).items():
+        for name, distribution in averages.curves.items():
             seen = (distribution.blocks > 0).all(axis=0)
             if not seen.any():
                 continue
             # Blocks around the logarithm of the mean, to first order: the mean of logarithms would be biased.
             mean = distribution.mean[seen]
             values = -kB * temperature * MILLI * (np.log(mean) + distribution.blocks[:, seen] / mean - 1)
-            curve = Curve(distribution.x[seen], values, distribution.weights, "Å", "meV")
+            curve = Curve(distribution.x[seen], values, distribution.weights, "Å", "meV", distribution.places)
             curves[name] = curve
             error = curve.error
             deepest = int(np.argmin(curve.mean))

@@ -14,10 +14,10 @@ from pydantic import Field
 from bloomery.frames.chunks import chunks
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.neighbours import find_neighbours
-from bloomery.observables.averages.curves import Curve
-from bloomery.observables.averages.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
+from bloomery.observables.averages.curves import Averages, Curve
+from bloomery.observables.averages.trajectories import DrivenSettings, FromTrajectories, block_weights
 from bloomery.observables.contract import Axes, Quantity
-from bloomery.papers import SCHRAN_2021
+from bloomery.papers import IMBALZANO_2021, SCHRAN_2021
 from bloomery.quantities import Angstrom
 
 CHUNK_ATOMS = 4096
@@ -42,21 +42,24 @@ class Rdf(FromTrajectories):
 
     name = "rdf"
     title = "Radial distribution function"
-    references = (SCHRAN_2021,)
+    references = (SCHRAN_2021, IMBALZANO_2021)
     axes = Axes("distance", "g")
     Settings = RdfSettings
     settings: RdfSettings
 
     def measure(self, frames: Configurations, blocks: NDArray[np.int64]) -> Averages:
         """Count pairs."""
-        curves = pair_distributions(frames, blocks, self.settings.edges)
+        return Averages(curves=pair_distributions(frames, blocks, self.settings.edges))
+
+    def conclude(self, averages: Averages) -> Averages:
+        """Find the highest peaks."""
         quantities: dict[str, Quantity] = {}
-        for name, curve in curves.items():
+        for name, curve in averages.curves.items():
             mean, error = curve.mean, curve.error
             top = int(np.argmax(mean))
             height = Quantity(float(mean[top]), "1", None if error is None else float(error[top]))
             quantities |= {f"{name}:peak_position": Quantity(float(curve.x[top]), "Å"), f"{name}:peak_height": height}
-        return Averages(quantities, curves)
+        return Averages(quantities, averages.curves)
 
 
 def pair_distributions(
@@ -78,7 +81,8 @@ def pair_distributions(
                 continue
             values = counts[known, i, j] / (ideal[known, None] * shells)
             centres = (edges[1:] + edges[:-1]) / 2
-            curves[f"{first}-{second}"] = Curve(centres, values, block_weights(blocks)[known], "Å", "1")
+            weights, places = block_weights(blocks)[known], np.flatnonzero(known)
+            curves[f"{first}-{second}"] = Curve(centres, values, weights, "Å", "1", places)
     return curves
 
 

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.averages.curves import Curve
-from bloomery.observables.averages.trajectories import Averages, DrivenSettings, FromTrajectories, block_weights
+from bloomery.observables.averages.curves import Averages, Curve
+from bloomery.observables.averages.trajectories import DrivenSettings, FromTrajectories, block_weights
 from bloomery.observables.contract import Axes
 from bloomery.quantities import InverseAngstrom
 

@@ -14,9 +14,9 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.averages.curves import Curve, block_quantity
+from bloomery.observables.averages.curves import Averages, Curve, block_quantity
 from bloomery.observables.averages.motion import FromMotion, Motion, MotionSettings
-from bloomery.observables.averages.trajectories import Averages, block_weights
+from bloomery.observables.averages.trajectories import block_weights
 from bloomery.observables.contract import Axes
 from bloomery.papers import SCHRAN_2021
 from bloomery.quantities import Femtoseconds

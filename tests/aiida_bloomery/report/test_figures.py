@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aiida_bloomery.report import write_figures
-from aiida_bloomery.report.comparing import rows_of
+from aiida_bloomery.report.comparing import remarks, rows_of
 from aiida_bloomery.report.facts import Measured
 from aiida_bloomery.report.figures.drawing import joined, table
 from aiida_bloomery.report.figures.observables import figures_of
@@ -50,6 +50,18 @@ def test_both_methods_and_the_experiment_are_drawn(example: SimpleNamespace) -> 
     assert set(figure.columns["method"]) == {"reference", "potential"}
     assert [figure.name for figure in figures_of(phonons)] == ["phonons-si2-bands", "phonons-si2-dos"]
     assert figures_of(elastic) == []
+
+
+def test_it_is_said_where_the_errors_of_averages_come_from(example: SimpleNamespace) -> None:
+    rdf, *others = example.measured()
+    assert [remarks(measured) for measured in (rdf, *others)] == [[]] * 4
+    numbers = {"effective_frames": {"value": 484.06, "unit": "1"}, "energy_spread": {"value": 0.372, "unit": "kT"}}
+    side = {**rdf.summary["trajectory"], "committee": numbers}
+    unknown = {**side, "notes": ["Not known."]}
+    assert remarks(replace(rdf, summary={**rdf.summary, "trajectory": unknown})) == ["Not known."]
+    known = {**side, "committee": {**numbers, "model_errors": {}}}
+    (sentence,) = remarks(replace(rdf, summary={**rdf.summary, "trajectory": known}))
+    assert "0.37 kT off from frame to frame (484 frames carry the worst)" in sentence
 
 
 def test_the_control_arm_is_drawn_beside_the_others(example: SimpleNamespace) -> None:

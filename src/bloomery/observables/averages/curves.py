@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomery.observables.contract import Quantity
+from bloomery.observables.contract import Averaged, Quantity
 from bloomery.statistics import NORMAL_95, resampled
 
 RESAMPLES = 500
@@ -26,6 +26,15 @@ class Curve:
     """What each block counts for, ``(B,)``, such as its number of frames."""
     x_unit: str
     unit: str
+    places: NDArray[np.int64] | None = None
+    """Which of the trajectory's blocks these are, ``(B,)``, if some have no values; see `Averaged`."""
+    model_error: NDArray[np.float64] | None = None
+    """Standard error that comes from the potential, ``(K,)``, where it is known."""
+
+    @property
+    def averaged(self) -> Averaged:
+        """What it is an average of."""
+        return Averaged(self.blocks, self.weights, self.places)
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -34,14 +43,20 @@ class Curve:
 
     @property
     def error(self) -> NDArray[np.float64] | None:
-        """Standard error of the mean, ``(K,)``; see `block_error`. ``None`` for a single block."""
-        return block_error(self.blocks, self.weights)
+        """Standard error of the mean, ``(K,)``: that of the blocks, see `block_error`, and of the potential together.
+
+        ``None`` where neither is known, as for a single block.
+        """
+        known = [error for error in (block_error(self.blocks, self.weights), self.model_error) if error is not None]
+        return np.asarray(np.hypot.reduce(known)) if known else None
 
     def at(self, x: NDArray[np.float64]) -> Curve:
         """The same curve on other points, by straight lines."""
         if len(x) == len(self.x) and np.array_equal(x, self.x):
             return self
-        return replace(self, x=x, blocks=np.array([np.interp(x, self.x, block) for block in self.blocks]))
+        blocks = np.array([np.interp(x, self.x, block) for block in self.blocks])
+        model_error = None if self.model_error is None else np.interp(x, self.x, self.model_error)
+        return replace(self, x=x, blocks=blocks, model_error=model_error)
 
     def halves(self) -> tuple[Curve, Curve] | None:
         """Every other block, and the others."""
@@ -50,6 +65,15 @@ class Curve:
         even, odd = np.arange(0, len(self.blocks), 2), np.arange(1, len(self.blocks), 2)
         first, second = (replace(self, blocks=self.blocks[rows], weights=self.weights[rows]) for rows in (even, odd))
         return first, second
+
+
+@dataclass(frozen=True)
+class Averages:
+    """What one trajectory gives: numbers and curves by name, and sentences about them."""
+
+    quantities: dict[str, Quantity] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def block_error(blocks: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -68,11 +92,17 @@ def block_error(blocks: NDArray[np.float64], weights: NDArray[np.float64]) -> ND
     return np.asarray(np.sqrt(variance) * t.ppf(0.975, n - 1) / NORMAL_95)
 
 
-def block_quantity(values: Sequence[float] | NDArray[np.float64], weights: NDArray[np.float64], unit: str) -> Quantity:
-    """Mean of block averages with its error."""
-    blocks = np.asarray(values, dtype=float)
-    error = block_error(blocks, weights)
-    return Quantity(float(weights @ blocks / weights.sum()), unit, None if error is None else float(error))
+def block_quantity(
+    values: Sequence[float] | NDArray[np.float64],
+    weights: NDArray[np.float64],
+    unit: str,
+    places: NDArray[np.int64] | None = None,
+) -> Quantity:
+    """Mean of block averages with its error; ``places`` as in `Averaged`."""
+    averaged = Averaged(np.asarray(values, dtype=float), weights, places)
+    error = block_error(averaged.values, weights)
+    mean = float(weights @ averaged.values / weights.sum())
+    return Quantity(mean, unit, None if error is None else float(error), averaged)
 
 
 def overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:

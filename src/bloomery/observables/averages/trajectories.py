@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -13,11 +13,14 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
-from bloomery.observables.averages.curves import Curve, overlap, score
+from bloomery.observables.averages.committee import FEW, ensembles, reweighted, with_model_errors
+from bloomery.observables.averages.curves import Averages, overlap, score
 from bloomery.observables.averages.experiment import MeasuredCurve
-from bloomery.observables.contract import Observation, Quantity, Task, TaskObservable, array_name, number, told
+from bloomery.observables.contract import Observation, Task, TaskObservable, array_name, number, told
+from bloomery.papers import IMBALZANO_2021, Paper
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
+from bloomery.progress import Progress
 from bloomery.samplers.md import MolecularDynamics, MolecularDynamicsSettings
 from bloomery.statistics import ToldNumber
 
@@ -40,21 +43,13 @@ class DrivenSettings(TrajectorySettings):
     """Run this with the potential, from the frames that are given; left out, the frames are the trajectory."""
 
 
-@dataclass(frozen=True)
-class Averages:
-    """What one trajectory gives: numbers and curves by name, and sentences about them."""
-
-    quantities: dict[str, Quantity] = field(default_factory=dict)
-    curves: dict[str, Curve] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-
 class FromTrajectories(TaskObservable):
     """Average over the frames of a trajectory, and over those of a reference; compare both and an experiment.
 
     Subclasses implement `measure`.
     """
 
+    references: ClassVar[tuple[Paper | str, ...]] = (IMBALZANO_2021,)
     Settings: type[TrajectorySettings] = DrivenSettings
     settings: TrajectorySettings
     periodic: ClassVar[bool] = True
@@ -63,6 +58,10 @@ class FromTrajectories(TaskObservable):
     @abstractmethod
     def measure(self, frames: Configurations, blocks: NDArray[np.int64]) -> Averages:
         """Average; ``blocks`` are those of the frames, ``(N,)``, numbered from 0 without gaps."""
+
+    def conclude(self, averages: Averages) -> Averages:
+        """What follows from averages alone: peaks and logarithms of curves, where there are such."""
+        return averages
 
     def trajectory(self, task: Task) -> Configurations:
         """The frames to average over: those given, or a trajectory of the potential that starts from them."""
@@ -81,6 +80,37 @@ class FromTrajectories(TaskObservable):
         sampler = MolecularDynamics(dynamics)
         return sampler.sample(task.configurations, potential=potential, seed=task.seed, progress=task.progress)[0]
 
+    def is_canonical(self, potential: Potential) -> bool:
+        """Whether the trajectory is of the ensemble, at a temperature, of this potential's committee."""
+        dynamics = getattr(self.settings, "dynamics", None)
+        if not isinstance(dynamics, MolecularDynamicsSettings) or potential.members < 2:
+            return False
+        return dynamics.ensemble != "nve" and not dynamics.stages and dynamics.stabilise is None
+
+    def _with_model_errors(
+        self, averages: Averages, potential: Potential, frames: Configurations, progress: Progress
+    ) -> tuple[Averages, dict[str, object]]:
+        """Give averages the error that they have from the potential, where it can be told; and say how it was got."""
+        found = ensembles(potential, frames, progress)
+        about: dict[str, object] = {
+            "effective_frames": number(found.effective_frames, "1"),
+            "energy_spread": number(found.spread, "kT"),
+        }
+        if found.effective_frames < FEW:
+            n = len(found.frames)
+            sentence = (
+                f"How far off the averages are because the potential is, cannot be told: {found.effective_frames:.1f} "
+                f"of {n} frames carry the ensemble of a member, whose energies are {found.spread:.1f} kT off. Take "
+                "smaller cells, more frames or a better potential."
+            )
+            return replace(averages, notes=[*averages.notes, sentence]), {"committee": about}
+        by_frame = self.measure(found.frames, np.arange(len(found.frames)))
+        members = [self.conclude(member) for member in reweighted(by_frame, found.factors)]
+        averages, errors = with_model_errors(averages, members)
+        units = {name: quantity.unit for name, quantity in averages.quantities.items()}
+        about["model_errors"] = {name: number(error, units[name]) for name, error in errors.items()}
+        return averages, {"committee": about}
+
     def run(self, task: Task) -> Observation:
         """Average over the trajectory and, if there is one, over the reference's."""
         reference = task.reference
@@ -94,8 +124,12 @@ class FromTrajectories(TaskObservable):
         sides: dict[str, dict[str, object]] = {}
         for side, part in frames.items():
             blocks = blocks_in_time(part, self.settings.blocks)
-            found[side] = self.measure(part, blocks)
+            found[side] = self.conclude(self.measure(part, blocks))
+            committee: dict[str, object] = {}
+            if side == TRAJECTORY and task.potential is not None and self.is_canonical(task.potential):
+                found[side], committee = self._with_model_errors(found[side], task.potential, part, task.progress)
             sides[side] = {"n_frames": len(part), "n_blocks": int(blocks.max()) + 1, **told(found[side].quantities)}
+            sides[side] |= committee
             if found[side].notes:
                 sides[side]["notes"] = found[side].notes
         compared = {} if reference is None else self._compare(found[TRAJECTORY], found[REFERENCE], task.seed)
@@ -204,7 +238,10 @@ def _arrays(found: dict[str, Averages]) -> tuple[dict[str, NDArray[Any]], dict[s
     units: dict[str, str] = {}
     for side, part in found.items():
         for name, curve in part.curves.items():
-            columns = [("_x", curve.x, curve.x_unit), ("", curve.mean, curve.unit), ("_error", curve.error, curve.unit)]
+            columns = [
+                ("_x", curve.x, curve.x_unit), ("", curve.mean, curve.unit), ("_error", curve.error, curve.unit),
+                ("_committee", curve.model_error, curve.unit),
+            ]  # fmt: skip
             for ending, column, unit in columns:
                 if column is not None:
                     key = array_name(name, f"{side}{ending}")
