@@ -1,4 +1,4 @@
-"""A warm process for jobs: what they import is imported once, and each job is a fork of it.
+"""Have a job run by a process that waits for jobs: what they import is imported once, and each is a fork of it.
 
 Importing torch takes longer than many a job. Where there is no queue, job scripts name a folder in the variable
 `FOLDER_VARIABLE`, and the program `bloomery` asks the process that listens there to run its job file. The first that
@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import importlib
 import json
 import os
 import resource
@@ -25,30 +24,26 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 FOLDER_VARIABLE = "BLOOMERY_WARM"
 """Folder of the processes that wait; empty where none is wanted."""
-IDLE = 300.0
-"""Seconds without a job after which a process ends."""
-LOOK = 5.0
-"""Seconds between two looks whether its folder is still there."""
+MOST_FILES = 200
+"""Open files that a job is handed."""
+LENGTH = struct.Struct("!I")
+"""Begins a request: how long it is."""
 PATIENCE = 60.0
 """Seconds that a job waits for one to begin before it does without."""
 
-_MODULES = ("torch", "scipy.stats", "scipy.spatial", "bloomery.engines.hdnnp.engine")
+WAITING = "bloomery.program.waiting"
 _OF_ONE_JOB = (FOLDER_VARIABLE, "PWD", "OLDPWD", "SHLVL", "_", "BASH_FUNC_", "OMPI_MCA_orte_tmpdir_base")
 """Beginnings of the names of variables that differ from job to job, and that no library reads when it is loaded."""
 _MOST = 4
 """Processes that wait at a time in one folder: where each job has another environment, none is of use."""
-_MOST_FILES = 200
-_LENGTH = struct.Struct("!I")
 
 
 def run_warm(arguments: list[str]) -> int | None:
@@ -79,7 +74,7 @@ def _ask(connection: socket.socket, arguments: list[str]) -> int | None:
     content = json.dumps(request).encode()
     answers = connection.makefile("r", encoding="ascii")
     try:
-        socket.send_fds(connection, [_LENGTH.pack(len(content))], files)
+        socket.send_fds(connection, [LENGTH.pack(len(content))], files)
         connection.sendall(content)
         begun = answers.readline()
     except OSError:
@@ -109,7 +104,7 @@ def _open_files(but: int) -> list[int]:
         with contextlib.suppress(OSError):  # the one that listed them is closed again
             if number != but and (number <= 2 or os.get_inheritable(number)):
                 open_files.append(number)
-    return sorted(open_files)[:_MOST_FILES]
+    return sorted(open_files)[:MOST_FILES]
 
 
 # -- finding one ------------------------------------------------------------------------------------------------------
@@ -143,7 +138,7 @@ def _start(folder: Path, name: str) -> int:
     """
     news, told = os.pipe()
     with (folder / f"{name}.log").open("wb") as log:
-        command = [sys.executable, "-m", __name__, str(folder), name, str(told)]
+        command = [sys.executable, "-m", WAITING, str(folder), name, str(told)]
         subprocess.run(
             command,
             cwd=folder,
@@ -219,121 +214,3 @@ def _sources() -> Iterator[tuple[str, int]]:
     for folder in map(Path, sys.path):
         if folder.name.endswith("-packages") and folder.is_dir():
             yield str(folder), folder.stat().st_mtime_ns
-
-
-# -- the process that waits -------------------------------------------------------------------------------------------
-
-
-def serve(folder: Path, name: str, told: int) -> None:
-    """Import what jobs need, then fork a process for each that is asked for, until none is for long.
-
-    Parameters
-    ----------
-    told
-        A pipe that is closed once it listens; whoever waits for it is told if another is about to.
-    """
-    with (folder / f"{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            fcntl.flock(lock, fcntl.LOCK_SH)  # until the other listens
-            return
-        _import_all()
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-            os.chdir(folder)
-            Path(f"{name}.new").unlink(missing_ok=True)
-            server.bind(f"{name}.new")
-            server.listen(64)
-            Path(f"{name}.new").rename(name)
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            os.close(told)
-            _accept(server, (folder / name).exists, lock.fileno())
-        for left in (name, f"{name}.lock", f"{name}.log"):
-            Path(left).unlink(missing_ok=True)
-
-
-def _import_all() -> None:
-    from bloomery.jobs.base import VERBS  # noqa: PLC0415
-
-    for module in (*_MODULES, *(f"bloomery.jobs.{verb}" for verb in VERBS)):
-        # What a small environment lacks, its jobs do not need.
-        with contextlib.suppress(ImportError):
-            importlib.import_module(module)
-
-
-def _accept(server: socket.socket, is_wanted: Callable[[], bool], lock: int) -> None:
-    last = time.monotonic()
-    while time.monotonic() - last < IDLE and is_wanted():
-        if not select.select([server], [], [], LOOK)[0]:
-            continue
-        connection, _ = server.accept()
-        last = time.monotonic()
-        with connection, contextlib.suppress(BlockingIOError):  # too many processes: it does without
-            if os.fork() == 0:
-                server.close()
-                os.close(lock)
-                _run(connection)
-
-
-def _run(connection: socket.socket) -> None:
-    """Run the command of one request in this process, which ends with it."""
-    code = 1
-    try:
-        for number in (signal.SIGCHLD, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        request, connection = _request(connection)
-        os.setsid()
-        os.chdir(request["folder"])
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        connection.sendall(f"{os.getpid()}\n".encode())
-        threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
-        from bloomery.program.cli import cli  # noqa: PLC0415
-
-        cli(request["arguments"], prog_name="bloomery")
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001  a fork of a process that waits must end here, whatever it is
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        with contextlib.suppress(OSError):
-            connection.sendall(f"{code}\n".encode())
-        os._exit(code)
-
-
-def _request(connection: socket.socket) -> tuple[dict[str, Any], socket.socket]:
-    """Take a request, and its files to the numbers that they had where they came from; the connection may move."""
-    start, files, *_ = socket.recv_fds(connection, _LENGTH.size, _MOST_FILES)
-    while len(start) < _LENGTH.size and (more := connection.recv(_LENGTH.size - len(start))):
-        start += more
-    (length,), content = _LENGTH.unpack(start), b""
-    while len(content) < length and (more := connection.recv(length - len(content))):
-        content += more
-    request: dict[str, Any] = json.loads(content)
-    # Away from all these numbers first, so that none is lost.
-    beyond = max(connection.fileno(), *files, *request["files"]) + 1
-    moved = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, beyond) for file in (connection.detach(), *files)]
-    for file in files:
-        os.close(file)
-    for file, place in zip(moved[1:], request["files"], strict=True):
-        os.dup2(file, place)
-        os.close(file)
-    return request, socket.socket(fileno=moved[0])
-
-
-def _end_with(connection: socket.socket) -> None:
-    """End this job, and whatever it started, when who asked for it is gone."""
-    with contextlib.suppress(OSError):
-        connection.recv(1)
-    os.killpg(0, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    if os.fork() == 0:
-        serve(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
