@@ -56,6 +56,11 @@ class Owned(Process):
         self.require_ownership()
         super().on_entering(state)
 
+    def update_outputs(self) -> None:
+        """Attach new outputs, once there is any: at each change of state the database is asked which are there."""
+        if self.outputs:
+            super().update_outputs()
+
     def require_ownership(self) -> None:
         """End this worker, as if it were killed, if another has taken the process up: whatever else it had is gone too.
 
