@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml
 from ase.build import bulk
-from tests.integration.harness import CAMPAIGN, Home, home_in
+from tests.integration.harness import CAMPAIGN, PROGRAMS, Home, home_in
+
+from bloomery.program.warm import FOLDER_VARIABLE
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +21,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     with home_in(tmp_path_factory.mktemp("home") / "home") as made:
         yield made
     shutil.rmtree(made.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program `bloomery` whose jobs share a process that waits for them, also where there is a queue.
+
+    It has what jobs here need of their environment, and nothing of what differs from job to job.
+    """
+    folder = tmp_path_factory.mktemp("program")
+    kept = " ".join(f'{name}="${name}"' for name in ("HOME", "PATH", "PYTHONPATH", "OMP_NUM_THREADS"))
+    path = folder / "bloomery"
+    path.write_text(f'#!/bin/sh\nexec env -i {kept} {FOLDER_VARIABLE}={folder}/warm {PROGRAMS}/bloomery "$@"\n')
+    path.chmod(0o755)
+    return path
 
 
 @pytest.fixture
