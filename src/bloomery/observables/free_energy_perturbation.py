@@ -18,6 +18,7 @@ from pydantic import Field
 from bloomery.errors import InputError
 from bloomery.frames.blocks import blocks_of
 from bloomery.frames.configurations import Configurations
+from bloomery.observables.averages.committee import FEW, effective_frames, shares
 from bloomery.observables.averages.trajectories import one_temperature
 from bloomery.observables.contract import Observation, OfPotential, number
 from bloomery.papers import Paper
@@ -27,9 +28,6 @@ from bloomery.potentials.evaluation import predict_in_chunks
 from bloomery.progress import Progress
 from bloomery.quantities import Kelvin
 from bloomery.statistics import MILLI, resampled
-
-FEW = 10.0
-"""With an effective number of frames below this the average rests on a handful of them."""
 
 
 class FreeEnergyPerturbationSettings(Settings):
@@ -76,9 +74,7 @@ class FreeEnergyPerturbation(OfPotential):
 
 def weights(difference: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
     """Share of each frame in the reweighted ensemble; they add up to 1."""
-    exponents = -difference / (kB * temperature)
-    raw = np.exp(exponents - exponents.max())
-    return np.asarray(raw / raw.sum())
+    return shares(-difference / (kB * temperature))
 
 
 def exponential(difference: NDArray[np.float64], counts: NDArray[Any], temperature: float) -> NDArray[np.float64]:
@@ -133,7 +129,7 @@ def perturbation(
         bounds = factor * np.quantile(estimate(difference, counts, temperature), [0.025, 0.975])
         result[name] = number(factor * values[name], "meV/atom", *(bounds if n_blocks > 1 else (None, None)))
     share = weights(difference, temperature)
-    effective = 1 / float((share**2).sum())
+    effective = float(effective_frames(share))
     spread = float(difference.std()) / (kB * temperature)
     apart = abs(values["exponential"] - values["second_cumulant"]) / (kB * temperature)
     result |= {

@@ -122,14 +122,15 @@ def _request(connection: socket.socket) -> tuple[dict[str, Any], socket.socket]:
         content += more
     request: dict[str, Any] = json.loads(content)
     # Away from all these numbers first, so that none is lost.
-    beyond = max(connection.fileno(), *files, *request["files"]) + 1
-    moved = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, beyond) for file in (connection.detach(), *files)]
-    for file in files:
+    held = [connection.detach(), *files]
+    beyond = max(*held, *request["files"]) + 1
+    answers, *moved = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, beyond) for file in held]
+    for file in held:
         os.close(file)
-    for file, place in zip(moved[1:], request["files"], strict=True):
+    for file, place in zip(moved, request["files"], strict=True):
         os.dup2(file, place)
         os.close(file)
-    return request, socket.socket(fileno=moved[0])
+    return request, socket.socket(fileno=answers)
 
 
 def _end_with(connection: socket.socket) -> None:

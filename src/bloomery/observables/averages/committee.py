@@ -29,7 +29,7 @@ from bloomery.progress import Progress
 MOST_FRAMES = 1000
 """So many frames, evenly over the trajectory, are evaluated by all members."""
 FEW = 10.0
-"""With fewer effective frames than this no error is told."""
+"""With fewer effective frames than this an average rests on a handful of them."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,17 @@ class Ensembles:
     spread: float
 
 
+def shares(exponents: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of each frame in an ensemble in which it weighs ``exp`` of that, ``(..., N)``; they add up to 1."""
+    raw = np.exp(exponents - exponents.max(axis=-1, keepdims=True))
+    return np.asarray(raw / raw.sum(axis=-1, keepdims=True))
+
+
+def effective_frames(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many frames carry an average that gives them these shares, ``(..., N)``: Kish's number."""
+    return np.asarray(1 / (share**2).sum(axis=-1))
+
+
 def ensembles(potential: Potential, frames: Configurations, progress: Progress) -> Ensembles:
     """Let all members weigh the frames of a trajectory, which carry their ``temperature`` in K.
 
@@ -67,8 +78,7 @@ def ensembles(potential: Potential, frames: Configurations, progress: Progress) 
     for rows in _of_one_ensemble(frames):
         part = exponents[:, rows] - exponents[:, rows].mean(axis=1, keepdims=True)
         factors[:, rows] = 1 + part
-        weights = np.exp(part - part.max(axis=1, keepdims=True))
-        effective = min(effective, float((weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)).min()))
+        effective = min(effective, float(effective_frames(shares(part)).min()))
         exponents[:, rows] = part
     return Ensembles(frames, factors, effective, float(np.sqrt((exponents**2).mean())))
 
