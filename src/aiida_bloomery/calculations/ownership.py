@@ -19,6 +19,8 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -43,6 +45,7 @@ class Owned(Process):
     """A process that is carried on by the worker that took it up last, and by no other, and that waits for room."""
 
     _token: str | None = None
+    _encoded: Mapping[int, Any] = MappingProxyType({})
 
     def load_instance_state(self, saved_state: Any, load_context: Any) -> None:
         """Take the process up: from now on it is ours, and of nobody else who had it before."""
@@ -60,6 +63,14 @@ class Owned(Process):
         """Attach new outputs, once there is any: at each change of state the database is asked which are there."""
         if self.outputs:
             super().update_outputs()
+
+    def encode_input_args(self, inputs: Any) -> Any:
+        """Write inputs or outputs for a checkpoint; the inputs, which stay what they are, once and not each time."""
+        if inputs is not self.inputs and inputs is not self.raw_inputs:
+            return super().encode_input_args(inputs)
+        if id(inputs) not in self._encoded:
+            self._encoded = {**self._encoded, id(inputs): super().encode_input_args(inputs)}
+        return self._encoded[id(inputs)]
 
     def require_ownership(self) -> None:
         """End this worker, as if it were killed, if another has taken the process up: whatever else it had is gone too.

@@ -70,7 +70,8 @@ def test_finished_frames_of_a_job_that_was_ended_are_kept(jobs, make_silicon, fr
         configurations=source,
         parameters={"labeller": {"calculator": {"calculator": "calculator_that_hangs:Hangs"}}},
         metadata={
-            "options": {"max_wallclock_seconds": 10, "environment_variables": {"PYTHONPATH": str(tmp_path)}},
+            # Long enough for a start beside much other work.
+            "options": {"max_wallclock_seconds": 45, "environment_variables": {"PYTHONPATH": str(tmp_path)}},
         },
     )
     assert node.exit_status == 430

@@ -10,6 +10,7 @@ import plumpy
 import pytest
 from aiida.engine import Process
 from aiida.manage import get_manager
+from aiida.orm.utils import serialize
 
 from aiida_bloomery.calculations import ownership
 from aiida_bloomery.calculations.ownership import OWNER, owner_of
@@ -103,3 +104,24 @@ def test_a_process_waits_while_the_disk_is_full(saved: plumpy.Bundle, monkeypatc
     owner.execute()
     assert done == [(0.0, [])] * 3
     assert owner.done == ["first", "second"]
+
+
+def test_inputs_are_written_once_and_outputs_each_time(profile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    real = serialize.serialize
+
+    def noted(content: Any) -> str:
+        written.extend(set(content) & {"metadata", "number"})
+        return real(content)
+
+    monkeypatch.setattr(serialize, "serialize", noted)
+    process = Counting(inputs={"metadata": {"label": "one"}}, runner=get_manager().get_runner())
+    first = plumpy.Bundle(process)
+    assert written == ["metadata", "metadata"]
+    for number in (1, 2):
+        process._outputs = {"number": number}
+        last = plumpy.Bundle(process)
+    assert written[2:] == ["number", "number"]
+    assert first["INPUTS_RAW"] == last["INPUTS_RAW"]
+    assert taken_up(last).inputs == process.inputs
+    assert taken_up(last).outputs == {"number": 2}
