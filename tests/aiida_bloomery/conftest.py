@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import run_get_node
+from aiida.manage import get_manager
 from aiida.plugins import CalculationFactory
 from aiida.tools.pytest_fixtures import aiida_config_factory, aiida_profile_factory
 from ase.build import bulk
@@ -43,7 +45,14 @@ def profile(
 ) -> Iterator[Any]:
     """The ephemeral profile, shared by all tests of a session that ask for it."""
     folder = tmp_path_factory.mktemp("aiida")
-    with aiida_config_factory(folder) as config, aiida_profile_factory(config) as made:
+    manager = get_manager()
+    with (
+        aiida_config_factory(folder) as config,
+        aiida_profile_factory(config) as made,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        # Runners of a test profile look without a pause whether what they wait for has ended: half a core does that.
+        patch.setattr(manager, "create_runner", partial(manager.create_runner, poll_interval=0.1))
         yield made
 
 
