@@ -82,7 +82,10 @@ class SiteServices:
         wait_until(self._listens, "the message broker", interval=0.2)
 
     def _listens(self) -> bool:
-        connections = [one for process in self.brokers() for one in process.net_connections("tcp")]
+        connections = []
+        for process in self.brokers():
+            with contextlib.suppress(psutil.NoSuchProcess):  # those of its start come and go
+                connections += process.net_connections("tcp")
         return any(one.status == psutil.CONN_LISTEN and one.laddr.port == self.broker_port for one in connections)
 
     def kill_broker(self) -> None:

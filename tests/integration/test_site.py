@@ -105,7 +105,7 @@ def test_the_same_frames_although_database_and_broker_are_gone_for_a_while(
     site.services.database("-m", "immediate", "stop")
     site.services.database("start")
     status = site.wait(pk)
-    assert status["succeeded"], status
+    assert status["succeeded"], (status, site.verdi("process", "report", pk))
     assert {entry["outcome"] for entry in site.ledger(pk)} == {"labelled"}
     assert home.wait(peace)["succeeded"]
     assert site.python(HASHES.format(pk=pk)) == home.python(HASHES.format(pk=peace))
