@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.daemon]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SHORTER: dict[str, Any] = {
-    "training": {"hdnnp": {"members": 4, "steps": 300, "warm_steps": 200}},
+    "training": {"hdnnp": {"members": 2, "steps": 300, "warm_steps": 200}},
     "stop": {"labels": 60, "iterations": {"min": 1, "max": 1}},
 }
 
