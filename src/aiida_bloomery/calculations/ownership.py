@@ -7,6 +7,7 @@ each change of state, and before anything is submitted or computed.
 
 A worker whose connection to a database server breaks ends itself too, once the server can be reached again: what AiiDA
 keeps in memory of the transaction that was lost would stay there for ever, and no process of that worker would go on.
+It also ends itself where a process would end with an exception because the message broker went away just then.
 
 At the same places it waits where the disk of the profile is nearly full: a process that cannot be written down would
 end with an exception, and its campaign with it.
@@ -20,13 +21,16 @@ import shutil
 import signal
 import time
 from collections.abc import Mapping
+from traceback import walk_tb
 from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
+import kiwipy
 from aiida import orm
 from aiida.engine import Process
 from aiida.manage.configuration import get_config
+from plumpy.process_states import Excepted
 from sqlalchemy import Engine, create_engine, event, select
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
@@ -35,8 +39,17 @@ from sqlalchemy.pool import NullPool
 OWNER = "bloomery_owner"
 """Extra of a process's node: the token of the worker that took it up last."""
 
+BROKERS = ("aiida.brokers.", "aio_pika.", "aiormq.", "kiwipy.")
+"""Beginnings of the names of modules that speak to a message broker."""
 ROOM = 32 * 2**20
 """Bytes that must be free where the profile is."""
+_OF_OTHERS = (
+    kiwipy.UnroutableError,
+    kiwipy.RemoteException,
+    kiwipy.TaskRejected,
+    kiwipy.DuplicateSubscriberIdentifier,
+)
+"""What it says where it works, and who is spoken to does not."""
 LOOK = 5.0
 """Seconds between two looks at a full disk, or for a database that is gone."""
 
@@ -55,8 +68,14 @@ class Owned(Process):
         self.node.base.extras.set(OWNER, self._token)
 
     def on_entering(self, state: Any) -> None:
-        """See to it that only the owner writes down how far the process has come, and that there is room for it."""
+        """See to it that only the owner writes down how far the process has come, and that there is room for it.
+
+        That a message could not be sent is not written down: who takes the process up does the step again.
+        """
         self.require_ownership()
+        if self._token is not None and isinstance(state, Excepted) and is_of_the_broker(state.exception):
+            self.logger.error("the broker is gone (%r): this worker ends", state.exception)
+            os.kill(os.getpid(), signal.SIGKILL)
         super().on_entering(state)
 
     def update_outputs(self) -> None:
@@ -88,6 +107,16 @@ def owner_of(node: orm.ProcessNode) -> str | None:
     model = type(node.backend_entity).MODEL_CLASS
     extras = node.backend.get_session().execute(select(model.extras).where(model.id == node.pk)).scalar_one()
     return extras.get(OWNER)
+
+
+def is_of_the_broker(error: BaseException | None) -> bool:
+    """Whether an exception was raised by what speaks to the message broker, and says nothing of the other end."""
+    while error is not None and not isinstance(error, _OF_OTHERS):
+        frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+        if any(name.startswith(BROKERS) for name in frames):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def end_with_the_connection(engine: Engine) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 from typing import Any
 
+import kiwipy
 import plumpy
 import pytest
 from aiida.engine import Process
@@ -34,6 +35,19 @@ class Counting(SubmitsOnce):
     def second(self) -> None:
         """Do something else."""
         self.done.append("second")
+
+
+class Speaking(Counting):
+    """Says something where nothing can be said any more, or to nobody."""
+
+    is_closed = True
+
+    def second(self) -> None:
+        """Do that."""
+        communicator = kiwipy.LocalCommunicator()
+        if self.is_closed:
+            communicator.close()
+        communicator.rpc_send("nobody", "something")
 
 
 class Killed(BaseException):
@@ -125,3 +139,25 @@ def test_inputs_are_written_once_and_outputs_each_time(profile: Any, monkeypatch
     assert first["INPUTS_RAW"] == last["INPUTS_RAW"]
     assert taken_up(last).inputs == process.inputs
     assert taken_up(last).outputs == {"number": 2}
+
+
+def test_a_process_does_not_end_with_the_broker(profile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = plumpy.Bundle(Speaking(runner=get_manager().get_runner()))
+    process = taken_up(saved)
+    with pytest.raises(Killed):
+        process.execute()
+    assert process.done == ["first"]
+    assert not process.node.is_terminated
+    monkeypatch.setattr(Speaking, "is_closed", False)
+    another = taken_up(saved)
+    with pytest.raises(kiwipy.UnroutableError):
+        another.execute()
+    assert another.node.is_excepted
+
+
+def test_without_a_worker_a_process_ends_with_the_broker(profile: Any) -> None:
+    process = Speaking(runner=get_manager().get_runner())
+    process.done = []
+    with pytest.raises(kiwipy.CommunicatorClosed):
+        process.execute()
+    assert process.node.is_excepted
