@@ -7,7 +7,8 @@ each change of state, and before anything is submitted or computed.
 
 A worker whose connection to a database server breaks ends itself too, once the server can be reached again: what AiiDA
 keeps in memory of the transaction that was lost would stay there for ever, and no process of that worker would go on.
-It also ends itself where a process would end with an exception because the message broker went away just then.
+It ends itself as well when its connection to RabbitMQ breaks: the broker gives its processes to others at once, and
+what it takes up meanwhile would be written down as excepted, because no broker could be told.
 
 At the same places it waits where the disk of the profile is nearly full: a process that cannot be written down would
 end with an exception, and its campaign with it.
@@ -29,6 +30,7 @@ from uuid import uuid4
 import kiwipy
 from aiida import orm
 from aiida.engine import Process
+from aiida.manage import get_manager
 from aiida.manage.configuration import get_config
 from plumpy.process_states import Excepted
 from sqlalchemy import Engine, create_engine, event, select
@@ -64,6 +66,8 @@ class Owned(Process):
         """Take the process up: from now on it is ours, and of nobody else who had it before."""
         super().load_instance_state(saved_state, load_context)
         end_with_the_connection(self.node.backend.get_session().get_bind())
+        if self.runner.is_daemon_runner:
+            end_with_the_broker(get_manager().get_communicator())
         self._token = uuid4().hex
         self.node.base.extras.set(OWNER, self._token)
 
@@ -132,6 +136,19 @@ def _connection_broke(context: ExceptionContext) -> None:
     logging.getLogger(__name__).error("the connection to the database broke: this worker ends when it can be made")
     wait_for_database(create_engine(context.engine.url, poolclass=NullPool))
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_with_the_broker(communicator: Any) -> None:
+    """Let this worker end, as if it were killed, when its connection to RabbitMQ breaks; AiiDA's own has none."""
+    if hasattr(communicator, "add_close_callback"):
+        communicator.add_close_callback(_broker_is_gone)
+
+
+def _broker_is_gone(_: Any, error: BaseException | None) -> None:
+    """End the worker, but where the connection was closed because it ends anyway; called by the thread that has it."""
+    if isinstance(error, Exception):
+        logging.getLogger(__name__).error("the connection to the broker broke (%r): this worker ends", error)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def wait_for_database(engine: Engine) -> None:

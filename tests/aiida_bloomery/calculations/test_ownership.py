@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+from types import SimpleNamespace
 from typing import Any
 
 import kiwipy
@@ -161,3 +163,25 @@ def test_without_a_worker_a_process_ends_with_the_broker(profile: Any) -> None:
     with pytest.raises(kiwipy.CommunicatorClosed):
         process.execute()
     assert process.node.is_excepted
+
+
+def test_a_worker_ends_with_its_connection_to_the_broker(saved: plumpy.Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    callbacks: list[Any] = []
+    communicator = SimpleNamespace(add_close_callback=callbacks.append)
+    monkeypatch.setattr(get_manager(), "get_communicator", lambda: communicator)
+    taken_up(saved)
+    assert not callbacks
+    monkeypatch.setattr(type(get_manager().get_runner()), "is_daemon_runner", True)
+    taken_up(saved)
+    (callback,) = callbacks
+    callback(None, asyncio.CancelledError())  # as it ends
+    with pytest.raises(Killed):
+        callback(None, ConnectionResetError())
+
+
+def test_the_broker_of_aiida_itself_is_left_alone(saved: plumpy.Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(get_manager(), "get_communicator", kiwipy.LocalCommunicator)
+    monkeypatch.setattr(type(get_manager().get_runner()), "is_daemon_runner", True)
+    owner = taken_up(saved)
+    owner.execute()
+    assert owner.node.is_finished_ok
