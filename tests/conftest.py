@@ -16,13 +16,14 @@ if find_spec("hypothesis"):
 
 
 LONGEST = (
-    "test_campaigns.py", "test_kills.py", "test_faults.py", "test_slurm.py", "test_control.py", "test_rehearsals.py",
-    "test_gallery.py", "test_notebooks.py", "test_foundations.py", "test_standing.py", "test_services.py",
-    "test_ssh.py", "test_pw_systems.py", "test_systems.py", "test_measuring.py", "test_cp2k.py",
-    "test_quantumespresso.py", "test_convergence.py", "test_cp2k_campaigns.py", "test_vasp_campaigns.py",
-    "test_kernels.py", "test_vasp.py", "test_training.py", "test_export.py", "test_physics.py", "test_pages.py",
-    "test_diffusion.py", "test_warm.py", "test_comparison.py", "test_taking_up.py", "test_in_process.py",
-    "test_every_sampler.py", "test_checkpoint.py", "test_every_engine.py", "test_imports.py",
+    "test_campaigns.py", "test_kills.py", "test_faults.py", "test_slurm.py", "test_control.py",
+    "test_rehearsals.py", "test_gallery.py", "test_notebooks.py", "test_foundations.py", "test_ahead.py",
+    "test_standing.py", "test_services.py", "test_site.py", "test_ssh.py", "test_pw_systems.py", "test_systems.py",
+    "test_measuring.py", "test_cp2k.py", "test_quantumespresso.py", "test_convergence.py", "test_cp2k_campaigns.py",
+    "test_vasp_campaigns.py", "test_kernels.py", "test_vasp.py", "test_training.py", "test_export.py",
+    "test_physics.py", "test_pages.py", "test_diffusion.py", "test_warm.py", "test_comparison.py",
+    "test_taking_up.py", "test_in_process.py", "test_every_sampler.py", "test_checkpoint.py",
+    "test_every_engine.py", "test_imports.py",
 )  # fmt: skip
 """Files that take a minute and more: where files run side by side, one that begins last keeps all waiting."""
 

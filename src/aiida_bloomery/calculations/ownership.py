@@ -41,10 +41,13 @@ from sqlalchemy.pool import NullPool
 OWNER = "bloomery_owner"
 """Extra of a process's node: the token of the worker that took it up last."""
 
-BROKERS = ("aiida.brokers.", "aio_pika.", "aiormq.", "kiwipy.")
-"""Beginnings of the names of modules that speak to a message broker."""
 ROOM = 32 * 2**20
 """Bytes that must be free where the profile is."""
+LOOK = 5.0
+"""Seconds between two looks at a full disk, or for a database that is gone."""
+
+_BROKERS = ("aiida.brokers.", "aio_pika.", "aiormq.", "kiwipy.")
+"""Beginnings of the names of modules that speak to a message broker."""
 _OF_OTHERS = (
     kiwipy.UnroutableError,
     kiwipy.RemoteException,
@@ -52,8 +55,6 @@ _OF_OTHERS = (
     kiwipy.DuplicateSubscriberIdentifier,
 )
 """What it says where it works, and who is spoken to does not."""
-LOOK = 5.0
-"""Seconds between two looks at a full disk, or for a database that is gone."""
 
 
 class Owned(Process):
@@ -79,7 +80,7 @@ class Owned(Process):
         self.require_ownership()
         if self._token is not None and isinstance(state, Excepted) and is_of_the_broker(state.exception):
             self.logger.error("the broker is gone (%r): this worker ends", state.exception)
-            os.kill(os.getpid(), signal.SIGKILL)
+            end_worker()
         super().on_entering(state)
 
     def update_outputs(self) -> None:
@@ -103,7 +104,12 @@ class Owned(Process):
         wait_for_room()
         if self._token is not None and owner_of(self.node) != self._token:
             self.logger.error("process %d was taken up by another worker while this one stalled: it ends", self.pid)
-            os.kill(os.getpid(), signal.SIGKILL)
+            end_worker()
+
+
+def end_worker() -> None:
+    """End this worker as if it were killed: the daemon starts another, and others take up its processes."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def owner_of(node: orm.ProcessNode) -> str | None:
@@ -117,7 +123,7 @@ def is_of_the_broker(error: BaseException | None) -> bool:
     """Whether an exception was raised by what speaks to the message broker, and says nothing of the other end."""
     while error is not None and not isinstance(error, _OF_OTHERS):
         frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
-        if any(name.startswith(BROKERS) for name in frames):
+        if any(name.startswith(_BROKERS) for name in frames):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -135,11 +141,14 @@ def _connection_broke(context: ExceptionContext) -> None:
         return
     logging.getLogger(__name__).error("the connection to the database broke: this worker ends when it can be made")
     wait_for_database(create_engine(context.engine.url, poolclass=NullPool))
-    os.kill(os.getpid(), signal.SIGKILL)
+    end_worker()
 
 
 def end_with_the_broker(communicator: Any) -> None:
-    """Let this worker end, as if it were killed, when its connection to RabbitMQ breaks; AiiDA's own has none."""
+    """Let this worker end, as if it were killed, when its connection to RabbitMQ breaks.
+
+    AiiDA's own broker knows no connection, and nothing is done.
+    """
     if hasattr(communicator, "add_close_callback"):
         communicator.add_close_callback(_broker_is_gone)
 
@@ -148,7 +157,7 @@ def _broker_is_gone(_: Any, error: BaseException | None) -> None:
     """End the worker, but where the connection was closed because it ends anyway; called by the thread that has it."""
     if isinstance(error, Exception):
         logging.getLogger(__name__).error("the connection to the broker broke (%r): this worker ends", error)
-        os.kill(os.getpid(), signal.SIGKILL)
+        end_worker()
 
 
 def wait_for_database(engine: Engine) -> None:
