@@ -51,17 +51,25 @@ CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] =
     "pmf": (LABELLED, {"temperature": 300, "bin_width": 0.5}, rattled(8, seed=1)),
     "rdf": (LABELLED, {}, rattled(8, seed=1)),
     "structure_factor": (LABELLED, {}, rattled(8, seed=1)),
+    "thermodynamic_integration": (
+        CRYSTAL,
+        {"supercell": (2, 2, 2), "equilibration": 100, "steps": 100, "trajectories": 2},
+        None,
+    ),
     "torsions": (CHAIN, {"atoms": [(0, 1, 2, 3)]}, None),
     "vdos": (rattled(80), {"window_fs": 50, "blocks": 4}, rattled(60, seed=1)),
 }
 """Frames, settings and reference for each; a reference that is not given is what the teacher says of wanted frames."""
-NEEDS = {"phonons": "phonopy"}
+SLOW = {"nve_stability", "phonons", "thermodynamic_integration"}
+NEEDS = {"phonons": "phonopy", "thermodynamic_integration": "spglib"}
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] * (name in {"nve_stability", "phonons"}))
+        pytest.param(
+            name, marks=[pytest.mark.slow] * (name in {"nve_stability", "phonons", "thermodynamic_integration"})
+        )
         for name in registered("observables")
     ],
 )
