@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import composition
 from bloomery.frames.geometry import DistanceLimits
-from bloomery.frames.labels import LABELS, LEARNT, TOLERANCES, told_difference
+from bloomery.frames.labels import LABELS, LEARNT, PROPERTIES, TOLERANCES, told_difference
 from bloomery.frames.states import STATES
 
 GROUP_KEYS = ("config_type", "group")
@@ -215,6 +215,7 @@ def facts(frames: Configurations) -> dict[str, str]:
     stresses, known = frames.label("stress")
     if known.any():
         found["pressure"] = _range(-stresses[known, :3].mean(axis=1) / GPa, "{:.3g}") + " GPa"
+    found |= {name.replace("_", " "): told for name in PROPERTIES if (told := _property(frames, name))}
     groups = groups_of(frames)
     if groups:
         found["groups"] = ", ".join(f"{name} {n}" for name, n in groups.items())
@@ -226,6 +227,19 @@ def facts(frames: Configurations) -> dict[str, str]:
     found["duplicates"] = f"{n_same} frames are the same as another" if n_same else "none"
     found["closest atoms"] = _closest(frames)
     return found
+
+
+def _property(frames: Configurations, name: str) -> str:
+    """How large a property is, as the length of a vector, the mean of a tensor's diagonal, or a number."""
+    values, mask = frames.label(name)
+    own = values[mask[frames.frames_of(name)]]
+    if not len(own):
+        return ""
+    rank = own.ndim - 1
+    sizes = np.linalg.norm(own, axis=1) if rank == 1 else np.trace(own, axis1=1, axis2=2) / 3 if rank == 2 else own
+    told = f"{_range(sizes, '{:.3g}')} {LABELS[name].unit}".removesuffix(" 1")
+    periodic = int((mask & frames.pbc.any(axis=1)).sum()) if name == "dipole" else 0
+    return told + (f"; of {periodic} periodic frames, where e times a cell vector is nothing" if periodic else "")
 
 
 def _states(frames: Configurations) -> str:

@@ -21,7 +21,7 @@ from bloomery.errors import InputError
 from bloomery.frames.file_units import FileUnits
 from bloomery.frames.formats import EXTXYZ, ReadAs, check_heeded
 from bloomery.frames.input_data import is_input_data, read_arrays
-from bloomery.frames.labels import ABSURD, LABELS, common_info, labels_of
+from bloomery.frames.labels import ABSURD, LABELS, PROPERTIES, common_info, labels_of
 from bloomery.frames.mapped import join, load_arrays, put, take, take_runs
 from bloomery.frames.opening import kind_of
 from bloomery.frames.reading import absurd, pieces
@@ -33,6 +33,9 @@ ARRAYS: dict[str, Any] = {"counts": np.int64, "numbers": np.int64, "positions": 
 
 GRID = 1e-6
 """Positions and cells are compared, hashed and stored on a grid of this many Å."""
+
+WRITTEN = {"dipole", "charges"}
+"""Properties that ASE writes into extended XYZ; of its others it says nothing, and leaves them out."""
 
 HASHED = 1024
 """Frames that are put on the grid at a time."""
@@ -480,7 +483,12 @@ class Configurations:
             if "energy" in present:
                 present["energy"] = present["free_energy"] = float(present["energy"])
             # What ASE has no name for stands among what is of the frame.
-            atoms.info |= {name: float(present.pop(name)) for name in {*present} - {*all_properties, "free_energy"}}
+            for name in sorted({*present} - {*all_properties, "free_energy"}):
+                value = present.pop(name)
+                if LABELS[name].per == "atom":
+                    atoms.arrays[name] = np.array(value)
+                else:
+                    atoms.info[name] = value if LABELS[name].shape else float(value)
             if present:
                 atoms.calc = SinglePointCalculator(atoms, **present)
             result.append(atoms)
@@ -499,6 +507,13 @@ class Configurations:
         for index, frame in enumerate(frames):
             if frame.calc is not None:
                 frame.calc.results.pop("free_energy", None)
+                for name in {*frame.calc.results} & {*PROPERTIES} - WRITTEN:
+                    value = np.asarray(frame.calc.results.pop(name))
+                    (frame.arrays if LABELS[name].per == "atom" else frame.info)[name] = value
+            # Tensors are rows of nine numbers, which everybody reads.
+            frame.info |= {name: np.ravel(frame.info[name]) for name in PROPERTIES if name in frame.info}
+            for name in {*frame.arrays} & {*PROPERTIES}:
+                frame.arrays[name] = frame.arrays[name].reshape(len(frame), -1)
             frame.info |= {key: values[index] for key, values in old.items() if key not in frame.info}
             frame.info = {key: value for key, value in frame.info.items() if not _absent(value)}
         write(path, frames, format="extxyz")

@@ -16,6 +16,22 @@ magmoms    magmoms, one number an atom                                      μB
 Potentials learn the first three. Moments, and ``absolute_magmom``, the integral of the spin density's absolute value,
 tell in which magnetic state a label is; what is no collinear moment is left unread.
 
+Properties beyond the energy (`PROPERTIES`) are labels too: property models learn them.
+
+======================  =========================================  ==================================================
+property                words                                      as it is read
+======================  =========================================  ==================================================
+dipole                  dipole, dipole_moment                      e·Å, three numbers
+polarizability          polarizability, polarisability             Å^3, nine numbers, symmetric, or six
+dielectric_tensor       dielectric_tensor                          relative to the vacuum, nine numbers or six
+born_effective_charges  born_effective_charges, becs, bec          e, nine numbers an atom: polarisation, displacement
+charges                 charges                                    e, one number an atom
+shieldings              shieldings, magnetic_shieldings            ppm, nine numbers an atom
+======================  =========================================  ==================================================
+
+Six numbers are in the order of a stress. A property without a prefix that has another number of numbers, such as the
+length of a dipole, is left unread, and told; one that somebody has called ``REF_`` must be right.
+
 Prefixes, in this order: ``REF_`` and ``dft_``, which somebody wrote on purpose; then none, which is also what a model
 leaves behind. One rule says which energy is meant, here as with calculators and pw.x: the one whose derivatives the
 forces are. With a smearing that is the free energy; the extrapolated one beside it is not.
@@ -26,6 +42,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Literal
 
 import ase
@@ -45,6 +62,13 @@ class LabelKind:
     per: Per
     shape: tuple[int, ...]
     unit: str
+    symmetric: bool = False
+    """Of a tensor of rank two: whether it equals its transpose."""
+
+    def sizes(self, n_atoms: int) -> tuple[int, ...]:
+        """How many numbers a frame of so many atoms may give."""
+        full = prod(self.shape) * (n_atoms if self.per == "atom" else 1)
+        return (6, 9) if self.symmetric else (full,)
 
 
 LABELS: dict[str, LabelKind] = {
@@ -54,12 +78,20 @@ LABELS: dict[str, LabelKind] = {
     "magmom": LabelKind("frame", (), "μB"),
     "absolute_magmom": LabelKind("frame", (), "μB"),
     "magmoms": LabelKind("atom", (), "μB"),
+    "dipole": LabelKind("frame", (3,), "e·Å"),
+    "polarizability": LabelKind("frame", (3, 3), "Å^3", symmetric=True),
+    "dielectric_tensor": LabelKind("frame", (3, 3), "1", symmetric=True),
+    "born_effective_charges": LabelKind("atom", (3, 3), "e"),
+    "charges": LabelKind("atom", (), "e"),
+    "shieldings": LabelKind("atom", (3, 3), "ppm"),
 }
 """The labels known so far. Stress is in ASE's Voigt order (xx, yy, zz, yz, xz, xy) and sign (tension positive)."""
 LEARNT = ("energy", "forces", "stress")
 """Labels that potentials are fitted to and measured by."""
 MOMENTS = ("magmom", "absolute_magmom", "magmoms")
 """Labels that say in which magnetic state a frame was."""
+PROPERTIES = ("dipole", "polarizability", "dielectric_tensor", "born_effective_charges", "charges", "shieldings")
+"""Labels that property models are fitted to; no potential learns them."""
 
 ABSURD = 1e12
 """Labels are below this, in any unit."""
@@ -73,11 +105,17 @@ WORDS: dict[str, tuple[str, ...]] = {
     "magmom": ("magmom",),
     "absolute_magmom": ("absolute_magmom",),
     "magmoms": ("magmoms",),
+    "dipole": ("dipole", "dipole_moment"),
+    "polarizability": ("polarizability", "polarisability"),
+    "dielectric_tensor": ("dielectric_tensor",),
+    "born_effective_charges": ("born_effective_charges", "becs", "bec"),
+    "charges": ("charges",),
+    "shieldings": ("shieldings", "magnetic_shieldings"),
 }
 """Label to the words for it, in lower case and in the order in which they are taken."""
 VIRIALS = {"virial", "virials"}
 
-TOLERANCES = {"energy": 1e-3, "forces": 1e-3, "stress": 1e-4} | dict.fromkeys(MOMENTS, 1e-2)
+TOLERANCES = {"energy": 1e-3, "forces": 1e-3, "stress": 1e-4} | dict.fromkeys((*MOMENTS, *PROPERTIES), 1e-2)
 """Two values of a label are the same within this much, in its unit; energies per atom."""
 
 ASYMMETRY = 0.05
@@ -237,8 +275,13 @@ def _meaning(name: str, prefixes: Sequence[str]) -> tuple[int, str, str] | None:
 
 
 def _as_label(name: str, value: object, label: str, word: str, atoms: ase.Atoms) -> NDArray[np.float64] | None:
-    """A value as the label that a word means; ``None`` for moments that are not collinear, and virials of no volume."""
+    """A value as the label that a word means; ``None`` for what does not look like one although it has its name.
+
+    These are moments that are not collinear, properties of another shape, and virials of no volume.
+    """
     if label in MOMENTS and not _is_collinear(value, LABELS[label], len(atoms)):
+        return None
+    if label in PROPERTIES and name.lower() == word and not _has_shape(value, LABELS[label], len(atoms)):
         return None
     array = _of_shape(name, value, label, len(atoms))
     if word not in VIRIALS:
@@ -254,15 +297,18 @@ def _of_shape(name: str, value: object, label: str, n_atoms: int) -> NDArray[np.
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} is {str(value)[:40]!r}, which is no number; mend or remove it") from error
-    wanted = {"energy": (1,), "forces": (3 * n_atoms,), "stress": (6, 9)}.get(label, (array.size,))
-    if array.size not in wanted or (label == "forces" and array.shape[:1] != (n_atoms,)):
+    kind = LABELS[label]
+    wanted = (6, 9) if label == "stress" else kind.sizes(n_atoms)
+    if array.size not in wanted or (kind.per == "atom" and array.shape[:1] != (n_atoms,)):
         numbers = " or ".join(str(size) for size in wanted)
         raise InputError(f"{name} has {array.size} number(s) instead of {numbers}; mend or remove it")
     if not (np.abs(array) < ABSURD).all():
         raise InputError(f"{name} is not finite, or beyond {ABSURD:g}; remove the label or the frame")
     if label == "stress":
         return _voigt(name, array)
-    kind = LABELS[label]
+    if kind.symmetric:
+        xx, yy, zz, yz, xz, xy = _voigt(name, array)
+        return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
     return array.reshape((n_atoms, *kind.shape) if kind.per == "atom" else kind.shape)
 
 
@@ -274,7 +320,15 @@ def _is_collinear(value: object, kind: LabelKind, n_atoms: int) -> bool:
     return bool((np.abs(array) < ABSURD).all())
 
 
+def _has_shape(value: object, kind: LabelKind, n_atoms: int) -> bool:
+    """Whether a value is of as many numbers as a property has, an atom's in a row of their own."""
+    array = np.asarray(value)
+    in_rows = kind.per == "frame" or array.shape[:1] == (n_atoms,)
+    return array.dtype.kind in "iuf" and array.size in kind.sizes(n_atoms) and in_rows
+
+
 def _voigt(name: str, stress: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The six numbers of a symmetric tensor that is given by six or by nine."""
     if stress.size == 6:
         return stress.reshape(6)
     full = stress.reshape(3, 3)

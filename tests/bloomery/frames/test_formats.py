@@ -83,9 +83,13 @@ def test_mixed_systems_of_deepmd_keep_the_order_of_their_frames(tmp_path: Path) 
 
 
 def test_what_else_a_system_of_deepmd_says_stays_or_is_named(tmp_path: Path) -> None:
-    folder = mixed_system(tmp_path, energy=np.zeros(3), fparam=np.array([300.0, 600, 900]), dipole=np.ones((3, 3)))
-    with pytest.warns(DataWarning, match="dipole of 3 frames"):
-        assert Configurations.read(folder).info["fparam"].tolist() == [300.0, 600.0, 900.0]
+    folder = mixed_system(
+        tmp_path, energy=np.zeros(3), fparam=np.array([300.0, 600, 900]), aparam=np.ones((3, 3)), dipole=np.ones((3, 3))
+    )
+    with pytest.warns(DataWarning, match="aparam of 3 frames"):
+        found = Configurations.read(folder)
+    assert found.info["fparam"].tolist() == [300.0, 600.0, 900.0]
+    assert found.labels["dipole"].tolist() == np.ones((3, 3)).tolist()
     np.save(folder / "set.000" / "energy.npy", np.zeros(2))
     with pytest.raises(InputError, match=r"energy\.npy: does not hold as many frames as coord, 3"):
         Configurations.read(folder)

@@ -1,15 +1,18 @@
 """Labels by the names of the field: which are read, in which unit and sign, and what is said of the others."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from bloomery.errors import DataWarning, InputError
+from bloomery.frames.census import facts
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.labels import LABELS, PROPERTIES
 
 ENERGY, STRESS = -3.25, np.array([0.011, 0.012, 0.013, 0.004, 0.005, 0.006])
 CELL = np.diag([3.0, 4.0, 5.0])
@@ -191,3 +194,81 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     assert "tags" in sentences
     assert "initial_charges" in sentences
     assert "note" in sentences
+
+
+# -- properties beyond the energy ---------------------------------------------------------------------------------------
+
+KINDS = {name: LABELS[name] for name in PROPERTIES}
+DIPOLE, SHIELDING = np.array([0.1, -0.2, 0.3]), np.arange(18.0).reshape(2, 9)
+
+
+@pytest.mark.parametrize("prefix", ["", "REF_", "dft_"])
+@pytest.mark.parametrize("shape", [full, np.asarray])
+def test_properties_are_read_under_the_names_of_the_field(tmp_path: Path, prefix: str, shape: Callable) -> None:
+    """Tensors of a frame as nine numbers or six; those of atoms in columns of nine, rows of polarisation first."""
+    path = tmp_path / "a.xyz"
+    comment = f"{prefix}dipole={numbers(DIPOLE)} {prefix}polarizability={numbers(shape(STRESS))}"
+    lines = text(f"{comment} {prefix}dielectric_tensor={numbers(shape(STRESS))}").splitlines()
+    lines[1] += f":{prefix}becs:R:9"
+    for place in (0, 1):
+        lines[2 + place] += " " + " ".join(str(number) for number in SHIELDING[place])
+    path.write_text("\n".join([*lines, ""]))
+    found = Configurations.read(path)
+    np.testing.assert_array_equal(found.label("dipole")[0], [DIPOLE])
+    for name in ("polarizability", "dielectric_tensor"):
+        np.testing.assert_array_equal(found.label(name)[0], [full(STRESS)])
+    np.testing.assert_array_equal(found.label("born_effective_charges")[0], SHIELDING.reshape(2, 3, 3))
+
+
+def test_properties_come_back_from_files(tmp_path: Path) -> None:
+    """All of them, some in one frame only, through extended XYZ, as arrays, as atoms, and joined with bare frames."""
+    generator = np.random.default_rng(0)
+    bare = Configurations.from_atoms([bulk("Cu", cubic=True), bulk("Cu")])
+    values = {
+        name: generator.normal(size=(5 if kind.per == "atom" else 2, *kind.shape)) for name, kind in KINDS.items()
+    }
+    values |= {name: values[name] + values[name].transpose(0, 2, 1) for name, kind in KINDS.items() if kind.symmetric}
+    frames = bare.with_labels(masks={"dipole": [False, True], "shieldings": [True, False]}, **values)
+    frames.write_extxyz(tmp_path / "a.extxyz")
+    frames.save(tmp_path / "a.npz")
+    for again in (
+        Configurations.read(tmp_path / "a.extxyz"),
+        Configurations.read(tmp_path / "a.npz"),
+        Configurations.from_atoms(frames.to_atoms()),
+        Configurations.concatenate([frames[1], bare, frames[0]])[[3, 0]],
+    ):
+        assert {*again.labels} == {*KINDS}
+        for name in KINDS:
+            np.testing.assert_allclose(again.label(name)[0], frames.label(name)[0], atol=6e-9)
+            assert again.has(name).tolist() == frames.has(name).tolist()
+    assert frames.hashes() == bare.hashes()
+
+
+def test_a_length_of_a_dipole_is_told_and_no_label(tmp_path: Path) -> None:
+    path = tmp_path / "a.xyz"
+    path.write_text(text("dipole=1.85 energy=-1"))
+    with pytest.warns(DataWarning, match="dipole"):
+        found = Configurations.read(path)
+    assert (found.has("dipole").any(), found.has("energy").all()) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("comment", "sentence"),
+    [
+        ("REF_dipole=1.85", "REF_dipole has 1 number.* instead of 3"),
+        ('dipole="0.1 0.2 nan"', "dipole is not finite"),
+        ('polarizability="1 2 3 4 5 6 7 8 9"', "polarizability is not symmetric"),
+    ],
+)
+def test_a_property_that_is_wrong_is_refused(tmp_path: Path, comment: str, sentence: str) -> None:
+    path = tmp_path / "a.xyz"
+    path.write_text(text(comment))
+    with pytest.raises(InputError, match=sentence) as refused:
+        Configurations.read(path)
+    assert str(path) in str(refused.value)
+    assert "frame 0" in str(refused.value)
+
+
+def test_a_dipole_of_a_crystal_is_told_to_be_one_of_many() -> None:
+    frames = Configurations.from_atoms([bulk("Cu"), molecule("H2O")]).with_labels(dipole=[[0, 0, 0.5], [0, 0.3, 0.4]])
+    assert facts(frames)["dipole"] == "0.5 e·Å; of 1 periodic frames, where e times a cell vector is nothing"

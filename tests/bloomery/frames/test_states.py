@@ -358,12 +358,20 @@ def test_a_spin_of_zero_is_read_as_not_known(tmp_path: Path) -> None:
     assert found.state_of(1) == {"charge": 1}
 
 
-@pytest.mark.parametrize("column", ["charges", "initial_charges", "charge", "spin"])
-def test_partial_charges_of_atoms_are_no_total_charge(tmp_path: Path, column: str) -> None:
-    """ASE reads a column ``charge`` as ``charges``."""
+@pytest.mark.parametrize("column", ["initial_charges", "spin"])
+def test_columns_of_atoms_are_no_total_charge(tmp_path: Path, column: str) -> None:
     path = written(tmp_path / "a.extxyz", "", f":{column}:R:1", "0.4")
-    with pytest.warns(DataWarning, match=f"{column}s? of frame 1 are left out"):
+    with pytest.warns(DataWarning, match=f"{column} of frame 1 are left out"):
         assert not Configurations.read(path).states
+
+
+@pytest.mark.parametrize("column", ["charges", "charge"])
+def test_partial_charges_of_atoms_are_labels(tmp_path: Path, column: str) -> None:
+    """ASE reads a column ``charge`` as ``charges``; no total charge follows."""
+    found = Configurations.read(written(tmp_path / "a.extxyz", "", f":{column}:R:1", "0.4"))
+    assert not found.states
+    assert found.has("charges").tolist() == [False, True]
+    assert set(found.label("charges")[0][found.frame_of_atom == 1]) == {0.4}
 
 
 def test_what_is_in_a_frame_is_told() -> None:
