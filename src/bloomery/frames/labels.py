@@ -43,7 +43,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import ase
 import numpy as np
@@ -53,6 +53,8 @@ from bloomery.errors import InputError
 from bloomery.frames.states import state_name
 
 Per = Literal["frame", "atom"]
+Property = Literal["dipole", "polarizability", "dielectric_tensor", "born_effective_charges", "charges", "shieldings"]
+"""What may be labelled, and learnt by a property model, beside the energy and its derivatives."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ LEARNT = ("energy", "forces", "stress")
 """Labels that potentials are fitted to and measured by."""
 MOMENTS = ("magmom", "absolute_magmom", "magmoms")
 """Labels that say in which magnetic state a frame was."""
-PROPERTIES = ("dipole", "polarizability", "dielectric_tensor", "born_effective_charges", "charges", "shieldings")
+PROPERTIES: tuple[Property, ...] = get_args(Property)
 """Labels that property models are fitted to; no potential learns them."""
 
 ABSURD = 1e12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import ase
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.labels import PROPERTIES, Property
 from bloomery.labellers.contract import OneByOne
 from bloomery.papers import ASE
 from bloomery.plugins import Settings
@@ -27,6 +28,8 @@ class CalculatorLabellerSettings(Settings):
     """The ASE calculator: its name, or its name and arguments."""
     frame_timeout_s: Seconds | None = Field(default=None, gt=0)
     """Give a frame up after so many seconds; by default never."""
+    properties: tuple[Property, ...] = ()
+    """Properties beyond the energy that frames are labelled with too, such as ``[dipole, charges]``."""
 
 
 class CalculatorLabeller(OneByOne):
@@ -54,21 +57,36 @@ class CalculatorLabeller(OneByOne):
         bare = configurations.without_labels()
         for frame, atoms in zip(bare, bare.to_atoms(), strict=True):
             atoms.calc = calculators.of(frame.state_of(0))
-            yield evaluated(frame, atoms, self.settings.frame_timeout_s, calculators.renew)
+            yield evaluated(
+                frame, atoms, self.settings.frame_timeout_s, calculators.renew, properties=self.settings.properties
+            )
 
     def check(self, configurations: Configurations) -> None:
         """Refuse frames without atoms, and those whose state or periodicity the calculator would not see."""
         refuse_empty(configurations, self.name)
         self.settings.calculator.check_frames(configurations, "calculator: ")
+        if self.settings.properties:
+            has = set(getattr(self.settings.calculator.make(), "implemented_properties", ()))
+            missing = [name for name in self.settings.properties if name not in has]
+            if missing:
+                raise InputError(
+                    f"calculator.properties: {self.settings.calculator.name!r} has no {missing[0]}; it has "
+                    f"{', '.join(sorted(has & {*PROPERTIES})) or 'none of these properties'}."
+                )
 
 
 def evaluated(
-    frame: Configurations, atoms: ase.Atoms, seconds: float | None, failed: Callable[[], None] = lambda: None
+    frame: Configurations,
+    atoms: ase.Atoms,
+    seconds: float | None,
+    failed: Callable[[], None] = lambda: None,
+    *,
+    properties: Sequence[str] = (),
 ) -> tuple[Configurations, str] | tuple[None, str]:
     """Label one frame by the calculator of its atoms, in so many seconds; or say why not, after calling ``failed``."""
     try:
         with time_limit(seconds):
-            values = reference_values(atoms)
+            values = reference_values(atoms, properties)
     except Exception as error:  # noqa: BLE001  whatever happens to one frame is that frame's entry in the ledger
         failed()
         return None, f"{type(error).__name__}: {error}"

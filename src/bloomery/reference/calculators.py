@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import packages_distributions
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.labels import LABELS
 from bloomery.frames.states import STATES
 from bloomery.plugins import Settings
 from bloomery.reference.periodicity import check_periodicity
@@ -233,13 +234,15 @@ CALCULATORS: dict[str, str | Callable[..., Any]] = {
 
 def as_labels(values: Values) -> dict[str, NDArray[np.float64]]:
     """Values as the labels of a single frame."""
-    return {name: np.asarray(value if name == "forces" else [value]) for name, value in values.items()}
+    return {name: np.asarray(value if LABELS[name].per == "atom" else [value]) for name, value in values.items()}
 
 
-def reference_values(atoms: ase.Atoms) -> Values:
+def reference_values(atoms: ase.Atoms, properties: Sequence[str] = ()) -> Values:
     """Energy in eV, forces in eV/Å, ``(A, 3)``, and for a full cell stress in eV/Å^3, ``(6,)``.
 
     The energy is the one that is consistent with the forces. Stress is left out where the calculator has none.
+    ``properties`` are those of `bloomery.frames.labels.PROPERTIES` that are wanted too, in the units of ASE, which are
+    ours.
     """
     implemented = atoms.calc.implemented_properties
     values: Values = {
@@ -248,4 +251,5 @@ def reference_values(atoms: ase.Atoms) -> Values:
     }
     if "stress" in implemented and atoms.pbc.all():
         values["stress"] = np.array(atoms.get_stress(apply_constraint=False))
+    values |= {name: np.array(atoms.calc.get_property(name, atoms), dtype=float) for name in properties}
     return values

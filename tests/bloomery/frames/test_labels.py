@@ -196,7 +196,7 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     assert "note" in sentences
 
 
-# -- properties beyond the energy ---------------------------------------------------------------------------------------
+# -- properties beyond the energy -------------------------------------------------------------------------------------
 
 KINDS = {name: LABELS[name] for name in PROPERTIES}
 DIPOLE, SHIELDING = np.array([0.1, -0.2, 0.3]), np.arange(18.0).reshape(2, 9)

@@ -43,6 +43,21 @@ class Moody(Calculator):
         }
 
 
+class Charged(Calculator):
+    """Atoms have charges that follow from their number, and these a dipole."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "charges", "dipole"]
+
+    def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
+        """Say what there is, wanted or not."""
+        super().calculate(atoms, properties, system_changes)
+        charges = np.linspace(-1, 1, len(self.atoms))
+        self.results = {
+            "energy": 0.0, "forces": np.zeros((len(charges), 3)), "charges": charges,
+            "dipole": charges @ self.atoms.positions,
+        }  # fmt: skip
+
+
 def atoms_in_a_row(n: int) -> ase.Atoms:
     """Make a chain."""
     return ase.Atoms(f"Cu{n}", positions=[[2.5 * i, 0, 0] for i in range(n)])
@@ -188,3 +203,27 @@ def test_lookup_takes_no_frame_without_the_labels_required(tmp_path: Path, silic
     assert len(labelled) == 3
     with pytest.raises(InputError, match="'charge' is not a label"):
         LookupLabeller.make(library=str(tmp_path / "energies.npz"), require=["charge"]).label(silicon)
+
+
+# -- properties beyond the energy -------------------------------------------------------------------------------------
+
+
+def test_a_calculator_labels_the_properties_that_are_asked_for() -> None:
+    frames = Configurations.from_atoms([atoms_in_a_row(2), atoms_in_a_row(3)])
+    bare, _ = CalculatorLabeller.make(calculator=f"{HERE}:Charged").label(frames)
+    assert {*bare.labels} == {"energy", "forces"}
+    found, ledger = CalculatorLabeller.make(calculator=f"{HERE}:Charged", properties=["dipole", "charges"]).label(
+        frames
+    )
+    assert [entry.reason for entry in ledger] == ["", ""]
+    np.testing.assert_array_equal(found.label("dipole")[0], [[2.5, 0, 0], [5, 0, 0]])
+    np.testing.assert_array_equal(found.label("charges")[0], [-1, 1, -1, 0, 1])
+
+
+def test_a_property_that_a_calculator_lacks_is_refused() -> None:
+    frames = Configurations.from_atoms([atoms_in_a_row(2)])
+    sentence = r"calculator.properties: 'emt' has no dipole; it has none of these properties\."
+    with pytest.raises(InputError, match=sentence):
+        CalculatorLabeller.make(calculator="emt", properties=["dipole"]).label(frames)
+    with pytest.raises(InputError, match=r"calculator\.properties"):
+        CalculatorLabeller.make(calculator="emt", properties=["dipol"])

@@ -281,3 +281,63 @@ def test_package_that_is_missing_is_named_with_its_command(monkeypatch: pytest.M
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pyscf is not installed here; pip install 'aiida-bloomery\[pyscf\]'\."):
         PyscfLabeller.make(**CHEAP).check(Configurations.from_atoms([molecule_of("H2O")]))
+
+
+# -- properties beyond the energy -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("atoms", "settings"),
+    [
+        (molecule_of("H2O"), {"method": "hf", "basis": "6-31g"}),
+        (molecule_of("OH"), {"method": "dft", "xc": "pbe", "basis": "6-31g", "spin": 2}),
+    ],
+)
+def test_dipole_and_polarizability_are_slopes_of_the_energy_in_a_field(
+    atoms: ase.Atoms, settings: dict[str, Any]
+) -> None:
+    """By energies alone, in a field that charges far away make."""
+    from pyscf import qmmm  # noqa: PLC0415
+
+    from bloomery.labellers.pyscf.checks import molecule as molecule_for  # noqa: PLC0415
+    from bloomery.labellers.pyscf.solving import _orbitals  # noqa: PLC0415
+
+    labeller = PyscfLabeller.make(properties=["dipole", "polarizability"], **settings)
+    frames = Configurations.from_atoms([atoms])
+    found, _ = labeller.label(frames)
+    mole = molecule_for(labeller.settings, atoms, 0, settings.get("spin", 1))
+    distance, field = 1e4, 2e-3  # two charges make the field between them: 2 q / r^2 of each
+
+    def energy(strength: float, axis: int) -> float:
+        mean = _orbitals(labeller.settings, mole)
+        if strength:
+            places, charge = distance * np.array([-np.eye(3)[axis], np.eye(3)[axis]]), strength * distance**2 / 2
+            mean = qmmm.mm_charge(mean, places, np.array([charge, -charge]), unit="Bohr")
+            mean.kernel(mean.make_rdm1() if mean.mo_coeff is not None else None)
+        return float(mean.e_tot)
+
+    for axis in range(3):
+        low, middle, high = (energy(strength, axis) for strength in (-field, 0, field))
+        dipole, slope = -(high - low) / (2 * field), -(high - 2 * middle + low) / field**2
+        assert found.label("dipole")[0][0, axis] == pytest.approx(dipole * units.Bohr, abs=2e-4)
+        assert found.label("polarizability")[0][0, axis, axis] == pytest.approx(slope * units.Bohr**3, abs=2e-3)
+
+
+def test_a_molecule_that_is_turned_has_turned_properties() -> None:
+    atoms = molecule_of("H2O")
+    turned = atoms.copy()
+    turned.rotate(50, (1, 2, 3))
+    axes = ase.Atoms("H3", np.eye(3))
+    axes.rotate(50, (1, 2, 3))
+    rotation = axes.positions
+    found = labelled([atoms, turned], properties=["dipole", "polarizability"], **CHEAP)
+    dipoles, tensors = (found.label(name)[0] for name in ("dipole", "polarizability"))
+    np.testing.assert_allclose(dipoles[0] @ rotation, dipoles[1], atol=1e-6)
+    # Differences over a field of 0.001 leave its square, times what bends the dipole: of no account, and not zero.
+    np.testing.assert_allclose(rotation.T @ tensors[0] @ rotation, tensors[1], atol=2e-4)
+
+
+def test_properties_of_correlated_methods_are_refused() -> None:
+    with pytest.raises(InputError, match="properties are for hf and dft, and the method is mp2"):
+        PyscfLabeller.make(method="mp2", basis="sto-3g", properties=["dipole"])

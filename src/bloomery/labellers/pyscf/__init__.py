@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 
 import ase
-import numpy as np
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
@@ -47,8 +46,7 @@ class PyscfLabeller(OneByOne):
             charge, spin = self._state_of(frame, 0, atoms)
             try:
                 with time_limit(self.settings.frame_timeout):
-                    energy, forces = solve(self.settings, atoms, charge, spin)
-                labels = {"energy": np.array([energy])} | ({} if forces is None else {"forces": forces})
+                    labels = solve(self.settings, atoms, charge, spin)
                 labelled = frame.with_labels(masks=None, **labels)
             except NotConvergedError as error:
                 yield None, str(error)

@@ -42,6 +42,11 @@ class PyscfLabellerSettings(Settings):
     """To how much the energy of the orbitals is converged, in Ha."""
     max_cycles: int = Field(default=100, ge=1)
     """Iterations after which an attempt to converge is given up."""
+    properties: tuple[Literal["dipole", "polarizability"], ...] = ()
+    """Properties that frames are labelled with too, of ``hf`` and ``dft``. A dipole is that about the origin, which
+    matters for ions; a polarizability is the slope of the dipole in a static field, by six more calculations."""
+    field_strength: Annotated[float, Unit("Ha/(e bohr)")] = Field(default=1e-3, gt=0, le=0.1)
+    """Field by which the polarizability is found, in atomic units."""
     memory: Annotated[float, Unit("GB")] = Field(default=4.0, gt=0)
     """What PySCF may take, in GB; what does not fit is kept in files where it can be."""
     frame_timeout: Seconds | None = Field(default=None, gt=0)
@@ -60,6 +65,8 @@ class PyscfLabellerSettings(Settings):
             )
         if self.frozen_core and not self.is_correlated:
             raise ValueError(f"frozen_core is for {', '.join(CORRELATED)}, and the method is {self.method}; remove it")
+        if self.properties and self.is_correlated:
+            raise ValueError(f"properties are for hf and dft, and the method is {self.method}; remove one of them")
         return self
 
     def follows(self, spin: int) -> bool:

@@ -35,13 +35,12 @@ def has_forces(settings: PyscfLabellerSettings, n_atoms: int, spin: int) -> bool
     return settings.method != "ccsd(t)" or spin == 1 or n_atoms == 1
 
 
-def solve(
-    settings: PyscfLabellerSettings, atoms: ase.Atoms, charge: int, spin: int
-) -> tuple[float, NDArray[np.float64] | None]:
-    """Return energy in eV and forces in eV/Å, ``(n, 3)``, of a molecule with this charge and multiplicity.
+def solve(settings: PyscfLabellerSettings, atoms: ase.Atoms, charge: int, spin: int) -> dict[str, NDArray[np.float64]]:
+    """Return labels of a molecule with this charge and multiplicity, as a single frame has them.
 
-    Hartree and Bohr are those of `ase.units` (CODATA 2014), on the way in and on the way out. There are no forces where
-    `has_forces` says so.
+    They are ``energy`` in eV, ``forces`` in eV/Å, ``(n, 3)``, where `has_forces` says so, and those that the settings
+    name among ``dipole`` in e·Å, ``(1, 3)``, and ``polarizability`` in Å^3, ``(1, 3, 3)``. Hartree and Bohr are those
+    of `ase.units` (CODATA 2014), on the way in and on the way out.
 
     Raises
     ------
@@ -53,10 +52,36 @@ def solve(
     slope: Slope = partial(_slope, orbitals)
     if settings.is_correlated and correlated_electrons(settings, orbitals.mol) > 1:
         energy, slope = (_mp2 if settings.method == "mp2" else _coupled_cluster)(settings, orbitals)
-    if not has_forces(settings, len(atoms), spin):
-        return float(energy) * units.Ha, None
-    gradient = np.zeros((1, 3)) if len(atoms) == 1 else np.array(slope(), dtype=float)
-    return float(energy) * units.Ha, -gradient * units.Ha / units.Bohr
+    labels = {"energy": np.array([float(energy) * units.Ha])}
+    if has_forces(settings, len(atoms), spin):
+        gradient = np.zeros((1, 3)) if len(atoms) == 1 else np.array(slope(), dtype=float)
+        labels["forces"] = -gradient * units.Ha / units.Bohr
+    if "dipole" in settings.properties:
+        labels["dipole"] = _dipole(orbitals)[None] * units.Bohr
+    if "polarizability" in settings.properties:
+        labels["polarizability"] = _polarizability(settings, orbitals)[None] * units.Bohr**3
+    return labels
+
+
+def _dipole(field: Any) -> NDArray[np.float64]:
+    """Dipole of a mean field about the origin in e·bohr."""
+    return np.array(field.dip_moment(unit="AU", verbose=0), dtype=float)
+
+
+def _polarizability(settings: PyscfLabellerSettings, field: Any) -> NDArray[np.float64]:
+    """Slope of the dipole in a static field in bohr^3, ``(3, 3)``, by central differences."""
+    bare, positions = field.get_hcore(), field.mol.intor("int1e_r")
+    slopes = np.zeros((3, 3))
+    for axis in range(3):
+        for sign in (1, -1):
+            pulled = field.copy()
+            strength = sign * settings.field_strength
+            pulled.get_hcore = lambda *_, by=strength * positions[axis]: bare + by
+            pulled.kernel(field.make_rdm1())
+            if not pulled.converged:
+                _second_order(pulled, pulled.mo_coeff)
+            slopes[axis] += _dipole(pulled) / (2 * strength)
+    return (slopes + slopes.T) / 2
 
 
 def _slope(field: Any) -> Any:
