@@ -60,6 +60,22 @@ def test_labels_of_a_job_are_those_of_the_labeller_and_are_found_again(bloomery_
     assert outcomes(other) == ["labelled"] * 3
 
 
+def test_properties_are_labels_in_the_graph_too(bloomery_code, molecules):
+    """They are found again with the others; labels without them are other labels."""
+    make = PyscfLabellingWorkChain.get_builder_from_protocol
+    settings = {**CHEAP, "properties": ["dipole"]}
+    outputs, node = run_get_node(make(bloomery_code, settings, molecules, "fast"))
+    assert node.is_finished_ok, node.exit_message
+    assert outcomes(outputs) == ["labelled"] * 3
+    expected, _ = PyscfLabeller.make(**settings).label(molecules.configurations)
+    labelled = outputs["labelled"].configurations
+    assert labelled.has("dipole").all()
+    np.testing.assert_allclose(labelled.label("dipole")[0], expected.label("dipole")[0], atol=1e-4)
+    again, _ = run_get_node(make(bloomery_code, settings, molecules, "fast"))
+    assert outcomes(again) == ["cached"] * 3
+    np.testing.assert_array_equal(again["labelled"].configurations.label("dipole")[0], labelled.label("dipole")[0])
+
+
 def test_a_frame_that_does_not_converge_is_in_the_ledger(bloomery_code, molecules):
     settings = {**CHEAP, "max_cycles": 1}
     outputs, node = run_get_node(
