@@ -93,6 +93,23 @@ def test_a_crystal_of_springs_has_its_free_energy() -> None:
     assert "warnings" not in found.summary["Cl4Na4"]
 
 
+@pytest.mark.slow
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    stiffness = {"Na": 2.0, "Cl": 5.0}
+    each = np.array([stiffness[element] for element in SALT.get_chemical_symbols()])
+    exact = einstein(each, SALT.get_masses(), T, SALT.get_volume(), 4) / len(SALT)
+    frames = Configurations.from_atoms([SALT], info_keys=[])
+    fast = {"temperature": T, "supercell": (1, 1, 1), "equilibration": 100, "steps": 250}
+    observable = ThermodynamicIntegration.make(springs={"Na": 3.0, "Cl": 4.0}, **fast)
+    found = [
+        observable.observe(springs(SALT, stiffness), frames, seed=seed).summary["Cl4Na4"]["potential"]["free_energy"]
+        for seed in range(24)
+    ]
+    assert sum(number["lower"] <= exact <= number["upper"] for number in found) >= 21
+    values = np.array([number["value"] for number in found])
+    assert abs(values.mean() - exact) < 3 * values.std(ddof=1) / np.sqrt(len(values))
+
+
 def test_springs_of_its_own_leave_nothing_to_be_done() -> None:
     """Switched to itself the crystal costs no work, however fast; what is left is the formula."""
     stiffness = {"Na": 2.0, "Cl": 5.0}
