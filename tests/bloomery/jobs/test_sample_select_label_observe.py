@@ -259,10 +259,10 @@ def test_finished_frames_are_on_disk_while_the_job_runs(
     seen: list[int] = []
     measure = calculator.reference_values
 
-    def spy(atoms: Any) -> Any:
+    def spy(atoms: Any, *properties: Any) -> Any:
         if (folder / "labelled.npz").is_file():
             seen.append(len(Configurations.load(folder / "labelled.npz")))
-        return measure(atoms)
+        return measure(atoms, *properties)
 
     monkeypatch.setattr(calculator, "reference_values", spy)
     monkeypatch.setattr("bloomery.jobs.label.Journal.__init__.__defaults__", (0.0,))
