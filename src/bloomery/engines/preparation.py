@@ -18,6 +18,7 @@ from bloomery.engines.contract import TrainingData
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations, bad_label
 from bloomery.frames.energy_reference import check_energy_reference
+from bloomery.frames.labels import LEARNT
 from bloomery.potentials.contract import UNREADABLE, Potential, TrainedOn
 from bloomery.seeds import derive_seed, digest_of, draw
 
@@ -105,8 +106,8 @@ def membership_seed(seed: int, start: Potential | None) -> int:
 
 
 def labelled(frames: Configurations) -> NDArray[np.bool_]:
-    """Which frames have a label of any kind, ``(N,)``."""
-    return np.any([np.zeros(len(frames), dtype=bool), *frames.masks.values()], axis=0)
+    """Which frames have a label that potentials are fitted to, ``(N,)``."""
+    return np.any([frames.has(name) for name in LEARNT], axis=0)
 
 
 def member_frames(hashes: list[str], members: int, share: float, seed: int) -> NDArray[np.bool_]:

@@ -228,7 +228,8 @@ def find_labels(named: Mapping[str, Any], atoms: ase.Atoms, prefix: str | None =
             difference = _difference(label, best.value, other.value, len(atoms))
             if difference > TOLERANCES[label]:
                 found.doubts.append(Doubt(label, best.name, other.name, difference))
-                if other.rank != best.rank:
+                # Properties may well be of another model than energies, and are told on their own.
+                if other.rank != best.rank and label not in PROPERTIES:
                     contradicted.add(other.rank)
     for label, (best, *_) in ordered.items():
         if best.rank in contradicted:

@@ -188,13 +188,16 @@ def wanted_frames(observable: PluginSpec, paths: Sequence[str]) -> Configuration
 def labelled_frames(paths: Sequence[str], prefix: str | None = None) -> Configurations:
     """Read labelled frames, warn of what is odd about their labels, and number them as their files do.
 
-    Atoms that coincide, and frames without any label at all, are an `InputError` that names file and frame.
+    Atoms that coincide, and frames without any label that potentials are fitted to, are an `InputError` that names file
+    and frame.
     """
     parts = []
     for path in paths:
         part = Configurations.read(absolute(path, "file"), prefix=prefix)
-        if not any(mask.any() for mask in part.masks.values()):
-            raise InputError(f"{path}: none of its {len(part)} frames has a label; label them first.")
+        if not any(part.has(name).any() for name in LEARNT):
+            others = [name for name, mask in part.masks.items() if mask.any()]
+            only = f" that potentials learn, only {', '.join(others)}" if others else ""
+            raise InputError(f"{path}: none of its {len(part)} frames has a label{only}; label them first.")
         check_apart(part, path)
         _check_roles(part, path)
         for oddity in oddities(part):

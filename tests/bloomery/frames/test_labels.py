@@ -252,6 +252,15 @@ def test_a_length_of_a_dipole_is_told_and_no_label(tmp_path: Path) -> None:
     assert (found.has("dipole").any(), found.has("energy").all()) == (False, True)
 
 
+def test_a_property_that_is_doubted_takes_no_energy_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.xyz"
+    path.write_text(text(f"energy=-1 dipole={numbers(2 * DIPOLE)} REF_dipole={numbers(DIPOLE)}"))
+    with pytest.warns(DataWarning, match="REF_dipole"):
+        found = Configurations.read(path)
+    np.testing.assert_array_equal(found.label("dipole")[0], [DIPOLE])
+    assert (found.has("energy").all(), found.has("forces").all()) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("comment", "sentence"),
     [

@@ -273,3 +273,10 @@ def test_an_option_that_one_file_needs_is_no_mistake_beside_another(
     assert (alone.exit_code, "its own elements" in alone.output) == (2, True)
     with pytest.raises(InputError, match="cannot be used: file name too long; check the path"):
         Configurations.read(f"{'a' * 300}.extxyz")
+
+
+def test_frames_with_properties_alone_are_none_to_train_on(here: Path) -> None:
+    frames = Configurations.from_atoms([atoms.copy() for atoms in copper(6)])
+    frames.with_labels(charges=np.zeros(frames.n_atoms)).write_extxyz("charges.extxyz")
+    told = bloomery(f"train charges.extxyz --out pot {SMALL}", 2).output
+    assert "charges.extxyz: none of its 6 frames has a label that potentials learn, only charges; label them" in told
