@@ -11,9 +11,8 @@ import numpy as np
 from aiida_bloomery.campaign_file.campaign import Campaign, Key
 from aiida_bloomery.campaign_file.labellers import labeller
 from bloomery.campaign.adoption import ADOPTED, DataSettings, SourceSettings
-from bloomery.frames.census import coinciding, isolated_atoms, oddities
+from bloomery.frames.census import coinciding, isolated_atoms, labelled, oddities
 from bloomery.frames.configurations import Configurations
-from bloomery.frames.labels import LEARNT
 from bloomery.seeds import digest_of_file
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def data_notes(campaign: Campaign) -> Iterator[str]:
     known = {entry.file for entry in file.data} | labeller(campaign).labelled_files()
     for index, start in enumerate(file.structures):
         found, name = campaign.source.read_frames(start.file, ("structures", index)), start.file
-        if any(found.has(label).any() for label in LEARNT) and name not in known:
+        if labelled(found).any() and name not in known:
             yield f"structures.{index}: labels in {name} are not used here; `{KEY}: {name}` learns from them."
 
 

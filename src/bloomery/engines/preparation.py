@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from bloomery.engines.contract import TrainingData
 from bloomery.errors import InputError
+from bloomery.frames.census import labelled
 from bloomery.frames.configurations import Configurations, bad_label
 from bloomery.frames.energy_reference import check_energy_reference
-from bloomery.frames.labels import LEARNT
 from bloomery.potentials.contract import UNREADABLE, Potential, TrainedOn
 from bloomery.seeds import derive_seed, digest_of, draw
 
@@ -103,11 +103,6 @@ def usable_start(
 def membership_seed(seed: int, start: Potential | None) -> int:
     """Return the seed of the draw of which member sees which frame: that of the start, if there is one."""
     return derive_seed(seed, "members") if start is None else int(start.details["membership_seed"])
-
-
-def labelled(frames: Configurations) -> NDArray[np.bool_]:
-    """Which frames have a label that potentials are fitted to, ``(N,)``."""
-    return np.any([frames.has(name) for name in LEARNT], axis=0)
 
 
 def member_frames(hashes: list[str], members: int, share: float, seed: int) -> NDArray[np.bool_]:

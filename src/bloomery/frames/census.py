@@ -42,6 +42,11 @@ def groups_of(frames: Configurations) -> dict[str, int]:
     return {}
 
 
+def labelled(frames: Configurations) -> NDArray[np.bool_]:
+    """Which frames have a label that potentials are fitted to, ``(N,)``."""
+    return np.any([frames.has(name) for name in LEARNT], axis=0)
+
+
 def told_labels(frames: Configurations) -> str:
     """Say how many frames there are, how many have each label, and of which groups they are."""
     counts = [f"{int(frames.has(name).sum())} with {name}" for name in LABELS if frames.has(name).any()]

@@ -507,13 +507,7 @@ class Configurations:
         for index, frame in enumerate(frames):
             if frame.calc is not None:
                 frame.calc.results.pop("free_energy", None)
-                for name in {*frame.calc.results} & {*PROPERTIES} - WRITTEN:
-                    value = np.asarray(frame.calc.results.pop(name))
-                    (frame.arrays if LABELS[name].per == "atom" else frame.info)[name] = value
-            # Tensors are rows of nine numbers, which everybody reads.
-            frame.info |= {name: np.ravel(frame.info[name]) for name in PROPERTIES if name in frame.info}
-            for name in {*frame.arrays} & {*PROPERTIES}:
-                frame.arrays[name] = frame.arrays[name].reshape(len(frame), -1)
+            _write_tensors_as_rows(frame)
             frame.info |= {key: values[index] for key, values in old.items() if key not in frame.info}
             frame.info = {key: value for key, value in frame.info.items() if not _absent(value)}
         write(path, frames, format="extxyz")
@@ -654,6 +648,17 @@ def _column(name: str, said: Sequence[NDArray[np.float64] | None], counts: NDArr
         return np.array([0.0 if value is None else float(value) for value in said])
     rows = [np.zeros(n) if value is None else value for value, n in zip(said, counts.tolist(), strict=True)]
     return np.concatenate(rows)
+
+
+def _write_tensors_as_rows(frame: ase.Atoms) -> None:
+    """Put properties where ASE writes them, tensors as rows of nine numbers, which everybody reads."""
+    results = {} if frame.calc is None else frame.calc.results
+    for name in PROPERTIES:
+        own, rows = (frame.arrays, (len(frame), -1)) if LABELS[name].per == "atom" else (frame.info, (-1,))
+        if name in results and name not in WRITTEN:
+            own[name] = results.pop(name)
+        if name in own:
+            own[name] = np.reshape(own[name], rows)
 
 
 def _on_grid(values: NDArray[np.float64]) -> NDArray[np.int64]:

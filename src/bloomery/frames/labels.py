@@ -47,6 +47,7 @@ from typing import Any, Literal, get_args
 
 import ase
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import ArrayLike, NDArray
 
 from bloomery.errors import InputError
@@ -72,11 +73,16 @@ class LabelKind:
         full = prod(self.shape) * (n_atoms if self.per == "atom" else 1)
         return (6, 9) if self.symmetric else (full,)
 
+    def holds(self, array: NDArray[Any], n_atoms: int) -> bool:
+        """Whether an array is of as many numbers as a frame of so many atoms has, an atom's in a row of their own."""
+        in_rows = self.per == "frame" or array.shape[:1] == (n_atoms,)
+        return array.size in self.sizes(n_atoms) and in_rows
+
 
 LABELS: dict[str, LabelKind] = {
     "energy": LabelKind("frame", (), "eV"),
     "forces": LabelKind("atom", (3,), "eV/Å"),
-    "stress": LabelKind("frame", (6,), "eV/Å^3"),
+    "stress": LabelKind("frame", (6,), "eV/Å^3", symmetric=True),
     "magmom": LabelKind("frame", (), "μB"),
     "absolute_magmom": LabelKind("frame", (), "μB"),
     "magmoms": LabelKind("atom", (), "μB"),
@@ -284,8 +290,10 @@ def _as_label(name: str, value: object, label: str, word: str, atoms: ase.Atoms)
     """
     if label in MOMENTS and not _is_collinear(value, LABELS[label], len(atoms)):
         return None
-    if label in PROPERTIES and name.lower() == word and not _has_shape(value, LABELS[label], len(atoms)):
-        return None
+    if label in PROPERTIES and name.lower() == word:
+        array = np.asarray(value)
+        if array.dtype.kind not in "iuf" or not LABELS[label].holds(array, len(atoms)):
+            return None
     array = _of_shape(name, value, label, len(atoms))
     if word not in VIRIALS:
         return array
@@ -301,17 +309,14 @@ def _of_shape(name: str, value: object, label: str, n_atoms: int) -> NDArray[np.
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} is {str(value)[:40]!r}, which is no number; mend or remove it") from error
     kind = LABELS[label]
-    wanted = (6, 9) if label == "stress" else kind.sizes(n_atoms)
-    if array.size not in wanted or (kind.per == "atom" and array.shape[:1] != (n_atoms,)):
-        numbers = " or ".join(str(size) for size in wanted)
+    if not kind.holds(array, n_atoms):
+        numbers = " or ".join(str(size) for size in kind.sizes(n_atoms))
         raise InputError(f"{name} has {array.size} number(s) instead of {numbers}; mend or remove it")
     if not (np.abs(array) < ABSURD).all():
         raise InputError(f"{name} is not finite, or beyond {ABSURD:g}; remove the label or the frame")
-    if label == "stress":
-        return _voigt(name, array)
     if kind.symmetric:
-        xx, yy, zz, yz, xz, xy = _voigt(name, array)
-        return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        six = _voigt(name, array)
+        return six if kind.shape == (6,) else np.asarray(voigt_6_to_full_3x3_stress(six))
     return array.reshape((n_atoms, *kind.shape) if kind.per == "atom" else kind.shape)
 
 
@@ -321,13 +326,6 @@ def _is_collinear(value: object, kind: LabelKind, n_atoms: int) -> bool:
     if array.dtype.kind not in "iuf" or array.size != (n_atoms if kind.per == "atom" else 1):
         return False
     return bool((np.abs(array) < ABSURD).all())
-
-
-def _has_shape(value: object, kind: LabelKind, n_atoms: int) -> bool:
-    """Whether a value is of as many numbers as a property has, an atom's in a row of their own."""
-    array = np.asarray(value)
-    in_rows = kind.per == "frame" or array.shape[:1] == (n_atoms,)
-    return array.dtype.kind in "iuf" and array.size in kind.sizes(n_atoms) and in_rows
 
 
 def _voigt(name: str, stress: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from bloomery.engines.contract import Engine, TrainingData
-from bloomery.engines.preparation import labelled
 from bloomery.errors import InputError
+from bloomery.frames.census import labelled
 from bloomery.frames.configurations import Configurations, bad_label
 from bloomery.frames.energy_reference import check_energy_reference, fit_energy_reference
 from bloomery.frames.roles import assigned, split_by_file

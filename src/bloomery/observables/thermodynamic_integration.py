@@ -38,7 +38,7 @@ from bloomery.frames.states import repeated
 from bloomery.observables.averages.committee import FEW, effective_frames, shares
 from bloomery.observables.averages.curves import block_quantity
 from bloomery.observables.contract import Axes, Observation, OfPotential, Quantity, array_name, together, told
-from bloomery.observables.points.single_points import POTENTIAL, repeats_to
+from bloomery.observables.points.single_points import POTENTIAL, repeats_to, structure_names
 from bloomery.papers import Paper
 from bloomery.plugins import Settings
 from bloomery.potentials.contract import Potential
@@ -118,10 +118,8 @@ class ThermodynamicIntegration(OfPotential):
         summary: dict[str, Any] = {}
         arrays: dict[str, NDArray[Any]] = {}
         obstacles = []
-        for index, atoms in enumerate(bare.to_atoms()):
-            formula = atoms.get_chemical_formula()
-            key = next(name for name in _names(formula) if name not in summary)
-            where = f"{self.name}: structure {index} ({formula})"
+        for index, (atoms, key) in enumerate(zip(bare.to_atoms(), structure_names(bare), strict=True)):
+            where = f"{self.name}: structure {index} ({atoms.get_chemical_formula()})"
             try:
                 sites = self._sites(atoms)
             except InputError as error:
@@ -164,11 +162,6 @@ class ThermodynamicIntegration(OfPotential):
 
 class _NoCrystalError(Exception):
     """The structure does not stay what it is; the message says how, as a clause."""
-
-
-def _names(formula: str) -> Any:
-    yield formula
-    yield from (f"{formula}_{number}" for number in range(2, 10**6))
 
 
 def translations(atoms: ase.Atoms) -> int:
@@ -255,33 +248,35 @@ class _Switch:
         total = settings.equilibration + settings.steps
         dynamics = self._dynamics(copies, "equilibration")
         prediction = self._predict(dynamics.frames)
-        kept: list[Prediction] = []
-        squares = np.zeros(len(self.masses))
+        energies: list[Array] = []
+        squares, pulls = np.zeros(len(self.masses)), np.zeros(len(self.masses))
         for step in range(1, settings.equilibration + 1):
             dynamics.move(prediction.force)
             prediction = self._predict(dynamics.frames)
             dynamics.settle(prediction.force)
             if step > settings.equilibration // 2:
-                kept.append(prediction)
+                energies.append(prediction.energies)
                 squares += (self._displacements(dynamics.positions) ** 2).sum(axis=2).mean(axis=0)
+                pulls += (prediction.force**2).sum(axis=1).reshape(copies, -1).mean(axis=0)
             progress("equilibrate", step, total, {})
         self._look(dynamics.positions)
-        self._learn(kept, squares / len(kept))
+        self._learn(np.concatenate(energies, axis=1), squares / len(energies), pulls / len(energies))
         self._go(dynamics, progress)
 
-    def _learn(self, kept: list[Prediction], squares: Array) -> None:
-        """Take springs, quantum correction and model errors from the equilibrium of the potential."""
+    def _learn(self, energies: Array, squares: Array, pulls: Array) -> None:
+        """Take springs, quantum correction and model errors from the equilibrium of the potential.
+
+        That is the members' energies of all frames, ``(M, frames)``, and mean squares of each atom's displacement and
+        force, ``(A,)``.
+        """
         self.static = self.potential.predict(self.sites.frame, stress=False).energies[:, 0]
-        forces = np.array([(prediction.force**2).sum(axis=1) for prediction in kept]).mean(axis=0)
-        inverse = (forces.reshape(-1, len(self.masses)).mean(axis=0) / self.masses).sum()
-        self.quantum = float(HBAR**2 / (24 * self.thermal**2) * inverse)
+        self.quantum = float(HBAR**2 / (24 * self.thermal**2) * (pulls / self.masses).sum())
         self.displacement = float(np.sqrt(squares.mean()))
         self.springs = np.empty(len(self.masses))
         for number in np.unique(self.sites.numbers):
             of_element = self.sites.numbers == number
             given = self.settings.springs.get(chemical_symbols[number])
             self.springs[of_element] = given or 3 * self.thermal / squares[of_element].mean()
-        energies = np.concatenate([prediction.energies for prediction in kept], axis=1)
         deviations = energies - energies.mean(axis=0)
         spread = deviations - deviations.mean(axis=1, keepdims=True)
         # The second cumulant of each member's energy over the mean's is its free energy over the mean's.

@@ -19,7 +19,7 @@ import yaml
 from bloomery.engines.contract import Engine
 from bloomery.engines.preparation import working_folder
 from bloomery.errors import BloomeryError, DataWarning, InputError
-from bloomery.frames.census import coinciding, isolated_atoms, oddities
+from bloomery.frames.census import coinciding, isolated_atoms, labelled, oddities
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import check_energy_reference
 from bloomery.frames.file_units import ATOMIC, FileUnits
@@ -194,7 +194,7 @@ def labelled_frames(paths: Sequence[str], prefix: str | None = None) -> Configur
     parts = []
     for path in paths:
         part = Configurations.read(absolute(path, "file"), prefix=prefix)
-        if not any(part.has(name).any() for name in LEARNT):
+        if not labelled(part).any():
             others = [name for name, mask in part.masks.items() if mask.any()]
             only = f" that potentials learn, only {', '.join(others)}" if others else ""
             raise InputError(f"{path}: none of its {len(part)} frames has a label{only}; label them first.")

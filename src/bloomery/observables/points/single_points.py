@@ -121,14 +121,11 @@ class FromSinglePoints(TaskObservable):
             raise InputError(f"{self.name}: there is no structure; give at least one.")
         bare = configurations.without_labels().snapped()
         bare = bare.without_info(*bare.info)
-        seen: Counter[str] = Counter()
         jobs = []
-        for index, structure in enumerate(bare):
+        for index, (structure, key) in enumerate(zip(bare, structure_names(bare), strict=True)):
             if not structure.n_atoms:
                 raise InputError(f"{self.name}: structure {index} holds no atom.")
             formula = structure.to_atoms()[0].get_chemical_formula()
-            seen[formula] += 1
-            key = formula if seen[formula] == 1 else f"{formula}_{seen[formula]}"
             try:
                 if self.without_crystal and (not structure.pbc.all() or structure.volumes[0] <= 0):
                     raise InputError(f"is not periodic in all directions, so it {self.without_crystal}.")  # noqa: TRY301
@@ -231,6 +228,17 @@ def _differences(key: str, measured: Measurement, others: dict[str, Quantity]) -
     large = [(name, pair, others[name].value) for name, pair in pairs if abs(others[name].value) > 1e-3 * scale]
     relative = {name: difference.over(value / 100, "%") for name, difference, value in large}
     return {key: told(dict(pairs)), f"relative_{key}": told(relative)}
+
+
+def structure_names(structures: Configurations) -> list[str]:
+    """What summaries call each structure: its formula, from the second of a formula on with a number."""
+    seen: Counter[str] = Counter()
+    names = []
+    for atoms in structures.to_atoms():
+        formula = atoms.get_chemical_formula()
+        seen[formula] += 1
+        names.append(formula if seen[formula] == 1 else f"{formula}_{seen[formula]}")
+    return names
 
 
 def require_molecule(structure: Configurations) -> None:
