@@ -31,6 +31,12 @@ DIMENSIONS: dict[str, dict[str, float]] = {
     "time": {"fs": 1e-15, "ps": 1e-12, "ns": 1e-9, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0},
     "temperature": {"K": 1.0},
     "magnetic moment": {"μB": 1.0, "muB": 1.0},
+    "electric field": {
+        "V/Å": 1.0,
+        "V/A": 1.0,
+        "V/nm": 0.1,
+        "Ha/(e bohr)": units.Ha / units.Bohr,
+    },
     "memory": {"kB": 1.0, "MB": 1024.0, "GB": 1024.0**2, "TB": 1024.0**3},
     "share": {"1": 1.0, "%": 0.01},
 }
@@ -42,9 +48,13 @@ _CLOCK = re.compile(r"\s*(\d+):([0-5]\d):([0-5]\d)\s*")
 
 @dataclass(frozen=True)
 class Unit:
-    """Pydantic annotation of a number: the unit that it is kept in."""
+    """Pydantic annotation of a number: the unit that it is kept in; `ValueError` where `DIMENSIONS` do not have it."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        if not any(self.name in known for known in DIMENSIONS.values()):
+            raise ValueError(f"the unit {self.name!r} is not known")
 
     @property
     def dimension(self) -> str:

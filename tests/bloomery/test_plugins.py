@@ -1,6 +1,7 @@
 """Plug-in specifications and the sentences that wrong settings get."""
 
 import pytest
+from pydantic import TypeAdapter
 
 from bloomery.errors import InputError
 from bloomery.plugins import KINDS, PluginSpec, load_plugin, registered
@@ -23,9 +24,18 @@ def test_short_forms(value: object, name: str, settings: dict[str, object]) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_registered_plugin_loads_under_its_own_name(kind: str) -> None:
-    assert registered(kind)  # type: ignore[arg-type]
-    for name in registered(kind):  # type: ignore[arg-type]
+    assert registered(kind)
+    for name in registered(kind):
         assert load_plugin(kind, name).name == name  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_defaults_that_are_written_out_are_taken_back(kind: str) -> None:
+    """As a campaign writes them into its inputs: a default, which nothing checks, has to be a value that is taken."""
+    for name in registered(kind):
+        for field in load_plugin(kind, name).Settings.model_fields.values():  # type: ignore[arg-type]
+            if not field.is_required():
+                TypeAdapter(field.rebuild_annotation()).validate_python(field.get_default(call_default_factory=True))
 
 
 def test_unknown_plugin_is_named_with_the_known_ones() -> None:

@@ -39,6 +39,7 @@ class Sample(BaseModel):
         ("4 GB", "kB", 4 * 1024**2),
         ("5 meV/atom", "meV/atom", 5),
         ("-1e-3 eV", "meV", -1),
+        ("0.1 V/Å", "Ha/(e bohr)", 0.1 / (units.Ha / units.Bohr)),
         ("7", "K", 7),
         (7, "K", 7),
     ],
