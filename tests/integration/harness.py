@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import psutil
+from tests.integration.forked import Forks
 from tests.waiting import PATIENCE, wait_until
 
 PROGRAMS = Path(sys.executable).parent
@@ -46,12 +50,26 @@ class Home:
     folder: Path
     environment: dict[str, str]
 
+    @cached_property
+    def forks(self) -> Forks:
+        """The process that has everything imported."""
+        return Forks(self.environment)
+
+    def setup(self) -> None:
+        """Make profile, computer and codes."""
+        command = [PROGRAMS / "aiida-bloomery", "setup"]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        assert not done.returncode, (done.stdout, done.stderr)
+
+    def end(self) -> None:
+        """Stop the daemon."""
+        self.call("stop", check=False)
+        self.forks.close()
+
     def call(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``aiida-bloomery`` and return what it printed."""
         command = [str(PROGRAMS / "aiida-bloomery"), *map(str, arguments)]
-        done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
+        done = self.forks.run(command=command)
         if check and done.returncode:
             raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
@@ -62,9 +80,7 @@ class Home:
 
     def python(self, code: str) -> Any:
         """Run Python in the home's profile; what it prints last is JSON."""
-        done = subprocess.run(
-            [sys.executable, "-c", BEGIN + code], env=self.environment, capture_output=True, text=True, check=False
-        )
+        done = self.forks.run(code=BEGIN + code)
         if done.returncode:
             raise AssertionError(done.stderr)
         return json.loads(done.stdout.splitlines()[-1])
@@ -76,18 +92,21 @@ class Home:
     def wait(self, pk: int, until: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
         """Wait until a campaign has ended, or until something holds of its status before."""
         code = BEGIN + WATCH.format(pk=pk, always=until is not None, patience=PATIENCE)
-        with subprocess.Popen(
-            [sys.executable, "-c", code], env=self.environment, stdout=subprocess.PIPE, text=True
-        ) as watcher:
-            assert watcher.stdout is not None
+        reading, writing = os.pipe()
+        with open(reading, encoding="utf-8") as lines, TemporaryFile("w+", encoding="utf-8") as errors:  # noqa: PTH123
+            with open(writing, "wb") as told:  # noqa: PTH123
+                watcher = self.forks.start(told, errors, code=code)
             try:
-                for line in watcher.stdout:
+                for line in lines:
                     status = dict(json.loads(line))
                     if status["finished"] or (until is not None and until(status)):
                         return status
             finally:
-                watcher.kill()
-        raise AssertionError(f"campaign {pk} cannot be watched")
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(watcher.pid, signal.SIGKILL)
+                watcher.wait()
+            errors.seek(0)
+            raise AssertionError(f"campaign {pk} cannot be watched: {errors.read()}")
 
     def ledger(self, pk: int) -> list[dict[str, Any]]:
         """Entries of a campaign's ledger."""
@@ -102,10 +121,10 @@ def home_in(folder: Path, **variables: str) -> Iterator[Home]:
     environment |= {"BLOOMERY_HOME": str(folder), "AIIDA_PATH": str(folder), "OMP_NUM_THREADS": "1", **variables}
     home = Home(folder, environment)
     try:
-        home.call("setup")
+        home.setup()
         yield home
     finally:
-        home.call("stop", check=False)
+        home.end()
 
 
 def daemon_processes(home: Home, kind: str) -> list[psutil.Process]:
