@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -779,6 +780,22 @@ def test_what_is_odd_about_data_is_noted(mine: Path) -> None:
     campaign, notes = load_with(mine, with_data("with_atom.extxyz"))
     assert len(campaign.data[0]) == 8
     assert [note for note in notes if "`energy_reference: {Si: -0.8}` uses them" in note]
+
+
+def test_labels_of_data_that_cannot_be_right_are_told_before_anything_runs(
+    mine: Path, make_silicon: Callable[..., Configurations]
+) -> None:
+    frames = make_silicon(12, 0.08, 7, labelled=True)
+    forces = frames.label("forces")[0].copy()
+    forces[3 * 8 : 4 * 8] *= 20
+    frames.with_labels(energy=frames.label("energy")[0], forces=forces).write_extxyz(mine / "spoilt.extxyz")
+    _, notes = load_with(mine, with_data("spoilt.extxyz"))
+    (told,) = [note for note in notes if "kept out" in note]
+    assert told.startswith("data.0: spoilt.extxyz: frame 3 will be kept out. Its largest force, ")
+    assert told.endswith("`trusted: true` learns from it nevertheless.")
+    for more in ("trusted: true}", "relabel: true}", "index: '0:3'}", "index: ':'}\nsuspects: {check: false}"):
+        _, notes = load_with(mine, with_data(f"{{file: spoilt.extxyz, {more}"))
+        assert not [note for note in notes if "kept out" in note]
 
 
 def test_labels_of_starting_structures_are_noted(mine: Path) -> None:

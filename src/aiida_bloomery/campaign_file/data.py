@@ -13,16 +13,19 @@ from aiida_bloomery.campaign_file.labellers import labeller
 from bloomery.campaign.adoption import ADOPTED, DataSettings, SourceSettings
 from bloomery.frames.census import coinciding, isolated_atoms, labelled, oddities
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.suspects import SuspectSettings, suspects
 from bloomery.seeds import digest_of_file
 
 if TYPE_CHECKING:
     from aiida_bloomery.data.configurations import ConfigurationsData
 
 KEY = "data"
-LATER = ("archive", "relabel")
+LATER = ("archive", "relabel", "trusted")
 """Keys of entries that a digest is made without where they do not stand in the file."""
 FEW = 5
 """Frames to learn from, below which a committee can hardly be trained."""
+SHOWN = 3
+"""Of labels that cannot be right so many are told with their reasons."""
 
 
 def check_data(campaign: Campaign) -> None:
@@ -96,6 +99,8 @@ def data_notes(campaign: Campaign) -> Iterator[str]:
         entry, where = file.data[index], f"{KEY}.{index}"
         for sentence in oddities(frames.without_labels() if entry.relabel else frames):
             yield f"{where}: {entry.name}: {sentence}"
+        if not (entry.relabel or entry.trusted):
+            yield from (f"{where}: {entry.name}: {sentence}" for sentence in _doubts(frames, file.suspects))
         hashes = frames.hashes()
         new = set(hashes) - seen
         if len(new) < len(hashes):
@@ -116,6 +121,15 @@ def data_notes(campaign: Campaign) -> Iterator[str]:
         found, name = campaign.source.read_frames(start.file, ("structures", index)), start.file
         if labelled(found).any() and name not in known:
             yield f"structures.{index}: labels in {name} are not used here; `{KEY}: {name}` learns from them."
+
+
+def _doubts(frames: Configurations, settings: SuspectSettings | None) -> Iterator[str]:
+    """Which labels of a file cannot be right, and will be kept out."""
+    found = suspects(frames, settings=settings)
+    for frame in list(found)[:SHOWN]:
+        yield f"frame {frame} will be kept out. {found[frame]} `trusted: true` learns from it nevertheless."
+    if len(found) > SHOWN:
+        yield f"frames {', '.join(map(str, list(found)[SHOWN:]))} will be kept out too, for such reasons."
 
 
 def _as_read(campaign: Campaign, index: int) -> Configurations:
@@ -157,6 +171,7 @@ def data_inputs(
         nodes |= found
         about: dict[str, object] = {"name": entry.name, "batches": list(found), "method": entry.method}
         about |= {"relabel": True, "checked": False} if entry.relabel else {}
+        about |= {"trusted": True} if entry.trusted else {}
         if entry.file is not None:
             (node,) = found.values()
             about |= {"digest": node.base.attributes.get(FILE_DIGEST), "block_frames": entry.block_frames}

@@ -149,6 +149,8 @@ class Data(PartOfFile):
     """Whether you know that it is the method that labels."""
     relabel: bool = False
     """Whether the method that labels labels all of them again; what labels they have is not used."""
+    trusted: bool = False
+    """Whether labels that seem wrong are learnt from too; by default they are kept out, as `suspects` says."""
 
     @field_validator("units")
     @classmethod
@@ -169,7 +171,7 @@ class Data(PartOfFile):
     def _one_source(self) -> Data:
         if (self.file is None) == (self.campaign is None and self.archive is None):
             raise ValueError("is either a file with labelled frames or a campaign or an archive; give one of them")
-        own = sorted(self.model_fields_set - {"campaign", "archive", "method", "same_method", "relabel"})
+        own = sorted(self.model_fields_set - {"campaign", "archive", "method", "same_method", "relabel", "trusted"})
         if self.file is None and own:
             raise ValueError(f"{own[0]} is about files; leave it out, since a campaign's frames are known")
         told = sorted(self.model_fields_set & {"method", "require", "same_method"})

@@ -26,6 +26,8 @@ REHEARSED = (
     "says nothing of a material."
 )
 BY_FOUNDATION = "Labels are those of the foundation {teacher}: errors are from what it says, and not from a material."
+SHOWN = 3
+"""Of labels of data that are kept out so many are told with their reasons."""
 ENERGY_REFERENCES = {
     "fit": "least-squares fit of the composition to the training frames",
     "isolated_atoms": "isolated atoms through the labeller",
@@ -265,11 +267,19 @@ def told_source(source: AdoptedSource) -> str:
     parts = [f"{count(source.n_frames, 'labelled frame')} of {source.name} ({roles}){again}"]
     parts += [f"{source.unlabelled} more that could not be labelled"] if source.unlabelled else []
     parts += [f"{source.duplicates} more that were there already"] if source.duplicates else []
+    parts += [_kept_out(source)] if source.suspects else []
     parts += [f"method: {source.method}"] if source.method else []
     parts += [f"SHA-256 {source.digest}"] if source.digest else []
     parts += [f"campaign {source.campaign}"] if source.campaign else []
     parts += [source.compared.told] if source.compared else []
     return ", ".join(parts)
+
+
+def _kept_out(source: AdoptedSource) -> str:
+    """Which of its labels are suspect, and why those that come first are."""
+    told = [f"frame {one.frame}: {one.reason.rstrip('.')}" for one in source.suspects[:SHOWN]]
+    others = f"; and {len(source.suspects) - SHOWN} others" if len(source.suspects) > SHOWN else ""
+    return f"{len(source.suspects)} more that are suspect and kept out ({'; '.join(told)}{others})"
 
 
 def _bootstrap(bootstrap: Mapping[str, Any]) -> str:

@@ -93,6 +93,8 @@ class Adoption:
     def adopt(self) -> str:
         """Make the frames batches of the data set; return what does not fit, in one sentence, and nothing if all do."""
         inputs = {**self._given, "selection": self.inputs.selection}
+        if "suspects" in self.inputs:
+            inputs["suspects"] = self.inputs.suspects
         if self.ctx.checking is not None:
             self.stages.chain.hand_out_as(self.ctx.checking, "ledger", "check_ledger")
             again = self.ctx.checking.outputs.labelled
@@ -109,6 +111,7 @@ class Adoption:
         for source in told.sources:
             more = f", {source.duplicates} that were there already left out" if source.duplicates else ""
             more += f", {source.unlabelled} that could not be labelled again left out" if source.unlabelled else ""
+            more += f", {len(source.suspects)} that are suspect kept out" if source.suspects else ""
             self.stages.report(f"begins with {source.n_frames} labelled frame(s) of {source.name}{more}")
         return ""
 

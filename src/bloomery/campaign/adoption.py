@@ -2,7 +2,8 @@
 
 Frames of a file come without roles: whole blocks are held out by a hash of seed and block, a share as large as that of
 a probe. They are no probe, since whoever made the file has chosen them: nothing stops on them. Frames of an earlier
-campaign keep the roles that they have, its probe too, which nobody chose. Of equal frames the first is taken.
+campaign keep the roles that they have, its probe too, which nobody chose. Of equal frames the first is taken. Labels
+that cannot be right are kept out, as those that a campaign buys are.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.campaign.record import AdoptedSource
+from bloomery.campaign.record import AdoptedSource, SuspectFrame
 from bloomery.campaign.same_method import Compared
 from bloomery.frames.census import GROUP_KEYS
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import shifted
 from bloomery.frames.roles import RoleSettings, hold_out
+from bloomery.frames.suspects import SuspectSettings, suspects
 from bloomery.plugins import Settings
 from bloomery.samplers.origin import with_origin
 from bloomery.seeds import derive_seed, draw
@@ -50,6 +52,13 @@ class SourceSettings(Settings):
     """Whether some are labelled again: not if they are known to be of the method that labels."""
     relabel: bool = False
     """Whether all are labelled again, and learnt from by their new labels."""
+    trusted: bool = False
+    """Whether labels that seem wrong are learnt from too."""
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether labels may be suspect: those of a campaign are its own, and nobody has looked at those of a file."""
+        return not self.trusted and (self.relabel or not self.campaign)
 
     @property
     def key(self) -> str:
@@ -105,6 +114,11 @@ class Taken:
     as_it_is: bool = False
     again: NDArray[np.int64] | None = None
 
+    def __getitem__(self, kept: NDArray[np.bool_]) -> Taken:
+        """Some of it."""
+        again = None if self.again is None else self.again[kept]
+        return Taken(self.indices[kept], self.frames[kept], again=again)
+
 
 @dataclass(frozen=True)
 class Adoption:
@@ -121,6 +135,7 @@ def adopt(
     compared: Mapping[str, Compared],
     seed: int,
     again: Configurations | None = None,
+    suspicion: SuspectSettings | None = None,
 ) -> Adoption:
     """Take the frames of all sources in turn, each content once.
 
@@ -132,6 +147,8 @@ def adopt(
         What the check of labels found, by key of the source: energies are moved by the shift.
     again
         The frames that were labelled again. Of a source that is relabelled those that could not be are left out.
+    suspicion
+        When a label is suspect; the defaults, if there are none.
     """
     known: set[str] = set()
     taken: dict[str, Taken] = {}
@@ -146,6 +163,9 @@ def adopt(
         n_new = len(known) - n_known
         if source.relabel and again is not None:
             own = {key: _relabelled(one, source.name, again, places) for key, one in own.items()}
+        doubted: list[SuspectFrame] = []
+        if source.is_judged:
+            own, doubted = _judged(own, [one.frames for one in taken.values()], suspicion)
         counts = Counter(role for one in own.values() for role in one.frames.info["role"].tolist())
         n_frames, n_before = counts.total(), sum(len(batches[key]) for key in source.batches)
         about = {
@@ -159,7 +179,8 @@ def adopt(
             "by_role": dict(sorted(counts.items())),
             "compared": found,
             "relabelled": source.relabel,
-            "unlabelled": n_new - n_frames,
+            "unlabelled": n_new - n_frames - len(doubted),
+            "suspects": doubted,
         }
         told.append(
             AdoptedSource.model_validate({key: value for key, value in about.items() if value not in ("", None)})
@@ -198,6 +219,26 @@ def _relabelled(taken: Taken, source: str, again: Configurations, places: Mappin
     kept = {name: values for name, values in taken.frames[own].info.items() if name not in again.info}
     kept |= {"source": np.full(len(own), source), "source_frame": taken.indices[own]}
     return Taken(taken.indices[own], again[theirs].without_info(AGAIN_OF).with_info(**kept), again=theirs)
+
+
+def _judged(
+    own: Mapping[str, Taken], known: Sequence[Configurations], suspicion: SuspectSettings | None
+) -> tuple[dict[str, Taken], list[SuspectFrame]]:
+    """Keep suspect frames of a source out; return what is left of each batch, and which they are, as batches have them.
+
+    They are held against each other, and against those that are ``known`` already.
+    """
+    frames = Configurations.united([one.frames for one in own.values()])
+    found = suspects(frames, Configurations.united(known) if known else None, suspicion)
+    left, doubted, start = {}, [], 0
+    for key, one in own.items():
+        reasons = {place - start: found[place] for place in found if 0 <= place - start < len(one.indices)}
+        start += len(one.indices)
+        doubted += [
+            SuspectFrame(batch=key, frame=int(one.indices[place]), reason=reason) for place, reason in reasons.items()
+        ]
+        left[key] = one[~np.isin(np.arange(len(one.indices)), list(reasons))] if reasons else one
+    return left, doubted
 
 
 def _with_roles(

@@ -97,12 +97,20 @@ HoursByStage = dict[str, Hours]
 """By what the jobs were for: ``label``, ``train``, ..."""
 
 
+class SuspectFrame(Part):
+    """A frame of a ``batch`` that is not learnt from, since its label cannot be right: ``reason`` says why."""
+
+    batch: str = ""
+    frame: int = 0
+    reason: str = ""
+
+
 class AdoptedSource(Part):
     """Labelled frames that a campaign began with, from a file or from another campaign.
 
     ``digest`` is the SHA-256 of the file, ``campaign`` the UUID, ``method`` what its user says of it. Of the frames
     ``n_frames`` were taken, in these ``batches``, and ``duplicates`` were there already; ``compared`` is what came of
-    labelling some again. Where all were ``relabelled``, ``unlabelled`` could not be.
+    labelling some again. Where all were ``relabelled``, ``unlabelled`` could not be. ``suspects`` were kept out.
     """
 
     name: str = ""
@@ -116,6 +124,7 @@ class AdoptedSource(Part):
     compared: Compared | None = None
     relabelled: bool = False
     unlabelled: int = 0
+    suspects: list[SuspectFrame] = Field(default=[])
 
 
 class Adopted(Part):

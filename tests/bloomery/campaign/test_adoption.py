@@ -12,6 +12,8 @@ from bloomery.campaign.adoption import DataSettings, adopt, to_check
 from bloomery.campaign.same_method import Compared
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import RoleSettings
+from bloomery.frames.suspects import SuspectSettings
+from bloomery.reference.teachers import teacher_for
 
 
 def frames(n: int, seed: int = 0) -> Configurations:
@@ -126,3 +128,57 @@ def test_of_a_source_that_is_labelled_again_equal_frames_count_once() -> None:
     assert len(list(to_check([both], asked, 1))) == 3
     found = adopt({"a": both}, asked, RoleSettings(), {}, 1, mine)
     assert (found.sources[0].n_frames, found.sources[0].duplicates, found.sources[0].unlabelled) == (3, 2, 0)
+
+
+@pytest.fixture(scope="module")
+def planted() -> Configurations:
+    """Twenty frames with labels of a potential, two of which somebody has spoilt: forces of 4, the energy of 7."""
+    bare = frames(20).without_labels()
+    atoms = bare.to_atoms()
+    for one in atoms:
+        one.calc = teacher_for(["Si"]).make()
+    forces = np.stack([one.get_forces() for one in atoms])
+    energies = np.array([one.get_potential_energy() for one in atoms])
+    forces[4] *= 20
+    energies[7] -= 8.0
+    return bare.with_labels(energy=energies, forces=forces.reshape(-1, 3))
+
+
+def test_labels_of_a_file_that_cannot_be_right_are_kept_out_and_told(planted: Configurations) -> None:
+    mine = Configurations.concatenate([planted[:2], planted])
+    found = adopt({"a": mine}, settings(a={}), RoleSettings(), {}, 1)
+    (source,) = found.sources
+    assert (source.n_frames, source.duplicates, source.unlabelled) == (18, 2, 0)
+    assert [(one.batch, one.frame) for one in source.suspects] == [("a", 6), ("a", 9)]
+    assert source.suspects[0].reason.startswith("Its largest force")
+    assert source.suspects[1].reason.startswith("Its energy is")
+    taken = found.taken["a"]
+    assert not {6, 9} & set(taken.frames.info["source_frame"].tolist())
+    assert taken.frames.hashes() == [mine.hashes()[i] for i in taken.indices]
+
+
+@pytest.mark.parametrize(
+    ("more", "suspicion"),
+    [({"trusted": True}, None), ({}, SuspectSettings(check=False)), ({"campaign": "uuid"}, None)],
+)
+def test_whoever_knows_better_learns_from_all_labels(
+    planted: Configurations, more: dict[str, Any], suspicion: SuspectSettings | None
+) -> None:
+    mine = planted.with_info(role=["train"] * 20)
+    (source,) = adopt({"a": mine}, settings(a=more), RoleSettings(), {}, 1, suspicion=suspicion).sources
+    assert (source.n_frames, source.suspects) == (20, [])
+
+
+def test_labels_that_were_bought_anew_are_judged_too_over_all_batches(planted: Configurations) -> None:
+    order = np.arange(20)[::-1]
+    again = planted[order].with_info(label_uuid="job")
+    mine = planted.without_labels().with_info(role=["train"] * 20)
+    asked = settings(a={"batches": ["a", "b"], "campaign": "uuid", "relabel": True, "checked": False})
+    found = adopt({"a": mine[:6], "b": mine[6:]}, asked, RoleSettings(), {}, 1, again)
+    (source,) = found.sources
+    assert [(one.batch, one.frame) for one in source.suspects] == [("a", 4), ("b", 1)]
+    assert (source.n_frames, source.unlabelled) == (18, 0)
+    left = found.taken["b"]
+    assert left.again is not None
+    assert left.indices.tolist() == [0, *range(2, 14)]
+    assert [again.hashes()[i] for i in left.again] == left.frames.hashes()

@@ -14,6 +14,7 @@ from bloomery.campaign.record import Adopted
 from bloomery.campaign.same_method import Compared
 from bloomery.campaign.stages import SelectionSettings
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.suspects import SuspectSettings
 
 
 @calcfunction
@@ -63,6 +64,7 @@ def adopt(
     seed: orm.Int,
     compared: orm.Dict | None = None,
     again: ConfigurationsData | None = None,
+    suspects: orm.Dict | None = None,
     **data: ConfigurationsData,
 ) -> dict[str, orm.Data]:
     """Return ``adopted``, what the record says of the data, and by key batches that are no longer what they were.
@@ -77,6 +79,8 @@ def adopt(
         What `compare_labels` gave.
     again
         The frames that were labelled again, where sources are learnt from by these labels.
+    suspects
+        `SuspectSettings`: when a label is kept out; the defaults, if there are none.
 
     Frames that are returned have the data as parents, or those that were labelled again. A batch of another campaign
     that is taken as a whole is not returned: it stands in the data set itself.
@@ -88,6 +92,7 @@ def adopt(
         {} if compared is None else {key: Compared.model_validate(one) for key, one in compared.get_dict().items()},
         seed.value,
         None if again is None else again.configurations,
+        None if suspects is None else SuspectSettings.model_validate(suspects.get_dict()),
     )
     outputs: dict[str, orm.Data] = {"adopted": orm.Dict(Adopted(sources=found.sources).as_dict())}
     for key, taken in found.taken.items():

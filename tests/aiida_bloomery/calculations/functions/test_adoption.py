@@ -10,6 +10,8 @@ from aiida import orm
 
 from aiida_bloomery.calculations.functions.adoption import adopt, compare_labels, frames_to_check
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.report.words import told_source
+from bloomery.campaign.record import AdoptedSource
 from bloomery.frames.configurations import Configurations
 
 SELECTION = {"selectors": ["sanity"]}
@@ -37,6 +39,21 @@ def test_frames_of_a_file_become_a_batch(mine: ConfigurationsData) -> None:
     assert batch.configurations.info["parent_index"].tolist() == list(range(11))
     assert batch.base.attributes.get("roles") == source["by_role"]
     np.testing.assert_array_equal(batch.configurations.label("forces")[0], mine.configurations[:11].label("forces")[0])
+
+
+def test_a_label_that_cannot_be_right_stays_out_unless_nothing_is_suspect(mine: ConfigurationsData) -> None:
+    frames = mine.configurations
+    energies = frames.label("energy")[0].copy()
+    energies[5] -= 20
+    spoilt = ConfigurationsData(frames.with_labels(energy=energies, forces=frames.label("forces")[0])).store()
+    given = {"settings": settings(), "selection": orm.Dict(SELECTION), "seed": orm.Int(1), "adopted_000": spoilt}
+    outputs = adopt(**given)
+    (source,) = outputs["adopted"]["sources"]
+    assert [(one["batch"], one["frame"]) for one in source["suspects"]] == [("adopted_000", 5)]
+    assert "Its energy is" in told_source(AdoptedSource.model_validate(source))
+    assert 5 not in outputs["adopted_000"].configurations.info["parent_index"]
+    (source,) = adopt(**given, suspects=orm.Dict({"check": False}))["adopted"]["sources"]
+    assert source["n_frames"] == 11
 
 
 def test_a_batch_of_a_campaign_is_taken_by_reference(labelled_frames: ConfigurationsData) -> None:
