@@ -10,6 +10,7 @@ import atexit
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -34,9 +35,15 @@ class Child:
     pid: int
     status: IO[bytes]
 
-    def wait(self) -> int:
-        """Wait until it has ended and return its exit status, that of a killed one as `subprocess` has it."""
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended and return its exit status, that of a killed one as `subprocess` has it.
+
+        After ``timeout`` seconds it is killed, and `AssertionError` raised.
+        """
         with self.status:
+            if not select.select([self.status], [], [], timeout)[0]:
+                os.kill(self.pid, signal.SIGKILL)
+                raise AssertionError(f"a command has not ended within {timeout:.0f} s")
             return int(self.status.read() or -signal.SIGKILL)
 
 
@@ -66,11 +73,13 @@ class Forks:
             raise AssertionError(f"the process that forks has ended:\n{said}")
         return Child(int(answer), os.fdopen(receiving, "rb"))
 
-    def run(self, *, command: list[str] | None = None, code: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command of ours, or Python code, to its end."""
+    def run(
+        self, *, command: list[str] | None = None, code: str = "", timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of ours, or Python code, to its end, in so many seconds at most."""
         with ExitStack() as files:
             out, err = (files.enter_context(TemporaryFile("w+", encoding="utf-8")) for _ in range(2))
-            status = self.start(out, err, command=command, code=code).wait()
+            status = self.start(out, err, command=command, code=code).wait(timeout)
             for file in (out, err):
                 file.seek(0)
             return subprocess.CompletedProcess(command or ["python"], status, out.read(), err.read())

@@ -69,7 +69,7 @@ class Home:
     def call(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``aiida-bloomery`` and return what it printed."""
         command = [str(PROGRAMS / "aiida-bloomery"), *map(str, arguments)]
-        done = self.forks.run(command=command)
+        done = self.forks.run(command=command, timeout=PATIENCE)
         if check and done.returncode:
             raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
