@@ -18,6 +18,8 @@ from ase.build import bulk
 from ase.io import write
 from tests.waiting import PATIENCE, wait_until
 
+from aiida_bloomery import services
+
 PROGRAMS = Path(sys.executable).parent
 
 CAMPAIGN = """\
@@ -133,6 +135,39 @@ from aiida_bloomery.services import processes
 result = [process.pid for process in processes.helpers() if "circus" in " ".join(process.cmdline())]
 """
     wait_until(lambda: machine.python(code) == [], "the end of circus's statistics")
+
+
+class BusyDaemon:
+    """What answers for a daemon that is busy for some calls: circus refuses then, and forgets."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.told: list[dict[str, Any]] = []
+
+    def call_client(self, command: dict[str, Any]) -> dict[str, Any]:
+        self.told.append(command)
+        if len(self.told) <= self.refusals:
+            return {"status": "error", "reason": "arbiter is already running watcher_start command", "errno": 5}
+        return {"status": "ok"}
+
+
+def test_a_busy_daemon_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = BusyDaemon(refusals=3)
+    monkeypatch.setattr(services.processes, "client", lambda: daemon)
+    services._end_statistics()
+    assert daemon.told == [{"command": "stop", "properties": {"name": "circusd-stats"}}] * 4
+
+
+def test_what_the_daemon_refuses_for_good_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Knowing(BusyDaemon):
+        def call_client(self, command: dict[str, Any]) -> dict[str, Any]:
+            super().call_client(command)
+            return {"status": "error", "reason": "command 'add': program 'roll-call' already exist", "errno": 5}
+
+    daemon = Knowing(refusals=0)
+    monkeypatch.setattr(services.processes, "client", lambda: daemon)
+    services._tell_daemon("add", {"name": "roll-call"})
+    assert len(daemon.told) == 1
 
 
 def test_the_roll_is_called_while_the_daemon_lives(machine: Machine, healthy: dict[str, Any]) -> None:

@@ -31,6 +31,10 @@ HELD = "stopped"
 """File in our own home while its user wants the daemon stopped: what only watches does not start it."""
 SILENCE = 60.0
 """Seconds after which a broker that does not write its status counts as hanging; it writes every five."""
+PATIENCE = 60.0
+"""Seconds for which the daemon is told again what it refuses because it is busy."""
+BUSY = "arbiter is "
+"""How circus begins to refuse a command while it does another, or starts again (``circus.util.synchronized``)."""
 
 
 @dataclass(frozen=True)
@@ -237,25 +241,37 @@ def _start(workers: int | None) -> None:
 
 def _end_statistics() -> None:
     """Stop what the daemon runs to keep statistics: nobody reads them, and they take more of a core than a worker."""
-    from aiida.engine.daemon.client import DaemonException  # noqa: PLC0415
-
-    with contextlib.suppress(DaemonException):
-        processes.client().call_client({"command": "stop", "properties": {"name": "circusd-stats"}})
+    _tell_daemon("stop", {"name": "circusd-stats"})
 
 
 def _add_roll_call() -> None:
     """Have the daemon run `roll_call` beside its workers, if it does not yet."""
-    from aiida.engine.daemon.client import DaemonException  # noqa: PLC0415
-
     daemon = processes.daemon()
     if daemon is None or not processes.uses_zeromq():
         return
     arguments = ["-m", roll_call.__name__, str(processes.broker_folder()), str(daemon.pid)]
     how = {"start": True, "options": {"copy_env": True}}
-    watcher = {"name": "roll-call", "cmd": sys.executable, "args": arguments, **how}
-    # One that is there already is not added again. Without one all is as well as AiiDA leaves it.
-    with contextlib.suppress(DaemonException):
-        processes.client().call_client({"command": "add", "properties": watcher})
+    # One that is there already is not added again.
+    _tell_daemon("add", {"name": "roll-call", "cmd": sys.executable, "args": arguments, **how})
+
+
+def _tell_daemon(command: str, properties: dict[str, Any]) -> None:
+    """Have the daemon do what all would go on without, as well as AiiDA leaves it.
+
+    Circus does one thing at a time: what it is told while it starts a process, or looks whether all of them live, it
+    refuses and forgets. That is told again, for as long as `PATIENCE`.
+    """
+    from aiida.engine.daemon.client import DaemonException  # noqa: PLC0415
+
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            answer = processes.client().call_client({"command": command, "properties": properties})
+        except DaemonException:
+            return
+        if not str(answer.get("reason", "")).startswith(BUSY):
+            return
+        time.sleep(0.1)
 
 
 def _broker_ready() -> bool:
