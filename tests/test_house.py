@@ -26,6 +26,7 @@ FLOORS = (
     {"configurations", "potentials", "reference"},
     {"foundations"},
     {"descriptors", "labellers"},
+    {"properties"},
     {"samplers", "selectors"},
     {"engines", "observables"},
     {"campaign", "jobs"},

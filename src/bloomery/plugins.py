@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from bloomery.errors import InputError
 from bloomery.papers import Paper
 
-Kind = Literal["descriptors", "engines", "samplers", "selectors", "labellers", "observables", "foundations"]
+Kind = Literal[
+    "descriptors", "engines", "samplers", "selectors", "labellers", "observables", "foundations", "property_models"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -128,7 +130,7 @@ def load_plugin(kind: Kind, name: str) -> Any:
     InputError
         If nothing of that name is registered, or a package that it needs is missing.
     """
-    known, called = registered(kind), f"{kind.removesuffix('s')} {name!r}"
+    known, called = registered(kind), f"{kind.removesuffix('s').replace('_', ' ')} {name!r}"
     if name not in known:
         raise InputError(f"{called} is not registered; choose one of {', '.join(known) or 'none'}.")
     try:

@@ -27,6 +27,7 @@ from bloomery.program.console import (
     tell_json,
     verb,
 )
+from bloomery.program.property_commands import property_
 from bloomery.program.warm import run_warm
 
 
@@ -38,6 +39,9 @@ def cli() -> None:
     Every verb of these runs a job file (`bloomery sample job.json`) or works on plain files, extxyz for frames. Import,
     export and convert are the way from and to other programs.
     """
+
+
+cli.add_command(property_)
 
 
 @cli.command()

@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 import numpy as np
 import pydantic
 import yaml
+from numpy.typing import NDArray
 
 from bloomery.engines.contract import Engine
 from bloomery.engines.preparation import working_folder
@@ -24,7 +25,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.frames.energy_reference import check_energy_reference
 from bloomery.frames.file_units import ATOMIC, FileUnits
 from bloomery.frames.input_data import unsaid, write_data
-from bloomery.frames.labels import LEARNT
+from bloomery.frames.labels import LEARNT, Property
 from bloomery.frames.roles import ROLES, RoleSettings, split_roles
 from bloomery.frames.states import STATES
 from bloomery.jobs import describe, sample
@@ -36,6 +37,7 @@ from bloomery.potentials.contract import Potential
 from bloomery.potentials.prediction import Prediction
 from bloomery.program.console import Common, progress_bar
 from bloomery.progress import Progress
+from bloomery.properties.laws import check_defined
 
 JOB_FILE = "job.json"
 FRAME_SUFFIXES = (".extxyz", ".xyz", ".npz")
@@ -205,6 +207,34 @@ def labelled_frames(paths: Sequence[str], prefix: str | None = None) -> Configur
         source = {"source": Path(path).name} if len(paths) > 1 else {}
         parts.append(part.with_info(source_frame=np.arange(len(part)), **source))
     return Configurations.united(parts)
+
+
+def frames_with(name: Property, paths: Sequence[str], prefix: str | None = None) -> Configurations:
+    """Read those frames of files that have the label of a property.
+
+    A file without any, atoms that coincide, and frames of which there is no such property are an `InputError` that
+    names file and frame.
+    """
+    parts = []
+    for path in paths:
+        part = Configurations.read(absolute(path, "file"), prefix=prefix)
+        if not part.has(name).any():
+            others = [other for other, mask in part.masks.items() if mask.any()]
+            only = f", only {', '.join(others)}" if others else ""
+            raise InputError(f"{path}: none of its {len(part)} frames has a {name}{only}; label them first.")
+        check_apart(part, path)
+        check_property(name, part, path, part.has(name))
+        parts.append(part[part.has(name)])
+    return Configurations.concatenate(parts)
+
+
+def check_property(name: Property, frames: Configurations, path: str, among: NDArray[np.bool_] | None = None) -> None:
+    """Raise `InputError` if there is no such property of a frame; file and frame are named."""
+    numbers = np.arange(len(frames)) if among is None else np.flatnonzero(among)
+    try:
+        check_defined(name, frames[numbers], numbers)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def check_apart(frames: Configurations, path: str) -> None:
