@@ -221,7 +221,7 @@ def frames_with(name: Property, paths: Sequence[str], prefix: str | None = None)
         if not part.has(name).any():
             others = [other for other, mask in part.masks.items() if mask.any()]
             only = f", only {', '.join(others)}" if others else ""
-            raise InputError(f"{path}: none of its {len(part)} frames has a {name}{only}; label them first.")
+            raise InputError(f"{path}: none of its {len(part)} frames has the label {name}{only}; label them first.")
         check_apart(part, path)
         check_property(name, part, path, part.has(name))
         parts.append(part[part.has(name)])

@@ -71,6 +71,7 @@ def predict(model: str, frames: str, out: str | None, threads: int, *, as_json: 
     """
     import numpy as np  # noqa: PLC0415
 
+    from bloomery.errors import InputError  # noqa: PLC0415
     from bloomery.frames.labels import LABELS  # noqa: PLC0415
     from bloomery.jobs.base import limit_threads  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415

@@ -79,8 +79,9 @@ class FittedProperty(ABC):
         if strange.any():
             atom = int(strange.argmax())
             raise InputError(
-                f"frame {configurations.frame_of_atom[atom]} holds {chemical_symbols[configurations.numbers[atom]]}, and "
-                f"this model of the {self.name} has learnt {', '.join(self.elements)} alone; train one on frames with it."
+                f"frame {configurations.frame_of_atom[atom]} holds {chemical_symbols[configurations.numbers[atom]]}, "
+                f"and this model of the {self.name} has learnt {', '.join(self.elements)} alone; train one on frames "
+                "with it."
             )
         return self._predicted(configurations)
 

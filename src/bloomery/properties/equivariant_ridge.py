@@ -151,8 +151,8 @@ class EquivariantRidge(PropertyModel):
     def _fitted(self, configurations: Configurations, name: Property, seed: int) -> FittedRidge:
         if len(configurations) < FEWEST:
             raise InputError(
-                f"{self.name}: {len(configurations)} frame(s) have a {name}, and {FEWEST} are needed at least; label "
-                "more."
+                f"{self.name}: {len(configurations)} frame(s) have the label {name}, and {FEWEST} are needed at "
+                "least; label more."
             )
         kind, gather = LABELS[name], LAWS[name].gather
         labels = without_known(name, configurations.label(name)[0], configurations)

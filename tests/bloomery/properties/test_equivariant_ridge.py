@@ -73,12 +73,12 @@ def test_the_same_frames_and_seed_give_the_same_model() -> None:
 
 def test_too_few_frames_are_refused() -> None:
     frames = teacher("dipole", frames_for("dipole", 15))
-    with pytest.raises(InputError, match="15 frame\\(s\\) have a dipole, and 16 are needed"):
+    with pytest.raises(InputError, match="have the label dipole, and 16 are needed"):
         EquivariantRidge.make().fit(frames, "dipole")
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no property.json"):
+    with pytest.raises(InputError, match="there is no property"):
         load_property(tmp_path)
     (tmp_path / "property.json").write_text("[1]")
     (tmp_path / "arrays.npz").write_bytes(b"no archive")

@@ -58,7 +58,7 @@ def test_what_is_known_is_taken_away_and_added_again(name: Property) -> None:
 def test_an_ion_has_its_charge_at_the_centre() -> None:
     frames = charged("dipole", -1.0)
     nothing = np.zeros((2, 3))
-    moved = replace(frames, positions=frames.positions + [1.0, 2.0, 3.0])
+    moved = replace(frames, positions=frames.positions + np.array([1.0, 2.0, 3.0]))
     shift = with_known("dipole", nothing, moved) - with_known("dipole", nothing, frames)
     np.testing.assert_allclose(shift, [[-1.0, -2.0, -3.0]] * 2)
 
