@@ -16,14 +16,13 @@ from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.curves import Averages, Curve, block_quantity
 from bloomery.observables.averages.motion import FromMotion, Motion, MotionSettings
+from bloomery.observables.averages.spectra import HIGHEST, autocorrelation, cosine_transform
 from bloomery.observables.averages.trajectories import block_weights
 from bloomery.observables.contract import Axes
 from bloomery.papers import SCHRAN_2021
 from bloomery.quantities import Femtoseconds
 
 WHOLE = "all"
-HIGHEST = 0.8
-"""Share of the Nyquist frequency beyond which central differences say too little."""
 
 
 class VdosSettings(MotionSettings):
@@ -86,25 +85,10 @@ class Vdos(FromMotion):
         return {name: spectrum(correlation, motion.interval, frequencies) for name, correlation in correlations.items()}
 
 
-def autocorrelation(velocities: NDArray[np.float64], lags: int) -> NDArray[np.float64]:
-    """``<v(0) v(t)>`` summed over atoms and directions, ``(T, n, 3)`` to ``(lags + 1,)``; by Fourier transforms."""
-    length = len(velocities)
-    size = 2 ** int(np.ceil(np.log2(length + lags + 1)))
-    flat = velocities.reshape(length, -1)
-    power = np.zeros(size // 2 + 1)
-    for start in range(0, flat.shape[1], 256):
-        power += (np.abs(np.fft.rfft(flat[:, start : start + 256], size, axis=0)) ** 2).sum(axis=1)
-    return np.fft.irfft(power, size)[: lags + 1] / (length - np.arange(lags + 1))
-
-
 def spectrum(
     correlation: NDArray[np.float64], interval: float, frequencies: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Density of states of unit area over ``frequencies`` (THz), from an autocorrelation of central differences."""
-    lags = np.arange(len(correlation))
-    window = 0.5 * (1 + np.cos(np.pi * lags / (len(correlation) - 1)))
-    terms = np.where(lags == 0, 0.5, 1.0) * window * correlation
-    phase = 2 * np.pi * frequencies * interval / 1000
-    values = np.cos(np.outer(phase, lags)) @ terms / np.sinc(phase / np.pi) ** 2
+    values = cosine_transform(correlation, interval, frequencies / 1000)
     step = frequencies[1] - frequencies[0]
     return np.asarray(values / (values.sum() * step))

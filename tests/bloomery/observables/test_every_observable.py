@@ -31,6 +31,12 @@ def rattled(n_frames: int, seed: int = 0) -> Configurations:
     return TEACHER.label(Configurations.from_atoms(frames)).with_info(step=10 * np.arange(n_frames))
 
 
+def with_property(name: str, shape: tuple[int, ...]) -> Configurations:
+    """A trajectory with a property that changes along it."""
+    labels: dict[str, Any] = {name: np.random.default_rng(2).normal(size=(80, *shape))}
+    return rattled(80).with_labels(**labels)
+
+
 LABELLED = rattled(6)
 CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] = {
     "calibration": (LABELLED.with_info(role=["calibration"] * 3 + ["probe"] * 3), {}, None),
@@ -45,10 +51,12 @@ CASES: dict[str, tuple[Configurations, dict[str, Any], Configurations | None]] =
     "errors": (LABELLED, {}, None),
     "free_energy_perturbation": (LABELLED, {"temperature": 300}, None),
     "frequencies": (CHAIN, {}, None),
+    "infrared": (with_property("dipole", (3,)), {"window_fs": 50, "blocks": 4, "temperature": 300}, None),
     "leakage": (LABELLED, {}, rattled(8, seed=1)),
     "nve_stability": (LABELLED[:1], {"steps": 40, "equilibration": 5, "trajectories": 2}, None),
     "phonons": (CRYSTAL, {"min_length": 6}, None),
     "pmf": (LABELLED, {"temperature": 300, "bin_width": 0.5}, rattled(8, seed=1)),
+    "raman": (with_property("polarizability", (3, 3)), {"window_fs": 50, "blocks": 4, "temperature": 300}, None),
     "rdf": (LABELLED, {}, rattled(8, seed=1)),
     "structure_factor": (LABELLED, {}, rattled(8, seed=1)),
     "thermodynamic_integration": (

@@ -70,7 +70,10 @@ def test_properties_of_atoms_have_one_error_a_frame(place: Path) -> None:
     ("line", "sentence"),
     [
         ("train quadrupole train.extxyz --out x", "'quadrupole' is no property that models learn"),
-        ("train charges train.extxyz --out x", "train.extxyz: none of its 30 frames has the label charges, only dipole"),
+        (
+            "train charges train.extxyz --out x",
+            "train.extxyz: none of its 30 frames has the label charges, only dipole",
+        ),
         ("train dipole train.extxyz --out mu", "mu: exists already"),
         ("train dipole train.extxyz --model linear --out x", "property model 'linear' is not registered"),
         ("train dipole train.extxyz --set invariant=1 --out x", "equivariant_ridge.invariant: there is no such key"),
