@@ -279,7 +279,10 @@ def observe(what: tuple[str, ...], assignments: tuple[str, ...], common: Common,
     from bloomery.plugins import PluginSpec  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
 
-    observable = PluginSpec(name=what[0], settings=files.parse_assignments(assignments))
+    settings = files.parse_assignments(assignments)
+    if isinstance(model := settings.get("model"), str):
+        settings["model"] = files.absolute(model, "model")
+    observable = PluginSpec(name=what[0], settings=settings)
     if options["wanted"]:
         place = files.check_output(options["wanted"])
         frames = files.wanted_frames(observable, what[1:])
