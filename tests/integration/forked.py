@@ -7,6 +7,7 @@ environment, streams and exit status as if it had been started, and what it does
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -95,6 +96,9 @@ def serve(channel: socket.socket) -> None:
     for module in {f"aiida_bloomery.cli.{module}" for module, _ in COMMANDS.values()} | {"aiida.storage.sqlite_dos"}:
         importlib.import_module(module)
     assert threading.active_count() == 1, "a process with threads must not fork"
+    # What was imported stays where it is: a collection in a child would copy all of its memory.
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for children: each says itself how it ended
     while True:
         data, streams, *_ = socket.recv_fds(channel, REQUEST_SIZE, 3)
