@@ -1,9 +1,9 @@
 """What an atom's environment gives a linear model: features that turn, each times features that do not.
 
-The features are those of `bloomery.descriptors.power_spectrum`. Of all that turn alike, the most telling are taken, and
-of these the principal components of each species. Products with the first invariant components make a linear model of
-correlations of four neighbours and more: with ``e`` the features that turn and ``h = (1, s_1, ..., s_Q)`` the
-invariants, an atom has ``e_f h_q``. Their scalar product is a kernel, ``(e . e') (1 + s . s')``, after
+The features are those of `bloomery.descriptors.power_spectrum.equivariants`. Of all that turn alike, the most telling
+are taken, and of these the principal components of each species. Products with the first invariant components make a
+linear model of correlations of four neighbours and more: with ``e`` the features that turn and ``h = (1, s_1, ...,
+s_Q)`` the invariants, an atom has ``e_f h_q``. Their scalar product is a kernel, ``(e . e') (1 + s . s')``, after
 Grisafi et al., Phys. Rev. Lett. 120, 036002 (2018).
 """
 
@@ -39,8 +39,8 @@ SHARE = 0.5
 class Selected:
     """The features of one kind that were taken, and their principal components."""
 
-    rows: NDArray[np.int64]
-    """Of invariants, which of the power spectrum, ``(F,)``; of others their terms, ``(F, 4)``."""
+    terms: NDArray[np.int64]
+    """As in `Equivariants`, ``(F, 4)``."""
     means: NDArray[np.float64]
     """Of invariants over the atoms of each species, ``(S, F)``; zero for others."""
     components: NDArray[np.float64]
@@ -54,7 +54,7 @@ class Environments:
     species: NDArray[np.int64]
     """``(A,)``."""
     turning: Mapping[Irreducible, torch.Tensor]
-    """``(A, F, 2 l + 1)`` of each kind."""
+    """``(A, F, 2 l + 1)`` of each kind, as they were selected, less the means of invariants."""
     factors: torch.Tensor
     """``h`` above, ``(A, 1 + Q)``."""
 
@@ -78,9 +78,7 @@ class EnvironmentFeatures:
         self.descriptor, self.elements = descriptor, elements
         self.selected, self.invariants = dict(selected), invariants
         self._expansion = Expansion(descriptor.settings, len(elements), "cpu", "float64")
-        self._equivariants = {
-            kind: Equivariants(kind, found.rows) for kind, found in self.selected.items() if kind != SCALAR
-        }
+        self._equivariants = {kind: Equivariants(kind, found.terms) for kind, found in self.selected.items()}
 
     @classmethod
     def learnt(
@@ -99,16 +97,12 @@ class EnvironmentFeatures:
         descriptor = PowerSpectrum(settings).fitted(configurations, elements)
         whole = cls(descriptor, elements, {}, 0)
         channels = descriptor.settings.mixed_channels(len(elements))
-        species = species_of(sample, elements)
+        species, moments = species_of(sample, elements), whole._moments(sample)
         selected = {}
         for kind in dict.fromkeys((SCALAR, *kinds)):
-            if kind == SCALAR:
-                features = descriptor.features(sample, elements).values[:, :, None]
-                rows: NDArray[np.int64] = np.arange(features.shape[1])
-            else:
-                rows = products(kind, channels, descriptor.settings.max_degree)
-                features = Equivariants(kind, rows).of(whole._moments(sample))
-            selected[kind] = _selected(rows, features, species, len(elements), components, centred=kind == SCALAR)
+            terms = products(kind, channels, descriptor.settings.max_degree)
+            features = Equivariants(kind, terms).of(moments)
+            selected[kind] = _selected(terms, features, species, len(elements), components, centred=kind == SCALAR)
         fewest = min(selected[SCALAR].components.shape[2], invariants)
         return cls(descriptor, elements, selected, fewest)
 
@@ -123,26 +117,34 @@ class EnvironmentFeatures:
     def of(self, configurations: Configurations, kinds: Sequence[Irreducible]) -> Environments:
         """Describe the atoms of frames."""
         species = species_of(configurations, self.elements)
-        invariants = self.descriptor.features(configurations, self.elements).values
+        moments = self._moments(configurations)
         chosen = self.selected[SCALAR]
-        scalars = self._projected(chosen, invariants[:, chosen.rows, None], species)
-        first = SHARE * scalars[:, : self.invariants, 0]
-        factors = torch.cat([first.new_ones((len(first), 1)), first], dim=1)
-        turning, moments = {}, None
-        for kind in kinds:
-            if kind == SCALAR:
-                turning[kind] = scalars
-                continue
-            moments = self._moments(configurations) if moments is None else moments
-            turning[kind] = self._projected(self.selected[kind], self._equivariants[kind].of(moments), species)
+        invariants = self._equivariants[SCALAR].of(moments)[..., 0] - torch.from_numpy(chosen.means[species])
+        factors = invariants.new_ones((len(species), 1 + self.invariants))
+        for number in np.unique(species):
+            atoms = torch.from_numpy(np.flatnonzero(species == number))
+            first = torch.from_numpy(chosen.components[number, :, : self.invariants])
+            factors[atoms, 1:] = SHARE * invariants[atoms] @ first
+        turning = {
+            kind: invariants[:, :, None] if kind == SCALAR else self._equivariants[kind].of(moments) for kind in kinds
+        }
         return Environments(species, turning, factors)
+
+    def components(self, kind: Irreducible, environments: Environments) -> torch.Tensor:
+        """Principal components of the features of a kind, ``(A, F, 2 l + 1)``."""
+        features = environments.turning[kind]
+        result = torch.empty_like(features)
+        for number in np.unique(environments.species):
+            atoms = torch.from_numpy(np.flatnonzero(environments.species == number))
+            result[atoms] = torch.from_numpy(self.selected[kind].components[number]).T @ features[atoms]
+        return result
 
     def content(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Plain values and arrays that make it up."""
         arrays = {
             f"{name}_{kind.key}": getattr(found, name)
             for kind, found in self.selected.items()
-            for name in ("rows", "means", "components")
+            for name in ("terms", "means", "components")
         }
         kinds = [[kind.degree, kind.axial] for kind in self.selected]
         settings = self.descriptor.settings.model_dump(mode="json")
@@ -154,7 +156,7 @@ class EnvironmentFeatures:
         settings = parse_settings(PowerSpectrumSettings, plain["descriptor"], where="descriptor")
         kinds = [Irreducible(int(degree), bool(axial)) for degree, axial in plain["kinds"]]
         selected = {
-            kind: Selected(*(arrays[f"{name}_{kind.key}"] for name in ("rows", "means", "components")))
+            kind: Selected(*(arrays[f"{name}_{kind.key}"] for name in ("terms", "means", "components")))
             for kind in kinds
         }
         return cls(PowerSpectrum(settings), elements, selected, int(plain["invariants"]))
@@ -163,18 +165,9 @@ class EnvironmentFeatures:
         neighbours = find_neighbours(configurations, self.descriptor.settings.cutoff)
         return self._expansion.moments(neighbours, species_of(configurations, self.elements))
 
-    def _projected(self, found: Selected, features: torch.Tensor, species: NDArray[np.int64]) -> torch.Tensor:
-        """Principal components ``(A, F, 2 l + 1)`` of features."""
-        result = features.new_zeros((len(features), found.components.shape[2], features.shape[2]))
-        for number in np.unique(species):
-            atoms = torch.from_numpy(np.flatnonzero(species == number))
-            centred = features[atoms] - torch.from_numpy(found.means[number])[:, None]
-            result[atoms] = torch.from_numpy(found.components[number]).T @ centred
-        return result
-
 
 def _selected(
-    rows: NDArray[np.int64],
+    terms: NDArray[np.int64],
     features: torch.Tensor,
     species: NDArray[np.int64],
     n_species: int,
@@ -199,7 +192,7 @@ def _selected(
         total = values.clip(min=0).sum()
         if total > 0:
             components[number] = axes[:, ::-1] / np.sqrt(total)
-    return Selected(rows[taken], means[:, taken], components)
+    return Selected(terms[taken], means[:, taken], components)
 
 
 def chunked(configurations: Configurations) -> list[tuple[int, int]]:

@@ -77,6 +77,13 @@ class FittedRidge(FittedProperty):
     ) -> None:
         super().__init__(name, features.elements, features.descriptor.settings.cutoff)
         self.features, self.parts, self.factor = features, dict(parts), factor
+        # Coefficients of the features themselves, so that no components are needed: ``(S, 1 + Q, (1 + M) F)``.
+        self._weights = {
+            part: torch.from_numpy(
+                np.einsum("sfg,ksgq->sqkf", features.selected[part].components, linear.weights).copy()
+            ).flatten(2)
+            for part, linear in self.parts.items()
+        }
 
     def _predicted(self, configurations: Configurations) -> PropertyPrediction:
         kind, gather = LABELS[self.name], LAWS[self.name].gather
@@ -104,9 +111,8 @@ class FittedRidge(FittedProperty):
             values = turning.new_zeros((1 + MEMBERS, *turning.shape[::2]))
             for species in np.unique(environments.species):
                 atoms = torch.from_numpy(np.flatnonzero(environments.species == species))
-                weights = torch.from_numpy(linear.weights[:, species])
-                by_feature = weights @ environments.factors[atoms].T
-                values[:, atoms] = torch.einsum("kfa,afm->kam", by_feature, turning[atoms])
+                by_feature = environments.factors[atoms] @ self._weights[part][species]
+                values[:, atoms] = (by_feature.unflatten(1, (1 + MEMBERS, -1)) @ turning[atoms]).transpose(0, 1)
             constants = linear.constants[environments.species]
             result[part] = values.numpy() + constants[:, None]
         return result
@@ -176,7 +182,7 @@ class EquivariantRidge(PropertyModel):
         settings = self.settings
         kinds = parts_of(LABELS[name])
         described = PowerSpectrumSettings(
-            cutoff=settings.cutoff, radial=settings.radial, max_degree=settings.max_degree
+            cutoff=settings.cutoff, radial=settings.radial, max_degree=settings.max_degree, four_body=0
         )
         features = EnvironmentFeatures.learnt(
             described, configurations, kinds, components=settings.components, invariants=settings.invariants
@@ -228,7 +234,7 @@ class Rows:
     def _table(self, configurations: Configurations) -> NDArray[np.float64]:
         """What each atom has for each coefficient, ``(A, P, 2 l + 1)``."""
         environments = self.features.of(configurations, [self.part])
-        turning, factors = environments.turning[self.part], environments.factors
+        turning, factors = self.features.components(self.part, environments), environments.factors
         species, width, n_factors = self.size
         table = np.zeros((configurations.n_atoms, species, width * n_factors, turning.shape[2]))
         products = (turning[:, :, None] * factors[:, None, :, None]).flatten(1, 2).numpy()
