@@ -19,7 +19,7 @@ from bloomery.progress import Progress, progress_writer, write_json
 from bloomery.versions import versions
 
 SCHEMA_VERSION: Literal[1] = 1
-VERBS = ("sample", "describe", "select", "label", "train", "predict", "observe")
+VERBS = ("sample", "describe", "select", "label", "train", "learn", "predict", "observe")
 RESULT_FILE = "result.json"
 PROGRESS_FILE = "progress.json"
 

@@ -15,6 +15,7 @@ from bloomery.errors import InputError
 from bloomery.program.console import (
     Common,
     Program,
+    execute_job,
     given,
     option_elements,
     option_json,
@@ -225,6 +226,13 @@ def train(what: tuple[str, ...], out: str | None, common: Common, **options: Any
     with files.finished_job(job, fields, common, roles) as (folder, summary):
         shutil.copytree(folder / "potential", target, dirs_exist_ok=True)
         common.tell(summary, *told, *files.told_training(summary), f"potential -> {target}")
+
+
+@cli.command(hidden=True)
+@click.argument("job", metavar="JOB.json")
+def learn(job: str) -> None:
+    """Run a job that learns a property; on plain files that is `bloomery property train`."""
+    execute_job("learn", job)
 
 
 @cli.command()

@@ -9,8 +9,7 @@ import click
 from bloomery.program.console import Program, given, option_json, option_prefix, option_set, tell
 
 if TYPE_CHECKING:
-    from bloomery.frames.configurations import Configurations
-    from bloomery.properties.contract import FittedProperty
+    from bloomery.properties.evaluation import PropertyErrors
 
 
 @click.group("property", cls=Program)
@@ -38,6 +37,7 @@ def train(name: str, data: tuple[str, ...], out: str | None, test: str | None, *
     from bloomery.plugins import PluginSpec  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
     from bloomery.properties.contract import PropertyModel  # noqa: PLC0415
+    from bloomery.properties.evaluation import errors_of  # noqa: PLC0415
     from bloomery.properties.laws import property_named  # noqa: PLC0415
 
     wanted = property_named(name)
@@ -48,14 +48,14 @@ def train(name: str, data: tuple[str, ...], out: str | None, test: str | None, *
     frames = files.frames_with(wanted, data, options["prefix"])
     others = None if test is None else files.frames_with(wanted, [test], options["prefix"])
     fitted = model.fit(frames, wanted, options["seed"])
-    errors = {} if others is None else _errors(fitted, others)
+    errors = None if others is None else errors_of(fitted, others)
     # A folder that is there is empty.
     if folder.exists():
         folder.rmdir()
     fitted.save(folder)
-    summary = {"property": name, "model": model.name, "frames": len(frames), "elements": fitted.elements} | errors
+    summary = {"property": name, "model": model.name, "frames": len(frames), "elements": fitted.elements}
     told = f"{model.name} of the {name} from {len(frames)} frames ({', '.join(fitted.elements)}) -> {folder}"
-    tell(summary, told, *_told(errors), as_json=options["as_json"])
+    _tell(summary, told, errors, as_json=options["as_json"])
 
 
 @property_.command()
@@ -76,6 +76,7 @@ def predict(model: str, frames: str, out: str | None, threads: int, *, as_json: 
     from bloomery.jobs.base import limit_threads  # noqa: PLC0415
     from bloomery.program import plain_files as files  # noqa: PLC0415
     from bloomery.properties.contract import load_property  # noqa: PLC0415
+    from bloomery.properties.evaluation import errors_of  # noqa: PLC0415
 
     target = files.check_output(given(out, "--out"))
     fitted = load_property(files.absolute(model, "model"))
@@ -95,40 +96,15 @@ def predict(model: str, frames: str, out: str | None, threads: int, *, as_json: 
     predicted: dict[str, Any] = {fitted.name: prediction.values}
     result = given_frames.without_labels().with_labels(**predicted).with_info(**{f"{fitted.name}_error": sigma})
     files.write_frames(result, target)
-    labelled = given_frames[given_frames.has(fitted.name)]
-    errors = _errors(fitted, labelled) if len(labelled) else {}
     unit = LABELS[fitted.name].unit
     typical = float(np.sqrt((sigma**2).mean())) if len(sigma) else 0.0
     summary = {"property": fitted.name, "frames": len(result), "standard_error": {"value": typical, "unit": unit}}
     told = f"{fitted.name} of {len(result)} frames, standard error {typical:.3g} {unit} -> {target}"
-    tell(summary | errors, told, *_told(errors), as_json=as_json)
+    _tell(summary, told, errors_of(fitted, given_frames), as_json=as_json)
 
 
-def _errors(fitted: FittedProperty, frames: Configurations) -> dict[str, Any]:
-    """Errors of predictions of labelled frames, per component; the share is that of what labels scatter."""
-    import numpy as np  # noqa: PLC0415
+def _tell(summary: dict[str, Any], sentence: str, errors: PropertyErrors | None, *, as_json: bool) -> None:
+    from bloomery.properties.evaluation import told_errors  # noqa: PLC0415
 
-    from bloomery.frames.labels import LABELS  # noqa: PLC0415
-    from bloomery.potentials.calibration import coverage  # noqa: PLC0415
-
-    prediction, labels = fitted.predict(frames), frames.label(fitted.name)[0]
-    errors = (prediction.values - labels).reshape(len(labels), -1)
-    rmse = float(np.sqrt((errors**2).mean()))
-    scatter = float(np.sqrt(labels.var(axis=0).mean()))
-    sigma = np.repeat(prediction.sigma[:, None], errors.shape[1], axis=1)
-    return {
-        "rmse": {"value": rmse, "unit": LABELS[fitted.name].unit},
-        "share_of_scatter": rmse / scatter if scatter > 0 else None,
-        "within_standard_error": coverage(errors, sigma, [0.68])[0.68],
-        "test_frames": len(frames),
-    }
-
-
-def _told(errors: dict[str, Any]) -> list[str]:
-    if not errors:
-        return []
-    rmse, share = errors["rmse"], errors["share_of_scatter"]
-    of_scatter = "" if share is None else f" ({100 * share:.2g} % of what labels scatter)"
-    error = f"{rmse['value']:.3g} {rmse['unit']}{of_scatter}"
-    within = f"{100 * errors['within_standard_error']:.0f} % are within the standard error (68 % expected)"
-    return [f"error of a component on {errors['test_frames']} labelled frames: {error}; {within}"]
+    found = {} if errors is None else {"errors": errors}
+    tell(summary | found, sentence, *([] if errors is None else [told_errors(errors)]), as_json=as_json)

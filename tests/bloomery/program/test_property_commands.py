@@ -40,9 +40,10 @@ def called(folder: Path, line: str) -> Result:
 
 def test_training_tells_its_errors(place: Path) -> None:
     told = json.loads((place / "mu.json").read_text())
-    assert (told["property"], told["frames"], told["test_frames"]) == ("dipole", 30, 10)
-    assert told["rmse"]["unit"] == "e·Å"
-    assert told["share_of_scatter"] < 0.2
+    errors = told["errors"]
+    assert (told["property"], told["frames"], errors["n_frames"]) == ("dipole", 30, 10)
+    assert errors["rmse"]["unit"] == "e·Å"
+    assert errors["share_of_scatter"] < 0.2
 
 
 def test_predictions_become_labels_with_their_error(place: Path) -> None:
@@ -52,7 +53,7 @@ def test_predictions_become_labels_with_their_error(place: Path) -> None:
     assert "error of a component on 10 labelled frames" in done.stdout
     frames, known = (Configurations.read(place / name) for name in ("predicted.extxyz", "test.extxyz"))
     errors = frames.label("dipole")[0] - known.label("dipole")[0]
-    rmse = json.loads((place / "mu.json").read_text())["rmse"]["value"]
+    rmse = json.loads((place / "mu.json").read_text())["errors"]["rmse"]["value"]
     assert np.sqrt((errors**2).mean()) == pytest.approx(rmse, rel=1e-4)
     assert (frames.info["dipole_error"] > 0).all()
 
