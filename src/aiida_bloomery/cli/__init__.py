@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "learning-curve": ("models", "Measure how the error falls with the number of training frames."),
     "cross-validate": ("models", "Measure errors by cross-validation."),
     "search": ("models", "Search for better settings of an engine."),
+    "learn": ("properties", "Learn a property beyond the energy, such as the dipole."),
     "plugins": ("plugins", "Show what is registered of each kind, with its settings."),
     "schema": ("plugins", "Print the schema of campaign files, for editors."),
     "stop": ("setup", "Stop the daemon of our own profile; campaigns go on when it starts again."),

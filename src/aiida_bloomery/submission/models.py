@@ -77,11 +77,11 @@ def _from_files(paths: Sequence[Path], engine: PluginSpec) -> Source:
         frames = Configurations.read(path)
         if not (frames.has("energy") | frames.has("forces")).any():
             raise InputError(f"{path}: no frame has an energy or forces; label them first.")
-        batches[f"batch_{index:03d}"] = _stored(frames)
+        batches[f"batch_{index:03d}"] = stored(frames)
     return Source(batches, {"engine": engine.model_dump()}, _local_codes(engine))
 
 
-def _stored(frames: Configurations) -> ConfigurationsData:
+def stored(frames: Configurations) -> ConfigurationsData:
     """The node of these frames: one that is there already, so that equal inputs are equal nodes."""
     from aiida import orm  # noqa: PLC0415
 
