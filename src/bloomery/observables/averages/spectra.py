@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from ase import units
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy import constants
 
 from bloomery.errors import InputError
@@ -52,11 +52,13 @@ class SpectrumSettings(MotionSettings):
     blocks: int = Field(default=5, ge=2)
     """Trajectories are cut into about so many blocks, whose differences give the statistical error."""
     model: str = ""
-    """Folder of a property model, as `bloomery property train` writes it; left out, frames carry the property."""
+    """Folder of a property model, as `bloomery property train` writes it; left out, frames carry the property.
+
+    In a campaign it is a path on the computer where the jobs run."""
     temperature: Kelvin | None = Field(default=None, gt=0)
     """Of the trajectory in K; left out, the frames carry it."""
     window_fs: Femtoseconds = Field(default=1000.0, gt=0)
-    """Length in fs to which the autocorrelation is followed; wave numbers are resolved to about 33,356 over it."""
+    """Length in fs to which the autocorrelation is followed; 1000 resolve some 33 1/cm, twice as many half of that."""
     max_wavenumber: float = Field(default=4500.0, gt=0)
     """Highest wave number in 1/cm."""
     step: float = Field(default=5.0, gt=0)
@@ -65,6 +67,15 @@ class SpectrumSettings(MotionSettings):
     """Which correction for quantum statistics the classical spectrum has; see above."""
     bands: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Name to lowest and highest wave number in 1/cm: each gives its intensity, and its mean wave number."""
+
+    @model_validator(mode="after")
+    def _dynamics_need_a_model(self) -> Self:
+        if self.dynamics is not None and not self.model:
+            raise ValueError(
+                "dynamics of a potential have no dipoles and no polarizabilities: give model, the folder of a model of "
+                "them, or leave dynamics out"
+            )
+        return self
 
 
 class Spectrum(FromMotion):
@@ -90,14 +101,9 @@ class Spectrum(FromMotion):
         """Curves from what was transformed."""
 
     def trajectory(self, task: Task) -> Configurations:
-        """See `FromTrajectories.trajectory`; that there is a model, if one is needed, is seen before."""
+        """See `FromTrajectories.trajectory`; that the model is one is seen before any dynamics."""
         if self.settings.model:
             self._fitted()
-        elif self.settings.dynamics is not None:
-            raise InputError(
-                f"{self.name}.model: is missing, and dynamics of a potential have no {' and no '.join(self.properties)}"
-                "; give the folder of a property model."
-            )
         return super().trajectory(task)
 
     def measure(self, frames: Configurations, blocks: NDArray[np.int64]) -> Averages:
