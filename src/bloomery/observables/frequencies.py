@@ -2,24 +2,34 @@
 
 Masses, translations and rotations are left to ASE's `VibrationsData`; modes below zero are imaginary. Frequencies mean
 something at a minimum: give geometries that are at rest for the reference, and see `largest_force`.
+
+Where frames have dipoles or polarizabilities too, the reference's as labels and the potential's by models of these,
+every mode has an infrared intensity and a Raman activity, from the slopes along it.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from ase.units import invcm
 from ase.vibrations import VibrationsData
+from numpy.typing import NDArray
 from pydantic import Field
 
+from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import displaced
+from bloomery.frames.labels import Property
 from bloomery.observables.contract import Quantity
+from bloomery.observables.intensities import infrared_intensity, raman_activity
 from bloomery.observables.points.single_points import (
     FromSinglePoints,
     Measurement,
     SinglePointSettings,
     require_molecule,
 )
+from bloomery.properties.contract import load_property
 from bloomery.quantities import Angstrom
 
 
@@ -28,6 +38,8 @@ class FrequenciesSettings(SinglePointSettings):
 
     displacement: Angstrom = Field(default=0.01, gt=0, le=0.1)
     """How far an atom is moved, in Å."""
+    models: list[str] = Field(default_factory=list)
+    """Folders of models of dipole or polarizability, as `bloomery property train` writes them, for intensities."""
 
 
 class Frequencies(FromSinglePoints):
@@ -38,6 +50,26 @@ class Frequencies(FromSinglePoints):
     Settings = FrequenciesSettings
     settings: FrequenciesSettings
     labels = ("forces",)
+    also = ("dipole", "polarizability")
+
+    def completed(
+        self, mean: Configurations, members: list[Configurations]
+    ) -> tuple[Configurations, list[Configurations]]:
+        """Predict what the models know; each member of the committee is joined by one of a model."""
+        for folder in self.settings.models:
+            fitted = load_property(folder)
+            if fitted.name not in self.also:
+                raise InputError(
+                    f"{self.name}.models: {folder} is a model of {fitted.name}; give one of {' or '.join(self.also)}."
+                )
+            prediction = fitted.predict(mean)
+            mean = _with(mean, fitted.name, prediction.values)
+            away = prediction.factor * (prediction.members - prediction.members.mean(axis=0))
+            members = [
+                _with(frames, fitted.name, prediction.values + away[number % len(away)])
+                for number, frames in enumerate(members)
+            ]
+        return mean, members
 
     def frames_of(self, structure: Configurations) -> Configurations:
         """The molecule, then each coordinate moved both ways."""
@@ -50,16 +82,36 @@ class Frequencies(FromSinglePoints):
         forces = frames.label("forces")[0].reshape(len(frames), -1)
         hessian = -(forces[1::2] - forces[2::2]) / (2 * self.settings.displacement)
         atoms = structure.to_atoms()[0]
-        energies = VibrationsData.from_2d(atoms, (hessian + hessian.T) / 2).get_energies() / invcm
-        every = np.sort(energies.real - energies.imag)
+        energies, vectors = VibrationsData.from_2d(atoms, (hessian + hessian.T) / 2).get_energies_and_modes()
+        signed = (energies.real - energies.imag) / invcm
+        order = np.argsort(signed)
+        every = signed[order]
         linear = len(atoms) == 2 or np.linalg.matrix_rank(atoms.positions - atoms.positions[0], tol=1e-3) == 1
         still = np.argsort(np.abs(every))[: 5 if linear else 6]
         modes = np.delete(every, still)
         quantities = {f"mode_{index}": Quantity(float(mode), "1/cm") for index, mode in enumerate(modes)}
         quantities["zero_point_energy"] = Quantity(float(np.clip(modes, 0, None).sum()) * invcm * 500, "meV")
         quantities["largest_force"] = Quantity(float(np.abs(forces[0]).max()), "eV/Å")
-        return Measurement(quantities, {"modes": (modes, "1/cm")})
+        arrays: dict[str, tuple[NDArray[Any], str]] = {"modes": (modes, "1/cm")}
+        # Displacements in Å for a step of 1 Å u^(1/2) along each mode, ``(modes, 3 n)``.
+        along = np.delete(vectors.reshape(len(every), -1)[order], still, axis=0)
+        for name, intensity, called, unit in (
+            ("dipole", infrared_intensity, "infrared", "km/mol"),
+            ("polarizability", raman_activity, "raman", "Å^4/u"),
+        ):
+            if frames.has(name).all():
+                values = frames.label(name)[0]
+                slopes = (values[1::2] - values[2::2]) / (2 * self.settings.displacement)
+                seen = intensity(np.tensordot(along, slopes, axes=1))
+                arrays[called] = seen, unit
+                quantities |= {f"mode_{i}_{called}": Quantity(float(one), unit) for i, one in enumerate(seen)}
+        return Measurement(quantities, arrays)
 
     def compare(self, potential: Measurement, reference: Measurement) -> dict[str, Quantity]:
         """Root mean square difference, mode by mode in their order."""
         return {"rmse": Quantity(float(np.sqrt((potential.minus(reference, "modes") ** 2).mean())), "1/cm")}
+
+
+def _with(frames: Configurations, name: Property, values: NDArray[np.float64]) -> Configurations:
+    labels: dict[str, Any] = {name: values}
+    return frames.with_labels(**labels)

@@ -13,15 +13,12 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import constants
 
 from bloomery.frames.labels import Property
 from bloomery.observables.averages.motion import Motion
 from bloomery.observables.averages.spectra import Moving, Spectrum, changes_of
+from bloomery.observables.intensities import KM_PER_MOL
 from bloomery.papers import Paper
-
-KM_PER_MOL = constants.N_A * constants.e**2 / (12 * constants.epsilon_0 * constants.c**2 * constants.atomic_mass) / 1000
-"""What ``e^2/u`` is in km/mol."""
 
 
 class Infrared(Spectrum):

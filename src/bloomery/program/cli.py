@@ -290,6 +290,8 @@ def observe(what: tuple[str, ...], assignments: tuple[str, ...], common: Common,
     settings = files.parse_assignments(assignments)
     if isinstance(model := settings.get("model"), str):
         settings["model"] = files.absolute(model, "model")
+    if isinstance(models := settings.get("models"), list):
+        settings["models"] = [files.absolute(str(model), "model") for model in models]
     observable = PluginSpec(name=what[0], settings=settings)
     if options["wanted"]:
         place = files.check_output(options["wanted"])

@@ -13,9 +13,11 @@ from ase import units
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.observables.averages.spectra import MASS, correction
+from bloomery.observables.frequencies import Frequencies
 from bloomery.observables.infrared import KM_PER_MOL, Infrared
 from bloomery.observables.raman import Raman
 from bloomery.properties.equivariant_ridge import EquivariantRidge
+from bloomery.testing.potentials import TeacherCommittee
 
 TEMPERATURE = 350.0
 WAVE_NUMBER = 1000.0
@@ -133,3 +135,54 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         Infrared.make(window_fs=100).observe(None, cold)
     with pytest.raises(InputError, match="infrared: dynamics of a potential have no dipoles"):
         Infrared.make(dynamics={"temperature": 300})
+
+
+def test_modes_have_intensities_by_labels_of_dipole_and_polarizability() -> None:
+    observable = Frequencies.make()
+    molecule = Configurations.from_atoms([ase.Atoms("CO", positions=[[0, 0, 0], [1.2, 0, 0]], masses=MASSES)])
+    frames = observable.wanted_frames(molecule)
+    vectors = frames.positions[1::2] - frames.positions[::2]
+    lengths = np.linalg.norm(vectors, axis=1)
+    units_ = vectors / lengths[:, None]
+    forces = np.zeros((frames.n_atoms, 3))
+    forces[1::2] = -40.0 * (lengths - 1.2)[:, None] * units_
+    forces[::2] = -forces[1::2]
+    outer = units_[:, :, None] * units_[:, None, :]
+    stretch = (lengths - 1.2)[:, None, None]
+    labels: dict[str, Any] = {
+        "forces": forces,
+        "dipole": CHARGE * vectors,
+        "polarizability": 3 * np.eye(3) + stretch * (2.0 * outer + 0.5 * (np.eye(3) - outer)),
+    }
+    summary = observable.observe(None, molecule, reference=frames.with_labels(**labels)).summary["CO"]["reference"]
+    assert summary["mode_0_infrared"]["value"] == pytest.approx(KM_PER_MOL * CHARGE**2 / REDUCED, rel=1e-3)
+    activity = (45 * (3.0 / 3) ** 2 + 7 * 1.5**2) / REDUCED
+    assert summary["mode_0_raman"]["value"] == pytest.approx(activity, rel=1e-3)
+    # Without them there are frequencies alone.
+    bare = observable.observe(None, molecule, reference=frames.with_labels(forces=forces)).summary["CO"]["reference"]
+    assert "mode_0_infrared" not in bare
+    assert bare["mode_0"] == summary["mode_0"]
+
+
+def test_models_give_the_intensities_of_a_potential(tmp_path: Path) -> None:
+    molecule = Configurations.from_atoms([ase.Atoms("Si2", positions=[[0, 0, 0], [2.2, 0, 0]], cell=[20] * 3)])
+    frames = Frequencies.make().wanted_frames(molecule)
+    random = np.random.default_rng(0)
+    known = Configurations.from_atoms(
+        [ase.Atoms("Si2", positions=[[0, 0, 0], random.normal([2.2, 0, 0], 0.1)]) for _ in range(24)]
+    )
+    model = EquivariantRidge.make(invariants=1)
+    # Of two atoms of one kind there is no dipole, but a polarizability.
+    outer = [np.outer(v, v) for v in known.positions[1::2] - known.positions[::2]]
+    place = model.fit(labelled("polarizability", np.array(outer), known), "polarizability").save(tmp_path / "model")
+    charges = model.fit(labelled("charges", np.zeros(48), known), "charges").save(tmp_path / "charges")
+    potential = TeacherCommittee(members=3, spread=0.1)
+    told = Frequencies.make(models=[str(place)]).observe(potential, molecule).summary["Si2"]["potential"]
+    # Along the bond the tensor is the square of its length: a slope of 2 x 2.2 Å^2.
+    reduced = 28.085 / 2
+    activity = (45 / 9 + 7) * (2 * 2.2) ** 2 / reduced
+    assert told["mode_0_raman"]["value"] == pytest.approx(activity, rel=0.02)
+    assert "mode_0_infrared" not in told
+    with pytest.raises(InputError, match="charges is a model of charges; give one of dipole or polarizability"):
+        Frequencies.make(models=[str(charges)]).observe(potential, molecule)
+    assert len(frames) == 13

@@ -66,6 +66,8 @@ class FromSinglePoints(TaskObservable):
     settings: SinglePointSettings
     labels: ClassVar[tuple[str, ...]] = ("energy",)
     """Labels that every frame needs."""
+    also: ClassVar[tuple[str, ...]] = ()
+    """Labels that are measured where all frames have them."""
     without_crystal: ClassVar[str] = ""
     """What follows for a structure that is not periodic in all directions; empty: it is measured all the same."""
     gaps: ClassVar[bool] = False
@@ -140,7 +142,7 @@ class FromSinglePoints(TaskObservable):
         sides: Sides = {}
         if task.potential is not None:
             require_elements(task.potential, frames, self.name)
-            mean, members = labelled_by(task.potential, frames, task.progress)
+            mean, members = self.completed(*labelled_by(task.potential, frames, task.progress))
             measured = self._try(structure, mean, POTENTIAL)
             if members and not isinstance(measured, str):
                 measured = self._with_spread(structure, measured, members)
@@ -148,6 +150,12 @@ class FromSinglePoints(TaskObservable):
         if task.reference is not None:
             sides[REFERENCE] = self._try(structure, self._with_labels_of(frames, task.reference), REFERENCE)
         return sides
+
+    def completed(
+        self, mean: Configurations, members: list[Configurations]
+    ) -> tuple[Configurations, list[Configurations]]:
+        """Give frames that a potential and its members have labelled further labels; the default has none."""
+        return mean, members
 
     def _try(self, structure: Configurations, frames: Configurations, side: str) -> Measurement | str:
         try:
@@ -189,8 +197,9 @@ class FromSinglePoints(TaskObservable):
                     f"the first of them frame {int(missing[0])}; label the frames that `wanted_frames` gives for these "
                     "structures and settings."
                 )
-        labels = {name: labelled.label(name)[0] for name in LEARNT}
-        return frames.with_labels(masks={name: labelled.has(name) for name in LEARNT}, **labels)
+        carried = [*LEARNT, *(name for name in self.also if labelled.has(name).all())]
+        labels = {name: labelled.label(name)[0] for name in carried}
+        return frames.with_labels(masks={name: labelled.has(name) for name in carried}, **labels)
 
     def _summary(self, sides: Sides) -> dict[str, object]:
         found = {side: measured for side, measured in sides.items() if not isinstance(measured, str)}
