@@ -106,10 +106,6 @@ class EnvironmentFeatures:
         fewest = min(selected[SCALAR].components.shape[2], invariants)
         return cls(descriptor, elements, selected, fewest)
 
-    def with_invariants(self, invariants: int) -> Self:
-        """Return the same with fewer invariants to multiply by."""
-        return type(self)(self.descriptor, self.elements, self.selected, invariants)
-
     def width(self, kind: Irreducible) -> int:
         """Number of features of a kind, ``F``."""
         return int(self.selected[kind].components.shape[2])

@@ -36,10 +36,12 @@ from bloomery.quantities import Angstrom
 
 FEWEST = 16
 """Frames that are learnt from at least: two for each fold."""
-MOST_ROWS = 3000
+MOST_ROWS = 5000
 """Up to so many rows a regression is by rows."""
-MOST_COEFFICIENTS = 2000
+MOST_COEFFICIENTS = 3000
 """So many coefficients it has at most where it is not."""
+MOST_NUMBERS = 2**26
+"""So many numbers the rows have at most where it is: half a GiB."""
 
 
 class EquivariantRidgeSettings(Settings):
@@ -184,15 +186,14 @@ class EquivariantRidge(PropertyModel):
         described = PowerSpectrumSettings(
             cutoff=settings.cutoff, radial=settings.radial, max_degree=settings.max_degree, four_body=0
         )
-        features = EnvironmentFeatures.learnt(
-            described, configurations, kinds, components=settings.components, invariants=settings.invariants
+        n_rows = len(configurations.frames_of(name)) * max(2 * kind.degree + 1 for kind in kinds)
+        most = MOST_NUMBERS // n_rows if n_rows <= MOST_ROWS else MOST_COEFFICIENTS
+        n_species = len(configurations.elements)
+        components = min(settings.components, max(most // n_species, 1))
+        invariants = min(settings.invariants, max(most // (n_species * components) - 1, 0))
+        return EnvironmentFeatures.learnt(
+            described, configurations, kinds, components=components, invariants=invariants
         )
-        largest = max(2 * kind.degree + 1 for kind in kinds)
-        n_rows = len(configurations.frames_of(name)) * largest
-        if n_rows <= MOST_ROWS:
-            return features
-        each = len(features.elements) * max(features.width(kind) for kind in kinds)
-        return features.with_invariants(min(features.invariants, max(MOST_COEFFICIENTS // each - 1, 0)))
 
 
 @dataclass(frozen=True)
