@@ -48,6 +48,9 @@ WITHOUT_TORCH = [
     "bloomery.jobs.train",
     "bloomery.frames.neighbours",
     "bloomery.plugins",
+    "bloomery.jobs.learn",
+    "bloomery.properties.contract",
+    "bloomery.properties.equivariant_ridge",
 ]
 
 

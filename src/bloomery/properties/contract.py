@@ -129,7 +129,7 @@ def load_property(folder: str | Path) -> FittedProperty:
         if whole["format"] != FORMAT:
             raise InputError(f"{place}: was written by another version (format {whole['format']}); train it again.")
         name, elements = property_named(whole["property"]), [str(element) for element in whole["elements"]]
-        kind: type[FittedProperty] = load_plugin("property_models", whole["model"]).Fitted
+        kind: type[FittedProperty] = load_plugin("property_models", whole["model"]).fitted_kind()
         return kind.of_content(name, elements, whole["content"], arrays)
     except FileNotFoundError as error:
         raise InputError(
@@ -143,8 +143,10 @@ def load_property(folder: str | Path) -> FittedProperty:
 class PropertyModel(Plugin):
     """Learn a property from labelled frames."""
 
-    Fitted: ClassVar[type[FittedProperty]]
-    """What comes of it."""
+    @classmethod
+    @abstractmethod
+    def fitted_kind(cls) -> type[FittedProperty]:
+        """What comes of it."""
 
     def fit(self, configurations: Configurations, name: Property, seed: int = 0) -> FittedProperty:
         """Learn from those frames that have the label.

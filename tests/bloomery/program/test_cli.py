@@ -272,7 +272,7 @@ def test_what_was_computed_survives_a_full_disk(here: Path, monkeypatch: pytest.
 def test_plugins_are_listed_with_their_settings() -> None:
     found = json.loads(bloomery("plugins --json").output)
     assert set(found) == {
-        "descriptors", "engines", "foundations", "samplers", "selectors", "labellers", "observables",
+        "descriptors", "engines", "foundations", "samplers", "selectors", "labellers", "observables", "property_models",
     }  # fmt: skip
     assert "Target temperatures in K" in found["samplers"]["md"]["settings"]["temperatures"]
     assert "  farthest_point: Greedy farthest-point sampling" in bloomery("plugins").output

@@ -9,7 +9,7 @@ import pytest
 
 from bloomery.errors import InputError
 from bloomery.potentials.calibration import coverage
-from bloomery.properties import equivariant_ridge
+from bloomery.properties import ridge
 from bloomery.properties.contract import load_property
 from bloomery.properties.equivariant_ridge import EquivariantRidge
 from bloomery.properties.regression import FOLDS, MEMBERS, ByRows, BySums, halves
@@ -46,8 +46,8 @@ def test_sums_and_rows_give_the_same() -> None:
 
 def test_many_rows_are_learnt_from_by_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = teacher("shieldings", frames_for("shieldings", 40))
-    monkeypatch.setattr(equivariant_ridge, "MOST_ROWS", 100)
-    monkeypatch.setattr(equivariant_ridge, "MOST_COEFFICIENTS", 240)
+    monkeypatch.setattr(ridge, "MOST_ROWS", 100)
+    monkeypatch.setattr(ridge, "MOST_COEFFICIENTS", 240)
     model = EquivariantRidge.make(components=30, invariants=20).fit(frames[:32], "shieldings")
     # Two species with 30 features each: as many invariants as make 240 coefficients.
     assert model.features.invariants == 3

@@ -15,12 +15,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bloomery.descriptors.power_spectrum.angular_momenta import coupling
+
+if TYPE_CHECKING:
+    import torch
 
 NONE = -1
 """Stands for the second moment where there is none."""
@@ -77,6 +80,8 @@ class Equivariants:
 
     def of(self, moments: torch.Tensor) -> torch.Tensor:
         """Features ``(A, F, 2 l + 1)`` from moments ``(A, K, H)``, ``m = -l ... l``."""
+        import torch  # noqa: PLC0415
+
         width = 2 * self.irreducible.degree + 1
         result = moments.new_zeros((len(moments), len(self.terms), width))
         for rows, first, second in self._blocks:
