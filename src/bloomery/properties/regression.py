@@ -31,8 +31,10 @@ def halves() -> list[list[int]]:
 class Regression(ABC):
     """Rows ``(R, P)`` and their labels ``(R,)`` in folds."""
 
-    scale: float
-    """Mean square of a row, which strengths are relative to."""
+    @property
+    @abstractmethod
+    def scale(self) -> float:
+        """Mean square of a row, which strengths are relative to."""
 
     @abstractmethod
     def solution(self, folds: Sequence[int], strength: float) -> Array:
@@ -68,7 +70,11 @@ class ByRows(Regression):
     def __init__(self, rows: Array, labels: Array, folds: NDArray[np.int64]) -> None:
         self.rows, self.labels, self.folds = rows, labels, folds
         self.products = rows @ rows.T
-        self.scale = float(self.products.diagonal().mean()) or 1.0
+
+    @property
+    def scale(self) -> float:
+        """See `Regression.scale`."""
+        return float(self.products.diagonal().mean()) or 1.0
 
     def solution(self, folds: Sequence[int], strength: float) -> Array:
         """See `Regression.solution`."""
@@ -102,7 +108,7 @@ class BySums(Regression):
             self.squares[fold] += float((labels[own] ** 2).sum())
 
     @property
-    def scale(self) -> float:  # type: ignore[override]
+    def scale(self) -> float:
         """See `Regression.scale`."""
         return float(self.matrices.trace(axis1=1, axis2=2).sum() / max(self.count, 1)) or 1.0
 
