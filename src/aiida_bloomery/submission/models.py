@@ -93,34 +93,38 @@ def stored(frames: Configurations) -> ConfigurationsData:
 
 
 def _local_codes(engine: PluginSpec) -> dict[str, orm.Data]:
-    from aiida import orm  # noqa: PLC0415
-    from aiida.common.exceptions import NotExistent  # noqa: PLC0415
-
-    labels = {"code": DEFAULT_CODE}
+    codes = {"code": local_code(DEFAULT_CODE)}
     try:
         where = engine.load("engines").runs_in
     except InputError:  # said by the workchain, with its name
         where = None
     if where is not None:
-        labels["engine_code"] = f"{where[1]}@localhost"
-    codes = {}
-    for port, label in labels.items():
-        try:
-            codes[port] = orm.load_code(label)
-        except NotExistent as error:
-            own = f" --{where[0]} {where[1]}" if where is not None and port == "engine_code" else ""
-            raise InputError(f"there is no code {label!r}; run `aiida-bloomery setup{own}` first.") from error
+        codes["engine_code"] = local_code(f"{where[1]}@localhost", f" --{where[0]} {where[1]}")
     return codes
+
+
+def local_code(label: str, option: str = "") -> orm.Data:
+    """Load a code that `aiida-bloomery setup`, with this option, has made.
+
+    Raises
+    ------
+    InputError
+        If it has not.
+    """
+    from aiida import orm  # noqa: PLC0415
+    from aiida.common.exceptions import NotExistent  # noqa: PLC0415
+
+    try:
+        return orm.load_code(label)
+    except NotExistent as error:
+        raise InputError(f"there is no code {label!r}; run `aiida-bloomery setup{option}` first.") from error
 
 
 def _from_campaign(name: str, engine: str | None, changes: dict[str, object]) -> Source:
     from aiida_bloomery.provenance import campaign as campaigns  # noqa: PLC0415
-    from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
     from aiida_bloomery.workflows.protocols import merge  # noqa: PLC0415
 
-    campaign = load_campaign_node(name)
-    if "data_set" not in campaign.outputs:
-        raise InputError(f"campaign {name} has no data set yet; wait until it has ended.")
+    campaign = campaign_with_data_set(name)
     inputs = campaign.inputs
     training = inputs.training.get_dict()
     own = PluginSpec.model_validate(training["engine"])
@@ -140,6 +144,22 @@ def _from_campaign(name: str, engine: str | None, changes: dict[str, object]) ->
         execution,
         campaigns.result(campaign).outputs.potential.energy_reference if given else None,
     )
+
+
+def campaign_with_data_set(name: str) -> Any:
+    """Load a campaign by PK, UUID or name.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it has no data set yet.
+    """
+    from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
+
+    campaign = load_campaign_node(name)
+    if "data_set" not in campaign.outputs:
+        raise InputError(f"campaign {name} has no data set yet; wait until it has ended.")
+    return campaign
 
 
 def selection_builder(kind: str, source: Source, settings: Mapping[str, object], *, seed: int, label: str = "") -> Any:
@@ -164,6 +184,17 @@ def selection_builder(kind: str, source: Source, settings: Mapping[str, object],
     }
     if source.energy_reference is not None:
         inputs["energy_reference"] = orm.Dict({"values": source.energy_reference})
+    return filled(builder, inputs, words, label)
+
+
+def filled(builder: Any, inputs: Mapping[str, object], words: str, label: str) -> Any:
+    """Put inputs and a label into a builder, and ask its validators.
+
+    Raises
+    ------
+    InputError
+        If the inputs are refused; ``words`` say what was to be submitted.
+    """
     try:
         for port, value in inputs.items():
             builder[port] = value

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from aiida_bloomery.campaign_file.codes import DEFAULT_CODE
-from aiida_bloomery.submission.models import stored
+from aiida_bloomery.submission.models import campaign_with_data_set, filled, local_code, stored
 from bloomery.errors import InputError
-from bloomery.frames.configurations import Configurations
 from bloomery.frames.labels import Property
 from bloomery.plugins import PluginSpec
+from bloomery.program.plain_files import frames_with
 from bloomery.properties.evaluation import PropertyErrors
-from bloomery.properties.laws import check_defined
 
 
 def property_builder(names: Sequence[str], wanted: Property, model: PluginSpec, *, seed: int) -> Any:
@@ -27,58 +26,30 @@ def property_builder(names: Sequence[str], wanted: Property, model: PluginSpec, 
         defined for one.
     """
     from aiida import orm  # noqa: PLC0415
-    from aiida.common.exceptions import NotExistent  # noqa: PLC0415
     from aiida.plugins import CalculationFactory  # noqa: PLC0415
 
-    inputs: dict[str, Any] = {}
+    inputs: dict[str, Any] = {
+        "seed": orm.Int(seed),
+        "parameters": orm.Dict({"property": wanted, "model": model.model_dump()}),
+    }
     missing = [name for name in names if not Path(name).is_file()]
     if not missing:
-        try:
-            inputs["code"] = orm.load_code(DEFAULT_CODE)
-        except NotExistent as error:
-            raise InputError(f"there is no code {DEFAULT_CODE!r}; run `aiida-bloomery setup` first.") from error
+        inputs["code"] = local_code(DEFAULT_CODE)
         inputs["batches"] = {
-            f"batch_{index:03d}": stored(_read(Path(name), wanted)) for index, name in enumerate(names)
+            f"batch_{index:03d}": stored(frames_with(wanted, [name])) for index, name in enumerate(names)
         }
     elif len(names) > 1:
         raise InputError(f"{missing[0]}: there is no such file; give files with labelled frames, or one campaign.")
     else:
         inputs |= _of_campaign(names[0], wanted)
-    options = inputs.pop("options", {})
     builder = CalculationFactory("bloomery.learn").get_builder()
-    try:
-        for port, value in {**inputs, "seed": orm.Int(seed)}.items():
-            builder[port] = value
-        builder.parameters = orm.Dict({"property": wanted, "model": model.model_dump()})
-    except ValueError as error:  # what a port's validator says
-        raise InputError(f"learn: {str(error).removeprefix('invalid attribute value ')}") from error
-    builder.metadata.options = options
-    builder.metadata.label = f"{wanted} of {' '.join(names)}"[:200]
-    refused = builder.process_class.spec().inputs.validate(builder._inputs(prune=True))  # noqa: SLF001
-    if refused is not None:
-        raise InputError(f"learn: {refused.message}")
-    return builder
-
-
-def _read(path: Path, wanted: Property) -> Configurations:
-    frames = Configurations.read(path)
-    known = frames.has(wanted)
-    if not known.any():
-        raise InputError(f"{path}: none of its {len(frames)} frames has the label {wanted}; label them first.")
-    try:
-        check_defined(wanted, frames[known], known.nonzero()[0])
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    return frames
+    return filled(builder, inputs, "learn", f"{wanted} of {' '.join(names)}"[:200])
 
 
 def _of_campaign(name: str, wanted: Property) -> dict[str, Any]:
     from aiida_bloomery.provenance import campaign as campaigns  # noqa: PLC0415
-    from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
 
-    campaign = load_campaign_node(name)
-    if "data_set" not in campaign.outputs:
-        raise InputError(f"campaign {name} has no data set yet; wait until it has ended.")
+    campaign = campaign_with_data_set(name)
     batches = campaigns.data_set(campaign)
     if not any(batch.base.attributes.get("labels").get(wanted) for batch in batches.values()):
         raise InputError(

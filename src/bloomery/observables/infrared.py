@@ -33,15 +33,15 @@ class Infrared(Spectrum):
     properties = ("dipole", "born_effective_charges")
     unit = "km/mol"
 
-    def moving(self, name: Property, values: NDArray[np.float64], motion: Motion) -> tuple[Moving, float]:
+    def moving(self, name: Property, values: NDArray[np.float64], motion: Motion) -> Moving:
         """Changes of the dipole, or the current, in e·Å/fs."""
         if name == "dipole":
-            return {"infrared": changes_of(values, motion.interval)}, KM_PER_MOL
+            return {"infrared": changes_of(values, motion.interval)}
         length, n = motion.positions.shape[:2]
         velocities = changes_of(motion.positions, motion.interval).reshape(length - 2, n, 3)
         charges = values.reshape(length, n, 3, 3)[1:-1]
-        return {"infrared": np.einsum("tnab,tnb->ta", charges, velocities)}, KM_PER_MOL
+        return {"infrared": np.einsum("tnab,tnb->ta", charges, velocities)}
 
     def curves_of(self, powers: Mapping[str, NDArray[np.float64]]) -> Mapping[str, NDArray[np.float64]]:
         """The one there is."""
-        return powers
+        return {"infrared": KM_PER_MOL * powers["infrared"]}

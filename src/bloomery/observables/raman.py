@@ -31,14 +31,14 @@ class Raman(Spectrum):
     properties = ("polarizability",)
     unit = "Å^4/u"
 
-    def moving(self, name: Property, values: NDArray[np.float64], motion: Motion) -> tuple[Moving, float]:  # noqa: ARG002
+    def moving(self, name: Property, values: NDArray[np.float64], motion: Motion) -> Moving:  # noqa: ARG002
         """Changes of the mean polarizability, and of what differs from it, in Å^3/fs."""
         mean = np.trace(values, axis1=1, axis2=2) / 3
         traceless = values - mean[:, None, None] * np.eye(3)
         return {
             "isotropic": changes_of(mean, motion.interval),
             "anisotropic": changes_of(traceless, motion.interval),
-        }, 1.0
+        }
 
     def curves_of(self, powers: Mapping[str, NDArray[np.float64]]) -> Mapping[str, NDArray[np.float64]]:
         """Both parts as they count, and their sum."""

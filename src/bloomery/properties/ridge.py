@@ -258,10 +258,9 @@ def _learnt(
     # For each fold, the members that have not seen it.
     strangers = np.array([[m for m, seen in enumerate(halves()) if fold not in seen] for fold in range(FOLDS)])
     for own, folds, block in blocks:
-        scaled = block / weights[own, :, None]
-        errors[own] = np.einsum("rmp,rp->rm", scaled, left_out[folds]) - labels[own]
+        errors[own] = np.einsum("rmp,rp->rm", block, left_out[folds]) / weights[own] - labels[own]
         for place in range(MEMBERS // 2):
-            unseen[place, own] = np.einsum("rmp,rp->rm", scaled, members[strangers[folds, place]])
+            unseen[place, own] = np.einsum("rmp,rp->rm", block, members[strangers[folds, place]]) / weights[own]
     return np.stack([every, *members]).reshape(1 + MEMBERS, *rows.size), errors, unseen
 
 

@@ -90,15 +90,15 @@ class Spectrum(FromMotion):
     """Of an area under a curve."""
 
     @abstractmethod
-    def moving(self, name: Property, values: NDArray[np.float64], motion: Motion) -> tuple[Moving, float]:
-        """Changes in time of what the curves are of, ``(T - 2, k)`` in 1/fs, and what their squares are multiplied by.
+    def moving(self, name: Property, values: NDArray[np.float64], motion: Motion) -> Moving:
+        """Changes in time of what the curves are of, ``(T - 2, k)`` in 1/fs.
 
         The ``values`` of the property are those of the frames of the motion.
         """
 
     @abstractmethod
     def curves_of(self, powers: Mapping[str, NDArray[np.float64]]) -> Mapping[str, NDArray[np.float64]]:
-        """Curves from what was transformed."""
+        """Curves in their unit from what was transformed."""
 
     def trajectory(self, task: Task) -> Configurations:
         """See `FromTrajectories.trajectory`; that the model is one is seen before any dynamics."""
@@ -151,9 +151,9 @@ class Spectrum(FromMotion):
         for block, motion in enumerate(motions):
             own = np.flatnonzero(blocks == block)
             temperature = self._temperature(frames, own)
-            changes, factor = self.moving(name, values[np.isin(rows, own)], motion)
+            changes = self.moving(name, values[np.isin(rows, own)], motion)
             lags = self._lags(motion)
-            factor = factor * MASS / (units.kB * temperature)
+            factor = MASS / (units.kB * temperature)
             corrected = factor * correction(self.settings.quantum_correction, wavenumbers, temperature)
             powers = {
                 curve: corrected * power_density(autocorrelation(change, lags), motion.interval, wavenumbers)
