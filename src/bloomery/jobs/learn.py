@@ -61,7 +61,7 @@ def run(job: Model, folder: Path, progress: Progress) -> dict[str, object]:
     progress("learn", 0, 1, {})
     fitted = model.fit(learnt, job.property, job.seed)
     fitted.save(folder / MODEL_FOLDER)
-    errors = {role: found for role, part in frames.items() if (found := errors_of(fitted, part)) is not None}
+    errors = {role: found for role, part in frames.items() if (found := errors_of(fitted, part, job.seed)) is not None}
     return {
         "property": job.property,
         "model": model.name,

@@ -43,7 +43,9 @@ def test_training_tells_its_errors(place: Path) -> None:
     errors = told["errors"]
     assert (told["property"], told["frames"], errors["n_frames"]) == ("dipole", 30, 10)
     assert errors["rmse"]["unit"] == "e·Å"
-    assert errors["share_of_scatter"] < 0.2
+    share = errors["share_of_scatter"]
+    assert 0 < share["lower"] < share["value"] < share["upper"] < 0.2
+    assert errors["rmse"]["lower"] < errors["rmse"]["value"] < errors["rmse"]["upper"]
 
 
 def test_predictions_become_labels_with_their_error(place: Path) -> None:
