@@ -31,6 +31,11 @@ DIMENSIONS: dict[str, dict[str, float]] = {
     "time": {"fs": 1e-15, "ps": 1e-12, "ns": 1e-9, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0},
     "temperature": {"K": 1.0},
     "magnetic moment": {"μB": 1.0, "muB": 1.0},
+    "dipole moment": {"e·Å": 1.0, "eÅ": 1.0, "e Å": 1.0, "e A": 1.0, "D": units.Debye, "Debye": units.Debye}
+    | {f"e{sign}bohr": units.Bohr for sign in ("·", " ")},
+    "volume": {f"{name}{cube}": factor**3 for name, factor in _LENGTHS.items() for cube in ("^3", "³")},
+    "charge": {"e": 1.0},
+    "shielding": {"ppm": 1.0},
     "electric field": {
         "V/Å": 1.0,
         "V/A": 1.0,

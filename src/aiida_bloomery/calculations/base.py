@@ -28,6 +28,7 @@ from aiida_bloomery.calculations.job_script import (
 )
 from aiida_bloomery.calculations.waiting import PatientCalcJob
 from aiida_bloomery.data.configurations import ConfigurationsData
+from aiida_bloomery.data.described import DescribedFolder
 from aiida_bloomery.data.ports import optional
 from aiida_bloomery.data.potential import PotentialData
 from bloomery.errors import BloomeryError
@@ -59,8 +60,8 @@ class JobFiles:
         """Copy the frames of each node into a folder; return the paths by key, in the order of the keys."""
         return {key: self.configurations(node, f"{folder}/{key}.npz") for key, node in sorted(nodes.items())}
 
-    def potential(self, node: PotentialData, path: str) -> str:
-        """Copy a potential's folder; return the path."""
+    def described(self, node: DescribedFolder, path: str) -> str:
+        """Copy the folder of a potential, or of a model of a property; return the path."""
         repository = node.base.repository
         for root, _, names in repository.walk():
             self.copies.extend((node.uuid, str(root / name), f"{path}/{root / name}") for name in sorted(names))
@@ -165,7 +166,7 @@ class BloomeryCalculation(PatientCalcJob):
         """Fields of a potential and of what is known of its errors, where these are given."""
         fields: dict[str, JsonValue] = {}
         if "potential" in self.inputs:
-            fields["potential"] = files.potential(self.inputs.potential, "potential")
+            fields["potential"] = files.described(self.inputs.potential, "potential")
         if "scale" in self.inputs:
             fields["scale"] = self.inputs.scale.get_dict()
         return fields

@@ -13,8 +13,10 @@ from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, chec
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import by_key, optional, optional_output
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.data.property_model import PropertyModelData
 from bloomery.jobs.observe import ARRAYS_FILE, OBSERVATION_FILE
 from bloomery.plugins import Kind
+from bloomery.properties.contract import folder_of
 
 
 class ObserveCalculation(BloomeryCalculation):
@@ -38,6 +40,8 @@ class ObserveCalculation(BloomeryCalculation):
         split_port(spec, "configurations")
         text = "What the reference method says: the labelled frames that the observable wants, or a trajectory."
         by_key(spec, "reference", ConfigurationsData, text, required=False)
+        text = "Models of properties, by property: each in the folder that settings of the observable name."
+        by_key(spec, "property_models", PropertyModelData, text, required=False)
         spec.output("observation", valid_type=orm.Dict, help="Numbers with bounds and units.")
         optional_output(spec, "arrays", orm.ArrayData, "What figures are drawn from.")
 
@@ -61,4 +65,6 @@ class ObserveCalculation(BloomeryCalculation):
             job["split"] = [self.inputs.split[key] for key in configurations]
         if "reference" in self.inputs:
             job["reference"] = [*files.configurations_of(self.inputs.reference, "reference").values()]
+        for name, model in self.inputs.get("property_models", {}).items():
+            files.described(model, folder_of(name))
         return job | self.potential_fields(files)

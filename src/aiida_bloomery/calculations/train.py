@@ -78,7 +78,7 @@ class TrainCalculation(BloomeryCalculation):
         if "split" in self.inputs:
             job["split"] = [self.inputs.split[key] for key in sorted(self.inputs.batches)]
         if "start_from" in self.inputs:
-            job["start_from"] = files.potential(self.inputs.start_from, "start_from")
+            job["start_from"] = files.described(self.inputs.start_from, "start_from")
         if "energy_reference" in self.inputs:
             job["energy_reference"] = self.inputs.energy_reference.get_dict()["values"]
         return job

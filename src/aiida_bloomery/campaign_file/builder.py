@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
 
 
-NOT_ALWAYS = {"data", "check_labels", "potential", "foundation", "start", "pipeline"}
+NOT_ALWAYS = {"data", "check_labels", "potential", "foundation", "start", "pipeline", "properties"}
 """Keys of campaign files that a digest is made without where they do not stand in the file."""
 
 
@@ -107,7 +107,7 @@ def describe(campaign: Campaign) -> str:
 def _apart() -> dict[str, Any]:
     """Keys of a campaign file that its content is digested without: they say nothing of it, or count elsewhere."""
     keys = dict.fromkeys(("description", "codes", "suspects", *NOT_ALWAYS), True)
-    return {**keys, "stop": {"core_hours", "gpu_hours"}}
+    return {**keys, "stop": {"core_hours", "gpu_hours", "properties"}}
 
 
 def digest_mark(campaign: Campaign) -> str:

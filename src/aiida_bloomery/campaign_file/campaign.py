@@ -89,8 +89,8 @@ class Campaign:
     settings: dict[str, Mapping[str, object]]
     """Inputs of the campaign's workchain that hold settings, by name, protocol and file merged: ``bootstrap``,
     ``sampling``, ``selection``, ``training``, ``energy_reference`` and ``stop``; ``control``, if there is a control
-    arm, ``validation``, if something is measured, ``suspects``, if the file says when labels are, and ``starts``, if
-    several are compared."""
+    arm, ``validation``, if something is measured, ``suspects``, if the file says when labels are, ``starts``, if
+    several are compared, and ``properties``, if any are learnt."""
     validation: dict[str, Configurations]
     """What is measured on, by the name of the workchain's input: ``structures``, ``trajectory``, ``test_set``."""
     data: dict[int, Configurations] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.measuring import check_validation, validation_notes
 from aiida_bloomery.campaign_file.model import USE
 from aiida_bloomery.campaign_file.potential import check_potential
+from aiida_bloomery.campaign_file.properties import check_properties, property_notes
 from aiida_bloomery.campaign_file.reader import parse_model
 from aiida_bloomery.campaign_file.reference_md import check_driver, checkable
 from aiida_bloomery.campaign_file.starts import start_notes
@@ -59,7 +60,7 @@ def check_file(campaign: Campaign) -> list[str]:
     """Run all checks; raise `InputError` for the first mistake, and return what is allowed and perhaps not meant."""
     for check in (
         _pipeline, _structures, _frames, check_data, check_potential, _duplicate_files, _settings, _plugins,
-        check_foundations, _labeller, _energy_reference, _pools, _budget, check_validation, _device,
+        check_foundations, check_properties, _labeller, _energy_reference, _pools, _budget, check_validation, _device,
     ):  # fmt: skip
         check(campaign)
     return list(_notes(campaign))
@@ -303,7 +304,7 @@ def _elsewhere(campaign: Campaign) -> bool:
 def _notes(campaign: Campaign) -> Iterator[str]:
     stop = campaign.stop
     targets = stop.targets.given
-    if not (targets or stop.observables or stop.plateau):
+    if not (stop.ask or stop.plateau):
         yield "stop: there is no target, so the campaign ends when its labels or iterations are spent."
     needed = stop.min_probe_frames
     if stop.max_labels is not None and stop.max_iterations:
@@ -333,3 +334,4 @@ def _notes(campaign: Campaign) -> Iterator[str]:
     yield from start_notes(campaign)
     yield from data_notes(campaign)
     yield from validation_notes(campaign)
+    yield from property_notes(campaign)

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_v
 
 from bloomery.campaign.agreement import ObservableTarget
 from bloomery.campaign.plateau import Plateau
+from bloomery.campaign.properties import LearnedProperty, PropertyName, PropertyTargets
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.campaign.stages import EnergyReference
 from bloomery.campaign.starts import StartName
@@ -17,6 +18,7 @@ from bloomery.campaign.targets import TARGETS, ErrorLimits
 from bloomery.errors import InputError
 from bloomery.foundations.contract import FoundationSpec
 from bloomery.frames.file_units import FileUnits
+from bloomery.frames.labels import PROPERTIES
 from bloomery.frames.states import STATES
 from bloomery.frames.suspects import SuspectSettings
 from bloomery.plugins import Kind, PluginSpec, Settings, declares
@@ -252,6 +254,9 @@ class Stop(ErrorLimits):
     observables: dict[str, ObservableTarget] = Field(default={})
     """Targets for observables that are measured in each iteration: how near a number must come to the reference, such
     as ``equation_of_state.a: 0.01 Å``, ``elastic.C11: 5 %``, or ``agree`` within the statistical error."""
+    properties: PropertyTargets = Field(default={})
+    """Targets for properties that are learnt, on the probe: ``5 %`` of what labels scatter, or an RMSE with its unit.
+    They may stand beside the others: ``dipole: 5 %``."""
     labels: int | None = Field(default=None, ge=1)
     """The campaign ends when so many labels are spent; those of a control arm count."""
     core_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -267,6 +272,18 @@ class Stop(ErrorLimits):
     """Targets and plateau wait until the probe holds so many frames."""
     plateau: Plateau | None = None
     """When more labels are no longer worth their price, by what the learning curve promises of the next batch."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _properties_beside(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        beside = {name: value[name] for name in PROPERTIES if name in value}
+        inside = value.get("properties", {})
+        if not beside or not isinstance(inside, dict):
+            return value
+        rest = {key: given for key, given in value.items() if key not in beside}
+        return {**rest, "properties": {**inside, **beside}}
 
     @field_validator(*SANE_TARGETS)
     @classmethod
@@ -464,6 +481,9 @@ class CampaignFile(Settings):
     """When a label that was computed is kept out of training until somebody has looked at it."""
     energy_reference: EnergyReference | None = None
     """Energies of single atoms: ``fit``, ``isolated_atoms``, or values by element."""
+    properties: dict[PropertyName, LearnedProperty] = Field(default={})
+    """Properties beyond the energy that are labelled and learnt: ``[dipole, polarizability]``, or each with what learns
+    it. Models are measured on the probe, and spectra go by them."""
     control: Control | None = None
     """Whether the selection helps: a second potential learns from another one, with as many labels."""
     validation: Validation | None = None
@@ -475,6 +495,11 @@ class CampaignFile(Settings):
     selected with the newest that there is, one iteration older than otherwise. For labels that take long."""
     codes: Codes = Codes()
     """How the programs run."""
+
+    @field_validator("properties", mode="before")
+    @classmethod
+    def _names_alone(cls, value: Any) -> Any:
+        return dict.fromkeys(_in_a_list(value)) if isinstance(value, str | list) else value
 
     @field_validator("labelling", mode="before")
     @classmethod
@@ -515,6 +540,12 @@ class CampaignFile(Settings):
     def labeller_place(self) -> tuple[str, ...]:
         """Keys under which the settings of the labeller that labels stand."""
         return ("labelling", *([self.labelling[USE]] if USE in self.labelling else []), self.labeller)
+
+    def with_labeller_settings(self, settings: dict[str, object]) -> CampaignFile:
+        """Return the same campaign with other settings of the labeller that labels."""
+        used = {self.labeller: settings}
+        labelling = {**self.labelling, self.labelling[USE]: used} if USE in self.labelling else used
+        return self.model_copy(update={"labelling": labelling})
 
     def labelled_by(self, name: str) -> CampaignFile:
         """Return the same campaign where another of its labellers labels; `InputError` if there is none of the name."""

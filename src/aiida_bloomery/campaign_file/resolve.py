@@ -11,6 +11,7 @@ from aiida_bloomery.campaign_file.foundations import with_baseline, with_foundat
 from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts
 from aiida_bloomery.campaign_file.measuring import FILES, KEY, validation_settings
 from aiida_bloomery.campaign_file.model import USE, CampaignFile, Codes, Iterations, PartOfFile, Structures
+from aiida_bloomery.campaign_file.properties import properties_settings, with_properties, without_properties
 from aiida_bloomery.campaign_file.reference_md import with_driver
 from aiida_bloomery.campaign_file.starts import starts_settings
 from aiida_bloomery.workflows.protocols import protocol_inputs
@@ -42,8 +43,8 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
         named = {USE: file.labelling[USE], **dict.fromkeys(file.labellings, teacher)} if file.labellings else teacher
         file = file.model_copy(update={"name": f"{file.name}{REHEARSAL}", "labelling": named})
         file = _without_reference_data(_without_data(file, source), source)
-        file = _without_starts(file, source)
-    file = with_baseline(file, source)
+        file = without_properties(_without_starts(file, source), source)
+    file = with_properties(with_baseline(file, source), source)
     frames: dict[str, Configurations] = {}
     settings = settings_of(file, _samplers(file, source, frames))
     if file.validation is not None:
@@ -52,6 +53,9 @@ def resolve(file: CampaignFile, source: Source, *, rehearsal: bool = False) -> C
     compared = starts_settings(file, source, training.engine, has_pools=bool(bootstrap.get("samplers")))
     if compared is not None:
         settings["starts"] = compared
+    learned = properties_settings(file)
+    if learned is not None:
+        settings["properties"] = learned
     return Campaign(file, source, starts, frames, settings, _validation(file, source), _data(file, source))
 
 
@@ -160,11 +164,13 @@ def settings_of(file: CampaignFile, samplers: Mapping[str, list[Values] | None])
         rules["min_iterations"] = min(rules.get("min_iterations", 0), bounds.max)
     if "labels" in file.stop.model_fields_set:
         rules["max_labels"] = file.stop.labels  # null is no budget
-    if file.stop.given or file.stop.observables:
+    if file.stop.given or file.stop.observables or file.stop.properties:
         # Targets that are given stand alone: those of the protocol are not asked for on top.
         rules["targets"] = file.stop.given
     if file.stop.observables:
         rules["observables"] = {key: target.model_dump() for key, target in file.stop.observables.items()}
+    if file.stop.properties:
+        rules["properties"] = {name: target.model_dump() for name, target in file.stop.properties.items()}
     if file.control is not None:
         settings["control"] = file.control.model_dump(exclude_none=True)
     if file.suspects is not None:

@@ -12,8 +12,10 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from aiida_bloomery.campaign_file.labellers import labeller_parts
 from aiida_bloomery.campaign_file.model import USE, Bootstrap, CampaignFile, Control, OfKind, ShortForm, Validation
+from bloomery.campaign.properties import LearnedProperty, PropertyTarget
 from bloomery.campaign.starts import STARTS
 from bloomery.errors import InputError
+from bloomery.frames.labels import PROPERTIES
 from bloomery.frames.roles import RoleSettings
 from bloomery.plugins import KINDS, Kind, PluginSpec, declares, load_plugin, registered
 from bloomery.potentials.acceptance import AcceptanceSettings
@@ -53,6 +55,14 @@ def schema() -> dict[str, Any]:
         "description": properties["labelling"]["description"],
     }
     properties["data"] = _files(properties["data"])
+    names = {"enum": list(PROPERTIES)}
+    learned = {key: value for key, value in properties["properties"].items() if key != "description"}
+    properties["properties"] = {
+        "anyOf": [names, {"type": "array", "items": names}, learned | {"propertyNames": names}],
+        "description": properties["properties"]["description"],
+    }
+    stop = found["Stop"]["properties"]
+    stop |= {name: {"$ref": REFERENCE.format(model=PropertyTarget.__name__)} for name in PROPERTIES}
     validation = found["Validation"]["properties"]
     for owner in (properties, validation):
         owner["structures"] = _files(owner["structures"])
@@ -92,6 +102,8 @@ SHORT_FORMS: dict[str, dict[str, Any]] = {
     "EnergyReference": {"type": ["string", "object"]},
     "CalculatorSpec": {"type": ["string", "object"]},
     "ObservableTarget": {"type": ["string", "number"]},
+    "PropertyTarget": {"type": "string"},
+    "LearnedProperty": {"type": ["string", "null"]},
     "Starting": {
         "anyOf": [
             {"enum": ["auto", *STARTS]},
@@ -111,7 +123,8 @@ def plugin_places() -> dict[tuple[str, str], Kind]:
     """Where plug-ins stand in the file: model and key to kind."""
     owners = (CampaignFile, Bootstrap, Control, Validation)
     fields = {(owner.__name__, key): field for owner in owners for key, field in owner.model_fields.items()}
-    return {place: kind for place, field in fields.items() if (kind := _kind_of(field.annotation)) is not None}
+    found = {place: kind for place, field in fields.items() if (kind := _kind_of(field.annotation)) is not None}
+    return {**found, (LearnedProperty.__name__, "model"): "property_models"}
 
 
 @dataclass(frozen=True)

@@ -94,19 +94,25 @@ def iterations_table(state: CampaignState) -> Table:
         for title, name in ((HELD_OUT, "held_out"), (TEST_SET, "test_set"))
         if any(sets := [getattr(entry, name) for entry in state.iterations])
     }
-    made = table("iteration", "pool", "labels", "probe", *titles, *elsewhere, padding=1, no_wrap=True)
+    learnt = list(dict.fromkeys(name for entry in state.iterations for name in entry.properties))
+    scatters = [f"{name.replace('_', ' ')}\nof its scatter" for name in learnt]
+    made = table("iteration", "pool", "labels", "probe", *titles, *elsewhere, *scatters, padding=1, no_wrap=True)
     for place, entry in enumerate(state.iterations):
         numbers = [quantity(entry.error(name), unit=False, interval=not narrow) for name in TARGETS]
         name = str(entry.iteration or "bootstrap")
         frames = entry.validation.n_frames if entry.validation else 0
         errors = [sets[place].error("forces") if sets[place] else None for sets in elsewhere.values()]
         numbers += [quantity(error, unit=False, interval=False) for error in errors]
+        shares = [found.share_of_scatter if (found := entry.properties.get(name)) else None for name in learnt]
+        numbers += [quantity(share, unit=False, interval=not narrow) for share in shares]
         made.add_row(name, str(entry.n_pool), str(entry.labels_total), str(frames), *numbers)
-    if state.targets:
+    if state.targets or state.property_targets:
         wanted = [
             f"< {state.targets[name]:{'.1%' if target.is_share else 'g'}}" if name in state.targets else ""
             for name, target in TARGETS.items()
         ]
+        wanted += ["" for _ in elsewhere]
+        wanted += [f"< {state.property_targets[name]}" if name in state.property_targets else "" for name in learnt]
         made.add_row("target", "", str(state.max_labels or ""), "", *wanted, style="dim")
     return made
 

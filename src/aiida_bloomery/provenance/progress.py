@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bloomery.campaign.properties import PropertyTarget
 from bloomery.campaign.record import Decision, Iteration, QuotedRow, Record
 from bloomery.campaign.stage_label import StageLabel
 from bloomery.campaign.targets import TARGETS
@@ -95,6 +96,8 @@ class CampaignState:
     iterations: list[Iteration] = field(default_factory=list)
     """Those that are finished."""
     targets: dict[str, float] = field(default_factory=dict)
+    property_targets: dict[str, str] = field(default_factory=dict)
+    """Errors of learnt properties that are small enough, as a campaign file says them."""
     decision: Decision | None = None
     control: str = ""
     """One sentence on what came of the control arm; empty without one, or while it is not known."""
@@ -104,7 +107,7 @@ class CampaignState:
     """Numbers of the delivered potential beside the reference, as the record quotes them; while the campaign runs,
     those of the latest iteration."""
     missing: list[str] = field(default_factory=list)
-    """Observables that could not be measured."""
+    """Observables that could not be measured, and properties that could not be learnt."""
     suspect: int = 0
     """Labels that are kept out of training until somebody has said a word on them."""
     unheeded: int = 0
@@ -136,6 +139,7 @@ class CampaignState:
 def _quoted(entry: Iteration) -> dict[str, object]:
     """What one iteration is quoted by: frames, labels, errors of its potential on the probe, and whose drove it."""
     errors = {name: entry.error(name) for name in TARGETS}
+    learnt = {name: found.as_dict() for name, found in entry.properties.items()}
     return {
         "iteration": entry.iteration,
         "pool": entry.n_pool,
@@ -145,6 +149,7 @@ def _quoted(entry: Iteration) -> dict[str, object]:
         "probe_frames": entry.validation.n_frames if entry.validation else 0,
         "errors": {name: number.as_dict() for name, number in errors.items() if number},
         **({"held_out": _errors(entry.held_out)} if entry.held_out else {}),
+        **({"properties": learnt} if learnt else {}),
         **({} if entry.driven_by is None else {"driven_by": entry.driven_by}),
     }
 
@@ -234,11 +239,14 @@ def campaign_state(pk: int) -> CampaignState:
         max_iterations=stop.get("max_iterations"),
         iterations=record.iterations,
         targets={key: value for key, value in (stop.get("targets") or {}).items() if value is not None},
+        property_targets={
+            name: str(PropertyTarget.model_validate(target)) for name, target in (stop.get("properties") or {}).items()
+        },
         decision=record.decision,
         control=record.control.sentence if record.control else "",
         starts=record.starts_compared[-1].sentence if record.starts_compared else "",
         observables=record.beyond.quoted,
-        missing=record.beyond.observables_missing,
+        missing=[*record.beyond.observables_missing, *record.properties_missing],
         suspect=suspect,
         unheeded=len(said - {(word.verb, word.when) for word in record.words}),
     )

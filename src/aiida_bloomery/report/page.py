@@ -74,6 +74,7 @@ def render(facts: CampaignFacts, drawn: Sequence[tuple[str, Figure]] | None = No
         arms_observables=tables.arms_observables(control),
         arms_sentence=observables_of_arms(control),
         sets=tables.sets_rows(facts),
+        properties=tables.property_rows(facts),
         elements=tables.elements_rows(summary),
         calibration=tables.calibration_rows(summary),
         worst=tables.worst_rows(summary),

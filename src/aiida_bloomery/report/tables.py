@@ -121,6 +121,26 @@ def sets_rows(facts: CampaignFacts) -> list[tuple[str, list[Cell]]]:
     return [*earlier, probe, *held_out, ("independent set, delivered potential", _error_cells(test))]
 
 
+def property_rows(facts: CampaignFacts) -> list[tuple[str, str, list[Cell]]]:
+    """How well each learnt property was known in each iteration."""
+    rows = []
+    for name in dict.fromkeys(name for entry in facts.iterations for name in entry.properties):
+        for entry in facts.iterations:
+            found = entry.properties.get(name)
+            if found is None:
+                continue
+            share, within = found.share_of_scatter, found.within_standard_error
+            cells = [
+                Cell(str(found.n_learnt)),
+                Cell(str(found.n_frames)),
+                Cell(with_unit(found.rmse), interval(found.rmse)),
+                Cell(MISSING) if share is None else Cell(with_unit(share.in_percent), interval(share.in_percent)),
+                Cell(MISSING if within is None else percent(within)),
+            ]
+            rows.append((name.replace("_", " "), str(entry.iteration or "bootstrap"), cells))
+    return rows
+
+
 def arms_rows(verdict: ControlVerdict) -> list[tuple[str, str, list[Cell]]]:
     """Errors of both arms on the same frames: of the probe, and of an independent set if there is one."""
     rows = []

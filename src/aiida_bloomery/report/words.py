@@ -12,6 +12,7 @@ from aiida_bloomery.report.facts import CampaignFacts
 from aiida_bloomery.report.formatting import count, interval, percent, percent_interval, plain, with_unit
 from aiida_bloomery.report.specs import plugins_text, value_text
 from bloomery.campaign.measuring import closer
+from bloomery.campaign.properties import described_properties
 from bloomery.campaign.record import HOURS, AdoptedSource, ControlVerdict
 from bloomery.campaign.starts import WORDS, StartsSettings
 from bloomery.campaign.targets import COMPARED, TARGETS
@@ -54,7 +55,7 @@ def verdict(facts: CampaignFacts) -> Verdict:
         headline = f"{kind}: {headline[:1].lower()}{headline[1:]}"
     compared = facts.history.starts_compared
     starts = compared[-1].sentence if compared else ""
-    sentences = (why, taught, *_quality(facts), held_out(facts), starts, *arms, _failures(facts))
+    sentences = (why, taught, *_quality(facts), properties(facts), held_out(facts), starts, *arms, _failures(facts))
     return Verdict(tone, headline, list(filter(None, sentences)))
 
 
@@ -110,6 +111,15 @@ def _quality(facts: CampaignFacts) -> list[str]:
         _other_levels(summary.calibration),
         f"Targets: {'; '.join(met)}.{wait}" if met else "",
     ]
+
+
+def properties(facts: CampaignFacts) -> str:
+    """Say how well the learnt properties are known, and which could not be learnt."""
+    found, missing = facts.history.properties, facts.history.properties_missing
+    parts = [*described_properties(found, {}, [*found])]
+    known = f"Properties, on the probe: {'; '.join(parts)}." if parts else ""
+    unknown = f"Not learnt, see the process report: {', '.join(missing)}." if missing else ""
+    return f"{known} {unknown}".strip()
 
 
 def held_out(facts: CampaignFacts) -> str:

@@ -16,6 +16,7 @@ from aiida_bloomery.workflows.energy_reference import EnergyReferenceWorkChain
 from aiida_bloomery.workflows.measuring import Measuring
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import stage_inputs
+from aiida_bloomery.workflows.properties import Properties
 from aiida_bloomery.workflows.recording import Recording
 from aiida_bloomery.workflows.selection import SelectionWorkChain
 from aiida_bloomery.workflows.stages import Stages
@@ -82,6 +83,10 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         return Measuring(self)
 
     @property
+    def _properties(self) -> Properties:
+        return Properties(self)
+
+    @property
     def _standing(self) -> Standing:
         return Standing(self)
 
@@ -122,6 +127,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         self.ctx.potential = self._adoption.potential
         self._standing.begin()
         self._measuring.begin()
+        self._properties.begin()
         self._starts.begin()
         self._ahead.begin()
         if self.inputs.energy_reference["method"] == "values":
@@ -172,7 +178,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
     def begin_iteration(self) -> None:
         """Forget the iteration before, and take what was begun of this one."""
         self.ctx.assessment = self.ctx.training = self.ctx.validation = None
-        for part in (self._control, self._measuring, self._starts):
+        for part in (self._control, self._measuring, self._properties, self._starts):
             part.begin_iteration()
         self._ahead.take()
 
@@ -276,6 +282,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         labelled = self.ctx.batches.get(key)
         start_from = self._starts.from_scratch if self.ctx.iteration else None
         processes = {"training": self._stages.train_on("train", start_from), **self._starts.train()}
+        processes |= self._properties.learn()
         self.ctx.warm = "start_from" in processes["training"].inputs
         if self.ctx.potential is not None and labelled is not None:
             yardsticks = self._stages.yardsticks("probe", "selected")
@@ -307,6 +314,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         if not self.ctx.training.is_finished_ok:
             return self._fail("ERROR_TRAINING_FAILED", self.ctx.training)
         self.ctx.potential = self.ctx.training.outputs.potential
+        self._properties.take()
         processes = {}
         if self.ctx.validation is None:
             processes["validation"] = self._stages.observe_probe("validate", *self._adoption.yardsticks)
@@ -322,6 +330,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
             return self._fail("ERROR_VALIDATION_FAILED", self.ctx.validation)
         more: dict[str, orm.Data] = {} if self.ctx.iteration else {**self._adoption.given()}
         more |= {**self._control.record(), **self._standing.words(), **self._starts.record(), **self._ahead.record()}
+        more |= self._properties.record()
         self._recording.record(self._measuring.measured(), more)
         if self.ctx.decision["done"] and self._ahead.is_labelled:
             self.report("goes on for the labels of the next batch, which are being computed already")
@@ -402,6 +411,7 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
         self._recording.results()
         self._control.results()
         self._measuring.results()
+        self._properties.results()
         words = self._standing.words() if self.was_warm_started() else {}
         end = {**self._measuring.ctx.final, **words, **self._starts.conclusion()}
         self._recording.conclude(end, self._control.ctx.verdict)

@@ -16,6 +16,7 @@ from aiida_bloomery.workflows.adoption import adoption_ports, data_fits
 from aiida_bloomery.workflows.ahead import pipeline_fits, pipeline_ports
 from aiida_bloomery.workflows.arms import control_ports
 from aiida_bloomery.workflows.measuring import measuring_ports
+from aiida_bloomery.workflows.properties import properties_ports
 from aiida_bloomery.workflows.protocols import protocol_inputs
 from aiida_bloomery.workflows.sampling import DRIVERS, missing_driver
 from aiida_bloomery.workflows.starts import starts_fit, starts_ports
@@ -51,6 +52,7 @@ class FromProtocol(WorkChain):
         adoption_ports(spec)
         starts_ports(spec)
         pipeline_ports(spec)
+        properties_ports(spec)
 
         def checked(port: str, kind: type[orm.Data], validator: Validator, text: str) -> None:
             spec.input(port, valid_type=kind, validator=validator, help=text)
@@ -109,7 +111,7 @@ class FromProtocol(WorkChain):
             Values of the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop` that
             differ from the protocol's; mappings are merged, lists replaced. With `control` there is a control arm, with
             `validation` (`{final, each_iteration, reference_trajectory}`) observables are measured; `suspects` says
-            which labels are suspect.
+            which labels are suspect, and `properties` which properties beyond the energy are learnt.
         engine_code
             The `bloomery` program of the engine's own environment, for an engine that needs one.
         structures, labeller, labelling, more
@@ -153,7 +155,8 @@ class FromProtocol(WorkChain):
             gives.
         settings
             By name the inputs `bootstrap`, `sampling`, `selection`, `training`, `energy_reference` and `stop`, and
-            `control`, `validation`, `suspects` and `starts` if they are wanted; `data` tells where the data are from.
+            `control`, `validation`, `suspects`, `starts` and `properties` if they are wanted; `data` tells where the
+            data are from.
         drivers
             By name ``{"labeller", "labelling"}`` of what drives samplers that name it, and does not label.
         frames
@@ -179,7 +182,7 @@ class FromProtocol(WorkChain):
         builder.labelling = {name: value for name, value in given.items() if name != "metadata"}
         for name in ("bootstrap", "sampling", "selection", "training", "energy_reference", "stop"):
             builder[name] = orm.Dict(settings[name])
-        for name in ("control", "suspects", "starts"):
+        for name in ("control", "suspects", "starts", "properties"):
             if name in settings:
                 builder[name] = orm.Dict(settings[name])
         if "validation" in settings or validation:

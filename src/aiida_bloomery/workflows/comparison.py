@@ -13,6 +13,7 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import by_key, optional, optional_output, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.data.property_model import PropertyModelData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports
@@ -56,6 +57,8 @@ class ComparisonWorkChain(SubmitsOnce):
         text = "What the reference method has said already: frames among these are not asked about."
         by_key(spec, "known", ConfigurationsData, text, required=False)
         optional(spec, "trajectory", ConfigurationsData, "A trajectory of the reference method.")
+        text = "Models of properties, by property, for observables that go by them."
+        by_key(spec, "property_models", PropertyModelData, text, required=False)
         spec.inputs.validator = validate_inputs
         spec.outline(if_(cls.has_reference)(cls.ask), cls.begin, cls.observe, cls.results)
         outputs_by_key(spec, "observations", orm.Dict, "Numbers with bounds and units.")
@@ -130,7 +133,7 @@ class ComparisonWorkChain(SubmitsOnce):
     def _validate(
         self, stage: str, observables: dict[str, orm.Dict], reference: dict[str, ConfigurationsData]
     ) -> orm.WorkChainNode:
-        inputs = self.given(*EXECUTION, "potential")
+        inputs = self.given(*EXECUTION, "potential", "property_models")
         inputs |= {"configurations": {"structures": self.inputs.structures}, "observables": observables}
         if reference:
             inputs["reference"] = reference

@@ -21,6 +21,7 @@ from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.comparison import ComparisonWorkChain
 from aiida_bloomery.workflows.ports import stage_inputs
+from aiida_bloomery.workflows.properties import Properties
 from aiida_bloomery.workflows.stages import Processes, Stages
 from bloomery.campaign.measuring import FINAL, REFERENCE_TRAJECTORY
 
@@ -147,6 +148,9 @@ class Measuring:
             inputs["trajectory"] = trajectory
         if self.ctx.known:
             inputs["known"] = self.ctx.known
+        models = Properties(self.stages.chain).ctx.models
+        if models:
+            inputs["property_models"] = models
         name = "observables" if stage == "control_" else "compare"  # control_compare is that of both arms
         process = self.stages.submit(f"{stage}{name}", ComparisonWorkChain, **inputs)
         return {f"{KEY}.processes.{stage}{COMPARISON}": process}

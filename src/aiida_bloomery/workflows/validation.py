@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext
 from aiida.plugins import CalculationFactory
@@ -10,10 +13,22 @@ from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ended import how_it_ended
 from aiida_bloomery.data.ports import by_key, optional, outputs_by_key
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.data.property_model import PropertyModelData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
+from bloomery.properties.contract import folder_of
 
 ObserveCalculation = CalculationFactory("bloomery.observe")
+
+
+def named_models(
+    parameters: Mapping[str, Any], models: Mapping[str, PropertyModelData]
+) -> dict[str, PropertyModelData]:
+    """Those models of properties whose folders the settings of an observable name."""
+    named: list[Any] = []
+    for value in parameters["observable"].get("settings", {}).values():
+        named += value if isinstance(value, list) else [value]
+    return {name: model for name, model in models.items() if folder_of(name) in named}
 
 
 class ValidationWorkChain(SubmitsOnce):
@@ -30,6 +45,8 @@ class ValidationWorkChain(SubmitsOnce):
         by_key(spec, "observables", orm.Dict, "By key: `{observable: {name, settings}, roles}`.")
         text = "What the reference method says, for observables that compare with it."
         by_key(spec, "reference", ConfigurationsData, text, required=False)
+        text = "Models of properties, by property: each observable gets those that its settings name."
+        by_key(spec, "property_models", PropertyModelData, text, required=False)
         spec.outline(cls.run_observables, cls.results)
         outputs_by_key(spec, "observations", orm.Dict, "Numbers with bounds and units.")
         outputs_by_key(spec, "arrays", orm.ArrayData, "What figures are drawn from.")
@@ -41,6 +58,9 @@ class ValidationWorkChain(SubmitsOnce):
         for key, parameters in self.inputs.observables.items():
             inputs = job_inputs(self.inputs, "observe", potential=True)
             inputs |= self.given("potential", "configurations", "reference", "split")
+            models = named_models(parameters.get_dict(), self.inputs.get("property_models", {}))
+            if models:
+                inputs["property_models"] = models
             processes[key] = self.submit_as(key, ObserveCalculation, parameters=parameters, **inputs)
         return ToContext(**processes)
 

@@ -14,6 +14,7 @@ from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.convergence import Plan
 from bloomery.campaign.hot_frames import HotFrames
 from bloomery.campaign.measuring import ValidationSettings, require_measurable
+from bloomery.campaign.properties import PropertiesSettings
 from bloomery.campaign.schedules import SamplerSpec, check_samplers
 from bloomery.campaign.stages import EnergyReference, SelectionSettings, StageSettings, TrainingSettings, TrialSettings
 from bloomery.campaign.starts import StartsSettings
@@ -93,6 +94,11 @@ def _control(settings: ControlSettings) -> None:
     _load("selectors", specs, "control.arm")
 
 
+def _properties(settings: PropertiesSettings) -> None:
+    for name, spec in settings.learned.items():
+        _load("property_models", [spec.model], f"properties.learned.{name}.model")
+
+
 def _starts(settings: StartsSettings) -> None:
     _load("engines", list(settings.engines.values()), "engines")
 
@@ -105,6 +111,7 @@ energy_reference = _validator(EnergyReference, check=_energy_reference)
 stop = _validator(StopRules, "stop")
 suspects = _validator(SuspectSettings, "suspects")
 control = _validator(ControlSettings, "control", _control)
+properties = _validator(PropertiesSettings, "properties", _properties)
 starts = _validator(StartsSettings, "starts", _starts)
 validation = _validator(ValidationSettings, "validation.settings", _validation)
 data = _validator(DataSettings, "data_settings")

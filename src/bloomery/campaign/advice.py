@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from bloomery.campaign.agreement import described, differences, reached
 from bloomery.campaign.learning_curves import PowerLaw, fit_history
 from bloomery.campaign.plateau import UNIT, next_batch
+from bloomery.campaign.properties import described_properties, properties_reached
 from bloomery.campaign.record import Iteration, Record
 from bloomery.campaign.stopping import StopRules, decide
 from bloomery.campaign.targets import COMPARED, TARGETS, Compared
@@ -46,8 +47,8 @@ def next_step(record: Record, rules: StopRules, runs: Sequence[Run] = ()) -> str
     validation = record.delivered
     if record.latest is None or validation is None:
         return "Label more frames: there is no potential with a known error yet."
-    missed, off = _missed(validation, rules), _observables(record, rules)
-    frames, asked = validation.n_frames, rules.targets.given or rules.observables
+    missed, off = _missed(validation, rules), _observables(record, rules) or _properties(record, rules)
+    frames, asked = validation.n_frames, rules.ask
     if asked and not missed and not off:
         if "targets" in {record.decision.rule if record.decision else "", decide(record, rules).rule}:
             return (
@@ -138,6 +139,21 @@ def _observables(record: Record, rules: StopRules) -> str:
         f"Sample what {names} is measured on (its structures and strains, at its temperatures, as a sampler or among "
         f"the structures): {told}, and the errors on the probe do not show it."
     )
+
+
+def _properties(record: Record, rules: StopRules) -> str:
+    """Properties that miss their targets although the errors of the potential do not."""
+    found = record.iterations[-1].properties
+    missed = {
+        name: target for name, target in rules.properties.items() if not properties_reached({name: target}, found)
+    }
+    if not missed:
+        return ""
+    told = "; ".join(
+        f"{now}, where {target} is asked"
+        for now, target in zip(described_properties(found, missed), missed.values(), strict=True)
+    )
+    return f"Label more frames with {' and '.join(sorted(missed))}, or give its model more to go by: {told}."
 
 
 def _underfit(record: Record, validation: Validation) -> str:

@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
+from bloomery.campaign.properties import LearntProperty
 from bloomery.campaign.same_method import Compared
 from bloomery.campaign.targets import TARGETS
 from bloomery.campaign.validation import Part, Validation
@@ -343,7 +344,8 @@ class Iteration(ArmIteration):
     ``words`` are those on labels that its training was the first to heed; ``adopted`` is what the campaign began with,
     in the bootstrap alone; ``starts`` says which start the potential is of, where several were compared. The pool was
     ``driven_by`` the potential of that iteration, where stages overlap. ``hours`` is what jobs took that had ended and
-    were of no iteration before; earlier versions did not say it.
+    were of no iteration before; earlier versions did not say it. ``properties`` says how well those are known that the
+    campaign learns, and ``properties_missing`` which could not be learnt.
     """
 
     iteration: int = 0
@@ -356,6 +358,8 @@ class Iteration(ArmIteration):
     starts: StartsCompared | None = None
     driven_by: int | None = None
     hours: HoursByStage = Field(default={})
+    properties: dict[str, LearntProperty] = Field(default={})
+    properties_missing: list[str] = Field(default=[])
 
 
 class Decision(Part):
@@ -460,6 +464,16 @@ class Record(Part):
     def beyond(self) -> Beyond:
         """What else was measured, of the potential that is delivered or in the latest iteration."""
         return self.final or next(reversed(self.iterations), Beyond())
+
+    @property
+    def properties(self) -> dict[str, LearntProperty]:
+        """Of every property what is known latest."""
+        return {name: found for entry in self.iterations for name, found in entry.properties.items()}
+
+    @property
+    def properties_missing(self) -> list[str]:
+        """Properties that could not be learnt in the latest iteration."""
+        return self.iterations[-1].properties_missing if self.iterations else []
 
     @property
     def adopted(self) -> Adopted:

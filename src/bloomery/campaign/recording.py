@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bloomery.campaign.measuring import Measured
+from bloomery.campaign.properties import LearntProperty
 from bloomery.campaign.record import (
     Adopted,
     ArmIteration,
@@ -73,6 +74,7 @@ def with_iteration(
     starts: StartsCompared | None = None,
     driver: str = "",
     hours: HoursByStage | None = None,
+    properties: Mapping[str, LearntProperty] | None = None,
 ) -> Record:
     """Return the record with one more iteration: of the campaign, and of its control arm with the comparison of both.
 
@@ -80,6 +82,7 @@ def with_iteration(
     from these. Labels from the cache count as spent: whether a label exists already must not change what is selected.
     Those of frames that the campaign began with, ``adopted``, do not. ``driver`` (UUID) is the potential that drove the
     pool, where that need not be the one of the iteration before. ``hours`` is what jobs took since the one before.
+    ``properties`` are those that it learns, also those that could not be learnt, of which nothing is known.
     """
     entry = own.as_dict() | {
         "iteration": len(record.iterations),
@@ -102,6 +105,9 @@ def with_iteration(
         entry["driven_by"] = drivers[-1]
     if hours:
         entry["hours"] = hours
+    if properties:
+        entry["properties"] = {name: found for name, found in properties.items() if found.model}
+        entry["properties_missing"] = [name for name, found in properties.items() if not found.model]
     return Record(iterations=[*record.iterations, Iteration.model_validate(entry)])
 
 

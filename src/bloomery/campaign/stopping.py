@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from bloomery.campaign.agreement import ObservableTarget, described, reached
 from bloomery.campaign.plateau import Plateau, plateau_reached
+from bloomery.campaign.properties import PropertyTargets, described_properties, properties_reached
 from bloomery.campaign.record import HOURS, Decision, Iteration, Record
 from bloomery.campaign.targets import ErrorLimits
 from bloomery.campaign.validation import Validation
@@ -26,6 +27,8 @@ class StopRules(Settings):
     """Errors that are small enough; all of those given must be reached."""
     observables: dict[str, ObservableTarget] = Field(default={})
     """How near numbers must be to the reference, by observable and quantity; they must be reached with the targets."""
+    properties: PropertyTargets = Field(default={})
+    """Errors of learnt properties on the probe that are small enough; they must be reached with the targets."""
     min_iterations: int = Field(default=0, ge=0)
     """Iterations after the bootstrap before a target may end the campaign."""
     max_iterations: int = Field(default=10, ge=0)
@@ -54,6 +57,11 @@ class StopRules(Settings):
             )
         return self
 
+    @property
+    def ask(self) -> bool:
+        """Whether there is any target."""
+        return bool(self.targets.given or self.observables or self.properties)
+
 
 def decide(record: Record, rules: StopRules) -> Decision:
     """Apply the rules to a record, whose last entry is the iteration just ended."""
@@ -61,6 +69,9 @@ def decide(record: Record, rules: StopRules) -> Decision:
     errors = _errors(validation, rules) if validation else ""
     if validation and rules.observables:
         errors = "; ".join([*filter(None, [errors]), *described(rules.observables, iterations[-1].observables)])
+    learnt = iterations[-1].properties if iterations else {}
+    if rules.properties or learnt:
+        errors = "; ".join([*filter(None, [errors]), *described_properties(learnt, rules.properties, [*learnt])])
     if _targets_hold(iterations, rules):
         reason = f"the targets are reached in {rules.consecutive} iteration(s) running: {errors}."
         return _end("targets", reason, success=True)
@@ -79,13 +90,16 @@ def _end(rule: str, reason: str, *, success: bool) -> Decision:
 
 
 def _targets_hold(iterations: Sequence[Iteration], rules: StopRules) -> bool:
-    if not (rules.targets.given or rules.observables) or len(iterations) - 1 < rules.min_iterations:
+    if not rules.ask or len(iterations) - 1 < rules.min_iterations:
         return False
-    latest = [(entry.validation, entry.observables) for entry in iterations if entry.validation][-rules.consecutive :]
+    latest = [(entry.validation, entry) for entry in iterations if entry.validation][-rules.consecutive :]
     enough = rules.min_probe_frames if rules.targets.given else 0
     return len(latest) == rules.consecutive and all(
-        errors.n_frames >= enough and errors.is_below(rules.targets) and reached(rules.observables, observables)
-        for errors, observables in latest
+        errors.n_frames >= enough
+        and errors.is_below(rules.targets)
+        and reached(rules.observables, entry.observables)
+        and properties_reached(rules.properties, entry.properties, rules.min_probe_frames)
+        for errors, entry in latest
     )
 
 
@@ -127,8 +141,7 @@ def _plateau(record: Record, rules: StopRules) -> Decision | None:
     if record.latest is None or record.latest.n_frames < rules.min_probe_frames:
         return None
     reason = plateau_reached(record, rules.plateau)
-    asked = rules.targets.given or rules.observables
-    return _end("plateau", f"{reason}.", success=not asked) if reason else None
+    return _end("plateau", f"{reason}.", success=not rules.ask) if reason else None
 
 
 def _spent(record: Record, rules: StopRules) -> bool:

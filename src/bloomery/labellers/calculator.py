@@ -65,14 +65,19 @@ class CalculatorLabeller(OneByOne):
         """Refuse frames without atoms, and those whose state or periodicity the calculator would not see."""
         refuse_empty(configurations, self.name)
         self.settings.calculator.check_frames(configurations, "calculator: ")
-        if self.settings.properties:
-            has = set(getattr(self.settings.calculator.make(), "implemented_properties", ()))
-            missing = [name for name in self.settings.properties if name not in has]
-            if missing:
-                raise InputError(
-                    f"calculator.properties: {self.settings.calculator.name!r} has no {missing[0]}; it has "
-                    f"{', '.join(sorted(has & {*PROPERTIES})) or 'none of these properties'}."
-                )
+        try:
+            require_properties(self.settings.calculator, self.settings.properties)
+        except InputError as error:
+            raise InputError(f"calculator.properties: {error}") from error
+
+
+def require_properties(calculator: CalculatorSpec, names: Sequence[str]) -> None:
+    """Raise `InputError` for the first property that a calculator does not have."""
+    has = set(getattr(calculator.make(), "implemented_properties", ())) if names else set()
+    for name in names:
+        if name not in has:
+            known = ", ".join(sorted(has & {*PROPERTIES})) or "none of these properties"
+            raise InputError(f"{calculator.name!r} has no {name}; it has {known}.")
 
 
 def evaluated(

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.labels import Property
 from bloomery.plugins import Plugin
 from bloomery.potentials.contract import Potential
 from bloomery.progress import Progress, no_progress
@@ -67,6 +68,16 @@ class Observable(Plugin):
     """Names and units of its numbers, as far as they do not depend on the frames: stop rules are checked by them."""
     headline: ClassVar[tuple[str, ...]] = ()
     """Numbers that a short table quotes; left out, the first few."""
+
+    properties: tuple[Property, ...] = ()
+    """Properties beyond the energy whose models it can go by, the first first."""
+    models_are_optional: ClassVar[bool] = False
+    """Whether it measures something without any of them too."""
+
+    @classmethod
+    def with_models(cls, settings: Mapping[str, Any], folders: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG003
+        """Return settings that say which models it goes by, of those in ``folders`` by property, if they say none."""
+        return dict(settings)
 
     @property
     def wants_frames(self) -> bool:

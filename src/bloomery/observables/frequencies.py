@@ -9,6 +9,7 @@ every mode has an infrared intensity and a Raman activity, from the slopes along
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,9 @@ class FrequenciesSettings(SinglePointSettings):
     displacement: Angstrom = Field(default=0.01, gt=0, le=0.1)
     """How far an atom is moved, in Å."""
     models: list[str] = Field(default_factory=list)
-    """Folders of models of dipole or polarizability, as `bloomery property train` writes them, for intensities."""
+    """Folders of models of dipole or polarizability, as `bloomery property train` writes them, for intensities.
+
+    In a campaign that learns these properties the models are its own."""
 
 
 class Frequencies(FromSinglePoints):
@@ -51,6 +54,14 @@ class Frequencies(FromSinglePoints):
     settings: FrequenciesSettings
     labels = ("forces",)
     also = ("dipole", "polarizability")
+    properties = ("dipole", "polarizability")
+    models_are_optional = True
+
+    @classmethod
+    def with_models(cls, settings: Mapping[str, Any], folders: Mapping[str, str]) -> dict[str, Any]:
+        """See `Observable.with_models`."""
+        known = [folders[name] for name in cls.properties if name in folders]
+        return {"models": known, **settings} if known else dict(settings)
 
     def completed(
         self, mean: Configurations, members: list[Configurations]

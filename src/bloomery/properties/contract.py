@@ -24,6 +24,11 @@ ARRAYS_FILE = "arrays.npz"
 FORMAT = 1
 
 
+def folder_of(name: str) -> str:
+    """Folder in which a job finds the model of a property that it is handed."""
+    return f"property_{name}"
+
+
 @dataclass(frozen=True)
 class PropertyPrediction:
     """A property of some frames, as ``M`` members of a committee predict it; ``R`` are the frames or their atoms."""

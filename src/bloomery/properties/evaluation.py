@@ -39,7 +39,7 @@ def errors_of(fitted: FittedProperty, frames: Configurations, seed: int = 0) -> 
     rows, n_frames = known.frames_of(fitted.name), len(known)
 
     def of_frames(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(rows, weights=values, minlength=n_frames)
+        return np.asarray(np.bincount(rows, weights=values, minlength=n_frames), dtype=np.float64)
 
     squares, spread = (of_frames((each**2).sum(axis=1)) for each in (errors, scatter))
     components = of_frames(np.full(len(rows), float(errors.shape[1])))

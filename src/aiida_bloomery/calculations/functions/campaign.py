@@ -17,6 +17,7 @@ from bloomery.campaign.agreement import Summary
 from bloomery.campaign.control import ControlSettings
 from bloomery.campaign.measuring import EACH, FINAL, Measured, ValidationSettings
 from bloomery.campaign.planning import SelectionSettings, plan, with_expected
+from bloomery.campaign.properties import LearntProperty, PropertiesSettings
 from bloomery.campaign.stages import StageSettings
 from bloomery.campaign.validation import Validation
 from bloomery.campaign.words import Word
@@ -140,7 +141,8 @@ def record_iteration(
         first to heed. ``adopted``: labelled frames that the campaign began with; ``held_out``: errors on those of them
         that are held out. ``starts``: which start the potential is of, where several were compared. ``driver``: the
         potential that drove the pool, where that need not be the one before. ``jobs``: UUIDs of the jobs whose hours
-        are this iteration's, by stage.
+        are this iteration's, by stage. ``properties``: those that the campaign learns; ``learnt__*`` is what the job
+        of each reports, and ``model__*`` its model.
     """
     selected = record.Funnel.read(content(funnel)) or record.Funnel()
     own = {"ledger": ledger, "batch": batch, "potential": potential, "training": training, "validation": validation}
@@ -157,6 +159,7 @@ def record_iteration(
         driver=str(further["driver"].uuid) if "driver" in further else "",
         starts=record.StartsCompared.read(content(further.get("starts"))),
         hours=hours_of(further.get("jobs")),
+        properties=_properties(further),
     )
     return orm.Dict(continued.as_dict())
 
@@ -174,6 +177,20 @@ def hours_of(jobs: orm.Dict | None) -> dict[str, record.Hours]:
             jobs=len(nodes),
         )
         for stage, nodes in found.items()
+    }
+
+
+def _properties(nodes: Mapping[str, Any]) -> dict[str, LearntProperty]:
+    """How well each property is known that the campaign learns."""
+    if "properties" not in nodes:
+        return {}
+    wanted = PropertiesSettings.model_validate(nodes["properties"].get_dict()).learned
+    reports, models = under("learnt__", nodes), under("model__", nodes)
+    return {
+        name: LearntProperty.of(reports[name].get_dict(), str(models[name].uuid))
+        if name in models
+        else LearntProperty()
+        for name in wanted
     }
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from ase import units
@@ -54,7 +54,7 @@ class SpectrumSettings(MotionSettings):
     model: str = ""
     """Folder of a property model, as `bloomery property train` writes it; left out, frames carry the property.
 
-    In a campaign it is a path on the computer where the jobs run."""
+    In a campaign that learns the property the model is its own; a path is one on the computer where the jobs run."""
     temperature: Kelvin | None = Field(default=None, gt=0)
     """Of the trajectory in K; left out, the frames carry it."""
     window_fs: Femtoseconds = Field(default=1000.0, gt=0)
@@ -73,7 +73,7 @@ class SpectrumSettings(MotionSettings):
         if self.dynamics is not None and not self.model:
             raise ValueError(
                 "dynamics of a potential have no dipoles and no polarizabilities: give model, the folder of a model of "
-                "them, or leave dynamics out"
+                "them, or in a campaign let it learn them (properties: [dipole])"
             )
         return self
 
@@ -99,6 +99,12 @@ class Spectrum(FromMotion):
     @abstractmethod
     def curves_of(self, powers: Mapping[str, NDArray[np.float64]]) -> Mapping[str, NDArray[np.float64]]:
         """Curves in their unit from what was transformed."""
+
+    @classmethod
+    def with_models(cls, settings: Mapping[str, Any], folders: Mapping[str, str]) -> dict[str, Any]:
+        """See `Observable.with_models`."""
+        known = next((folders[name] for name in cls.properties if name in folders), None)
+        return dict(settings) if known is None else {"model": known, **settings}
 
     def trajectory(self, task: Task) -> Configurations:
         """See `FromTrajectories.trajectory`; that the model is one is seen before any dynamics."""
