@@ -104,7 +104,7 @@ def iterations_table(state: CampaignState) -> Table:
         errors = [sets[place].error("forces") if sets[place] else None for sets in elsewhere.values()]
         numbers += [quantity(error, unit=False, interval=False) for error in errors]
         shares = [found.share_of_scatter if (found := entry.properties.get(name)) else None for name in learnt]
-        numbers += [quantity(share, unit=False, interval=not narrow) for share in shares]
+        numbers += [_small_share(share, interval=not narrow) for share in shares]
         made.add_row(name, str(entry.n_pool), str(entry.labels_total), str(frames), *numbers)
     if state.targets or state.property_targets:
         wanted = [
@@ -258,6 +258,14 @@ def quantity(number: Number | None, *, unit: bool = True, interval: bool = True)
         lower, upper = number.interval
         text += f" ({lower:{style}} - {upper:{style}})"
     return f"{text} {number.unit}" if unit and number.unit != "1" else text
+
+
+def _small_share(number: Number | None, *, interval: bool) -> str:
+    """A share that may be far below a percent, with its interval."""
+    if number is None:
+        return "-"
+    text, bounds = f"{100 * number.value:.2g}%", number.interval
+    return f"{text} ({100 * bounds[0]:.2g} - {100 * bounds[1]:.2g})" if interval and bounds else text
 
 
 def clock(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from aiida_bloomery.cli.options import (
 )
 from bloomery.campaign.words import name_of
 from bloomery.errors import BloomeryError
+
+if TYPE_CHECKING:
+    from aiida_bloomery.provenance.lineage import Lineage
 
 REPORT_FILE = "report.html"
 HASH_DIGITS = 10
@@ -58,18 +61,34 @@ def report_command(pk: str, file: Path | None, figures: bool, profile: str | Non
 @pk_argument
 @click.option(
     "--frame",
-    required=True,
     metavar="FRAME",
     help="Index in the data set, over its batches in order, or the name that `ledger` prints, such as 2:5.",
 )
+@click.option("--observable", metavar="NAME", help="An observable of the delivered potential, such as infrared.")
 @profile_option
 @json_option
-def lineage_command(pk: str, frame: str, profile: str | None, as_json: bool) -> None:
+def lineage_command(pk: str, frame: str | None, observable: str | None, profile: str | None, as_json: bool) -> None:
     """Trace a frame back: label <- selection <- sampling <- potential <- its training set, and the start.
 
-    PK is a campaign, or a node with configurations.
+    PK is a campaign, or a node with configurations. With --observable a spectrum, or another observation of a campaign,
+    is traced back to potential, models of properties and every label that they learnt.
     """
+    if (frame is None) == (observable is None):
+        raise click.UsageError("Give either --frame or --observable.")
     loaded(profile)
+    from aiida_bloomery.provenance.observation import observation_origin  # noqa: PLC0415
+    from aiida_bloomery.provenance.progress import load_campaign_node  # noqa: PLC0415
+
+    found = observation_origin(load_campaign_node(pk), str(observable)) if frame is None else _of_frame(pk, frame)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    for line in found.lines():
+        click.echo(line)
+
+
+def _of_frame(pk: str, frame: str) -> Lineage:
+    """The lineage of a frame of a campaign, or of a node with configurations."""
     from aiida import orm  # noqa: PLC0415
 
     from aiida_bloomery.data.configurations import ConfigurationsData  # noqa: PLC0415
@@ -80,12 +99,7 @@ def lineage_command(pk: str, frame: str, profile: str | None, as_json: bool) -> 
         ConfigurationsData, filters={"or": [{"id": int(pk) if pk.isdigit() else 0}, {"uuid": pk}]}
     )
     place = int(frame) if frame.isdigit() and len(frame) < HASH_DIGITS else frame
-    found = lineage(query.first(flat=True) or load_campaign_node(pk), place)
-    if as_json:
-        print_json(found.as_dict())
-        return
-    for line in found.lines():
-        click.echo(line)
+    return lineage(query.first(flat=True) or load_campaign_node(pk), place)
 
 
 @click.command("ledger")

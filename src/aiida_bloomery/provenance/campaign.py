@@ -11,9 +11,11 @@ from aiida.common.links import LinkType
 
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.data.property_model import PropertyModelData
 from aiida_bloomery.provenance.progress import CAMPAIGN_TYPE, RETRAINING_LABEL
 from aiida_bloomery.provenance.trace import calls
 from bloomery.campaign.adoption import ADOPTED
+from bloomery.campaign.properties import PROPERTIES
 from bloomery.campaign.record import Adopted, Record
 from bloomery.campaign.stage_label import FINAL_PREFIX, StageLabel
 from bloomery.campaign.starts import SCRATCH
@@ -139,6 +141,16 @@ def potential(campaign: orm.ProcessNode) -> PotentialData | None:
     trained = [stage.process for stage in stages(campaign) if goes_on(stage, "train", known)]
     sources = (process for process in (result(campaign), *reversed(trained)) if "potential" in process.outputs)
     return next((process.outputs.potential for process in sources), None)
+
+
+def property_models(campaign: orm.ProcessNode) -> dict[str, PropertyModelData]:
+    """Models of the properties that it learns, the latest of each by name."""
+    models = dict(result(campaign).outputs.property_models) if "property_models" in result(campaign).outputs else {}
+    if not models:
+        for stage in stages(campaign):
+            if stage.name == PROPERTIES and "models" in stage.process.outputs:
+                models |= dict(stage.process.outputs.models)
+    return models
 
 
 def record(campaign: orm.ProcessNode) -> Record:

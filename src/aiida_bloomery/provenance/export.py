@@ -15,6 +15,7 @@ from aiida import orm
 
 from aiida_bloomery.data.configurations import PARENT_KEYS, ConfigurationsData
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.data.property_model import PropertyModelData
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
 from aiida_bloomery.provenance.trace import Place, Tracer
@@ -24,6 +25,7 @@ from bloomery.frames.configurations import Configurations
 DATA_SET_FILE = "data_set.extxyz"
 POTENTIAL_FOLDER = "potential"
 MANIFEST_FILE = "manifest.json"
+PROPERTIES_FOLDER = "properties"
 FORMAT = "aiida-bloomery export"
 FORMAT_VERSION = 1
 
@@ -38,9 +40,10 @@ def export(campaign: orm.ProcessNode, folder: str | Path) -> Path:
     """Write what a campaign has made so far.
 
     The folder holds ``data_set.extxyz`` with labels, role and origin of every frame, ``potential/`` with a README on
-    its use, and ``manifest.json``; it is returned as an absolute path. An earlier export there is replaced in one step;
-    what else lies beside it is kept. Raise `InputError` if the node is not a campaign, nothing is labelled yet, or the
-    folder holds something else.
+    its use, models of the properties that it learns in ``properties/``, for `bloomery property predict` and observables
+    that go by models, and ``manifest.json``; it is returned as an absolute path. An earlier export there is replaced in
+    one step; what else lies beside it is kept. Raise `InputError` if the node is not a campaign, nothing is labelled
+    yet, or the folder holds something else.
     """
     campaign = campaigns.require_campaign(campaign)
     folder = Path(folder).expanduser().absolute()
@@ -57,7 +60,12 @@ def export(campaign: orm.ProcessNode, folder: str | Path) -> Path:
         potential = campaigns.potential(campaign)
         if potential is not None:
             _write_potential(potential, temporary)
+        models = campaigns.property_models(campaign)
+        for name, model in models.items():
+            model.export_to(temporary / PROPERTIES_FOLDER / name)
         manifest = _manifest(campaign, batches, potential)
+        if models:
+            manifest["properties"] = {name: _property(name, model, campaign) for name, model in models.items()}
         manifest["files"] = _digests(temporary)
         text = json.dumps(manifest, indent=1, allow_nan=False)
         (temporary / MANIFEST_FILE).write_text(text, encoding="utf-8")
@@ -155,6 +163,13 @@ def _potential(potential: PotentialData) -> dict[str, object]:
     }
 
 
+def _property(name: str, model: PropertyModelData, campaign: orm.ProcessNode) -> dict[str, object]:
+    known = campaigns.record(campaign).properties.get(name)
+    errors = known.as_dict() if known is not None and known.model == str(model.uuid) else {}
+    errors.pop("model", None)
+    return {"folder": f"{PROPERTIES_FOLDER}/{name}", "pk": model.pk, "uuid": str(model.uuid), "errors": errors}
+
+
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file by its path in the folder."""
     return {
@@ -185,7 +200,7 @@ def _replace(folder: Path, temporary: Path) -> None:
         temporary.rename(folder)
         return
     for path in folder.iterdir():
-        if path.name in {MANIFEST_FILE, DATA_SET_FILE, POTENTIAL_FOLDER}:
+        if path.name in {MANIFEST_FILE, DATA_SET_FILE, POTENTIAL_FOLDER, PROPERTIES_FOLDER}:
             continue
         if path.is_dir():
             shutil.copytree(path, temporary / path.name, symlinks=True)

@@ -12,6 +12,7 @@ from aiida.common.links import LinkType
 
 from aiida_bloomery.calculations.words import read, words_on
 from aiida_bloomery.data.configurations import FILE_DIGEST, ConfigurationsData
+from aiida_bloomery.data.described import DescribedFolder
 from aiida_bloomery.data.potential import PotentialData
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
@@ -183,8 +184,8 @@ def _words_on(campaign: orm.Node, batch: str, content: str) -> list[str]:
     return [*suspicions, *about]
 
 
-def potential_origin(potential: PotentialData) -> PotentialOrigin:
-    """Tell what a potential was fitted to."""
+def potential_origin(potential: DescribedFolder) -> PotentialOrigin:
+    """Tell what a potential, or a model of a property, was fitted to."""
     training, reference = potential.creator, NodeReference.of(potential)
     if training is None:
         return PotentialOrigin(reference, None, {})
@@ -350,7 +351,12 @@ def _text(step: Step) -> str:
 
 
 def _potential_text(origin: PotentialOrigin) -> str:
-    text = f"with potential {origin.potential}"
+    return f"with {origin_text('potential', origin)}"
+
+
+def origin_text(what: str, origin: PotentialOrigin) -> str:
+    """Say what something was fitted to, by what, and from where."""
+    text = f"{what} {origin.potential}"
     if origin.training is not None:
         batches = ", ".join(f"{key} {reference}" for key, reference in origin.training_set.items())
         text += f", fitted by {origin.training} to {batches}"

@@ -21,10 +21,11 @@ from aiida_bloomery.workflows import validators
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs, stage_inputs
 from aiida_bloomery.workflows.stages import Processes, Stages
+from bloomery.campaign.properties import PROPERTIES
 
 LearnCalculation = CalculationFactory("bloomery.learn")
 
-KEY = "properties"
+KEY = PROPERTIES
 """Of this part in the context of a campaign, of its input, and of the stage."""
 WHICH = "`{learned: {property: {model: {name, settings}}}}`."
 

@@ -15,6 +15,8 @@ from bloomery.properties.laws import property_named
 from bloomery.quantities import converted, split_quantity
 from bloomery.statistics import Number
 
+PROPERTIES = "properties"
+"""The stage of a campaign that learns them, and its settings."""
 SHARE = "%"
 
 
