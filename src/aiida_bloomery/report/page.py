@@ -96,8 +96,9 @@ def draw(facts: CampaignFacts) -> list[tuple[str, Figure]]:
     found: list[tuple[str, Figure | None]] = [("errors", figure) for figure in _error_figures(facts)]
     found.append(("control", campaign.learning_curves(facts.history.control or ControlVerdict())))
     found += [("parity", figure) for figure in _parity_figures(facts)]
-    for measured in latest(facts.measured):
-        found += [(f"observable {measured.key}", figure) for figure in figures_of(measured)]
+    everything = latest(facts.measured)
+    for measured in everything:
+        found += [(f"observable {measured.key}", figure) for figure in figures_of(measured, everything)]
     if facts.data_set is not None:
         found.append(("map", data_map(facts.data_set)))
     found += [

@@ -48,11 +48,13 @@ class LearningWorkChain(SubmitsOnce):
     def learn(self) -> ToContext:
         """Submit a job for each property."""
         parameters = self.call_as("parameters", learning_parameters, self.inputs.properties)
-        processes = {}
+        processes, batches = {}, self.inputs.batches.values()
         for name, settings in parameters.items():
+            if not any(batch.base.attributes.get("labels").get(name) for batch in batches):
+                continue  # the job would refuse it
             inputs = job_inputs(self.inputs, "learn") | self.given("batches")
             processes[name] = self.submit_as(name, LearnCalculation, parameters=settings, **inputs)
-        self.ctx.names = sorted(processes)
+        self.ctx.names, self.ctx.unlabelled = sorted(processes), sorted(set(parameters) - set(processes))
         return ToContext(**processes)
 
     def results(self) -> ExitCode | None:
@@ -61,10 +63,12 @@ class LearningWorkChain(SubmitsOnce):
         if done:
             self.out("models", {name: process.outputs.model for name, process in done.items()})
             self.out("reports", {name: process.outputs.report for name, process in done.items()})
-        failed = next((name for name in self.ctx.names if name not in done), None)
-        if failed is None:
-            return None
-        return self.exit_codes.ERROR_PROPERTY_NOT_LEARNT.format(name=failed, message=how_it_ended(self.ctx[failed]))
+        why = {name: how_it_ended(self.ctx[name]) for name in self.ctx.names if name not in done}
+        why |= dict.fromkeys(self.ctx.unlabelled, "no frame of the data set has the label.")
+        return next((self._not_learnt(name, message) for name, message in why.items()), None)
+
+    def _not_learnt(self, name: str, message: str) -> ExitCode:
+        return self.exit_codes.ERROR_PROPERTY_NOT_LEARNT.format(name=name, message=message)
 
 
 class PropertiesContext(Protocol):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from aiida_bloomery.report.facts import Measured
 from aiida_bloomery.report.figures.drawing import Colour, Figure, Series, joined, plot
 from aiida_bloomery.report.references import called
+from bloomery.observables.averages.spectra import LINES
 from bloomery.observables.contract import Axes, Observable, array_name
 from bloomery.plugins import find_plugin
 
@@ -39,10 +41,14 @@ def title_of(measured: Measured) -> str:
     return called("observable", measured.observable, measured.observable.replace("_", " ").capitalize())
 
 
-def figures_of(measured: Measured) -> list[Figure]:
-    """All figures that the arrays of an observable give, by their names; none for one that has numbers only."""
+def figures_of(measured: Measured, beside: Sequence[Measured] = ()) -> list[Figure]:
+    """All figures that the arrays of an observable give, by their names; none for one that has numbers only.
+
+    What others measured that stand ``beside`` is drawn too where it belongs there: harmonic lines in a spectrum.
+    """
     measured = _with_control(measured)
-    found = [*_equations_of_state(measured), *_bands(measured), *_curves(measured), *_scans(measured)]
+    lines = _lines(measured, beside)
+    found = [*_equations_of_state(measured), *_bands(measured), *_curves(measured, lines), *_scans(measured)]
     return found[:MOST]
 
 
@@ -61,7 +67,35 @@ def _as_control(values: Mapping[str, Any]) -> dict[str, Any]:
 # -- averages over trajectories --------------------------------------------------------------------------------------
 
 
-def _curves(measured: Measured) -> Iterator[Figure]:
+@dataclass(frozen=True)
+class Lines:
+    """Lines of a spectrum: where they are, and how intense, as far as that is known."""
+
+    label: str
+    colour: str
+    x: NDArray[Any]
+    y: NDArray[Any]
+    unit: str
+
+
+def _lines(measured: Measured, beside: Sequence[Measured]) -> list[Lines]:
+    """Lines of the experiment, and of harmonic modes that have intensities of the kind of a spectrum."""
+    found = []
+    if LINES in measured.arrays:
+        x, y = measured.arrays[f"{LINES}_x"], measured.arrays[LINES]
+        found.append(Lines("experiment, lines", Colour.ORANGE, x, y, measured.units.get(LINES, "")))
+    for other in beside:
+        for structure in _structures(other):
+            for side, label, colour, _ in SIDES:
+                arrays = _of(other, structure, side)
+                if "modes" in arrays and measured.observable in arrays:
+                    unit = _unit(other, structure, measured.observable)
+                    of = f"{label}, harmonic {structure}"
+                    found.append(Lines(of, colour, arrays["modes"], arrays[measured.observable], unit))
+    return found
+
+
+def _curves(measured: Measured, lines: Sequence[Lines] = ()) -> Iterator[Figure]:
     """Curves with their block errors: arrays ``NAME__SIDE`` with ``NAME__SIDE_x`` and ``NAME__SIDE_error``."""
     arrays = measured.arrays
     for name in [whole.removesuffix("__trajectory") for whole in arrays if whole.endswith("__trajectory")]:
@@ -73,7 +107,8 @@ def _curves(measured: Measured) -> Iterator[Figure]:
         }
         units = [measured.units.get(f"{name}__trajectory{end}", "1") for end in ("_x", "")]
         title = f"{title_of(measured)}: {words.curve or name.replace('_', '-')}"
-        yield _figure(measured, name, title, found, words, units, _overlap(measured, name))
+        own = lines if name == measured.observable else ()
+        yield _figure(measured, name, title, found, words, units, _overlap(measured, name), own)
 
 
 def _overlap(measured: Measured, name: str) -> str:
@@ -203,7 +238,14 @@ Curve = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]
 
 
 def _figure(
-    measured: Measured, name: str, title: str, found: Mapping[str, Curve], words: Axes, units: list[str], note: str = ""
+    measured: Measured,
+    name: str,
+    title: str,
+    found: Mapping[str, Curve],
+    words: Axes,
+    units: list[str],
+    note: str = "",
+    lines: Sequence[Lines] = (),
 ) -> Figure:
     """Draw curves by the side that they are of; units are those of both axes."""
     columns: list[Series] = []
@@ -222,7 +264,11 @@ def _figure(
                 axes.fill_between(x, y - width, y + width, color=colour, alpha=0.22, linewidth=0)
             rows: Series = {"method": label, x_label: x, y_label: y}
             columns.append(rows if error is None else {**rows, "standard error": error})
-        axes.legend(loc="best")
+        if lines:
+            columns += _draw_lines(axes, lines, words.x, units[0])
+            note += " Vertical lines: harmonic modes and measured lines, where their intensity is known with it."
+        else:
+            axes.legend(loc="best")
     return Figure(
         name=_name(measured, name),
         title=title,
@@ -231,6 +277,33 @@ def _figure(
         canvas=drawn,
         columns=joined(columns),
     )
+
+
+def _draw_lines(axes: Any, lines: Sequence[Lines], name: str, unit: str) -> list[Series]:
+    """Draw lines on an axis of their own, over the range of the curves; a little apart where they would hide others."""
+    low, high = (float(end) for end in axes.get_xlim())
+    right = axes
+    if any(np.isfinite(one.y).any() for one in lines):
+        right = axes.twinx()
+        right.set_ylabel(_axis("intensity of a line", lines[0].unit))
+    columns: list[Series] = []
+    for place, one in enumerate(lines):
+        seen = (one.x >= low) & (one.x <= high)
+        known = np.isfinite(one.y)
+        if known.any():
+            shift = (place - (len(lines) - 1) / 2) * 0.004 * (high - low)
+            x, y = one.x[seen & known] + shift, one.y[seen & known]
+            right.vlines(x, 0, y, color=one.colour, linewidth=2, alpha=0.8, label=one.label)
+        for number, x in enumerate(one.x[seen & ~known]):
+            label = {} if known.any() or number else {"label": one.label}
+            right.axvline(x, color=one.colour, linewidth=0.9, linestyle=":", **label)
+        columns.append({"method": one.label, _axis(name, unit): one.x, _axis("intensity of a line", one.unit): one.y})
+    axes.set_xlim(low, high)
+    if right is not axes:
+        right.set_ylim(bottom=0)
+    shown = [each.get_legend_handles_labels() for each in dict.fromkeys((axes, right))]
+    axes.legend(*([*chain(*part)] for part in zip(*shown, strict=True)), loc="best")
+    return columns
 
 
 def _axes(measured: Measured, curve: str) -> Axes:

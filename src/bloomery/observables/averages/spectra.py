@@ -30,7 +30,7 @@ from bloomery.observables.averages.committee import with_model_errors
 from bloomery.observables.averages.curves import Averages, Curve, block_quantity
 from bloomery.observables.averages.motion import FromMotion, Motion, MotionSettings
 from bloomery.observables.averages.trajectories import block_weights
-from bloomery.observables.contract import Axes, Quantity, Task
+from bloomery.observables.contract import Axes, Observation, Quantity, Task
 from bloomery.properties.contract import FittedProperty, load_property
 from bloomery.quantities import Femtoseconds, Kelvin
 
@@ -40,6 +40,9 @@ CM_PER_FS = constants.c * 1e2 * 1e-15
 """Speed of light: wave numbers in 1/cm times this are frequencies in 1/fs."""
 MASS = constants.atomic_mass * 1e10 / constants.e
 """u Å^2/fs^2 in eV."""
+
+LINES = "measured_lines"
+"""Array with the lines of an experiment."""
 
 Correction = Literal["harmonic", "standard", "schofield", "none"]
 Moving = dict[str, NDArray[np.float64]]
@@ -59,12 +62,16 @@ class SpectrumSettings(MotionSettings):
     """Of the trajectory in K; left out, the frames carry it."""
     window_fs: Femtoseconds = Field(default=1000.0, gt=0)
     """Length in fs to which the autocorrelation is followed; 1000 resolve some 33 1/cm, twice as many half of that."""
+    min_wavenumber: float = Field(default=0.0, ge=0)
+    """Lowest wave number in 1/cm: beyond the lines that free molecules have because they turn."""
     max_wavenumber: float = Field(default=4500.0, gt=0)
     """Highest wave number in 1/cm."""
     step: float = Field(default=5.0, gt=0)
     """Step in wave number in 1/cm."""
     quantum_correction: Correction = "harmonic"
     """Which correction for quantum statistics the classical spectrum has; see above."""
+    measured_lines: list[float | tuple[float, float]] = Field(default_factory=list)
+    """Lines that an experiment has, drawn beside the spectrum: wave numbers in 1/cm, or each with its intensity."""
     bands: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Name to lowest and highest wave number in 1/cm: each gives its intensity, and its mean wave number."""
 
@@ -74,6 +81,11 @@ class SpectrumSettings(MotionSettings):
             raise ValueError(
                 "dynamics of a potential have no dipoles and no polarizabilities: give model, the folder of a model of "
                 "them, or in a campaign let it learn them (properties: [dipole])"
+            )
+        if self.min_wavenumber >= self.max_wavenumber:
+            raise ValueError(
+                f"min_wavenumber ({self.min_wavenumber:g}) is not below max_wavenumber ({self.max_wavenumber:g}); "
+                "lower the one or raise the other"
             )
         return self
 
@@ -105,6 +117,18 @@ class Spectrum(FromMotion):
         """See `Observable.with_models`."""
         known = next((folders[name] for name in cls.properties if name in folders), None)
         return dict(settings) if known is None else {"model": known, **settings}
+
+    def run(self, task: Task) -> Observation:
+        """See `TaskObservable.run`; lines of an experiment are given on for figures."""
+        found = super().run(task)
+        if not self.settings.measured_lines:
+            return found
+        lines = self.settings.measured_lines
+        where, height = np.array([line if isinstance(line, tuple) else (line, np.nan) for line in lines]).T
+        arrays, units = dict(found.arrays), dict(found.units)
+        for name, values, unit in ((f"{LINES}_x", where, "1/cm"), (LINES, height, self.unit)):
+            arrays[name], units[name] = values, unit
+        return Observation(found.summary, arrays, units)
 
     def trajectory(self, task: Task) -> Configurations:
         """See `FromTrajectories.trajectory`; that the model is one is seen before any dynamics."""
@@ -152,7 +176,13 @@ class Spectrum(FromMotion):
         motions = self.motions(frames, blocks)
         rows = frames.frames_of(name)
         nyquist = min(0.5 / motion.interval for motion in motions) / CM_PER_FS
-        wavenumbers = np.arange(0, min(self.settings.max_wavenumber, HIGHEST * nyquist), self.settings.step)
+        highest = min(self.settings.max_wavenumber, HIGHEST * nyquist)
+        wavenumbers = np.arange(self.settings.min_wavenumber, highest, self.settings.step)
+        if len(wavenumbers) < 2:
+            raise InputError(
+                f"{self.name}.min_wavenumber: frames every {motions[0].interval:g} fs show up to {highest:.0f} 1/cm; "
+                "take more of them, or a lower one."
+            )
         parts = []
         for block, motion in enumerate(motions):
             own = np.flatnonzero(blocks == block)
@@ -183,7 +213,8 @@ class Spectrum(FromMotion):
                 if inside.sum() < 2:
                     raise InputError(
                         f"{self.name}.bands.{band}: fewer than two points of the spectrum lie between {lowest:g} and "
-                        f"{highest:g} 1/cm; it reaches from 0 to {curve.x.max():g} 1/cm."
+                        f"{highest:g} 1/cm; it reaches from {curve.x.min():g} to {curve.x.max():g} "
+                        "1/cm."
                     )
                 areas = curve.blocks[:, inside].sum(axis=1)
                 means = curve.blocks[:, inside] @ curve.x[inside] / np.where(areas == 0, 1.0, areas)
