@@ -14,9 +14,12 @@ from aiida_bloomery.calculations.base import BloomeryCalculation, JobFiles, scal
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ports import by_key, optional, optional_output
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.data.property_model import PropertyModelData
 from bloomery.errors import BloomeryError
 from bloomery.jobs.select import CONTROL_FILE, FATES_FILE, SELECTED_FILE
 from bloomery.plugins import Kind, PluginSpec, describe_validation_error
+from bloomery.properties.contract import folder_of
+from bloomery.selectors.composition import properties_asked
 
 FEATURES_FILE = "features.npz"
 
@@ -47,6 +50,8 @@ class SelectCalculation(BloomeryCalculation):
         text = "`{descriptor: {name, settings}}` of atoms, for selectors that compare these."
         optional(spec, "descriptor", orm.Dict, text, validator=_validate_descriptor)
         optional(spec, "potential", PotentialData, "Whose disagreement counts where the pool does not bring it.")
+        text = "Models of properties, by property, for selectors that ask them."
+        by_key(spec, "property_models", PropertyModelData, text, required=False)
         scale_port(spec)
         text = "Frames to label with role, rule and score; parents are in the pools. Absent if nothing was left."
         optional_output(spec, "selected", ConfigurationsData, text)
@@ -66,6 +71,8 @@ class SelectCalculation(BloomeryCalculation):
             selector = PluginSpec.model_validate(spec).load("selectors")
             if selector.needs_features and "features" not in inputs:
                 return f"features: is missing; the selector {selector.name!r} needs the output of `bloomery.describe`."
+            for name in sorted(properties_asked([selector]) - set(inputs.get("property_models", {}))):
+                return f"property_models: has no {name}; the selector {selector.name!r} asks a model of it."
             if selector.needs_environments and "descriptor" not in inputs:
                 return f"descriptor: is missing; the selector {selector.name!r} compares atoms, which it describes."
         return None
@@ -81,6 +88,9 @@ class SelectCalculation(BloomeryCalculation):
             job["features"] = FEATURES_FILE
         if "descriptor" in self.inputs:
             job["descriptor"] = self.inputs.descriptor["descriptor"]
+        models = self.inputs.get("property_models", {})
+        if models:
+            job["property_models"] = {name: files.described(model, folder_of(name)) for name, model in models.items()}
         return job | self.potential_fields(files)
 
 

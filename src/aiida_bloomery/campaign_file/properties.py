@@ -17,6 +17,7 @@ from bloomery.frames.labels import LABELS
 from bloomery.plugins import PluginSpec, load_plugin, registered
 from bloomery.properties.contract import folder_of
 from bloomery.properties.laws import check_defined, property_named
+from bloomery.selectors.composition import properties_asked
 
 KEY = "properties"
 """Of the file, and of the settings of labellers that can say which properties they label."""
@@ -127,6 +128,11 @@ def check_properties(campaign: Campaign) -> None:
                 check_defined(property_named(name), frames)
             except InputError as error:
                 raise source.error((KEY, name), f"{where}: {error}") from error
+    for stage in ("bootstrap", "sampling"):
+        for key, selector in campaign.selectors(stage):
+            for name in sorted(properties_asked([selector.load("selectors")]) - set(campaign.file.properties)):
+                text = f"asks a model of the {name}, which is not learnt; add properties: [{name}], or remove it."
+                raise source.error((*key, selector.name), text)
     for name, target in campaign.stop.properties.items():
         place: Key = ("stop", name)
         if name not in campaign.file.properties:

@@ -220,6 +220,8 @@ class ReinforcementWorkChain(FromProtocol, SubmitsOnce):
             known[f"batch_{self.ctx.iteration - 1:03d}"] = self.ctx.expected.outputs.selected
         inputs |= {"pools": dict(self.ctx.sampling.outputs.pools), "data_set": known}
         inputs |= {"descriptor": self.ctx.plan["descriptor"], "parameters": self.ctx.plan["selection"]}
+        if self._properties.ctx.models:
+            inputs["property_models"] = self._properties.ctx.models
         return ToContext(selection=self._stages.submit("select", SelectionWorkChain, **inputs))
 
     def label(self) -> ExitCode | ToContext | None:

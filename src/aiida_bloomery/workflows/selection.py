@@ -9,11 +9,13 @@ from aiida.plugins import CalculationFactory
 from aiida_bloomery.calculations.select import selection_ports
 from aiida_bloomery.data.configurations import ConfigurationsData
 from aiida_bloomery.data.ended import how_it_ended
-from aiida_bloomery.data.ports import optional, optional_output
+from aiida_bloomery.data.ports import by_key, optional, optional_output
 from aiida_bloomery.data.potential import PotentialData
+from aiida_bloomery.data.property_model import PropertyModelData
 from aiida_bloomery.workflows.once import SubmitsOnce
 from aiida_bloomery.workflows.ports import execution_ports, job_inputs
 from bloomery.plugins import PluginSpec
+from bloomery.selectors.composition import properties_asked
 from bloomery.selectors.contract import Selector
 
 DescribeCalculation = CalculationFactory("bloomery.describe")
@@ -31,6 +33,8 @@ class SelectionWorkChain(SubmitsOnce):
         selection_ports(spec)
         optional(spec, "potential", PotentialData, "Whose disagreement counts.")
         optional(spec, "scale", orm.Dict, "`{error, factor}`: what is known of its errors.")
+        text = "Models of properties, by property, for selectors that ask them."
+        by_key(spec, "property_models", PropertyModelData, text, required=False)
         spec.input("descriptor", valid_type=orm.Dict, help="`{descriptor: {name, settings}}`.")
         spec.input("parameters", valid_type=orm.Dict, help="`{selectors, roles, max_frames, control}`.")
         spec.outline(cls.describe, cls.select, cls.results)
@@ -62,6 +66,10 @@ class SelectionWorkChain(SubmitsOnce):
         """Apply the selectors."""
         inputs = job_inputs(self.inputs, "select", potential="potential" in self.inputs)
         inputs |= self.given("parameters", "pools", "data_set", "control_data_set", "potential", "scale")
+        asked = properties_asked(self.selectors)
+        models = {name: model for name, model in self.inputs.get("property_models", {}).items() if name in asked}
+        if models:
+            inputs["property_models"] = models
         if "described" in self.ctx:
             if not self.ctx.described.is_finished_ok:
                 return self.exit_codes.ERROR_DESCRIBE_FAILED.format(message=how_it_ended(self.ctx.described))

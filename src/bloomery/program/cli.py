@@ -111,6 +111,7 @@ def describe(what: tuple[str, ...], elements: tuple[str, ...], out: str | None, 
 @click.option("--max-frames", type=click.IntRange(min=1), help="Select at most so many, the probe among them.")
 @click.option("--descriptor", default="power_spectrum", show_default=True, help="For selectors that need features.")
 @click.option("--memory", type=click.FloatRange(min=0, min_open=True), help="GiB; large pools stay in files.")
+@click.option("--property-model", "property_models", multiple=True, metavar="FOLDER", help="For property_disagreement.")
 @click.option("--out", metavar="FILE", help="Where the selected frames go: .extxyz or .npz.")
 @option_potential
 @option_scale
@@ -144,6 +145,7 @@ def select(what: tuple[str, ...], out: str | None, common: Common, **options: An
         "scale": options["scale"],
         "max_frames": options["max_frames"],
         "potential": files.potential(options["potential"]),
+        "property_models": files.property_models(options["property_models"]),
     }
     features = partial(files.features_for, **candidates)
     with files.finished_job(job, fields, common, features) as (folder, summary):

@@ -37,6 +37,7 @@ from bloomery.potentials.contract import Potential
 from bloomery.potentials.prediction import Prediction
 from bloomery.program.console import Common, progress_bar
 from bloomery.progress import Progress
+from bloomery.properties.contract import load_property
 from bloomery.properties.laws import check_defined
 
 JOB_FILE = "job.json"
@@ -357,6 +358,11 @@ def predicted_frames(frames: Configurations, archive: Path) -> Configurations:
 def potential(path: str | None) -> str | None:
     """Return the absolute path of a potential's folder, if one is given."""
     return None if path is None else absolute(path, "potential")
+
+
+def property_models(paths: Sequence[str]) -> dict[str, str]:
+    """Return the absolute paths of folders with models of properties, by property."""
+    return {load_property(path).name: absolute(path, "property model") for path in paths}
 
 
 def keyed(paths: Sequence[str]) -> dict[str, str]:

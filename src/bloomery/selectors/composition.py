@@ -6,7 +6,7 @@ Where several pools have shares in it, each is selected from on its own, one aft
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TypedDict, cast
 
@@ -127,6 +127,11 @@ def at_most(selectors: Sequence[Selector], n_pool: int) -> int:
     for selector in selectors:
         n_pool = selector.at_most(n_pool)
     return n_pool
+
+
+def properties_asked(selectors: Iterable[Selector]) -> set[str]:
+    """Properties whose models selectors ask."""
+    return {one.property for selector in selectors for one in selector.measures if one.property}
 
 
 def split_cleaners(selectors: Sequence[Selector]) -> tuple[list[Selector], list[Selector]]:

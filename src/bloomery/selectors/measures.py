@@ -1,4 +1,4 @@
-"""What a potential says of a frame, in one number: disagreements, variances, extrapolation, energies."""
+"""What a potential, or a model of a property, says of a frame, in one number: disagreements, variances, energies."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from bloomery.errors import InputError
 from bloomery.frames.chunks import chunks
 from bloomery.frames.configurations import Configurations
+from bloomery.frames.labels import LABELS
 from bloomery.potentials.contract import Potential
 from bloomery.potentials.prediction import Prediction
 from bloomery.progress import Progress
+from bloomery.properties.contract import FittedProperty
 
-Quantity = Literal["forces", "energy", "stress", "energy_sigma", "extrapolation", "predicted_energy"]
+Quantity = Literal["forces", "energy", "stress", "energy_sigma", "extrapolation", "predicted_energy", "property"]
 
 
 class Measure(NamedTuple):
@@ -25,9 +27,12 @@ class Measure(NamedTuple):
     """``forces``: disagreement of the atoms' forces in eV/Å; ``energy``: of the energy in eV/atom; ``stress``: root
     mean square over the components of the stress' in GPa; ``energy_sigma``: the engine's own predictive standard
     deviation of the energy in eV/atom; ``extrapolation``: how far atoms are outside of the ranges of the potential's
-    features, in widths of these; ``predicted_energy`` in eV/atom."""
+    features, in widths of these; ``predicted_energy`` in eV/atom; ``property``: standard error of a component of a
+    property, in its unit."""
     over_atoms: Literal["max", "mean", "rms"] | float = "max"
     """Of quantities that atoms have: their ``max``, ``mean`` or ``rms``, or the quantile of this level."""
+    property: str = ""
+    """Which property; a model of it is asked, and not the potential."""
 
     def of(self, prediction: Prediction) -> NDArray[np.float64]:
         """Measure predicted frames, ``(N,)``; raise `InputError` if the potential does not tell."""
@@ -45,6 +50,11 @@ class Measure(NamedTuple):
         if self.quantity == "extrapolation":
             return self._over_atoms(_told(prediction.extrapolation, "ranges of its features"), prediction.counts)
         return self._over_atoms(prediction.atom_disagreement, prediction.counts)
+
+    def of_model(self, fitted: FittedProperty, frames: Configurations) -> NDArray[np.float64]:
+        """Ask a model of the property, ``(N,)``."""
+        sigma = fitted.predict(frames).sigma
+        return sigma if LABELS[fitted.name].per == "frame" else self._over_atoms(sigma, frames.counts)
 
     def _over_atoms(self, values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Reduce values of atoms to frames; zero for a frame without atoms."""

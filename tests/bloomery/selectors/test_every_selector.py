@@ -18,6 +18,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "farthest_point": {"frames": 5},
     "kmeans": {"frames": 5},
     "leverage": {"frames": 5},
+    "property_disagreement": {"property": "dipole", "lower": 0.1, "frames": 4},
     "random": {"frames": 5},
     "sanity": {"min_distance": 2.4},
     "stress_disagreement": {"upper": 0.4, "frames": 3},

@@ -280,29 +280,27 @@ def _figure(
 
 
 def _draw_lines(axes: Any, lines: Sequence[Lines], name: str, unit: str) -> list[Series]:
-    """Draw lines on an axis of their own, over the range of the curves; a little apart where they would hide others."""
+    """Draw lines on an axis of their own, over the range of the curves; the narrower ones on the wider."""
     low, high = (float(end) for end in axes.get_xlim())
     right = axes
     if any(np.isfinite(one.y).any() for one in lines):
         right = axes.twinx()
         right.set_ylabel(_axis("intensity of a line", lines[0].unit))
     columns: list[Series] = []
-    for place, one in enumerate(lines):
+    for width, one in zip(np.linspace(4, 1.2, len(lines)), lines, strict=True):
         seen = (one.x >= low) & (one.x <= high)
         known = np.isfinite(one.y)
         if known.any():
-            shift = (place - (len(lines) - 1) / 2) * 0.004 * (high - low)
-            x, y = one.x[seen & known] + shift, one.y[seen & known]
-            right.vlines(x, 0, y, color=one.colour, linewidth=2, alpha=0.8, label=one.label)
+            x, y = one.x[seen & known], one.y[seen & known]
+            right.vlines(x, 0, y, color=one.colour, linewidth=width, label=one.label)
         for number, x in enumerate(one.x[seen & ~known]):
             label = {} if known.any() or number else {"label": one.label}
             right.axvline(x, color=one.colour, linewidth=0.9, linestyle=":", **label)
         columns.append({"method": one.label, _axis(name, unit): one.x, _axis("intensity of a line", one.unit): one.y})
-    axes.set_xlim(low, high)
-    if right is not axes:
-        right.set_ylim(bottom=0)
+    axes.set(xlim=(low, high), ylim=(0, None))
+    right.set_ylim(bottom=0)
     shown = [each.get_legend_handles_labels() for each in dict.fromkeys((axes, right))]
-    axes.legend(*([*chain(*part)] for part in zip(*shown, strict=True)), loc="best")
+    axes.figure.legend(*([*chain(*part)] for part in zip(*shown, strict=True)), loc="outside upper left", ncols=2)
     return columns
 
 

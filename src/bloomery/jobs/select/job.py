@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomery.errors import InputError
+from bloomery.frames.chunks import chunks
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.roles import count_roles, draw_probe, split_roles
 from bloomery.jobs.select.candidates import PROBE_ROLE, Candidates, gather
 from bloomery.jobs.select.model import CONTROL_FILE, FATES_FILE, SELECTED_FILE, Model
 from bloomery.potentials.contract import load_potential
 from bloomery.progress import Progress, no_progress
+from bloomery.properties.contract import load_property
 from bloomery.seeds import derive_seed
 from bloomery.selectors.composition import (
     Fates,
@@ -174,12 +176,14 @@ def _control(
 
 def _asked(pool: Pool, selectors: list[Selector], job: Model, folder: Path, progress: Progress) -> Pool:
     """Ask the potential what the selectors need to know of the pool and the pool does not bring."""
-    wanted = frozenset[Measure]().union(*(selector.measures for selector in selectors))
+    every = frozenset[Measure]().union(*(selector.measures for selector in selectors))
+    wanted = frozenset(one for one in every if not one.property)
     values = np.full(len(pool), -1.0) if pool.disagreement is None else pool.disagreement.copy()
     needed = any(selector.needs_disagreement for selector in selectors)
     unknown = needed & (np.full(len(pool), fill_value=True) if job.predict_all else values < 0)
+    told = _told_by_models(pool, every - wanted, job, folder) if len(pool) else {}
     if not len(pool) or not (wanted or unknown.any()):
-        return pool
+        return replace(pool, measures=told) if told else pool
     if job.potential is None:
         raise InputError(
             "selectors: a selector needs the disagreement, or something else that a potential says, and the pool does "
@@ -202,7 +206,26 @@ def _asked(pool: Pool, selectors: list[Selector], job: Model, folder: Path, prog
             "selectors: a selector asks for the disagreement, which a potential of one member does not have; train a "
             "committee."
         )
-    return replace(pool, disagreement=values, measures=found)
+    return replace(pool, disagreement=values, measures={**found, **told})
+
+
+def _told_by_models(
+    pool: Pool, wanted: frozenset[Measure], job: Model, folder: Path
+) -> dict[Measure, NDArray[np.float64]]:
+    """Ask models of properties what selectors need to know of the pool, so many atoms at a time."""
+    found = {}
+    for measure_ in wanted:
+        if measure_.property not in job.property_models:
+            raise InputError(
+                f"selectors: a selector asks for the disagreement on the {measure_.property}, and no model of it is "
+                "given; give one, or leave that selector out."
+            )
+        fitted = load_property(folder / job.property_models[measure_.property])
+        parts = [np.zeros(0)]
+        for start, end in chunks(pool.configurations.counts, job.chunk_atoms):
+            parts.append(measure_.of_model(fitted, pool.configurations[start:end]))
+        found[measure_] = np.concatenate(parts)
+    return found
 
 
 def _arm(

@@ -34,6 +34,8 @@ class Model(Job):
     """Descriptor of atoms, for selectors that compare these."""
     potential: str | None = None
     """Folder of the potential whose disagreement counts where the pool does not bring it."""
+    property_models: dict[str, str] = Field(default_factory=dict)
+    """Folders of models of properties, by property, for selectors that ask them."""
     scale: Scale | None = None
     """What is known of the potential's errors."""
     max_frames: int | None = Field(default=None, ge=0)
