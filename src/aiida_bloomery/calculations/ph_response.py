@@ -153,11 +153,8 @@ def unsuited(parameters: Namelists) -> tuple[str, str] | None:
 
 def _unsuited_system(system: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if system.get("occupations", "fixed") != "fixed":
-        yield (
-            "SYSTEM.occupations",
-            f"occupations are {system['occupations']!r}, and ph.x gives the response to a field of insulators alone, "
-            "whose occupations are fixed",
-        )
+        message = "ph.x gives the response to a field of insulators alone, with fixed occupations"
+        yield "SYSTEM.occupations", f"{message}, and these are {system['occupations']!r}"
     functional = _word(system, "input_dft")
     for kind, names in (("hybrid", HYBRIDS), ("meta-GGA", META)):
         if functional in names:
