@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from aiida import orm
-from aiida.common.datastructures import CalcInfo
+from aiida.common.datastructures import CalcInfo, CodeInfo, CodeRunMode
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec, PortNamespace
 
@@ -39,12 +39,17 @@ class FrameShell:
     """Takes away what nobody reads."""
     keep: str = ":"
     """Puts what is read in its place."""
+    gate: str = ""
+    """Runs before each command of a frame, whose text is ``$BASH_COMMAND``; one of which it fails is left out."""
 
 
 # AiiDA writes the command itself, with mpirun, containers and quoting as code and computer say; these lines make it the
 # body of a function that is called once in every frame's folder. Lines that the user adds through the options
 # `prepend_text` and `append_text` land inside of it, and so hold for every frame.
 _BEFORE = "bloomery_frame() {"
+
+# Between the commands of several codes AiiDA has no place for a line. What a trap of DEBUG fails of is not run.
+_GATE = "  shopt -s extdebug\n  trap '@GATE@' DEBUG"
 
 # An earlier job may have had more frames. A link to its log would be written into.
 _LOG_OF_THESE = """\
@@ -235,14 +240,16 @@ class FramePackCalculation(PatientCalcJob):
         cores, concurrency, threads = self._cores()
         calc_info = CalcInfo()
         calc_info.uuid = str(self.uuid)
-        calc_info.codes_info = [job_script.code_info(self.inputs.code, self.ARGUMENTS, self.OUTPUT_FILE)]
+        calc_info.codes_info = self.commands()
+        calc_info.codes_run_mode = CodeRunMode.SERIAL
         frames = [FRAME_FOLDER.format(index) for index in self.inputs.frames.get_list()]
         more = job_script.filled(_LOG_OF_THESE, LOG=LOG_FILE)
         earlier = take_up(self.inputs, self.node.computer, frames, more)
-        calc_info.prepend_text = f"{guard(self.node.computer, cores, earlier)}\n{_BEFORE}"
+        gate = [job_script.filled(_GATE, GATE=self.shell.gate)] if self.shell.gate else []
+        calc_info.prepend_text = "\n".join([guard(self.node.computer, cores, earlier), _BEFORE, *gate])
         mpi = job_script.own_mpi_folder(self.node.get_option("resources"))
         calc_info.append_text = driver(
-            self.SHELL,
+            self.shell,
             total=len(self.inputs.frames),
             concurrency=concurrency,
             timeout=(DEFAULT_PACK | self.inputs.pack.get_dict())["frame_timeout_s"],
@@ -250,8 +257,22 @@ class FramePackCalculation(PatientCalcJob):
             mpi=mpi,
         )
         calc_info.local_copy_list = self.write_inputs(folder)
-        calc_info.retrieve_list = [LOG_FILE, *((f"frame_*/{name}", ".", 2) for name in self.FRAME_FILES)]
+        calc_info.retrieve_list = [LOG_FILE, *((f"frame_*/{name}", ".", 2) for name in self.frame_files)]
         return calc_info
+
+    @property
+    def shell(self) -> FrameShell:
+        """Lines of shell about one frame, as the inputs ask for them."""
+        return self.SHELL
+
+    @property
+    def frame_files(self) -> tuple[str, ...]:
+        """Files of a frame that are brought back."""
+        return self.FRAME_FILES
+
+    def commands(self) -> list[CodeInfo]:
+        """Programs that run in a frame's folder, one after the other."""
+        return [job_script.code_info(self.inputs.code, self.ARGUMENTS, self.OUTPUT_FILE)]
 
     def _cores(self) -> tuple[int, int, int]:
         """Cores of the job, frames at a time, and threads of each process: never more than the job has cores."""

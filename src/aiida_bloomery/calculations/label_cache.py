@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ def fingerprint(
     kpoints_rule: orm.Dict | None = None,
     boundaries: orm.Dict | None = None,
     hubbard: orm.Dict | None = None,
+    ph: orm.Dict | None = None,
+    ph_code: orm.AbstractCode | None = None,
 ) -> str:
     """Hash of everything that decides what a label is, besides the frame.
 
@@ -53,6 +55,9 @@ def fingerprint(
     content |= {
         name: node.get_dict() for name, node in (("boundaries", boundaries), ("hubbard", hubbard)) if node is not None
     }
+    if ph is not None and ph_code is not None:
+        asked = ph.get_dict()
+        content["ph"] = {**asked, "properties": sorted(asked["properties"]), "code": _of_code(ph_code)}
     return digest_of(json.dumps(_as_floats(content), sort_keys=True))
 
 
@@ -146,6 +151,11 @@ def around_of(inputs: Any) -> dict[str, orm.Data]:
     return {name: inputs[name] for name in ("kpoints", "kpoints_rule", "boundaries", "hubbard") if name in inputs}
 
 
+def response_of(inputs: Any) -> dict[str, orm.Data]:
+    """The inputs `ph` and `ph_code`, if they are given."""
+    return {name: inputs[name] for name in ("ph", "ph_code") if name in inputs}
+
+
 def mark(node: ConfigurationsData, fingerprint_: str, version: str) -> None:
     """Say in a node with labels which settings and which pw.x they are from."""
     node.base.attributes.set_many(marks(fingerprint_, f"pw.x {version}"))
@@ -156,10 +166,11 @@ def marks(fingerprint_: str, program: str) -> dict[str, str]:
     return {FINGERPRINT_ATTRIBUTE: fingerprint_, VERSION_ATTRIBUTE: program}
 
 
-def find_labels(fingerprint_: str, hashes: list[str]) -> dict[str, ConfigurationsData]:
+def find_labels(fingerprint_: str, hashes: list[str], needed: Sequence[str] = ()) -> dict[str, ConfigurationsData]:
     """By content hash of a frame the oldest node that holds its label with these settings; no key if there is none.
 
-    Labels that somebody has retracted, or wanted to be computed again, are passed over.
+    Labels that somebody has retracted, or wanted to be computed again, are passed over, and frames that lack one of the
+    ``needed`` labels.
     """
     builder = orm.QueryBuilder()
     builder.append(ConfigurationsData, filters={f"attributes.{FINGERPRINT_ATTRIBUTE}": fingerprint_})
@@ -170,6 +181,8 @@ def find_labels(fingerprint_: str, hashes: list[str]) -> dict[str, Configuration
     for (node,) in builder.iterall():
         for hash_ in wanted.intersection(node.hashes):
             if hash_ in doubtful and (_job_of(node, hash_), hash_) in distrusted:
+                continue
+            if needed and not all(node.configurations.has(label)[node.hashes.index(hash_)] for label in needed):
                 continue
             found.setdefault(hash_, node)
         if len(found) == len(wanted):

@@ -53,11 +53,15 @@ class FrameLabels:
     version: str
     moments: Mapping[str, Any] = field(default_factory=dict)
     """Labels of the magnetic state (`bloomery.frames.labels.MOMENTS`) in μB; none without collinear spins."""
+    properties: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Labels of another program that ran behind it (`bloomery.frames.labels.PROPERTIES`), by name."""
+    lacks: str = ""
+    """Why there are no such labels although they were asked for: one sentence."""
 
     def as_dict(self) -> dict[str, ArrayLike]:
         """Labels by name, as far as there are any."""
         stress = {} if self.stress is None else {"stress": self.stress}
-        return {"energy": self.energy, "forces": self.forces, **stress, **self.moments}
+        return {"energy": self.energy, "forces": self.forces, **stress, **self.moments, **self.properties}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from aiida_bloomery.campaign_file.budget import budget_findings
 from aiida_bloomery.campaign_file.builder import make_builder
 from aiida_bloomery.campaign_file.campaign import Campaign, Key
-from aiida_bloomery.campaign_file.codes import engine_key, label_of, load_code
+from aiida_bloomery.campaign_file.codes import engine_key, label_of, load_beside, load_code
 from aiida_bloomery.campaign_file.foundations import code_key, foundation_keys, named_foundations
 from aiida_bloomery.campaign_file.labellers import labeller
 from aiida_bloomery.campaign_file.labellers.contract import Finding, Program
@@ -46,6 +46,13 @@ def check_environment(campaign: Campaign, *, ask: bool = True) -> Iterator[Findi
             yield ask_version(campaign, key, code, program)
         else:
             yield Finding(f"code {label_of(code)}", "exists")
+    for view in views:
+        for program in labeller(view).runs_beside():
+            code = load_beside(view, program, load_code(view, labeller(view).code_key()))
+            if ask and isinstance(code, InstalledCode):
+                yield ask_version(campaign, program.key, code, program)
+            else:
+                yield Finding(f"code {label_of(code)}", "exists")
     once = {f"{made.name} {made.settings}": (place, made) for place, made in named_foundations(campaign)}
     for place, foundation in once.values():
         code = load_code(campaign, code_key(foundation, campaign.file) or "sample")

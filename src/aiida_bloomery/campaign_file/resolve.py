@@ -8,7 +8,7 @@ from typing import Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
 from aiida_bloomery.campaign_file.foundations import with_baseline, with_foundation
-from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts
+from aiida_bloomery.campaign_file.labellers import labeller_entry, labeller_part, labeller_parts, programs_of
 from aiida_bloomery.campaign_file.measuring import FILES, KEY, validation_settings
 from aiida_bloomery.campaign_file.model import USE, CampaignFile, Codes, Iterations, PartOfFile, Structures
 from aiida_bloomery.campaign_file.properties import properties_settings, with_properties, without_properties
@@ -107,7 +107,7 @@ def _check_programs(file: CampaignFile, source: Source) -> None:
     unknown = [key for key in file.codes.model_extra or {} if key not in plugins]
     if not unknown:
         return
-    programs = [part.program.key for _, part in labeller_parts() if part.program is not None]
+    programs = [program.key for _, part in labeller_parts() for program in programs_of(part)]
     for key in unknown:
         if key not in programs:
             known = ", ".join([*Codes.model_fields, *programs, *plugins])

@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from aiida_bloomery.campaign_file.labellers import labeller_parts
+from aiida_bloomery.campaign_file.labellers import labeller_parts, programs_of
 from aiida_bloomery.campaign_file.model import USE, Bootstrap, CampaignFile, Control, OfKind, ShortForm, Validation
 from bloomery.campaign.properties import LearnedProperty, PropertyTarget
 from bloomery.campaign.starts import STARTS
@@ -69,7 +69,7 @@ def schema() -> dict[str, Any]:
     arm = found["Control"]["properties"]["arm"]
     arm["anyOf"].insert(0, next(choice["items"] for choice in arm["anyOf"] if choice.get("type") == "array"))
     entry = {"anyOf": [{"$ref": REFERENCE.format(model="Code")}, {"type": "null"}], "default": None}
-    programs = {part.program.key: part.program.about for part in parts.values() if part.program is not None}
+    programs = {program.key: program.about for part in parts.values() for program in programs_of(part)}
     engines = {name: f"Jobs that train or load a potential of the engine `{name}`." for name in registered("engines")}
     foundations = {name: f"Sampling jobs that the foundation `{name}` drives." for name in registered("foundations")}
     for name, about in {**foundations, **programs, **engines}.items():

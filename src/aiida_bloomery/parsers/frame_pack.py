@@ -69,6 +69,10 @@ class FramePackParser(Parser):
     def read_frame(self, folder: str, n_atoms: int) -> FrameLabels | FrameFailure:
         """Read what the program left of a frame that came to its end; `content` gives a file of its folder."""
 
+    def saved(self, folder: str, n_atoms: int, why: str) -> FrameLabels | None:  # noqa: ARG002
+        """Labels that a frame had before its last program was ended, for the reason ``why``; by default none."""
+        return None
+
     @abstractmethod
     def fingerprint(self) -> str:
         """Fingerprint of the settings, for the label cache."""
@@ -91,9 +95,10 @@ class FramePackParser(Parser):
             if isinstance(result, FrameLabels):
                 labels[index] = result
             failure = result if isinstance(result, FrameFailure) else FrameFailure(0, "")
+            lacks = {"lacks": result.lacks} if isinstance(result, FrameLabels) and result.lacks else {}
             entry = {"frame": index, "hash": hashes[index], "outcome": outcome, "attempts": frame_log.starts}
             entry |= {"seconds": round(frame_log.seconds, 3), "exit_code": failure.exit_code, "reason": failure.reason}
-            entries.append({**entry, "job": self.node.uuid})
+            entries.append({**entry, "job": self.node.uuid, **lacks})
         versions = sorted({label.version for label in labels.values()})
         ledger: dict[str, Any] = {"entries": entries, "versions": {self.PROGRAM: ", ".join(versions)}}
         # Of a job that was killed nobody wrote down when, and one that took up another's folder has its lines too.
@@ -108,16 +113,24 @@ class FramePackParser(Parser):
         """Outcome of one frame, and its labels or the reason why it has none."""
         if not log.starts:
             return "not_started", None
+        folder = FRAME_FOLDER.format(index)
         if log.status in _TIMED_OUT and log.last_seconds >= self.limit:
-            reason = f"{self.PROGRAM} was ended after the {self.limit} s that a frame may take."
-            return "failed", FrameFailure(pw_output.EXIT_OUT_OF_TIME, reason)
+            why = f"was ended after the {self.limit} s that a frame may take."
+            return self._saved_or_failed(folder, n_atoms, pw_output.EXIT_OUT_OF_TIME, why)
         if log.status is None:
             return "interrupted", None
         if log.status == _KILLED:
-            reason = f"{self.PROGRAM} was killed, most likely for want of memory."
-            return "failed", FrameFailure(pw_output.EXIT_INCOMPLETE, reason)
-        result = self.read_frame(FRAME_FOLDER.format(index), n_atoms)
+            why = "was killed, most likely for want of memory."
+            return self._saved_or_failed(folder, n_atoms, pw_output.EXIT_INCOMPLETE, why)
+        result = self.read_frame(folder, n_atoms)
         return ("labelled" if isinstance(result, FrameLabels) else "failed"), result
+
+    def _saved_or_failed(
+        self, folder: str, n_atoms: int, exit_code: int, why: str
+    ) -> tuple[str, FrameLabels | FrameFailure]:
+        if (saved := self.saved(folder, n_atoms, why)) is not None:
+            return "labelled", saved
+        return "failed", FrameFailure(exit_code, f"{self.PROGRAM} {why}")
 
     def content(self, path: str) -> str | None:
         """Content of a text file that was brought back, if there is one."""

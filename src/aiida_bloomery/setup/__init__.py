@@ -62,6 +62,9 @@ def set_up(home: Home) -> Iterator[Step]:
         # One thread each: packs start as many pw.x as they have cores.
         prepend = "export OMP_NUM_THREADS=1"
         yield code_step(computer, "pw", pw, "quantumespresso.pw", prepend, replace=home.own)
+        ph = machine.ph_program(pw)
+        if ph is not None:
+            yield code_step(computer, "ph", ph, "quantumespresso.ph", prepend, replace=home.own)
     cp2k = machine.cp2k_program()
     if cp2k is not None:
         yield code_step(computer, "cp2k", cp2k, "bloomery.cp2k_pack", "export OMP_NUM_THREADS=1", replace=home.own)

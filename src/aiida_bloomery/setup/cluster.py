@@ -25,7 +25,12 @@ from bloomery.program.console import last_line
 Transport = Literal["ssh", "ssh_async", "local"]
 Scheduler = Literal["slurm", "pbspro", "torque", "sge", "lsf", "direct"]
 
-PLUGINS = {"pw": "quantumespresso.pw", "cp2k": "bloomery.cp2k_pack", "vasp": "bloomery.vasp_pack"}
+PLUGINS = {
+    "pw": "quantumespresso.pw",
+    "ph": "quantumespresso.ph",
+    "cp2k": "bloomery.cp2k_pack",
+    "vasp": "bloomery.vasp_pack",
+}
 """Programs that label by the keys of ``codes`` in a campaign file, and what their jobs are by default."""
 BLOOMERY = "bloomery"
 ENVIRONMENT = ".aiida-bloomery"
@@ -87,7 +92,8 @@ class Cluster(Settings):
     account: str | None = None
     """Account that they are booked on."""
     programs: dict[str, ProgramThere] = Field(default={})
-    """Programs there by their keys in a campaign file: ``pw``, ``cp2k``, ``vasp``, and ``bloomery`` if it is there."""
+    """Programs there by their keys in a campaign file: ``pw``, ``ph``, ``cp2k``, ``vasp``, and ``bloomery`` if it is
+    there."""
     python: str = "python3"
     """Python with which the environment of ``bloomery`` is made there, if no program ``bloomery`` is named."""
     environment: str | None = None

@@ -92,6 +92,12 @@ def pw_program() -> Path | None:
     return Path(found) if found else None
 
 
+def ph_program(pw: Path) -> Path | None:
+    """The ``ph.x`` of the same installation as a ``pw.x``."""
+    beside = pw.with_name("ph.x")
+    return beside if os.access(beside, os.X_OK) else None
+
+
 def cp2k_program() -> Path | None:
     """The CP2K to use: that of the variable ``CP2K``, else the first on the path."""
     names = [os.environ["CP2K"]] if os.environ.get("CP2K") else ["cp2k.psmp", "cp2k.popt", "cp2k.ssmp", "cp2k"]

@@ -39,12 +39,16 @@ class LedgerEntry:
     """UUID of the calculation that gave the label; empty outside AiiDA."""
     moments: dict[str, float] = field(default_factory=dict)
     """``magmom`` and ``absolute_magmom`` of the label in μB; empty where it has none."""
+    lacks: str = ""
+    """Of a label that lacks a property that was asked for: one sentence, why."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         found = asdict(self)
         if not self.moments:
             del found["moments"]
+        if not self.lacks:
+            del found["lacks"]
         return found
 
 

@@ -24,10 +24,14 @@ NO_REMEDIES = {"max_seconds", "restart_mode", "startingpot", "startingwfc"}
 
 
 class LabelProcesses(TypedDict, total=False):
-    """UUIDs of what was run to label frames: packs with the frames in them, and single frames."""
+    """What was run to label frames: UUIDs of packs with the frames in them, and of single frames.
+
+    ``properties`` are labels beside the energy that were asked for.
+    """
 
     packs: list[tuple[str, list[int]]]
     frames: dict[str, str]
+    properties: list[str]
 
 
 @calcfunction
@@ -38,7 +42,7 @@ def collect_labels(configurations: ConfigurationsData, processes: orm.Dict, **no
     ----------
     processes
         UUIDs of what ran, for what failed and left no node: ``{"packs": [[uuid, [frame, ...]], ...],
-        "frames": {frame: uuid}}``.
+        "frames": {frame: uuid}}``; ``properties`` are labels that were asked for beside the energy.
     nodes
         ``cached`` and ``labelled_*``: labelled frames; ``ledger_*``: ledgers of jobs, in the order in which they ran.
     """
@@ -129,11 +133,23 @@ def _entry(
         exit_code, reason = cause.exit_status or 1, f"{how_it_ended(cause)} {_remedies(calculations)}".strip()
         last_job = calculations[-1].uuid if calculations else node.uuid
     if found is not None:
-        return LedgerEntry(frame, hash_, "labelled", attempts, round(seconds, 3), job=job, moments=_moments(found))
+        lacks = _lacks(found, tried=[entry for entry in tries if entry.job == job], wanted=processes)
+        return LedgerEntry(
+            frame, hash_, "labelled", attempts, round(seconds, 3), job=job, moments=_moments(found), lacks=lacks
+        )
     return LedgerEntry(
         frame, hash_, "failed", attempts, round(seconds, 3), exit_code or 1,
         reason or "it was never finished: every job that it was in was ended before.", last_job,
     )  # fmt: skip
+
+
+def _lacks(found: Configurations, *, tried: list[LedgerEntry], wanted: LabelProcesses) -> str:
+    """Why a label lacks what was asked for beside the energy, in one sentence; empty if nothing is missing."""
+    missing = [name for name in wanted.get("properties", []) if not found.has(name).all()]
+    if not missing:
+        return ""
+    said = next((entry.lacks for entry in tried if entry.lacks), "")
+    return said or f"It has no {' and '.join(missing)}: it was labelled alone, without what gives them."
 
 
 def _without_taken_up(tries: list[LedgerEntry]) -> list[LedgerEntry]:

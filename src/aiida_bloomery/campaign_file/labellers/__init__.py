@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import cast, get_args
 
 from aiida_bloomery.campaign_file.campaign import Campaign
-from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
+from aiida_bloomery.campaign_file.labellers.contract import LabellerPart, Program
 from aiida_bloomery.campaign_file.model import CampaignFile, Code
 from aiida_bloomery.campaign_file.reader import parse_model
 from bloomery.errors import InputError
@@ -41,6 +41,22 @@ def labeller_parts() -> Iterator[tuple[str, type[LabellerPart]]]:
             yield name, labeller_part(name)
         except InputError:
             continue
+
+
+def programs_of(part: type[LabellerPart]) -> tuple[Program, ...]:
+    """Programs of a labeller besides `bloomery`; each is a key under ``codes``."""
+    return (*((part.program,) if part.program is not None else ()), *part.beside)
+
+
+def givers_of(name: str) -> list[str]:
+    """Labellers that give a property beyond the energy, by what their setting ``properties`` takes."""
+    found = []
+    for labeller_name, part in labeller_parts():
+        setting = part.model_fields.get("properties")
+        kinds = get_args(setting.annotation)[:1] if setting is not None else ()
+        if any(name in get_args(kind) for kind in kinds):
+            found.append(labeller_name)
+    return found
 
 
 def labeller(campaign: Campaign) -> LabellerPart:

@@ -53,12 +53,19 @@ class LabellerPart(Settings):
     program: ClassVar[Program | None] = None
     """The program that labels; by default labels come from jobs of `bloomery`."""
 
+    beside: ClassVar[tuple[Program, ...]] = ()
+    """Programs that run in the jobs of ``program`` where settings ask for them; `runs_beside` says which."""
+
     max_failed_share: Share | None = None
     """The campaign fails when more than this share of a batch cannot be labelled."""
 
     def overrides(self) -> dict[str, object]:
         """What stands in the protocol's place, as far as it is given."""
         return {} if self.max_failed_share is None else {"max_failed_share": self.max_failed_share}
+
+    def runs_beside(self) -> tuple[Program, ...]:
+        """Those of the programs ``beside`` that these settings ask for."""
+        return ()
 
     @classmethod
     def code_key(cls) -> str:

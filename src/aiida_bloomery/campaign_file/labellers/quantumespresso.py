@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from aiida_bloomery.calculations.ph_response import Response, unsuited, without_response
 from aiida_bloomery.calculations.pw_boundaries import Boundaries
 from aiida_bloomery.calculations.pw_variables import not_a_variable, read_namelists, unknown_variables
 from aiida_bloomery.campaign_file.campaign import Campaign
+from aiida_bloomery.campaign_file.codes import load_beside
+from aiida_bloomery.campaign_file.labellers import givers_of
 from aiida_bloomery.campaign_file.labellers.contract import Finding, LabellerPart, Program
 from aiida_bloomery.campaign_file.labellers.kpoints import Kpoints
 from aiida_bloomery.campaign_file.labellers.pw_physics import (
@@ -27,12 +30,13 @@ from aiida_bloomery.campaign_file.model import Code
 from aiida_bloomery.campaign_file.options import job_options
 from aiida_bloomery.campaign_file.versions import hear_version
 from aiida_bloomery.setup.pseudopotentials import FAMILY, read_header
-from aiida_bloomery.workflows.labelling.pw_checks import check_given, check_states, lacks_vacuum
-from aiida_bloomery.workflows.protocols import protocol_inputs
+from aiida_bloomery.workflows.labelling.pw_checks import check_given, check_states, lacks_vacuum, undefined_response
+from aiida_bloomery.workflows.protocols import merge, protocol_inputs
 from bloomery.campaign.convergence import Ladder
 from bloomery.errors import InputError
 from bloomery.frames.boxes import empty_space
 from bloomery.frames.configurations import Configurations, symbols_to_numbers
+from bloomery.frames.labels import PROPERTIES
 from bloomery.plugins import Settings
 from bloomery.quantities import Unit
 
@@ -69,10 +73,19 @@ class Smearing(Settings):
 PROGRAM = Program("pw", "Quantum ESPRESSO's pw.x.", "-in /dev/null 2>&1", re.compile(r"Program PWSCF v\.?(\S+)"))
 
 
+PH = Program(
+    "ph",
+    "Quantum ESPRESSO's ph.x, which runs in the jobs of pw.x and on its computer: `code` alone.",
+    "-in /dev/null 2>&1",
+    re.compile(r"Program PHONON v\.?(\S+)"),
+)
+
+
 class Part(LabellerPart):
-    """Labels from pw.x: energy, forces and stress."""
+    """Labels from pw.x: energy, forces and stress; and from ph.x: dielectric tensor and Born effective charges."""
 
     program: ClassVar[Program | None] = PROGRAM
+    beside: ClassVar[tuple[Program, ...]] = (PH,)
 
     pseudopotentials: str | dict[str, str] = FAMILY
     """Label of a pseudopotential family, or a UPF file for each element."""
@@ -96,6 +109,8 @@ class Part(LabellerPart):
     """What is done where frames are not periodic: molecules, wires and slabs."""
     parameters: dict[str, dict[str, object]] = Field(default={})
     """Further variables of pw.x by namelist, such as ``SYSTEM: {vdw_corr: dft-d3}``."""
+    properties: list[Response] = Field(default=[])
+    """Labels of insulators that ph.x adds in the same job: ``dielectric_tensor``, ``born_effective_charges``."""
     frames_per_job: int | None = Field(default=None, ge=1)
     """How many frames one job labels."""
     frame_time: Annotated[float, Unit("s"), Field(gt=0)] | None = None
@@ -105,6 +120,20 @@ class Part(LabellerPart):
     @classmethod
     def _as_pw_reads(cls, value: Any) -> Any:
         return read_namelists(value) if isinstance(value, dict) else value
+
+    @field_validator("properties", mode="before")
+    @classmethod
+    def _that_ph_gives(cls, value: Any) -> Any:
+        for name in value if isinstance(value, list | tuple) else ():
+            if name in PROPERTIES and name not in get_args(Response):
+                others = [giver for giver in givers_of(name) if giver != "quantumespresso"]
+                given = f"{', '.join(others)} give{'s' * (len(others) == 1)} it" if others else "no labeller gives it"
+                raise ValueError(
+                    f"pw.x and ph.x give no {name} ({given}); they give {' and '.join(get_args(Response))}"
+                )
+        if isinstance(value, list) and len({*map(str, value)}) < len(value):
+            raise ValueError("names a property twice; name each once")
+        return value
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Part:
@@ -116,6 +145,10 @@ class Part(LabellerPart):
         if message is not None:
             raise ValueError(message)
         return self
+
+    def runs_beside(self) -> tuple[Program, ...]:
+        """ph.x, if properties are asked for."""
+        return (PH,) if self.properties else ()
 
     @property
     def frame_seconds(self) -> int | None:
@@ -158,6 +191,7 @@ class Part(LabellerPart):
                 raise campaign.source.error(
                     campaign.labeller_key(key), f"names {absent}, and no structure holds it; correct or remove it."
                 )
+        self._check_response(campaign)
         if isinstance(self.pseudopotentials, dict):
             for element in campaign.structures.elements:
                 if element not in self.pseudopotentials:
@@ -166,9 +200,35 @@ class Part(LabellerPart):
                 path = _upf_file(campaign, element, name)
                 self._check_pseudo(campaign, element, path.read_text(encoding="utf-8", errors="replace"))
 
+    def _check_response(self, campaign: Campaign) -> None:
+        """See that ph.x can give what is asked for, of frames like these and of pw.x as it is told to run."""
+        if not self.properties:
+            return
+        protocol = protocol_inputs("labelling.quantumespresso", campaign.file.protocol)
+        own = self._own_system | self.namelists.get("SYSTEM", {})
+        found = unsuited(merge(protocol["parameters"], {**self.namelists, "SYSTEM": own}))
+        if found is not None:
+            variable, message = found
+            name = variable.rpartition(".")[2]
+            key = next((key for key, names in SAID_BY.items() if getattr(self, key) and name in names), "properties")
+            smeared = key == "smearing" or name == "occupations"
+            remedy = "set smearing: none" if smeared else "change that"
+            raise campaign.source.error(
+                campaign.labeller_key("properties" if smeared else key),
+                f"{message}; {remedy}, or ask for no properties.",
+            )
+        for name, frames in campaign.named_frames:
+            if (problem := undefined_response(frames, self.properties)) is not None:
+                raise campaign.source.error(name, problem)
+
     def notes(self, campaign: Campaign) -> Iterator[str]:
         """Say what may not be meant: one mesh for all cells, charges in periods, slabs that are periodic across."""
         where = campaign.labeller_words
+        if self.properties:
+            yield (
+                f"{where}.properties: ph.x takes three to four times as long as pw.x for each frame; frame_time holds "
+                "for both together."
+            )
         yield from self._doubtful_boundaries(campaign)
         for name in unknown_variables(self.parameters):
             yield (
@@ -226,6 +286,12 @@ class Part(LabellerPart):
         said = ", ".join(f"{element} {name}" for element, name in functionals.items())
         if self.functional is not None:
             yield Finding("functional", f"{self.functional}, with pseudopotentials of: {said}")
+        elif self.properties and (odd := without_response(functionals)) is not None:
+            raise _error(
+                campaign,
+                f"that of {odd} was made with {functionals[odd]}, which ph.x has no response of; choose "
+                "others, or ask for no properties.",
+            )
         elif len(set(functionals.values()) - {"unknown"}) > 1:
             raise _error(campaign, f"the functionals differ ({said}); choose pseudopotentials of one functional.")
         if "unknown" in functionals.values():
@@ -278,6 +344,8 @@ class Part(LabellerPart):
             options=job_options(entry, code, mpi=entry.cores > 1),
             boundaries=self.boundaries.model_dump(),
             hubbard=self.hubbard.as_input() if self.hubbard is not None and card else None,
+            properties=self.properties,
+            ph_code=load_beside(campaign, PH, code) if self.properties else None,
         )
 
     @property
@@ -337,11 +405,7 @@ class Part(LabellerPart):
         """Variables of pw.x that differ from the protocol's."""
         from aiida_bloomery.workflows.labelling.pw_inputs import resolve_pseudos  # noqa: PLC0415
 
-        system: dict[str, object] = {}
-        if self.functional is not None:
-            system["input_dft"] = self.functional
-        if self.dispersion is not None:
-            system |= self.dispersion.system
+        system: dict[str, object] = self._own_system
         if self.hubbard is not None and not card:
             system |= self.hubbard.as_namelist()
         if self.moments is not None:
@@ -355,13 +419,23 @@ class Part(LabellerPart):
             system["ecutrho"] = self.ecutwfc * ratio
         if self.ecutrho is not None:
             system["ecutrho"] = self.ecutrho
+        namelists = self.namelists
+        namelists["SYSTEM"] = system | namelists.get("SYSTEM", {})
+        return namelists
+
+    @property
+    def _own_system(self) -> dict[str, object]:
+        """Variables of SYSTEM that follow from keys alone."""
+        system: dict[str, object] = {}
+        if self.functional is not None:
+            system["input_dft"] = self.functional
+        if self.dispersion is not None:
+            system |= self.dispersion.system
         if self.smearing == "none":
             system |= {"occupations": "fixed", "degauss": 0.0}
         elif self.smearing is not None:
             system |= {"occupations": "smearing", "smearing": self.smearing.type, "degauss": self.smearing.width}
-        namelists = self.namelists
-        namelists["SYSTEM"] = system | namelists.get("SYSTEM", {})
-        return namelists
+        return system
 
     def _pseudos(self, campaign: Campaign) -> dict[str, Any]:
         """Pseudopotential nodes by element. A profile is loaded."""

@@ -142,6 +142,8 @@ class LabellingWorkChain(SubmitsOnce):
             self.out("labelled", labelled)
         entries = ledger["entries"]
         failed = [entry for entry in entries if entry["outcome"] == "failed"]
+        if lacking := [entry["lacks"] for entry in entries if entry.get("lacks")]:
+            self.report(f"{len(lacking)} of {len(entries)} frames lack a property that was asked for: {lacking[0]}")
         if failed:
             self.report(f"{len(failed)} of {len(entries)} frames have no label: {failed[0]['reason']}")
         if len(failed) > self.inputs.max_failed_share.value * len(entries):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
 
+from aiida_bloomery.calculations import ph_response
 from aiida_bloomery.calculations.pw_boundaries import Boundaries, not_for_2d
 from aiida_bloomery.calculations.pw_namelists import (
     Namelists,
@@ -17,9 +19,11 @@ from aiida_bloomery.calculations.pw_namelists import (
 )
 from aiida_bloomery.workflows.labelling import frame_checks
 from aiida_bloomery.workflows.labelling.frame_checks import one_of_each
+from bloomery.errors import InputError
 from bloomery.frames.boxes import boxed
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.states import states_of
+from bloomery.properties.laws import check_defined, property_named
 
 DECIDED = {"calculation", "tprnfor", "tstress"}
 """Variables of pw.x by which a single point gives labels: the protocol sets them."""
@@ -118,6 +122,33 @@ def check_states(configurations: Configurations, parameters: Namelists) -> str |
         if problem is not None:
             return f"configurations: frame {frame}: {problem}."
         seen.add(key)
+    return None
+
+
+def check_response(configurations: Configurations, pw: Mapping[str, Any]) -> str | None:
+    """Return one sentence if ph.x gives no response of these frames, or of pw.x as it is told to run."""
+    if "ph" not in pw:
+        return "ph: is missing beside ph_code; say what it is asked for." if "ph_code" in pw else None
+    if "ph_code" not in pw:
+        return "ph_code: is missing; give the code of ph.x, on the computer of pw.x."
+    if (found := ph_response.unsuited(pw["parameters"].get_dict())) is not None:
+        return f"parameters.{found[0]}: {found[1]}; change it, or ask for no properties."
+    return undefined_response(configurations, pw["ph"]["properties"])
+
+
+def undefined_response(configurations: Configurations, properties: Collection[str]) -> str | None:
+    """Return one sentence about the first frame that has no response to a field."""
+    open_ = np.flatnonzero(~configurations.pbc.all(axis=1))
+    if len(open_) and properties:
+        return (
+            f"frame {open_[0]} is not periodic in all directions, and ph.x gives {ph_response.told(properties)} of "
+            "crystals alone; leave it out, or ask for no properties."
+        )
+    for name in properties:
+        try:
+            check_defined(property_named(name), configurations)
+        except InputError as error:
+            return str(error)
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiida import orm
@@ -31,6 +31,8 @@ def pw_inputs(
     options: Mapping[str, Any] | None = None,
     boundaries: Mapping[str, Any] | None = None,
     hubbard: Mapping[str, Any] | None = None,
+    properties: Sequence[str] = (),
+    ph_code: orm.AbstractCode | None = None,
 ) -> dict[str, Any]:
     """Return the namespace `pw` and the other inputs of a protocol, as nodes.
 
@@ -63,6 +65,10 @@ def pw_inputs(
     }
     if hubbard is not None:
         pw["hubbard"] = orm.Dict(dict(hubbard))
+    if properties:
+        if ph_code is None:
+            raise InputError("ph_code: is missing; give the code of ph.x, which gives properties.")
+        pw |= {"ph": orm.Dict({**inputs["ph"], "properties": list(properties)}), "ph_code": ph_code}
     return {"pw": pw, "max_failed_share": orm.Float(inputs["max_failed_share"])}
 
 

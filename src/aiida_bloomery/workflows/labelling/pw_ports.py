@@ -10,7 +10,7 @@ from aiida_pseudo.data.pseudo.upf import UpfData
 
 from aiida_bloomery.calculations.job_script import guard, own_mpi_folder, time_limit
 from aiida_bloomery.calculations.pw_frame import kind_pseudos, validate_boundaries
-from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, validate_kpoints_rule
+from aiida_bloomery.calculations.pw_pack import OUTPUT_FILE, validate_kpoints_rule, validate_ph
 from aiida_bloomery.data.ports import by_key, optional
 from aiida_bloomery.workflows.labelling.packed import program_ports
 from aiida_bloomery.workflows.labelling.packing import frame_cores
@@ -35,6 +35,9 @@ def pw_ports(spec: ProcessSpec) -> None:
     optional(spec, "pw.boundaries", orm.Dict, text, validator=validate_boundaries)
     text = "Hubbard parameters that pw.x is told by a card: `{projectors, u: {Fe-3d: eV}}`."
     optional(spec, "pw.hubbard", orm.Dict, text)
+    text = "What ph.x is asked for behind pw.x: `{properties, threshold, steps, mixing}`."
+    optional(spec, "pw.ph", orm.Dict, text, validator=validate_ph)
+    optional(spec, "pw.ph_code", orm.AbstractCode, "ph.x, on the computer of `code`.")
     by_key(spec, "pw.pseudos", UpfData, "Pseudopotential of each element.")
 
 

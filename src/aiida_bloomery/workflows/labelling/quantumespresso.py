@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from aiida import orm
@@ -11,9 +11,10 @@ from aiida.engine import ProcessBuilder, ProcessSpec, ToContext
 from aiida_pseudo.data.pseudo.upf import UpfData
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
+from aiida_bloomery.calculations import ph_response
 from aiida_bloomery.calculations.frame_pack import FramePackCalculation
 from aiida_bloomery.calculations.functions.pw import frame_inputs, isolated_atom_settings, parse_pw_frame
-from aiida_bloomery.calculations.label_cache import around_of, find_labels, fingerprint
+from aiida_bloomery.calculations.label_cache import around_of, find_labels, fingerprint, response_of
 from aiida_bloomery.calculations.pw_frame import boundaries_of, frame_input, frame_of
 from aiida_bloomery.calculations.pw_pack import PwPackCalculation
 from aiida_bloomery.data.configurations import ConfigurationsData
@@ -23,6 +24,7 @@ from aiida_bloomery.workflows.labelling.pw_checks import (
     check_electrons,
     check_frames,
     check_moments,
+    check_response,
     told_settings,
 )
 from aiida_bloomery.workflows.labelling.pw_inputs import pw_inputs
@@ -65,6 +67,8 @@ class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
         kpoints: Mapping[str, object] | None = None,
         options: Mapping[str, object] | None = None,
         boundaries: Mapping[str, object] | None = None,
+        properties: Sequence[str] = (),
+        ph_code: orm.AbstractCode | None = None,
     ) -> ProcessBuilder:
         """Return a builder with the inputs of a protocol.
 
@@ -88,10 +92,13 @@ class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
             Scheduler options of one frame.
         boundaries
             What is done where a frame is not periodic, as far as it is not the default; see `Boundaries`.
+        properties, ph_code
+            Labels of ph.x (`dielectric_tensor`, `born_effective_charges`), and its code, on the computer of ``code``.
         """
         if elements is None:
             elements = configurations.elements if configurations is not None else []
         given: dict[str, Any] = {"pseudos": pseudos, "kpoints": kpoints, "options": options, "boundaries": boundaries}
+        given |= {"properties": properties, "ph_code": ph_code}
         inputs = pw_inputs(code, elements, protocol, overrides, **given)
         builder = cls.get_builder()
         if configurations is not None:
@@ -111,6 +118,7 @@ class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
         message = check_frames(
             configurations, set(pw["pseudos"]), parameters, isolated_atoms=isolated, boundaries=boundaries
         )
+        message = message or (None if isolated else check_response(configurations, pw))
         valences = {key: node.z_valence for key, node in pw["pseudos"].items()}
         message = message or check_moments(configurations, valences)
         if message is not None or isolated:
@@ -133,7 +141,8 @@ class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
             frame = frame_of(atoms, pw)
             box = "" if atoms.pbc.all() else ", box {:.1f} x {:.1f} x {:.1f} Å".format(*frame.structure.cell_lengths)
             settings = told_settings(frame.parameters, *frame.kpoints.get_kpoints_mesh())
-            found.append((f"pw.x for {name}", settings + box))
+            behind = f", then ph.x for {ph_response.told(pw['ph']['properties'])}" if "ph" in pw else ""
+            found.append((f"pw.x for {name}", settings + box + behind))
         return found
 
     def setup(self) -> None:
@@ -141,6 +150,9 @@ class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
         super().setup()
         pw = self.inputs.pw
         settings = {"parameters": pw.parameters, **around_of(pw)}
+        self.ctx.response = AttributeDict({} if self.inputs.isolated_atoms.value else response_of(pw))
+        if self.ctx.response:
+            self.ctx.processes["properties"] = list(pw.ph["properties"])
         if self.inputs.isolated_atoms.value:
             frames = self.inputs.configurations
             settings = self.call_as("isolated_atom_settings", isolated_atom_settings, pw.parameters, frames)
@@ -159,17 +171,19 @@ class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
 
     def fingerprint_of(self, settings: Mapping[str, Any]) -> str:
         """Fingerprint of settings with this code and these pseudopotentials."""
-        return fingerprint(self.inputs.pw.code, dict(self.inputs.pw.pseudos), **settings)
+        pseudos = dict(self.inputs.pw.pseudos)
+        return fingerprint(self.inputs.pw.code, pseudos, **settings, **self.ctx.response)
 
     def known_labels(self, hashes: list[str]) -> dict[str, ConfigurationsData]:
         """Labels that exist; those of periodic frames whatever was to be done with others."""
-        found = super().known_labels(hashes)
+        needed = self.inputs.pw.ph["properties"] if self.ctx.response else ()
+        found = find_labels(self.ctx.fingerprint, hashes, needed)
         frames = self.inputs.configurations.configurations
         periodic = {content for content, whole in zip(hashes, frames.pbc.all(axis=1), strict=True) if whole}
         missing = sorted(periodic - set(found))
         if missing and "boundaries" in self.ctx.settings:
             without = {name: node for name, node in self.ctx.settings.items() if name != "boundaries"}
-            found |= find_labels(self.fingerprint_of(without), missing)
+            found |= find_labels(self.fingerprint_of(without), missing, needed)
         if self.inputs.isolated_atoms.value:
             stated = {content for content, said in zip(hashes, frames.state("spin")[1], strict=True) if said}
             found = {content: node for content, node in found.items() if content not in stated}
@@ -185,7 +199,7 @@ class QuantumEspressoLabellingWorkChain(PackedLabellingWorkChain):
 
     def pack_inputs(self, pack: list[int]) -> dict[str, Any]:
         """Namelists, k-points and pseudopotentials: those of all elements, for they are in the fingerprint."""
-        return {**self.settings_of(pack[0]), "pseudos": dict(self.inputs.pw.pseudos)}
+        return {**self.settings_of(pack[0]), "pseudos": dict(self.inputs.pw.pseudos), **self.ctx.response}
 
     def run_frames(self) -> ToContext:
         """Give each failed frame to the workchain that knows what to do."""
