@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 from aiida_bloomery.campaign_file.campaign import Campaign, Key, Source
-from aiida_bloomery.campaign_file.labellers import labeller, labeller_part, labeller_parts
+from aiida_bloomery.campaign_file.labellers import given_by, givers_of, labeller, labeller_part
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
 from aiida_bloomery.campaign_file.model import CampaignFile
 from aiida_bloomery.campaign_file.reader import parse_model
@@ -21,12 +21,6 @@ from bloomery.selectors.composition import properties_asked
 
 KEY = "properties"
 """Of the file, and of the settings of labellers that can say which properties they label."""
-
-
-def given_by(part: type[LabellerPart]) -> tuple[str, ...]:
-    """Properties that a labeller can be asked for."""
-    field = part.model_fields.get(KEY)
-    return () if field is None else tuple(get_args(get_args(field.annotation)[0]))
 
 
 def with_properties(file: CampaignFile, source: Source) -> CampaignFile:
@@ -65,7 +59,7 @@ def _carries(part: type[LabellerPart]) -> bool:
 
 
 def _not_given(named: str, name: str) -> str:
-    others = [other for other, part in labeller_parts() if name in given_by(part)]
+    others = givers_of(name)
     what = f"by {' or '.join(others)}" if others else "with data that carry it, by lookup"
     return f"the labeller {named} does not give it; label {what}, or leave it out."
 

@@ -48,15 +48,15 @@ def programs_of(part: type[LabellerPart]) -> tuple[Program, ...]:
     return (*((part.program,) if part.program is not None else ()), *part.beside)
 
 
+def given_by(part: type[LabellerPart]) -> tuple[str, ...]:
+    """Properties beyond the energy that a labeller can be asked for, by what its setting ``properties`` takes."""
+    setting = part.model_fields.get("properties")
+    return () if setting is None else tuple(get_args(get_args(setting.annotation)[0]))
+
+
 def givers_of(name: str) -> list[str]:
-    """Labellers that give a property beyond the energy, by what their setting ``properties`` takes."""
-    found = []
-    for labeller_name, part in labeller_parts():
-        setting = part.model_fields.get("properties")
-        kinds = get_args(setting.annotation)[:1] if setting is not None else ()
-        if any(name in get_args(kind) for kind in kinds):
-            found.append(labeller_name)
-    return found
+    """Labellers that give a property."""
+    return [labeller_name for labeller_name, part in labeller_parts() if name in given_by(part)]
 
 
 def labeller(campaign: Campaign) -> LabellerPart:

@@ -221,6 +221,21 @@ class Part(LabellerPart):
             if (problem := undefined_response(frames, self.properties)) is not None:
                 raise campaign.source.error(name, problem)
 
+    def _skewed_mesh(self, campaign: Campaign) -> Iterator[str]:
+        """A mesh that is shifted along vectors which are not at right angles: it has less symmetry than the crystal."""
+        if self.kpoints is None or not any(self.kpoints.shift):
+            return
+        for name, frames in campaign.named_frames:
+            cells = np.array([atoms.cell.array for atoms in frames.to_atoms()])
+            products = np.abs(np.einsum("nij,nkj->nik", cells, cells)[:, [0, 0, 1], [1, 2, 2]])
+            if (products > 1e-3 * (cells**2).sum(axis=2).max()).any():
+                yield (
+                    f"{campaign.labeller_words}.kpoints.shift: along vectors that are not at right angles, as in {name}, "
+                    "a shifted mesh has less symmetry than the crystal, and tensors of ph.x are off by tens of percent; "
+                    "leave the shift out, or take a cell with right angles."
+                )
+                return
+
     def notes(self, campaign: Campaign) -> Iterator[str]:
         """Say what may not be meant: one mesh for all cells, charges in periods, slabs that are periodic across."""
         where = campaign.labeller_words
@@ -229,6 +244,7 @@ class Part(LabellerPart):
                 f"{where}.properties: ph.x takes three to four times as long as pw.x for each frame; frame_time holds "
                 "for both together."
             )
+            yield from self._skewed_mesh(campaign)
         yield from self._doubtful_boundaries(campaign)
         for name in unknown_variables(self.parameters):
             yield (

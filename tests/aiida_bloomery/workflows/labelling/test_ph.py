@@ -1,4 +1,4 @@
-"""Real pw.x and ph.x on cells of two carbon atoms: responses to a field, and what is left where there are none."""
+"""Real pw.x and ph.x on silicon carbide: responses to a field, and what is left where there are none."""
 
 from __future__ import annotations
 
@@ -29,16 +29,20 @@ pytestmark = [
 
 BOTH = ["dielectric_tensor", "born_effective_charges"]
 SYSTEM = {"ecutwfc": 20.0, "ecutrho": 160.0, "occupations": "fixed", "smearing": None, "degauss": None}
-MESH = {"mesh": [2, 2, 2], "offset": [0.5, 0.5, 0.5]}
+MESH = {"mesh": [2, 2, 2], "offset": [0.0, 0.0, 0.0]}
+"""As symmetric as the crystal: a mesh that is shifted along the vectors of a primitive cell is not."""
 
 
 @pytest.fixture
-def carbon(profile):
-    path = Path(find_folder() or "") / "C.pbe-rrkjus.UPF"
-    if not path.is_file():
-        pytest.skip(f"there is no {path.name}")
-    with path.open("rb") as handle:
-        return DataFactory("pseudo.upf").get_or_create(handle, filename=path.name).store()
+def pseudos(profile):
+    found = {}
+    for element, name in {"Si": "Si.pbe-rrkj.UPF", "C": "C.pbe-rrkjus.UPF"}.items():
+        path = Path(find_folder() or "") / name
+        if not path.is_file():
+            pytest.skip(f"there is no {path.name}")
+        with path.open("rb") as handle:
+            found[element] = DataFactory("pseudo.upf").get_or_create(handle, filename=path.name).store()
+    return found
 
 
 @pytest.fixture
@@ -62,7 +66,7 @@ def ph(pw_computer, tmp_path):
 
 
 @pytest.fixture
-def builder_of(carbon):
+def builder_of(pseudos):
     def make(pw, ph_code, frames, **more):
         overrides = {"parameters": {"SYSTEM": SYSTEM, **more.pop("parameters", {})}, **more}
         return QuantumEspressoLabellingWorkChain.get_builder_from_protocol(
@@ -70,7 +74,7 @@ def builder_of(carbon):
             ConfigurationsData(Configurations.from_atoms(frames)),
             "balanced",
             overrides,
-            pseudos={"C": carbon},
+            pseudos=pseudos,
             kpoints=MESH,
             properties=BOTH,
             ph_code=ph_code,
@@ -84,12 +88,12 @@ def ph_starts(tmp_path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def diamond() -> ase.Atoms:
-    return bulk("C", "diamond", a=3.57)
+def crystal() -> ase.Atoms:
+    return bulk("SiC", "zincblende", a=4.36)
 
 
 def distorted(seed: int = 3) -> ase.Atoms:
-    atoms = diamond()
+    atoms = crystal()
     strain = np.eye(3) + np.array([[0.01, 0.02, 0.0], [0.0, 0.0, 0.01], [0.005, 0.0, -0.01]])
     atoms.set_cell(atoms.cell.array @ strain, scale_atoms=True)
     atoms.rattle(0.08, seed=seed)
@@ -106,18 +110,19 @@ def in_text(output: str, name: str, rows: str) -> np.ndarray:
 @pytest.mark.integration
 def test_tensors_are_those_of_a_run_by_hand_and_obey_their_laws(wrapped_pw, ph, builder_of, tmp_path):
     pw, code = wrapped_pw(), ph()
-    outputs, node = run_get_node(builder_of(pw, code, [diamond(), distorted()]))
+    outputs, node = run_get_node(builder_of(pw, code, [crystal(), distorted()]))
     assert node.is_finished_ok, node.exit_message
     labelled = outputs["labelled"].configurations
     assert all(labelled.has(name).all() for name in ("energy", "forces", "stress", *BOTH))
     assert [len(pw.starts()), len(ph_starts(tmp_path))] == [2, 2]
     assert not any("lacks" in entry for entry in outputs["ledger"]["entries"])
 
-    # The crystal is cubic, and each atom at a centre of inversion of the pair. What breaks it is the mesh, which is
-    # along the vectors of the primitive cell, so that shares of it that are cubic are looked at.
+    # The crystal is cubic: tensors are a number times unity, and carbon attracts electrons.
     epsilon, charges = labelled.label("dielectric_tensor")[0], labelled.label("born_effective_charges")[0]
     np.testing.assert_allclose(np.diag(epsilon[0]), epsilon[0, 0, 0], rtol=1e-5)
-    np.testing.assert_allclose(charges[:2], 0, atol=1e-4)
+    np.testing.assert_allclose(epsilon[0], epsilon[0, 0, 0] * np.eye(3), atol=1e-4)
+    np.testing.assert_allclose(charges[0], charges[0, 0, 0] * np.eye(3), atol=1e-3)
+    assert charges[0, 0, 0] > 2
     np.testing.assert_allclose(epsilon, epsilon.transpose(0, 2, 1), atol=0)
     np.testing.assert_allclose(charges[2:].sum(axis=0), 0, atol=1e-12)
     assert np.abs(charges[2] - charges[2].T).max() > 0.01, "a frame without symmetry tells rows from columns"
@@ -167,8 +172,6 @@ def test_frame_without_response_keeps_energy_and_forces_and_is_asked_again(wrapp
     [
         ("sleep 1000", {"pack": {"frame_timeout_s": 8}}, "ph.x was ended after the 8 s that a frame may take."),
         ("kill -9 $$", {}, "ph.x was killed, most likely for want of memory."),
-        ('exec bash -c "echo no such library; exit 3"', {}, "ph.x did not come to its end; the last that it said: no"),
-        ("sed -i s/epsil/epsl/ ph.in", {}, "ph.x stopped in "),
     ],
 )
 def test_whatever_becomes_of_ph_the_label_of_pw_stays(wrapped_pw, ph, builder_of, snippet, more, told):
@@ -199,12 +202,12 @@ def refusal(builder) -> str:
     return str(raised.value)
 
 
-def test_what_has_no_response_is_refused_at_submission(wrapped_pw, ph, builder_of, carbon):
+def test_what_has_no_response_is_refused_at_submission(wrapped_pw, ph, builder_of):
     pw, code = wrapped_pw(), ph()
-    smeared = builder_of(pw, code, [diamond()], parameters={"SYSTEM": {"ecutwfc": 20.0, "ecutrho": 160.0}})
+    smeared = builder_of(pw, code, [crystal()], parameters={"SYSTEM": {"ecutwfc": 20.0, "ecutrho": 160.0}})
     assert "parameters.SYSTEM.occupations: ph.x gives the response to a field of insulators alone" in refusal(smeared)
-    boxed = molecule("C2", vacuum=3.0)
-    assert "frame 1 is not periodic in all directions" in refusal(builder_of(pw, code, [diamond(), boxed]))
-    charged = diamond()
+    boxed = molecule("SiH4", vacuum=3.0)[[0]]
+    assert "frame 1 is not periodic in all directions" in refusal(builder_of(pw, code, [crystal(), boxed]))
+    charged = crystal()
     charged.info["charge"] = 2.0
     assert "has a charge, and a charged cell has no dielectric_tensor" in refusal(builder_of(pw, code, [charged]))
