@@ -139,7 +139,7 @@ def ledger_command(pk: str, failed: bool, suspect: bool, cost: bool, profile: st
         known = (_name(entry), entry["outcome"].replace("_", " "), entry["attempts"])
         seconds = [f"{entry['seconds']:.1f}", *([f"{_core_seconds(entry):.1f}"] if cost else [])]
         seconds += [_moment(entry) for _ in magnetic]
-        reason = " ".join(filter(None, [entry["reason"], entry.get("word", "")]))
+        reason = " ".join(filter(None, [entry["reason"], entry.get("lacks", ""), entry.get("word", "")]))
         listed.add_row(*map(str, known), *seconds, str(entry["exit_code"] or ""), entry["job"][:8], plain(reason))
     console.print(listed)
     for by, costs in spent.items():

@@ -230,9 +230,9 @@ class Part(LabellerPart):
             products = np.abs(np.einsum("nij,nkj->nik", cells, cells)[:, [0, 0, 1], [1, 2, 2]])
             if (products > 1e-3 * (cells**2).sum(axis=2).max()).any():
                 yield (
-                    f"{campaign.labeller_words}.kpoints.shift: along vectors that are not at right angles, as in {name}, "
-                    "a shifted mesh has less symmetry than the crystal, and tensors of ph.x are off by tens of percent; "
-                    "leave the shift out, or take a cell with right angles."
+                    f"{campaign.labeller_words}.kpoints.shift: along vectors that are not at right angles, as in "
+                    f"{name}, a shifted mesh has less symmetry than the crystal, and tensors of ph.x are off by tens "
+                    "of percent; leave the shift out, or take a cell with right angles."
                 )
                 return
 
