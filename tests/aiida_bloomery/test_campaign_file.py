@@ -34,7 +34,7 @@ from bloomery.frames.configurations import Configurations
 from bloomery.reference.teachers import teacher_for
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*/campaign.yaml"))
+EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))
 
 
 @cache
@@ -148,7 +148,7 @@ def test_shares_and_schedules_are_shown_and_count_in_the_plan(folder: Path) -> N
     fits(text)
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_examples_pass(path: Path) -> None:
     result = CliRunner().invoke(main, ["check", "--file-only", str(path)])
     assert result.exit_code == 0, result.output
@@ -599,7 +599,7 @@ def test_variables_that_may_be_of_a_newer_pw_are_told(folder: Path) -> None:
     assert "parameters.SYSTEM.quux: pw.x up to 7.5 has no such variable" in " ".join(result.output.split())
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_examples_fit_the_schema(path: Path) -> None:
     fits(path.read_text(encoding="utf-8"))
 

@@ -241,7 +241,7 @@ class Part(LabellerPart):
         where = campaign.labeller_words
         if self.properties:
             yield (
-                f"{where}.properties: ph.x takes three to four times as long as pw.x for each frame; frame_time holds "
+                f"{where}.properties: ph.x takes three to ten times as long as pw.x for each frame; frame_time holds "
                 "for both together."
             )
             yield from self._skewed_mesh(campaign)
