@@ -62,7 +62,8 @@ def schema() -> dict[str, Any]:
         "description": properties["properties"]["description"],
     }
     stop = found["Stop"]["properties"]
-    stop |= {name: {"$ref": REFERENCE.format(model=PropertyTarget.__name__)} for name in PROPERTIES}
+    target = {"$ref": REFERENCE.format(model=PropertyTarget.__name__)}
+    stop |= {name: {**target, "description": f"Target for the {name}, if it is learnt."} for name in PROPERTIES}
     validation = found["Validation"]["properties"]
     for owner in (properties, validation):
         owner["structures"] = _files(owner["structures"])
