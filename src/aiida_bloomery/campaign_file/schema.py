@@ -55,15 +55,7 @@ def schema() -> dict[str, Any]:
         "description": properties["labelling"]["description"],
     }
     properties["data"] = _files(properties["data"])
-    names = {"enum": list(PROPERTIES)}
-    learned = {key: value for key, value in properties["properties"].items() if key != "description"}
-    properties["properties"] = {
-        "anyOf": [names, {"type": "array", "items": names}, learned | {"propertyNames": names}],
-        "description": properties["properties"]["description"],
-    }
-    stop = found["Stop"]["properties"]
-    target = {"$ref": REFERENCE.format(model=PropertyTarget.__name__)}
-    stop |= {name: {**target, "description": f"Target for the {name}, if it is learnt."} for name in PROPERTIES}
+    _of_properties(properties, found["Stop"]["properties"])
     validation = found["Validation"]["properties"]
     for owner in (properties, validation):
         owner["structures"] = _files(owner["structures"])
@@ -219,6 +211,18 @@ def _reference(model: str) -> str:
 def _replaced(part: dict[str, Any], old: str, new: str) -> dict[str, Any]:
     """Put something else, as JSON, in the place of every reference to a model."""
     return cast("dict[str, Any]", json.loads(json.dumps(part).replace(old, new)))
+
+
+def _of_properties(keys: dict[str, Any], stop: dict[str, Any]) -> None:
+    """Let a list of names stand for the properties that are learnt, and targets of theirs beside the other ones."""
+    names = {"enum": list(PROPERTIES)}
+    learned = {key: value for key, value in keys["properties"].items() if key != "description"}
+    keys["properties"] = {
+        "anyOf": [names, {"type": "array", "items": names}, learned | {"propertyNames": names}],
+        "description": keys["properties"]["description"],
+    }
+    target = {"$ref": REFERENCE.format(model=PropertyTarget.__name__)}
+    stop |= {name: {**target, "description": f"Target for the {name}, if it is learnt."} for name in PROPERTIES}
 
 
 def _files(field: dict[str, Any]) -> dict[str, Any]:
