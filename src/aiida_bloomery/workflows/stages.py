@@ -26,8 +26,9 @@ Processes = dict[str, orm.WorkChainNode]
 class CampaignContext(Protocol):
     """`ctx` of a campaign: what it keeps from step to step. Checkpoints hold nodes and plain values, nothing else.
 
-    What its parts keep is under `adoption`, `measuring`, `control`, `standing`, `starts` and `pipeline`, see
-    `AdoptionContext`, `MeasuringContext`, `ControlContext`, `StandingContext`, `StartsContext` and `AheadContext`.
+    What its parts keep is under `adoption`, `measuring`, `properties`, `control`, `standing`, `starts` and `pipeline`,
+    see `AdoptionContext`, `MeasuringContext`, `PropertiesContext`, `ControlContext`, `StandingContext`, `StartsContext`
+    and `AheadContext`.
     """
 
     iteration: int

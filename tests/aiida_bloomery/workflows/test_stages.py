@@ -13,7 +13,7 @@ from ase.build import bulk
 from plumpy import LoadSaveContext
 
 from aiida_bloomery.data.configurations import ConfigurationsData
-from aiida_bloomery.workflows import adoption, ahead, arms, measuring, stages, standing, starts
+from aiida_bloomery.workflows import adoption, ahead, arms, measuring, properties, stages, standing, starts
 from aiida_bloomery.workflows.campaign import ReinforcementWorkChain
 from aiida_bloomery.workflows.labelling.calculator import CalculatorLabellingWorkChain
 from aiida_bloomery.workflows.sampling import drivers_are_there
@@ -48,13 +48,14 @@ def test_every_key_that_is_kept_is_listed(process: ReinforcementWorkChain) -> No
     process.begin_iteration()
     process.plan()
     kept: dict[str, Any] = dict(process.ctx)
-    parts = {part.KEY: kept.pop(part.KEY) for part in (adoption, ahead, arms, measuring, standing, starts)}
+    parts = {part.KEY: kept.pop(part.KEY) for part in (adoption, ahead, arms, measuring, properties, standing, starts)}
     assert set(kept) <= set(get_type_hints(stages.CampaignContext))
     assert set(parts["adoption"]) == set(get_type_hints(adoption.AdoptionContext))
     assert set(parts["pipeline"]) == set(get_type_hints(ahead.AheadContext))
     assert set(parts["control"]) == set(get_type_hints(arms.ControlContext))
     assert set(parts["standing"]) == set(get_type_hints(standing.StandingContext))
     assert set(parts["starts"]) == set(get_type_hints(starts.StartsContext))
+    assert set(parts["properties"]) == set(get_type_hints(properties.PropertiesContext))
     assert set(parts["measuring"]) == set(get_type_hints(measuring.MeasuringContext))
 
 
