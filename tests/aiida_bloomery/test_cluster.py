@@ -29,7 +29,7 @@ TOLD: dict[str, Any] = {"label": "cluster", "host": "login.example.org", "schedu
         ({"work": "aiida"}, "must be an absolute path"),
         ({"scheduler": "loadleveler"}, "'slurm', 'pbspro', 'torque', 'sge', 'lsf' or 'direct'"),
         ({"mpirun": "srun -n 4"}, "must say where the number of processes goes"),
-        ({"programs": {"pwx": "pw.x"}}, "there is no program 'pwx'; the programs are pw, cp2k, vasp, bloomery"),
+        ({"programs": {"pwx": "pw.x"}}, "there is no program 'pwx'; the programs are pw, ph, cp2k, vasp, bloomery"),
         ({"cores": 0}, "greater than or equal to 1"),
         ({"modules": ["QE"]}, "Extra inputs are not permitted"),
     ],
