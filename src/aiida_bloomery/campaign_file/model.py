@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_v
 
 from bloomery.campaign.agreement import ObservableTarget
 from bloomery.campaign.plateau import Plateau
-from bloomery.campaign.properties import LearnedProperty, PropertyName, PropertyTargets
+from bloomery.campaign.properties import LearnedProperty, PropertyTargets
 from bloomery.campaign.schedules import SamplerSpec
 from bloomery.campaign.stages import EnergyReference
 from bloomery.campaign.starts import StartName
@@ -22,6 +22,7 @@ from bloomery.frames.labels import PROPERTIES
 from bloomery.frames.states import STATES
 from bloomery.frames.suspects import SuspectSettings
 from bloomery.plugins import Kind, PluginSpec, Settings, declares
+from bloomery.properties.laws import PropertyName
 from bloomery.quantities import Unit
 
 Protocol = Literal["fast", "balanced", "stringent"]

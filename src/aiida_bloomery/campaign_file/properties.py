@@ -11,7 +11,8 @@ from aiida_bloomery.campaign_file.labellers import given_by, givers_of, labeller
 from aiida_bloomery.campaign_file.labellers.contract import LabellerPart
 from aiida_bloomery.campaign_file.model import CampaignFile
 from aiida_bloomery.campaign_file.reader import parse_model
-from bloomery.campaign.properties import PropertiesSettings
+from bloomery.campaign.measuring import EACH, FINAL
+from bloomery.campaign.properties import PROPERTIES, PropertiesSettings
 from bloomery.errors import BloomeryError, DataWarning, InputError
 from bloomery.frames.labels import LABELS
 from bloomery.plugins import PluginSpec, load_plugin, registered
@@ -19,7 +20,7 @@ from bloomery.properties.contract import folder_of
 from bloomery.properties.laws import check_defined, property_named
 from bloomery.selectors.composition import properties_asked
 
-KEY = "properties"
+KEY = PROPERTIES
 """Of the file, and of the settings of labellers that can say which properties they label."""
 
 
@@ -32,10 +33,9 @@ def with_properties(file: CampaignFile, source: Source) -> CampaignFile:
         return file
     try:
         part = labeller_part(file.labeller)
-        carried = _carries(part)
     except (LookupError, BloomeryError):  # said by the checks, with its place
         return file
-    if not carried:
+    if not _carries(part):
         for name in file.properties:
             if name not in given_by(part):
                 raise source.error((KEY, name), _not_given(file.labeller, name))
@@ -46,11 +46,8 @@ def with_properties(file: CampaignFile, source: Source) -> CampaignFile:
             file = file.with_labeller_settings({**settings, KEY: [*asked, *more]})
     if file.validation is None:
         return file
-    whens = {when: [_with_models(spec, file) for spec in getattr(file.validation, when)] for when in OBSERVED}
+    whens = {when: [_with_models(spec, file) for spec in getattr(file.validation, when)] for when in (FINAL, EACH)}
     return file.model_copy(update={"validation": file.validation.model_copy(update=whens)})
-
-
-OBSERVED = ("final", "each_iteration")
 
 
 def _carries(part: type[LabellerPart]) -> bool:
@@ -87,7 +84,7 @@ def without_properties(file: CampaignFile, source: Source) -> CampaignFile:
     left: dict[str, Any] = {"properties": {}, "stop": file.stop.model_copy(update={KEY: {}})}
     if file.validation is not None:
         whens = {
-            when: [spec for spec in getattr(file.validation, when) if not _needs_models(spec)] for when in OBSERVED
+            when: [spec for spec in getattr(file.validation, when) if not _needs_models(spec)] for when in (FINAL, EACH)
         }
         left["validation"] = file.validation.model_copy(update=whens)
     return file.model_copy(update=left)
@@ -150,12 +147,9 @@ def _check_library(campaign: Campaign) -> None:
 
 
 def property_notes(campaign: Campaign) -> Iterator[str]:
-    """What observables could be had, and what else is perhaps not meant."""
-    wanted = campaign.file.properties
-    if not wanted:
-        return
+    """Data to begin with that carry nothing of what is to be learnt."""
     for data in campaign.data.values():
-        for name in wanted:
+        for name in campaign.file.properties:
             if not data.has(name).any():
                 yield f"data: carry no {name}, so that it is learnt from new labels alone."
                 return

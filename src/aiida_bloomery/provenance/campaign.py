@@ -145,11 +145,10 @@ def potential(campaign: orm.ProcessNode) -> PotentialData | None:
 
 def property_models(campaign: orm.ProcessNode) -> dict[str, PropertyModelData]:
     """Models of the properties that it learns, the latest of each by name."""
-    models = dict(result(campaign).outputs.property_models) if "property_models" in result(campaign).outputs else {}
-    if not models:
-        for stage in stages(campaign):
-            if stage.name == PROPERTIES and "models" in stage.process.outputs:
-                models |= dict(stage.process.outputs.models)
+    models: dict[str, PropertyModelData] = {}
+    for stage in stages(campaign):
+        if stage.name == PROPERTIES and "models" in stage.process.outputs:
+            models |= dict(stage.process.outputs.models)
     return models
 
 

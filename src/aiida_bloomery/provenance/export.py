@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ from aiida_bloomery.data.property_model import PropertyModelData
 from aiida_bloomery.provenance import campaign as campaigns
 from aiida_bloomery.provenance import ledger
 from aiida_bloomery.provenance.trace import Place, Tracer
+from bloomery.campaign.properties import LearntProperty
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 
@@ -65,7 +67,8 @@ def export(campaign: orm.ProcessNode, folder: str | Path) -> Path:
             model.export_to(temporary / PROPERTIES_FOLDER / name)
         manifest = _manifest(campaign, batches, potential)
         if models:
-            manifest["properties"] = {name: _property(name, model, campaign) for name, model in models.items()}
+            known = campaigns.record(campaign).properties
+            manifest["properties"] = {name: _property(name, model, known) for name, model in models.items()}
         manifest["files"] = _digests(temporary)
         text = json.dumps(manifest, indent=1, allow_nan=False)
         (temporary / MANIFEST_FILE).write_text(text, encoding="utf-8")
@@ -163,9 +166,9 @@ def _potential(potential: PotentialData) -> dict[str, object]:
     }
 
 
-def _property(name: str, model: PropertyModelData, campaign: orm.ProcessNode) -> dict[str, object]:
-    known = campaigns.record(campaign).properties.get(name)
-    errors = known.as_dict() if known is not None and known.model == str(model.uuid) else {}
+def _property(name: str, model: PropertyModelData, known: Mapping[str, LearntProperty]) -> dict[str, object]:
+    found = known.get(name)
+    errors = found.as_dict() if found is not None and found.model == str(model.uuid) else {}
     errors.pop("model", None)
     return {"folder": f"{PROPERTIES_FOLDER}/{name}", "pk": model.pk, "uuid": str(model.uuid), "errors": errors}
 

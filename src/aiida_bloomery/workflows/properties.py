@@ -108,7 +108,6 @@ class Properties:
         if self.wanted is None:
             return {}
         inputs: dict[str, Any] = stage_inputs(self.stages.inputs, self.stages.ctx.plan["seed"])
-        inputs.pop("engine_code", None)
         inputs |= {"batches": self.stages.ctx.batches, KEY: self.wanted}
         return {f"{KEY}.learning": self.stages.submit(KEY, LearningWorkChain, **inputs)}
 

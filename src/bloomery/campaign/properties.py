@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from bloomery.campaign.validation import Part
-from bloomery.errors import InputError
 from bloomery.frames.labels import LABELS
 from bloomery.plugins import PluginSpec, Settings
-from bloomery.properties.laws import property_named
+from bloomery.properties.laws import PropertyName
 from bloomery.quantities import converted, split_quantity
 from bloomery.statistics import Number
 
 PROPERTIES = "properties"
 """The stage of a campaign that learns them, and its settings."""
 SHARE = "%"
-
-
-def _known(name: str) -> str:
-    try:
-        return property_named(name)
-    except InputError as error:
-        raise ValueError(str(error).rstrip(".")) from error
-
-
-PropertyName = Annotated[str, AfterValidator(_known)]
 
 
 class LearnedProperty(Settings):

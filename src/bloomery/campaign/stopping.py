@@ -66,12 +66,12 @@ class StopRules(Settings):
 def decide(record: Record, rules: StopRules) -> Decision:
     """Apply the rules to a record, whose last entry is the iteration just ended."""
     iterations, validation = record.iterations, record.latest
-    errors = _errors(validation, rules) if validation else ""
-    if validation and rules.observables:
-        errors = "; ".join([*filter(None, [errors]), *described(rules.observables, iterations[-1].observables)])
+    told = [_errors(validation, rules)] if validation else []
+    if validation:
+        told += described(rules.observables, iterations[-1].observables)
     learnt = iterations[-1].properties if iterations else {}
-    if rules.properties or learnt:
-        errors = "; ".join([*filter(None, [errors]), *described_properties(learnt, rules.properties, [*learnt])])
+    told += described_properties(learnt, rules.properties, [*learnt])
+    errors = "; ".join(filter(None, told))
     if _targets_hold(iterations, rules):
         reason = f"the targets are reached in {rules.consecutive} iteration(s) running: {errors}."
         return _end("targets", reason, success=True)

@@ -70,7 +70,7 @@ class Observable(Plugin):
     """Numbers that a short table quotes; left out, the first few."""
 
     properties: tuple[Property, ...] = ()
-    """Properties beyond the energy whose models it can go by, the first first."""
+    """Properties beyond the energy whose labels or models it can go by, the first first."""
     models_are_optional: ClassVar[bool] = False
     """Whether it measures something without any of them too."""
 

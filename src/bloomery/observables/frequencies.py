@@ -18,7 +18,6 @@ from ase.vibrations import VibrationsData
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
 from bloomery.frames.geometry import displaced
 from bloomery.frames.labels import Property
@@ -30,7 +29,7 @@ from bloomery.observables.points.single_points import (
     SinglePointSettings,
     require_molecule,
 )
-from bloomery.properties.contract import load_property
+from bloomery.properties.contract import load_one_of
 from bloomery.quantities import Angstrom
 
 
@@ -53,7 +52,6 @@ class Frequencies(FromSinglePoints):
     Settings = FrequenciesSettings
     settings: FrequenciesSettings
     labels = ("forces",)
-    also = ("dipole", "polarizability")
     properties = ("dipole", "polarizability")
     models_are_optional = True
 
@@ -68,11 +66,7 @@ class Frequencies(FromSinglePoints):
     ) -> tuple[Configurations, list[Configurations]]:
         """Predict what the models know; each member of the committee is joined by one of a model."""
         for folder in self.settings.models:
-            fitted = load_property(folder)
-            if fitted.name not in self.also:
-                raise InputError(
-                    f"{self.name}.models: {folder} is a model of {fitted.name}; give one of {' or '.join(self.also)}."
-                )
+            fitted = load_one_of(folder, self.properties, f"{self.name}.models")
             prediction = fitted.predict(mean)
             mean = _with(mean, fitted.name, prediction.values)
             away = prediction.factor * (prediction.members - prediction.members.mean(axis=0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -143,6 +143,20 @@ def load_property(folder: str | Path) -> FittedProperty:
         ) from error
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{place}: cannot be read as a model of a property ({error}); train it again.") from error
+
+
+def load_one_of(folder: str | Path, names: Sequence[str], where: str) -> FittedProperty:
+    """Read a model of one of these properties; ``where`` is the setting that names the folder.
+
+    Raises
+    ------
+    InputError
+        If the folder holds none, or one of another property.
+    """
+    fitted = load_property(folder)
+    if fitted.name not in names:
+        raise InputError(f"{where}: {folder} is a model of {fitted.name}; give one of {' or '.join(names)}.")
+    return fitted
 
 
 class PropertyModel(Plugin):

@@ -15,10 +15,11 @@ The acoustic sum rule is that of Pick, Cohen and Martin, Phys. Rev. B 1, 910 (19
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 
 from bloomery.errors import InputError
 from bloomery.frames.configurations import Configurations
@@ -61,6 +62,17 @@ def property_named(name: str) -> Property:
         if known == name:
             return known
     raise InputError(f"{name!r} is no property that models learn; choose one of {', '.join(PROPERTIES)}.")
+
+
+def _named(name: str) -> str:
+    try:
+        return property_named(name)
+    except InputError as error:
+        raise ValueError(str(error).rstrip(".")) from error
+
+
+PropertyName = Annotated[str, AfterValidator(_named)]
+"""Annotation of a setting: the name of a property that there is."""
 
 
 def check_defined(name: Property, configurations: Configurations, numbers: NDArray[np.int64] | None = None) -> None:

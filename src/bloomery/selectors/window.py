@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,9 +72,15 @@ class Window(Selector):
 
 
 class MeasuredWindow(Window):
-    """Keep frames of which a potential says a number between the ``lower`` and ``upper`` of the settings."""
+    """Keep frames of which a number is known between the ``lower`` and ``upper`` of the settings.
 
-    measure: ClassVar[Measure]
+    A potential says it, or a model of a property.
+    """
+
+    @property
+    @abstractmethod
+    def measure(self) -> Measure:
+        """The number; a class variable will do."""
 
     @property
     def measures(self) -> frozenset[Measure]:
@@ -83,7 +88,7 @@ class MeasuredWindow(Window):
         return frozenset({self.measure})
 
     def values(self, pool: Pool) -> NDArray[np.float64]:
-        """What the potential says, in the unit of the measure."""
+        """What was said, in the unit of the measure."""
         return measured(pool, self.measure, self.name)
 
     def window(self, pool: Pool) -> tuple[float, float]:  # noqa: ARG002

@@ -31,7 +31,7 @@ from bloomery.observables.averages.curves import Averages, Curve, block_quantity
 from bloomery.observables.averages.motion import FromMotion, Motion, MotionSettings
 from bloomery.observables.averages.trajectories import block_weights
 from bloomery.observables.contract import Axes, Observation, Quantity, Task
-from bloomery.properties.contract import FittedProperty, load_property
+from bloomery.properties.contract import FittedProperty, load_one_of
 from bloomery.quantities import Femtoseconds, Kelvin
 
 HIGHEST = 0.8
@@ -150,13 +150,7 @@ class Spectrum(FromMotion):
         return with_model_errors(averages, members)[0]
 
     def _fitted(self) -> FittedProperty:
-        fitted = load_property(self.settings.model)
-        if fitted.name not in self.properties:
-            raise InputError(
-                f"{self.name}.model: {self.settings.model} is a model of {fitted.name}; give one of "
-                f"{' or '.join(self.properties)}."
-            )
-        return fitted
+        return load_one_of(self.settings.model, self.properties, f"{self.name}.model")
 
     def _carried(self, frames: Configurations) -> Property:
         counts = {name: int(frames.has(name).sum()) for name in self.properties}
@@ -213,8 +207,7 @@ class Spectrum(FromMotion):
                 if inside.sum() < 2:
                     raise InputError(
                         f"{self.name}.bands.{band}: fewer than two points of the spectrum lie between {lowest:g} and "
-                        f"{highest:g} 1/cm; it reaches from {curve.x.min():g} to {curve.x.max():g} "
-                        "1/cm."
+                        f"{highest:g} 1/cm; it reaches from {curve.x.min():g} to {curve.x.max():g} 1/cm."
                     )
                 areas = curve.blocks[:, inside].sum(axis=1)
                 means = curve.blocks[:, inside] @ curve.x[inside] / np.where(areas == 0, 1.0, areas)

@@ -66,8 +66,6 @@ class FromSinglePoints(TaskObservable):
     settings: SinglePointSettings
     labels: ClassVar[tuple[str, ...]] = ("energy",)
     """Labels that every frame needs."""
-    also: ClassVar[tuple[str, ...]] = ()
-    """Labels that are measured where all frames have them."""
     without_crystal: ClassVar[str] = ""
     """What follows for a structure that is not periodic in all directions; empty: it is measured all the same."""
     gaps: ClassVar[bool] = False
@@ -197,7 +195,7 @@ class FromSinglePoints(TaskObservable):
                     f"the first of them frame {int(missing[0])}; label the frames that `wanted_frames` gives for these "
                     "structures and settings."
                 )
-        carried = [*LEARNT, *(name for name in self.also if labelled.has(name).all())]
+        carried = [*LEARNT, *(name for name in self.properties if labelled.has(name).all())]
         labels = {name: labelled.label(name)[0] for name in carried}
         return frames.with_labels(masks={name: labelled.has(name) for name in carried}, **labels)
 
